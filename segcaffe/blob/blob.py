@@ -1,0 +1,167 @@
+"""The blob: an N-dimensional array and its gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from segcaffe.blob.buffer import Buffer
+from segcaffe.errors import ShapeError
+
+MAX_AXES = 32
+
+
+class Blob:
+    """Values (``data``) and their gradient (``diff``), both of one shape, allocated on first use.
+
+    ``data`` and ``diff`` are NumPy arrays on the host, as in pycaffe: write into them in place. ``array`` and ``grad``
+    are the same values on the current mode's device, as layers use them. Several blobs may share memory.
+
+    Parameters
+    ----------
+    shape:
+        Any number of axes up to 32, each 0 or more; ``()`` is a scalar.
+    dtype:
+        float32 (default) or float64.
+    """
+
+    __slots__ = ("_data", "_diff", "_shape", "dtype")
+
+    def __init__(self, shape: Sequence[int] = (0,), dtype: Any = np.float32) -> None:
+        self.dtype: np.dtype[Any] = np.dtype(dtype)
+        self._shape: tuple[int, ...] = ()
+        self._data = self._diff = Buffer(0, self.dtype)
+        self.reshape(*shape)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The extent of each axis."""
+        return self._shape
+
+    @property
+    def count(self) -> int:
+        """Number of elements."""
+        n = 1
+        for extent in self._shape:
+            n *= extent
+        return n
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self._shape)
+
+    @property
+    def num(self) -> int:
+        """Extent of axis 0 in Caffe's old 4-axis view (1 where there is no such axis)."""
+        return self._legacy(0)
+
+    @property
+    def channels(self) -> int:
+        """Extent of axis 1 in Caffe's old 4-axis view."""
+        return self._legacy(1)
+
+    @property
+    def height(self) -> int:
+        """Extent of axis 2 in Caffe's old 4-axis view."""
+        return self._legacy(2)
+
+    @property
+    def width(self) -> int:
+        """Extent of axis 3 in Caffe's old 4-axis view."""
+        return self._legacy(3)
+
+    def reshape(self, *shape: int) -> None:
+        """Change the shape. Memory is kept while it is large enough; new elements are zero, old ones unspecified."""
+        if len(shape) > MAX_AXES or any(extent < 0 for extent in shape):
+            raise ShapeError(f"A blob has at most {MAX_AXES} axes, none negative. Received: shape {tuple(shape)}.")
+        self._shape = tuple(int(extent) for extent in shape)
+        count = self.count
+        if count > self._data.size:
+            self._data = Buffer(count, self.dtype)
+        if count > self._diff.size:
+            self._diff = Buffer(count, self.dtype)
+
+    def reshape_like(self, other: Blob) -> None:
+        """Take the shape of another blob."""
+        self.reshape(*other.shape)
+
+    @property
+    def data(self) -> np.ndarray[Any, Any]:
+        """The values on the host, up to date; writing into them is seen by the next use."""
+        return self._data.host()[: self.count].reshape(self._shape)
+
+    @data.setter
+    def data(self, values: Any) -> None:
+        self.data[...] = values
+
+    @property
+    def diff(self) -> np.ndarray[Any, Any]:
+        """The gradient on the host, up to date; writing into it is seen by the next use."""
+        return self._diff.host()[: self.count].reshape(self._shape)
+
+    @diff.setter
+    def diff(self, values: Any) -> None:
+        self.diff[...] = values
+
+    @property
+    def array(self) -> Any:
+        """The values on the current mode's device; assigning copies into them."""
+        return self._data.array()[: self.count].reshape(self._shape)
+
+    @array.setter
+    def array(self, values: Any) -> None:
+        self._data.array()[: self.count].reshape(self._shape)[...] = values
+
+    @property
+    def grad(self) -> Any:
+        """The gradient on the current mode's device; assigning copies into it."""
+        return self._diff.array()[: self.count].reshape(self._shape)
+
+    @grad.setter
+    def grad(self, values: Any) -> None:
+        self._diff.array()[: self.count].reshape(self._shape)[...] = values
+
+    def share_data(self, other: Blob) -> None:
+        """Use the values of ``other``, which must have as many elements."""
+        self._check_count(other)
+        self._data = other._data
+
+    def share_diff(self, other: Blob) -> None:
+        """Use the gradient of ``other``, which must have as many elements."""
+        self._check_count(other)
+        self._diff = other._diff
+
+    def shares_data_with(self, other: Blob) -> bool:
+        """Whether both blobs' values are the same memory."""
+        return self._data is other._data
+
+    @property
+    def allocated(self) -> int:
+        """Bytes held now for values and gradient, host and device together."""
+        return self._data.allocated + self._diff.allocated
+
+    def canonical_axis(self, axis: int, where: str, option: str = "axis") -> int:
+        """``axis`` counted from the front; ShapeError (naming the layer, ``where``) if the blob has no such axis."""
+        if not -self.ndim <= axis < self.ndim:
+            raise ShapeError(
+                f"{where}: {option} must lie in [{-self.ndim}, {self.ndim}) for a bottom of shape {self._shape}. "
+                f"Received: {option} {axis}."
+            )
+        return axis % self.ndim
+
+    def _check_count(self, other: Blob) -> None:
+        if self.count != other.count:
+            raise ShapeError(f"Blobs that share memory need equal counts. Received: {self._shape} and {other.shape}.")
+
+    def _legacy(self, axis: int) -> int:
+        if self.ndim > 4:
+            raise ShapeError(
+                f"num, channels, height, width exist for at most 4 axes; this blob's shape: {self._shape}."
+            )
+        return self._shape[axis] if axis < self.ndim else 1
+
+    def __repr__(self) -> str:
+        return f"Blob(shape={self._shape}, dtype={self.dtype})"

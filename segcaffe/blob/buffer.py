@@ -1,0 +1,69 @@
+"""Memory that exists on the host, on the device, or on both, and knows where its newest values are."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+
+from segcaffe import device
+
+Head = Literal["nowhere", "host", "device", "both"]
+
+
+class Buffer:
+    """``size`` elements of ``dtype``, zero at first, allocated and copied only when somebody looks.
+
+    Whoever asks for an array may write to it, so asking makes that side the newest; the other side is brought up to
+    date when it is asked for. A host array, once given out, stays the same memory for the life of the buffer.
+    """
+
+    __slots__ = ("_device", "_host", "dtype", "head", "size")
+
+    def __init__(self, size: int, dtype: np.dtype[Any]) -> None:
+        self.size = size
+        self.dtype = dtype
+        self.head: Head = "nowhere"
+        self._host: np.ndarray[Any, Any] | None = None
+        self._device: Any = None
+
+    @classmethod
+    def around(cls, array: np.ndarray[Any, Any]) -> Buffer:
+        """A buffer whose host side is the given flat, contiguous array."""
+        buffer = cls(array.size, array.dtype)
+        buffer._host, buffer.head = array, "host"
+        return buffer
+
+    def host(self) -> np.ndarray[Any, Any]:
+        """The flat host array, up to date; taken to be written to."""
+        array = self.read_host()
+        self.head = "host"
+        return array
+
+    def read_host(self) -> np.ndarray[Any, Any]:
+        """The flat host array, up to date, for reading only: the device's copy stays valid."""
+        if self._host is None:
+            self._host = np.zeros(self.size, self.dtype)
+        if self.head == "device":
+            self._host[...] = device.to_host(self._device)
+            self.head = "both"
+        elif self.head == "nowhere":
+            self.head = "host"
+        return self._host
+
+    def array(self) -> Any:
+        """The flat array on the current mode's device, up to date; taken to be written to."""
+        if device.get_mode() == "CPU":
+            return self.host()
+        if self._device is None:
+            self._device = device.xp().zeros(self.size, self.dtype)
+        if self.head == "host":
+            self._device[...] = device.to_device(self._host)
+        self.head = "device"
+        return self._device
+
+    @property
+    def allocated(self) -> int:
+        """Bytes held now, host and device together."""
+        sides = (self._host is not None) + (self._device is not None)
+        return sides * self.size * self.dtype.itemsize

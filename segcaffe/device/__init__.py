@@ -1,0 +1,35 @@
+"""Where arrays live: the mode (CPU or GPU), transfers, random numbers. The only place that knows NumPy from CuPy."""
+
+from segcaffe.device.mode import (
+    array_module,
+    current_device,
+    get_mode,
+    is_device_array,
+    set_device,
+    set_mode_cpu,
+    set_mode_gpu,
+    synchronize,
+    to_device,
+    to_host,
+    xp,
+)
+from segcaffe.device.random import device_generator, generator, get_state, set_random_seed, set_state
+
+__all__ = [
+    "array_module",
+    "current_device",
+    "device_generator",
+    "generator",
+    "get_mode",
+    "get_state",
+    "is_device_array",
+    "set_device",
+    "set_mode_cpu",
+    "set_mode_gpu",
+    "set_random_seed",
+    "set_state",
+    "synchronize",
+    "to_device",
+    "to_host",
+    "xp",
+]

@@ -1,0 +1,36 @@
+"""Finding the GPU array library, with an error that says what is missing and how to get it."""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+from segcaffe.errors import DeviceError
+
+_INSTALL = 'Install it with pip install "segcaffe[cuda12]" (or "segcaffe[cuda13]"), or run on the CPU with --cpu.'
+_substitute: ModuleType | None = None
+
+
+def load_gpu_module() -> ModuleType:
+    """CuPy, once it has shown that it can reach a device; DeviceError otherwise."""
+    if _substitute is not None:
+        return _substitute
+    try:
+        import cupy
+    except ImportError as error:
+        raise DeviceError(f"GPU mode needs CuPy, which cannot be imported ({error}). {_INSTALL}") from error
+    try:
+        count = cupy.cuda.runtime.getDeviceCount()
+    except cupy.cuda.runtime.CUDARuntimeError as error:
+        raise DeviceError(
+            f"GPU mode needs a CUDA device and its driver; the driver says: {error}. Run on the CPU with --cpu."
+        ) from error
+    if count == 0:
+        raise DeviceError("GPU mode needs a CUDA device; this machine has none. Run on the CPU with --cpu.")
+    module: ModuleType = cupy
+    return module
+
+
+def substitute_gpu_module(module: ModuleType | None) -> None:
+    """Let ``module`` stand for CuPy (tests run the GPU paths on a fake device with it); None ends that."""
+    global _substitute
+    _substitute = module

@@ -1,0 +1,1 @@
+"""Primitives too slow or impossible in array code: one folder each, with a CPU and a GPU implementation."""

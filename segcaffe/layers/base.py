@@ -1,0 +1,184 @@
+"""What every layer is: the contract between layers and the net."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any, ClassVar
+
+import numpy as np
+
+from segcaffe import device
+from segcaffe.blob import Blob
+from segcaffe.errors import GraphError, ShapeError
+from segcaffe.proto import caffe_pb2
+
+Count = tuple[int, int | None]
+"""How many bottoms or tops: at least the first, at most the second (None: any number)."""
+
+Blobs = Sequence[Blob]
+
+
+class Layer:
+    """A function from bottom blobs to top blobs, with parameters of its own in ``blobs``.
+
+    The net calls `setup` once, `reshape` whenever a bottom's shape changes, `forward`, and `backward` where a gradient
+    is wanted. A layer is written against ``self.xp`` (NumPy or CuPy) on ``blob.array`` and ``blob.grad``; it calls a
+    kernel where array code is too slow, and never asks which device it is on.
+
+    Attributes
+    ----------
+    name, type:
+        The layer's name in the net and its type string.
+    param:
+        Its `LayerParameter`.
+    phase:
+        ``caffe_pb2.TRAIN`` or ``caffe_pb2.TEST``.
+    blobs:
+        Learnable parameters (and state such as running means), made by `setup`.
+    """
+
+    bottom_count: ClassVar[Count] = (1, 1)
+    top_count: ClassVar[Count] = (1, 1)
+    same_count: ClassVar[bool] = False
+    """Whether there must be as many tops as bottoms."""
+    in_place: ClassVar[bool] = False
+    """Whether a top may be the same blob as its bottom."""
+    auto_tops: ClassVar[bool] = False
+    """Whether tops that the net does not name are made all the same (losses)."""
+    loss: ClassVar[bool] = False
+    """Whether top 0 has loss weight 1 unless told otherwise."""
+    gradient_to: ClassVar[tuple[int, ...] | None] = None
+    """The bottoms that can receive a gradient; None means all. Labels, for example, cannot."""
+    source: ClassVar[bool] = False
+    """Whether the layer's tops come from outside the net (data layers)."""
+    reshape_always: ClassVar[bool] = False
+    """Whether `reshape` must be called before each forward even if no bottom changed its shape."""
+
+    def __init__(self, param: caffe_pb2.LayerParameter, phase: int, dtype: Any = np.float32) -> None:
+        self.param = param
+        self.phase = phase
+        self.dtype: np.dtype[Any] = np.dtype(dtype)
+        self.name: str = param.name
+        self.type: str = param.type
+        self.blobs: list[Blob] = []
+        self.param_propagate_down: list[bool] = []
+
+    def setup(self, bottom: Blobs, top: Blobs) -> None:
+        """Read the options once into named attributes, check them, and make the parameter blobs."""
+
+    def reshape(self, bottom: Blobs, top: Blobs) -> None:
+        """Check the bottoms' shapes and set the tops'."""
+        raise NotImplementedError
+
+    def forward(self, bottom: Blobs, top: Blobs) -> None:
+        """Compute the tops' values."""
+        raise NotImplementedError
+
+    def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
+        """Overwrite the gradients of the bottoms asked for; add to those of the parameters.
+
+        Parameters
+        ----------
+        top:
+            Tops, their ``grad`` set.
+        propagate_down:
+            For each bottom, whether its gradient is wanted.
+        bottom:
+            Bottoms, their ``array`` as in the last forward.
+        """
+        raise NotImplementedError
+
+    def multiply_adds(self, bottom: Blobs, top: Blobs) -> int:
+        """Multiply-adds of one forward pass; 0 for layers that only move or map values."""
+        return 0
+
+    @property
+    def where(self) -> str:
+        """How error messages name the layer: ``layer "conv1" (Convolution)``."""
+        return f'layer "{self.name}" ({self.type})'
+
+    @property
+    def xp(self) -> ModuleType:
+        """NumPy in CPU mode, CuPy in GPU mode."""
+        return device.xp()
+
+    @property
+    def training(self) -> bool:
+        """Whether the net is in phase TRAIN."""
+        return self.phase == caffe_pb2.TRAIN
+
+    def fail(self, rule: str, received: object = None) -> ShapeError:
+        """Build the error for options or shapes that break a rule; the caller raises it.
+
+        Parameters
+        ----------
+        rule:
+            A sentence: what must hold, and what to do.
+        received:
+            What was there instead.
+        """
+        suffix = "" if received is None else f" Received: {received}."
+        return ShapeError(f"{self.where}: {rule}{suffix}")
+
+    def check_counts(self, num_bottom: int, num_top: int) -> None:
+        """Raise GraphError unless the layer takes that many bottoms and tops."""
+        _check_count(self.where, "bottom", self.bottom_count, num_bottom)
+        _check_count(self.where, "top", self.top_count, num_top)
+        if self.same_count and num_bottom != num_top:
+            raise GraphError(f"{self.where}: needs as many tops as bottoms. Received: {num_bottom} and {num_top}.")
+
+    @classmethod
+    def allows_gradient(cls, bottom_index: int) -> bool:
+        """Whether that bottom can receive a gradient."""
+        return cls.gradient_to is None or bottom_index in cls.gradient_to
+
+    def add_parameter(self, shape: Sequence[int], filler: caffe_pb2.FillerParameter) -> Blob:
+        """Append a parameter blob of ``shape``, its values drawn by ``filler``."""
+        from segcaffe.blob.fillers import fill
+
+        blob = Blob(shape, self.dtype)
+        fill(blob, filler, self.where)
+        self.blobs.append(blob)
+        return blob
+
+    def wants_param(self, index: int) -> bool:
+        """Whether the gradient of parameter ``index`` is wanted."""
+        return index >= len(self.param_propagate_down) or self.param_propagate_down[index]
+
+
+class LossLayer(Layer):
+    """A layer whose first top is a scalar loss of weight 1, of bottoms (prediction, target)."""
+
+    bottom_count = (2, 2)
+    auto_tops = True
+    loss = True
+    gradient_to = (0,)
+
+    def reshape(self, bottom: Blobs, top: Blobs) -> None:
+        """Check that the batch sizes agree; the loss is a scalar."""
+        if bottom[0].shape[:1] != bottom[1].shape[:1]:
+            raise self.fail(
+                "the prediction and the target need the same batch size",
+                f"shapes {bottom[0].shape} and {bottom[1].shape}",
+            )
+        top[0].reshape()
+
+
+class NeuronLayer(Layer):
+    """A layer that maps each element by itself: one bottom, one top of the same shape, in place if wished."""
+
+    in_place = True
+
+    def reshape(self, bottom: Blobs, top: Blobs) -> None:
+        """Give the top the bottom's shape."""
+        if top[0] is not bottom[0]:
+            top[0].reshape_like(bottom[0])
+
+
+def _check_count(where: str, kind: str, allowed: Count, received: int) -> None:
+    low, high = allowed
+    if received < low or (high is not None and received > high):
+        wanted = f"exactly {low}" if low == high else f"at least {low}" if high is None else f"{low} to {high}"
+        plural = "" if wanted.endswith(" 1") else "s"
+        raise GraphError(f"{where}: takes {wanted} {kind}{plural}. Received: {received}.")

@@ -1,0 +1,54 @@
+"""From a type string to the class that implements it."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import pkgutil
+from typing import TypeVar
+
+from segcaffe.errors import GraphError
+from segcaffe.layers.base import Layer
+
+_classes: dict[str, type[Layer]] = {}
+_discovered = False
+L = TypeVar("L", bound=type[Layer])
+
+
+def register(cls: L) -> L:
+    """Class decorator: make a layer type known under its class name."""
+    name = cls.__name__
+    if name in _classes and _classes[name] is not cls:
+        raise GraphError(f'Two classes are registered for layer type "{name}": {_classes[name]} and {cls}.')
+    _classes[name] = cls
+    return cls
+
+
+def layer_class(type_name: str, where: str = "layer") -> type[Layer]:
+    """Look up the class of a type; GraphError naming the nearest known types where there is none."""
+    _discover()
+    if type_name in _classes:
+        return _classes[type_name]
+    near = difflib.get_close_matches(type_name, _classes, n=3, cutoff=0.5)
+    if not type_name:
+        raise GraphError(f'{where}: has no type. Write, for example, type: "Convolution".')
+    hint = f" Nearest known: {', '.join(near)}." if near else " `segcaffe net --types` lists the known ones."
+    raise GraphError(f'{where}: unknown layer type "{type_name}".{hint}')
+
+
+def layer_types() -> list[str]:
+    """All registered type strings, sorted."""
+    _discover()
+    return sorted(_classes)
+
+
+def _discover() -> None:
+    """Import every module below this package once, so that each registers its class."""
+    global _discovered
+    if _discovered:
+        return
+    import segcaffe.layers as package
+
+    for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+        importlib.import_module(module.name)
+    _discovered = True
