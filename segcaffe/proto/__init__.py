@@ -1,0 +1,1 @@
+"""Configurations and binary messages: reading, upgrading, writing."""

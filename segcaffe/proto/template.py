@@ -1,0 +1,138 @@
+"""Template names in configurations: ``${NAME}`` in numbers and strings is filled in before parsing.
+
+Names come from the command line (``--set NAME=VALUE``) or a file (``--vars FILE``). Values are literal: inside a
+quoted string their quotes and backslashes are escaped, so a path arrives as it was given.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from segcaffe.errors import PrototxtError
+from segcaffe.proto.source import Source, Span, read_text
+
+_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
+_REFERENCE = re.compile(r"\$\{(" + _NAME + r")\}")
+_PIECE = re.compile(
+    r"(?P<comment>#[^\r\n]*)"
+    r'|(?P<quoted>"[^"\\\r\n]*(?:\\.[^"\\\r\n]*)*"'
+    r"|'[^'\\\r\n]*(?:\\.[^'\\\r\n]*)*')"
+    r"|(?P<bare>\$\{" + _NAME + r"\})"
+)
+_ASSIGNMENT = re.compile(rf"(?:export\s+)?(?P<name>{_NAME})\s*[=:]\s*(?P<value>.*)\Z", re.DOTALL)
+_QUOTED_VALUE = re.compile(r"""(?:"(?P<double>(?:[^"\\]|\\.)*)"|'(?P<single>[^']*)')\s*(?:\#.*)?\Z""")
+_ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "'": "\\'", "\n": "\\n", "\r": "\\r"})
+
+
+def substitute(text: str, variables: Mapping[str, str] | None, filename: str = "<string>") -> str:
+    """Return ``text`` with every ``${NAME}`` outside comments replaced by its value.
+
+    Raises one PrototxtError that lists all names without a value, with their lines.
+    """
+    return expand(text, variables, filename).text
+
+
+def template_names(text: str) -> list[str]:
+    """Return the template names of ``text`` outside comments, each once, in order of appearance."""
+    return list(dict.fromkeys(match.group(1) for match, _ in _references(text)))
+
+
+def expand(text: str, variables: Mapping[str, str] | None, filename: str = "<string>") -> Source:
+    """Fill in the template names as ``substitute`` does, and remember where each character came from."""
+    values = variables if variables is not None else {}
+    references = list(_references(text))
+    _require_all(text, references, values, filename)
+    pieces: list[str] = []
+    spans: list[Span] = []
+    copied = length = 0
+    for match, is_quoted in references:
+        value = str(values[match.group(1)])
+        value = value.translate(_ESCAPES) if is_quoted else value
+        length += match.start() - copied
+        pieces += (text[copied : match.start()], value)
+        spans.append(Span(length, length + len(value), match.start(), match.end(), match.group(1)))
+        length += len(value)
+        copied = match.end()
+    pieces.append(text[copied:])
+    return Source(filename, "".join(pieces), text, tuple(spans))
+
+
+def _references(text: str) -> Iterable[tuple[re.Match[str], bool]]:
+    if "${" not in text:
+        return
+    for piece in _PIECE.finditer(text):
+        if piece.lastgroup != "comment":
+            for match in _REFERENCE.finditer(text, piece.start(), piece.end()):
+                yield match, piece.lastgroup == "quoted"
+
+
+def _require_all(
+    text: str, references: list[tuple[re.Match[str], bool]], values: Mapping[str, str], filename: str
+) -> None:
+    source = Source.plain(text, filename)
+    missing: dict[str, dict[int, None]] = {}
+    for match, _ in references:
+        if match.group(1) not in values:
+            missing.setdefault(match.group(1), {})[source.line(match.start())] = None
+    if not missing:
+        return
+    listed = "; ".join(f"{name} ({_lines(list(lines))})" for name, lines in missing.items())
+    first = next(iter(missing))
+    raise PrototxtError(
+        f"{filename}:{next(iter(missing[first]))}: every template name ${{NAME}} needs a value. "
+        f"Without a value: {listed}. Set them with --set {first}=VALUE (once per name) or --vars FILE, "
+        f"a file of NAME=VALUE lines."
+    )
+
+
+def _lines(lines: list[int]) -> str:
+    shown = ", ".join(str(line) for line in lines[:10])
+    more = f" and {len(lines) - 10} more" if len(lines) > 10 else ""
+    return f"{'lines' if len(lines) > 1 else 'line'} {shown}{more}"
+
+
+def parse_assignments(assignments: Iterable[str]) -> dict[str, str]:
+    """Return the names and values of ``["NAME=VALUE", ...]``; the value is everything after the first ``=``."""
+    values: dict[str, str] = {}
+    for assignment in assignments:
+        name, equals, value = assignment.partition("=")
+        if not equals or not re.fullmatch(_NAME, name.strip()):
+            raise PrototxtError(
+                f"--set takes NAME=VALUE, where NAME is made of letters, digits and underscores. "
+                f"Received: `{assignment}`."
+            )
+        values[name.strip()] = value
+    return values
+
+
+def read_vars(path: str | Path) -> dict[str, str]:
+    """Return the names and values in a file of ``NAME=VALUE`` or ``NAME: VALUE`` lines.
+
+    Empty lines and ``#`` comments are skipped, ``export`` before a name and quotes around a value are dropped, the
+    last of several values counts. Values are taken as they stand: nothing is expanded in them.
+    """
+    values: dict[str, str] = {}
+    for number, line in enumerate(read_text(path).splitlines(), 1):
+        line = line.strip()
+        if not line or line.startswith("#"):
+            continue
+        match = _ASSIGNMENT.match(line)
+        if match is None:
+            raise PrototxtError(
+                f"{path}:{number}: a line of a variables file is NAME=VALUE or NAME: VALUE. Received: `{line}`."
+            )
+        values[match["name"]] = _value(match["value"], f"{path}:{number}")
+    return values
+
+
+def _value(text: str, where: str) -> str:
+    if text[:1] not in ('"', "'"):
+        return re.split(r"(?:^|\s+)#", text, maxsplit=1)[0].rstrip()
+    match = _QUOTED_VALUE.match(text)
+    if match is None:
+        raise PrototxtError(f"{where}: a quoted value must end with the same quote. Received: `{text}`.")
+    if match["single"] is not None:
+        return match["single"]
+    return re.sub(r'\\(["\\])', r"\1", match["double"])
