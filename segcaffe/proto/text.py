@@ -79,7 +79,7 @@ def read_net(path: str | Path, variables: Mapping[str, str] | None = None) -> Ne
 
 def read_solver(path: str | Path, variables: Mapping[str, str] | None = None) -> SolverParameter:
     """Return the solver in a text file, template names filled in and old notations upgraded."""
-    return upgrade_solver(read(path, SolverParameter, variables))
+    return upgrade_solver(read(path, SolverParameter, variables), where=str(path))
 
 
 def layer_places(net: NetParameter) -> list[str]:
