@@ -151,7 +151,7 @@ def _axes(
     ``per_axis`` names the two fields for height and width, ``default`` is None where a value must be given.
     """
     values = _given(param, option)
-    if per_axis is not None and any(param.HasField(name) for name in per_axis):  # type: ignore[arg-type]
+    if per_axis is not None and any(param.HasField(name) for name in per_axis):
         return _height_and_width(param, option, per_axis, num_axes, where, values)
     if not values:
         if default is None:
@@ -175,7 +175,7 @@ def _height_and_width(
     values: Sequence[int],
 ) -> tuple[int, ...]:
     both = " and ".join(per_axis)
-    given = ", ".join(f"{name}: {getattr(param, name)}" for name in per_axis if param.HasField(name))  # type: ignore[arg-type]
+    given = ", ".join(f"{name}: {getattr(param, name)}" for name in per_axis if param.HasField(name))
     if num_axes != 2:
         raise _error(
             where, f"{both} are for two spatial axes; give {option} once per axis", f"{num_axes} axes, {given}"
@@ -183,7 +183,7 @@ def _height_and_width(
     if values:
         raise _error(where, f"either {option} or {both} may be given, not both", f"{option}: {_show(values)}, {given}")
     has_default = param.DESCRIPTOR.fields_by_name[per_axis[0]].has_default_value
-    if not has_default and not all(param.HasField(name) for name in per_axis):  # type: ignore[arg-type]
+    if not has_default and not all(param.HasField(name) for name in per_axis):
         raise _error(where, f"{both} must be given together", given)
     return tuple(getattr(param, name) for name in per_axis)
 
@@ -191,12 +191,12 @@ def _height_and_width(
 def _given(param: ConvolutionParameter | PoolingParameter, option: str) -> list[int]:
     if param.DESCRIPTOR.fields_by_name[option].is_repeated:
         return list(getattr(param, option))
-    return [getattr(param, option)] if param.HasField(option) else []  # type: ignore[arg-type]
+    return [getattr(param, option)] if param.HasField(option) else []
 
 
 def _global_kernel(param: PoolingParameter, spatial: Sequence[int], where: str) -> tuple[int, ...]:
     options = ("kernel_size", "kernel_h", "kernel_w")
-    given = [f"{name}: {getattr(param, name)}" for name in options if param.HasField(name)]  # type: ignore[arg-type]
+    given = [f"{name}: {getattr(param, name)}" for name in options if param.HasField(name)]
     if given:
         raise _error(where, "global_pooling takes no kernel_size, its window is the whole input", ", ".join(given))
     return tuple(spatial)
