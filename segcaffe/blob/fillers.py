@@ -1,0 +1,151 @@
+"""Fillers: how a parameter blob gets its first values."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from segcaffe import device
+from segcaffe.blob.blob import Blob
+from segcaffe.errors import ShapeError
+from segcaffe.proto import caffe_pb2
+
+Filler = caffe_pb2.FillerParameter
+
+
+def fill(blob: Blob, filler: Filler, where: str) -> None:
+    """Overwrite a blob's values as ``filler`` says, drawing from the process's random stream.
+
+    The types are those of Caffe (constant, uniform, gaussian, positive_unitball, xavier, msra, bilinear) and ``xy``:
+    for a blob (N, 2, H, W), channel 0 holds the column index and channel 1 the row index.
+
+    Parameters
+    ----------
+    blob:
+        The blob, its shape set.
+    filler:
+        Type and options; an empty one fills with zero.
+    where:
+        How error messages name the blob's owner, ``layer "conv1" (Convolution)``.
+
+    Raises
+    ------
+    ShapeError
+        The type is unknown, an option is out of range, or the type does not suit the blob's shape.
+    """
+    function = _FILLERS.get(filler.type)
+    if function is None:
+        near = difflib.get_close_matches(filler.type, _FILLERS, n=1, cutoff=0.5)
+        hint = f'Did you mean "{near[0]}"?' if near else f"Known: {', '.join(_FILLERS)}."
+        raise ShapeError(f'{where}: there is no filler of type "{filler.type}". {hint}')
+    if filler.sparse != -1 and filler.type != "gaussian":
+        raise ShapeError(f"{where}: only the gaussian filler can be sparse. Received: {_text(filler)}.")
+    if blob.count > 0:
+        function(blob, filler, where)
+
+
+def fans(shape: tuple[int, ...]) -> tuple[int, int]:
+    """Fan-in and fan-out of a weight as Caffe defines them: its count divided by the extent of axis 0, of axis 1."""
+    count = math.prod(shape)
+    return count // (shape[0] if shape else 1), count // (shape[1] if len(shape) > 1 else 1)
+
+
+def _constant(blob: Blob, filler: Filler, where: str) -> None:
+    blob.data[...] = filler.value
+
+
+def _uniform(blob: Blob, filler: Filler, where: str) -> None:
+    if filler.min > filler.max:
+        raise ShapeError(f"{where}: a uniform filler needs min <= max. Received: {_text(filler)}.")
+    _draw_uniform(blob, filler.min, filler.max)
+
+
+def _gaussian(blob: Blob, filler: Filler, where: str) -> None:
+    if filler.std < 0:
+        raise ShapeError(f"{where}: a gaussian filler needs std >= 0. Received: {_text(filler)}.")
+    _draw_normal(blob, filler.mean, filler.std)
+    if filler.sparse == -1:
+        return
+    outputs = blob.shape[0] if blob.shape else 1
+    if not 0 <= filler.sparse <= outputs:
+        raise ShapeError(
+            f"{where}: sparse is a number of non-zero weights per input, 0 to {outputs} (the extent of axis 0). "
+            f"Received: {_text(filler)}."
+        )
+    blob.data[...] *= device.generator().random(blob.shape) < filler.sparse / outputs
+
+
+def _positive_unitball(blob: Blob, filler: Filler, where: str) -> None:
+    _draw_uniform(blob, 0.0, 1.0)
+    rows = blob.data.reshape(blob.shape[0] if blob.shape else 1, -1)
+    rows /= rows.sum(axis=1, keepdims=True)
+
+
+def _xavier(blob: Blob, filler: Filler, where: str) -> None:
+    bound = math.sqrt(3 / _variance_divisor(blob, filler))
+    _draw_uniform(blob, -bound, bound)
+
+
+def _msra(blob: Blob, filler: Filler, where: str) -> None:
+    _draw_normal(blob, 0.0, math.sqrt(2 / _variance_divisor(blob, filler)))
+
+
+def _bilinear(blob: Blob, filler: Filler, where: str) -> None:
+    if blob.ndim != 4 or blob.shape[2] != blob.shape[3]:
+        raise ShapeError(
+            f"{where}: a bilinear filler needs a weight of 4 axes with a square kernel. Received: shape {blob.shape}."
+        )
+    size = blob.shape[3]
+    factor = (size + 1) // 2
+    centre = (size - 1) / (2 * factor)
+    ramp = 1 - np.abs(np.arange(size) / factor - centre)
+    blob.data[...] = np.outer(ramp, ramp)
+
+
+def _xy(blob: Blob, filler: Filler, where: str) -> None:
+    if blob.ndim != 4 or blob.shape[1] != 2:
+        raise ShapeError(f"{where}: an xy filler needs a blob of shape (N, 2, H, W). Received: shape {blob.shape}.")
+    _, _, height, width = blob.shape
+    blob.data[:, 0] = np.arange(width)
+    blob.data[:, 1] = np.arange(height)[:, None]
+
+
+_FILLERS: dict[str, Callable[[Blob, Filler, str], None]] = {
+    "constant": _constant,
+    "gaussian": _gaussian,
+    "positive_unitball": _positive_unitball,
+    "uniform": _uniform,
+    "xavier": _xavier,
+    "msra": _msra,
+    "bilinear": _bilinear,
+    "xy": _xy,
+}
+
+
+def _variance_divisor(blob: Blob, filler: Filler) -> float:
+    fan_in, fan_out = fans(blob.shape)
+    if filler.variance_norm == Filler.AVERAGE:
+        return (fan_in + fan_out) / 2
+    return fan_out if filler.variance_norm == Filler.FAN_OUT else fan_in
+
+
+def _draw_uniform(blob: Blob, low: float, high: float) -> None:
+    values: np.ndarray[Any, Any] = blob.data
+    device.generator().random(out=values, dtype=values.dtype.type)
+    values *= high - low
+    values += low
+
+
+def _draw_normal(blob: Blob, mean: float, std: float) -> None:
+    values: np.ndarray[Any, Any] = blob.data
+    device.generator().standard_normal(out=values, dtype=values.dtype.type)
+    values *= std
+    values += mean
+
+
+def _text(filler: Filler) -> str:
+    return " ".join(str(filler).split())
