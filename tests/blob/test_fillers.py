@@ -95,7 +95,7 @@ def test_msra_is_normal_of_variance_two_over_the_fan(norm: str, divisor: int) ->
 
 @pytest.mark.parametrize(
     ("shape", "expected"),
-    [((), (1, 1)), ((8,), (1, 8)), ((8, 4), (4, 8)), ((8, 4, 3), (12, 24)), ((2, 3, 1, 1, 5), (15, 10))],,
+    [((), (1, 1)), ((8,), (1, 8)), ((8, 4), (4, 8)), ((8, 4, 3), (12, 24)), ((2, 3, 1, 1, 5), (15, 10))],
 )
 def test_fans(shape: tuple[int, ...], expected: tuple[int, int]) -> None:
     assert fans(shape) == expected
