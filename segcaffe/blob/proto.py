@@ -1,0 +1,96 @@
+"""Between a blob and its message: shapes old and new, floats moved as bytes rather than one by one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from segcaffe.blob.blob import Blob
+from segcaffe.errors import WeightsError
+from segcaffe.proto import caffe_pb2
+
+_FIELDS = {("data", 4): 5, ("diff", 4): 6, ("data", 8): 8, ("diff", 8): 9}
+"""BlobProto field numbers by what they hold and the size of an element."""
+
+
+def to_proto(blob: Blob, write_diff: bool = False) -> caffe_pb2.BlobProto:
+    """Return the message of a blob: shape, values, and the gradient if asked for."""
+    message = caffe_pb2.BlobProto()
+    message.shape.dim.extend(blob.shape)
+    _put(message, "data", blob.data)
+    if write_diff:
+        _put(message, "diff", blob.diff)
+    return message
+
+
+def shape_of(message: caffe_pb2.BlobProto) -> tuple[int, ...]:
+    """Shape a message declares: its ``shape``, or the old num, channels, height, width."""
+    if message.HasField("shape"):
+        return tuple(message.shape.dim)
+    if any(message.HasField(f) for f in ("num", "channels", "height", "width")):  # type: ignore[arg-type]
+        return (message.num, message.channels, message.height, message.width)
+    return (len(message.data) or len(message.double_data),)
+
+
+def values_of(message: caffe_pb2.BlobProto, kind: str = "data") -> np.ndarray[Any, Any] | None:
+    """Flat array of the message's values ("data") or gradient ("diff"); None where it has none."""
+    for name, dtype in ((f"double_{kind}", np.float64), (kind, np.float32)):
+        numbers = getattr(message, name)
+        if len(numbers):
+            return _flat(message, name, np.dtype(dtype), len(numbers))
+    return None
+
+
+def array_of(message: caffe_pb2.BlobProto, where: str) -> np.ndarray[Any, Any]:
+    """Values in their shape; WeightsError (naming ``where``) if shape and number of values disagree."""
+    shape = shape_of(message)
+    values = values_of(message)
+    count = 0 if values is None else values.size
+    wanted = 1
+    for extent in shape:
+        wanted *= extent
+    if wanted != count or any(extent < 0 for extent in shape):
+        raise WeightsError(f"{where}: holds {count} values for shape {shape}; the file is damaged.")
+    return np.zeros(shape, np.float32) if values is None else values.reshape(shape)
+
+
+def same_shape(shape: tuple[int, ...], message: caffe_pb2.BlobProto) -> bool:
+    """Whether a blob of ``shape`` takes the message's values: equal shapes, or equal but for leading ones (legacy)."""
+    theirs = shape_of(message)
+    if theirs == shape:
+        return True
+    legacy = not message.HasField("shape")
+    return legacy and len(shape) <= 4 and (1,) * (4 - len(shape)) + shape == (1,) * (4 - len(theirs)) + theirs
+
+
+def from_array(values: np.ndarray[Any, Any]) -> caffe_pb2.BlobProto:
+    """Return a message with the shape and values of an array (float32 or float64)."""
+    message = caffe_pb2.BlobProto()
+    message.shape.dim.extend(values.shape)
+    _put(message, "data", values)
+    return message
+
+
+def _put(message: caffe_pb2.BlobProto, kind: str, values: np.ndarray[Any, Any]) -> None:
+    """Add a packed field by merging its bytes: the wire form of packed floats is the array itself."""
+    dtype = np.dtype("<f8" if values.dtype == np.float64 else "<f4")
+    flat = np.ascontiguousarray(values, dtype).reshape(-1)
+    tag = bytes([_FIELDS[kind, dtype.itemsize] << 3 | 2])
+    message.MergeFromString(tag + _varint(flat.nbytes) + flat.tobytes())
+
+
+def _flat(message: caffe_pb2.BlobProto, name: str, dtype: np.dtype[Any], count: int) -> np.ndarray[Any, Any]:
+    only = caffe_pb2.BlobProto()
+    getattr(only, name).MergeFrom(getattr(message, name))
+    # tag, length, then the numbers: they are the last bytes of the message.
+    return np.frombuffer(only.SerializeToString()[-count * dtype.itemsize :], dtype.newbyteorder("<")).astype(dtype)
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)

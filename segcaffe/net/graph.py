@@ -1,0 +1,113 @@
+"""The net as data: nodes (layers) and the blobs between them, without arrays.
+
+`build_graph` turns a NetParameter into a `Graph` by passes that are functions of their own: `rules.filter_net`,
+`splits.insert_splits`, and the connection of names to blobs here. Which layers need a backward pass is decided in
+`backward.plan`, once the layers exist and their parameters are known.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from segcaffe.errors import GraphError
+from segcaffe.layers.base import Layer
+from segcaffe.layers.registry import layer_class
+from segcaffe.net.rules import filter_net
+from segcaffe.net.splits import insert_splits
+from segcaffe.proto import caffe_pb2
+
+
+@dataclass
+class Node:
+    """One layer: its parameter message, its class, and the indices of its blobs."""
+
+    param: caffe_pb2.LayerParameter
+    cls: type[Layer]
+    bottoms: list[int] = field(default_factory=list)
+    tops: list[int] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """The layer's name."""
+        return self.param.name
+
+    @property
+    def where(self) -> str:
+        """How messages name the layer."""
+        return f'layer "{self.param.name}" ({self.param.type})'
+
+
+@dataclass
+class Graph:
+    """Nodes in execution order, and the blobs' names by index.
+
+    Attributes
+    ----------
+    blob_names:
+        Name of each blob. An in-place layer's top is its bottom's blob; automatic tops are called "(automatic)".
+    inputs:
+        Blobs made by Input layers.
+    outputs:
+        Blobs that no layer reads, in alphabetical order, as Caffe lists them.
+    """
+
+    name: str
+    nodes: list[Node] = field(default_factory=list)
+    blob_names: list[str] = field(default_factory=list)
+    inputs: list[int] = field(default_factory=list)
+    outputs: list[int] = field(default_factory=list)
+    force_backward: bool = False
+
+    def producer(self, blob: int) -> Node:
+        """The node that makes a blob first."""
+        return next(node for node in self.nodes if blob in node.tops)
+
+
+def build_graph(net: caffe_pb2.NetParameter, state: caffe_pb2.NetState) -> Graph:
+    """Build the graph of ``net`` in ``state`` (phase, level, stages); GraphError where names do not connect."""
+    expanded = insert_splits(filter_net(net, state))
+    graph = Graph(name=expanded.name, force_backward=expanded.force_backward)
+    available: dict[str, int] = {}
+    makers: dict[str, str] = {}
+    for param in expanded.layer:
+        if not param.HasField("phase"):
+            param.phase = state.phase
+        where = f'layer "{param.name}" ({param.type})'
+        node = Node(param, layer_class(param.type, where))
+        _connect_bottoms(node, available)
+        _connect_tops(graph, node, available, makers)
+        graph.nodes.append(node)
+        if param.type == "Input":
+            graph.inputs.extend(node.tops)
+    graph.outputs = [available[name] for name in sorted(available)]
+    return graph
+
+
+def _connect_bottoms(node: Node, available: dict[str, int]) -> None:
+    for name in node.param.bottom:
+        node.bottoms.append(available.pop(name))
+
+
+def _connect_tops(graph: Graph, node: Node, available: dict[str, int], makers: dict[str, str]) -> None:
+    for j, name in enumerate(node.param.top):
+        in_place = j < len(node.param.bottom) and node.param.bottom[j] == name
+        if in_place and not node.cls.in_place:
+            raise GraphError(f'{node.where}: cannot work in place; give its top another name than "{name}".')
+        if not in_place and name in makers:
+            raise GraphError(
+                f'{node.where}: its top "{name}" is made by {makers[name]} already. Two layers cannot make the same '
+                "blob; rename one of them."
+            )
+        blob = node.bottoms[j] if in_place else _new_blob(graph, name)
+        node.tops.append(blob)
+        makers[name] = node.where
+        available[name] = blob
+    if node.cls.auto_tops:
+        needed = max(node.cls.top_count[0], len(node.param.bottom) if node.cls.same_count else 0)
+        while len(node.tops) < needed:
+            node.tops.append(_new_blob(graph, "(automatic)"))
+
+
+def _new_blob(graph: Graph, name: str) -> int:
+    graph.blob_names.append(name)
+    return len(graph.blob_names) - 1

@@ -1,0 +1,390 @@
+"""The running net: layers connected by blobs, forward and backward."""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from segcaffe.blob import Blob
+from segcaffe.blob.proto import to_proto
+from segcaffe.errors import GraphError, SegcaffeError
+from segcaffe.layers.base import Layer
+from segcaffe.net.backward import BackwardPlanner
+from segcaffe.net.graph import Graph, Node, build_graph
+from segcaffe.net.loading import copy_weights
+from segcaffe.net.rules import net_state
+from segcaffe.net.sharing import ParamTable
+from segcaffe.proto import caffe_pb2
+from segcaffe.proto.text import layer_places, read_net
+from segcaffe.proto.upgrade import upgrade_net
+
+Hook = Callable[[int], None]
+
+
+class Net:
+    """A net built from a prototxt file or a NetParameter.
+
+    Parameters
+    ----------
+    network:
+        Path of a prototxt file, or a `NetParameter`.
+    phase:
+        ``caffe_pb2.TRAIN`` or ``caffe_pb2.TEST``. The old order ``Net(network, weights, phase)`` is understood too.
+    weights:
+        Path of a file of weights to load.
+    level, stages:
+        State that the layers' include and exclude rules are held against.
+    variables:
+        Values of the file's ``${NAME}`` templates.
+    dtype:
+        float32, or float64 for gradient checks.
+
+    Attributes
+    ----------
+    blobs:
+        Ordered mapping of blob name to `Blob`.
+    params:
+        Ordered mapping of layer name to its list of parameter blobs.
+    layers:
+        The layers in execution order, splits included.
+    learnable_params, params_lr, params_weight_decay:
+        Parameters that own their memory, in order, with their multipliers.
+    loss:
+        Sum over all losses of the last forward, each times its weight.
+    """
+
+    def __init__(
+        self,
+        network: str | Path | caffe_pb2.NetParameter,
+        *args: Any,
+        phase: int | None = None,
+        weights: str | Path | None = None,
+        level: int = 0,
+        stages: Sequence[str] | None = None,
+        variables: Mapping[str, str] | None = None,
+        dtype: Any = np.float32,
+    ) -> None:
+        phase, weights = _positional(args, phase, weights)
+        param, places = _read(network, variables)
+        try:
+            self._build(param, phase, level, stages or (), dtype)
+        except SegcaffeError as error:
+            raise _placed(error, places) from error
+        if weights is not None:
+            self.copy_from(weights)
+
+    def _build(self, param: caffe_pb2.NetParameter, phase: int, level: int, stages: Sequence[str], dtype: Any) -> None:
+        self.phase = phase
+        self.dtype = np.dtype(dtype)
+        self.graph: Graph = build_graph(param, net_state(phase, level, stages))
+        self.name = self.graph.name
+        self.debug_info = param.debug_info
+        self.layers: list[Layer] = []
+        self._blobs = [Blob((0,), dtype) for _ in self.graph.blob_names]
+        self.bottom_blobs: list[list[Blob]] = []
+        self.top_blobs: list[list[Blob]] = []
+        self.loss_weights: list[list[float]] = []
+        self._shapes: list[tuple[tuple[int, ...], ...] | None] = []
+        self._table = ParamTable()
+        self.loss = 0.0
+        self._before_forward: list[Hook] = []
+        self._after_forward: list[Hook] = []
+        self._before_backward: list[Hook] = []
+        self._after_backward: list[Hook] = []
+        planner = BackwardPlanner(self.graph)
+        for index, node in enumerate(self.graph.nodes):
+            layer = self._add_layer(node)
+            planner.visit(index, self._learns(layer))
+        self._finish(planner)
+
+    def _add_layer(self, node: Node) -> Layer:
+        layer = node.cls(node.param, self.phase_of(node), self.dtype)
+        bottom = [self._blobs[i] for i in node.bottoms]
+        top = [self._blobs[i] for i in node.tops]
+        layer.check_counts(len(bottom), len(top))
+        layer.setup(bottom, top)
+        self.layers.append(layer)
+        self.bottom_blobs.append(bottom)
+        self.top_blobs.append(top)
+        self.loss_weights.append(_loss_weights(node, len(top)))
+        self._shapes.append(None)
+        self._reshape_layer(len(self.layers) - 1)
+        self._table.add(layer)
+        return layer
+
+    @staticmethod
+    def phase_of(node: Node) -> int:
+        """The phase a layer runs in: its own where the prototxt says so, otherwise the net's."""
+        return node.param.phase
+
+    def _learns(self, layer: Layer) -> bool:
+        """Set which of the layer's parameters want gradients; whether any does."""
+        specs = layer.param.param
+        lr_mults = [specs[i].lr_mult if i < len(specs) else 1.0 for i in range(len(layer.blobs))]
+        layer.param_propagate_down = [lr != 0 for lr in lr_mults]
+        return any(layer.param_propagate_down)
+
+    def _finish(self, planner: BackwardPlanner) -> None:
+        plan = planner.finish([[weight != 0 for weight in weights] for weights in self.loss_weights])
+        self.layer_needs_backward = plan.layers
+        self.bottom_needs_backward = plan.bottoms
+        if self.graph.force_backward:
+            for layer in self.layers:
+                layer.param_propagate_down = [True] * len(layer.blobs)
+        graph = self.graph
+        self.blobs: OrderedDict[str, Blob] = OrderedDict(zip(graph.blob_names, self._blobs, strict=True))
+        self.layer_names = [node.name for node in graph.nodes]
+        self.params: OrderedDict[str, list[Blob]] = OrderedDict(
+            (layer.name, layer.blobs) for layer in self.layers if layer.blobs
+        )
+        self.inputs = [graph.blob_names[i] for i in graph.inputs]
+        self.outputs = [graph.blob_names[i] for i in graph.outputs]
+        owners = self._table.owners
+        self.learnable_params = [owner.blob for owner in owners]
+        self.params_lr = [1.0 if owner.lr_mult is None else owner.lr_mult for owner in owners]
+        self.params_weight_decay = [1.0 if owner.decay_mult is None else owner.decay_mult for owner in owners]
+
+    @property
+    def layer_dict(self) -> OrderedDict[str, Layer]:
+        """The layers by name."""
+        return OrderedDict(zip(self.layer_names, self.layers, strict=True))
+
+    @property
+    def blob_loss_weights(self) -> OrderedDict[str, float]:
+        """For each blob the weight with which it enters the loss."""
+        weights = OrderedDict((name, 0.0) for name in self.graph.blob_names)
+        for node, values in zip(self.graph.nodes, self.loss_weights, strict=True):
+            for blob, weight in zip(node.tops, values, strict=True):
+                weights[self.graph.blob_names[blob]] = weight
+        return weights
+
+    @property
+    def bottom_names(self) -> OrderedDict[str, list[str]]:
+        """For each layer the names of its bottoms."""
+        names = self.graph.blob_names
+        return OrderedDict((node.name, [names[i] for i in node.bottoms]) for node in self.graph.nodes)
+
+    @property
+    def top_names(self) -> OrderedDict[str, list[str]]:
+        """For each layer the names of its tops."""
+        names = self.graph.blob_names
+        return OrderedDict((node.name, [names[i] for i in node.tops]) for node in self.graph.nodes)
+
+    def forward(
+        self, blobs: Iterable[str] | None = None, start: str | None = None, end: str | None = None, **inputs: Any
+    ) -> dict[str, np.ndarray[Any, Any]]:
+        """Run layers ``start`` to ``end`` (default: all) and return output arrays by name.
+
+        Parameters
+        ----------
+        blobs:
+            Names of blobs to return besides the outputs.
+        inputs:
+            Values of input blobs by name, copied in first; shapes must match.
+        """
+        first = self._layer_index(start) if start is not None else 0
+        last = self._layer_index(end) if end is not None else len(self.layers) - 1
+        names = set(self.top_names[end]) if end is not None else set(self.outputs)
+        names.update(blobs or ())
+        if inputs:
+            self._set_inputs(inputs)
+        self.forward_from_to(first, last)
+        return {name: self._blob(name).data for name in names}
+
+    def backward(
+        self, diffs: Iterable[str] | None = None, start: str | None = None, end: str | None = None, **tops: Any
+    ) -> dict[str, np.ndarray[Any, Any]]:
+        """Run the backward passes from layer ``start`` down to ``end`` (default: all); return input gradients.
+
+        Parameters
+        ----------
+        diffs:
+            Names of blobs whose gradients to return besides the inputs'.
+        tops:
+            Gradients of output blobs by name, copied in first.
+        """
+        first = self._layer_index(start) if start is not None else len(self.layers) - 1
+        last = self._layer_index(end) if end is not None else 0
+        names = set(self.bottom_names[end]) if end is not None else set(self.inputs)
+        names.update(diffs or ())
+        for name, values in tops.items():
+            blob = self._blob(name)
+            if np.shape(values) != blob.shape:
+                raise GraphError(
+                    f'backward: the gradient of "{name}" must have its shape {blob.shape}. Received: {np.shape(values)}.'
+                )
+            blob.diff[...] = values
+        self.backward_from_to(first, last)
+        return {name: self._blob(name).diff for name in names}
+
+    def forward_from_to(self, first: int, last: int) -> float:
+        """Run layers ``first`` to ``last`` (indices, both included); returns and keeps the sum of weighted losses."""
+        loss = 0.0
+        for i in range(first, last + 1):
+            for hook in self._before_forward:
+                hook(i)
+            loss += self._forward_layer(i)
+            for hook in self._after_forward:
+                hook(i)
+        self.loss = loss
+        return loss
+
+    def _forward_layer(self, i: int) -> float:
+        layer, bottom, top = self.layers[i], self.bottom_blobs[i], self.top_blobs[i]
+        if layer.reshape_always or self._shapes[i] != tuple([b.shape for b in bottom]):
+            self._reshape_layer(i)
+        layer.forward(bottom, top)
+        loss = 0.0
+        for blob, weight in zip(top, self.loss_weights[i], strict=True):
+            if weight:
+                loss += weight * float(blob.array.sum(dtype=np.float64))
+        return loss
+
+    def backward_from_to(self, first: int, last: int) -> None:
+        """Run the backward passes of layers ``first`` down to ``last`` (indices, both included)."""
+        for i in range(first, last - 1, -1):
+            if self.layer_needs_backward[i]:
+                self._check_gradients_allowed(i)
+                for hook in self._before_backward:
+                    hook(i)
+                self.layers[i].backward(self.top_blobs[i], self.bottom_needs_backward[i], self.bottom_blobs[i])
+                for hook in self._after_backward:
+                    hook(i)
+
+    def reshape(self) -> None:
+        """Carry changed shapes of the inputs through all layers."""
+        for i in range(len(self.layers)):
+            self._reshape_layer(i)
+
+    def clear_param_diffs(self) -> None:
+        """Set the gradients of all parameters to zero."""
+        for blob in self.learnable_params:
+            blob.grad[...] = 0
+
+    def copy_from(self, weights: str | Path) -> None:
+        """Load weights from a file: by layer name, each layer's blobs in order; layers not in the file keep theirs."""
+        from segcaffe.snapshot.caffemodel import load_weights
+
+        self.copy_trained_layers(load_weights(weights), str(weights))
+
+    def copy_trained_layers(self, source: caffe_pb2.NetParameter, where: str = "weights") -> None:
+        """Copy the blobs of a NetParameter's layers into the layers of the same names."""
+        copy_weights(self.layers, source, where)
+
+    def share_with(self, other: Net) -> None:
+        """Use the parameters of ``other`` for the layers of the same names (for several nets on one set of weights)."""
+        theirs = other.layer_dict
+        for layer in self.layers:
+            if layer.name not in theirs:
+                continue
+            for index, (mine, blob) in enumerate(zip(layer.blobs, theirs[layer.name].blobs, strict=False)):
+                if mine.shape != blob.shape:
+                    raise GraphError(
+                        f"{layer.where}: cannot share parameter {index} of shape {blob.shape}; it needs {mine.shape}."
+                    )
+                mine.share_data(blob)
+
+    def to_proto(self, write_diff: bool = False) -> caffe_pb2.NetParameter:
+        """Return the net with its weights as a message, as snapshots hold it."""
+        net = caffe_pb2.NetParameter(name=self.name)
+        for layer in self.layers:
+            message = net.layer.add()
+            message.CopyFrom(layer.param)
+            del message.blobs[:]
+            message.blobs.extend(to_proto(blob, write_diff) for blob in layer.blobs)
+        return net
+
+    def save(self, path: str | Path) -> None:
+        """Write the weights as a binary .caffemodel."""
+        from segcaffe.snapshot.caffemodel import save_weights
+
+        save_weights(self.to_proto(), path)
+
+    def _reshape_layer(self, i: int) -> None:
+        layer, bottom, top = self.layers[i], self.bottom_blobs[i], self.top_blobs[i]
+        layer.reshape(bottom, top)
+        self._shapes[i] = tuple([blob.shape for blob in bottom])
+        for blob, weight in zip(top, self.loss_weights[i], strict=True):
+            if weight:
+                blob.diff[...] = weight
+
+    def _check_gradients_allowed(self, i: int) -> None:
+        for j, wanted in enumerate(self.bottom_needs_backward[i]):
+            if wanted and not self.layers[i].allows_gradient(j):
+                name = self.graph.blob_names[self.graph.nodes[i].bottoms[j]]
+                raise GraphError(
+                    f'{self.layers[i].where}: gives no gradient to its bottom {j} ("{name}"), but layers below it '
+                    "learn. Write propagate_down: false for that bottom, or lr_mult: 0 below."
+                )
+
+    def _set_inputs(self, inputs: Mapping[str, Any]) -> None:
+        if set(inputs) != set(self.inputs):
+            raise GraphError(f"forward: the net's inputs are {self.inputs}. Received: {sorted(inputs)}.")
+        for name, values in inputs.items():
+            blob = self._blob(name)
+            if np.shape(values) != blob.shape:
+                raise GraphError(
+                    f'forward: input "{name}" has shape {blob.shape}. Received: {np.shape(values)}; '
+                    "reshape the blob first to change it."
+                )
+            blob.data[...] = values
+
+    def _blob(self, name: str) -> Blob:
+        if name not in self.blobs:
+            raise GraphError(f'The net has no blob "{name}". Its blobs: {", ".join(self.blobs)}.')
+        return self.blobs[name]
+
+    def _layer_index(self, name: str) -> int:
+        if name not in self.layer_names:
+            raise GraphError(f'The net has no layer "{name}". Its layers: {", ".join(self.layer_names)}.')
+        return self.layer_names.index(name)
+
+
+def _positional(args: tuple[Any, ...], phase: int | None, weights: Any) -> tuple[int, Any]:
+    """Sort out ``Net(network, phase)``, ``Net(network, phase, weights)`` and the old ``Net(network, weights, phase)``."""
+    for value in args:
+        if isinstance(value, (str, Path)):
+            weights = value
+        elif value is not None:
+            phase = int(value)
+    if phase not in (caffe_pb2.TRAIN, caffe_pb2.TEST):
+        raise GraphError(f"Net: the phase must be TRAIN or TEST. Received: {phase}.")
+    return phase, weights
+
+
+def _read(network: Any, variables: Mapping[str, str] | None) -> tuple[caffe_pb2.NetParameter, dict[str, str]]:
+    """The message of a net, old notations upgraded, and where each of its layers stands in its file."""
+    if isinstance(network, caffe_pb2.NetParameter):
+        copy = caffe_pb2.NetParameter()
+        copy.CopyFrom(network)
+        places = layer_places(network)
+        upgrade_net(copy)
+    else:
+        copy = read_net(network, variables)
+        places = layer_places(copy)
+    named = zip([layer.name for layer in copy.layer], places, strict=False) if len(places) == len(copy.layer) else ()
+    return copy, dict(named)
+
+
+def _placed(error: SegcaffeError, places: Mapping[str, str]) -> SegcaffeError:
+    """The error with the file and line of the layer it names, where they are known."""
+    match = re.match(r'layer "([^"]*)"', str(error))
+    place = places.get(match.group(1), "") if match else ""
+    return type(error)(f"{place}: {error}") if place else error
+
+
+def _loss_weights(node: Node, num_top: int) -> list[float]:
+    given = list(node.param.loss_weight)
+    if given and len(given) != len(node.param.top):
+        raise GraphError(
+            f"{node.where}: loss_weight needs one value for each of its {len(node.param.top)} tops. "
+            f"Received: {len(given)}."
+        )
+    if not given and node.cls.loss:
+        given = [1.0]
+    return given + [0.0] * (num_top - len(given))

@@ -1,0 +1,48 @@
+"""Which layers a net has in a given state: phase, level and stages against each layer's include and exclude rules."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from segcaffe.errors import GraphError
+from segcaffe.proto import caffe_pb2
+
+
+def net_state(phase: int, level: int = 0, stages: Sequence[str] = ()) -> caffe_pb2.NetState:
+    """Make a NetState."""
+    return caffe_pb2.NetState(phase=phase, level=level, stage=list(stages))  # type: ignore[arg-type]
+
+
+def filter_net(net: caffe_pb2.NetParameter, state: caffe_pb2.NetState) -> caffe_pb2.NetParameter:
+    """Return a copy of ``net`` with only the layers that ``state`` includes."""
+    result = caffe_pb2.NetParameter()
+    result.CopyFrom(net)
+    result.state.CopyFrom(state)
+    keep = [layer for layer in net.layer if includes(layer, state)]
+    if len(keep) != len(net.layer):
+        del result.layer[:]
+        result.layer.extend(keep)
+    return result
+
+
+def includes(layer: caffe_pb2.LayerParameter, state: caffe_pb2.NetState) -> bool:
+    """Whether the layer is part of the net in ``state``; GraphError if it has both kinds of rules."""
+    if layer.include and layer.exclude:
+        raise GraphError(
+            f'layer "{layer.name}" ({layer.type}): has both include and exclude rules; write one kind only.'
+        )
+    if layer.include:
+        return any(meets(state, rule) for rule in layer.include)
+    return not any(meets(state, rule) for rule in layer.exclude)
+
+
+def meets(state: caffe_pb2.NetState, rule: caffe_pb2.NetStateRule) -> bool:
+    """Whether ``state`` satisfies every condition that ``rule`` names."""
+    stages = set(state.stage)
+    return (
+        (not rule.HasField("phase") or rule.phase == state.phase)
+        and (not rule.HasField("min_level") or state.level >= rule.min_level)
+        and (not rule.HasField("max_level") or state.level <= rule.max_level)
+        and stages.issuperset(rule.stage)
+        and stages.isdisjoint(rule.not_stage)
+    )
