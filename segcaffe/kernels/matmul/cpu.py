@@ -1,0 +1,73 @@
+"""Matrix products on the CPU: each thread multiplies its part of the rows or columns by single-threaded BLAS."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from segcaffe.kernels import blas, parallel
+
+Array = np.ndarray[Any, Any]
+_SMALL = 1 << 18
+"""Multiply-adds below which a second thread costs more than it saves."""
+_SIGNATURES = [
+    f"void(boolean, boolean, float64, {t}[:, :], {t}[:, :], float64, {t}[:, :])" for t in ("float32", "float64")
+]
+
+
+def gemm(
+    a: Array,
+    b: Array,
+    out: Array,
+    trans_a: bool = False,
+    trans_b: bool = False,
+    alpha: float = 1.0,
+    beta: float = 0.0,
+) -> None:
+    """``out = alpha * op(a) @ op(b) + beta * out``; see the contract."""
+    _check(a, b, out, trans_a, trans_b)
+    rows, columns = out.shape
+    depth = a.shape[0] if trans_a else a.shape[1]
+    if depth == 0 or rows == 0 or columns == 0:
+        out[...] = out * beta if beta else 0
+        return
+    by_rows = rows > columns
+
+    def part(start: int, stop: int) -> None:
+        if by_rows:
+            mine = a[:, start:stop] if trans_a else a[start:stop]
+            _gemm(trans_a, trans_b, alpha, mine, b, beta, out[start:stop])
+        else:
+            mine = b[start:stop] if trans_b else b[:, start:stop]
+            _gemm(trans_a, trans_b, alpha, a, mine, beta, out[:, start:stop])
+
+    long = rows if by_rows else columns
+    grain = max(16, -(-_SMALL * long // (rows * columns * depth)))
+    # Each part packs the shared operand anew, so there are as many parts as threads and not more.
+    parallel.run(long, part, grain=grain, blocks=parallel.parts(long, grain))
+
+
+def _check(a: Array, b: Array, out: Array, trans_a: bool, trans_b: bool) -> None:
+    rows, depth = a.shape[::-1] if trans_a else a.shape
+    depth_b, columns = b.shape[::-1] if trans_b else b.shape
+    if depth != depth_b or out.shape != (rows, columns):
+        raise ValueError(
+            f"gemm: op(a) (M, K), op(b) (K, N) and out (M, N) do not fit together. "
+            f"Received: {(rows, depth)}, {(depth_b, columns)} and {out.shape}."
+        )
+    if any(m.strides[1] != m.itemsize for m in (a, b, out) if m.size and m.shape[1] > 1):
+        raise ValueError("gemm: the elements of a row must lie next to each other; pass a transposed view by trans_*.")
+
+
+@njit(_SIGNATURES, nogil=True, cache=True)
+def _gemm(trans_a, trans_b, alpha, a, b, beta, out):
+    m, n = out.shape
+    k = a.shape[0] if trans_a else a.shape[1]
+    size = out.itemsize
+    # A matrix of one row may have any stride; BLAS wants a leading dimension that covers the row.
+    lda = max(a.strides[0] // size, a.shape[1])
+    ldb = max(b.strides[0] // size, b.shape[1])
+    ldc = max(out.strides[0] // size, n)
+    blas.gemm(trans_a, trans_b, m, n, k, alpha, a, lda, b, ldb, beta, out, ldc)

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from segcaffe.kernels import matmul, parallel
+
+SHAPES = [(1, 1, 1), (3, 5, 4), (1, 900, 700), (900, 1, 700), (130, 700, 33), (700, 130, 33), (64, 3000, 27)]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("trans_b", [False, True])
+@pytest.mark.parametrize("trans_a", [False, True])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_gemm_equals_numpy(shape, trans_a, trans_b, dtype):
+    m, n, k = shape
+    rng = np.random.default_rng(0)
+    a, b, out = (rng.standard_normal(s).astype(dtype) for s in ((m, k), (k, n), (m, n)))
+    expected = 0.5 * (a.astype(np.float64) @ b) - 2.0 * out
+    a, b = (np.ascontiguousarray(x.T) if t else x for x, t in ((a, trans_a), (b, trans_b)))
+    matmul.gemm(a, b, out, trans_a, trans_b, alpha=0.5, beta=-2.0)
+    eps = np.finfo(dtype).eps
+    np.testing.assert_allclose(out, expected, rtol=0, atol=8 * eps * np.abs(expected).max() * np.sqrt(k))
+
+
+def test_rows_may_lie_apart():
+    rng = np.random.default_rng(1)
+    a, b = rng.standard_normal((40, 90)), rng.standard_normal((60, 70))
+    out = np.zeros((40, 200))
+    matmul.gemm(a[:, 10:70], b[:, 3:50], out[:, 100:147])
+    np.testing.assert_allclose(out[:, 100:147], a[:, 10:70] @ b[:, 3:50], rtol=1e-12)
+    assert not out[:, :100].any()
+    assert not out[:, 147:].any()
+
+
+def test_beta_zero_ignores_nan():
+    out = np.full((2, 2), np.nan)
+    matmul.gemm(np.eye(2), np.eye(2), out)
+    np.testing.assert_array_equal(out, np.eye(2))
+
+
+@pytest.mark.parametrize(("beta", "expected"), [(0.0, 0.0), (2.0, 6.0)])
+def test_empty_sum(beta, expected):
+    out = np.full((2, 3), 3.0)
+    matmul.gemm(np.ones((2, 0)), np.ones((0, 3)), out, beta=beta)
+    np.testing.assert_array_equal(out, np.full((2, 3), expected))
+
+
+def test_result_does_not_depend_on_threads():
+    rng = np.random.default_rng(2)
+    a, b = rng.standard_normal((300, 200)), rng.standard_normal((200, 1000))
+    one, two = np.empty((300, 1000)), np.empty((300, 1000))
+    before = parallel.num_threads()
+    try:
+        parallel.set_num_threads(1)
+        matmul.gemm(a, b, one)
+        parallel.set_num_threads(3)
+        matmul.gemm(a, b, two)
+    finally:
+        parallel.set_num_threads(before)
+    np.testing.assert_allclose(one, two, rtol=1e-12, atol=1e-12)
+
+
+def test_bad_arguments():
+    with pytest.raises(ValueError, match=r"do not fit together. Received: \(2, 3\), \(4, 2\) and \(2, 2\)"):
+        matmul.gemm(np.ones((2, 3)), np.ones((4, 2)), np.ones((2, 2)))
+    with pytest.raises(ValueError, match="next to each other"):
+        matmul.gemm(np.ones((3, 2)).T, np.ones((3, 2)), np.ones((2, 2)))
