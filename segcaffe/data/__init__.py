@@ -1,0 +1,1 @@
+"""Reading data: lists, images, databases, transformation, prefetching. No layer code."""

@@ -1,0 +1,1 @@
+"""Layers that take values out of the net: into files, or nowhere."""

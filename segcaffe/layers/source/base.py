@@ -1,0 +1,36 @@
+"""What layers that bring values into the net have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from segcaffe.layers.base import Blobs, Layer
+
+
+class SourceLayer(Layer):
+    """A layer without bottoms. `setup` opens everything and knows the tops' shapes; `forward` takes the next batch.
+
+    A source that goes through data in an order can be stopped and continued: `state` before, `restore` after.
+    """
+
+    bottom_count = (0, 0)
+    top_count = (1, None)
+    source = True
+    gradient_to = ()
+
+    def reshape(self, bottom: Blobs, top: Blobs) -> None:
+        """Nothing depends on bottoms; tops keep the shape that `setup` or the last batch gave them."""
+
+    def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
+        """Nothing to send back."""
+
+    def state(self) -> dict[str, Any]:
+        """Where the source stands, as values JSON can hold; empty for sources that have no order."""
+        return {}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue from a state that `state` gave: the batches that follow are those an unstopped run would see."""
+
+    def close(self) -> None:
+        """Release files and threads; the layer can't be run afterwards."""
