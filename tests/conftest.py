@@ -1,0 +1,36 @@
+"""What all tests share: where recorded values are, and a clean device state around each test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from segcaffe import device
+from segcaffe.device import compat
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED = ROOT.parent / "shared"
+
+
+def shared_files(pattern: str) -> list[Path]:
+    """Files of the shared folder by glob pattern; empty where the folder is absent."""
+    return sorted(SHARED.glob(pattern))
+
+
+@pytest.fixture
+def shared() -> Path:
+    """The folder of recorded values, models and images; the test is skipped without it."""
+    if not SHARED.is_dir():
+        pytest.skip("the folder of recorded values (../shared) is not beside this checkout")
+    return SHARED
+
+
+@pytest.fixture(autouse=True)
+def _clean_device() -> Iterator[None]:
+    device.set_mode_cpu()
+    device.set_random_seed(1)
+    yield
+    device.set_mode_cpu()
+    compat.substitute_gpu_module(None)
