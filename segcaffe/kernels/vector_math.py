@@ -1,0 +1,134 @@
+"""Exponential, sigmoid and hyperbolic tangent for compiled kernels, written so that loops over them become SIMD code.
+
+Numba compiles `math.exp` on float32 to a call of the C library per element. The functions here are polynomials and bit
+operations instead, which the compiler turns into vector instructions inside the caller's loop (about ten times
+faster). They are for float32, with an error of 1 to 2 units in the last place; float64 goes to the C library.
+"""
+
+# mypy: disable-error-code="no-untyped-def, untyped-decorator"
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numba import njit, types
+from numba.extending import intrinsic, overload
+
+_LOG2E = np.float32(1.44269504088896341)
+_LN2_HIGH = np.float32(0.693359375)
+_LN2_LOW = np.float32(-2.12194440e-4)
+# Adding 1.5 * 2^23 rounds a small float32 to an integer and leaves that integer in its low bits.
+_ROUND = np.float32(12582912.0)
+_ROUND_BITS = np.int32(0x4B400000)
+_EXP_LOW = np.float32(-87.33654)
+_EXP_HIGH = np.float32(88.72283)
+_C1 = np.float32(0.5)
+_C2 = np.float32(1.6666665459e-1)
+_C3 = np.float32(4.1665795894e-2)
+_C4 = np.float32(8.3334519073e-3)
+_C5 = np.float32(1.3981999507e-3)
+_C6 = np.float32(1.9875691500e-4)
+_T3, _T5 = np.float32(-1 / 3), np.float32(2 / 15)
+_T7, _T9 = np.float32(-17 / 315), np.float32(62 / 2835)
+_SERIES = np.float32(0.0625)
+_ONE = np.float32(1.0)
+_TWO = np.float32(2.0)
+_ZERO = np.float32(0.0)
+_INF = np.float32(np.inf)
+
+
+@intrinsic
+def _bits(_typing: Any, value: Any) -> Any:
+    """The bits of a float32 as an int32."""
+
+    def codegen(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.bitcast(arguments[0], context.get_value_type(types.int32))
+
+    return types.int32(types.float32), codegen
+
+
+@intrinsic
+def _from_bits(_typing: Any, value: Any) -> Any:
+    """The float32 that has the bits of an int32."""
+
+    def codegen(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.bitcast(arguments[0], context.get_value_type(types.float32))
+
+    return types.float32(types.int32), codegen
+
+
+@njit(nogil=True, cache=True, fastmath={"contract"})
+def _exp32(x):
+    """Exponential of a float32: 0 below the smallest normal result, inf above the largest; NaN stays NaN."""
+    shifted = x * _LOG2E + _ROUND
+    n = shifted - _ROUND
+    r = x - n * _LN2_HIGH
+    r = r - n * _LN2_LOW
+    p = ((((_C6 * r + _C5) * r + _C4) * r + _C3) * r + _C2) * r + _C1
+    p = p * (r * r) + r + _ONE
+    # 2^n in two factors, so that n = 128 does not overflow the exponent field.
+    k = np.int32(_bits(shifted) - _ROUND_BITS)
+    half = np.int32(k >> np.int32(1))
+    rest = np.int32(k - half)
+    a = _from_bits(np.int32((half + np.int32(127)) << np.int32(23)))
+    b = _from_bits(np.int32((rest + np.int32(127)) << np.int32(23)))
+    y = p * a * b
+    y = _ZERO if x < _EXP_LOW else y
+    return _INF if x > _EXP_HIGH else y
+
+
+# Without Numba's check for a zero divisor, which would keep the loop from becoming SIMD code.
+@njit(nogil=True, cache=True, fastmath={"contract"}, error_model="numpy")
+def _sigmoid32(x):
+    return _ONE / (_ONE + _exp32(-x))
+
+
+@njit(nogil=True, cache=True, fastmath={"contract"}, error_model="numpy")
+def _tanh32(x):
+    # Near 0 the quotient would lose the digits that the power series keeps.
+    s = x * x
+    series = x + x * s * (_T3 + s * (_T5 + s * (_T7 + s * _T9)))
+    quotient = _ONE - _TWO / (_ONE + _exp32(_TWO * x))
+    return series if s < _SERIES else quotient
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _sigmoid64(x):
+    return 1.0 / (1.0 + math.exp(-x))
+
+
+def exp(x: float) -> float:
+    """Exponential function; callable from compiled kernels only."""
+    raise TypeError("vector_math.exp can only be called from a compiled kernel")
+
+
+def sigmoid(x: float) -> float:
+    """1 / (1 + exp(-x)); callable from compiled kernels only."""
+    raise TypeError("vector_math.sigmoid can only be called from a compiled kernel")
+
+
+def tanh(x: float) -> float:
+    """Hyperbolic tangent; callable from compiled kernels only."""
+    raise TypeError("vector_math.tanh can only be called from a compiled kernel")
+
+
+@overload(exp, inline="always")
+def _exp(x):
+    if x == types.float32:
+        return lambda x: _exp32(x)
+    return lambda x: math.exp(x)
+
+
+@overload(sigmoid, inline="always")
+def _sigmoid(x):
+    if x == types.float32:
+        return lambda x: _sigmoid32(x)
+    return lambda x: _sigmoid64(x)
+
+
+@overload(tanh, inline="always")
+def _tanh(x):
+    if x == types.float32:
+        return lambda x: _tanh32(x)
+    return lambda x: math.tanh(x)
