@@ -1,0 +1,177 @@
+"""Parameter updates on the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from segcaffe.kernels import parallel
+
+Array = np.ndarray[Any, Any]
+
+_GRAIN = 1 << 14
+
+
+def sgd(
+    weight: Array,
+    grad: Array,
+    history: Array,
+    rate: float,
+    scale: float,
+    l2: float,
+    l1: float,
+    momentum: float,
+) -> None:
+    """See the contract."""
+    _run(_sgd, (weight, grad, history), (rate, scale, l2, l1, momentum))
+
+
+def nesterov(
+    weight: Array,
+    grad: Array,
+    history: Array,
+    rate: float,
+    scale: float,
+    l2: float,
+    l1: float,
+    momentum: float,
+) -> None:
+    """See the contract."""
+    _run(_nesterov, (weight, grad, history), (rate, scale, l2, l1, momentum, 1.0 + momentum))
+
+
+def ada_grad(
+    weight: Array,
+    grad: Array,
+    history: Array,
+    rate: float,
+    scale: float,
+    l2: float,
+    l1: float,
+    delta: float,
+) -> None:
+    """See the contract."""
+    _run(_root_mean, (weight, grad, history), (rate, scale, l2, l1, 1.0, 1.0, delta))
+
+
+def rms_prop(
+    weight: Array,
+    grad: Array,
+    history: Array,
+    rate: float,
+    scale: float,
+    l2: float,
+    l1: float,
+    rms_decay: float,
+    delta: float,
+) -> None:
+    """See the contract."""
+    _run(_root_mean, (weight, grad, history), (rate, scale, l2, l1, rms_decay, 1.0 - rms_decay, delta))
+
+
+def ada_delta(
+    weight: Array,
+    grad: Array,
+    history: Array,
+    updates: Array,
+    rate: float,
+    scale: float,
+    l2: float,
+    l1: float,
+    momentum: float,
+    delta: float,
+) -> None:
+    """See the contract."""
+    _run(_ada_delta, (weight, grad, history, updates), (rate, scale, l2, l1, momentum, 1.0 - momentum, delta))
+
+
+def adam(
+    weight: Array,
+    grad: Array,
+    mean: Array,
+    square: Array,
+    rate: float,
+    scale: float,
+    l2: float,
+    l1: float,
+    beta1: float,
+    beta2: float,
+    delta: float,
+) -> None:
+    """See the contract."""
+    factors = (rate, scale, l2, l1, beta1, 1.0 - beta1, beta2, 1.0 - beta2, delta)
+    _run(_adam, (weight, grad, mean, square), factors)
+
+
+def _run(update: Callable[..., None], arrays: tuple[Array, ...], factors: tuple[float, ...]) -> None:
+    """Divide the elements among threads; factors take the arrays' dtype, lest float32 sums be made in float64."""
+    flat = [array.reshape(-1) for array in arrays]
+    typed = [flat[0].dtype.type(factor) for factor in factors]
+    parallel.run(flat[0].size, lambda start, stop: update(*flat, *typed, start, stop), grain=_GRAIN)
+
+
+@njit(inline="always")
+def _gradient(g, w, scale, l2, l1):
+    return g * scale + l2 * w + l1 * np.sign(w)
+
+
+@njit(nogil=True, cache=True)
+def _sgd(weight, grad, history, rate, scale, l2, l1, momentum, start, stop):
+    for i in range(start, stop):
+        g = _gradient(grad[i], weight[i], scale, l2, l1)
+        h = rate * g + momentum * history[i]
+        history[i] = h
+        grad[i] = h
+        weight[i] -= h
+
+
+@njit(nogil=True, cache=True)
+def _nesterov(weight, grad, history, rate, scale, l2, l1, momentum, ahead, start, stop):
+    for i in range(start, stop):
+        g = _gradient(grad[i], weight[i], scale, l2, l1)
+        old = history[i]
+        h = rate * g + momentum * old
+        history[i] = h
+        u = ahead * h - momentum * old
+        grad[i] = u
+        weight[i] -= u
+
+
+@njit(nogil=True, cache=True)
+def _root_mean(weight, grad, history, rate, scale, l2, l1, keep, add, delta, start, stop):
+    for i in range(start, stop):
+        g = _gradient(grad[i], weight[i], scale, l2, l1)
+        h = add * (g * g) + keep * history[i]
+        history[i] = h
+        u = rate * (g / (np.sqrt(h) + delta))
+        grad[i] = u
+        weight[i] -= u
+
+
+@njit(nogil=True, cache=True)
+def _ada_delta(weight, grad, history, updates, rate, scale, l2, l1, keep, add, delta, start, stop):
+    for i in range(start, stop):
+        g = _gradient(grad[i], weight[i], scale, l2, l1)
+        h = add * (g * g) + keep * history[i]
+        history[i] = h
+        v = g * np.sqrt((updates[i] + delta) / (h + delta))
+        updates[i] = add * (v * v) + keep * updates[i]
+        u = rate * v
+        grad[i] = u
+        weight[i] -= u
+
+
+@njit(nogil=True, cache=True)
+def _adam(weight, grad, mean, square, rate, scale, l2, l1, keep1, add1, keep2, add2, delta, start, stop):
+    for i in range(start, stop):
+        g = _gradient(grad[i], weight[i], scale, l2, l1)
+        m = add1 * g + keep1 * mean[i]
+        v = add2 * (g * g) + keep2 * square[i]
+        mean[i] = m
+        square[i] = v
+        u = rate * (m / (np.sqrt(v) + delta))
+        grad[i] = u
+        weight[i] -= u

@@ -1,0 +1,89 @@
+"""Whole files: read with an error that is a sentence, written under another name first and then renamed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from segcaffe.errors import WeightsError
+
+HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
+
+
+def read_file(path: str | Path) -> bytes:
+    """Return a file's bytes; WeightsError naming it when it cannot be read."""
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+def is_hdf5(path: str | Path) -> bool:
+    """Whether a file starts as an HDF5 file does, whatever its name."""
+    try:
+        with Path(path).open("rb") as file:
+            return file.read(len(HDF5_MAGIC)) == HDF5_MAGIC
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+def unreadable(path: str | Path, error: OSError) -> WeightsError:
+    """Return the error for a file that cannot be read."""
+    advice = " Check the path." if isinstance(error, FileNotFoundError) else ""
+    return WeightsError(f"{path}: the file cannot be read: {error.strerror or error}.{advice}")
+
+
+def write_file(path: str | Path, data: bytes) -> None:
+    """Write a file so that at every moment either the old one or the whole new one is there, even after a crash.
+
+    The bytes go to a file beside it, to the disk, and only then under the name. WeightsError says why a file cannot be
+    written; what was there before stays.
+    """
+    path = Path(path)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        try:
+            _write_through(beside, data)
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise WeightsError(
+            f"{path}: the file cannot be written: {error.strerror or error}. {_advice(path, error)}"
+        ) from error
+
+
+def check_writable(prefix: str | Path) -> None:
+    """Raise WeightsError unless files whose paths begin with ``prefix`` can be written."""
+    folder = Path(f"{prefix}x").parent
+    if not folder.is_dir():
+        raise WeightsError(f"Snapshots would go to {prefix}*, but the folder {folder} does not exist. Create it first.")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise WeightsError(f"Snapshots would go to {prefix}*, but the folder {folder} is not writable.")
+
+
+def _write_through(path: Path, data: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename in ``folder`` last; systems that cannot open folders do it by themselves."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _advice(path: Path, error: OSError) -> str:
+    if isinstance(error, FileNotFoundError):
+        return f"Create the folder {path.parent} first."
+    if isinstance(error, PermissionError):
+        return f"Make the folder {path.parent} writable or choose another."
+    return "Files written before are unharmed."

@@ -1,0 +1,162 @@
+"""Weights and solver states as HDF5 files, in Caffe's layout.
+
+Weights: ``/data/<layer>/<index>`` for each blob that its layer owns, ``/diff/<layer>/<index>`` for gradients where
+they are stored. State: ``/iter`` and ``/current_step`` (one integer each), ``/learned_net`` (a string),
+``/history/<index>``.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from segcaffe.blob.proto import array_of, from_array, shape_of, values_of
+from segcaffe.errors import WeightsError
+from segcaffe.proto.caffe_pb2 import BlobProto, LayerParameter, NetParameter
+
+if TYPE_CHECKING:
+    from segcaffe.snapshot.solverstate import State
+
+
+def encode_net(net: NetParameter) -> bytes:
+    """Return the bytes of an HDF5 file of weights; gradients too where the blobs have them."""
+    return _encode(lambda file: _write_net(file, net))
+
+
+def load_net(path: str | Path) -> NetParameter:
+    """Return the layers of an HDF5 file of weights: their names and blobs, all that such a file knows.
+
+    Where a layer shares a blob of another and the file therefore lacks it, an empty message takes its place.
+    """
+    net = NetParameter()
+    with _open(path) as file:
+        if "data" not in file:
+            raise WeightsError(f"{path}: an HDF5 file of weights has a group /data. Received: {sorted(file)}.")
+        for name, blobs in _blobs_by_layer(file["data"]).items():
+            layer = net.layer.add(name=name)
+            layer.blobs.extend(
+                from_array(blobs[i]) if i in blobs else BlobProto() for i in range(max(blobs, default=-1) + 1)
+            )
+    return net
+
+
+def encode_state(state: State) -> bytes:
+    """Return the bytes of a .solverstate.h5."""
+    return _encode(lambda file: _write_state(file, state))
+
+
+def load_state(path: str | Path) -> State:
+    """Return the solver state in an HDF5 file."""
+    from segcaffe.snapshot.solverstate import State
+
+    with _open(path) as file:
+        missing = [name for name in ("iter", "history") if name not in file]
+        if missing:
+            raise WeightsError(f"{path}: a solver state in HDF5 has {missing[0]}. Received: {sorted(file)}.")
+        history = file["history"]
+        return State(
+            iter=int(np.ravel(file["iter"][()])[0]),
+            current_step=int(np.ravel(file["current_step"][()])[0]) if "current_step" in file else 0,
+            learned_net=_text(file["learned_net"][()]) if "learned_net" in file else "",
+            history=[history[key][()] for key in sorted(history, key=int)],
+        )
+
+
+def _write_net(file: Any, net: NetParameter) -> None:
+    data = file.create_group("data")
+    diff = file.create_group("diff") if any(_has_diff(blob) for layer in net.layer for blob in layer.blobs) else None
+    shared: set[str] = set()
+    for layer in net.layer:
+        group = data.require_group(layer.name)
+        for index, blob in enumerate(layer.blobs):
+            if _owns(layer, index, shared) and str(index) not in group:
+                group.create_dataset(str(index), data=array_of(blob, f'layer "{layer.name}", blob {index}'))
+            gradient = values_of(blob, "diff")
+            if diff is not None and gradient is not None and f"{layer.name}/{index}" not in diff:
+                diff.create_dataset(f"{layer.name}/{index}", data=gradient.reshape(shape_of(blob)))
+
+
+def _owns(layer: LayerParameter, index: int, seen: set[str]) -> bool:
+    """Whether the layer is the first to use the blob's name (or it has none): the others share it."""
+    name = layer.param[index].name if index < len(layer.param) else ""
+    first = name not in seen
+    if name:
+        seen.add(name)
+    return first
+
+
+def _has_diff(blob: BlobProto) -> bool:
+    return bool(blob.diff or blob.double_diff)
+
+
+def _blobs_by_layer(data: Any) -> dict[str, dict[int, np.ndarray[Any, Any]]]:
+    """Return for each layer its arrays by index; a layer's name may contain slashes, that is, be several groups."""
+    layers: dict[str, dict[int, np.ndarray[Any, Any]]] = {}
+
+    def visit(path: str, item: Any) -> None:
+        layer, _, index = path.rpartition("/")
+        if hasattr(item, "shape") and index.isdigit():
+            layers.setdefault(layer, {})[int(index)] = item[()]
+
+    data.visititems(visit)
+    return layers
+
+
+def _write_state(file: Any, state: State) -> None:
+    file.create_dataset("iter", data=np.array([state.iter], np.int32))
+    file.create_dataset("current_step", data=np.array([state.current_step], np.int32))
+    _write_text(file, "learned_net", state.learned_net)
+    history = file.create_group("history")
+    for index, values in enumerate(state.history):
+        history.create_dataset(str(index), data=values)
+
+
+def _write_text(file: Any, name: str, text: str) -> None:
+    """Write a string as Caffe reads it: of fixed length, a zero byte at its end."""
+    import h5py
+
+    encoded = text.encode() + b"\0"
+    kind = h5py.h5t.C_S1.copy()
+    kind.set_size(len(encoded))
+    space = h5py.h5s.create(h5py.h5s.SCALAR)
+    dataset = h5py.h5d.create(file.id, name.encode(), kind, space)
+    dataset.write(space, space, np.array(encoded, dtype=f"S{len(encoded)}"), mtype=kind)
+
+
+def _text(value: Any) -> str:
+    return value.rstrip(b"\0").decode() if isinstance(value, bytes) else str(value)
+
+
+def _encode(write: Callable[[Any], None]) -> bytes:
+    h5py = _h5py("to write")
+    memory = io.BytesIO()
+    with h5py.File(memory, "w") as file:
+        write(file)
+    return memory.getvalue()
+
+
+@contextmanager
+def _open(path: str | Path) -> Iterator[Any]:
+    """Open an HDF5 file for reading; whatever the library finds wrong in it, then or later, is a WeightsError."""
+    h5py = _h5py(f"to read {path}")
+    try:
+        with h5py.File(path, "r") as file:
+            yield file
+    except (OSError, RuntimeError, KeyError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise WeightsError(f"{path}: the HDF5 file is damaged or not what it should be ({reason}).") from error
+
+
+def _h5py(purpose: str) -> Any:
+    try:
+        import h5py
+    except ImportError as error:
+        raise WeightsError(
+            f'HDF5 snapshots need the package h5py {purpose}. Install it with pip install "segcaffe[hdf5]".'
+        ) from error
+    return h5py

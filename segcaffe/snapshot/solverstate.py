@@ -1,0 +1,74 @@
+"""The state of a solver in a file: binary (.solverstate) or HDF5 (.solverstate.h5)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from google.protobuf.message import DecodeError
+
+from segcaffe.blob.proto import array_of, from_array
+from segcaffe.errors import WeightsError
+from segcaffe.proto.caffe_pb2 import SolverState
+from segcaffe.snapshot.files import is_hdf5, read_file
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass
+class State:
+    """What a solver needs besides the weights to continue, as Caffe stores it.
+
+    Attributes
+    ----------
+    iter:
+        Number of iterations done.
+    current_step:
+        State of the learning rate policy.
+    learned_net:
+        Path of the weights that belong to it.
+    history:
+        Of each learnable parameter its (first) history; then all second ones, where the algorithm has two.
+    """
+
+    iter: int
+    current_step: int = 0
+    learned_net: str = ""
+    history: list[Array] = field(default_factory=list)
+
+
+def load_state(path: str | Path) -> State:
+    """Return the solver state in a file; its first bytes tell binary from HDF5. WeightsError if it cannot be read."""
+    if is_hdf5(path):
+        from segcaffe.snapshot import hdf5
+
+        return hdf5.load_state(path)
+    return decode_state(read_file(path), str(path))
+
+
+def encode_state(state: State) -> bytes:
+    """Return the bytes of a binary .solverstate."""
+    message = SolverState(iter=state.iter, current_step=state.current_step, learned_net=state.learned_net)
+    message.history.extend(from_array(values) for values in state.history)
+    return message.SerializeToString()
+
+
+def decode_state(data: bytes, where: str) -> State:
+    """Return the state in the bytes of a binary .solverstate; ``where`` names them in errors."""
+    try:
+        message = SolverState.FromString(data)
+    except DecodeError as error:
+        raise _damaged(where, len(data)) from error
+    if not message.HasField("iter"):
+        raise _damaged(where, len(data))
+    history = [array_of(blob, f"{where}: history {i}") for i, blob in enumerate(message.history)]
+    return State(message.iter, message.current_step, message.learned_net, history)
+
+
+def _damaged(where: str, size: int) -> WeightsError:
+    return WeightsError(
+        f"{where}: the file is no solver state (.solverstate), or it is damaged. Received: {size} bytes. "
+        "Continue from an older snapshot."
+    )

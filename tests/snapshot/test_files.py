@@ -1,0 +1,65 @@
+"""Files: written whole or not at all, with errors that are sentences."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from segcaffe.errors import WeightsError
+from segcaffe.snapshot import files
+
+
+def test_write_replaces_and_leaves_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "a.bin"
+    files.write_file(path, b"old")
+    files.write_file(path, b"new")
+    assert path.read_bytes() == b"new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_full_disk_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.bin"
+    files.write_file(path, b"old")
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(WeightsError, match=r"a\.bin: the file cannot be written: No space left on device"):
+        files.write_file(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_interrupted_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.bin"
+    files.write_file(path, b"old")
+
+    def interrupt(descriptor: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        files.write_file(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_missing_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=r"Create the folder .*none first"):
+        files.write_file(tmp_path / "none" / "a.bin", b"x")
+    with pytest.raises(WeightsError, match=r"the folder .*none does not exist"):
+        files.check_writable(tmp_path / "none" / "snap")
+    with pytest.raises(WeightsError, match=r"none/ does not exist|none does not exist"):
+        files.check_writable(f"{tmp_path / 'none'}/")
+    files.check_writable(tmp_path / "snap")
+
+
+def test_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=r"a\.bin: the file cannot be read: No such file"):
+        files.read_file(tmp_path / "a.bin")
+    with pytest.raises(WeightsError, match=r"a\.bin: the file cannot be read"):
+        files.is_hdf5(tmp_path / "a.bin")
