@@ -1,0 +1,262 @@
+"""Prefetching: batches prepared ahead by worker threads, in an order that does not depend on them.
+
+Item number k of a run, k = 0, 1, 2, … over all epochs, is decided by the seed and k alone, as are the random numbers
+its transformation draws. So results depend neither on the number of workers nor on timing, and a run can be continued
+at any batch by setting seed and k.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import weakref
+from collections import deque
+from collections.abc import Callable, Sequence
+from queue import Empty, SimpleQueue
+from typing import Any, Generic, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segcaffe import device
+from segcaffe.errors import DataError
+
+Arrays = tuple[NDArray[Any], ...]
+Random = np.random.Generator
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+_ORDER, _DRAWS = 0, 1
+_MAX_SEED = 1 << 53
+"""JSON readers keep integers up to here exactly."""
+
+
+class Feed(Protocol[T_co]):
+    """The items of a run by their number; asked for in rising order except after `BatchLoader.restore`."""
+
+    def item(self, number: int, seed: int) -> T_co:
+        """Item ``number`` of the run with this seed."""
+
+
+class ListFeed(Generic[T]):
+    """The entries of a list, epoch after epoch, each epoch in an order of its own if ``shuffle``."""
+
+    def __init__(self, entries: Sequence[T], shuffle: bool) -> None:
+        self.entries, self.shuffle = entries, shuffle
+        self._order: tuple[int, int, list[int]] = (-1, -1, [])
+
+    def item(self, number: int, seed: int) -> T:
+        """Entry ``number % len`` of the epoch's order."""
+        epoch, position = divmod(number, len(self.entries))
+        if not self.shuffle:
+            return self.entries[position]
+        if self._order[:2] != (seed, epoch):
+            order = np.random.default_rng([seed, _ORDER, epoch]).permutation(len(self.entries))
+            self._order = (seed, epoch, order.tolist())
+        return self.entries[self._order[2][position]]
+
+
+class BatchLoader(Generic[T]):
+    """Loads batch after batch in worker threads.
+
+    Parameters
+    ----------
+    feed:
+        Gives the items in order.
+    load:
+        Makes the arrays of an item, drawing only from the generator it is given. Called in worker threads.
+    batch_size:
+        Items in a batch.
+    where:
+        How messages name the layer.
+    depth:
+        Batches prepared ahead.
+    workers:
+        Threads; by default one per core, at most 4. They start with the first batch, and end when the loader is
+        closed or no longer used.
+
+    The seed comes from the process's random stream when the loader is made.
+    """
+
+    def __init__(
+        self,
+        feed: Feed[T],
+        load: Callable[[T, Random], Arrays],
+        batch_size: int,
+        where: str,
+        depth: int = 3,
+        workers: int | None = None,
+    ) -> None:
+        if batch_size < 1:
+            raise DataError(f"{where}: batch_size must be at least 1. Received: {batch_size}.")
+        self.feed, self.load, self.batch_size, self.where = feed, load, batch_size, where
+        self.depth = max(1, depth)
+        self.workers = workers or min(4, os.cpu_count() or 1)
+        self.seed = int(device.generator().integers(_MAX_SEED))
+        self.number = 0
+        self._pending: deque[_Batch[T]] = deque()
+        self._pool: _Pool | None = None
+
+    def skip_randomly(self, most: int, entries: int) -> None:
+        """Start at a random item, fewer than ``most`` after the first (Caffe's ``rand_skip``)."""
+        self.number = int(np.random.default_rng([self.seed, _DRAWS]).integers(most)) if most else 0
+        if self.number >= entries:
+            raise DataError(f"{self.where}: rand_skip {most} skips all of the {entries} items; make it smaller.")
+
+    def first(self) -> Arrays:
+        """The arrays of the next item alone, loaded here and now: for shapes."""
+        return self.load(self.feed.item(self.number, self.seed), _random(self.seed, self.number))
+
+    def next(self) -> Arrays:
+        """The next batch: each array of the items stacked along a new axis 0.
+
+        Raises
+        ------
+        DataError
+            What `load` raised for the first item it failed on, or items of the batch differ in size.
+        """
+        self._prepare()
+        batch = self._pending.popleft()
+        self.number += self.batch_size
+        return batch.wait()
+
+    def state(self) -> dict[str, int]:
+        """Seed and number of the next item, as after the batches that `next` gave out."""
+        return {"seed": self.seed, "item": self.number}
+
+    def restore(self, state: dict[str, int]) -> None:
+        """Go on from what `state` gave; batches prepared ahead are dropped."""
+        self._drop()
+        self.seed, self.number = int(state["seed"]), int(state["item"])
+
+    def close(self) -> None:
+        """End the worker threads; `next` would start new ones."""
+        self._drop()
+        if self._pool is not None:
+            self._pool.stop()
+            self._pool = None
+
+    def _prepare(self) -> None:
+        if self._pool is None or self._pool.process != os.getpid():
+            # First use, or first use in a forked child, which has no threads: what is pending will never be done.
+            self._pending.clear()
+            self._pool = _Pool(self.workers, self)
+        while len(self._pending) < self.depth:
+            self._submit(self.number + len(self._pending) * self.batch_size, self._pool)
+
+    def _submit(self, start: int, pool: _Pool) -> None:
+        numbers = range(start, start + self.batch_size)
+        items = [self.feed.item(number, self.seed) for number in numbers]
+        batch = _Batch(items, self.load, (self.seed, start), self.where)
+        self._pending.append(batch)
+        for index in range(len(items)):
+            pool.tasks.put((batch, index))
+
+    def _drop(self) -> None:
+        for batch in self._pending:
+            batch.dropped = True
+        self._pending.clear()
+
+
+class _Batch(Generic[T]):
+    """A batch in the making; whoever finishes its last item stacks it."""
+
+    def __init__(
+        self, items: list[T], load: Callable[[T, Random], Arrays], origin: tuple[int, int], where: str
+    ) -> None:
+        self.items, self.load, self.where = items, load, where
+        self.seed, self.start = origin
+        self.results: list[Arrays | BaseException | None] = [None] * len(items)
+        self.left = len(items)
+        self.lock = threading.Lock()
+        self.finished = threading.Event()
+        self.stacked: Arrays | BaseException | None = None
+        self.dropped = False
+
+    def make(self, index: int) -> None:
+        """Load one item. Whatever goes wrong is kept for the thread that asks for the batch."""
+        try:
+            if not self.dropped:
+                self.results[index] = self.load(self.items[index], _random(self.seed, self.start + index))
+        except BaseException as error:
+            self.results[index] = error
+        with self.lock:
+            self.left -= 1
+            last = self.left == 0
+        if last:
+            self._finish()
+
+    def wait(self) -> Arrays:
+        """The stacked arrays, or raise the first item's error."""
+        # A wait without limit could not be interrupted everywhere.
+        while not self.finished.wait(1.0):
+            pass
+        if isinstance(self.stacked, BaseException):
+            raise self.stacked
+        assert self.stacked is not None
+        return self.stacked
+
+    def _finish(self) -> None:
+        try:
+            self.stacked = () if self.dropped else self._stack()
+        except (DataError, MemoryError) as error:
+            self.stacked = error
+        self.results.clear()
+        self.finished.set()
+
+    def _stack(self) -> Arrays | BaseException:
+        loaded: list[Arrays] = []
+        for result in self.results:
+            if isinstance(result, BaseException):
+                return result
+            assert result is not None
+            loaded.append(result)
+        for item, arrays in zip(self.items, loaded, strict=True):
+            if [a.shape for a in arrays] != [a.shape for a in loaded[0]]:
+                raise DataError(
+                    f"{self.where}: the items of a batch must have one size: {_text(self.items[0])} has "
+                    f"{loaded[0][0].shape}, {_text(item)} has {arrays[0].shape}. Set crop_size, or batch_size 1."
+                )
+        return tuple(np.stack(parts) for parts in zip(*loaded, strict=True))
+
+
+def _random(seed: int, number: int) -> Random:
+    """The generator of one item's draws."""
+    return np.random.default_rng([seed, _DRAWS, number])
+
+
+def _text(item: object) -> str:
+    return str(getattr(item, "place", item))
+
+
+class _Pool:
+    """Worker threads that know only their queue, so that they keep nothing else alive."""
+
+    def __init__(self, size: int, owner: object) -> None:
+        self.process = os.getpid()
+        self.tasks: SimpleQueue[tuple[_Batch[Any], int] | None] = SimpleQueue()
+        for i in range(size):
+            threading.Thread(target=_work, args=(self.tasks,), daemon=True, name=f"segcaffe-data-{i}").start()
+        self._stop = weakref.finalize(owner, _end, self.tasks, size, self.process)
+
+    def stop(self) -> None:
+        """Let the threads end after what they are doing."""
+        self._stop()
+
+
+def _work(tasks: SimpleQueue[tuple[_Batch[Any], int] | None]) -> None:
+    while (task := tasks.get()) is not None:
+        batch, index = task
+        batch.make(index)
+        # Waiting for the next task must not keep this one's arrays, nor its layer, alive.
+        del task, batch
+
+
+def _end(tasks: SimpleQueue[tuple[_Batch[Any], int] | None], size: int, process: int) -> None:
+    if process == os.getpid():
+        with contextlib.suppress(Empty):
+            while True:
+                tasks.get_nowait()
+        for _ in range(size):
+            tasks.put(None)

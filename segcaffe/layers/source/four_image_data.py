@@ -1,0 +1,40 @@
+"""FourImageData: two images and two label maps an item."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from segcaffe.data.lists import Entry, columns
+from segcaffe.data.loader import Arrays, Random
+from segcaffe.layers.registry import register
+from segcaffe.layers.source.prefetching import ImageListSource
+
+
+@register
+class FourImageData(ImageListSource):
+    """Two images and two label maps, cropped and mirrored together, each pair joined along the channels.
+
+    List lines: ``image1 image2 label1 label2``. top: (N, C1 + C2, H, W), transformed, and (N, K1 + K2, H, W), raw.
+    Colour flags in ``four_image_data_param``: first and second default true, third and fourth false. There is one
+    mean_value, or as many as the images have channels. Sizes and padding as in `TwoImageData`.
+    """
+
+    top_count = (2, 2)
+
+    def check(self, entries: list[Entry]) -> None:
+        """Each line holds four names."""
+        for entry in entries:
+            columns(entry, 4, "the names of two images and of two label maps", self.where)
+        self.warn_about_resized_labels()
+
+    def load(self, entry: Entry, random: Random) -> Arrays:
+        """The images (C1 + C2, H, W) and the label maps (K1 + K2, H, W)."""
+        names, options = entry.words, self.param.four_image_data_param
+        images = [
+            self.read_image(names[0], options.first_is_color, entry),
+            self.read_image(names[1], options.second_is_color, entry),
+            self.read_label(names[2], options.third_is_color, entry),
+            self.read_label(names[3], options.fourth_is_color, entry),
+        ]
+        self.check_sizes(images, names, entry)
+        return self.transformer.pair(np.dstack(images[:2]), np.dstack(images[2:]), random)

@@ -1,0 +1,115 @@
+"""Sources that load items in worker threads, ahead of the net."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from segcaffe.data.images import Image, read_image, read_label, resize
+from segcaffe.data.lists import Entry, read_list
+from segcaffe.data.loader import Arrays, BatchLoader, ListFeed, Random
+from segcaffe.data.transformer import Transformer
+from segcaffe.errors import DataError
+from segcaffe.layers.base import Blobs
+from segcaffe.layers.source.base import SourceLayer
+
+log = logging.getLogger(__name__)
+
+
+class PrefetchingSource(SourceLayer):
+    """A source over a `BatchLoader`; a batch may change the tops' shapes."""
+
+    loader: BatchLoader[Any]
+
+    def start(self, loader: BatchLoader[Any], top: Blobs) -> None:
+        """Take batches from ``loader``; its first item gives the tops their shapes."""
+        self.loader = loader
+        for blob, array in zip(top, loader.first(), strict=False):
+            blob.reshape(loader.batch_size, *array.shape)
+
+    def forward(self, bottom: Blobs, top: Blobs) -> None:
+        """Copy the next batch into the tops; a DataError of a worker thread is raised here."""
+        for blob, array in zip(top, self.loader.next(), strict=False):
+            blob.reshape(*array.shape)
+            blob.data[...] = array
+
+    def state(self) -> dict[str, Any]:
+        """Seed of the order and the draws, and number of the next item over all epochs."""
+        return dict(self.loader.state())
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue the order and the draws exactly where `state` was taken."""
+        self.loader.restore(state)
+
+    def close(self) -> None:
+        """End the worker threads."""
+        self.loader.close()
+
+
+class ImageListSource(PrefetchingSource):
+    """A source over the lines of a list, with ``image_data_param`` and ``transform_param``.
+
+    File names are ``root_folder`` followed by the list's word, nothing in between. Subclasses define `load`.
+    """
+
+    def setup(self, bottom: Blobs, top: Blobs) -> None:
+        """Read the list, check the options, load the first item for its shapes."""
+        param = self.param.image_data_param
+        if (param.new_height == 0) != (param.new_width == 0):
+            raise DataError(
+                f"{self.where}: image_data_param needs new_height and new_width together. "
+                f"Received: {param.new_height} and {param.new_width}."
+            )
+        self.transformer = Transformer(self.param.transform_param, self.phase, self.where, self.dtype)
+        entries = read_list(param.source, self.where)
+        self.check(entries)
+        loader = BatchLoader(ListFeed(entries, param.shuffle), self.load, param.batch_size, self.where)
+        loader.skip_randomly(param.rand_skip, len(entries))
+        self.start(loader, top)
+
+    def check(self, entries: list[Entry]) -> None:
+        """Raise DataError for a line that can't be used, before any image is read."""
+
+    def load(self, entry: Entry, random: Random) -> Arrays:
+        """The arrays of one line, in the order of the tops, each without the axis of the batch."""
+        raise NotImplementedError
+
+    def read_image(self, name: str, color: bool, entry: Entry) -> Image:
+        """The image of that name, resized if the options say so."""
+        return self._resized(read_image(self._path(name), color, self._context(entry)))
+
+    def read_label(self, name: str, color: bool, entry: Entry) -> Image:
+        """The label map of that name, resized (bilinearly, as Caffe does) if the options say so."""
+        return self._resized(read_label(self._path(name), color, self._context(entry)))
+
+    def check_sizes(self, images: list[Image], names: list[str], entry: Entry) -> None:
+        """Raise DataError unless the images have one height and width."""
+        for name, image in zip(names, images, strict=True):
+            if image.shape[:2] != images[0].shape[:2]:
+                raise DataError(
+                    f"{self._context(entry)}: an image and its label map must have one size (height x width). "
+                    f'Received: "{names[0]}" {_size(images[0])}, "{name}" {_size(image)}.'
+                )
+
+    def warn_about_resized_labels(self) -> None:
+        """Tell that labels are interpolated, where they are."""
+        if self.param.image_data_param.new_height:
+            log.warning(
+                "%s: new_height and new_width resize label maps bilinearly too, which invents labels between those "
+                "of neighbouring pixels; resize the files beforehand (nearest neighbour) to avoid it.",
+                self.where,
+            )
+
+    def _path(self, name: str) -> str:
+        return str(self.param.image_data_param.root_folder + name)
+
+    def _context(self, entry: Entry) -> str:
+        return f"{self.where}: {entry.place}"
+
+    def _resized(self, image: Image) -> Image:
+        param = self.param.image_data_param
+        return resize(image, param.new_height, param.new_width)
+
+
+def _size(image: Image) -> str:
+    return f"{image.shape[0]} x {image.shape[1]}"
