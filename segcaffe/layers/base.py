@@ -153,7 +153,7 @@ class LossLayer(Layer):
     bottom_count = (2, 2)
     auto_tops = True
     loss = True
-    gradient_to = (0,)
+    gradient_to: ClassVar[tuple[int, ...] | None] = (0,)
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Check that the batch sizes agree; the loss is a scalar."""

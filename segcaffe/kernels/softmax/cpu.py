@@ -1,0 +1,110 @@
+"""Softmax on the CPU: blocks of neighbouring columns that stay in the cache, or single rows where inner is 1."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from segcaffe.device.mode import Array
+from segcaffe.kernels import parallel
+from segcaffe.kernels.vector_math import exp
+
+BLOCK = 256
+"""Columns computed together: a block of 21 classes takes 21 KiB."""
+_SMALL = 16384  # elements
+
+
+def blocks_of(inner: int) -> int:
+    """Into how many blocks ``inner`` columns are divided."""
+    return -(-inner // BLOCK)
+
+
+def grain_of(classes: int, inner: int) -> int:
+    """How many blocks (or rows) are worth a thread of their own."""
+    return max(1, _SMALL // (classes * min(inner, BLOCK)))
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def softmax_block(x, out, first, last, top, total):
+    """Softmax of the columns first..last of ``x`` (C, inner); ``top`` and ``total`` are scratch of that width."""
+    width = last - first
+    top[:width] = x[0, first:last]
+    for c in range(1, x.shape[0]):
+        row = x[c, first:last]
+        for i in range(width):
+            # The negated comparison lets a NaN through.
+            top[i] = top[i] if row[i] <= top[i] else row[i]
+    total[:width] = 0
+    for c in range(x.shape[0]):
+        row, to = x[c, first:last], out[c, first:last]
+        for i in range(width):
+            e = exp(row[i] - top[i])
+            to[i] = e
+            total[i] += e
+    for i in range(width):
+        total[i] = 1 / total[i]
+    for c in range(x.shape[0]):
+        to = out[c, first:last]
+        for i in range(width):
+            to[i] *= total[i]
+
+
+@njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
+def softmax_row(x, out):
+    """Softmax of one row."""
+    top = x[0]
+    for i in range(x.size):
+        top = top if x[i] <= top else x[i]
+    total = x.dtype.type(0)
+    for i in range(x.size):
+        e = exp(x[i] - top)
+        out[i] = e
+        total += e
+    scale = 1 / total
+    for i in range(x.size):
+        out[i] *= scale
+
+
+@njit(nogil=True, cache=True)
+def _forward(x, out, start, stop):
+    inner = x.shape[2]
+    if inner == 1:
+        for n in range(start, stop):
+            softmax_row(x[n].reshape(x.shape[1]), out[n].reshape(x.shape[1]))
+        return
+    top, total = np.empty(BLOCK, x.dtype), np.empty(BLOCK, x.dtype)
+    blocks = (inner + BLOCK - 1) // BLOCK
+    for u in range(start, stop):
+        n, b = u // blocks, u % blocks
+        softmax_block(x[n], out[n], b * BLOCK, min(inner, (b + 1) * BLOCK), top, total)
+
+
+@njit(nogil=True, cache=True, fastmath={"reassoc", "contract", "nsz"})
+def _backward(prob, grad, out, start, stop):
+    classes, inner = prob.shape[1], prob.shape[2]
+    blocks = (inner + BLOCK - 1) // BLOCK
+    total = np.empty(BLOCK, prob.dtype)
+    for u in range(start, stop):
+        n, first = u // blocks, (u % blocks) * BLOCK
+        last = min(inner, first + BLOCK)
+        total[:] = 0
+        for c in range(classes):
+            p, g = prob[n, c, first:last], grad[n, c, first:last]
+            for i in range(last - first):
+                total[i] += p[i] * g[i]
+        for c in range(classes):
+            p, g, to = prob[n, c, first:last], grad[n, c, first:last], out[n, c, first:last]
+            for i in range(last - first):
+                to[i] = p[i] * (g[i] - total[i])
+
+
+def forward(x: Array, out: Array) -> None:
+    """See the contract in ``kernels/softmax``."""
+    units = x.shape[0] * blocks_of(x.shape[2])
+    parallel.run(units, lambda start, stop: _forward(x, out, start, stop), grain=grain_of(*x.shape[1:]))
+
+
+def backward(prob: Array, grad: Array, out: Array) -> None:
+    """See the contract in ``kernels/softmax``."""
+    units = prob.shape[0] * blocks_of(prob.shape[2])
+    parallel.run(units, lambda start, stop: _backward(prob, grad, out, start, stop), grain=grain_of(*prob.shape[1:]))

@@ -1,0 +1,97 @@
+"""SoftmaxWithLoss: multinomial logistic loss of the softmax of scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from segcaffe import device
+from segcaffe.errors import DataError
+from segcaffe.kernels import softmax_loss
+from segcaffe.layers.base import Blobs, LossLayer
+from segcaffe.layers.loss.class_labels import bad_label, check_label_count, class_layout, ignored
+from segcaffe.layers.loss.normalization import normalization_mode, normalizer
+from segcaffe.layers.registry import register
+
+_FLOOR = float(np.finfo(np.float32).tiny)
+
+
+@register
+class SoftmaxWithLoss(LossLayer):
+    """Loss = sum of -w[label] log p[label] over the positions that are not ignored, over a normalizer.
+
+    bottom: scores (..., C, ...) with the classes on softmax_param.axis, labels (as many as positions).
+    top: scalar; optionally the probabilities, of the scores' shape.
+
+    Probabilities count as at least the smallest normal float32. The weights w are 1, or read from
+    loss_param.weight_source: C non-negative numbers. Normalization VALID divides by the sum of the weights of the
+    labels that count.
+    """
+
+    top_count = (1, 2)
+
+    def setup(self, bottom: Blobs, top: Blobs) -> None:
+        """Read the axis, the label to ignore, the normalization and the class weights."""
+        param = self.param.loss_param
+        self.axis: int = self.param.softmax_param.axis
+        self.ignore = ignored(param.HasField("ignore_label"), param.ignore_label)
+        self.normalization = normalization_mode(param)
+        _, classes, _ = class_layout(self, bottom[0], self.axis)
+        source = param.weight_source
+        self.host_weight = _read_weights(self.where, source, classes) if source else np.ones(classes)
+
+    def reshape(self, bottom: Blobs, top: Blobs) -> None:
+        """Check that there is a label for each position."""
+        check_label_count(self, bottom[0], bottom[1], self.axis)
+        self.layout = class_layout(self, bottom[0], self.axis)
+        if self.layout[1] != self.host_weight.size:
+            raise self.fail("the number of classes cannot change", f"{self.layout[1]}, was {self.host_weight.size}")
+        top[0].reshape()
+        if len(top) > 1:
+            top[1].reshape_like(bottom[0])
+        self.prob = self.xp.empty(self.layout, self.dtype)
+        self.totals = self.xp.empty(3, np.float64)
+        self.weight = self.xp.asarray(self.host_weight, self.dtype)
+
+    def forward(self, bottom: Blobs, top: Blobs) -> None:
+        """Compute probabilities and loss; DataError where a label is no class."""
+        outer, classes, inner = self.layout
+        label = bottom[1].array.reshape(outer, inner)
+        scores = bottom[0].array.reshape(self.layout)
+        softmax_loss.forward(scores, label, self.weight, self.ignore, _FLOOR, self.prob, self.totals)
+        loss, valid, bad = device.to_host(self.totals)
+        if bad >= 0:
+            raise bad_label(self, bottom[1], int(bad), classes, "loss_param")
+        self.normalizer = normalizer(self.normalization, outer, inner, valid)
+        top[0].array[...] = loss / self.normalizer
+        if len(top) > 1:
+            top[1].array = self.prob.reshape(bottom[0].shape)
+
+    def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
+        """Gradient of the scores: weight[label] (p - 1[label]) times loss weight over normalizer."""
+        if not propagate_down[0]:
+            return
+        label = bottom[1].array.reshape(self.layout[0], self.layout[2])
+        scale = float(top[0].diff) / self.normalizer
+        grad = bottom[0].grad.reshape(self.layout)
+        softmax_loss.backward(self.prob, label, self.weight, self.ignore, scale, grad)
+
+
+def _read_weights(where: str, source: str, classes: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """The weight of each class from a text file of numbers."""
+    try:
+        words = Path(source).read_text(encoding="ascii").split()
+        weights = np.array([float(word) for word in words])
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f'{where}: weight_source "{source}" must be a readable file of {classes} numbers, one for each class. '
+            f"Received: {error}."
+        ) from error
+    if weights.size != classes or not np.all(weights >= 0) or np.isinf(weights).any():
+        raise DataError(
+            f'{where}: weight_source "{source}" must hold exactly one non-negative number for each of the {classes} '
+            f"classes. Received: {weights.size} numbers, {weights.tolist()[: classes + 1]}."
+        )
+    return weights

@@ -1,0 +1,1 @@
+"""Layers that rescale values by statistics of their neighbours, their channel or their batch."""
