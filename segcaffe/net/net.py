@@ -189,8 +189,7 @@ class Net:
         """
         first = self._layer_index(start) if start is not None else 0
         last = self._layer_index(end) if end is not None else len(self.layers) - 1
-        names = set(self.top_names[end]) if end is not None else set(self.outputs)
-        names.update(blobs or ())
+        names = dict.fromkeys(self.top_names[end] if end is not None else self.outputs) | dict.fromkeys(blobs or ())
         if inputs:
             self._set_inputs(inputs)
         self.forward_from_to(first, last)
@@ -210,13 +209,13 @@ class Net:
         """
         first = self._layer_index(start) if start is not None else len(self.layers) - 1
         last = self._layer_index(end) if end is not None else 0
-        names = set(self.bottom_names[end]) if end is not None else set(self.inputs)
-        names.update(diffs or ())
+        names = dict.fromkeys(self.bottom_names[end] if end is not None else self.inputs) | dict.fromkeys(diffs or ())
         for name, values in tops.items():
             blob = self._blob(name)
             if np.shape(values) != blob.shape:
                 raise GraphError(
-                    f'backward: the gradient of "{name}" must have its shape {blob.shape}. Received: {np.shape(values)}.'
+                    f'backward: the gradient of "{name}" must have its shape {blob.shape}. '
+                    f"Received: {np.shape(values)}."
                 )
             blob.diff[...] = values
         self.backward_from_to(first, last)
@@ -346,7 +345,7 @@ class Net:
 
 
 def _positional(args: tuple[Any, ...], phase: int | None, weights: Any) -> tuple[int, Any]:
-    """Sort out ``Net(network, phase)``, ``Net(network, phase, weights)`` and the old ``Net(network, weights, phase)``."""
+    """Sort out ``Net(file, phase)``, ``Net(file, phase, weights)`` and the old ``Net(file, weights, phase)``."""
     for value in args:
         if isinstance(value, (str, Path)):
             weights = value

@@ -77,7 +77,7 @@ def _share(layer: Layer, blob: Blob, spec: caffe_pb2.ParamSpec, owner: Learnable
 def _agree(owner: LearnableParam, layer: Layer, spec: caffe_pb2.ParamSpec, option: str) -> float | None:
     """The multiplier of the owner after ``spec``: whoever sets it first decides, and nobody may disagree."""
     known: float | None = getattr(owner, option)
-    if not spec.HasField(option):  # type: ignore[arg-type]
+    if not spec.HasField(option):
         return known
     value: float = getattr(spec, option)
     if known is not None and known != value:

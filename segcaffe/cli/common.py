@@ -1,0 +1,102 @@
+"""Options that several commands share, and what they mean."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import warnings
+from pathlib import Path
+
+from segcaffe import device
+from segcaffe.errors import PrototxtError, SegcaffeError
+from segcaffe.kernels import parallel
+from segcaffe.proto import caffe_pb2
+from segcaffe.proto.template import parse_assignments, read_vars
+
+
+def add_option(parser: argparse.ArgumentParser, name: str, help: str, **settings: object) -> None:
+    """Add ``--name``, which Caffe's users may also write ``-name``."""
+    parser.add_argument(f"--{name}", f"-{name}", help=help, **settings)  # type: ignore[arg-type]
+
+
+def add_template_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that fill ``${NAME}`` templates."""
+    add_option(parser, "set", "value of a ${NAME} in the prototxt files; repeatable", metavar="NAME=VALUE",
+               action="append", default=[])  # fmt: skip
+    add_option(parser, "vars", "file of NAME=VALUE lines for ${NAME} templates", metavar="FILE")
+
+
+def add_state_options(parser: argparse.ArgumentParser) -> None:
+    """Add phase rules' options: level and stages."""
+    add_option(parser, "level", "level of the net state (default 0)", type=int, default=0)
+    add_option(parser, "stage", "stages of the net state, separated by commas", default="")
+
+
+def add_device_options(parser: argparse.ArgumentParser) -> None:
+    """Add the choice between CPU and GPU, and the number of threads."""
+    add_option(parser, "gpu", "number of the GPU to use", default=None, metavar="ID")
+    add_option(parser, "cpu", "compute on the CPU, whatever the files say", action="store_true")
+    add_option(parser, "threads", "threads for CPU kernels and BLAS together (default: all cores)", type=int)
+
+
+def variables(options: argparse.Namespace) -> dict[str, str]:
+    """Values of the templates: the file's, overridden by ``--set``."""
+    values = read_vars(options.vars) if options.vars else {}
+    values.update(parse_assignments(options.set))
+    return values
+
+
+def stages(options: argparse.Namespace) -> list[str]:
+    """Stages of ``--stage a,b``."""
+    return [stage.strip() for stage in options.stage.split(",") if stage.strip()]
+
+
+def phase(name: str) -> int:
+    """Number of the phase called TRAIN or TEST, in any case."""
+    if name.upper() not in ("TRAIN", "TEST"):
+        raise SegcaffeError(f"--phase must be TRAIN or TEST. Received: {name}.")
+    return int(caffe_pb2.Phase.Value(name.upper()))
+
+
+def set_device(options: argparse.Namespace, wants_gpu: bool = False) -> None:
+    """Choose the device from ``--cpu``, ``--gpu`` and the solver file's wish, and the threads."""
+    if options.threads is not None:
+        if options.threads < 1:
+            raise SegcaffeError(f"--threads must be at least 1. Received: {options.threads}.")
+        parallel.set_num_threads(options.threads)
+    if options.cpu:
+        device.set_mode_cpu()
+    elif options.gpu is not None or wants_gpu:
+        device.set_device(_gpu_number(options.gpu))
+        device.set_mode_gpu()
+
+
+def existing_file(path: str, option: str) -> Path:
+    """Check that a file given by an option exists."""
+    found = Path(path)
+    if not found.is_file():
+        kind = "is a folder, not a file" if found.is_dir() else "does not exist"
+        raise PrototxtError(f"{option} {path}: {kind}.")
+    return found
+
+
+def weight_files(text: str | None) -> list[Path]:
+    """Files of a comma-separated list; each must exist."""
+    return [existing_file(part.strip(), "--weights") for part in (text or "").split(",") if part.strip()]
+
+
+def show_warnings() -> None:
+    """Print warnings as one line for users instead of a line of source for developers."""
+
+    def show(message: Warning | str, *_: object, **__: object) -> None:
+        print(f"warning: {message}", file=sys.stderr)
+
+    warnings.showwarning = show
+
+
+def _gpu_number(text: str | None) -> int:
+    if text is None:
+        return 0
+    if not text.isdigit():
+        raise SegcaffeError(f"--gpu takes the number of one GPU. Received: {text}.")
+    return int(text)

@@ -1,0 +1,71 @@
+"""``segcaffe COMMAND``: finds the command, runs it, and turns errors into one paragraph and exit status 2."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+import textwrap
+from collections.abc import Sequence
+
+from segcaffe.errors import SegcaffeError
+
+COMMANDS = {
+    "train": "train a net as a solver file says",
+    "test": "score a net with given weights",
+    "time": "time each layer, forward and backward",
+    "net": "print a net's layers, shapes, parameters and memory",
+    "demo": "train the paper's embeddings on generated images and show what they learnt",
+    "weights": "show, convert, compare and edit files of weights",
+}
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Make the parser with all commands; each command's file adds its own options."""
+    parser = argparse.ArgumentParser(
+        prog="segcaffe",
+        description="Caffe-compatible networks in Python. Options take one dash or two, a space or '='.",
+    )
+    parser.add_argument("--version", action="version", version=_version())
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, summary in COMMANDS.items():
+        module = importlib.import_module(f"segcaffe.cli.{name}")
+        command = subparsers.add_parser(name, help=summary, description=module.__doc__, allow_abbrev=False)
+        module.add_arguments(command)
+        command.set_defaults(run=module.run)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status: 0, 2 for an error the user can mend, 130 after Ctrl-C."""
+    options = build_parser().parse_args(arguments)
+    try:
+        return int(options.run(options) or 0)
+    except SegcaffeError as error:
+        print(_paragraph(f"segcaffe {options.command}: {error}"), file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"\nsegcaffe {options.command}: stopped.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader of our output (head, less) has gone; there is nobody to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _paragraph(message: str) -> str:
+    """Wrap an ordinary message to the terminal; one with lines of its own (a listing) keeps them."""
+    if "\n" in message:
+        return message
+    return textwrap.fill(message, width=110, break_long_words=False, break_on_hyphens=False)
+
+
+def _version() -> str:
+    from segcaffe import __version__
+
+    return f"segcaffe {__version__}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

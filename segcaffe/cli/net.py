@@ -1,0 +1,41 @@
+"""Print a net as a table: layer, type, tops and their shapes, parameters, multiply-adds and memory, with totals."""
+
+from __future__ import annotations
+
+import argparse
+
+from segcaffe.cli import common
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add this command's options."""
+    parser.add_argument("file", nargs="?", help="the net's prototxt")
+    common.add_option(parser, "model", "the net's prototxt, as Caffe's flag", metavar="FILE")
+    common.add_option(parser, "phase", "TRAIN or TEST (default)", default="TEST")
+    parser.add_argument("--types", action="store_true", help="list the layer types there are, and stop")
+    common.add_state_options(parser)
+    common.add_template_options(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the table of the net."""
+    from segcaffe.errors import SegcaffeError
+    from segcaffe.layers import layer_types
+    from segcaffe.net.net import Net
+    from segcaffe.net.summary import table
+
+    if options.types:
+        print("\n".join(layer_types()))
+        return 0
+    path = options.file or options.model
+    if path is None:
+        raise SegcaffeError("give the net's prototxt: segcaffe net FILE.")
+    net = Net(
+        common.existing_file(path, "net"),
+        phase=common.phase(options.phase),
+        level=options.level,
+        stages=common.stages(options),
+        variables=common.variables(options),
+    )
+    print(table(net))
+    return 0

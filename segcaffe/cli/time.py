@@ -1,0 +1,73 @@
+"""Time each layer, forward and backward, as ``caffe time`` does: averages over iterations after one warm-up."""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+from segcaffe.cli import common
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add this command's options."""
+    common.add_option(parser, "model", "the net's prototxt", metavar="FILE", required=True)
+    common.add_option(parser, "weights", "weights to load, separated by commas", metavar="FILE")
+    common.add_option(parser, "iterations", "number of timed iterations (default 50)", type=int, default=50)
+    common.add_option(parser, "phase", "TRAIN (default) or TEST", default="TRAIN")
+    common.add_state_options(parser)
+    common.add_device_options(parser)
+    common.add_template_options(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the timings in the lines that Caffe prints."""
+    from segcaffe.errors import SegcaffeError
+    from segcaffe.net.net import Net
+
+    if options.iterations < 1:
+        raise SegcaffeError(f"--iterations must be at least 1. Received: {options.iterations}.")
+    common.set_device(options)
+    net = Net(
+        common.existing_file(options.model, "--model"),
+        phase=common.phase(options.phase),
+        level=options.level,
+        stages=common.stages(options),
+        variables=common.variables(options),
+    )
+    for weights in common.weight_files(options.weights):
+        net.copy_from(weights)
+    net.forward()
+    net.clear_param_diffs()
+    net.backward()
+    _report(net, *_measure(net, options.iterations), options.iterations)
+    return 0
+
+
+def _measure(net, iterations: int) -> tuple[list[float], list[float]]:  # type: ignore[no-untyped-def]
+    """Milliseconds per layer, summed over the iterations: forward, backward."""
+    from segcaffe import device
+
+    forward, backward = [0.0] * len(net.layers), [0.0] * len(net.layers)
+    for _ in range(iterations):
+        for times, run_layers, order in (
+            (forward, net.forward_from_to, range(len(net.layers))),
+            (backward, net.backward_from_to, reversed(range(len(net.layers)))),
+        ):
+            for i in order:
+                start = time.perf_counter()
+                run_layers(i, i)
+                device.synchronize()
+                times[i] += 1e3 * (time.perf_counter() - start)
+    return forward, backward
+
+
+def _report(net, forward: list[float], backward: list[float], iterations: int) -> None:  # type: ignore[no-untyped-def]
+    print("Average time per layer:")
+    for name, ahead, back in zip(net.layer_names, forward, backward, strict=True):
+        print(f"{name:>10}\tforward: {ahead / iterations:.6g} ms.")
+        print(f"{name:>10}\tbackward: {back / iterations:.6g} ms.")
+    ahead, back = sum(forward), sum(backward)
+    print(f"Average Forward pass: {ahead / iterations:.6g} ms.")
+    print(f"Average Backward pass: {back / iterations:.6g} ms.")
+    print(f"Average Forward-Backward: {(ahead + back) / iterations:.6g} ms.")
+    print(f"Total Time: {ahead + back:.6g} ms.")

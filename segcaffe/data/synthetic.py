@@ -1,0 +1,90 @@
+"""Generated images for the demo and for tests: textured shapes on textured backgrounds, with their labels.
+
+Texture, not colour, tells the regions apart: every texture alternates between two colours drawn from one small
+palette, so neighbouring pixels of one region often differ more than pixels across a boundary.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from segcaffe.errors import DataError
+
+Image = np.ndarray[Any, np.dtype[np.uint8]]
+
+
+@dataclass(frozen=True)
+class SyntheticSet:
+    """A folder of generated images: list files of image and label paths, and of image ids, per subset."""
+
+    root: Path
+    train_list: Path
+    test_list: Path
+    test_ids: Path
+
+
+def make_scene(rng: np.random.Generator, size: int) -> tuple[Image, Image]:
+    """Draw one image (size, size, 3), BGR, and its label map (size, size): 0 background, 1, 2, ... objects."""
+    import cv2
+
+    palette = rng.uniform(30, 225, (4, 3))
+    image = _texture(rng, size, palette)
+    label = np.zeros((size, size), np.uint8)
+    for index in range(1, int(rng.integers(2, 5)) + 1):
+        mask = np.zeros((size, size), np.uint8)
+        cv2.fillPoly(mask, [_outline(rng, size)], 1)
+        image = np.where(mask[..., None] == 1, _texture(rng, size, palette), image)
+        label[mask == 1] = index
+    noisy = image + rng.normal(0, 6, image.shape)
+    return np.clip(cv2.GaussianBlur(noisy, (0, 0), 0.5), 0, 255).astype(np.uint8), label
+
+
+def write_set(root: Path, train: int = 48, test: int = 12, size: int = 144, seed: int = 0) -> SyntheticSet:
+    """Write ``train`` and ``test`` scenes as PNG pairs with their list files; the same files for the same arguments."""
+    import cv2
+
+    rng = np.random.default_rng(seed)
+    try:
+        for folder in ("images", "labels"):
+            (root / folder).mkdir(parents=True, exist_ok=True)
+        for subset, count in (("train", train), ("test", test)):
+            ids = [f"{subset}_{i:03d}" for i in range(count)]
+            for name in ids:
+                image, label = make_scene(rng, size)
+                cv2.imwrite(str(root / "images" / f"{name}.png"), image)
+                cv2.imwrite(str(root / "labels" / f"{name}.png"), label)
+            pairs = [f"images/{name}.png labels/{name}.png\n" for name in ids]
+            (root / f"{subset}.txt").write_text("".join(pairs))
+            (root / f"{subset}_id.txt").write_text("".join(f"{name}\n" for name in ids))
+    except OSError as error:
+        raise DataError(f"{root}: the generated images cannot be written: {error.strerror or error}.") from error
+    return SyntheticSet(root, root / "train.txt", root / "test.txt", root / "test_id.txt")
+
+
+def _texture(rng: np.random.Generator, size: int, palette: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """A pattern of stripes, checks or spots between two colours of the palette."""
+    first, second = rng.choice(len(palette), 2, replace=False)
+    angle, period = rng.uniform(0, np.pi), rng.uniform(4.5, 9)
+    y, x = np.mgrid[:size, :size].astype(np.float64)
+    u = (x * np.cos(angle) + y * np.sin(angle)) * 2 * np.pi / period
+    v = (y * np.cos(angle) - x * np.sin(angle)) * 2 * np.pi / period
+    waves = (np.sin(u), np.sin(u) * np.sin(v), np.sin(u) + np.sin(v) - 0.6)
+    blend = 1 / (1 + np.exp(-4 * waves[int(rng.integers(3))]))[..., None]
+    mixed: np.ndarray[Any, Any] = palette[first] * blend + palette[second] * (1 - blend)
+    return mixed
+
+
+def _outline(rng: np.random.Generator, size: int) -> np.ndarray[Any, Any]:
+    """A star-shaped closed curve with a few waves, somewhere in the image."""
+    centre = rng.uniform(0.2 * size, 0.8 * size, 2)
+    radius = rng.uniform(0.14, 0.3) * size
+    t = np.linspace(0, 2 * np.pi, 120, endpoint=False)
+    waves = np.zeros_like(t)
+    for k in (2, 3, 5):
+        waves += rng.uniform(0, 0.22) * np.cos(k * t + rng.uniform(0, 2 * np.pi))
+    points = centre + (radius * (1 + waves))[:, None] * np.stack([np.cos(t), np.sin(t)], 1)
+    return np.asarray(np.round(points), np.int32)

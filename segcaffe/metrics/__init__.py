@@ -1,0 +1,1 @@
+"""Numbers for papers: how well outputs agree with labels."""

@@ -1,0 +1,89 @@
+"""A net as a table for people."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from segcaffe.net.net import Net
+from segcaffe.proto import caffe_pb2
+
+
+@dataclass
+class Row:
+    """What one layer costs: counts of elements, multiply-adds, bytes."""
+
+    name: str
+    type: str
+    tops: str
+    params: int
+    multiply_adds: int
+    bytes: int
+
+
+HEADER = ("layer", "type", "tops", "params", "multiply-adds", "memory")
+
+
+def rows(net: Net) -> list[Row]:
+    """Return one row per layer; memory is that of the blobs the layer makes (with gradients where it runs backward)."""
+    result = []
+    seen: set[int] = set()
+    for i, (layer, node) in enumerate(zip(net.layers, net.graph.nodes, strict=True)):
+        bottom, top = net.bottom_blobs[i], net.top_blobs[i]
+        names = [net.graph.blob_names[j] for j in node.tops]
+        tops = ", ".join(f"{name} {_shape(blob.shape)}" for name, blob in zip(names, top, strict=True))
+        owns = [blob for j, blob in zip(node.tops, top, strict=True) if j not in seen]
+        shares = {id(blob) for blob in owns for other in bottom if blob.shares_data_with(other)}
+        seen.update(node.tops)
+        sides = 2 if net.layer_needs_backward[i] else 1
+        elements = sum(blob.count * (sides - (id(blob) in shares)) for blob in owns)
+        result.append(
+            Row(
+                layer.name,
+                layer.type,
+                tops,
+                sum(blob.count for blob in layer.blobs),
+                layer.multiply_adds(bottom, top),
+                elements * net.dtype.itemsize,
+            )
+        )
+    return result
+
+
+def table(net: Net) -> str:
+    """Return the net's table, with totals."""
+    body = rows(net)
+    cells = [(r.name, r.type, r.tops, _count(r.params), _count(r.multiply_adds), _bytes(r.bytes)) for r in body]
+    learnable = sum(blob.count for blob in net.learnable_params)
+    total = ("total", f"{len(body)} layers", "", _count(learnable), _count(sum(r.multiply_adds for r in body)),
+             _bytes(sum(r.bytes for r in body)))  # fmt: skip
+    widths = [max(len(row[i]) for row in [HEADER, *cells, total]) for i in range(len(HEADER))]
+    rule = "  ".join("-" * width for width in widths)
+    lines = [_line(HEADER, widths), rule, *(_line(row, widths) for row in cells), rule, _line(total, widths)]
+    phase = caffe_pb2.Phase.Name(net.phase)  # type: ignore[arg-type]
+    title = f"{net.name or '(unnamed net)'}, phase {phase}"
+    inputs = f"inputs: {', '.join(net.inputs) or 'none'}; outputs: {', '.join(net.outputs) or 'none'}"
+    return "\n".join([title, inputs, "", *lines])
+
+
+def _line(row: tuple[str, ...], widths: list[int]) -> str:
+    texts = [f"{cell:<{width}}" for cell, width in zip(row[:3], widths[:3], strict=True)]
+    numbers = [f"{cell:>{width}}" for cell, width in zip(row[3:], widths[3:], strict=True)]
+    return "  ".join(texts + numbers).rstrip()
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape)) or "scalar"
+
+
+def _count(number: int) -> str:
+    return f"{number:,}" if number else "-"
+
+
+def _bytes(number: int) -> str:
+    if not number:
+        return "-"
+    for unit in ("B", "KB", "MB"):
+        if number < 1000:
+            return f"{number:.3g} {unit}"
+        number /= 1000  # type: ignore[assignment]
+    return f"{number:.3g} GB"

@@ -1,0 +1,1 @@
+"""Pictures a person wants to see."""
