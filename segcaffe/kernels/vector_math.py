@@ -1,4 +1,4 @@
-"""Exponential, sigmoid and hyperbolic tangent for compiled kernels, written so that loops over them become SIMD code.
+"""Exponential, logarithm, sigmoid and tanh for compiled kernels, written so that loops over them become SIMD code.
 
 Numba compiles `math.exp` on float32 to a call of the C library per element. The functions here are polynomials and bit
 operations instead, which the compiler turns into vector instructions inside the caller's loop (about ten times
@@ -32,6 +32,21 @@ _C6 = np.float32(1.9875691500e-4)
 _T3, _T5 = np.float32(-1 / 3), np.float32(2 / 15)
 _T7, _T9 = np.float32(-17 / 315), np.float32(62 / 2835)
 _SERIES = np.float32(0.0625)
+_L1 = np.float32(-0.5)
+_L2 = np.float32(3.3333331174e-1)
+_L3 = np.float32(-2.4999993993e-1)
+_L4 = np.float32(2.0000714765e-1)
+_L5 = np.float32(-1.6668057665e-1)
+_L6 = np.float32(1.4249322787e-1)
+_L7 = np.float32(-1.2420140846e-1)
+_L8 = np.float32(1.1676998740e-1)
+_L9 = np.float32(-1.1514610310e-1)
+_L10 = np.float32(7.0376836292e-2)
+_SMALLEST_NORMAL = np.float32(2.0**-126)
+_TO_NORMAL = np.float32(2.0**24)
+_TO_NORMAL_POWER = np.float32(24.0)
+_SQRT_HALF_BITS = np.int32(0x3F3504F3)
+_NAN = np.float32(np.nan)
 _ONE = np.float32(1.0)
 _TWO = np.float32(2.0)
 _ZERO = np.float32(0.0)
@@ -78,6 +93,23 @@ def _exp32(x):
     return _INF if x > _EXP_HIGH else y
 
 
+@njit(nogil=True, cache=True, fastmath={"contract"})
+def _log32(x):
+    """Logarithm of a float32: -inf at 0, NaN below."""
+    tiny = x < _SMALLEST_NORMAL
+    bits = _bits(x * _TO_NORMAL if tiny else x)
+    # x = 2^n (1 + m) with 1 + m between the roots of 1/2 and of 2, where the series in m converges fast.
+    k = np.int32((bits - _SQRT_HALF_BITS) >> np.int32(23))
+    m = _from_bits(np.int32(bits - np.int32(k << np.int32(23)))) - _ONE
+    n = np.float32(k) - (_TO_NORMAL_POWER if tiny else _ZERO)
+    p = (((((((_L10 * m + _L9) * m + _L8) * m + _L7) * m + _L6) * m + _L5) * m + _L4) * m + _L3) * m + _L2
+    y = (p * m + _L1) * (m * m) + n * _LN2_LOW
+    y = m + y + n * _LN2_HIGH
+    y = x if x == _INF else y
+    y = -_INF if x == _ZERO else y
+    return y if x >= _ZERO else _NAN
+
+
 # Without Numba's check for a zero divisor, which would keep the loop from becoming SIMD code.
 @njit(nogil=True, cache=True, fastmath={"contract"}, error_model="numpy")
 def _sigmoid32(x):
@@ -94,6 +126,11 @@ def _tanh32(x):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
+def _log64(x):
+    return math.log(x) if x > 0.0 else -math.inf if x == 0.0 else math.nan
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
 def _sigmoid64(x):
     return 1.0 / (1.0 + math.exp(-x))
 
@@ -101,6 +138,11 @@ def _sigmoid64(x):
 def exp(x: float) -> float:
     """Exponential function; callable from compiled kernels only."""
     raise TypeError("vector_math.exp can only be called from a compiled kernel")
+
+
+def log(x: float) -> float:
+    """Natural logarithm; callable from compiled kernels only."""
+    raise TypeError("vector_math.log can only be called from a compiled kernel")
 
 
 def sigmoid(x: float) -> float:
@@ -118,6 +160,13 @@ def _exp(x):
     if x == types.float32:
         return lambda x: _exp32(x)
     return lambda x: math.exp(x)
+
+
+@overload(log, inline="always")
+def _log(x):
+    if x == types.float32:
+        return lambda x: _log32(x)
+    return lambda x: _log64(x)
 
 
 @overload(sigmoid, inline="always")
