@@ -156,7 +156,8 @@ class Transformer:
                 f'{self.where}: the mean in "{self.param.mean_file}" has shape {self.mean.shape}, the data '
                 f"{(channels, height, width)}; they must be equal."
             )
-        return _part(self.mean.transpose(1, 2, 0), view).transpose(2, 0, 1)
+        mean: Array = _part(self.mean.transpose(1, 2, 0), view).transpose(2, 0, 1)
+        return mean
 
 
 def read_mean(path: str, where: str) -> NDArray[np.float32]:

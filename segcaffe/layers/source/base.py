@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
-from segcaffe.layers.base import Blobs, Layer
+from segcaffe.layers.base import Blobs, Count, Layer
 
 
 class SourceLayer(Layer):
@@ -15,7 +15,7 @@ class SourceLayer(Layer):
     """
 
     bottom_count = (0, 0)
-    top_count = (1, None)
+    top_count: ClassVar[Count] = (1, None)
     source = True
     gradient_to = ()
 

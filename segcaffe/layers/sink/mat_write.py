@@ -1,0 +1,61 @@
+"""MatWrite: blobs into MATLAB files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from segcaffe.data.mat import file_ids, write_mat
+from segcaffe.errors import DataError
+from segcaffe.layers.base import Blobs, Layer
+from segcaffe.layers.registry import register
+
+
+@register
+class MatWrite(Layer):
+    """Writes bottom i of forward pass k to ``<prefix><id>_blob_<i>.mat``; ids are the words of ``source``.
+
+    bottom: any number, (N, C, H, W); no top. The variable is ``data``, W x H x C x N. Without ``source`` the id is
+    ``iter_<k>``, k from 0. Of every ``period`` passes the first is written. A file that exists is left as it is.
+    """
+
+    bottom_count = (1, None)
+    top_count = (0, 0)
+    gradient_to = ()
+
+    def setup(self, bottom: Blobs, top: Blobs) -> None:
+        """Read the ids."""
+        param = self.param.mat_write_param
+        if param.period < 1:
+            raise self.fail("period must be at least 1", param.period)
+        self.ids = file_ids(param.source, param.strip, self.where) if param.HasField("source") else None
+        self.passes = 0
+
+    def reshape(self, bottom: Blobs, top: Blobs) -> None:
+        """Only blobs of at most 4 axes can be written."""
+        for blob in bottom:
+            if blob.ndim > 4:
+                raise self.fail("a .mat file holds at most 4 axes", f"shape {blob.shape}")
+
+    def forward(self, bottom: Blobs, top: Blobs) -> None:
+        """Write the bottoms if it is this pass's turn."""
+        if self.passes % self.param.mat_write_param.period == 0:
+            for index, blob in enumerate(bottom):
+                path = Path(f"{self.param.mat_write_param.prefix}{self._id()}_blob_{index}.mat")
+                if not path.exists():
+                    shape = (blob.num, blob.channels, blob.height, blob.width)
+                    write_mat(path, blob.data.reshape(shape), self.where)
+        self.passes += 1
+
+    def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
+        """Nothing to send back."""
+
+    def _id(self) -> str:
+        if self.ids is None:
+            return f"iter_{self.passes}"
+        if self.passes >= len(self.ids):
+            raise DataError(
+                f'{self.where}: source "{self.param.mat_write_param.source}" names {len(self.ids)} files, and this is '
+                f"forward pass {self.passes + 1}; run fewer passes or name more files."
+            )
+        return self.ids[self.passes]
