@@ -61,7 +61,7 @@ class Transformer:
         """Transform an image (H, W, C) to (C, h, w); smaller than the crop it is padded, right and below."""
         return self._values(image, self._view(image, random))
 
-    def pair(self, image: Image, label: Image, random: Random, padding: int = 255) -> tuple[Array, Array]:
+    def pair(self, image: Image, label: Array, random: Random, padding: int = 255) -> tuple[Array, Array]:
         """Transform an image (H, W, C) and its label map (H, W, K) of the same size by the same crop and mirroring.
 
         Mean and scale apply to the image only. Where the label map is padded, channel 0 gets ``padding``, others 0.
@@ -115,7 +115,7 @@ class Transformer:
         out[:, : part.shape[1], : part.shape[2]] = part
         return np.ascontiguousarray(out[:, :, ::-1]) if view.mirror else out
 
-    def _scaled(self, image: Image, label: Image, random: Random) -> tuple[Image, Image]:
+    def _scaled(self, image: Image, label: Array, random: Random) -> tuple[Image, Array]:
         """Both at a size drawn from ``scale_factors``; labels take the nearest value."""
         import cv2
 

@@ -1,0 +1,116 @@
+"""Databases of Datum messages: LMDB and LevelDB, read in the order of their keys."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from segcaffe.data import leveldb
+from segcaffe.errors import DataError
+from segcaffe.proto import caffe_pb2
+
+_LMDB = caffe_pb2.DataParameter.LMDB
+
+
+class Database:
+    """The values of a database, as a `segcaffe.data.loader.Feed`: epoch after epoch in the order of the keys.
+
+    Parameters
+    ----------
+    source:
+        Folder of the database (for LMDB also the file).
+    backend:
+        ``DataParameter.LMDB`` or ``LEVELDB``.
+    where:
+        How messages name the layer.
+
+    Raises
+    ------
+    DataError
+        There is no such database, it is of the other kind, damaged or empty, or a package is missing.
+    """
+
+    def __init__(self, source: str, backend: int, where: str) -> None:
+        self.where, self.path, self.lmdb = where, Path(source), backend == _LMDB
+        if not source:
+            raise DataError(f"{where}: data_param needs source, the folder of a database.")
+        if not self.path.exists():
+            raise DataError(f'{where}: there is no database "{source}".')
+        self._check_kind()
+        self._environment = self._open() if self.lmdb else None
+        self._values: Iterator[bytes] = iter(())
+        self._next = -1
+        self._count = -1
+
+    def item(self, number: int, seed: int) -> bytes:
+        """Value number ``number % count``; quick for the number after the last one asked for."""
+        if number != self._next:
+            self._values = self._iterate(number % self.count() if number else 0)
+        value = next(self._values, None)
+        if value is None:
+            self._values = self._iterate(0)
+            value = next(self._values, None)
+        if value is None:
+            raise DataError(f'{self.where}: the database "{self.path}" is empty.')
+        self._next = number + 1
+        return value
+
+    def count(self) -> int:
+        """Number of values. Of a LevelDB database this reads all of it, once."""
+        if self._count < 0:
+            if self._environment is not None:
+                self._count = int(self._environment.stat()["entries"])
+            else:
+                self._count = sum(1 for _ in self._iterate(0))
+        if self._count == 0:
+            raise DataError(f'{self.where}: the database "{self.path}" is empty.')
+        return self._count
+
+    def _iterate(self, skip: int) -> Iterator[bytes]:
+        return self._iterate_lmdb(skip) if self.lmdb else self._iterate_leveldb(skip)
+
+    def _iterate_leveldb(self, skip: int) -> Iterator[bytes]:
+        try:
+            for index, (_, value) in enumerate(leveldb.entries(self.path)):
+                if index >= skip:
+                    yield value
+        except OSError as error:
+            raise DataError(f'{self.where}: cannot read "{error.filename}": {error.strerror}.') from error
+        except ValueError as error:
+            raise DataError(f"{self.where}: the LevelDB database is damaged: {error}.") from error
+
+    def _iterate_lmdb(self, skip: int) -> Iterator[bytes]:
+        import lmdb
+
+        assert self._environment is not None
+        try:
+            with self._environment.begin() as transaction, transaction.cursor() as cursor:
+                found = cursor.first()
+                for _ in range(skip):
+                    found = cursor.next()
+                while found:
+                    yield bytes(cursor.value())
+                    found = cursor.next()
+        except lmdb.Error as error:
+            raise DataError(f'{self.where}: cannot read LMDB database "{self.path}": {error}.') from error
+
+    def _open(self) -> Any:
+        try:
+            import lmdb
+        except ImportError as error:
+            raise DataError(
+                f'{self.where}: needs the package lmdb. Install it: pip install "segcaffe[lmdb]".'
+            ) from error
+        try:
+            # No lock: nothing is written, and the folder may be read-only.
+            return lmdb.open(str(self.path), readonly=True, lock=False, subdir=self.path.is_dir(), max_readers=1)
+        except lmdb.Error as error:
+            raise DataError(f'{self.where}: cannot open LMDB database "{self.path}": {error}.') from error
+
+    def _check_kind(self) -> None:
+        other, name = ("CURRENT", "LEVELDB") if self.lmdb else ("data.mdb", "LMDB")
+        if (self.path / other).exists():
+            raise DataError(f'{self.where}: "{self.path}" is a database of the other kind; write backend: {name}.')
+        if not self.lmdb and not (self.path / "CURRENT").exists():
+            raise DataError(f'{self.where}: "{self.path}" is not a LevelDB database: it has no file CURRENT.')

@@ -1,0 +1,220 @@
+"""Reading LevelDB databases: the values in the order of their keys, without writing to the folder or locking it.
+
+A database is a set of sorted tables in levels, and a log of the writes that are in no table yet. Of several entries
+for one key the one with the highest sequence number counts. In level 0 tables may overlap, in the others not.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from segcaffe.data.snappy import decompress
+from segcaffe.data.varint import read_slice, read_varint
+
+Entry = tuple[bytes, int, bytes]
+"""Key, minus the sequence number and kind (so that newer entries sort first), value."""
+
+_TABLE_MAGIC = 0xDB4775248B80FB57
+_FOOTER = 48
+_LOG_BLOCK = 32768
+_DELETED, _PUT = 0, 1
+_COMPARATOR = b"leveldb.BytewiseComparator"
+
+
+def entries(folder: Path) -> Iterator[tuple[bytes, bytes]]:
+    """Keys and values in the order of the keys.
+
+    Raises
+    ------
+    OSError
+        A file can't be read.
+    ValueError
+        A file is damaged, or orders its keys in a way of its own; the text says which and what.
+    """
+    version = _read_version(folder)
+    sources = [_table(_table_path(folder, number)) for _, number in version.level(0)]
+    for level in range(1, 1 + max((level for level, _ in version.tables), default=0)):
+        # Opened one after the other: a large database has thousands of tables.
+        paths = [_table_path(folder, number) for _, number in version.level(level)]
+        sources.append(itertools.chain.from_iterable(map(_table, paths)))
+    sources.append(_logged(folder, version))
+    previous = None
+    for key, minus_sequence, value in heapq.merge(*sources):
+        if key != previous and -minus_sequence & 255 == _PUT:
+            yield key, value
+        previous = key
+
+
+@dataclass
+class _Version:
+    """What the manifest says is current."""
+
+    tables: dict[tuple[int, int], bytes] = field(default_factory=dict)
+    """Smallest key by (level, number)."""
+    log: int = 0
+    previous_log: int = 0
+
+    def level(self, level: int) -> list[tuple[int, int]]:
+        """The tables of a level, in the order of their keys."""
+        return sorted((table for table in self.tables if table[0] == level), key=lambda table: self.tables[table])
+
+
+def _read_version(folder: Path) -> _Version:
+    manifest = folder / (folder / "CURRENT").read_text("ascii", errors="replace").strip()
+    version = _Version()
+    with _Damage(manifest):
+        for record in _records(manifest.read_bytes()):
+            _apply_edit(version, record)
+    return version
+
+
+def _apply_edit(version: _Version, record: bytes) -> None:
+    at = 0
+    while at < len(record):
+        tag, at = read_varint(record, at)
+        if tag == 1:
+            comparator, at = read_slice(record, at)
+            if comparator != _COMPARATOR:
+                raise ValueError(f"keys are ordered by {comparator.decode(errors='replace')}, which is not known here")
+        elif tag == 5:
+            _, at = read_varint(record, at)
+            _, at = read_slice(record, at)
+        elif tag in (2, 3, 4, 9):
+            number, at = read_varint(record, at)
+            version.log = number if tag == 2 else version.log
+            version.previous_log = number if tag == 9 else version.previous_log
+        elif tag in (6, 7):
+            at = _apply_table(version, record, at, new=tag == 7)
+        else:
+            raise ValueError(f"tag {tag} is not known")
+
+
+def _apply_table(version: _Version, record: bytes, at: int, new: bool) -> int:
+    level, at = read_varint(record, at)
+    number, at = read_varint(record, at)
+    if not new:
+        version.tables.pop((level, number), None)
+        return at
+    _, at = read_varint(record, at)
+    smallest, at = read_slice(record, at)
+    _, at = read_slice(record, at)
+    version.tables[level, number] = smallest[:-8]
+    return at
+
+
+def _table_path(folder: Path, number: int) -> Path:
+    path = folder / f"{number:06d}.ldb"
+    return path if path.exists() else path.with_suffix(".sst")
+
+
+def _table(path: Path) -> Iterator[Entry]:
+    """The entries of one table."""
+    with _Damage(path), path.open("rb") as file:
+        size = file.seek(0, 2)
+        file.seek(max(0, size - _FOOTER))
+        footer = file.read(_FOOTER)
+        if len(footer) < _FOOTER or struct.unpack_from("<Q", footer, 40)[0] != _TABLE_MAGIC:
+            raise ValueError("it does not end as a table does")
+        _, at = read_varint(footer, 0)
+        _, at = read_varint(footer, at)
+        for _, handle in _block(_read_block(file, footer, at)):
+            for key, value in _block(_read_block(file, handle, 0)):
+                if len(key) < 8:
+                    raise ValueError("a key is too short")
+                yield key[:-8], -int.from_bytes(key[-8:], "little"), value
+
+
+def _read_block(file: BinaryIO, handle: bytes, at: int) -> bytes:
+    offset, at = read_varint(handle, at)
+    length, _ = read_varint(handle, at)
+    file.seek(offset)
+    # One byte behind the block says how it is compressed; a checksum follows.
+    content = file.read(length + 1)
+    if len(content) != length + 1:
+        raise ValueError("a block is cut off")
+    if content[-1] == 0:
+        return content[:-1]
+    if content[-1] == 1:
+        return decompress(content[:-1])
+    raise ValueError(f"compression {content[-1]} is not known")
+
+
+def _block(block: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Keys and values of a block; a key is written as what it does not share with the one before."""
+    if len(block) < 4:
+        raise ValueError("a block is too short")
+    end = len(block) - 4 - 4 * int(struct.unpack_from("<I", block, len(block) - 4)[0])
+    at, key = 0, b""
+    while at < end:
+        shared, at = read_varint(block, at)
+        unshared, at = read_varint(block, at)
+        length, at = read_varint(block, at)
+        if shared > len(key) or at + unshared + length > end:
+            raise ValueError("a block is damaged")
+        key = key[:shared] + block[at : at + unshared]
+        at += unshared + length
+        yield key, block[at - length : at]
+
+
+def _logged(folder: Path, version: _Version) -> Iterator[Entry]:
+    """The entries of the logs that are in no table, sorted."""
+    found: list[Entry] = []
+    for path in folder.glob("*.log"):
+        if path.stem.isdigit() and (int(path.stem) >= version.log or int(path.stem) == version.previous_log):
+            with _Damage(path):
+                for record in _records(path.read_bytes()):
+                    found.extend(_writes(record))
+    return iter(sorted(found))
+
+
+def _writes(record: bytes) -> Iterator[Entry]:
+    """The entries of a batch of writes."""
+    if len(record) < 12:
+        raise ValueError("a batch is too short")
+    (sequence,) = struct.unpack_from("<Q", record)
+    at = 12
+    while at < len(record):
+        kind = record[at]
+        if kind not in (_DELETED, _PUT):
+            raise ValueError("a batch is damaged")
+        key, at = read_slice(record, at + 1)
+        value, at = read_slice(record, at) if kind == _PUT else (b"", at)
+        yield key, -(sequence << 8 | kind), value
+        sequence += 1
+
+
+def _records(content: bytes) -> Iterator[bytes]:
+    """The records of a file in log format. One cut off at the end was never written in full, and does not count."""
+    at, parts = 0, b""
+    while at + 7 <= len(content):
+        left = _LOG_BLOCK - at % _LOG_BLOCK
+        length, kind = struct.unpack_from("<HB", content, at + 4) if left >= 7 else (left - 7, 0)
+        piece = content[at + 7 : at + 7 + length]
+        at += 7 + length
+        if kind == 0 or at > len(content):
+            at = -(-at // _LOG_BLOCK) * _LOG_BLOCK
+            continue
+        # Kinds: 1 whole, 2 first, 3 middle, 4 last part.
+        parts = piece if kind in (1, 2) else parts + piece
+        if kind in (1, 4):
+            yield parts
+
+
+class _Damage:
+    """Says which file a ValueError is about."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, ValueError):
+            raise ValueError(f'"{self.path}": {error}') from error

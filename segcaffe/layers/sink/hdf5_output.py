@@ -1,0 +1,71 @@
+"""HDF5Output: blobs into an HDF5 file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from segcaffe.blob import Blob
+from segcaffe.data.hdf5 import h5py_module
+from segcaffe.errors import DataError
+from segcaffe.layers.base import Blobs, Layer
+from segcaffe.layers.registry import register
+
+_NAMES = ("data", "label")
+
+
+@register
+class HDF5Output(Layer):
+    """Appends bottom 0 to dataset ``data`` and bottom 1 to ``label`` of ``hdf5_output_param.file_name``.
+
+    bottom: two blobs with equal batch sizes; no top. Blobs of fewer than 4 axes are written with axes of 1 appended,
+    as Caffe does. The file is made anew by the first forward, and complete after each.
+    """
+
+    bottom_count = (2, 2)
+    top_count = (0, 0)
+    gradient_to = ()
+
+    def setup(self, bottom: Blobs, top: Blobs) -> None:
+        """Check that there is a file to write to."""
+        self.path = Path(self.param.hdf5_output_param.file_name)
+        if not self.param.hdf5_output_param.file_name:
+            raise self.fail("hdf5_output_param must have a file_name")
+        self.started = False
+        h5py_module(self.where)
+
+    def reshape(self, bottom: Blobs, top: Blobs) -> None:
+        """Check the batch sizes."""
+        if _shape(bottom[0])[0] != _shape(bottom[1])[0]:
+            raise self.fail("both bottoms need the same batch size", f"{bottom[0].shape} and {bottom[1].shape}")
+
+    def forward(self, bottom: Blobs, top: Blobs) -> None:
+        """Append the bottoms."""
+        h5py = h5py_module(self.where)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with h5py.File(self.path, "a" if self.started else "w") as file:
+                for name, blob in zip(_NAMES, bottom, strict=True):
+                    self._append(file, name, blob)
+        except OSError as error:
+            raise DataError(f'{self.where}: cannot write "{self.path}": {error}.') from error
+        self.started = True
+
+    def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
+        """Nothing to send back."""
+
+    def _append(self, file: Any, name: str, blob: Blob) -> None:
+        shape = _shape(blob)
+        if name not in file:
+            file.create_dataset(name, data=blob.data.reshape(shape), maxshape=(None, *shape[1:]), chunks=shape)
+            return
+        dataset = file[name]
+        if dataset.shape[1:] != shape[1:]:
+            raise self.fail(f'all batches of "{name}" must have one shape but for the batch size', shape)
+        dataset.resize(len(dataset) + shape[0], axis=0)
+        dataset[-shape[0] :] = blob.data.reshape(shape)
+
+
+def _shape(blob: Blob) -> tuple[int, ...]:
+    return blob.shape + (1,) * (4 - blob.ndim)

@@ -1,0 +1,48 @@
+"""Data: a database of images."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from segcaffe.data.database import Database
+from segcaffe.data.datum import datum_array, datum_image, parse_datum
+from segcaffe.data.loader import Arrays, BatchLoader, Random
+from segcaffe.data.transformer import Transformer
+from segcaffe.errors import DataError
+from segcaffe.layers.base import Blobs
+from segcaffe.layers.registry import register
+from segcaffe.layers.source.prefetching import PrefetchingSource
+
+
+@register
+class Data(PrefetchingSource):
+    """Datum messages of an LMDB or LevelDB database, in the order of their keys.
+
+    top: data (N, C, H, W), transformed; and, if there is a second top, labels (N,). A Datum holds raw bytes, floats,
+    or an encoded image, which is decoded as it was stored unless ``force_color`` or ``force_gray`` is set.
+    ``rand_skip`` starts at a random one of the first items.
+    """
+
+    top_count = (1, 2)
+
+    def setup(self, bottom: Blobs, top: Blobs) -> None:
+        """Open the database and read the first item."""
+        param, transform = self.param.data_param, self.param.transform_param
+        self.transformer = Transformer(transform, self.phase, self.where, self.dtype)
+        if transform.force_color and transform.force_gray:
+            raise DataError(f"{self.where}: transform_param takes force_color or force_gray, not both.")
+        forced = transform.force_color or transform.force_gray or param.force_encoded_color
+        self.color = not transform.force_gray if forced else None
+        database = Database(param.source, param.backend, self.where)
+        loader = BatchLoader(database, self.load, param.batch_size, self.where, depth=param.prefetch)
+        if param.rand_skip:
+            loader.skip_randomly(param.rand_skip, database.count())
+        self.start(loader, top)
+
+    def load(self, content: bytes, random: Random) -> Arrays:
+        """The values (C, H, W) and the label ()."""
+        datum = parse_datum(content, self.where)
+        label = np.array(datum.label, self.dtype)
+        if datum.encoded:
+            return self.transformer.image(datum_image(datum, self.color, self.where), random), label
+        return self.transformer.datum(datum_array(datum, self.where), random), label

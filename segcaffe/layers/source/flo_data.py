@@ -1,0 +1,34 @@
+"""FloData: optical flow."""
+
+from __future__ import annotations
+
+from segcaffe.data.flow import read_flo
+from segcaffe.data.lists import read_list
+from segcaffe.data.loader import Arrays, BatchLoader, ListFeed, Random
+from segcaffe.layers.base import Blobs
+from segcaffe.layers.registry import register
+from segcaffe.layers.source.prefetching import PrefetchingSource
+
+
+@register
+class FloData(PrefetchingSource):
+    """Optical flow from .flo files: top (N, 2, H, W), horizontal then vertical displacement, in pixels.
+
+    ``image_data_param.source`` lists the files, whitespace between them; ``root_folder``, ``batch_size``,
+    ``shuffle`` and ``rand_skip`` are as in `ImageData`; nothing is cropped or scaled.
+    """
+
+    top_count = (1, 1)
+
+    def setup(self, bottom: Blobs, top: Blobs) -> None:
+        """Read the list and the first file's size."""
+        param = self.param.image_data_param
+        files = [(word, entry.place) for entry in read_list(param.source, self.where) for word in entry.words]
+        loader = BatchLoader(ListFeed(files, param.shuffle), self.load, param.batch_size, self.where)
+        loader.skip_randomly(param.rand_skip, len(files))
+        self.start(loader, top)
+
+    def load(self, file: tuple[str, str], random: Random) -> Arrays:
+        """The flow (2, H, W) of one file."""
+        name, place = file
+        return (read_flo(self.param.image_data_param.root_folder + name, f"{self.where}: {place}"),)
