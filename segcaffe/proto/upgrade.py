@@ -173,7 +173,7 @@ def _input_shapes(net: NetParameter, prefix: str) -> list[list[int]]:
     count = len(net.input)
     if net.input_shape:
         shapes = [list(shape.dim) for shape in net.input_shape]
-        rule, received = "input_shape for each input", f"{len(shapes)} input_shape"
+        rule, received = "one input_shape for each input", f"{len(shapes)} input_shape"
         is_complete = len(shapes) == count
     else:
         dims = list(net.input_dim)
@@ -182,7 +182,7 @@ def _input_shapes(net: NetParameter, prefix: str) -> list[list[int]]:
         is_complete = len(dims) == 4 * count
     if shapes and not is_complete:
         raise PrototxtError(
-            f"{prefix}a net gives one {rule}. Received: {count} input{'s' if count != 1 else ''} "
+            f"{prefix}a net gives {rule}. Received: {count} input{'s' if count != 1 else ''} "
             f"({', '.join(net.input) or 'none'}) and {received}."
         )
     return shapes

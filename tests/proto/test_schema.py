@@ -124,7 +124,7 @@ def test_readme_table_is_the_code():
     for option, (own, _, *others) in table.items():
         assert int(own) == dialect._own_numbers()[option]
         found = [dialect._numbers_in(name).get(option) for name in ("v1", "v2", "deeplab")]
-        assert others == [str(number) if number is not None else "–" for number in found]
+        assert others == [str(number) if number is not None else "\N{EN DASH}" for number in found]
 
 
 def test_nothing_is_required():

@@ -130,8 +130,8 @@ def test_every_v1_option_has_a_place_today():
 
 def test_mixed_notations():
     assert failure("layer { } layers { } layers { }") == (
-        "old.prototxt: a net uses either `layer` (today's notation) or `layers` (the old one). Received: 1 of the first "
-        "and 2 of the second. Rename the field of all layers to one of them."
+        "old.prototxt: a net uses either `layer` (today's notation) or `layers` (the old one). Received: 1 of the "
+        "first and 2 of the second. Rename the field of all layers to one of them."
     )
 
 
@@ -196,14 +196,14 @@ def test_inputs_without_shapes_are_dropped_with_a_note():
     [
         (
             'input: "x" input_dim: [1, 2, 3]',
-            "one four input_dim for each input",
+            "a net gives four input_dim for each input (num, channels, height, width). Received: 1 input (x) and 3",
         ),
         ('input: "x" input: "y" input_shape { dim: 1 }', "Received: 2 inputs (x, y) and 1 input_shape."),
         ("input_dim: [1, 2, 3, 4]", "Received: 0 inputs (none) and 4 input_dim."),
     ],
 )
 def test_inputs_that_do_not_fit_their_shapes(source, expected):
-    assert expected.replace("one four", "four") in failure(source)
+    assert expected in failure(source)
 
 
 # BatchNorm.
@@ -231,12 +231,13 @@ def test_other_params_stay(source):
 def test_v0_net():
     new = upgraded(
         """name: "old" force_backward: true input: "data" input_dim: [1, 3, 8, 8]
-        layers { layer { name: "conv1" type: "conv" num_output: 4 kernelsize: 3 stride: 2 pad: 1 group: 1 biasterm: false
-                 weight_filler { type: "xavier" } blobs_lr: 1 weight_decay: 2 blobs { num: 1 data: 5 } }
+        layers { layer { name: "conv1" type: "conv" num_output: 4 kernelsize: 3 stride: 2 pad: 1 group: 1
+                 biasterm: false weight_filler { type: "xavier" } blobs_lr: 1 weight_decay: 2 blobs { num: 1 data: 5 } }
                  bottom: "data" top: "conv1" }
         layers { layer { name: "pool1" type: "pool" pool: AVE kernelsize: 2 stride: 2 } bottom: "conv1" top: "pool1" }
         layers { layer { name: "norm" type: "lrn" local_size: 3 alpha: 2 beta: 0.5 k: 3 } bottom: "pool1" top: "norm" }
-        layers { layer { name: "fc" type: "innerproduct" num_output: 2 bias_filler { value: 1 } } bottom: "norm" top: "fc" }
+        layers { layer { name: "fc" type: "innerproduct" num_output: 2 bias_filler { value: 1 } }
+                 bottom: "norm" top: "fc" }
         layers { layer { name: "drop" type: "dropout" dropout_ratio: 0.1 } bottom: "fc" top: "fc" }
         layers { layer { name: "loss" type: "softmax_loss" } bottom: "fc" bottom: "label" }"""
     )
@@ -273,8 +274,8 @@ def test_v0_net():
         (
             'type: "window_data" det_fg_threshold: 0.1 det_bg_threshold: 0.2 det_fg_fraction: 0.3 det_context_pad: 4 '
             'det_crop_mode: "square"',
-            'type: "WindowData" window_data_param { fg_threshold: 0.1 bg_threshold: 0.2 fg_fraction: 0.3 context_pad: 4 '
-            'crop_mode: "square" }',
+            'type: "WindowData" window_data_param { fg_threshold: 0.1 bg_threshold: 0.2 fg_fraction: 0.3 '
+            'context_pad: 4 crop_mode: "square" }',
         ),
         (
             'type: "hdf5_data" source: "s" batchsize: 3',
@@ -355,8 +356,8 @@ def test_padding_before_something_else(reader, rule):
 def test_padding_with_two_bottoms():
     two = PADDING.replace('bottom: "data"', 'bottom: "data" bottom: "more"')
     assert failure(two + 'layers { layer { name: "c" type: "conv" } bottom: "padded" }') == (
-        'old.prototxt: in layer "c" (conv): a padding layer has one bottom and one top. Received: bottoms padded, of which '
-        'the layer "pad" (padding) makes padded from data, more.'
+        'old.prototxt: in layer "c" (conv): a padding layer has one bottom and one top. Received: bottoms padded, of '
+        'which the layer "pad" (padding) makes padded from data, more.'
     )
 
 
