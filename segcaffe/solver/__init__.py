@@ -1,0 +1,1 @@
+"""Solvers: they drive a net, decide what its gradients do to its parameters, and keep snapshots."""

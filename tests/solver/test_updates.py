@@ -73,7 +73,8 @@ def test_rule(rule: Any, histories: int, options: Any, decay: tuple[float, float
         u = rule(g, h)
         w = w - u
         getattr(optimizer, rule.__name__)(weight, grad, *stored, RATE, SCALE, *decay, *options)
-        np.testing.assert_allclose(grad, u, rtol=2e-5, atol=1e-7)
+        # Rounding of g (6e-8 of it) is magnified by RATE / DELTA where the histories are small.
+        np.testing.assert_allclose(grad, u, rtol=2e-5, atol=1e-6)
     np.testing.assert_allclose(weight, w, rtol=1e-5, atol=1e-6)
     for mine, theirs in zip(stored, h, strict=True):
         np.testing.assert_allclose(mine, theirs, rtol=2e-5, atol=1e-7)

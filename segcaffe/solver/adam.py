@@ -1,0 +1,29 @@
+"""Adam."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from segcaffe.kernels import optimizer
+from segcaffe.solver.registry import register
+from segcaffe.solver.solver import Solver, Step
+
+
+@register
+class AdamSolver(Solver):
+    """m and v: running means of g and g^2;  w -= rate * sqrt(1 - beta2^t) / (1 - beta1^t) * m / (sqrt(v) + delta).
+
+    t = iter + 1; beta1 is ``momentum`` (0 unless given), beta2 is ``momentum2``.
+    Source: Kingma, Ba: Adam: a method for stochastic optimization, 2015.
+    """
+
+    type = "Adam"
+    num_histories = 2
+
+    def update(self, weight: Any, grad: Any, history: list[Any], step: Step) -> None:
+        """Renew one parameter in place."""
+        beta1, beta2, t = self.param.momentum, self.param.momentum2, self.iter + 1
+        correction = math.sqrt(1 - beta2**t) / (1 - beta1**t)
+        rate = step.rate * correction
+        optimizer.adam(weight, grad, history[0], history[1], *step._replace(rate=rate), beta1, beta2, self.param.delta)

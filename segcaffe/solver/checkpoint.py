@@ -1,0 +1,164 @@
+"""Snapshots of a run, and going on from them.
+
+Besides Caffe's two files a snapshot has a third, ``<state file>.segcaffe.json``, with what Caffe does not store: the
+random stream, the place of each data layer, the losses that are averaged. With it a run that goes on equals one that
+never stopped. Without it, or if it belongs to another state file, restoring works as Caffe does.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from segcaffe import device
+from segcaffe.errors import NumericError, WeightsError
+from segcaffe.layers.source.base import SourceLayer
+from segcaffe.net.net import Net
+from segcaffe.proto.caffe_pb2 import SolverParameter
+from segcaffe.snapshot import hdf5
+from segcaffe.snapshot.caffemodel import save_weights
+from segcaffe.snapshot.files import read_file, write_file
+from segcaffe.snapshot.solverstate import State, encode_state, load_state
+from segcaffe.solver.diagnose import is_finite
+
+if TYPE_CHECKING:
+    from segcaffe.solver.solver import Solver
+
+_log = logging.getLogger("segcaffe")
+_VERSION = 1
+
+
+class Paths(NamedTuple):
+    """The files of a snapshot that Caffe knows."""
+
+    weights: Path
+    state: Path
+
+
+def snapshot_prefix(param: SolverParameter, filename: str | Path | None, net_name: str) -> str:
+    """Return what the paths of snapshots begin with: a folder, or nothing, is completed by the solver file's name."""
+    prefix: str = param.snapshot_prefix
+    if prefix and not Path(prefix).is_dir():
+        return prefix
+    name = Path(filename).stem if filename is not None else net_name.replace("/", "_") or "net"
+    return str(Path(prefix) / name)
+
+
+def save(solver: Solver) -> Paths:
+    """Write the weights, then the side file, then the state: where there is a state, there is everything."""
+    _check_finite(solver)
+    as_hdf5 = solver.param.snapshot_format == SolverParameter.HDF5
+    suffix, kind = (".h5", "HDF5") if as_hdf5 else ("", "binary proto")
+    stem = f"{solver.snapshot_prefix}_iter_{solver.iter}"
+    paths = Paths(Path(f"{stem}.caffemodel{suffix}"), Path(f"{stem}.solverstate{suffix}"))
+    _log.info("Snapshotting to %s file %s", kind, paths.weights)
+    save_weights(solver.net.to_proto(write_diff=solver.param.snapshot_diff), paths.weights)
+    _log.info("Snapshotting solver state to %s file %s", kind, paths.state)
+    history = [blob.data for blob in solver.history]
+    state = State(solver.iter, solver.rate.current_step, str(paths.weights), history)
+    data = hdf5.encode_state(state) if as_hdf5 else encode_state(state)
+    write_file(_side_path(paths.state), _encode_run(solver, zlib.crc32(data)))
+    write_file(paths.state, data)
+    return paths
+
+
+def restore(solver: Solver, path: str | Path) -> None:
+    """Bring weights, histories and, if the side file is there, everything else to where the snapshot was taken."""
+    _log.info("Restoring previous solver status from %s", path)
+    state = load_state(path)
+    _check_history(solver, state, path)
+    if state.learned_net:
+        solver.net.copy_from(_find_weights(state.learned_net, path))
+    for blob, values in zip(solver.history, state.history, strict=True):
+        blob.data[...] = values.reshape(blob.shape)
+    solver.iter = state.iter
+    solver.rate.current_step = state.current_step
+    run = _read_run(path)
+    if run is not None:
+        _continue(solver, run)
+
+
+def _check_finite(solver: Solver) -> None:
+    for name, blobs in solver.net.params.items():
+        for index, blob in enumerate(blobs):
+            if not is_finite(blob):
+                raise NumericError(
+                    f'Iteration {solver.iter}: parameter {index} of layer "{name}" is not finite, so no snapshot is '
+                    "written; earlier ones are kept. Lower base_lr, set clip_gradients, or look at the input data."
+                )
+
+
+def _check_history(solver: Solver, state: State, path: str | Path) -> None:
+    if len(state.history) != len(solver.history):
+        raise WeightsError(
+            f"{path}: holds {len(state.history)} history blobs; solver {solver.type} on this net has "
+            f"{len(solver.history)}. Continue with the type and the net that wrote it, or start from the weights alone."
+        )
+    for index, (blob, values) in enumerate(zip(solver.history, state.history, strict=True)):
+        if values.size != blob.count:
+            raise WeightsError(
+                f"{path}: history blob {index} has shape {values.shape}, its parameter {blob.shape}. "
+                "Continue with the net that wrote it, or start from the weights alone."
+            )
+
+
+def _find_weights(learned_net: str, state_path: str | Path) -> Path:
+    """Return the path of the weights: as written, or beside the state if the two have been moved together."""
+    beside = Path(state_path).with_name(Path(learned_net).name)
+    return beside if not Path(learned_net).exists() and beside.exists() else Path(learned_net)
+
+
+# The side file.
+
+
+def _side_path(state_path: str | Path) -> Path:
+    return Path(f"{state_path}.segcaffe.json")
+
+
+def _encode_run(solver: Solver, checksum: int) -> bytes:
+    run = {
+        "version": _VERSION,
+        "solverstate_crc32": checksum,
+        "random": device.get_state(),
+        "losses": list(solver.average_loss.losses),
+        "sources": [_source_states(net) for net in (solver.net, *solver.test_nets)],
+    }
+    return json.dumps(run).encode()
+
+
+def _source_states(net: Net) -> list[tuple[str, dict[str, Any]]]:
+    return [(layer.name, layer.state()) for layer in net.layers if isinstance(layer, SourceLayer)]
+
+
+def _read_run(state_path: str | Path) -> dict[str, Any] | None:
+    """Return what the side file holds; None, with a word why, if there is none that belongs to the state."""
+    path = _side_path(state_path)
+    if not path.exists():
+        _log.info("%s is not there: data layers begin anew, as in Caffe.", path)
+        return None
+    try:
+        run: dict[str, Any] = json.loads(read_file(path))
+        matches = run["version"] == _VERSION and run["solverstate_crc32"] == zlib.crc32(read_file(state_path))
+    except (ValueError, KeyError, TypeError) as error:
+        raise WeightsError(
+            f"{path}: the file is damaged ({error}). Remove it to continue as Caffe does, with data from the start."
+        ) from error
+    if not matches:
+        _log.warning("%s belongs to another solver state and is passed over: data layers begin anew.", path)
+        return None
+    return run
+
+
+def _continue(solver: Solver, run: dict[str, Any]) -> None:
+    for net, states in zip((solver.net, *solver.test_nets), run["sources"], strict=False):
+        sources = [layer for layer in net.layers if isinstance(layer, SourceLayer)]
+        if [layer.name for layer in sources] != [name for name, _ in states]:
+            _log.warning("The data layers are not those of the snapshot; they begin anew.")
+            continue
+        for layer, (_, state) in zip(sources, states, strict=True):
+            layer.restore(state)
+    solver.average_loss.restore(run["losses"])
+    device.set_state(run["random"])

@@ -1,0 +1,92 @@
+"""The nets a solver names: one to train, any number to test."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from segcaffe.errors import PrototxtError
+from segcaffe.net.net import Net
+from segcaffe.proto.caffe_pb2 import TEST, TRAIN, NetParameter, NetState, Phase, SolverParameter
+from segcaffe.proto.text import read_net
+
+_log = logging.getLogger("segcaffe")
+Variables = Mapping[str, str] | None
+
+
+@dataclass(frozen=True)
+class Source:
+    """A net as a solver names it: the field of the solver, and the message or the path of its file."""
+
+    field: str
+    value: NetParameter | str
+
+    def load(self, variables: Variables) -> NetParameter:
+        """Return the message, read from the file where there is one."""
+        return read_net(self.value, variables) if isinstance(self.value, str) else self.value
+
+
+def build_train_net(param: SolverParameter, variables: Variables = None) -> Net:
+    """Build the net that the solver trains. PrototxtError unless exactly one field names it."""
+    sources = [
+        Source(field, getattr(param, field))
+        for field in ("train_net_param", "train_net", "net_param", "net")
+        if param.HasField(field)
+    ]
+    if len(sources) != 1:
+        received = ", ".join(source.field for source in sources) or "none"
+        raise PrototxtError(
+            "Solver: exactly one of net, net_param, train_net and train_net_param names the net to train. "
+            f"Received: {received}."
+        )
+    source = sources[0]
+    _log.info("Creating training net%s.", _described(source, ": "))
+    return _build(source.load(variables), TRAIN, param.train_state, variables)
+
+
+def build_test_nets(param: SolverParameter, variables: Variables = None) -> list[Net]:
+    """Build the nets that the solver tests: test_net_param, then test_net, then net for what test_iter is left."""
+    sources = _test_sources(param)
+    states = list(param.test_state) or [NetState()] * len(sources)
+    if len(states) != len(sources):
+        raise PrototxtError(
+            "Solver: test_state is given once for each test net, or not at all. "
+            f"Received: {len(states)} for {len(sources)} test nets."
+        )
+    nets = []
+    for index, (source, state) in enumerate(zip(sources, states, strict=True)):
+        _log.info("Creating test net (#%d)%s", index, _described(source, " specified by "))
+        nets.append(_build(source.load(variables), TEST, state, variables))
+    return nets
+
+
+def _test_sources(param: SolverParameter) -> list[Source]:
+    sources = [Source("test_net_param", net) for net in param.test_net_param]
+    sources += [Source("test_net", path) for path in param.test_net]
+    left = len(param.test_iter) - len(sources)
+    general = [Source(field, getattr(param, field)) for field in ("net_param", "net") if param.HasField(field)]
+    if left < 0 or (left > 0 and not general):
+        raise PrototxtError(
+            "Solver: test_iter is given once for each test net. "
+            f"Received: {len(param.test_iter)} for {len(sources)} test nets."
+        )
+    sources += general[:1] * left
+    if sources and param.test_interval <= 0:
+        raise PrototxtError(
+            f"Solver: with test nets, test_interval must be positive. Received: {param.test_interval}; "
+            "add `test_interval: ...`, or remove test_iter."
+        )
+    return sources
+
+
+def _build(net: NetParameter, phase: Phase, state: NetState, variables: Variables) -> Net:
+    """Build a net in the state that the phase, the net's own state and the solver's give, the later ones prevailing."""
+    merged = NetState(phase=phase)
+    merged.MergeFrom(net.state)
+    merged.MergeFrom(state)
+    return Net(net, phase=merged.phase, level=merged.level, stages=list(merged.stage), variables=variables)
+
+
+def _described(source: Source, between: str) -> str:
+    return f"{between}{source.field} {source.value}" if isinstance(source.value, str) else f"{between}{source.field}"

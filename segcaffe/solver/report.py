@@ -1,0 +1,58 @@
+"""The lines a solver logs. Log parsers read them, so each is worded and spaced as Caffe's."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from segcaffe.net.net import Net
+
+log = logging.getLogger("segcaffe")
+Scores = dict[str, np.ndarray[Any, Any]]
+
+
+class Speed:
+    """Iterations per second since the last line that told it."""
+
+    def __init__(self) -> None:
+        self.since: float | None = None
+        self.iteration = 0
+
+    def start(self, iteration: int) -> None:
+        """Start the clock, unless it runs."""
+        if self.since is None:
+            self.since, self.iteration = time.perf_counter(), iteration
+
+    def lap(self, iteration: int) -> tuple[float, float]:
+        """Return iterations per second and seconds since the last lap, and begin another."""
+        now = time.perf_counter()
+        lapse = now - self.since if self.since is not None else 0.0
+        done = iteration - self.iteration
+        self.since, self.iteration = now, iteration
+        return done / (lapse or 1.0), lapse
+
+
+def report_training(net: Net, iteration: int, loss: float, display: int, speed: Speed) -> None:
+    """Log speed, loss and every value of the train net's outputs."""
+    rate, lapse = speed.lap(iteration)
+    log.info("Iteration %d (%.6g iter/s, %.6gs/%d iters), loss = %.6g", iteration, rate, lapse, display, loss)
+    report_outputs("Train", net, {name: net.blobs[name].data for name in net.outputs})
+
+
+def report_outputs(kind: str, net: Net, scores: Scores) -> None:
+    """Log each output value on its line, with its part in the loss where it has one."""
+    weights = net.blob_loss_weights
+    for index, (name, value) in enumerate(_values(scores)):
+        weight = weights[name]
+        loss = f" (* {weight:.6g} = {weight * value:.6g} loss)" if weight else ""
+        log.info("    %s net output #%d: %s = %.6g%s", kind, index, name, value, loss)
+
+
+def _values(scores: Scores) -> Iterable[tuple[str, float]]:
+    for name, values in scores.items():
+        for value in values.reshape(-1):
+            yield name, float(value)

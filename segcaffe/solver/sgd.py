@@ -1,0 +1,20 @@
+"""Stochastic gradient descent with momentum."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from segcaffe.kernels import optimizer
+from segcaffe.solver.registry import register
+from segcaffe.solver.solver import Solver, Step
+
+
+@register
+class SGDSolver(Solver):
+    """h = momentum * h + rate * g;  w -= h."""
+
+    type = "SGD"
+
+    def update(self, weight: Any, grad: Any, history: list[Any], step: Step) -> None:
+        """Renew one parameter in place."""
+        optimizer.sgd(weight, grad, history[0], *step, self.param.momentum)

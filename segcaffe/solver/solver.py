@@ -1,0 +1,316 @@
+"""The solver: trains a net, tests others along the way, and keeps snapshots."""
+
+from __future__ import annotations
+
+import logging
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from segcaffe import device
+from segcaffe.blob import Blob
+from segcaffe.errors import NumericError, PrototxtError
+from segcaffe.net.net import Net
+from segcaffe.proto.caffe_pb2 import SolverParameter
+from segcaffe.proto.text import read_solver
+from segcaffe.proto.upgrade import upgrade_solver
+from segcaffe.snapshot.files import check_writable
+from segcaffe.solver import checkpoint, diagnose, report
+from segcaffe.solver.average import AverageLoss
+from segcaffe.solver.nets import build_test_nets, build_train_net
+from segcaffe.solver.policies import LearningRate
+from segcaffe.solver.registry import solver_class
+from segcaffe.solver.regularize import check_regularization, decay, gradient_scale
+
+Array = Any
+_log = logging.getLogger("segcaffe")
+
+
+class Progress(NamedTuple):
+    """What a progress hook is told after each iteration: how many are done, the averaged loss, the rate used."""
+
+    iter: int
+    loss: float
+    lr: float
+
+
+class Step(NamedTuple):
+    """Factors of one parameter's update, in the order in which the optimizer kernels take them."""
+
+    rate: float
+    scale: float
+    l2: float
+    l1: float
+
+
+class Solver(ABC):
+    """Base of all solvers; a subclass defines `update`.
+
+    Parameters
+    ----------
+    param:
+        Path of a solver prototxt, or a `SolverParameter`. Paths in it are relative to the working directory.
+    variables:
+        Values of ``${NAME}`` templates in the file and in the nets it names.
+    filename:
+        Where a message came from; snapshots are named after it if nothing else names them.
+
+    Attributes
+    ----------
+    net, test_nets:
+        The net that is trained, and those that are tested; they share their parameters.
+    iter:
+        Number of iterations done.
+    lr:
+        Learning rate of the last iteration.
+    history:
+        For each learnable parameter a blob of its shape; then all second ones, where the algorithm has two.
+    """
+
+    type: ClassVar[str]
+    num_histories: ClassVar[int] = 1
+
+    def __init__(
+        self,
+        param: SolverParameter | str | Path,
+        *,
+        variables: Mapping[str, str] | None = None,
+        filename: str | Path | None = None,
+    ) -> None:
+        if isinstance(param, SolverParameter):
+            self.param = SolverParameter()
+            self.param.CopyFrom(param)
+            upgrade_solver(self.param)
+        else:
+            self.param = read_solver(param, variables)
+            filename = param
+        self.check_options()
+        if self.param.random_seed >= 0:
+            device.set_random_seed(self.param.random_seed)
+        self.net: Net = build_train_net(self.param, variables)
+        self.test_nets: list[Net] = build_test_nets(self.param, variables)
+        self._load_weights()
+        self.snapshot_prefix = checkpoint.snapshot_prefix(self.param, filename, self.net.name)
+        if self.param.snapshot > 0:
+            check_writable(self.snapshot_prefix)
+        self.iter = 0
+        self.rate = LearningRate(self.param)
+        self.lr = 0.0
+        self.history = [
+            Blob(blob.shape, blob.dtype) for _ in range(self.num_histories) for blob in self.net.learnable_params
+        ]
+        self.average_loss = AverageLoss(self.param.average_loss)
+        self._speed = report.Speed()
+        self._callbacks: list[tuple[Callable[[], None], Callable[[], None]]] = []
+        self._progress: list[Callable[[Progress], None]] = []
+        self._stop_requested = self._snapshot_requested = self._stopped = False
+
+    @abstractmethod
+    def update(self, weight: Array, grad: Array, history: list[Array], step: Step) -> None:
+        """Renew one parameter in place from its gradient and its histories, all on the device."""
+
+    def check_options(self) -> None:
+        """Raise PrototxtError for options that contradict each other; subclasses add their own."""
+        param = self.param
+        check_regularization(param)
+        for name, least in (("iter_size", 1), ("average_loss", 1), ("max_iter", 0), ("snapshot", 0)):
+            if getattr(param, name) < least:
+                raise PrototxtError(f"Solver: {name} must be at least {least}. Received: {getattr(param, name)}.")
+        for count in param.test_iter:
+            if count < 1:
+                raise PrototxtError(f"Solver: test_iter must be at least 1. Received: {count}.")
+
+    # Training.
+
+    def solve(self, resume_file: str | Path | None = None) -> None:
+        """Train up to ``max_iter``, from a snapshot's solver state if one is given; then snapshot, show and test."""
+        _log.info("Solving %s", self.net.name)
+        _log.info("Learning Rate Policy: %s", self.param.lr_policy)
+        if self.param.snapshot_after_train:
+            check_writable(self.snapshot_prefix)
+        if resume_file is not None:
+            self.restore(resume_file)
+        self.step(max(0, self.param.max_iter - self.iter))
+        if self.param.snapshot_after_train and not self._due(self.param.snapshot):
+            self.snapshot()
+        if self._stopped:
+            _log.info("Optimization stopped early.")
+            return
+        if self._due(self.param.display):
+            loss = self.average_loss.add(self._forward(debug=False))
+            _log.info("Iteration %d, loss = %.6g", self.iter, loss)
+        if self._due(self.param.test_interval):
+            self.test_all()
+        _log.info("Optimization Done.")
+
+    def step(self, iterations: int) -> None:
+        """Run that many iterations, or fewer if somebody requests to stop.
+
+        NumericError says which layer failed when the loss is not a finite number; nothing is written then.
+        """
+        self.average_loss.start()
+        self._speed.start(self.iter)
+        self._stopped = False
+        for _ in range(iterations):
+            if self._due(self.param.test_interval) and (self.iter > 0 or self.param.test_initialization):
+                self.test_all()
+            if not self._stopped:
+                self._iterate()
+            if self._stopped:
+                break
+
+    def _iterate(self) -> None:
+        display = self._due(self.param.display)
+        self.net.clear_param_diffs()
+        for on_start, _ in self._callbacks:
+            on_start()
+        loss = self.average_loss.add(self._forward_backward(debug=display and self.param.debug_info))
+        if display:
+            report.report_training(self.net, self.iter, loss, self.param.display, self._speed)
+        for _, on_gradients_ready in self._callbacks:
+            on_gradients_ready()
+        self.apply_update()
+        self.iter += 1
+        for hook in self._progress:
+            hook(Progress(self.iter, loss, self.lr))
+        self._serve_requests(snapshot_due=self._due(self.param.snapshot))
+
+    def _forward_backward(self, debug: bool) -> float:
+        """Add up gradients over ``iter_size`` passes; returns the mean loss."""
+        total = 0.0
+        for _ in range(self.param.iter_size):
+            total += self._forward(debug)
+            if debug:
+                diagnose.backward_with_info(self.net)
+            else:
+                self.net.backward_from_to(len(self.net.layers) - 1, 0)
+        return total / self.param.iter_size
+
+    def _forward(self, debug: bool) -> float:
+        net = self.net
+        loss = diagnose.forward_with_info(net) if debug else net.forward_from_to(0, len(net.layers) - 1)
+        if not math.isfinite(loss):
+            raise NumericError(
+                f"Iteration {self.iter}: the loss is {loss}. {diagnose.first_not_finite(net)} "
+                "Lower base_lr, set clip_gradients, or look at the input data; earlier snapshots are kept."
+            )
+        return loss
+
+    def apply_update(self) -> None:
+        """Renew all learnable parameters from their gradients: clip, divide by iter_size, decay, update."""
+        self.lr = self.rate(self.iter)
+        display = self._due(self.param.display)
+        if display:
+            _log.info("Iteration %d, lr = %.6g", self.iter, self.lr)
+        net = self.net
+        learning = [i for i, lr in enumerate(net.params_lr) if lr != 0]
+        scale = gradient_scale(self.param, [net.learnable_params[i] for i in learning])
+        for i in learning:
+            blob = net.learnable_params[i]
+            step = Step(self._rate_of(net.params_lr[i]), scale, *decay(self.param, net.params_weight_decay[i]))
+            self.update(blob.array, blob.grad, [h.array for h in self._histories(i)], step)
+        if display and self.param.debug_info:
+            diagnose.report_updates(net)
+
+    def _rate_of(self, lr_mult: float) -> float:
+        return float(np.float32(self.lr) * np.float32(lr_mult))
+
+    def _histories(self, i: int) -> list[Blob]:
+        return self.history[i :: len(self.net.learnable_params)]
+
+    def _due(self, interval: int) -> bool:
+        return interval > 0 and self.iter % interval == 0
+
+    # Testing.
+
+    def test_all(self) -> None:
+        """Test every test net."""
+        for index in range(len(self.test_nets)):
+            if not self._stopped:
+                self.test(index)
+
+    def test(self, index: int = 0) -> report.Scores:
+        """Run test net ``index`` ``test_iter`` times; log and return the mean of each output."""
+        _log.info("Iteration %d, Testing net (#%d)", self.iter, index)
+        net = self.test_nets[index]
+        count = self.param.test_iter[index]
+        sums: report.Scores = {}
+        loss = 0.0
+        for _ in range(count):
+            self._serve_requests()
+            if self._stopped:
+                _log.info("Test interrupted.")
+                return {}
+            loss += net.forward_from_to(0, len(net.layers) - 1)
+            for name in net.outputs:
+                sums[name] = sums.get(name, np.float64(0)) + net.blobs[name].data
+        if self.param.test_compute_loss:
+            _log.info("Test loss: %.6g", loss / count)
+        scores = {name: np.asarray(total / count) for name, total in sums.items()}
+        report.report_outputs("Test", net, scores)
+        return scores
+
+    # Requests and hooks.
+
+    def request_stop(self) -> None:
+        """Ask a running `step` to stop after the current iteration; may be called from a signal handler."""
+        self._stop_requested = True
+
+    def request_snapshot(self) -> None:
+        """Ask a running `step` for a snapshot after the current iteration; may be called from a signal handler."""
+        self._snapshot_requested = True
+
+    def add_callback(self, on_start: Callable[[], None], on_gradients_ready: Callable[[], None]) -> None:
+        """Have two functions called in each iteration: before the forward pass, and before the update."""
+        self._callbacks.append((on_start, on_gradients_ready))
+
+    def add_progress(self, hook: Callable[[Progress], None]) -> None:
+        """Have a function called after each iteration."""
+        self._progress.append(hook)
+
+    def _serve_requests(self, snapshot_due: bool = False) -> None:
+        wanted, self._snapshot_requested = self._snapshot_requested or snapshot_due, False
+        if wanted:
+            self.snapshot()
+        if self._stop_requested:
+            self._stop_requested, self._stopped = False, True
+
+    # Files.
+
+    def snapshot(self) -> checkpoint.Paths:
+        """Write weights and solver state as ``<prefix>_iter_<iter>.*``; returns their paths."""
+        return checkpoint.save(self)
+
+    def restore(self, path: str | Path) -> None:
+        """Continue from a solver state and the weights it names."""
+        checkpoint.restore(self, path)
+
+    def share_weights(self, net: Net) -> None:
+        """Let ``net`` use the parameters of the net that is trained."""
+        net.share_with(self.net)
+
+    def _load_weights(self) -> None:
+        """Fill the train net from the files that ``weights`` names, and let the test nets share its parameters."""
+        for paths in self.param.weights:
+            for path in paths.split(","):
+                _log.info("Finetuning from %s", path.strip())
+                self.net.copy_from(path.strip())
+        for net in self.test_nets:
+            net.share_with(self.net)
+
+
+def get_solver(param: SolverParameter | str | Path, variables: Mapping[str, str] | None = None) -> Solver:
+    """Build the solver that a prototxt file, or a message, describes: the class follows its ``type``.
+
+    Parameters
+    ----------
+    variables:
+        Values of ``${NAME}`` templates in the file and in the nets it names.
+    """
+    message = param if isinstance(param, SolverParameter) else read_solver(param, variables)
+    name = None if isinstance(param, SolverParameter) else param
+    return solver_class(message.type)(message, variables=variables, filename=name)
