@@ -1,0 +1,160 @@
+"""Train a net as a solver file says, from scratch, from given weights, or on from a snapshot."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from segcaffe.cli import common
+
+if TYPE_CHECKING:
+    from segcaffe.proto.caffe_pb2 import SolverParameter
+    from segcaffe.solver.solver import Progress, Solver
+
+EFFECTS = ("stop", "snapshot", "none")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add this command's options."""
+    common.add_option(parser, "solver", "the solver's prototxt", metavar="FILE", required=True)
+    common.add_option(parser, "model", "the training net, in place of the one the solver names", metavar="FILE")
+    common.add_option(parser, "weights", "weights to start from, separated by commas", metavar="FILE")
+    common.add_option(parser, "snapshot", "solver state to go on from (.solverstate)", metavar="FILE")
+    common.add_option(
+        parser, "out", "folder for snapshots and the log, in place of snapshot_prefix's", metavar="FOLDER"
+    )
+    common.add_option(parser, "max_iter", "number of iterations, in place of the solver's", type=int)
+    common.add_option(parser, "sigint_effect", "what Ctrl-C does: stop (after a snapshot), snapshot, none",
+                      choices=EFFECTS, default="stop")  # fmt: skip
+    common.add_option(parser, "sighup_effect", "what SIGHUP does", choices=EFFECTS, default="snapshot")
+    common.add_state_options(parser)
+    common.add_device_options(parser)
+    common.add_template_options(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the training; an interrupted one leaves a snapshot and ends with status 0."""
+    from segcaffe.cli.log import start_log
+    from segcaffe.errors import SegcaffeError
+    from segcaffe.proto.text import read_solver
+
+    if options.weights and options.snapshot:
+        raise SegcaffeError("give --weights (start from weights) or --snapshot (go on with a run), not both.")
+    common.show_warnings()
+    values = common.variables(options)
+    param = read_solver(common.existing_file(options.solver, "--solver"), values)
+    apply_options(param, options)
+    _choose_device(param, options)
+    prefix = Path(param.snapshot_prefix)
+    with start_log(str(prefix.parent), f"{prefix.name}_train", quiet=sys.stderr.isatty()):
+        train(param, options, values)
+    return 0
+
+
+def apply_options(param: SolverParameter, options: argparse.Namespace) -> None:
+    """Let the command line's options replace the file's."""
+    if options.model:
+        for field in ("net", "train_net", "net_param", "train_net_param"):
+            param.ClearField(field)  # type: ignore[arg-type]
+        param.train_net = str(common.existing_file(options.model, "--model"))
+    if options.max_iter is not None:
+        param.max_iter = options.max_iter
+    if not param.snapshot_prefix:
+        param.snapshot_prefix = str(Path(options.solver).with_suffix(""))
+    if options.out:
+        param.snapshot_prefix = str(Path(options.out) / Path(param.snapshot_prefix).name)
+    if options.level:
+        param.train_state.level = options.level
+    param.train_state.stage.extend(common.stages(options))
+
+
+def train(param: SolverParameter, options: argparse.Namespace, values: dict[str, str]) -> Solver:
+    """Solve with a progress bar on a terminal, obeying signals; returns the solver."""
+    from segcaffe.solver.solver import get_solver
+
+    solver = get_solver(param, variables=values)
+    for weights in common.weight_files(options.weights):
+        solver.net.copy_from(weights)
+        for net in solver.test_nets:
+            net.copy_from(weights)
+    state = str(common.existing_file(options.snapshot, "--snapshot")) if options.snapshot else None
+    with signals(solver, options.sigint_effect, options.sighup_effect), progress_bar(solver):
+        solver.solve(state)
+    return solver
+
+
+@contextmanager
+def signals(solver: Solver, sigint: str, sighup: str) -> Iterator[None]:
+    """While it lasts, SIGINT and SIGHUP ask the solver to stop or to write a snapshot after the iteration."""
+    requests = {"stop": lambda: _stop(solver), "snapshot": solver.request_snapshot, "none": lambda: None}
+    effects = {signal.SIGINT: requests[sigint]}
+    if hasattr(signal, "SIGHUP"):
+        effects[signal.SIGHUP] = requests[sighup]
+    before = {number: signal.signal(number, lambda n, _: effects[signal.Signals(n)]()) for number in effects}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _stop(solver: Solver) -> None:
+    """Stop after a snapshot, also where the file asks for none at the end."""
+    solver.request_stop()
+    if not solver.param.snapshot_after_train:
+        solver.request_snapshot()
+
+
+@contextmanager
+def progress_bar(solver: Solver, *, shown: bool | None = None) -> Iterator[None]:
+    """Show iterations, loss, learning rate, images/s and time left on a terminal."""
+    if not (sys.stderr.isatty() if shown is None else shown):
+        yield
+        return
+    from tqdm import tqdm
+
+    batch = _images_per_iteration(solver)
+    with tqdm(total=solver.param.max_iter, unit="iter", dynamic_ncols=True) as bar:
+
+        def advance(progress: Progress) -> None:
+            if bar.n == 0:
+                bar.initial = bar.n = progress.iter - 1
+            speed = bar.format_dict["rate"]
+            images = f", {speed * batch:.1f} images/s" if speed and batch else ""
+            bar.set_postfix_str(f"loss {progress.loss:.4g}, lr {progress.lr:.2g}{images}", refresh=False)
+            bar.update(progress.iter - bar.n)
+
+        solver.add_progress(advance)
+        yield
+
+
+def _images_per_iteration(solver: Solver) -> int:
+    """Batch size of the first data layer times iter_size; 0 where there is none."""
+    net: Any = solver.net
+    for layer, top in zip(net.layers, net.top_blobs, strict=True):
+        if layer.source and top and top[0].ndim > 1:
+            return int(top[0].shape[0] * max(1, solver.param.iter_size))
+    return 0
+
+
+def _choose_device(param: SolverParameter, options: argparse.Namespace) -> None:
+    """GPU where the file or the command line asks for it; without one, say how to override the file."""
+    from segcaffe.errors import DeviceError
+    from segcaffe.proto.caffe_pb2 import SolverParameter as Parameter
+
+    asks = param.HasField("solver_mode") and param.solver_mode == Parameter.GPU
+    if asks and options.gpu is None and param.device_id:
+        options.gpu = str(param.device_id)
+    try:
+        common.set_device(options, wants_gpu=asks)
+    except DeviceError as error:
+        if not asks:
+            raise
+        raise DeviceError(
+            f"{options.solver} says solver_mode: GPU. {error} Add --cpu to override the file's solver_mode."
+        ) from error

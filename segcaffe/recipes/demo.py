@@ -1,0 +1,238 @@
+"""The demo: train the paper's embeddings on generated images and show what they learnt.
+
+Everything it does can be done by hand with the files it leaves behind: ``data/`` the images and lists, ``config/`` the
+prototxt files, ``model/`` the snapshots, ``features/`` the embeddings of the test images, ``report/`` the pictures.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from segcaffe import device
+from segcaffe.data.synthetic import SyntheticSet, write_set
+from segcaffe.metrics.pairs import PairScores, score_pairs
+from segcaffe.net.net import Net
+from segcaffe.proto import caffe_pb2
+from segcaffe.proto.text import write
+from segcaffe.recipes import embs
+from segcaffe.solver.solver import Solver, get_solver
+from segcaffe.viz.curves import loss_curve
+from segcaffe.viz.embedding import heat, label_colours, local_mask, principal_colours
+from segcaffe.viz.report import Report
+
+Array = np.ndarray[Any, Any]
+
+MASK_RADIUS = 12
+ZOOM = 2
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the demo does.
+
+    Attributes
+    ----------
+    folder:
+        Where everything is written.
+    iterations, batch_size, crop_size, learning_rate:
+        Of the training.
+    seed:
+        Of the images and of the training: the same seed gives the same report.
+    """
+
+    folder: Path
+    iterations: int = 360
+    batch_size: int = 4
+    crop_size: int = 97
+    learning_rate: float = 1e-3
+    seed: int = 1
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Scores on the held-out images, and where the report is."""
+
+    pixels: PairScores
+    before: PairScores
+    after: PairScores
+    losses: list[float]
+    test_loss: float
+    page: Path
+
+
+class Demo:
+    """Runs the steps of the demo one after the other; ``say`` tells the user about each."""
+
+    def __init__(self, plan: Plan, say: Any = print) -> None:
+        self.plan = plan
+        self.say = say
+        self.losses: list[float] = []
+
+    def prepare(self) -> Solver:
+        """Write the images and the prototxt files, and make the solver."""
+        plan = self.plan
+        self.say(f"Writing images and prototxt files to {plan.folder} ...")
+        self.data = write_set(plan.folder / "data", seed=plan.seed)
+        solver_param = _write_config(plan, self.data)
+        device.set_random_seed(plan.seed)
+        solver = get_solver(solver_param)
+        self.images = [_read_pair(self.data.root, line) for line in self.data.test_list.read_text().splitlines()]
+        self.before = self._embed(solver.net)
+        return solver
+
+    def train(self, solver: Solver) -> None:
+        """Train to the last iteration, keeping the losses."""
+        solver.add_progress(lambda progress: self.losses.append(progress.loss))
+        start = time.perf_counter()
+        self.say(f"Training for {self.plan.iterations} iterations ...")
+        solver.solve()
+        self.say(f"Trained in {time.perf_counter() - start:.0f} s; loss {_mean(self.losses[:20]):.2f} at first, "
+                 f"{_mean(self.losses[-20:]):.2f} at last.")  # fmt: skip
+        self.after = self._embed(solver.net)
+
+    def test(self, solver: Solver) -> float:
+        """Run the test net over the held-out images: mean loss, and the embeddings as .mat files."""
+        net = Net(self.plan.folder / "config" / "test.prototxt", caffe_pb2.TEST)
+        net.copy_trained_layers(solver.net.to_proto(), "the trained net")
+        losses = []
+        for _ in self.images:
+            net.forward()
+            losses.append(net.loss)
+        return _mean(losses)
+
+    def report(self, test_loss: float) -> Outcome:
+        """Score the embeddings, draw the pictures and write the page."""
+        labels = [label for _, label in self.images]
+        pixels = score_pairs([_subtract_mean(image) for image, _ in self.images], labels)
+        before, after = score_pairs(self.before, labels), score_pairs(self.after, labels)
+        page = Report(self.plan.folder / "report", "What the embeddings learnt")
+        page.text(
+            "A network was trained so that the embeddings of neighbouring pixels lie close together within a region "
+            "and far apart across a boundary. Below: how well distances tell the two cases apart on images it has not "
+            "seen, then the embeddings themselves, and the local masks that the paper's convolutions use."
+        )
+        page.heading("Same or different region? (ROC AUC over neighbouring pixels)")
+        page.table(HEADER, score_rows(pixels, before, after))
+        loss_curve(page.folder / "loss.png", self.losses)
+        page.heading("Training")
+        page.figure("loss.png", f"Loss of {self.plan.iterations} iterations; on the held-out images {test_loss:.3f}")
+        self._pictures(page)
+        return Outcome(pixels, before, after, self.losses, test_loss, page.write())
+
+    def _pictures(self, page: Report) -> None:
+        page.heading("Held-out images")
+        page.text("Embeddings are shown by their first three principal components, as red, green and blue.")
+        for i, (image, label) in enumerate(self.images[:4]):
+            pieces = [image, label_colours(label), principal_colours(self.before[i]), principal_colours(self.after[i])]
+            captions = ["image", "labels", "embedding before training", "embedding after training"]
+            for name, piece, caption in zip("abcd", pieces, captions, strict=True):
+                page.picture(f"image_{i}{name}", _enlarge(piece, ZOOM), caption)
+            page.parts.append("<br>")
+        page.heading("Local masks")
+        page.text(
+            f"For a few pixels: the window of {2 * MASK_RADIUS + 1} x {2 * MASK_RADIUS + 1} pixels around each, and "
+            "its mask exp(-distance / mean distance): bright where the network sees the pixel's own region."
+        )
+        for i, (image, label) in enumerate(self.images[:3]):
+            for k, (y, x) in enumerate(_marked_pixels(label)):
+                self._mask_row(page, f"{i}{k}", image, (y, x), i)
+            page.parts.append("<br>")
+
+    def _mask_row(self, page: Report, name: str, image: Array, centre: tuple[int, int], index: int) -> None:
+        y, x = centre
+        window = image[y - MASK_RADIUS : y + MASK_RADIUS + 1, x - MASK_RADIUS : x + MASK_RADIUS + 1]
+        panels = [_enlarge(window, 5)]
+        for embedding in (self.before[index], self.after[index]):
+            sharpness = 1 / _mean_distance(embedding)
+            panels.append(_enlarge(heat(local_mask(embedding, y, x, MASK_RADIUS, sharpness)), 5))
+        _cross(panels[0])
+        page.picture(f"mask_{name}", np.hstack(panels), f"pixel ({y}, {x}): window, mask before, mask after")
+
+    def _embed(self, trained: Net) -> list[Array]:
+        """Embeddings (E, H, W) of the test images by the net's present weights."""
+        height, width = self.images[0][0].shape[:2]
+        net = Net(embs.deploy_net(height, width), caffe_pb2.TEST)
+        net.copy_trained_layers(trained.to_proto(), "the net in training")
+        return [net.forward(data=_subtract_mean(image)[None])["weighted_avg"][0].copy() for image, _ in self.images]
+
+
+HEADER = ["", "all neighbours", "at boundaries"]
+
+
+def score_rows(pixels: PairScores, before: PairScores, after: PairScores) -> list[list[str]]:
+    """Rows of the score table."""
+    named = (("colours of the pixels", pixels), ("embeddings before training", before),
+             ("embeddings after training", after))  # fmt: skip
+    return [[name, f"{scores.all:.3f}", f"{scores.boundary:.3f}"] for name, scores in named]
+
+
+def _write_config(plan: Plan, data: SyntheticSet) -> caffe_pb2.SolverParameter:
+    folder = plan.folder / "config"
+    folder.mkdir(parents=True, exist_ok=True)
+    root = f"{data.root}/"
+    train = embs.Images(str(data.train_list), root, plan.batch_size, plan.crop_size)
+    size = _read_pair(data.root, data.test_list.read_text().splitlines()[0])[0].shape[0]
+    test = embs.Images(str(data.test_list), root, 1, size)
+    features = f"{plan.folder / 'features'}/"
+    solver = caffe_pb2.SolverParameter(
+        train_net=str(folder / "train.prototxt"), type="Adam", base_lr=plan.learning_rate, lr_policy="fixed",
+        momentum=0.9, max_iter=plan.iterations, display=20, snapshot=plan.iterations,
+        snapshot_prefix=str(plan.folder / "model" / "embs"), random_seed=plan.seed,
+        solver_mode=caffe_pb2.SolverParameter.CPU,
+    )  # fmt: skip
+    messages: dict[str, Any] = {
+        "train": embs.train_net(train), "test": embs.test_net(test, features, str(data.test_ids), "embs"),
+        "deploy": embs.deploy_net(size, size), "solver": solver,
+    }  # fmt: skip
+    for name, message in messages.items():
+        (folder / f"{name}.prototxt").write_text(write(message))
+    return solver
+
+
+def _read_pair(root: Path, line: str) -> tuple[Array, Array]:
+    import cv2
+
+    image, label = line.split()
+    return np.asarray(cv2.imread(str(root / image))), np.asarray(cv2.imread(str(root / label), cv2.IMREAD_UNCHANGED))
+
+
+def _subtract_mean(image: Array) -> Array:
+    return (image.astype(np.float32) - np.asarray(embs.MEAN_BGR, np.float32)).transpose(2, 0, 1)
+
+
+def _marked_pixels(label: Array) -> list[tuple[int, int]]:
+    """Up to three pixels near boundaries, far enough from the border for a whole window, far from each other."""
+    from segcaffe.metrics.pairs import near_boundary
+
+    inner = np.zeros(label.shape, bool)
+    inner[MASK_RADIUS:-MASK_RADIUS, MASK_RADIUS:-MASK_RADIUS] = True
+    candidates = np.argwhere(near_boundary(label, 4) & ~near_boundary(label, 2) & inner)
+    chosen: list[tuple[int, int]] = []
+    for y, x in np.random.default_rng(0).permutation(candidates):
+        if len(chosen) < 3 and all(abs(y - v) + abs(x - u) > 30 for v, u in chosen):
+            chosen.append((int(y), int(x)))
+    return chosen
+
+
+def _mean_distance(embedding: Array) -> float:
+    """Mean L1 distance between pixels five apart."""
+    return float(np.abs(embedding[:, :, 5:] - embedding[:, :, :-5]).sum(0).mean())
+
+
+def _enlarge(image: Array, factor: int) -> Array:
+    return np.asarray(image.repeat(factor, 0).repeat(factor, 1))
+
+
+def _cross(panel: Array) -> None:
+    """Mark the middle of a panel."""
+    y, x = panel.shape[0] // 2, panel.shape[1] // 2
+    panel[y - 6 : y + 7, x] = panel[y, x - 6 : x + 7] = (255, 255, 255)
+
+
+def _mean(values: list[float]) -> float:
+    return float(np.mean(values)) if values else float("nan")

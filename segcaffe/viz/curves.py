@@ -1,0 +1,43 @@
+"""Curves over iterations, drawn by matplotlib."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from segcaffe.errors import SegcaffeError
+
+
+def loss_curve(
+    path: Path, losses: Sequence[float], smooth: int = 20, limits: Mapping[str, float] | None = None
+) -> None:
+    """Draw losses per iteration and their running mean over ``smooth`` iterations; ``limits`` are labelled lines."""
+    pyplot = _pyplot()
+    figure, axes = pyplot.subplots(figsize=(7, 3.2), dpi=110)
+    axes.plot(range(1, len(losses) + 1), losses, color="#b8cfe5", linewidth=0.8, label="each iteration")
+    means = [sum(losses[max(0, i - smooth + 1) : i + 1]) / min(i + 1, smooth) for i in range(len(losses))]
+    axes.plot(range(1, len(means) + 1), means, color="#1f5fa8", linewidth=1.8, label=f"mean of the last {smooth}")
+    for name, value in (limits or {}).items():
+        axes.axhline(value, color="#999999", linestyle=":", label=name)
+    axes.set_xlabel("iteration")
+    axes.set_ylabel("loss")
+    axes.set_ylim(bottom=0)
+    axes.grid(alpha=0.25)
+    axes.legend(frameon=False)
+    figure.tight_layout()
+    figure.savefig(path)
+    pyplot.close(figure)
+
+
+def _pyplot() -> Any:
+    try:
+        import matplotlib
+
+        matplotlib.use("Agg")
+        from matplotlib import pyplot
+    except ImportError as error:
+        raise SegcaffeError(
+            f'plots need matplotlib, which cannot be imported ({error}). Install it: pip install "segcaffe[plot]".'
+        ) from error
+    return pyplot

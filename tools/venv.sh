@@ -1,0 +1,16 @@
+# Sourced by the other scripts: makes .venv when missing, or when what it was made from has changed.
+# Usage: ensure_venv EXTRA   (an extra of pyproject.toml: test, dev, plot)
+
+ensure_venv() {
+    local extra="$1" stamp=".venv/.installed-$1" python="${PYTHON:-python3}"
+    if [ ! -x .venv/bin/python ]; then
+        echo "Making .venv ..."
+        "$python" -m venv .venv
+    fi
+    if [ ! -e "$stamp" ] || [ pyproject.toml -nt "$stamp" ] || [ setup.py -nt "$stamp" ] \
+        || [ protos/caffe.proto -nt "$stamp" ]; then
+        echo "Installing segcaffe and what it needs into .venv ..."
+        .venv/bin/python -m pip install --quiet --disable-pip-version-check -e ".[$extra]"
+        touch "$stamp"
+    fi
+}
