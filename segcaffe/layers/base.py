@@ -119,7 +119,7 @@ class Layer:
             What was there instead.
         """
         suffix = "" if received is None else f" Received: {received}."
-        return ShapeError(f"{self.where}: {rule}{suffix}")
+        return ShapeError(f"{self.where}: {rule.rstrip('.')}.{suffix}")
 
     def check_counts(self, num_bottom: int, num_top: int) -> None:
         """Raise GraphError unless the layer takes that many bottoms and tops."""

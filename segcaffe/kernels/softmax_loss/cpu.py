@@ -31,7 +31,7 @@ def _forward(x, label, weight, ignore, floor, prob, sums, start, stop):
     classes, inner = x.shape[1], x.shape[2]
     blocks = (inner + BLOCK - 1) // BLOCK
     top, total = np.empty(BLOCK, x.dtype), np.empty(BLOCK, x.dtype)
-    loss, weights, bad = 0.0, 0.0, -1
+    loss, weights, product, bad = 0.0, 0.0, 1.0, -1
     for u in range(start, stop):
         n, first = u // blocks, (u % blocks) * BLOCK
         last = min(inner, first + BLOCK)
@@ -46,9 +46,17 @@ def _forward(x, label, weight, ignore, floor, prob, sums, start, stop):
             elif k >= 0:
                 p = prob[n, k, i]
                 # Written so that a NaN stays one.
-                loss -= weight[k] * math.log(floor if p < floor else p)
+                p = floor if p < floor else p
                 weights += weight[k]
-    sums[0], sums[1], sums[2] = loss, weights, bad
+                if weight[k] != 1:
+                    loss -= weight[k] * math.log(p)
+                    continue
+                # One logarithm for many factors, well before the product leaves the range of float64.
+                product *= p
+                if product < 1e-200:
+                    loss -= math.log(product)
+                    product = 1.0
+    sums[0], sums[1], sums[2] = loss - math.log(product), weights, bad
 
 
 @njit(nogil=True, cache=True)

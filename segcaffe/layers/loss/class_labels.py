@@ -5,9 +5,13 @@ from __future__ import annotations
 import math
 
 from segcaffe.blob import Blob
+from segcaffe.device.mode import Array
 from segcaffe.errors import DataError
 from segcaffe.kernels.softmax_loss import NO_IGNORE
 from segcaffe.layers.base import Layer
+
+SMALLEST_LOG = 1e-20
+"""Probabilities are taken as at least this before their logarithm."""
 
 
 def class_layout(layer: Layer, scores: Blob, axis: int) -> tuple[int, int, int]:
@@ -41,7 +45,35 @@ def ignored(has: bool, label: int) -> int:
     return label if has else NO_IGNORE
 
 
-def bad_label(layer: Layer, labels: Blob, position: int, classes: int, option: str) -> DataError:
+def check_one_label_each(layer: Layer, scores: Blob, labels: Blob) -> None:
+    """Raise ShapeError unless there is one label for each item of a batch of scores (N, C)."""
+    if not scores.ndim or not scores.count or labels.count != scores.shape[0]:
+        raise layer.fail(
+            "needs scores (N, C), or (N, C, 1, 1), and one label for each of the N items",
+            f"shapes {scores.shape} and {labels.shape}",
+        )
+
+
+def class_numbers(
+    layer: Layer, labels: Blob, classes: int, ignore: int = NO_IGNORE, option: str | None = None
+) -> Array:
+    """The labels as flat int64 on the device, rounded towards zero, -1 where they are ignored.
+
+    Raises
+    ------
+    DataError
+        A label is neither a class nor ignored; ``option`` is passed to `bad_label`.
+    """
+    xp = layer.xp
+    values = xp.trunc(labels.array.reshape(-1))
+    skip = values == ignore
+    bad = ~(skip | ((values >= 0) & (values < classes)))
+    if bad.any():
+        raise bad_label(layer, labels, int(bad.argmax()), classes, option)
+    return xp.where(skip, -1, values).astype(xp.int64)
+
+
+def bad_label(layer: Layer, labels: Blob, position: int, classes: int, option: str | None) -> DataError:
     """The error for a label that is neither a class nor ignored; the caller raises it.
 
     Parameters
@@ -49,11 +81,11 @@ def bad_label(layer: Layer, labels: Blob, position: int, classes: int, option: s
     position:
         Index of the label in the flattened ``labels``.
     option:
-        Where the label to ignore can be set, for example ``loss_param``.
+        Where the label to ignore can be set, for example ``loss_param``; None where it cannot.
     """
     value = float(labels.data.reshape(-1)[position])
+    remedy = f", or set {option} {{ ignore_label: {value:g} }} if it marks what is not to count" if option else ""
     return DataError(
         f"{layer.where}: label {value:g} (number {position} of {labels.count}) is not one of the {classes} classes, "
-        f"0..{classes - 1}. Correct the labels, or set {option} {{ ignore_label: {value:g} }} if it marks what is not "
-        "to count."
+        f"0..{classes - 1}. Correct the labels{remedy}."
     )
