@@ -1,0 +1,1 @@
+"""Layers of segmentation-aware networks: distances and masks of windows, mean-field inference, edge-aware filters."""
