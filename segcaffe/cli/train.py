@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,7 +60,7 @@ def apply_options(param: SolverParameter, options: argparse.Namespace) -> None:
     """Let the command line's options replace the file's."""
     if options.model:
         for field in ("net", "train_net", "net_param", "train_net_param"):
-            param.ClearField(field)  # type: ignore[arg-type]
+            param.ClearField(field)
         param.train_net = str(common.existing_file(options.model, "--model"))
     if options.max_iter is not None:
         param.max_iter = options.max_iter
@@ -91,11 +91,15 @@ def train(param: SolverParameter, options: argparse.Namespace, values: dict[str,
 @contextmanager
 def signals(solver: Solver, sigint: str, sighup: str) -> Iterator[None]:
     """While it lasts, SIGINT and SIGHUP ask the solver to stop or to write a snapshot after the iteration."""
-    requests = {"stop": lambda: _stop(solver), "snapshot": solver.request_snapshot, "none": lambda: None}
-    effects = {signal.SIGINT: requests[sigint]}
+    requests: dict[str, Callable[[], None]] = {
+        "stop": lambda: _stop(solver),
+        "snapshot": solver.request_snapshot,
+        "none": lambda: None,
+    }
+    effects: dict[int, Callable[[], None]] = {signal.SIGINT: requests[sigint]}
     if hasattr(signal, "SIGHUP"):
         effects[signal.SIGHUP] = requests[sighup]
-    before = {number: signal.signal(number, lambda n, _: effects[signal.Signals(n)]()) for number in effects}
+    before = {number: signal.signal(number, lambda n, _: effects[n]()) for number in effects}
     try:
         yield
     finally:

@@ -202,7 +202,8 @@ def _read_pair(root: Path, line: str) -> tuple[Array, Array]:
 
 
 def _subtract_mean(image: Array) -> Array:
-    return (image.astype(np.float32) - np.asarray(embs.MEAN_BGR, np.float32)).transpose(2, 0, 1)
+    centred = image.astype(np.float32) - np.asarray(embs.MEAN_BGR, np.float32)
+    return np.asarray(centred.transpose(2, 0, 1))
 
 
 def _marked_pixels(label: Array) -> list[tuple[int, int]]:
