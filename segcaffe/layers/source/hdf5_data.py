@@ -29,7 +29,9 @@ class HDF5Data(SourceLayer):
         param = self.param.hdf5_data_param
         if param.batch_size < 1:
             raise DataError(f"{self.where}: batch_size must be at least 1. Received: {param.batch_size}.")
-        self.files = [entry.text for entry in read_list(param.source, self.where)]
+        if self.param.HasField("transform_param"):
+            raise DataError(f"{self.where}: does not transform its data; remove transform_param.")
+        self.files = [word for entry in read_list(param.source, self.where) for word in entry.words]
         self.seed = int(device.generator().integers(1 << 53))
         self.epoch = self.file = self.row = 0
         self._loaded: tuple[int, int, Rows] | None = None
