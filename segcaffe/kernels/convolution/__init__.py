@@ -1,0 +1,66 @@
+"""Convolution over 1 to 3 spatial axes, and its two gradients.
+
+Arrays are (N, C, *spatial) and (N, M, *output), C-contiguous and of one dtype, float32 or float64; ``weight`` is
+(M, C / group, *kernel). ``stride``, ``pad`` and ``dilation`` have one value per spatial axis. A deconvolution is
+`backward_data` with the roles of input and output exchanged.
+"""
+
+from __future__ import annotations
+
+from segcaffe.device.mode import Array
+from segcaffe.kernels.dispatch import kernel
+
+Sizes = tuple[int, ...]
+
+
+@kernel(writes=("out",))
+def forward(
+    x: Array,
+    weight: Array,
+    bias: Array | None,
+    out: Array,
+    stride: Sizes,
+    pad: Sizes,
+    dilation: Sizes,
+    group: int = 1,
+) -> None:
+    """``out[n, m, q] = bias[m] + sum over c, t of weight[m, c, t] * x[n, c, q * stride + t * dilation - pad]``.
+
+    ``x`` counts as 0 outside the image; with groups, output channel m sees only the C / group input channels of its
+    own group. ``bias`` is (M,) or None.
+    """
+
+
+@kernel(writes=("grad_x",))
+def backward_data(
+    grad_out: Array,
+    weight: Array,
+    grad_x: Array,
+    stride: Sizes,
+    pad: Sizes,
+    dilation: Sizes,
+    group: int = 1,
+) -> None:
+    """Gradient with respect to ``x``, overwriting ``grad_x``, from the gradient ``grad_out`` of ``out``."""
+
+
+@kernel(writes=("grad_weight", "grad_bias"))
+def backward_weight(
+    x: Array,
+    grad_out: Array,
+    grad_weight: Array,
+    grad_bias: Array | None,
+    stride: Sizes,
+    pad: Sizes,
+    dilation: Sizes,
+    group: int = 1,
+) -> None:
+    """Add the gradients with respect to weight and bias to ``grad_weight`` and ``grad_bias`` (unless that is None).
+
+    The order of the sums does not depend on the number of threads.
+    """
+
+
+@kernel(writes=("grad_bias",))
+def backward_bias(grad_out: Array, grad_bias: Array) -> None:
+    """``grad_bias[m] += sum over n, q of grad_out[n, m, q]``."""

@@ -1,0 +1,227 @@
+"""Convolution on the CPU: blocks of the image, copied into the cache, times weights packed for the vector registers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from segcaffe.kernels import parallel
+from segcaffe.kernels.convolution import loops
+from segcaffe.kernels.convolution.plan import Axes, Grid, Plan, Task, backward_grids, forward_grid, make_plan
+from segcaffe.kernels.scratch import scratch
+from segcaffe.kernels.tile import ROWS
+
+Array = np.ndarray[Any, Any]
+Sizes = tuple[int, ...]
+_GRAIN_CYCLES = 1e5
+"""Work below which a second thread costs more than it saves."""
+
+
+def forward(
+    x: Array,
+    weight: Array,
+    bias: Array | None,
+    out: Array,
+    stride: Sizes,
+    pad: Sizes,
+    dilation: Sizes,
+    group: int = 1,
+) -> None:
+    """Compute the convolution; see the contract."""
+    window = _window(weight, stride, pad, dilation)
+    task = _task(x, out, group, gradient=False)
+    grid = forward_grid(task.target, *window)
+    _convolve(task, grid, x, weight, bias, out, transposed=False)
+
+
+def backward_data(
+    grad_out: Array,
+    weight: Array,
+    grad_x: Array,
+    stride: Sizes,
+    pad: Sizes,
+    dilation: Sizes,
+    group: int = 1,
+) -> None:
+    """Overwrite ``grad_x``; see the contract."""
+    window = _window(weight, stride, pad, dilation)
+    task = _task(grad_out, grad_x, group, gradient=False)
+    grids = backward_grids(task.target, *window)
+    if sum(math.prod(grid.extent) for grid in grids) < math.prod(task.target):
+        grad_x[...] = 0
+    for grid in grids:
+        _convolve(task, grid, grad_out, weight, None, grad_x, transposed=True)
+
+
+def backward_weight(
+    x: Array,
+    grad_out: Array,
+    grad_weight: Array,
+    grad_bias: Array | None,
+    stride: Sizes,
+    pad: Sizes,
+    dilation: Sizes,
+    group: int = 1,
+) -> None:
+    """Add to ``grad_weight`` and ``grad_bias``; see the contract."""
+    task = _task(x, grad_out, group, gradient=True)
+    plan = make_plan(task, forward_grid(task.target, *_window(grad_weight, stride, pad, dilation)))
+    layout = plan.layout
+    sums = np.zeros(layout.parts * group * plan.tiles * plan.offsets.size * ROWS, x.dtype)
+    bias_sums = np.zeros(0 if grad_bias is None else layout.parts * group * layout.rows)
+
+    def part(start: int, stop: int) -> None:
+        copy, lines, table = _memory(plan, x.dtype)
+        loops.weight_gradient(
+            x.reshape(-1),
+            grad_out.reshape(-1),
+            sums,
+            bias_sums,
+            layout,
+            plan.taps,
+            plan.residues,
+            plan.offsets,
+            copy,
+            lines,
+            table,
+            start,
+            stop,
+        )
+
+    _run(layout.parts * group * layout.row_parts, plan.cycles, part)
+    _add_parts(plan, sums, grad_weight)
+    if grad_bias is not None:
+        grad_bias += bias_sums.reshape(layout.parts, -1).sum(axis=0)
+
+
+def backward_bias(grad_out: Array, grad_bias: Array) -> None:
+    """Add to ``grad_bias``; see the contract."""
+    images, channels = grad_out.shape[:2]
+    pixels = math.prod(grad_out.shape[2:])
+
+    def part(start: int, stop: int) -> None:
+        loops.channel_sums(grad_out.reshape(-1), grad_bias, images, channels, pixels, start, stop)
+
+    _run(channels, float(grad_out.size), part)
+
+
+def _convolve(
+    task: Task, grid: Grid, source: Array, weight: Array, bias: Array | None, target: Array, transposed: bool
+) -> None:
+    """Run one pass; ``transposed`` says that the weights' first axis belongs to the source."""
+    plan = make_plan(task, grid)
+    packed = _pack(plan, weight, transposed)
+    biases = np.zeros(0, source.dtype) if bias is None else bias
+
+    def part(start: int, stop: int) -> None:
+        copy, out, table = _memory(plan, source.dtype)
+        loops.convolve(
+            source.reshape(-1),
+            packed,
+            biases,
+            target.reshape(-1),
+            plan.layout,
+            plan.taps,
+            plan.residues,
+            plan.offsets,
+            copy,
+            out,
+            table,
+            start,
+            stop,
+        )
+
+    _run(plan.items, plan.cycles, part)
+
+
+def _pack(plan: Plan, weight: Array, transposed: bool) -> Array:
+    places, row_stride, group_stride = _weight_index(plan, weight, transposed)
+    tiles = plan.layout.groups * plan.tiles
+    packed = scratch("packed", tiles * ROWS * places.size, weight.dtype)
+
+    def part(start: int, stop: int) -> None:
+        loops.pack_weights(
+            weight.reshape(-1), packed, places, plan.layout.rows, row_stride, group_stride, plan.tiles, start, stop
+        )
+
+    _run(tiles, 2.0 * packed.size, part)
+    return packed
+
+
+def _add_parts(plan: Plan, sums: Array, grad_weight: Array) -> None:
+    places, row_stride, group_stride = _weight_index(plan, grad_weight, transposed=False)
+
+    def part(start: int, stop: int) -> None:
+        loops.add_parts(
+            sums,
+            plan.layout.parts,
+            places,
+            plan.offsets.size,
+            grad_weight.reshape(-1),
+            plan.layout.rows,
+            row_stride,
+            group_stride,
+            plan.tiles,
+            start,
+            stop,
+        )
+
+    _run(plan.layout.groups * plan.tiles, 2.0 * sums.size, part)
+
+
+def _weight_index(plan: Plan, weight: Array, transposed: bool) -> tuple[Array, int, int]:
+    """Where the factors of one row lie in the flattened weights, and how far apart rows and groups are."""
+    taps = math.prod(weight.shape[2:])
+    row = weight.shape[1] * taps
+    between_channels, between_rows = (row, taps) if transposed else (taps, row)
+    rows_of_group = plan.layout.channels if transposed else plan.layout.rows
+    places = (np.arange(plan.layout.channels)[:, None] * between_channels + plan.places).ravel()
+    return places, between_rows, rows_of_group * row
+
+
+def _memory(plan: Plan, dtype: Any) -> tuple[Array, Array, Array]:
+    """The calling thread's memory for a block: copy of the source, one tile's lines, and the table of segments."""
+    layout = plan.layout
+    table = scratch("convolution_table", layout.segments * loops.FIELDS, np.int64)
+    return (
+        scratch("convolution_copy", plan.buffer, dtype),
+        scratch("convolution_lines", ROWS * layout.positions, dtype),
+        table.reshape(layout.segments, loops.FIELDS),
+    )
+
+
+def _run(items: int, cycles: float, part: Callable[[int, int], None]) -> None:
+    """Divide the items among threads, finely enough that none waits long for the others."""
+    grain = max(1, int(_GRAIN_CYCLES * items / max(cycles, 1.0)))
+    pieces = min(items // grain, 12 * parallel.num_threads()) if parallel.parts(items, grain) > 1 else 1
+    if items > 0:
+        parallel.run(items, part, grain=grain, blocks=max(1, pieces))
+
+
+def _window(weight: Array, stride: Sizes, pad: Sizes, dilation: Sizes) -> tuple[Axes, Axes, Axes, Axes]:
+    """Kernel, stride, pad and dilation over three axes."""
+    return _axes(weight.shape[2:], 1), _axes(stride, 1), _axes(pad, 0), _axes(dilation, 1)
+
+
+def _task(source: Array, target: Array, group: int, gradient: bool) -> Task:
+    return Task(
+        images=source.shape[0],
+        groups=group,
+        channels=source.shape[1] // group,
+        rows=target.shape[1] // group,
+        source=_axes(source.shape[2:], 1),
+        target=_axes(target.shape[2:], 1),
+        itemsize=source.itemsize,
+        gradient=gradient,
+    )
+
+
+def _axes(sizes: Sizes, missing: int) -> Axes:
+    """The sizes of one to three axes as three, with leading axes of size ``missing``."""
+    if not 1 <= len(sizes) <= 3:
+        raise ValueError(f"A convolution has 1 to 3 spatial axes. Received: {len(sizes)}.")
+    d, h, w = (missing,) * (3 - len(sizes)) + tuple(sizes)
+    return d, h, w

@@ -1,0 +1,297 @@
+"""The compiled loops of the CPU's convolution; arrays are flat, sizes come in a `plan.Layout`."""
+
+from __future__ import annotations
+
+from numba import njit
+
+from segcaffe.kernels.tile import (
+    ROWS,
+    STREAMS,
+    correlate_1,
+    correlate_2,
+    correlate_4,
+    correlate_8,
+    multiply_1,
+    multiply_2,
+    multiply_4,
+    multiply_8,
+)
+
+FIELDS = 7
+"""Of a segment, a run of target pixels: image, depth, height, width, length, position in the block, target index."""
+
+
+@njit(nogil=True, cache=True)
+def pack_weights(weight, packed, places, rows, row_stride, group_stride, tiles, start, stop):
+    """Write tiles [start, stop) of the weights as (tile, places, ROWS), rows that do not exist as 0."""
+    depth = places.size
+    for tile in range(start, stop):
+        first = tile % tiles * ROWS
+        live = min(ROWS, rows - first)
+        source = tile // tiles * group_stride + first * row_stride
+        for k in range(depth):
+            target = (tile * depth + k) * ROWS
+            for r in range(live):
+                packed[target + r] = weight[source + r * row_stride + places[k]]
+            for r in range(live, ROWS):
+                packed[target + r] = 0
+
+
+@njit(nogil=True, cache=True)
+def convolve(source, packed, bias, target, layout, taps, residues, offsets, copy, out, table, start, stop):
+    """Compute items [start, stop) of a pass; an item is a block, a group, and a part of the group's tiles."""
+    blocks = layout.blocks[0] * layout.blocks[1] * layout.blocks[2]
+    tiles = (layout.rows + ROWS - 1) // ROWS
+    depth = layout.channels * len(taps)
+    pixels = layout.target[0] * layout.target[1] * layout.target[2]
+    step = layout.step[2]
+    held = -1
+    for item in range(start, stop):
+        part, place = item % layout.row_parts, item // layout.row_parts
+        group = place // blocks
+        if place != held:
+            segments, used = _find_segments(layout, place % blocks, table)
+            _copy_source(source, layout, taps, residues, group, table, segments, used, copy)
+            held = place
+        for tile in range(tiles * part // layout.row_parts, tiles * (part + 1) // layout.row_parts):
+            live = min(ROWS, layout.rows - tile * ROWS)
+            weights = (group * tiles + tile) * depth * ROWS
+            _multiply(live, copy, offsets, depth, packed, weights, out, layout.positions, used, layout.strip)
+            for r in range(live):
+                channel = group * layout.rows + tile * ROWS + r
+                added = bias[channel] if bias.size > 0 else bias.dtype.type(0)
+                for j in range(segments):
+                    length, position = table[j, 4], r * layout.positions + table[j, 5]
+                    index = table[j, 6] + channel * pixels
+                    if step == 1:
+                        for i in range(length):
+                            target[index + i] = out[position + i] + added
+                    else:
+                        for i in range(length):
+                            target[index + i * step] = out[position + i] + added
+
+
+@njit(nogil=True, cache=True)
+def weight_gradient(source, grad, sums, bias_sums, layout, taps, residues, offsets, copy, lines, table, start, stop):
+    """Compute items [start, stop) of the weights' gradient; an item is a part of the blocks, a group, a part of tiles.
+
+    ``sums`` (parts, groups * tiles, offsets, ROWS) and ``bias_sums`` (parts, channels) hold zeros at first; of
+    ``bias_sums`` nothing is written where it is empty.
+    """
+    blocks = layout.blocks[0] * layout.blocks[1] * layout.blocks[2]
+    tiles = (layout.rows + ROWS - 1) // ROWS
+    for item in range(start, stop):
+        row_part, place = item % layout.row_parts, item // layout.row_parts
+        group, part = place % layout.groups, place // layout.groups
+        for block in range(blocks * part // layout.parts, blocks * (part + 1) // layout.parts):
+            segments, used = _find_segments(layout, block, table)
+            length = (used + layout.vector - 1) // layout.vector * layout.vector
+            _copy_source(source, layout, taps, residues, group, table, segments, used, copy)
+            for tile in range(tiles * row_part // layout.row_parts, tiles * (row_part + 1) // layout.row_parts):
+                live = min(ROWS, layout.rows - tile * ROWS)
+                channel = group * layout.rows + tile * ROWS
+                _copy_lines(grad, layout, channel, live, table, segments, length, lines)
+                where = ((part * layout.groups + group) * tiles + tile) * offsets.size * ROWS
+                _correlate(live, lines, layout.positions, copy, offsets, length, sums, where)
+                if bias_sums.size > 0:
+                    for r in range(live):
+                        where = part * layout.groups * layout.rows + channel + r
+                        bias_sums[where] += _total(lines, r * layout.positions, length)
+
+
+@njit(nogil=True, cache=True)
+def add_parts(sums, parts, places, count, weight_grad, rows, row_stride, group_stride, tiles, start, stop):
+    """Add the partial sums of tiles [start, stop) to the weights' gradient; ``count`` is the number of offsets."""
+    all_tiles = sums.size // (parts * count * ROWS)
+    for tile in range(start, stop):
+        first = tile % tiles * ROWS
+        target = tile // tiles * group_stride + first * row_stride
+        for r in range(min(ROWS, rows - first)):
+            for k in range(places.size):
+                total = sums.dtype.type(0)
+                for part in range(parts):
+                    total += sums[((part * all_tiles + tile) * count + k) * ROWS + r]
+                weight_grad[target + r * row_stride + places[k]] += total
+
+
+@njit(nogil=True, cache=True)
+def channel_sums(grad, sums, images, channels, pixels, start, stop):
+    """``sums[m] += sum over images and pixels`` for channels [start, stop)."""
+    for channel in range(start, stop):
+        total = 0.0
+        for image in range(images):
+            total += _total(grad, (image * channels + channel) * pixels, pixels)
+        sums[channel] += total
+
+
+@njit(nogil=True, cache=True, fastmath={"reassoc"})
+def _total(values, start, length):
+    total = values.dtype.type(0)
+    for i in range(start, start + length):
+        total += values[i]
+    return total
+
+
+@njit(nogil=True, cache=True)
+def _multiply(live, copy, offsets, depth, packed, weights, out, stride, used, strip):
+    for p in range(0, used, strip):
+        if live > 4:
+            multiply_8(copy, p, offsets, depth, packed, weights, out, p, stride)
+        elif live > 2:
+            multiply_4(copy, p, offsets, depth, packed, weights, out, p, stride)
+        elif live > 1:
+            multiply_2(copy, p, offsets, depth, packed, weights, out, p, stride)
+        else:
+            multiply_1(copy, p, offsets, depth, packed, weights, out, p, stride)
+
+
+@njit(nogil=True, cache=True)
+def _correlate(live, lines, stride, copy, offsets, length, sums, start):
+    for k in range(0, offsets.size, STREAMS):
+        where = start + k * ROWS
+        if live > 4:
+            correlate_8(lines, stride, copy, offsets, k, length, sums, where)
+        elif live > 2:
+            correlate_4(lines, stride, copy, offsets, k, length, sums, where)
+        elif live > 1:
+            correlate_2(lines, stride, copy, offsets, k, length, sums, where)
+        else:
+            correlate_1(lines, stride, copy, offsets, k, length, sums, where)
+
+
+@njit(nogil=True, cache=True)
+def _find_segments(layout, block, table):
+    """List the block's runs of target pixels; return their number and how many positions the block uses."""
+    depth, height, width = layout.extent
+    if layout.columns:
+        first = block * layout.positions
+        last = min(first + layout.positions, layout.images * depth * height * width)
+        count = 0
+        for line in range(first // width, (last - 1) // width + 1):
+            begin, end = max(line * width, first), min((line + 1) * width, last)
+            image, d, h = line // (depth * height), line // height % depth, line % height
+            _set_segment(layout, table, count, image, d, h, begin - line * width, end - begin, begin - first)
+            count += 1
+        return count, last - first
+    h_first = block % layout.blocks[2] * layout.block[2]
+    d_first = block // layout.blocks[2] % layout.blocks[1] * layout.block[1]
+    n_first = block // (layout.blocks[2] * layout.blocks[1]) * layout.block[0]
+    h_count = min(layout.block[2], height - h_first)
+    d_count = min(layout.block[1], depth - d_first)
+    n_count = min(layout.block[0], layout.images - n_first)
+    count, position = 0, 0
+    for d in range(d_count):
+        for h in range(h_count):
+            for n in range(n_count):
+                position = ((d * layout.pitch[1] + h) * layout.block[0] + n) * layout.pitch[2]
+                _set_segment(layout, table, count, n_first + n, d_first + d, h_first + h, 0, width, position)
+                count += 1
+    return count, position + width
+
+
+@njit(nogil=True, cache=True)
+def _set_segment(layout, table, j, image, d, h, w, length, position):
+    row = (
+        image * layout.groups * layout.rows * layout.target[0] + layout.base[0] + layout.step[0] * d
+    ) * layout.target[1]
+    row = (row + layout.base[1] + layout.step[1] * h) * layout.target[2]
+    table[j, 0], table[j, 1], table[j, 2], table[j, 3] = image, d, h, w
+    table[j, 4], table[j, 5], table[j, 6] = length, position, row + layout.base[2] + layout.step[2] * w
+
+
+@njit(nogil=True, cache=True)
+def _copy_source(source, layout, taps, residues, group, table, segments, used, copy):
+    if layout.columns:
+        _copy_columns(source, layout, taps, group, table, segments, used, copy)
+    else:
+        _copy_planes(source, layout, residues, group, table, copy)
+
+
+@njit(nogil=True, cache=True)
+def _copy_planes(source, layout, residues, group, table, copy):
+    """Copy the rows that the block needs: (channel, phase, depth, height, image, width), padding as 0."""
+    images, width = layout.block[0], layout.pitch[2]
+    index = 0
+    for channel in range(group * layout.channels, (group + 1) * layout.channels):
+        for phase in range(layout.phases[0] * layout.phases[1] * layout.phases[2]):
+            d_first = residues[0, phase // (layout.phases[1] * layout.phases[2])] - layout.low[0]
+            h_first = residues[1, phase // layout.phases[2] % layout.phases[1]] - layout.low[1]
+            w_first = residues[2, phase % layout.phases[2]] - layout.low[2]
+            for d in range(layout.pitch[0]):
+                d_source = (table[0, 1] + d) * layout.stride[0] + d_first
+                for h in range(layout.pitch[1]):
+                    h_source = (table[0, 2] + h) * layout.stride[1] + h_first
+                    for n in range(images):
+                        row = _source_row(layout, table[0, 0] + n, channel, d_source, h_source)
+                        _copy_row(source, row, layout.source[2], layout.stride[2], w_first, copy, index, width)
+                        index += width
+    # The last strip and vector read beyond the planes; what they read must be finite.
+    copy[index:] = 0
+
+
+@njit(nogil=True, cache=True)
+def _copy_columns(source, layout, taps, group, table, segments, used, copy):
+    """Copy the block's source once for each channel and tap."""
+    index = 0
+    for channel in range(group * layout.channels, (group + 1) * layout.channels):
+        for tap in range(len(taps)):
+            d_first, h_first, w_first = (
+                taps[tap, 0] - layout.low[0],
+                taps[tap, 1] - layout.low[1],
+                taps[tap, 2] - layout.low[2],
+            )
+            for j in range(segments):
+                d_source = table[j, 1] * layout.stride[0] + d_first
+                h_source = table[j, 2] * layout.stride[1] + h_first
+                row = _source_row(layout, table[j, 0], channel, d_source, h_source)
+                first = table[j, 3] * layout.stride[2] + w_first
+                position = index + table[j, 5]
+                _copy_row(source, row, layout.source[2], layout.stride[2], first, copy, position, table[j, 4])
+            copy[index + used : index + layout.positions] = 0
+            index += layout.positions
+
+
+@njit(nogil=True, cache=True)
+def _source_row(layout, image, channel, d, h):
+    """Index where a row of the source begins, -1 where there is none."""
+    if image >= layout.images or not 0 <= d < layout.source[0] or not 0 <= h < layout.source[1]:
+        return -1
+    plane = image * layout.groups * layout.channels + channel
+    return ((plane * layout.source[0] + d) * layout.source[1] + h) * layout.source[2]
+
+
+@njit(nogil=True, cache=True)
+def _copy_row(source, row, size, stride, first, copy, start, length):
+    """``copy[start + i] = row[first + i * stride]`` for i < length, 0 outside the row's ``size`` elements."""
+    if row < 0:
+        copy[start : start + length] = 0
+        return
+    begin = min(length, max(0, -(first // stride)))
+    end = min(length, max(begin, (size - 1 - first) // stride + 1))
+    for i in range(begin):
+        copy[start + i] = 0
+    if stride == 1:
+        for i in range(begin, end):
+            copy[start + i] = source[row + first + i]
+    else:
+        for i in range(begin, end):
+            copy[start + i] = source[row + first + i * stride]
+    for i in range(end, length):
+        copy[start + i] = 0
+
+
+@njit(nogil=True, cache=True)
+def _copy_lines(grad, layout, channel, live, table, segments, length, lines):
+    """Copy the block's output gradient for ``live`` channels, 0 at positions that are no output; rows up to ROWS."""
+    pixels = layout.target[0] * layout.target[1] * layout.target[2]
+    for r in range(ROWS):
+        line = r * layout.positions
+        end = line
+        if r < live:
+            for j in range(segments):
+                index, position = table[j, 6] + (channel + r) * pixels, line + table[j, 5]
+                lines[end:position] = 0
+                end = position + table[j, 4]
+                for i in range(table[j, 4]):
+                    lines[position + i] = grad[index + i]
+        lines[end : line + length] = 0

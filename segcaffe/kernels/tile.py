@@ -1,0 +1,196 @@
+"""The innermost loops of convolutions, written for the register file.
+
+A convolution is a matrix product whose right operand, the image's columns, need never exist: the column of tap k is the
+image itself, shifted by a constant ``offsets[k]``. Each function here multiplies such shifted streams for one tile of
+outputs that fits the vector registers:
+
+``multiply_<rows>``
+    ``out[r, p] = sum_k weight[k, r] * x[offsets[k] + p]`` for ``strip_length(dtype)`` positions p.
+``correlate_<rows>``
+    ``out[j, r] += sum_p a[r, p] * x[offsets[j] + p]`` for `STREAMS` offsets j, any number of positions p.
+
+They are made of LLVM vectors because a loop nest in Python does not keep its tile in registers. All take flat arrays of
+one dtype with start indices, are callable from compiled kernels only, and check nothing.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from llvmlite import binding as llvm
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+STREAMS = 3
+"""Vectors of x held in registers at a time."""
+
+_features = llvm.get_host_cpu_features()
+_VECTOR_BYTES = 64 if _features.get("avx512f") else 32 if _features.get("avx") else 16
+_MANY_REGISTERS = _VECTOR_BYTES == 64 or platform.machine() in ("aarch64", "arm64")
+
+ROWS = 8 if _MANY_REGISTERS else 4
+"""Rows of a full tile: ROWS * STREAMS sums, the streams and one factor fill the registers. Others have 4, 2 or 1."""
+
+_INDEX = ir.IntType(64)
+
+
+def vector_length(dtype: Any) -> int:
+    """Elements of ``dtype`` in one vector register."""
+    return _VECTOR_BYTES // int(np.dtype(dtype).itemsize)
+
+
+def strip_length(dtype: Any) -> int:
+    """Positions that one call of ``multiply_<rows>`` computes."""
+    return STREAMS * vector_length(dtype)
+
+
+class _Vectors:
+    """Building blocks for code on vectors of one element type."""
+
+    def __init__(self, context: Any, builder: Any, dtype: Any) -> None:
+        self.builder = builder
+        scalar = context.get_value_type(dtype)
+        self.length = _VECTOR_BYTES // (4 if dtype == types.float32 else 8)
+        self.type = ir.VectorType(scalar, self.length)
+        self.zero = ir.Constant(self.type, [0.0] * self.length)
+
+    def at(self, pointer: Any, index: Any) -> Any:
+        return self.builder.gep(pointer, [_INDEX(index) if isinstance(index, int) else index])
+
+    def load(self, pointer: Any, length: int = 0) -> Any:
+        kind = ir.VectorType(self.type.element, length) if length else self.type
+        return self.builder.load(self.builder.bitcast(pointer, kind.as_pointer()), align=4)
+
+    def store(self, value: Any, pointer: Any) -> None:
+        self.builder.store(value, self.builder.bitcast(pointer, value.type.as_pointer()), align=4)
+
+    def splat(self, scalar: Any) -> Any:
+        undefined = ir.Constant(self.type, ir.Undefined)
+        first = self.builder.insert_element(undefined, scalar, ir.IntType(32)(0))
+        return self.shuffle(first, undefined, [0] * self.length)
+
+    def shuffle(self, a: Any, b: Any, lanes: list[int]) -> Any:
+        return self.builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(ir.IntType(32), len(lanes)), lanes))
+
+    def multiply_add(self, a: Any, b: Any, total: Any) -> Any:
+        product = self.builder.fmul(a, b, flags=("contract",))
+        return self.builder.fadd(product, total, flags=("contract",))
+
+    def add_neighbours(self, a: Any, b: Any) -> Any:
+        """Sums of neighbouring lanes: those of ``a``, then those of ``b``."""
+        lanes = range(a.type.count + b.type.count)
+        even, odd = (self.shuffle(a, b, list(lanes[i::2])) for i in (0, 1))
+        return self.builder.fadd(even, odd)
+
+    def sums(self, vectors: list[Any]) -> Any:
+        """One vector that holds the sum over the lanes of each of ``vectors`` (1, 2, 4 or 8 of them)."""
+        count = len(vectors)
+        while len(vectors) > 1:
+            vectors = [self.add_neighbours(a, b) for a, b in zip(vectors[::2], vectors[1::2], strict=True)]
+        (total,) = vectors
+        while total.type.count > count:
+            lanes = list(range(total.type.count))
+            total = self.builder.fadd(self.shuffle(total, total, lanes[::2]), self.shuffle(total, total, lanes[1::2]))
+        return total
+
+
+def _loop(vectors: _Vectors, count: Any, step: int, rows: int, body: Callable[[Any], tuple[Any, Any]]) -> Any:
+    """``for i in range(0, count, step)``: add the outer product of what ``body(i)`` gives to rows x STREAMS vectors.
+
+    ``body`` returns a function of the row, giving its factor, and the list of streams. The count is at least 1.
+    """
+    builder = vectors.builder
+    before, loop, after = builder.block, builder.append_basic_block("loop"), builder.append_basic_block("after")
+    builder.branch(loop)
+    builder.position_at_end(loop)
+    index = builder.phi(_INDEX)
+    totals = [[builder.phi(vectors.type) for _ in range(STREAMS)] for _ in range(rows)]
+    factor, streams = body(index)
+    sums = []
+    for row in range(rows):
+        value = factor(row)
+        sums.append([vectors.multiply_add(value, x, t) for x, t in zip(streams, totals[row], strict=True)])
+    following = builder.add(index, _INDEX(step))
+    index.add_incoming(_INDEX(0), before)
+    index.add_incoming(following, loop)
+    for total_row, sum_row in zip(totals, sums, strict=True):
+        for total, value in zip(total_row, sum_row, strict=True):
+            total.add_incoming(vectors.zero, before)
+            total.add_incoming(value, loop)
+    builder.cbranch(builder.icmp_signed("<", following, count), loop, after)
+    builder.position_at_end(after)
+    return sums
+
+
+def _address(context: Any, vectors: _Vectors, array_type: Any, array: Any, start: Any) -> Any:
+    data = cgutils.create_struct_proxy(array_type)(context, vectors.builder, value=array).data
+    return vectors.at(data, start)
+
+
+def _make_multiply(rows: int) -> Any:
+    @intrinsic
+    def multiply(typing, x, x_start, offsets, count, weight, weight_start, out, out_start, out_stride):
+        signature = types.void(x, x_start, offsets, count, weight, weight_start, out, out_start, out_stride)
+
+        def generate(context, builder, signature, args):
+            vectors = _Vectors(context, builder, x.dtype)
+            x_from = _address(context, vectors, x, args[0], args[1])
+            offsets_from = _address(context, vectors, offsets, args[2], _INDEX(0))
+            weight_from = _address(context, vectors, weight, args[4], args[5])
+            out_from = _address(context, vectors, out, args[6], args[7])
+
+            def step(k):
+                source = vectors.at(x_from, builder.load(vectors.at(offsets_from, k)))
+                weights = vectors.at(weight_from, builder.mul(k, _INDEX(ROWS)))
+                streams = [vectors.load(vectors.at(source, v * vectors.length)) for v in range(STREAMS)]
+                return lambda row: vectors.splat(builder.load(vectors.at(weights, row))), streams
+
+            for row, sums in enumerate(_loop(vectors, args[3], 1, rows, step)):
+                target = vectors.at(out_from, builder.mul(args[8], _INDEX(row)))
+                for v, value in enumerate(sums):
+                    vectors.store(value, vectors.at(target, v * vectors.length))
+            return context.get_dummy_value()
+
+        return signature, generate
+
+    return multiply
+
+
+def _make_correlate(rows: int) -> Any:
+    @intrinsic
+    def correlate(typing, a, a_stride, x, offsets, first, count, out, out_start):
+        signature = types.void(a, a_stride, x, offsets, first, count, out, out_start)
+
+        def generate(context, builder, signature, args):
+            vectors = _Vectors(context, builder, x.dtype)
+            a_from = _address(context, vectors, a, args[0], _INDEX(0))
+            x_from = _address(context, vectors, x, args[2], _INDEX(0))
+            offsets_from = _address(context, vectors, offsets, args[3], args[4])
+            out_from = _address(context, vectors, out, args[6], args[7])
+            sources = [vectors.at(x_from, builder.load(vectors.at(offsets_from, j))) for j in range(STREAMS)]
+            lines = [vectors.at(a_from, builder.mul(args[1], _INDEX(row))) for row in range(rows)]
+
+            def step(p):
+                return lambda row: vectors.load(vectors.at(lines[row], p)), [
+                    vectors.load(vectors.at(source, p)) for source in sources
+                ]
+
+            sums = _loop(vectors, args[5], vectors.length, rows, step)
+            for j in range(STREAMS):
+                target = vectors.at(out_from, j * ROWS)
+                total = vectors.sums([line[j] for line in sums])
+                vectors.store(builder.fadd(vectors.load(target, rows), total), target)
+            return context.get_dummy_value()
+
+        return signature, generate
+
+    return correlate
+
+
+multiply_1, multiply_2, multiply_4, multiply_8 = (_make_multiply(rows) for rows in (1, 2, 4, 8))
+correlate_1, correlate_2, correlate_4, correlate_8 = (_make_correlate(rows) for rows in (1, 2, 4, 8))

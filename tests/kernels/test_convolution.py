@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+
+from segcaffe.kernels import convolution, parallel
+
+# (images, channels, outputs, spatial, kernel, stride, pad, dilation, group)
+CASES = {
+    "3x3": (2, 3, 9, (9, 7), (3, 3), (1, 1), (1, 1), (1, 1), 1),
+    "1x1": (2, 5, 4, (6, 7), (1, 1), (1, 1), (0, 0), (1, 1), 1),
+    "1x1_stride": (3, 5, 4, (7, 6), (1, 1), (2, 3), (0, 0), (1, 1), 1),
+    "stride": (2, 3, 10, (11, 12), (3, 5), (2, 3), (1, 2), (1, 1), 1),
+    "stride_over_kernel": (1, 2, 3, (11, 13), (2, 1), (4, 3), (0, 0), (1, 1), 1),
+    "dilated": (2, 2, 5, (14, 13), (3, 3), (1, 1), (4, 3), (4, 3), 1),
+    "dilated_stride": (2, 2, 5, (14, 13), (3, 2), (2, 3), (4, 1), (3, 2), 1),
+    "groups": (2, 6, 9, (8, 9), (3, 3), (1, 1), (1, 0), (1, 1), 3),
+    "depthwise": (2, 5, 5, (8, 9), (3, 3), (1, 1), (1, 1), (1, 1), 5),
+    "whole_image": (4, 3, 17, (5, 6), (5, 6), (1, 1), (0, 0), (1, 1), 1),
+    "over_padded": (2, 2, 3, (4, 5), (3, 3), (2, 2), (5, 4), (1, 1), 1),
+    "wide": (1, 3, 12, (9, 150), (3, 3), (1, 1), (1, 1), (1, 1), 1),
+    "many_images": (33, 2, 21, (6, 5), (3, 3), (1, 1), (0, 0), (1, 1), 1),
+    "many_channels": (1, 150, 40, (20, 21), (3, 3), (1, 1), (1, 1), (1, 1), 1),
+    "one_axis": (3, 4, 6, (40,), (5,), (2,), (2,), (1,), 2),
+    "three_axes": (2, 3, 5, (5, 6, 7), (2, 3, 3), (1, 2, 1), (1, 0, 1), (1, 1, 2), 1),
+}
+
+
+def _columns(x, kernel, stride, pad, dilation, output):
+    """(N, C, taps, *output), by definition."""
+    padded = np.pad(x, [(0, 0), (0, 0), *((p, p) for p in pad)])
+    taps = []
+    for tap in itertools.product(*map(range, kernel)):
+        window = tuple(
+            slice(t * d, t * d + s * (n - 1) + 1, s) for t, d, s, n in zip(tap, dilation, stride, output, strict=True)
+        )
+        taps.append(padded[(slice(None), slice(None), *window)])
+    return np.stack(taps, axis=2)
+
+
+def _reference(x, weight, bias, grad, kernel, stride, pad, dilation, group):
+    """Output, and gradients of x, weight and bias, in float64 through the columns and their adjoint."""
+    n, c = x.shape[:2]
+    m, output = weight.shape[0], grad.shape[2:]
+    columns = _columns(x, kernel, stride, pad, dilation, output).reshape(n, group, -1, math.prod(output))
+    w = weight.reshape(group, m // group, -1)
+    g = grad.reshape(n, group, m // group, -1)
+    out = np.einsum("gmk,ngkp->ngmp", w, columns).reshape(grad.shape) + bias.reshape(m, *[1] * len(output))
+    grad_weight = np.einsum("ngmp,ngkp->gmk", g, columns).reshape(weight.shape)
+    grad_columns = np.einsum("gmk,ngmp->ngkp", w, g).reshape(n, c, -1, *output)
+    padded = np.zeros((n, c, *(s + 2 * p for s, p in zip(x.shape[2:], pad, strict=True))))
+    for i, tap in enumerate(itertools.product(*map(range, kernel))):
+        window = tuple(
+            slice(t * d, t * d + s * (q - 1) + 1, s) for t, d, s, q in zip(tap, dilation, stride, output, strict=True)
+        )
+        padded[(slice(None), slice(None), *window)] += grad_columns[:, :, i]
+    inside = tuple(slice(p, p + s) for s, p in zip(x.shape[2:], pad, strict=True))
+    return out, padded[(slice(None), slice(None), *inside)], grad_weight, grad.sum(axis=(0, *range(2, grad.ndim)))
+
+
+def _problem(case, dtype):
+    images, channels, outputs, spatial, kernel, stride, pad, dilation, group = CASES[case]
+    rng = np.random.default_rng(3)
+    size = tuple(
+        (s + 2 * p - d * (k - 1) - 1) // t + 1
+        for s, p, d, k, t in zip(spatial, pad, dilation, kernel, stride, strict=True)
+    )
+    shapes = ((images, channels, *spatial), (outputs, channels // group, *kernel), (outputs,), (images, outputs, *size))
+    return [rng.standard_normal(shape).astype(dtype) for shape in shapes], (stride, pad, dilation, group)
+
+
+def _close(actual, expected):
+    eps = np.finfo(actual.dtype).eps
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=40 * eps * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("case", CASES)
+def test_equals_definition(case, dtype):
+    (x, weight, bias, grad), options = _problem(case, dtype)
+    kernel = weight.shape[2:]
+    wide = (a.astype(np.float64) for a in (x, weight, bias, grad))
+    expected = _reference(*wide, kernel, *options)
+    out, grad_x = np.full_like(grad, np.nan), np.full_like(x, np.nan)
+    convolution.forward(x, weight, bias, out, *options)
+    _close(out, expected[0])
+    convolution.forward(x, weight, None, out, *options)
+    _close(out, expected[0] - bias.reshape(-1, *[1] * len(kernel)))
+    convolution.backward_data(grad, weight, grad_x, *options)
+    _close(grad_x, expected[1])
+    grad_weight, grad_bias = np.ones_like(weight), np.ones_like(bias)
+    convolution.backward_weight(x, grad, grad_weight, grad_bias, *options)
+    _close(grad_weight, expected[2] + 1)
+    _close(grad_bias, expected[3] + 1)
+    convolution.backward_weight(x, grad, grad_weight, None, *options)
+    _close(grad_weight, 2 * expected[2] + 1)
+    convolution.backward_bias(grad, grad_bias)
+    _close(grad_bias, 2 * expected[3] + 1)
+
+
+@pytest.mark.parametrize("case", ["3x3", "many_images", "dilated_stride", "groups"])
+def test_same_for_any_number_of_threads(case):
+    (x, weight, bias, grad), options = _problem(case, np.float32)
+    results = []
+    before = parallel.num_threads()
+    for threads in (1, 2, 5):
+        out, grad_x, grad_weight, grad_bias = (np.zeros_like(a) for a in (grad, x, weight, bias))
+        try:
+            parallel.set_num_threads(threads)
+            convolution.forward(x, weight, bias, out, *options)
+            convolution.backward_data(grad, weight, grad_x, *options)
+            convolution.backward_weight(x, grad, grad_weight, grad_bias, *options)
+        finally:
+            parallel.set_num_threads(before)
+        results.append((out, grad_x, grad_weight, grad_bias))
+    for other in results[1:]:
+        for a, b in zip(results[0], other, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_memory_of_earlier_calls_does_not_leak_in():
+    (x, weight, bias, grad), options = _problem("3x3", np.float32)
+    out, grad_weight = np.empty_like(grad), np.zeros_like(weight)
+    convolution.forward(np.full_like(x, np.nan), weight, bias, out, *options)
+    convolution.backward_weight(np.full_like(x, np.nan), grad, grad_weight.copy(), None, *options)
+    convolution.forward(x, weight, bias, out, *options)
+    convolution.backward_weight(x, grad, grad_weight, None, *options)
+    assert np.isfinite(out).all()
+    assert np.isfinite(grad_weight).all()
+
+
+def test_empty_batch():
+    weight = np.ones((2, 3, 3, 3), np.float32)
+    x, out = np.empty((0, 3, 5, 5), np.float32), np.empty((0, 2, 3, 3), np.float32)
+    options = ((1, 1), (0, 0), (1, 1), 1)
+    convolution.forward(x, weight, None, out, *options)
+    convolution.backward_data(out, weight, x, *options)
+    grad_weight = np.ones_like(weight)
+    convolution.backward_weight(x, out, grad_weight, None, *options)
+    np.testing.assert_array_equal(grad_weight, 1)
+
+
+def test_four_axes_are_refused():
+    x = np.zeros((1, 1, 2, 2, 2, 2))
+    with pytest.raises(ValueError, match=r"1 to 3 spatial axes. Received: 4"):
+        convolution.forward(x, np.zeros((1, 1, 1, 1, 1, 1)), None, x, (1,) * 4, (0,) * 4, (1,) * 4)
