@@ -30,6 +30,8 @@ T_co = TypeVar("T_co", covariant=True)
 _ORDER, _DRAWS = 0, 1
 _MAX_SEED = 1 << 53
 """JSON readers keep integers up to here exactly."""
+_PATIENCE = 10.0
+"""Seconds to wait at the end for a thread that reads a file."""
 
 
 class Feed(Protocol[T_co]):
@@ -230,22 +232,26 @@ def _text(item: object) -> str:
     return str(getattr(item, "place", item))
 
 
+Tasks = SimpleQueue["tuple[_Batch[Any], int] | None"]
+
+
 class _Pool:
     """Worker threads that know only their queue, so that they keep nothing else alive."""
 
     def __init__(self, size: int, owner: object) -> None:
         self.process = os.getpid()
-        self.tasks: SimpleQueue[tuple[_Batch[Any], int] | None] = SimpleQueue()
-        for i in range(size):
-            threading.Thread(target=_work, args=(self.tasks,), daemon=True, name=f"segcaffe-data-{i}").start()
-        self._stop = weakref.finalize(owner, _end, self.tasks, size, self.process)
+        self.tasks: Tasks = SimpleQueue()
+        threads = [
+            threading.Thread(target=_work, args=(self.tasks,), daemon=True, name=f"segcaffe-data-{i}")
+            for i in range(size)
+        ]
+        for thread in threads:
+            thread.start()
+        # Also called when the interpreter exits: a thread that is inside OpenCV then would bring the process down.
+        self.stop = weakref.finalize(owner, _end, self.tasks, threads, self.process)
 
-    def stop(self) -> None:
-        """Let the threads end after what they are doing."""
-        self._stop()
 
-
-def _work(tasks: SimpleQueue[tuple[_Batch[Any], int] | None]) -> None:
+def _work(tasks: Tasks) -> None:
     while (task := tasks.get()) is not None:
         batch, index = task
         batch.make(index)
@@ -253,10 +259,16 @@ def _work(tasks: SimpleQueue[tuple[_Batch[Any], int] | None]) -> None:
         del task, batch
 
 
-def _end(tasks: SimpleQueue[tuple[_Batch[Any], int] | None], size: int, process: int) -> None:
-    if process == os.getpid():
-        with contextlib.suppress(Empty):
-            while True:
-                tasks.get_nowait()
-        for _ in range(size):
-            tasks.put(None)
+def _end(tasks: Tasks, threads: list[threading.Thread], process: int) -> None:
+    """Forget what is not begun, and wait until the threads have ended; a forked child has none to wait for."""
+    if process != os.getpid():
+        return
+    with contextlib.suppress(Empty):
+        while True:
+            tasks.get_nowait()
+    for _ in threads:
+        tasks.put(None)
+    for thread in threads:
+        # The last reference to a loader may be dropped by one of its own threads.
+        if thread is not threading.current_thread():
+            thread.join(_PATIENCE)
