@@ -17,7 +17,6 @@ COMMANDS = {
     "time": "time each layer, forward and backward",
     "net": "print a net's layers, shapes, parameters and memory",
     "demo": "train the paper's embeddings on generated images and show what they learnt",
-    "weights": "show, convert, compare and edit files of weights",
 }
 
 

@@ -29,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser, "out", "folder for snapshots and the log, in place of snapshot_prefix's", metavar="FOLDER"
     )
     common.add_option(parser, "max_iter", "number of iterations, in place of the solver's", type=int)
+    common.add_option(parser, "random_seed", "seed of all random numbers, in place of the solver's", type=int)
     common.add_option(parser, "sigint_effect", "what Ctrl-C does: stop (after a snapshot), snapshot, none",
                       choices=EFFECTS, default="stop")  # fmt: skip
     common.add_option(parser, "sighup_effect", "what SIGHUP does", choices=EFFECTS, default="snapshot")
@@ -64,6 +65,8 @@ def apply_options(param: SolverParameter, options: argparse.Namespace) -> None:
         param.train_net = str(common.existing_file(options.model, "--model"))
     if options.max_iter is not None:
         param.max_iter = options.max_iter
+    if options.random_seed is not None:
+        param.random_seed = options.random_seed
     if not param.snapshot_prefix:
         param.snapshot_prefix = str(Path(options.solver).with_suffix(""))
     if options.out:

@@ -79,11 +79,11 @@ def _count(number: int) -> str:
     return f"{number:,}" if number else "-"
 
 
-def _bytes(number: int) -> str:
+def _bytes(number: float) -> str:
     if not number:
         return "-"
     for unit in ("B", "KB", "MB"):
         if number < 1000:
             return f"{number:.3g} {unit}"
-        number /= 1000  # type: ignore[assignment]
+        number /= 1000
     return f"{number:.3g} GB"

@@ -2,7 +2,27 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from segcaffe.testing import LayerCase
+
+
+def batch_norm_case(
+    suffix: str, options: str, shape: tuple[int, ...] = (4, 3, 4, 5), channels: int = 3, phase="TEST", batched=None
+) -> LayerCase:
+    """A batch, stored variances above 0 and a factor."""
+    stored = np.linspace(0.5, 2, channels)
+    return LayerCase(
+        "BatchNorm",
+        options,
+        (shape,),
+        suffix=suffix,
+        phase=phase,
+        params={1: stored, 2: np.array([1.5])},
+        param_gradient=(),
+        batched="use_global_stats: true" in options or phase == "TEST" if batched is None else batched,
+    )
+
 
 CASES = [
     LayerCase("Softmax", bottoms=((2, 3, 4, 5),)),
@@ -10,4 +30,22 @@ CASES = [
     LayerCase("Softmax", "softmax_param { axis: 0 }", ((4, 3),), suffix="axis0", batched=False),
     LayerCase("Softmax", "softmax_param { axis: -1 }", ((2, 3, 6),), suffix="last_axis"),
     LayerCase("Softmax", bottoms=((1, 4, 20, 30),), suffix="several_blocks"),
+    batch_norm_case("train", "", phase="TRAIN"),
+    batch_norm_case("test", "batch_norm_param { eps: 1e-3 }"),
+    batch_norm_case("batch_stats_in_test", "batch_norm_param { use_global_stats: false eps: 0.1 }", batched=False),
+    batch_norm_case("stored_in_train", "batch_norm_param { use_global_stats: true }", phase="TRAIN"),
+    batch_norm_case("rows", "", (6, 3), phase="TRAIN", batched=False),
+    batch_norm_case("one_axis", "", (6,), phase="TRAIN", batched=False, channels=1),
+    LayerCase(
+        "BatchNorm",
+        "batch_norm_param { use_global_stats: true update_global_stats: true }",
+        ((4, 3, 4, 5),),
+        phase="TRAIN",
+        suffix="update_stored",
+        deterministic=False,
+        gradient=False,
+    ),
+    LayerCase("MVN", bottoms=((2, 3, 4, 5),)),
+    LayerCase("MVN", "mvn_param { across_channels: true eps: 1e-7 }", ((2, 3, 4, 5),), suffix="across_channels"),
+    LayerCase("MVN", "mvn_param { normalize_variance: false }", ((2, 3, 4, 5),), suffix="mean_only"),
 ]

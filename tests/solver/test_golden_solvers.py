@@ -13,7 +13,7 @@ from segcaffe.solver.solver import Solver, get_solver
 from tests.conftest import shared_files
 from tests.golden import Array, set_params
 
-TOLERANCE = 1e-5
+TOLERANCE = 3e-6
 PATHS = shared_files("golden/solvers/*.npz")
 
 
