@@ -32,7 +32,9 @@ def copy_weights(layers: Sequence[Layer], source: caffe_pb2.NetParameter, where:
             log.info("Ignoring source layer %s", message.name)
         for layer in by_name.get(message.name, ()):
             matched += 1
-            for index, (blob, stored_blob) in enumerate(zip(layer.blobs, message.blobs, strict=True)):
+            for index, (blob, stored_blob) in enumerate(zip(layer.blobs, message.blobs, strict=False)):
+                if _stored_by_owner(layer, index, message):
+                    continue
                 values = array_of(stored_blob, f"{where}: layer {message.name!r} blob {index}")
                 blob.data[...] = values.reshape(blob.shape)
     if stored and not matched and any(layer.blobs for layer in layers):
@@ -44,14 +46,21 @@ def copy_weights(layers: Sequence[Layer], source: caffe_pb2.NetParameter, where:
 
 
 def _check(layer: Layer, message: caffe_pb2.LayerParameter, where: str) -> None:
-    if len(layer.blobs) != len(message.blobs):
+    last = max(len(layer.blobs), len(message.blobs)) - 1
+    if len(layer.blobs) != len(message.blobs) and not _stored_by_owner(layer, last, message):
         raise WeightsError(
             f"{where}: {layer.where} has {len(layer.blobs)} parameters, the file {len(message.blobs)}. "
             "Check options such as bias_term, or rename the layer to keep its initial values."
         )
-    for index, (blob, stored) in enumerate(zip(layer.blobs, message.blobs, strict=True)):
-        if not same_shape(blob.shape, stored):
+    for index, (blob, stored) in enumerate(zip(layer.blobs, message.blobs, strict=False)):
+        if not _stored_by_owner(layer, index, message) and not same_shape(blob.shape, stored):
             raise WeightsError(
                 f"{where}: parameter {index} of {layer.where} has shape {shape_of(stored)} in the file and "
                 f"{blob.shape} in the net. To learn it from scratch, rename the layer; otherwise make the shapes equal."
             )
+
+
+def _stored_by_owner(layer: Layer, index: int, message: caffe_pb2.LayerParameter) -> bool:
+    """Whether the file leaves out a shared parameter because another layer owns it, as HDF5 files do."""
+    named = index < min(len(layer.param.param), len(layer.blobs)) and bool(layer.param.param[index].name)
+    return named and not (index < len(message.blobs) and message.blobs[index].ByteSize())

@@ -1,0 +1,118 @@
+"""Going on from a snapshot equals not having stopped, bit for bit."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from segcaffe import device
+from segcaffe.errors import WeightsError
+from segcaffe.solver.solver import Progress, Solver
+from tests.solver.nets import OPTIONS, small, small_solver
+
+__all__ = ["small"]
+STEPS = 9
+TESTED = "test_iter: 2 test_interval: 2 iter_size: 2 snapshot: 1"
+
+
+def _run(solver: Solver, steps: int) -> list[Progress]:
+    told: list[Progress] = []
+    solver.add_progress(told.append)
+    solver.step(steps)
+    return told
+
+
+def _assert_same(one: Solver, other: Solver) -> None:
+    for mine, theirs in zip(one.net.learnable_params, other.net.learnable_params, strict=True):
+        np.testing.assert_array_equal(mine.data, theirs.data)
+    for mine, theirs in zip(one.history, other.history, strict=True):
+        np.testing.assert_array_equal(mine.data, theirs.data)
+
+
+@pytest.mark.parametrize("suffix", ["", ".h5"], ids=["binary", "hdf5"])
+@pytest.mark.parametrize("type_name", OPTIONS)
+def test_resuming_anywhere_equals_not_stopping(small: Path, type_name: str, suffix: str) -> None:
+    extra = TESTED + (" snapshot_format: HDF5" if suffix else "")
+    unbroken = small_solver(type_name, extra)
+    told = _run(unbroken, STEPS)
+    for stop in range(1, STEPS):
+        resumed = small_solver(type_name, extra)
+        device.set_random_seed(stop + 100)
+        resumed.restore(f"snap_iter_{stop}.solverstate{suffix}")
+        resumed.param.snapshot = 0
+        assert _run(resumed, STEPS - stop) == told[stop:]
+        _assert_same(resumed, unbroken)
+
+
+def test_without_the_side_file_restoring_works_as_in_caffe(small: Path, caplog: pytest.LogCaptureFixture) -> None:
+    solver = small_solver(extra=TESTED)
+    solver.step(4)
+    Path("snap_iter_3.solverstate.segcaffe.json").unlink()
+    other = small_solver(extra=TESTED)
+    with caplog.at_level(logging.INFO, "segcaffe"):
+        other.restore("snap_iter_3.solverstate")
+    assert other.iter == 3
+    assert other.rate.current_step == 1
+    assert "Restoring previous solver status from snap_iter_3.solverstate" in caplog.messages
+    assert any("data layers begin anew" in line for line in caplog.messages)
+
+
+def test_a_side_file_of_another_state_is_passed_over(small: Path, caplog: pytest.LogCaptureFixture) -> None:
+    small_solver(extra=TESTED).step(3)
+    Path("snap_iter_2.solverstate.segcaffe.json").replace("snap_iter_3.solverstate.segcaffe.json")
+    small_solver(extra=TESTED).restore("snap_iter_3.solverstate")
+    assert any("belongs to another solver state" in line for line in caplog.messages)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", json.dumps({"version": 1})])
+def test_a_damaged_side_file_is_named(small: Path, content: str) -> None:
+    small_solver(extra=TESTED).step(1)
+    Path("snap_iter_1.solverstate.segcaffe.json").write_text(content)
+    with pytest.raises(WeightsError, match=r"snap_iter_1\.solverstate\.segcaffe\.json: the file is damaged"):
+        small_solver(extra=TESTED).restore("snap_iter_1.solverstate")
+
+
+def test_files_moved_together_find_each_other(small: Path) -> None:
+    solver = small_solver(extra=TESTED)
+    solver.step(1)
+    Path("kept").mkdir()
+    for path in list(small.glob("snap_iter_1.*")):
+        path.rename(small / "kept" / path.name)
+    other = small_solver(extra=TESTED)
+    other.restore("kept/snap_iter_1.solverstate")
+    _assert_same(other, solver)
+
+
+def test_state_of_another_type_or_net_is_refused(small: Path) -> None:
+    small_solver("SGD", TESTED).step(1)
+    with pytest.raises(WeightsError, match=r"holds 5 history blobs; solver Adam on this net has 10"):
+        small_solver("Adam", TESTED).restore("snap_iter_1.solverstate")
+    text = Path("net.prototxt").read_text()
+    Path("net.prototxt").write_text(text.replace("num_output: 5", "num_output: 6").replace("dim: 5", "dim: 6"))
+    with pytest.raises(WeightsError, match=r"history blob 0 has shape \(5, 6\), its parameter \(6, 6\)"):
+        small_solver("SGD", TESTED).restore("snap_iter_1.solverstate")
+
+
+@pytest.mark.parametrize("shared", [0, 1])
+def test_hdf5_leaves_out_what_another_layer_owns(small: Path, shared: int) -> None:
+    params = " ".join('param { name: "s" }' if i == shared else "param {}" for i in range(2))
+    ip = 'type: "InnerProduct" inner_product_param { num_output: 6 weight_filler { type: "xavier" } }'
+    Path("net.prototxt").write_text(
+        f"""
+        layer {{ name: "data" type: "DummyData" top: "x" top: "y" dummy_data_param {{ shape {{ dim: 2 dim: 6 }} }} }}
+        layer {{ name: "ip1" bottom: "x" top: "ip1" {params} {ip} }}
+        layer {{ name: "ip2" bottom: "ip1" top: "ip2" {params} {ip} }}
+        layer {{ name: "loss" type: "EuclideanLoss" bottom: "ip2" bottom: "y" top: "loss" }}
+        """
+    )
+    solver = small_solver(extra="snapshot_format: HDF5")
+    for blob in solver.net.learnable_params:
+        blob.data[...] = np.random.default_rng(blob.count).standard_normal(blob.shape)
+    solver.snapshot()
+    other = small_solver(extra="snapshot_format: HDF5")
+    other.restore("snap_iter_0.solverstate.h5")
+    _assert_same(other, solver)
