@@ -1,4 +1,4 @@
-"""What the mean-field layers have in common: iterations of softmax, filtering, mixing of classes, and their gradient."""
+"""The mean-field layers' common part: iterations of softmax, filtering, mixing of classes, and their gradient."""
 
 from __future__ import annotations
 
