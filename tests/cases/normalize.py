@@ -42,6 +42,8 @@ CASES = [
         ((4, 3, 4, 5),),
         phase="TRAIN",
         suffix="update_stored",
+        params={1: np.ones(3), 2: np.array([1.5])},
+        param_gradient=(),
         deterministic=False,
         gradient=False,
     ),

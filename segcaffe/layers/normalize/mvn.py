@@ -1,0 +1,68 @@
+"""MVN: zero mean and unit variance of each channel of each item."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from segcaffe.kernels import batch_norm
+from segcaffe.layers.base import Blobs, NeuronLayer
+from segcaffe.layers.registry import register
+
+
+@register
+class MVN(NeuronLayer):
+    """Top = (x - mean) / (standard deviation + eps), or x - mean without normalize_variance.
+
+    bottom: (N, C, ...); top: the same shape, also in place. The statistics are those of each channel of each item, or
+    with across_channels of each item.
+
+    The gradient takes the standard deviation without eps for the same as with it.
+    """
+
+    def setup(self, bottom: Blobs, top: Blobs) -> None:
+        """Read the options."""
+        param = self.param.mvn_param
+        self.across_channels: bool = param.across_channels
+        self.normalize_variance: bool = param.normalize_variance
+        self.eps: float = param.eps
+        if self.eps < 0:
+            raise self.fail("eps must not be negative", f"{self.eps:g}")
+
+    def reshape(self, bottom: Blobs, top: Blobs) -> None:
+        """Find the rows that share statistics."""
+        super().reshape(bottom, top)
+        shape = bottom[0].shape
+        if len(shape) < 2:
+            raise self.fail("needs at least two axes (N, C, ...)", f"shape {shape}")
+        rows = shape[0] if self.across_channels else shape[0] * shape[1]
+        self.layout = (1, rows, math.prod(shape) // max(1, rows))
+        self.mean = self.xp.empty(rows, np.float64)
+        self.variance = self.xp.empty(rows, np.float64)
+        # Backward needs the values that an in-place forward overwrites.
+        self.kept = self.xp.empty(self.layout, self.dtype) if top[0] is bottom[0] else None
+
+    def forward(self, bottom: Blobs, top: Blobs) -> None:
+        """Normalize."""
+        x = bottom[0].array.reshape(self.layout)
+        if self.kept is not None:
+            self.kept[...] = x
+            x = self.kept
+        batch_norm.moments(x, self.mean, self.variance)
+        self.scale = self.xp.ones_like(self.mean)
+        if self.normalize_variance:
+            self.scale /= self.xp.sqrt(self.variance) + self.eps
+        batch_norm.normalize(x, self.mean, self.scale, top[0].array.reshape(self.layout))
+
+    def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
+        """Gradient of x, through mean and deviation."""
+        if not propagate_down[0]:
+            return
+        grad, out = top[0].grad.reshape(self.layout), bottom[0].grad.reshape(self.layout)
+        if not self.normalize_variance:
+            self.xp.subtract(grad, grad.mean(axis=2, keepdims=True), out=out)
+            return
+        x = bottom[0].array.reshape(self.layout) if self.kept is None else self.kept
+        batch_norm.backward(x, self.mean, self.scale, grad, out)
