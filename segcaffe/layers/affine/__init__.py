@@ -1,0 +1,1 @@
+"""Layers that scale and shift."""

@@ -1,0 +1,80 @@
+"""Scale: product with a parameter or a second bottom, and an optional bias."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from segcaffe.blob import Blob
+from segcaffe.device.mode import Array
+from segcaffe.kernels import channelwise
+from segcaffe.layers.affine.broadcast import Broadcast
+from segcaffe.layers.base import Blobs
+from segcaffe.layers.kept_input import KeptInput
+from segcaffe.layers.registry import register
+from segcaffe.proto import caffe_pb2
+
+
+@register
+class Scale(KeptInput, Broadcast):
+    """y = scale·x (+ bias), scale and bias broadcast over the other axes.
+
+    bottom: x, and the scale where that is not a parameter;  top: as x.
+    param blobs: scale (unless it is bottom 1), bias (if bias_term); both of the shape of num_axes axes from axis on.
+    """
+
+    def setup(self, bottom: Blobs, top: Blobs) -> None:
+        """Make the parameters: scale 1 and bias 0 unless fillers say otherwise."""
+        options = self.param.scale_param
+        self.axis = options.axis
+        self.has_parameter = len(bottom) == 1
+        if self.has_parameter:
+            one = caffe_pb2.FillerParameter(type="constant", value=1)
+            filler = options.filler if options.HasField("filler") else one
+            self.add_parameter(self.parameter_shape(bottom, options), filler)
+        self.bias_index: int | None = len(self.blobs) if options.bias_term else None
+        if self.bias_index is not None:
+            self.add_parameter(self._scale(bottom).shape, options.bias_filler)
+
+    def _scale(self, bottom: Blobs) -> Blob:
+        return self.blobs[0] if self.has_parameter else bottom[1]
+
+    def reshape(self, bottom: Blobs, top: Blobs) -> None:
+        """Check the scale's axes against the bottom's."""
+        self._view = self.find_view(bottom, self._scale(bottom), self.axis)
+        if self.bias_index is not None and self.blobs[self.bias_index].count != self._view[1]:
+            raise self.fail(
+                f"the bias has shape {self.blobs[self.bias_index].shape}; the scale must have the same.",
+                f"scale of shape {self._scale(bottom).shape}",
+            )
+        if top[0] is not bottom[0]:
+            top[0].reshape_like(bottom[0])
+
+    def forward(self, bottom: Blobs, top: Blobs) -> None:
+        """Multiply and add in one pass."""
+        scale = self._scale(bottom).array.reshape(-1)
+        bias = self.xp.zeros_like(scale) if self.bias_index is None else self.blobs[self.bias_index].array.reshape(-1)
+        if not self.has_parameter or self.wants_param(0):
+            self.keep(bottom, top)
+        channelwise.affine(bottom[0].array.reshape(self._view), scale, bias, top[0].array.reshape(self._view))
+
+    def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
+        """Gradients of bias (sum of dy), scale (sum of x·dy) and bottom (scale·dy)."""
+        dy = top[0].grad.reshape(self._view)
+        if self.bias_index is not None and self.wants_param(self.bias_index):
+            bias_grad = self.blobs[self.bias_index].grad.reshape(-1)
+            total = self.xp.empty_like(bias_grad)
+            channelwise.channel_sum(dy, total)
+            bias_grad += total
+        if self.has_parameter and self.wants_param(0):
+            self.blobs[0].grad.reshape(-1)[...] += self._scale_grad(bottom, dy)
+        elif not self.has_parameter and propagate_down[1]:
+            bottom[1].grad.reshape(-1)[...] = self._scale_grad(bottom, dy)
+        if propagate_down[0]:
+            scale = self._scale(bottom).array.reshape(-1)
+            dx = bottom[0].grad.reshape(self._view)
+            channelwise.affine(dy, scale, self.xp.zeros_like(scale), dx)
+
+    def _scale_grad(self, bottom: Blobs, dy: Array) -> Array:
+        total = self.xp.empty((self._view[1],), self.dtype)
+        channelwise.channel_dot(self.kept(bottom).reshape(self._view), dy, total)
+        return total

@@ -1,0 +1,1 @@
+"""Layers that map each element by itself."""

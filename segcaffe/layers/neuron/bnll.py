@@ -1,0 +1,25 @@
+"""BNLL: binomial normal log likelihood, also known as softplus."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from segcaffe.kernels import elementwise
+from segcaffe.layers.base import Blobs, NeuronLayer
+from segcaffe.layers.kept_input import KeptInput
+from segcaffe.layers.registry import register
+
+
+@register
+class BNLL(KeptInput, NeuronLayer):
+    """y = ln(1 + e^x)."""
+
+    def forward(self, bottom: Blobs, top: Blobs) -> None:
+        """Apply the unit."""
+        self.keep(bottom, top)
+        elementwise.softplus(bottom[0].array, top[0].array)
+
+    def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
+        """Dx = sigmoid(x)·dy."""
+        if propagate_down[0]:
+            elementwise.softplus_grad(self.kept(bottom), top[0].grad, bottom[0].grad)

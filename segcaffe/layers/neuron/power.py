@@ -1,0 +1,50 @@
+"""Power: a linear map raised to a power."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from segcaffe.kernels import elementwise
+from segcaffe.layers.base import Blobs, NeuronLayer
+from segcaffe.layers.kept_input import KeptInput
+from segcaffe.layers.registry import register
+
+
+@register
+class Power(KeptInput, NeuronLayer):
+    """y = (shift + scale·x)^power."""
+
+    def setup(self, bottom: Blobs, top: Blobs) -> None:
+        """Read power, scale and shift."""
+        options = self.param.power_param
+        self.power, self.scale, self.shift = options.power, options.scale, options.shift
+        self.constant = self.power == 0 or self.scale == 0
+        broken = self.shift < 0 and not self.power.is_integer()
+        if self.scale == 0 and (broken or (self.shift == 0 and self.power < 0)):
+            raise self.fail("with scale 0 the output is shift^power, which must be a number.", options)
+
+    def forward(self, bottom: Blobs, top: Blobs) -> None:
+        """Raise to the power; NaN where a negative number meets a broken power."""
+        if self.constant:
+            top[0].array[...] = self.shift**self.power if self.power else 1
+        elif self.power == 1:
+            elementwise.linear(bottom[0].array, self.scale, self.shift, top[0].array)
+        else:
+            self.keep(bottom, top)
+            elementwise.power(bottom[0].array, self.scale, self.shift, self.power, top[0].array)
+
+    def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
+        """Dx = power·scale·(shift + scale·x)^(power - 1)·dy."""
+        if not propagate_down[0]:
+            return
+        dx, dy, factor = bottom[0].grad, top[0].grad, self.power * self.scale
+        if self.constant:
+            dx[...] = 0
+        elif self.power == 1:
+            elementwise.linear(dy, factor, 0.0, dx)
+        elif self.power == 2:
+            elementwise.linear_multiply(self.kept(bottom), dy, factor * self.scale, factor * self.shift, dx)
+        else:
+            slope = self.xp.empty_like(dx) if top[0] is bottom[0] else dx
+            elementwise.power(self.kept(bottom), self.scale, self.shift, self.power - 1, slope)
+            elementwise.multiply(slope, dy, factor, dx)

@@ -1,0 +1,31 @@
+"""ReLU: rectified linear units."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from segcaffe.kernels import elementwise
+from segcaffe.layers.base import Blobs, NeuronLayer
+from segcaffe.layers.kept_input import KeptInput
+from segcaffe.layers.registry import register
+
+
+@register
+class ReLU(KeptInput, NeuronLayer):
+    """y = x where x > 0, else negative_slope·x."""
+
+    def setup(self, bottom: Blobs, top: Blobs) -> None:
+        """Read the slope."""
+        self.slope = self.param.relu_param.negative_slope
+
+    def forward(self, bottom: Blobs, top: Blobs) -> None:
+        """Rectify."""
+        if self.slope < 0:
+            # Otherwise the output has the input's sign and serves the gradient as well.
+            self.keep(bottom, top)
+        elementwise.relu(bottom[0].array, self.slope, top[0].array)
+
+    def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
+        """Pass the gradient where x > 0, else its negative_slope part."""
+        if propagate_down[0]:
+            elementwise.relu_grad(self.kept(bottom), top[0].grad, self.slope, bottom[0].grad)

@@ -1,0 +1,29 @@
+"""Swish: x times its own sigmoid."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from segcaffe.kernels import elementwise
+from segcaffe.layers.base import Blobs, NeuronLayer
+from segcaffe.layers.kept_input import KeptInput
+from segcaffe.layers.registry import register
+
+
+@register
+class Swish(KeptInput, NeuronLayer):
+    """y = x / (1 + e^(-beta·x)).   [Ramachandran et al. 2017]."""
+
+    def setup(self, bottom: Blobs, top: Blobs) -> None:
+        """Read beta."""
+        self.beta = self.param.swish_param.beta
+
+    def forward(self, bottom: Blobs, top: Blobs) -> None:
+        """Apply the unit."""
+        self.keep(bottom, top)
+        elementwise.swish(bottom[0].array, self.beta, top[0].array)
+
+    def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
+        """Dx = (s + beta·x·s·(1 - s))·dy with s = sigmoid(beta·x)."""
+        if propagate_down[0]:
+            elementwise.swish_grad(self.kept(bottom), top[0].grad, self.beta, bottom[0].grad)

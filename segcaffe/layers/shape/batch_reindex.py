@@ -1,0 +1,45 @@
+"""BatchReindex: choose, repeat and reorder the items of a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from segcaffe import device
+from segcaffe.layers.base import Blobs, Layer
+from segcaffe.layers.registry import register
+
+
+@register
+class BatchReindex(Layer):
+    """Item m of the top is item index[m] of the bottom.
+
+    bottom: x (N, ...), index (M,) of whole numbers 0 to N - 1;  top: (M, ...).
+    """
+
+    bottom_count = (2, 2)
+    gradient_to = (0,)
+
+    def reshape(self, bottom: Blobs, top: Blobs) -> None:
+        """Check that the index is a vector."""
+        if bottom[0].ndim == 0 or bottom[1].ndim != 1:
+            raise self.fail("needs items (N, ...) and an index (M,).", f"{bottom[0].shape} and {bottom[1].shape}")
+        top[0].reshape(bottom[1].shape[0], *bottom[0].shape[1:])
+
+    def forward(self, bottom: Blobs, top: Blobs) -> None:
+        """Copy the chosen items."""
+        self._index = [int(i) for i in device.to_host(bottom[1].array)]
+        items = bottom[0].shape[0]
+        for i in self._index:
+            if not 0 <= i < items:
+                raise self.fail(f"an index must lie in [0, {items}), the number of items.", i)
+        top[0].array[...] = bottom[0].array[np.array(self._index, int)]
+
+    def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
+        """Add to each item the gradients of its copies."""
+        if propagate_down[0]:
+            dx, dy = bottom[0].grad, top[0].grad
+            dx[...] = 0
+            for m, i in enumerate(self._index):
+                dx[i] += dy[m]

@@ -1,0 +1,66 @@
+"""Concat: join bottoms along an axis."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from segcaffe.kernels import copy
+from segcaffe.layers.base import Blobs, Layer
+from segcaffe.layers.registry import register
+
+
+@register
+class Concat(Layer):
+    """The bottoms one after the other along ``axis`` (old name: concat_dim).
+
+    bottoms: shapes equal but for that axis;  top: their extents added.
+    """
+
+    bottom_count = (1, None)
+
+    def setup(self, bottom: Blobs, top: Blobs) -> None:
+        """Read the axis."""
+        options = self.param.concat_param
+        if options.HasField("axis") and options.HasField("concat_dim"):
+            raise self.fail("give axis or concat_dim, not both.", f"{options.axis} and {options.concat_dim}")
+        self.axis = options.concat_dim if options.HasField("concat_dim") else options.axis
+
+    def reshape(self, bottom: Blobs, top: Blobs) -> None:
+        """Check the other axes and add the extents."""
+        first = bottom[0].shape
+        axis = bottom[0].canonical_axis(self.axis, self.where)
+        for i, blob in enumerate(bottom):
+            if (
+                blob.ndim != len(first)
+                or (*blob.shape[:axis], *blob.shape[axis + 1 :]) != first[:axis] + first[axis + 1 :]
+            ):
+                raise self.fail(
+                    f"the bottoms' shapes may differ in axis {axis} only.", f"{first} for 0 and {blob.shape} for {i}"
+                )
+        extents = [blob.shape[axis] for blob in bottom]
+        top[0].reshape(*first[:axis], sum(extents), *first[axis + 1 :])
+        inner = math.prod(first[axis + 1 :])
+        self._outer, self._widths = math.prod(first[:axis]), [extent * inner for extent in extents]
+        if len(bottom) == 1:
+            top[0].share_data(bottom[0])
+            top[0].share_diff(bottom[0])
+
+    def forward(self, bottom: Blobs, top: Blobs) -> None:
+        """Copy each bottom to its place."""
+        if len(bottom) == 1:
+            return
+        joined, start = top[0].array.reshape(self._outer, sum(self._widths)), 0
+        for blob, width in zip(bottom, self._widths, strict=True):
+            copy.copy(blob.array.reshape(self._outer, width), joined[:, start : start + width])
+            start += width
+
+    def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
+        """Copy the gradients back."""
+        if len(bottom) == 1:
+            return
+        joined, start = top[0].grad.reshape(self._outer, sum(self._widths)), 0
+        for blob, width, wanted in zip(bottom, self._widths, propagate_down, strict=True):
+            if wanted:
+                copy.copy(joined[:, start : start + width], blob.grad.reshape(self._outer, width))
+            start += width

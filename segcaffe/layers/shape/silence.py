@@ -1,0 +1,28 @@
+"""Silence: a reader for blobs that nobody else reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from segcaffe.layers.base import Blobs, Layer
+from segcaffe.layers.registry import register
+
+
+@register
+class Silence(Layer):
+    """Takes any bottoms and does nothing, so that they are not outputs of the net; their gradients are 0."""
+
+    bottom_count = (1, None)
+    top_count = (0, 0)
+
+    def reshape(self, bottom: Blobs, top: Blobs) -> None:
+        """No tops to shape."""
+
+    def forward(self, bottom: Blobs, top: Blobs) -> None:
+        """Ignore the bottoms."""
+
+    def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
+        """Set the gradients to 0."""
+        for blob, wanted in zip(bottom, propagate_down, strict=True):
+            if wanted:
+                blob.grad[...] = 0
