@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ class Database:
         if not self.path.exists():
             raise DataError(f'{where}: there is no database "{source}".')
         self._check_kind()
-        self._environment = self._open() if self.lmdb else None
+        self._environment = _environment(self.path, where) if self.lmdb else None
         self._values: Iterator[bytes] = iter(())
         self._next = -1
         self._count = -1
@@ -60,7 +61,7 @@ class Database:
         """Number of values. Of a LevelDB database this reads all of it, once."""
         if self._count < 0:
             if self._environment is not None:
-                self._count = int(self._environment.stat()["entries"])
+                self._count = int(self._environment.handle.stat()["entries"])
             else:
                 self._count = sum(1 for _ in self._iterate(0))
         if self._count == 0:
@@ -85,7 +86,7 @@ class Database:
 
         assert self._environment is not None
         try:
-            with self._environment.begin() as transaction, transaction.cursor() as cursor:
+            with self._environment.handle.begin() as transaction, transaction.cursor() as cursor:
                 found = cursor.first()
                 for _ in range(skip):
                     found = cursor.next()
@@ -95,22 +96,35 @@ class Database:
         except lmdb.Error as error:
             raise DataError(f'{self.where}: cannot read LMDB database "{self.path}": {error}.') from error
 
-    def _open(self) -> Any:
-        try:
-            import lmdb
-        except ImportError as error:
-            raise DataError(
-                f'{self.where}: needs the package lmdb. Install it: pip install "segcaffe[lmdb]".'
-            ) from error
-        try:
-            # No lock: nothing is written, and the folder may be read-only.
-            return lmdb.open(str(self.path), readonly=True, lock=False, subdir=self.path.is_dir(), max_readers=1)
-        except lmdb.Error as error:
-            raise DataError(f'{self.where}: cannot open LMDB database "{self.path}": {error}.') from error
-
     def _check_kind(self) -> None:
         other, name = ("CURRENT", "LEVELDB") if self.lmdb else ("data.mdb", "LMDB")
         if (self.path / other).exists():
             raise DataError(f'{self.where}: "{self.path}" is a database of the other kind; write backend: {name}.')
         if not self.lmdb and not (self.path / "CURRENT").exists():
             raise DataError(f'{self.where}: "{self.path}" is not a LevelDB database: it has no file CURRENT.')
+
+
+class _Environment:
+    """An open LMDB database."""
+
+    def __init__(self, path: Path, where: str) -> None:
+        try:
+            import lmdb
+        except ImportError as error:
+            raise DataError(f'{where}: needs the package lmdb. Install it: pip install "segcaffe[lmdb]".') from error
+        try:
+            # No lock: nothing is written, and the folder may be read-only.
+            self.handle: Any = lmdb.open(str(path), readonly=True, lock=False, subdir=path.is_dir())
+        except lmdb.Error as error:
+            raise DataError(f'{where}: cannot open LMDB database "{path}": {error}.') from error
+
+
+_environments: weakref.WeakValueDictionary[Path, _Environment] = weakref.WeakValueDictionary()
+
+
+def _environment(path: Path, where: str) -> _Environment:
+    """The environment of a database; layers share it, since a process may open it only once."""
+    environment = _environments.get(path.resolve())
+    if environment is None:
+        environment = _environments[path.resolve()] = _Environment(path, where)
+    return environment
