@@ -1,0 +1,65 @@
+"""A permutohedral lattice for the points of one image, as the fully connected CRFs use it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from segcaffe import device
+from segcaffe.kernels import permutohedral
+
+Array = Any
+
+
+class Lattice:
+    """Gaussian filter among the points of an image, divided by what it makes of ones.
+
+    Parameters
+    ----------
+    features:
+        (D, P): what makes points alike, in standard deviations; computed on in float32.
+    dtype:
+        Of the values to be filtered.
+    """
+
+    def __init__(self, features: Array, dtype: Any) -> None:
+        xp = device.array_module(features)
+        points = xp.ascontiguousarray(features.T.astype(np.float32))
+        num, dims = points.shape
+        self._vertices = xp.empty((num, dims + 1), np.int32)
+        self._weights = xp.empty((num, dims + 1), dtype)
+        neighbours = xp.empty((dims + 1, num * (dims + 1), 2), np.int32)
+        count = xp.zeros(1, np.int64)
+        permutohedral.build(points, self._vertices, self._weights, neighbours, count)
+        # A copy, so that the room for as many vertices as there could have been is given back.
+        self._neighbours = neighbours[:, : int(count[0])].copy()
+        ones, total = xp.ones((1, num), dtype), xp.empty((1, num), dtype)
+        self.apply(ones, total)
+        self._inverse = 1 / (total + xp.asarray(1e-20, dtype))
+
+    def apply(self, values: Array, out: Array, reverse: bool = False) -> None:
+        """Filter ``values`` (C, P) into ``out`` without dividing."""
+        permutohedral.apply(values, self._vertices, self._weights, self._neighbours, out, reverse)
+
+    def filter(self, values: Array, out: Array, transposed: bool = False) -> None:
+        """Fill ``out`` (C, P) with the normalised filter of ``values`` (C, P), or with its adjoint."""
+        if transposed:
+            self.apply(values * self._inverse, out, reverse=True)
+        else:
+            self.apply(values, out)
+            out *= self._inverse
+
+
+def coordinates(xp: Any, height: int, width: int, deviation: float) -> Array:
+    """Column and row of each pixel, (2, height · width), in units of ``deviation`` pixels."""
+    rows, columns = xp.meshgrid(xp.arange(height), xp.arange(width), indexing="ij")
+    positions: Array = xp.stack([columns.ravel(), rows.ravel()]).astype(np.float32) / np.float32(deviation)
+    return positions
+
+
+def bilateral(xp: Any, image: Array, xy_deviation: float, color_deviation: float) -> Array:
+    """Position and colour of each pixel of ``image`` (C, H, W): (2 + C, H · W), in units of their deviations."""
+    positions = coordinates(xp, image.shape[1], image.shape[2], xy_deviation)
+    colors = image.reshape(len(image), -1).astype(np.float32) / np.float32(color_deviation)
+    return xp.concatenate([positions, colors])
