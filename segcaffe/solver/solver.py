@@ -311,6 +311,9 @@ def get_solver(param: SolverParameter | str | Path, variables: Mapping[str, str]
     variables:
         Values of ``${NAME}`` templates in the file and in the nets it names.
     """
-    message = param if isinstance(param, SolverParameter) else read_solver(param, variables)
-    name = None if isinstance(param, SolverParameter) else param
-    return solver_class(message.type)(message, variables=variables, filename=name)
+    if not isinstance(param, SolverParameter):
+        message = read_solver(param, variables)
+        return solver_class(message.type)(message, variables=variables, filename=param)
+    message = SolverParameter()
+    message.CopyFrom(param)
+    return solver_class(upgrade_solver(message).type)(message, variables=variables)

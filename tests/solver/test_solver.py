@@ -1,0 +1,348 @@
+"""What a solver does around the arithmetic: nets, tests, log lines, snapshots, requests, errors."""
+
+from __future__ import annotations
+
+import logging
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from segcaffe.errors import NumericError, PrototxtError, WeightsError
+from segcaffe.proto.caffe_pb2 import SolverParameter
+from segcaffe.proto.text import parse
+from segcaffe.solver.registry import solver_class, solver_types
+from segcaffe.solver.sgd import SGDSolver
+from segcaffe.solver.solver import get_solver
+from tests.solver.nets import COMMON, NET, OPTIONS, small, small_solver
+
+__all__ = ["small"]
+NUMBER = r"-?[0-9.e+-]+"
+
+
+def _patterns(lines: list[str]) -> list[str]:
+    """Log lines with each number after an equals sign, and the speed, replaced by #."""
+    lines = [re.sub(rf"\({NUMBER} iter/s, {NUMBER}s/", "(# iter/s, #s/", line) for line in lines]
+    return [re.sub(rf"= {NUMBER}", "= #", line) for line in lines]
+
+
+def test_log_lines_are_those_of_caffe(small: Path, caplog: pytest.LogCaptureFixture) -> None:
+    solver = small_solver(extra="display: 2 test_iter: 3 test_interval: 2")
+    solver.param.max_iter = 2
+    with caplog.at_level(logging.INFO, "segcaffe"):
+        solver.solve()
+    test = [
+        "    Test net output #0: loss = # (* 1 = # loss)",
+        "    Test net output #1: noise_loss = # (* 0.1 = # loss)",
+    ]
+    assert _patterns(caplog.messages) == [
+        "Solving small",
+        "Learning Rate Policy: multistep",
+        "Iteration 0, Testing net (#0)",
+        *test,
+        "Iteration 0 (# iter/s, #s/2 iters), loss = #",
+        "    Train net output #0: loss = # (* 1 = # loss)",
+        "    Train net output #1: noise_loss = # (* 0.1 = # loss)",
+        "Iteration 0, lr = #",
+        "Snapshotting to binary proto file snap_iter_2.caffemodel",
+        "Snapshotting solver state to binary proto file snap_iter_2.solverstate",
+        "Iteration 2, loss = #",
+        "Iteration 2, Testing net (#0)",
+        *test,
+        "Optimization Done.",
+    ]
+    assert "Iteration 0, lr = 0.05" in caplog.messages
+
+
+def test_numbers_have_six_digits(small: Path, caplog: pytest.LogCaptureFixture) -> None:
+    solver = small_solver(extra="display: 1")
+    with caplog.at_level(logging.INFO, "segcaffe"):
+        solver.step(1)
+    loss = float(solver.net.blobs["loss"].data)
+    assert f"    Train net output #0: loss = {loss:.6g} (* 1 = {loss:.6g} loss)" in caplog.messages
+
+
+def test_a_test_averages_its_iterations(small: Path) -> None:
+    solver = small_solver(extra="test_iter: 4 test_interval: 10 test_compute_loss: true")
+    net = solver.test_nets[0]
+    scores = []
+    for _ in range(4):
+        net.forward()
+        scores.append(float(net.blobs["loss"].data))
+    again = small_solver(extra="test_iter: 4 test_interval: 10")
+    assert float(again.test()["loss"]) == pytest.approx(np.mean(scores), rel=1e-6)
+
+
+def test_tests_see_the_weights_that_are_trained(small: Path) -> None:
+    solver = small_solver(extra="test_iter: 1 test_interval: 100 test_initialization: false")
+    before = float(solver.test()["loss"])
+    solver.step(8)
+    for mine, theirs in zip(solver.net.params["ip1"], solver.test_nets[0].params["ip1"], strict=True):
+        assert mine.shares_data_with(theirs)
+    assert float(solver.test()["loss"]) != before
+
+
+@pytest.mark.parametrize("initial", [True, False])
+def test_when_tests_run(small: Path, caplog: pytest.LogCaptureFixture, initial: bool) -> None:
+    solver = small_solver(extra=f"test_iter: 1 test_interval: 2 test_initialization: {str(initial).lower()}")
+    with caplog.at_level(logging.INFO, "segcaffe"):
+        solver.step(5)
+    found = [int(line.split()[1].rstrip(",")) for line in caplog.messages if "Testing net" in line]
+    assert found == ([0] if initial else []) + [2, 4]
+
+
+def test_average_loss_is_a_window(small: Path) -> None:
+    alone = small_solver()
+    losses: list[float] = []
+    alone.param.average_loss = 1
+    alone.average_loss = type(alone.average_loss)(1)
+    alone.add_progress(lambda p: losses.append(p.loss))
+    alone.step(6)
+    averaged = small_solver()
+    means: list[float] = []
+    averaged.add_progress(lambda p: means.append(p.loss))
+    averaged.step(6)
+    expected = [np.mean(losses[max(0, i - 2) : i + 1]) for i in range(6)]
+    np.testing.assert_allclose(means, expected, rtol=1e-12)
+
+
+def test_callbacks_surround_the_passes(small: Path) -> None:
+    solver = small_solver()
+    seen: list[tuple[str, bool]] = []
+
+    def record(name: str) -> None:
+        seen.append((name, bool(np.any(solver.net.params["ip2"][0].diff))))
+
+    solver.add_callback(lambda: record("start"), lambda: record("gradients"))
+    solver.step(2)
+    assert seen == [("start", False), ("gradients", True)] * 2
+
+
+def test_requests_are_served_between_iterations(small: Path) -> None:
+    solver = small_solver()
+    solver.add_callback(lambda: solver.request_snapshot() if solver.iter == 1 else None, lambda: None)
+    solver.add_callback(lambda: solver.request_stop() if solver.iter == 3 else None, lambda: None)
+    solver.step(100)
+    assert solver.iter == 4
+    assert [path.name for path in small.glob("*.solverstate")] == ["snap_iter_2.solverstate"]
+
+
+def test_stopping_leaves_a_snapshot(small: Path, caplog: pytest.LogCaptureFixture) -> None:
+    solver = small_solver(extra="snapshot: 5")
+    solver.add_callback(lambda: solver.request_stop() if solver.iter == 2 else None, lambda: None)
+    with caplog.at_level(logging.INFO, "segcaffe"):
+        solver.solve()
+    assert caplog.messages[-1] == "Optimization stopped early."
+    assert Path("snap_iter_3.solverstate").exists()
+
+
+def test_a_stop_during_a_test_interrupts_it(small: Path, caplog: pytest.LogCaptureFixture) -> None:
+    solver = small_solver(extra="test_iter: 5 test_interval: 1")
+    solver.request_stop()
+    with caplog.at_level(logging.INFO, "segcaffe"):
+        solver.step(3)
+    assert solver.iter == 0
+    assert caplog.messages[-1] == "Test interrupted."
+
+
+def test_snapshot_after_train_may_be_off(small: Path) -> None:
+    small_solver(extra="snapshot_after_train: false").solve()
+    assert not list(small.glob("snap_iter*"))
+
+
+@pytest.mark.parametrize("diff", [False, True])
+@pytest.mark.parametrize("suffix", ["", ".h5"])
+def test_snapshot_diff(small: Path, diff: bool, suffix: str) -> None:
+    kind = "HDF5" if suffix else "BINARYPROTO"
+    solver = small_solver(extra=f"snapshot_format: {kind} snapshot_diff: {str(diff).lower()}")
+    solver.step(1)
+    paths = solver.snapshot()
+    assert paths.weights.name == f"snap_iter_1.caffemodel{suffix}"
+    size = paths.weights.stat().st_size
+    solver.param.snapshot_diff = not diff
+    assert (solver.snapshot().weights.stat().st_size > size) == (not diff)
+
+
+def test_snapshots_are_named_after_the_solver_file_when_nothing_else_names_them(small: Path) -> None:
+    solver = small_solver()
+    assert solver.snapshot_prefix == "snap"
+    text = Path("solver.prototxt").read_text()
+    Path("other.prototxt").write_text(text.replace('snapshot_prefix: "snap"', ""))
+    assert get_solver("other.prototxt").snapshot_prefix == "other"
+    Path("folder").mkdir()
+    Path("other.prototxt").write_text(text.replace('"snap"', '"folder/"'))
+    assert get_solver("other.prototxt").snapshot_prefix == "folder/other"
+
+
+def test_a_missing_snapshot_folder_is_found_before_training(small: Path) -> None:
+    small_solver(extra="snapshot: 5")
+    text = Path("solver.prototxt").read_text()
+    Path("solver.prototxt").write_text(text.replace('"snap"', '"none/snap"'))
+    with pytest.raises(WeightsError, match="the folder none does not exist"):
+        get_solver("solver.prototxt")
+    solver = small_solver()
+    solver.snapshot_prefix = "none/snap"
+    with pytest.raises(WeightsError, match="the folder none does not exist"):
+        solver.solve()
+    assert solver.iter == 0
+
+
+def test_not_a_number_names_the_layer_and_keeps_snapshots(small: Path) -> None:
+    solver = small_solver(extra="snapshot: 1")
+    solver.step(1)
+    solver.net.params["ip2"][0].data[0, 0] = np.nan
+    with pytest.raises(
+        NumericError, match=r'Iteration 1: the loss is nan.*parameter 0 of layer "ip2" \(InnerProduct\)'
+    ):
+        solver.step(1)
+    with pytest.raises(NumericError, match=r'parameter 0 of layer "ip2" is not finite, so no snapshot is written'):
+        solver.snapshot()
+    assert sorted(path.name for path in small.glob("snap*.caffemodel")) == ["snap_iter_1.caffemodel"]
+
+
+def test_infinite_data_names_the_layer_that_brings_it(small: Path) -> None:
+    text = NET.replace('data_filler { type: "gaussian" }', "data_filler { value: 1e30 }")
+    Path("net.prototxt").write_text(text.replace("num_output: 5 }", "num_output: 5 weight_filler { value: 1e9 } }"))
+    solver = small_solver()
+    for blob in solver.net.params["ip3"]:
+        blob.data[...] = 1e10
+    with (
+        np.errstate(over="ignore"),
+        pytest.raises(NumericError, match=r'made by layer "ip3" \(InnerProduct\), in its top'),
+    ):
+        solver.step(1)
+
+
+def test_gradient_clipping_is_logged(small: Path, caplog: pytest.LogCaptureFixture) -> None:
+    solver = small_solver(extra="clip_gradients: 1e-3")
+    with caplog.at_level(logging.INFO, "segcaffe"):
+        solver.step(1)
+    line = next(line for line in caplog.messages if line.startswith("Gradient clipping"))
+    assert re.fullmatch(
+        rf"Gradient clipping: scaling down gradients \(L2 norm {NUMBER} > 0\.001\) by scale factor {NUMBER}", line
+    )
+
+
+def test_lr_mult_zero_leaves_a_parameter_alone(small: Path) -> None:
+    text = NET.replace("param { lr_mult: 2 decay_mult: 0 }", "param { lr_mult: 0 }")
+    Path("net.prototxt").write_text(text)
+    solver = small_solver("Adam")
+    solver.net.params["ip2"][1].data[...] = [1, 2, 3]
+    solver.step(3)
+    np.testing.assert_array_equal(solver.net.params["ip2"][1].data, [1, 2, 3])
+
+
+def test_base_lr_zero_changes_nothing(small: Path) -> None:
+    solver = small_solver()
+    solver.param.base_lr = 0
+    before = [blob.data.copy() for blob in solver.net.learnable_params]
+    solver.step(2)
+    for blob, values in zip(solver.net.learnable_params, before, strict=True):
+        np.testing.assert_array_equal(blob.data, values)
+
+
+def test_debug_info_looks_as_in_caffe(small: Path, caplog: pytest.LogCaptureFixture) -> None:
+    plain = small_solver(extra="display: 1")
+    solver = small_solver(extra="display: 1 debug_info: true")
+    with caplog.at_level(logging.INFO, "segcaffe"):
+        solver.step(1)
+    lines = {re.sub(rf": {NUMBER}", ": #", line) for line in _patterns(caplog.messages)}
+    for line in (
+        "    [Forward] Layer ip1, top blob ip1 data: #",
+        "    [Forward] Layer ip1, param blob w data: #",
+        "    [Forward] Layer ip1, param blob 1 data: #",
+        "    [Backward] Layer ip2, bottom blob ip1 diff: #",
+        "    [Backward] Layer ip2, param blob 0 diff: #",
+        "    [Update] Layer ip1, param w data: #; diff: #",
+    ):
+        assert line in lines
+    assert any(line.startswith("    [Backward] All net params (data, diff): L1 norm = (") for line in lines)
+    plain_again = small_solver(extra="display: 1")
+    plain_again.step(1)
+    for mine, theirs in zip(solver.net.learnable_params, plain_again.net.learnable_params, strict=True):
+        np.testing.assert_array_equal(mine.data, theirs.data)
+    assert plain.iter == 0
+
+
+def test_random_seed_repeats_the_start(small: Path) -> None:
+    one, other = small_solver(), small_solver()
+    for mine, theirs in zip(one.net.learnable_params, other.net.learnable_params, strict=True):
+        np.testing.assert_array_equal(mine.data, theirs.data)
+    assert np.any(one.net.params["ip1"][0].data)
+
+
+def test_weights_of_the_solver_are_loaded(small: Path, caplog: pytest.LogCaptureFixture) -> None:
+    trained = small_solver()
+    trained.step(3)
+    trained.snapshot()
+    with caplog.at_level(logging.INFO, "segcaffe"):
+        solver = small_solver(extra='weights: "snap_iter_3.caffemodel"')
+    assert "Finetuning from snap_iter_3.caffemodel" in caplog.messages
+    np.testing.assert_array_equal(solver.net.params["ip1"][0].data, trained.net.params["ip1"][0].data)
+    assert solver.iter == 0
+
+
+def test_files_may_have_template_names(small: Path) -> None:
+    Path("net.prototxt").write_text(NET.replace("num_output: 5", "num_output: ${WIDTH}"))
+    Path("solver.prototxt").write_text(f'net: "net.prototxt" {COMMON.replace("0.05", "${LR}")}')
+    solver = get_solver("solver.prototxt", {"WIDTH": "5", "LR": "0.25"})
+    assert solver.param.base_lr == 0.25
+    assert solver.net.params["ip1"][0].shape == (5, 6)
+
+
+def test_stages_of_train_and_test_states(small: Path) -> None:
+    extra = (
+        NET
+        + 'layer { name: "extra" type: "DummyData" top: "extra" include { stage: "more" } '
+        + ("dummy_data_param { shape { dim: 1 } } }")
+    )
+    Path("net.prototxt").write_text(extra)
+    states = 'train_state { stage: "more" } test_state { } test_state { stage: "more" }'
+    solver = small_solver(extra=f"{states} test_iter: 1 test_iter: 1 test_interval: 1")
+    assert ["extra" in net.layer_names for net in (solver.net, *solver.test_nets)] == [True, False, True]
+
+
+def test_classes_by_type() -> None:
+    assert solver_types() == sorted(OPTIONS)
+    assert solver_class("SGD") is SGDSolver
+    with pytest.raises(PrototxtError, match=r'unknown type "adam"\. Did you mean "Adam"\?'):
+        solver_class("adam")
+
+
+def test_a_class_may_be_used_directly(small: Path) -> None:
+    small_solver()
+    solver = SGDSolver("solver.prototxt")
+    solver.step(1)
+    assert solver.iter == 1
+
+
+def test_old_solver_type_is_understood(small: Path) -> None:
+    text = f'net: "net.prototxt" solver_type: ADAM momentum: 0.9 {COMMON}'
+    assert get_solver(parse(text, SolverParameter())).type == "Adam"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "Received: none"),
+        ('net: "net.prototxt" train_net: "net.prototxt"', "Received: train_net, net"),
+        ('net: "net.prototxt" test_iter: 1', "test_interval must be positive. Received: 0"),
+        ('train_net: "net.prototxt" test_iter: 1 test_interval: 1', "Received: 1 for 0 test nets"),
+        ('net: "net.prototxt" test_net: "net.prototxt" test_interval: 1', "Received: 0 for 1 test nets"),
+        ('net: "net.prototxt" test_iter: 0 test_interval: 1', "test_iter must be at least 1"),
+        (
+            'net: "net.prototxt" test_iter: 1 test_interval: 1 test_state {} test_state {}',
+            "Received: 2 for 1 test nets",
+        ),
+        ('net: "net.prototxt" iter_size: 0', "iter_size must be at least 1. Received: 0"),
+        ('net: "net.prototxt" regularization_type: "l2"', 'Received: "l2". Did you mean "L2"?'),
+        ('net: "net.prototxt" type: "AdaGrad" momentum: 0.5', "AdaGrad takes no momentum. Received: 0.5"),
+        ('net: "net.prototxt" type: "RMSProp" momentum: 0.5', "RMSProp takes no momentum. Received: 0.5"),
+        ('net: "net.prototxt" type: "RMSProp" rms_decay: 1', "rms_decay must lie in [0, 1). Received: 1"),
+    ],
+)
+def test_refused_options(small: Path, text: str, message: str) -> None:
+    with pytest.raises(PrototxtError) as error:
+        get_solver(parse(f"{text} {COMMON}", SolverParameter()))
+    assert message in str(error.value)
