@@ -1,0 +1,227 @@
+"""Im2dist on the CPU: rows are contiguous, so the inner loops run along x; threads divide the rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from segcaffe.kernels import parallel
+from segcaffe.kernels.im2dist import FAR
+from segcaffe.proto.window import Window
+
+Array = np.ndarray[Any, Any]
+
+_GRAIN = 200_000
+"""Channel differences worth a thread of their own (a tenth of a millisecond)."""
+
+
+def forward(
+    image: Array, dist: Array, window: Window, l1: bool, remove_center: bool = False, remove_bounds: bool = False
+) -> None:
+    """Divide the output's rows among threads."""
+    n, taps, height, width = dist.shape
+    center, far = (FAR if remove else 0.0 for remove in (remove_center, remove_bounds))
+    grain = 1 + _GRAIN // max(1, taps * width * image.shape[1])
+    parallel.run(
+        n * height,
+        lambda start, stop: _forward(image, dist, _geometry(window), l1, center, far, start, stop),
+        grain,
+    )
+
+
+def backward(image: Array, dist_grad: Array, image_grad: Array, window: Window, l1: bool) -> None:
+    """Divide the image's rows among threads."""
+    n, channels, height, width = image.shape
+    grain = 1 + _GRAIN // max(1, window.taps * width * channels)
+    parallel.run(
+        n * height,
+        lambda start, stop: _backward(image, dist_grad, image_grad, _geometry(window), l1, start, stop),
+        grain,
+    )
+
+
+def _geometry(window: Window) -> tuple[int, ...]:
+    """(kh, kw, sh, sw, oh, ow, dh, dw): kernel, stride, pixel of the first window's centre, dilation."""
+    first = tuple(k // 2 * d - p for k, d, p in zip(window.kernel, window.dilation, window.pad, strict=True))
+    return (*window.kernel, *window.stride, *first, *window.dilation)
+
+
+@njit(nogil=True, cache=True)
+def _inside(first, step, size, count):
+    """The range of windows o in [0, count) whose pixel first + o·step lies in [0, size)."""
+    low = min(count, max(0, -(first // step)))
+    return low, max(low, min(count, -((first - size) // step)))
+
+
+@njit(nogil=True, cache=True, fastmath={"contract"})
+def _distances(image, n, y, x, neighbor_y, neighbor_x, step, l1, out):
+    """Distances of out.size pixel pairs, each ``step`` further right, starting from (y, x) and its neighbour."""
+    out[:] = 0
+    for c in range(image.shape[1]):
+        a = image[n, c, y, x:]
+        b = image[n, c, neighbor_y, neighbor_x:]
+        if step > 1:
+            for i in range(out.size):
+                d = a[i * step] - b[i * step]
+                out[i] += abs(d) if l1 else d * d
+        elif l1:
+            for i in range(out.size):
+                out[i] += abs(a[i] - b[i])
+        else:
+            for i in range(out.size):
+                d = a[i] - b[i]
+                out[i] += d * d
+
+
+@njit(nogil=True, cache=True)
+def _scaled(source, scale, out):
+    for i in range(out.size):
+        out[i] = source[i] * scale
+
+
+@njit(nogil=True, cache=True)
+def _forward(image, dist, geometry, l1, center, far, start, stop):
+    """Output rows start..stop of all images.
+
+    With stride 1 a pair of pixels appears twice, as tap t of one and tap -t of the other: it is computed once, for
+    the later tap, and written to both rows. So a row's task writes some places of other rows, each place once.
+    """
+    kh, kw, sh, sw, first_y, first_x, dh, dw = geometry
+    _, _, rows, cols = dist.shape
+    height, width = image.shape[2:]
+    scale = image.dtype.type(1.0 if l1 else 0.5)
+    low, high = _inside(first_x, sw, width, cols)
+    sums = np.empty(max(width, cols), image.dtype)
+    for row in range(start, stop):
+        n, oy = row // rows, row % rows
+        y = oy * sh + first_y
+        for tap in range(kh * kw):
+            out = dist[n, tap, oy]
+            dy, dx = (tap // kw - kh // 2) * dh, (tap % kw - kw // 2) * dw
+            out[:low] = 0
+            out[high:] = 0
+            if not 0 <= y < height:
+                out[low:high] = 0
+                continue
+            if dy == 0 and dx == 0:
+                out[low:high] = center
+                continue
+            if not 0 <= y + dy < height:
+                out[low:high] = far
+                continue
+            a, b = _inside(first_x + dx, sw, width, cols)
+            a, b = min(max(a, low), high), max(low, min(b, high))
+            b = max(a, b)
+            out[low:a] = far
+            out[b:high] = far
+            twin_i, twin_j = 2 * (kh // 2) - tap // kw, 2 * (kw // 2) - tap % kw
+            has_twin = sh == 1 and sw == 1 and twin_i < kh and twin_j < kw and 0 <= oy + dy < rows
+            if not has_twin:
+                part = sums[: b - a]
+                _distances(image, n, y, a * sw + first_x, y + dy, a * sw + first_x + dx, sw, l1, part)
+                _scaled(part, scale, out[a:b])
+            elif dy > 0 or (dy == 0 and dx > 0):
+                left, right = max(0, -dx), min(width, width - dx)
+                if right <= left:
+                    continue
+                _distances(image, n, y, left, y + dy, left + dx, 1, l1, sums[: right - left])
+                _scaled(sums[a + first_x - left :], scale, out[a:b])
+                c, d = max(low, left + dx - first_x), min(high, right + dx - first_x)
+                if c < d:
+                    twin = dist[n, twin_i * kw + twin_j, oy + dy, c:d]
+                    _scaled(sums[c - dx + first_x - left :], scale, twin)
+
+
+@njit(nogil=True, cache=True)
+def _pair_weights(dist_grad, n, y, dy, dx, geometry, height, width, out):
+    """Add to out[x] what pixel (y, x) gets through its pair with (y + dy, x + dx): as centre, and as neighbour."""
+    kh, kw, sh, sw, first_y, first_x, dh, dw = geometry
+    rows, cols = dist_grad.shape[2:]
+    for side in range(2):
+        sign, shift_y, shift_x = (1, 0, 0) if side == 0 else (-1, dy, dx)
+        i, j = sign * (dy // dh) + kh // 2, sign * (dx // dw) + kw // 2
+        oy = (y + shift_y - first_y) // sh
+        if not (0 <= i < kh and 0 <= j < kw and 0 <= oy < rows) or oy * sh + first_y != y + shift_y:
+            continue
+        grad = dist_grad[n, i * kw + j, oy]
+        a, b = _inside(first_x - shift_x, sw, width, cols)
+        c, d = _inside(first_x - shift_x + dx, sw, width, cols)
+        base = first_x - shift_x
+        for ox in range(max(a, c), min(b, d)):
+            out[ox * sw + base] += grad[ox]
+
+
+@njit(nogil=True, cache=True, fastmath={"contract"})
+def _add_three(image, own, first, second, third, weights, a, pitch, l1, sums, start, stop):
+    """Add the weighted differences of a run of pixels from three others each, given by flat offsets into the image.
+
+    Offsets are unsigned: an index that may be negative would be checked for Python's wrap-around, element by element.
+    """
+    b, c = a + pitch, a + pitch + pitch
+    zero = image.dtype.type(0)
+    if l1:
+        for x in range(stop - start):
+            pixel = image[own + x]
+            p, q, r = image[first + x], image[second + x], image[third + x]
+            total = (weights[a + x] if pixel > p else zero) - (weights[a + x] if pixel < p else zero)
+            total += (weights[b + x] if pixel > q else zero) - (weights[b + x] if pixel < q else zero)
+            total += (weights[c + x] if pixel > r else zero) - (weights[c + x] if pixel < r else zero)
+            sums[start + x] += total
+    else:
+        for x in range(stop - start):
+            pixel = image[own + x]
+            total = weights[a + x] * (pixel - image[first + x]) + weights[b + x] * (pixel - image[second + x])
+            sums[start + x] += total + weights[c + x] * (pixel - image[third + x])
+
+
+@njit(nogil=True, cache=True)
+def _backward(image, dist_grad, image_grad, geometry, l1, start, stop):
+    """Image rows start..stop: each pixel gathers over the pairs it belongs to, so that rows are independent.
+
+    The neighbours in one column of the window share their range of x and are taken three rows at a time; where there
+    are fewer, the pixel's own row with weight 0 fills the place.
+    """
+    kh, kw, _, _, _, _, dh, dw = geometry
+    _, channels, height, width = image.shape
+    span_h, span_w = kh // 2, kw // 2
+    columns = 2 * span_w + 1
+    triples = (2 * span_h + 3) // 3
+    weights = np.empty((triples * 3 * columns, width), image.dtype)
+    rows = np.zeros((triples * 3 * columns,), np.int64)
+    flat, flat_weights = image.reshape(-1), weights.reshape(-1)
+    sums = np.empty(width, image.dtype)
+    for row in range(start, stop):
+        n, y = row // height, row % height
+        weights[:] = 0
+        rows[:] = 0
+        for i in range(-span_h, span_h + 1):
+            for j in range(-span_w, span_w + 1):
+                if (i != 0 or j != 0) and 0 <= y + i * dh < height:
+                    k = (j + span_w) * triples * 3 + i + span_h
+                    rows[k] = i * dh
+                    _pair_weights(dist_grad, n, y, i * dh, j * dw, geometry, height, width, weights[k])
+        for c in range(channels):
+            sums[:] = 0
+            origin = ((n * channels + c) * height + y) * width
+            for k in range(0, weights.shape[0], 3):
+                dx = (k // (triples * 3) - span_w) * dw
+                left, right = max(0, -dx), min(width, width - dx)
+                if left < right:
+                    other = origin + left + dx
+                    _add_three(
+                        flat,
+                        np.uint64(origin + left),
+                        np.uint64(other + rows[k] * width),
+                        np.uint64(other + rows[k + 1] * width),
+                        np.uint64(other + rows[k + 2] * width),
+                        flat_weights,
+                        np.uint64(k * width + left),
+                        np.uint64(width),
+                        l1,
+                        sums,
+                        np.uint64(left),
+                        np.uint64(right),
+                    )
+            image_grad[n, c, y] = sums
