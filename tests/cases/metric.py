@@ -16,4 +16,18 @@ CASES = [
         suffix="ignore_per_class",
         batched=False,
     ),
+    LayerCase(
+        "SegAccuracy",
+        "seg_accuracy_param { ignore_label: 255 }",
+        ((2, 4, 6, 5), labels(2, 1, 6, 5, classes=4, ignore=255)),
+        batched=False,
+    ),
+    LayerCase(
+        "SegAccuracy",
+        "seg_accuracy_param { ignore_label: 255 ignore_label: 0 reset: false }",
+        ((2, 4, 6, 5), labels(2, 6, 5, classes=4, ignore=255)),
+        suffix="accumulated",
+        batched=False,
+        deterministic=False,
+    ),
 ]

@@ -1,4 +1,4 @@
-"""Statistics of channels on the CPU: sums of pieces of rows in float64, added in a fixed order."""
+"""Statistics of channels on the CPU: sums of short runs, added in float64 in a fixed order."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from segcaffe.kernels import parallel
 
 _PIECE = 1 << 15
 """Elements of a row that are summed together."""
+_RUN = 256
+"""Elements summed in the dtype of the array, in SIMD lanes, before they are added to a float64."""
 _SMALL = 16384
 
 
@@ -19,33 +21,45 @@ _SMALL = 16384
 def _sums(x, mean, scale, grad, sums, start, stop):
     """Sums of grad and of grad * (x - mean) * scale over pieces start..stop of the rows."""
     channels, length = x.shape[1], x.shape[2]
-    pieces = sums.shape[2]
+    pieces, zero = sums.shape[2], x.dtype.type(0)
     for u in range(start, stop):
         row, piece = u // pieces, u % pieces
         n, c = row // channels, row % channels
         first, last = piece * _PIECE, min(length, (piece + 1) * _PIECE)
-        values, slopes, m = x[n, c, first:last], grad[n, c, first:last], mean[c]
+        m = x.dtype.type(mean[c])
         a, b = 0.0, 0.0
-        for i in range(values.size):
-            a += slopes[i]
-            b += slopes[i] * (values[i] - m)
-        sums[n, c, piece, 0], sums[n, c, piece, 1] = a, b * scale[c]
+        for at in range(first, last, _RUN):
+            values, slopes = x[n, c, at : min(last, at + _RUN)], grad[n, c, at : min(last, at + _RUN)]
+            run_a, run_b = zero, zero
+            for i in range(values.size):
+                run_a += slopes[i]
+                run_b += slopes[i] * (values[i] - m)
+            a += run_a
+            b += run_b
+        # What rounding the mean to the dtype of x added.
+        sums[n, c, piece, 0], sums[n, c, piece, 1] = a, (b + a * (m - mean[c])) * scale[c]
 
 
 @njit(nogil=True, cache=True, fastmath={"reassoc", "contract", "nsz"})
 def _powers(x, guess, sums, start, stop):
     """Sums of x - guess and of its square over pieces start..stop of the rows."""
     channels, length = x.shape[1], x.shape[2]
-    pieces = sums.shape[2]
+    pieces, zero = sums.shape[2], x.dtype.type(0)
     for u in range(start, stop):
         row, piece = u // pieces, u % pieces
         n, c = row // channels, row % channels
-        values = x[n, c, piece * _PIECE : min(length, (piece + 1) * _PIECE)]
-        a, b, m = 0.0, 0.0, guess[c]
-        for i in range(values.size):
-            d = values[i] - m
-            a += d
-            b += d * d
+        first, last = piece * _PIECE, min(length, (piece + 1) * _PIECE)
+        m = x.dtype.type(guess[c])
+        a, b = 0.0, 0.0
+        for at in range(first, last, _RUN):
+            values = x[n, c, at : min(last, at + _RUN)]
+            run_a, run_b = zero, zero
+            for i in range(values.size):
+                d = values[i] - m
+                run_a += d
+                run_b += d * d
+            a += run_a
+            b += run_b
         sums[n, c, piece, 0], sums[n, c, piece, 1] = a, b
 
 
