@@ -1,0 +1,39 @@
+"""The documentation says what the code does."""
+
+from __future__ import annotations
+
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+
+from segcaffe.cli.main import COMMANDS, main
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def test_layers_page_is_up_to_date() -> None:
+    render = runpy.run_path(str(ROOT / "tools" / "make_docs.py"))["render"]
+    assert (ROOT / "docs" / "layers.md").read_text() == render(), "run: python tools/make_docs.py"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
+        if not target.startswith(("http://", "https://")):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+@pytest.mark.parametrize("command", sorted(COMMANDS))
+def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main([command, "--help"])
+    assert stop.value.code == 0
+    assert "usage: segcaffe" in capsys.readouterr().out
+
+
+def test_commands_in_the_readme_exist() -> None:
+    for command in re.findall(r"^segcaffe (\w+)", (ROOT / "README.md").read_text(), re.MULTILINE):
+        assert command in COMMANDS
