@@ -1,0 +1,1 @@
+"""Weights between formats, and what one does with them: look, compare, rename, merge."""

@@ -1,0 +1,87 @@
+"""The safetensors format: a length, a JSON table of tensors, their bytes. Read and written without the library.
+
+Source: https://github.com/huggingface/safetensors, section "Format".
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from segcaffe.errors import WeightsError
+
+Array = np.ndarray[Any, Any]
+
+_DTYPES = {
+    "F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1", "U8": "u1",
+}  # fmt: skip
+_BFLOAT16 = "BF16"
+_MAX_HEADER = 100_000_000
+_ALIGNMENT = 8
+
+
+def encode(arrays: Mapping[str, Array], metadata: Mapping[str, str]) -> bytes:
+    """Return the bytes of a file with these arrays (float32 or float64), in this order."""
+    table: dict[str, Any] = {"__metadata__": dict(metadata)}
+    parts: list[bytes] = []
+    end = 0
+    for name, array in arrays.items():
+        kind = "F64" if array.dtype == np.float64 else "F32"
+        data = np.ascontiguousarray(array, _DTYPES[kind]).tobytes()
+        table[name] = {"dtype": kind, "shape": list(array.shape), "data_offsets": [end, end + len(data)]}
+        end += len(data)
+        parts.append(data)
+    header = json.dumps(table, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % _ALIGNMENT)
+    return b"".join([struct.pack("<Q", len(header)), header, *parts])
+
+
+def decode(data: bytes, where: str) -> tuple[dict[str, Array], dict[str, str]]:
+    """Return the arrays and the metadata in a file's bytes; WeightsError naming ``where`` if they are damaged."""
+    table, body = _table(data, where)
+    metadata = table.pop("__metadata__", {})
+    if not isinstance(metadata, dict):
+        raise _damaged(where, "its metadata is no table")
+    return {name: _array(name, entry, body, where) for name, entry in table.items()}, metadata
+
+
+def _table(data: bytes, where: str) -> tuple[dict[str, Any], memoryview]:
+    size = struct.unpack("<Q", data[:8])[0] if len(data) >= 8 else _MAX_HEADER + 1
+    if size > min(_MAX_HEADER, len(data) - 8):
+        raise _damaged(where, "its header is longer than the file")
+    try:
+        table = json.loads(data[8 : 8 + size])
+    except (ValueError, RecursionError) as error:
+        raise _damaged(where, "its header is no JSON") from error
+    if not isinstance(table, dict):
+        raise _damaged(where, "its header is no table")
+    return table, memoryview(data)[8 + size :]
+
+
+def _array(name: str, entry: Any, body: memoryview, where: str) -> Array:
+    try:
+        kind, shape = entry["dtype"], [int(extent) for extent in entry["shape"]]
+        start, end = (int(offset) for offset in entry["data_offsets"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise _damaged(where, f'the entry of "{name}" is incomplete') from error
+    if kind not in _DTYPES and kind != _BFLOAT16:
+        raise WeightsError(f'{where}: tensor "{name}" has dtype {kind}; known: {", ".join(_DTYPES)}, {_BFLOAT16}.')
+    dtype = np.dtype(_DTYPES.get(kind, "<u2"))
+    if min(shape, default=0) < 0 or not 0 <= start <= end <= len(body):
+        raise _damaged(where, f'the bytes of "{name}" lie outside it')
+    if math.prod(shape) * dtype.itemsize != end - start:
+        raise _damaged(where, f'"{name}" has {end - start} bytes for shape {tuple(shape)} of {kind}')
+    values = np.frombuffer(body[start:end], dtype).reshape(shape)
+    if kind == _BFLOAT16:
+        # A bfloat16 is the upper half of a float32.
+        return (values.astype(np.uint32) << 16).view(np.float32)
+    return values.astype(np.float64 if kind == "F64" else np.float32)
+
+
+def _damaged(where: str, reason: str) -> WeightsError:
+    return WeightsError(f"{where}: the safetensors file is damaged: {reason}.")
