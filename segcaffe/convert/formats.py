@@ -1,7 +1,7 @@
 """Reading and writing weights in any of four formats.
 
-The name tells the format: ``.npz``, ``.safetensors``, when writing also ``.h5``, otherwise binary. When reading, the first
-bytes tell binary from HDF5. In .npz and .safetensors files a blob is called ``<layer>/<index>``.
+The name tells the format: ``.npz``, ``.safetensors``, when writing also ``.h5``, otherwise binary. When reading, the
+first bytes tell binary from HDF5. In .npz and .safetensors files a blob is called ``<layer>/<index>``.
 """
 
 from __future__ import annotations
