@@ -20,7 +20,6 @@ from segcaffe import device
 from segcaffe.data.synthetic import write_set
 from segcaffe.kernels import parallel
 from segcaffe.proto import caffe_pb2
-from segcaffe.proto.text import write
 from segcaffe.recipes import embs
 from segcaffe.solver.solver import Solver, get_solver
 
@@ -85,7 +84,7 @@ def make_solver(folder: Path, batch: int, crop: int, learning_rate: float) -> So
     """A solver on generated images of the size of the crop or more."""
     data = write_set(folder, train=8, test=1, size=max(crop + 8, 64))
     net = folder / "train.prototxt"
-    net.write_text(write(embs.train_net(embs.Images(str(data.train_list), f"{folder}/", batch, crop))))
+    net.write_text(embs.train(embs.Images(str(data.train_list), f"{folder}/", batch, crop)))
     param = caffe_pb2.SolverParameter(
         train_net=str(net), type="Adam", base_lr=learning_rate, lr_policy="fixed", momentum=0.9, max_iter=10**6,
         random_seed=1, snapshot_prefix=str(folder / "snap"), solver_mode=caffe_pb2.SolverParameter.CPU,

@@ -13,12 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from segcaffe import device
 from segcaffe.data.synthetic import SyntheticSet, write_set
 from segcaffe.metrics.pairs import PairScores, score_pairs
 from segcaffe.net.net import Net
 from segcaffe.proto import caffe_pb2
-from segcaffe.proto.text import write
+from segcaffe.proto.text import parse
 from segcaffe.recipes import embs
 from segcaffe.solver.solver import Solver, get_solver
 from segcaffe.viz.curves import loss_curve
@@ -78,9 +77,8 @@ class Demo:
         plan = self.plan
         self.say(f"Writing images and prototxt files to {plan.folder} ...")
         self.data = write_set(plan.folder / "data", seed=plan.seed)
-        solver_param = _write_config(plan, self.data)
-        device.set_random_seed(plan.seed)
-        solver = get_solver(solver_param)
+        solver_file = _write_config(plan, self.data)
+        solver = get_solver(solver_file)
         self.images = [_read_pair(self.data.root, line) for line in self.data.test_list.read_text().splitlines()]
         self.before = self._embed(solver.net)
         return solver
@@ -156,7 +154,8 @@ class Demo:
     def _embed(self, trained: Net) -> list[Array]:
         """Embeddings (E, H, W) of the test images by the net's present weights."""
         height, width = self.images[0][0].shape[:2]
-        net = Net(embs.deploy_net(height, width), caffe_pb2.TEST)
+        deploy = parse(embs.deploy(height, width), caffe_pb2.NetParameter())
+        net = Net(deploy, caffe_pb2.TEST)
         net.copy_trained_layers(trained.to_proto(), "the net in training")
         return [net.forward(data=_subtract_mean(image)[None])["weighted_avg"][0].copy() for image, _ in self.images]
 
@@ -171,27 +170,26 @@ def score_rows(pixels: PairScores, before: PairScores, after: PairScores) -> lis
     return [[name, f"{scores.all:.3f}", f"{scores.boundary:.3f}"] for name, scores in named]
 
 
-def _write_config(plan: Plan, data: SyntheticSet) -> caffe_pb2.SolverParameter:
+def _write_config(plan: Plan, data: SyntheticSet) -> Path:
+    """Write the four prototxt files; returns the solver's path."""
     folder = plan.folder / "config"
     folder.mkdir(parents=True, exist_ok=True)
     root = f"{data.root}/"
     train = embs.Images(str(data.train_list), root, plan.batch_size, plan.crop_size)
     size = _read_pair(data.root, data.test_list.read_text().splitlines()[0])[0].shape[0]
     test = embs.Images(str(data.test_list), root, 1, size)
-    features = f"{plan.folder / 'features'}/"
-    solver = caffe_pb2.SolverParameter(
-        train_net=str(folder / "train.prototxt"), type="Adam", base_lr=plan.learning_rate, lr_policy="fixed",
-        momentum=0.9, max_iter=plan.iterations, display=20, snapshot=plan.iterations,
-        snapshot_prefix=str(plan.folder / "model" / "embs"), random_seed=plan.seed,
-        solver_mode=caffe_pb2.SolverParameter.CPU,
-    )  # fmt: skip
-    messages: dict[str, Any] = {
-        "train": embs.train_net(train), "test": embs.test_net(test, features, str(data.test_ids), "embs"),
-        "deploy": embs.deploy_net(size, size), "solver": solver,
-    }  # fmt: skip
-    for name, message in messages.items():
-        (folder / f"{name}.prototxt").write_text(write(message))
-    return solver
+    prefix = str(plan.folder / "model" / "embs")
+    texts = {
+        "train": embs.train(train),
+        "test": embs.test(test, f"{plan.folder / 'features'}/", str(data.test_ids), "embs"),
+        "deploy": embs.deploy(size, size),
+        "solver": embs.solver(
+            str(folder / "train.prototxt"), prefix, plan.learning_rate, plan.iterations, plan.iterations, plan.seed
+        ),
+    }
+    for name, text in texts.items():
+        (folder / f"{name}.prototxt").write_text(text)
+    return folder / "solver.prototxt"
 
 
 def _read_pair(root: Path, line: str) -> tuple[Array, Array]:

@@ -1,21 +1,20 @@
 """The embeddings network of the paper (section 3.1): VGG-like features, fused, and losses on local distances.
 
 Each pixel gets a 64-dimensional embedding. Three losses compare it with its neighbours at steps of 1, 2 and 5 pixels:
-distances below ``alpha`` are wanted within a label, above ``beta`` across labels.
+distances below ``alpha`` are wanted within a label, above ``beta`` across labels. All functions return prototxt.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from segcaffe.proto import caffe_pb2
-from segcaffe.proto.text import parse
+from segcaffe.recipes.layers import Value, convolution, layer, net, relu
 
 MEAN_BGR = (104.008, 116.669, 122.675)
 CONVOLUTIONS = (("conv1_1", 64), ("conv1_2", 64), ("conv2_1", 128), ("conv2_2", 128), ("conv3_1", 256))
 POOL_AFTER = {"conv1_2": "pool1", "conv2_2": "pool2"}
 RESIZED = {"conv2_1": "conv21_resized", "conv2_2": "conv22_resized", "conv3_1": "conv31_resized"}
-DILATIONS = (1, 2, 5)
+DILATIONS: tuple[Value, ...] = (1, 2, 5)
 
 
 @dataclass(frozen=True)
@@ -24,125 +23,116 @@ class Images:
 
     source: str
     root: str
-    batch_size: int
-    crop_size: int
+    batch_size: Value
+    crop_size: Value
 
 
-def train_net(images: Images, name: str = "embs", dilations: tuple[int, ...] = DILATIONS) -> caffe_pb2.NetParameter:
-    """Build the training net: shuffled, mirrored crops and one loss per step size."""
-    net = _trunk(name, images, train=True)
+def train(images: Images, name: str = "embs", dilations: tuple[Value, ...] = DILATIONS) -> str:
+    """Write the training net: shuffled, mirrored crops and one loss per step size."""
+    layers = [_data(images, train=True), *features(images.crop_size, images.crop_size)]
     for number, dilation in enumerate(dilations, start=1):
-        suffix = "" if number == 1 else str(number)
-        _add_distance_loss(net, suffix, dilation, alpha=0.5, beta=2)
-    return net
+        layers += distance_loss("" if number == 1 else str(number), dilation, alpha=0.5, beta=2)
+    return net(name, layers, "Embeddings: training. Distances to neighbours at several steps, against label agreement.")
 
 
-def test_net(images: Images, features: str, ids: str, name: str) -> caffe_pb2.NetParameter:
-    """Build the test net: a loss on direct neighbours, and the embeddings written to .mat files.
+def test(images: Images, prefix: str, ids: str, name: str) -> str:
+    """Write the test net: a loss on direct neighbours, and the embeddings written to .mat files.
 
     Parameters
     ----------
-    features:
+    prefix:
         Prefix of the .mat files: a folder ending in "/".
     ids:
         File with the name of each image, a line each.
     """
-    net = _trunk(name, images, train=False)
-    _add_distance_loss(net, "", 1, alpha=5, beta=10)
-    _add(
-        net,
-        f'''name: "emb_mat" type: "MatWrite" bottom: "weighted_avg"
-        mat_write_param {{ prefix: "{features}" source: "{ids}" strip: 0 period: 1 }}''',
+    writer = layer(
+        "MatWrite",
+        "emb_mat",
+        ["weighted_avg"],
+        [],
+        f"""
+        mat_write_param {{ prefix: "{prefix}" source: "{ids}" strip: 0 period: 1 }}
+        """,
     )
-    return net
-
-
-def deploy_net(height: int, width: int, name: str = "embs") -> caffe_pb2.NetParameter:
-    """Build the net from an image blob "data" (1, 3, height, width), mean subtracted, to "weighted_avg"."""
-    net = caffe_pb2.NetParameter(name=name)
-    _add(
-        net,
-        f"""name: "data" type: "Input" top: "data"
-        input_param {{ shape {{ dim: 1 dim: 3 dim: {height} dim: {width} }} }}""",
+    layers = [_data(images, train=False), *features(images.crop_size, images.crop_size)]
+    return net(
+        name, [*layers, *distance_loss("", 1, alpha=5, beta=10), writer], "Embeddings: writes them to .mat files."
     )
-    _add_features(net, height, width)
-    return net
 
 
-def _trunk(name: str, images: Images, train: bool) -> caffe_pb2.NetParameter:
-    net = caffe_pb2.NetParameter(name=name)
-    means = " ".join(f"mean_value: {value}" for value in MEAN_BGR)
-    flag = "true" if train else "false"
-    _add(
-        net,
-        f'''name: "data" type: "TwoImageData" top: "data" top: "label"
-        image_data_param {{
-          root_folder: "{images.root}" source: "{images.source}" batch_size: {images.batch_size} shuffle: {flag}
-        }}
-        two_image_data_param {{ first_is_color: true second_is_color: false }}
-        transform_param {{ {means} crop_size: {images.crop_size} mirror: {flag} }}''',
+def deploy(height: Value, width: Value, name: str = "embs") -> str:
+    """Write the net from an image blob "data" (1, 3, height, width), mean subtracted, to "weighted_avg"."""
+    data = layer(
+        "Input",
+        "data",
+        body=f"""
+        input_param {{ shape {{ dim: 1 dim: 3 dim: {height} dim: {width} }} }}
+        """,
     )
-    _add_features(net, images.crop_size, images.crop_size)
-    return net
+    return net(name, [data, *features(height, width)], "Embeddings of one image (BGR, mean subtracted).")
 
 
-def _add_features(net: caffe_pb2.NetParameter, height: int, width: int) -> None:
+def solver(train_net: str, prefix: str, learning_rate: Value, max_iter: Value, snapshot: Value, seed: int = -1) -> str:
+    """Write the solver: Adam, with the momentum that the original's solver left out."""
+    return f"""train_net: "{train_net}"
+type: "Adam"
+base_lr: {learning_rate}
+lr_policy: "fixed"
+momentum: 0.9
+momentum2: 0.999
+max_iter: {max_iter}
+display: 10
+snapshot: {snapshot}
+snapshot_prefix: "{prefix}"
+random_seed: {seed}
+"""
+
+
+def features(height: Value, width: Value) -> list[str]:
     """From "data" to the embeddings "weighted_avg": features of five convolutions, resized, stacked, mixed."""
-    _add(net, 'name: "rgb_emb" type: "Power" bottom: "data" top: "rgb_emb" power_param { scale: 0.0039215 }')
+    layers = [layer("Power", "rgb_emb", ["data"], body="power_param { scale: 0.0039215 }")]
     bottom = "data"
     for name, num_output in CONVOLUTIONS:
-        _add_convolution(net, name, bottom, num_output, kernel=3, pad=1)
-        _add(net, f'name: "relu{name[4:]}" type: "ReLU" bottom: "{name}" top: "{name}"')
+        layers += [convolution(name, bottom, num_output), relu(name, f"relu{name[4:]}")]
         bottom = name
         if name in POOL_AFTER:
             bottom = POOL_AFTER[name]
-            _add(
-                net,
-                f'''name: "{bottom}" type: "Pooling" bottom: "{name}" top: "{bottom}"
-                pooling_param {{ pool: MAX kernel_size: 3 pad: 1 stride: 2 }}''',
+            layers.append(
+                layer("Pooling", bottom, [name], body="pooling_param { pool: MAX kernel_size: 3 pad: 1 stride: 2 }")
             )
-    for source, name in RESIZED.items():
-        _add(
-            net,
-            f'''name: "{name}" type: "Interp" bottom: "{source}" top: "{name}"
-            interp_param {{ height: {height} width: {width} }}''',
-        )
-    parts = ["rgb_emb", "conv1_1", "conv1_2", *RESIZED.values()]
-    bottoms = " ".join(f'bottom: "{part}"' for part in parts)
-    _add(net, f'name: "fused" type: "Concat" {bottoms} top: "fused"')
-    _add_convolution(net, "weighted_avg", "fused", 64, kernel=1, pad=0)
+    size = f"interp_param {{ height: {height} width: {width} }}"
+    layers += [layer("Interp", name, [source], body=size) for source, name in RESIZED.items()]
+    layers.append(layer("Concat", "fused", ["rgb_emb", "conv1_1", "conv1_2", *RESIZED.values()]))
+    return [*layers, convolution("weighted_avg", "fused", 64, kernel=1, pad=0)]
 
 
-def _add_convolution(
-    net: caffe_pb2.NetParameter, name: str, bottom: str, num_output: int, kernel: int, pad: int
-) -> None:
-    _add(
-        net,
-        f'''name: "{name}" type: "Convolution" bottom: "{bottom}" top: "{name}"
-        param {{ lr_mult: 1 decay_mult: 1 }} param {{ lr_mult: 2 decay_mult: 0 }}
-        convolution_param {{
-          num_output: {num_output} kernel_size: {kernel} pad: {pad}
-          weight_filler {{ type: "xavier" }} bias_filler {{ type: "constant" }}
-        }}''',
-    )
-
-
-def _add_distance_loss(net: caffe_pb2.NetParameter, suffix: str, dilation: int, alpha: float, beta: float) -> None:
-    """Distances and label agreement over a 3x3 window, and the contrastive loss between them."""
+def distance_loss(suffix: str, dilation: Value, alpha: float, beta: float) -> list[str]:
+    """Write distances and label agreement over a 3x3 window, and the contrastive loss between them."""
     window = f"convolution_param {{ kernel_size: 3 pad: {dilation} dilation: {dilation} stride: 1 }}"
-    _add(net, f'name: "parity{suffix}" type: "Im2parity" bottom: "label" top: "parity{suffix}" {window}')
-    dist = f"weighted_avg_dist{suffix}"
-    _add(
-        net,
-        f'name: "{dist}" type: "Im2dist" bottom: "weighted_avg" top: "{dist}" {window} im2dist_param {{ norm: L1 }}',
-    )
-    _add(
-        net,
-        f'''name: "loss_avg{suffix}" type: "DistLoss" bottom: "{dist}" bottom: "parity{suffix}"
-        top: "loss_avg{suffix}" {window}
-        dist_loss_param {{ alpha: {alpha} beta: {beta} ignore_label: 255 }}''',
-    )
+    parity, distance = f"parity{suffix}", f"weighted_avg_dist{suffix}"
+    loss = f"dist_loss_param {{ alpha: {alpha} beta: {beta} ignore_label: 255 }}"
+    return [
+        layer("Im2parity", parity, ["label"], body=window),
+        layer("Im2dist", distance, ["weighted_avg"], body=f"{window}\nim2dist_param {{ norm: L1 }}"),
+        layer("DistLoss", f"loss_avg{suffix}", [distance, parity], body=f"{window}\n{loss}"),
+    ]
 
 
-def _add(net: caffe_pb2.NetParameter, text: str) -> None:
-    parse(text, net.layer.add(), filename="recipe embs")
+def _data(images: Images, train: bool) -> str:
+    means = " ".join(f"mean_value: {value}" for value in MEAN_BGR)
+    flag = "true" if train else "false"
+    return layer(
+        "TwoImageData",
+        "data",
+        tops=["data", "label"],
+        body=f"""
+        image_data_param {{
+          root_folder: "{images.root}"
+          source: "{images.source}"
+          batch_size: {images.batch_size}
+          shuffle: {flag}
+        }}
+        two_image_data_param {{ first_is_color: true second_is_color: false }}
+        transform_param {{ {means} crop_size: {images.crop_size} mirror: {flag} }}
+        """,
+    )
