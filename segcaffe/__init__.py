@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from segcaffe.device import set_device, set_mode_cpu, set_mode_gpu, set_random_seed
 
 if TYPE_CHECKING:
+    from segcaffe.layers.python.user import PythonLayerBase as Layer
     from segcaffe.net.net import Net
     from segcaffe.solver.solver import Solver, get_solver
 
@@ -23,6 +24,7 @@ TEST = 1
 """The test phase."""
 
 _LAZY = {
+    "Layer": "segcaffe.layers.python.user:PythonLayerBase",
     "Net": "segcaffe.net.net",
     "Solver": "segcaffe.solver.solver",
     "get_solver": "segcaffe.solver.solver",
@@ -34,6 +36,7 @@ _LAZY = {
 __all__ = [
     "TEST",
     "TRAIN",
+    "Layer",
     "Net",
     "Solver",
     "get_solver",

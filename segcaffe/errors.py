@@ -37,3 +37,7 @@ class DeviceError(SegcaffeError):
 
 class NumericError(SegcaffeError):
     """A loss or gradient became NaN or infinite."""
+
+
+class UserCodeError(SegcaffeError):
+    """Code that the user supplied (a Python layer) raised an exception; the message ends with its traceback."""

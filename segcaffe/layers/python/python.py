@@ -1,0 +1,131 @@
+"""Python: a layer whose code the user wrote."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+import inspect
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from segcaffe.errors import GraphError, UserCodeError
+from segcaffe.layers.base import Blobs, Layer
+from segcaffe.layers.python.user import BlobList, PythonLayerBase
+from segcaffe.layers.registry import register
+
+
+@register
+class Python(Layer):
+    """Calls the class ``layer`` of the module ``module``, which derives from ``segcaffe.Layer``.
+
+    The module is looked for in the current directory and where Python finds modules. It may say ``import caffe``: where
+    Caffe itself is not installed that is segcaffe. ``param_str`` and ``phase`` are attributes of the user's object;
+    its ``reshape`` is called before each forward. ``share_in_parallel`` is accepted and changes nothing.
+    """
+
+    bottom_count = (0, None)
+    top_count = (0, None)
+    in_place = True
+    reshape_always = True
+
+    def setup(self, bottom: Blobs, top: Blobs) -> None:
+        """Import the class, make an object of it, call its setup."""
+        param = self.param.python_param
+        if not param.module or not param.layer:
+            raise GraphError(f'{self.where}: needs python_param {{ module: "FILE WITHOUT .py" layer: "CLASS" }}.')
+        cls = _find_class(self._import(param.module), param.layer, self.where)
+        self.user: Any = self._call("__init__", lambda: cls(self.param))
+        self.user.param_str = param.param_str
+        self.user.phase = self.phase
+        self.blobs = self.user.blobs = BlobList(self.dtype)
+        self._call("setup", lambda: self.user.setup(bottom, top))
+
+    def reshape(self, bottom: Blobs, top: Blobs) -> None:
+        """Let the user's code shape the tops."""
+        self._call("reshape", lambda: self.user.reshape(bottom, top))
+
+    def forward(self, bottom: Blobs, top: Blobs) -> None:
+        """Let the user's code compute the tops."""
+        self._call("forward", lambda: self.user.forward(bottom, top))
+
+    def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
+        """Let the user's code compute the gradients."""
+        self._call("backward", lambda: self.user.backward(top, list(propagate_down), bottom))
+
+    def _import(self, name: str) -> ModuleType:
+        with _current_directory_first(), _segcaffe_as_caffe():
+            if name not in sys.modules and not _exists(name):
+                raise GraphError(
+                    f'{self.where}: there is no Python module "{name}", neither in the current directory '
+                    f"({Path.cwd()}) nor on Python's path. Give python_param {{ module }} without .py, and add its "
+                    "folder to PYTHONPATH."
+                )
+            module: ModuleType = self._call(f"import {name}", lambda: importlib.import_module(name))
+            return module
+
+    def _call(self, what: str, function: Callable[[], Any]) -> Any:
+        """Call the user's code; whatever it raises becomes a UserCodeError with the user's own traceback."""
+        try:
+            return function()
+        except Exception as error:
+            # The first two frames are this function and the lambda.
+            own = error.__traceback__.tb_next.tb_next if error.__traceback__ and error.__traceback__.tb_next else None
+            text = "".join(traceback.format_exception(type(error), error, own)).rstrip()
+            param = self.param.python_param
+            raise UserCodeError(
+                f"{self.where}: {param.module}.{param.layer} raised {type(error).__name__} in {what}.\n{text}"
+            ) from error
+
+
+def _exists(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except (ModuleNotFoundError, ValueError):
+        return False
+
+
+def _find_class(module: ModuleType, name: str, where: str) -> type[PythonLayerBase]:
+    cls = getattr(module, name, None)
+    if inspect.isclass(cls) and issubclass(cls, PythonLayerBase):
+        return cls
+    known = [
+        key
+        for key, value in vars(module).items()
+        if inspect.isclass(value) and issubclass(value, PythonLayerBase) and value is not PythonLayerBase
+    ]
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0) or ["none"]
+    problem = "has no class" if cls is None else "does not derive from segcaffe.Layer its"
+    raise GraphError(
+        f'{where}: module "{module.__name__}" ({module.__file__}) {problem} "{name}". Layers in it: {", ".join(near)}.'
+    )
+
+
+@contextmanager
+def _current_directory_first() -> Iterator[None]:
+    """Find modules in the current directory, as a script would find those beside it."""
+    folder = str(Path.cwd())
+    sys.path.insert(0, folder)
+    importlib.invalidate_caches()
+    try:
+        yield
+    finally:
+        sys.path.remove(folder)
+
+
+@contextmanager
+def _segcaffe_as_caffe() -> Iterator[None]:
+    """Let ``import caffe`` give segcaffe where there is no Caffe."""
+    if "caffe" in sys.modules or _exists("caffe"):
+        yield
+        return
+    sys.modules["caffe"] = sys.modules["segcaffe"]
+    try:
+        yield
+    finally:
+        del sys.modules["caffe"]
