@@ -23,6 +23,7 @@ Entry = tuple[bytes, int, bytes]
 _TABLE_MAGIC = 0xDB4775248B80FB57
 _FOOTER = 48
 _LOG_BLOCK = 32768
+_LEVELS = 7
 _DELETED, _PUT = 0, 1
 _COMPARATOR = b"leveldb.BytewiseComparator"
 
@@ -39,7 +40,7 @@ def entries(folder: Path) -> Iterator[tuple[bytes, bytes]]:
     """
     version = _read_version(folder)
     sources = [_table(_table_path(folder, number)) for _, number in version.level(0)]
-    for level in range(1, 1 + max((level for level, _ in version.tables), default=0)):
+    for level in range(1, _LEVELS):
         # Opened one after the other: a large database has thousands of tables.
         paths = [_table_path(folder, number) for _, number in version.level(level)]
         sources.append(itertools.chain.from_iterable(map(_table, paths)))
@@ -97,6 +98,8 @@ def _apply_edit(version: _Version, record: bytes) -> None:
 
 def _apply_table(version: _Version, record: bytes, at: int, new: bool) -> int:
     level, at = read_varint(record, at)
+    if level >= _LEVELS:
+        raise ValueError(f"level {level} does not exist")
     number, at = read_varint(record, at)
     if not new:
         version.tables.pop((level, number), None)
@@ -133,11 +136,11 @@ def _table(path: Path) -> Iterator[Entry]:
 def _read_block(file: BinaryIO, handle: bytes, at: int) -> bytes:
     offset, at = read_varint(handle, at)
     length, _ = read_varint(handle, at)
+    if offset + length >= file.seek(0, 2):
+        raise ValueError("a block lies outside the file")
     file.seek(offset)
     # One byte behind the block says how it is compressed; a checksum follows.
     content = file.read(length + 1)
-    if len(content) != length + 1:
-        raise ValueError("a block is cut off")
     if content[-1] == 0:
         return content[:-1]
     if content[-1] == 1:
@@ -147,9 +150,9 @@ def _read_block(file: BinaryIO, handle: bytes, at: int) -> bytes:
 
 def _block(block: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Keys and values of a block; a key is written as what it does not share with the one before."""
-    if len(block) < 4:
+    end = len(block) - 4 - 4 * int.from_bytes(block[-4:], "little")
+    if end < 0:
         raise ValueError("a block is too short")
-    end = len(block) - 4 - 4 * int(struct.unpack_from("<I", block, len(block) - 4)[0])
     at, key = 0, b""
     while at < end:
         shared, at = read_varint(block, at)

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import lmdb
+import numpy as np
+import pytest
+
+from segcaffe.data.database import Database
+from segcaffe.data.datum import datum_array, parse_datum
+from segcaffe.errors import DataError
+from segcaffe.proto import caffe_pb2
+from tests.data.leveldb_files import write_database
+
+BACKENDS = [caffe_pb2.DataParameter.LMDB, caffe_pb2.DataParameter.LEVELDB]
+both = pytest.mark.parametrize("backend", BACKENDS, ids=["lmdb", "leveldb"])
+COUNT = 5
+
+
+def write(folder: Path, backend: int, count: int = COUNT) -> None:
+    values = [(f"{i:08d}".encode(), f"value {i}".encode()) for i in range(count)]
+    if backend == caffe_pb2.DataParameter.LEVELDB:
+        write_database(folder, [], [[(key, i, value)] for i, (key, value) in enumerate(values)])
+        return
+    with lmdb.open(str(folder), map_size=1 << 20) as environment, environment.begin(write=True) as transaction:
+        for key, value in values:
+            transaction.put(key, value)
+
+
+@both
+def test_values_come_in_order_again_and_again(tmp_path: Path, backend: int) -> None:
+    write(tmp_path / "db", backend)
+    database = Database(str(tmp_path / "db"), backend, "layer")
+    assert [database.item(i, 0) for i in range(12)] == [f"value {i % COUNT}".encode() for i in range(12)]
+    assert database.count() == COUNT
+
+
+@both
+@pytest.mark.parametrize("number", [0, 3, 7, 10])
+def test_any_number_can_be_asked_for(tmp_path: Path, backend: int, number: int) -> None:
+    write(tmp_path / "db", backend)
+    database = Database(str(tmp_path / "db"), backend, "layer")
+    database.item(0, 0)
+    assert [database.item(number + i, 0) for i in (0, 1, 0)] == [
+        f"value {(number + i) % 5}".encode() for i in (0, 1, 0)
+    ]
+
+
+@both
+def test_two_readers_of_one_database(tmp_path: Path, backend: int) -> None:
+    write(tmp_path / "db", backend)
+    first, second = (Database(str(tmp_path / "db"), backend, "layer") for _ in range(2))
+    assert [first.item(0, 0), second.item(0, 0), first.item(1, 0)] == [b"value 0", b"value 0", b"value 1"]
+
+
+@both
+def test_reading_changes_no_file(tmp_path: Path, backend: int) -> None:
+    write(tmp_path / "db", backend)
+    before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "db").iterdir()}
+    Database(str(tmp_path / "db"), backend, "layer").item(3, 0)
+    assert {path.name: path.stat().st_mtime_ns for path in (tmp_path / "db").iterdir()} == before
+
+
+@both
+def test_an_empty_database(tmp_path: Path, backend: int) -> None:
+    write(tmp_path / "db", backend, count=0)
+    with pytest.raises(DataError, match=r'layer: the database ".*db" is empty'):
+        Database(str(tmp_path / "db"), backend, "layer").item(0, 0)
+
+
+@both
+def test_a_missing_database(tmp_path: Path, backend: int) -> None:
+    with pytest.raises(DataError, match="there is no database"):
+        Database(str(tmp_path / "nothing"), backend, "layer")
+
+
+@pytest.mark.parametrize(("written", "asked", "name"), [(*BACKENDS, "LMDB"), (*BACKENDS[::-1], "LEVELDB")])
+def test_the_other_backend_is_named(tmp_path: Path, written: int, asked: int, name: str) -> None:
+    write(tmp_path / "db", written)
+    with pytest.raises(DataError, match=f"of the other kind; write backend: {name}"):
+        Database(str(tmp_path / "db"), asked, "layer")
+
+
+@both
+def test_a_folder_that_is_no_database(tmp_path: Path, backend: int) -> None:
+    with pytest.raises(DataError, match=r"cannot open LMDB database|not a LevelDB database"):
+        Database(str(tmp_path), backend, "layer")
+
+
+@both
+def test_a_damaged_database(tmp_path: Path, backend: int) -> None:
+    write(tmp_path / "db", backend)
+    name = "data.mdb" if backend == caffe_pb2.DataParameter.LMDB else "MANIFEST-000001"
+    (tmp_path / "db" / name).write_bytes(b"\0\0\0\0\7\0\1this is not it" * 1000)
+    with pytest.raises(DataError, match=r"cannot open|damaged|empty"):
+        Database(str(tmp_path / "db"), backend, "layer").item(0, 0)
+
+
+def test_datums() -> None:
+    datum = caffe_pb2.Datum(channels=2, height=1, width=3, float_data=[0.5] * 6)
+    np.testing.assert_array_equal(datum_array(datum, "layer"), np.full((2, 1, 3), 0.5, np.float32))
+    datum.data = bytes(range(6))
+    assert datum_array(datum, "layer").dtype == np.uint8
+    with pytest.raises(DataError, match=r"5 values, shape \(2, 1, 3\)"):
+        datum_array(caffe_pb2.Datum(channels=2, height=1, width=3, data=bytes(5)), "layer")
+    with pytest.raises(DataError, match="not a Datum"):
+        parse_datum(b"\xff\xff\xff", "layer")

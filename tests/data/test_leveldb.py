@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from segcaffe.data.leveldb import entries
+from tests.data.leveldb_files import Entry, write_database
+
+KEYS = [f"key{i:03d}".encode() for i in range(6)]
+
+
+def newest(all_entries: list[Entry]) -> list[tuple[bytes, bytes]]:
+    """What a database with these entries holds."""
+    latest: dict[bytes, Entry] = {}
+    for entry in sorted(all_entries, key=lambda entry: entry[1]):
+        latest[entry[0]] = entry
+    return [(key, latest[key][2] or b"") for key in sorted(latest) if latest[key][2] is not None]
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_levels_overwrites_and_deletions(tmp_path: Path, compressed: bool) -> None:
+    tables: list[tuple[int, list[Entry]]] = [
+        (2, [(KEYS[0], 1, b"a"), (KEYS[1], 2, b"b")]),
+        (2, [(KEYS[4], 3, b"e")]),
+        (1, [(KEYS[1], 4, b"B"), (KEYS[2], 5, b"c" * 200), (KEYS[3], 6, b"d")]),
+        (0, [(KEYS[4], 7, None), (KEYS[2], 8, b"C")]),
+        (0, [(KEYS[3], 9, b"D")]),
+    ]
+    logged: list[list[Entry]] = [[(KEYS[0], 10, None), (KEYS[5], 11, b"f")], [(KEYS[3], 12, b"last")]]
+    write_database(tmp_path / "db", tables, logged, compressed=compressed)
+    everything = [entry for _, part in tables for entry in part] + [entry for part in logged for entry in part]
+    assert list(entries(tmp_path / "db")) == newest(everything)
+
+
+def test_records_longer_than_a_block_of_the_log(tmp_path: Path) -> None:
+    logged: list[list[Entry]] = [[(key, i, bytes([i]) * 33000)] for i, key in enumerate(KEYS)]
+    # Ends 3 bytes before a block does: too few for another record's head.
+    logged.append([(b"z", 9, bytes(32768 * 7 - 6 * 33021 - 100))])
+    write_database(tmp_path / "db", [], logged)
+    assert list(entries(tmp_path / "db")) == newest([entry for part in logged for entry in part])
+
+
+def test_a_record_cut_off_at_the_end_of_the_log_does_not_count(tmp_path: Path) -> None:
+    write_database(tmp_path / "db", [], [[(KEYS[0], 1, b"a")], [(KEYS[1], 2, b"b")]])
+    path = tmp_path / "db" / "000003.log"
+    path.write_bytes(path.read_bytes()[:-1])
+    assert list(entries(tmp_path / "db")) == [(KEYS[0], b"a")]
+
+
+def test_a_comparator_of_its_own_is_refused(tmp_path: Path) -> None:
+    write_database(tmp_path / "db", [], [[(KEYS[0], 1, b"a")]], comparator=b"mine")
+    with pytest.raises(ValueError, match=r'MANIFEST-000001": keys are ordered by mine'):
+        list(entries(tmp_path / "db"))
+
+
+@given(data=st.data())
+@settings(deadline=None, max_examples=150)
+def test_damage_is_a_value_error_or_harmless(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("db")
+    write_database(
+        folder, [(1, [(key, i, b"x" * 30) for i, key in enumerate(KEYS)])], [[(KEYS[0], 9, b"y")]], compressed=True
+    )
+    path = data.draw(st.sampled_from(sorted(folder.iterdir())))
+    content = bytearray(path.read_bytes())
+    at = data.draw(st.integers(0, len(content) - 1))
+    content[at] = data.draw(st.integers(0, 255))
+    path.write_bytes(content[: data.draw(st.sampled_from([len(content), at]))])
+    try:
+        found = list(entries(folder))
+    except (ValueError, OSError):
+        return
+    assert all(isinstance(value, bytes) for _, value in found)
