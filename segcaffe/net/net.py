@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,24 +17,26 @@ from segcaffe.layers.base import Layer
 from segcaffe.net.backward import BackwardPlanner
 from segcaffe.net.graph import Graph, Node, build_graph
 from segcaffe.net.loading import copy_weights
+from segcaffe.net.pycaffe import Hook, PycaffeMembers
 from segcaffe.net.rules import net_state
 from segcaffe.net.sharing import ParamTable
 from segcaffe.proto import caffe_pb2
 from segcaffe.proto.text import layer_places, read_net
 from segcaffe.proto.upgrade import upgrade_net
 
-Hook = Callable[[int], None]
 
-
-class Net:
+class Net(PycaffeMembers):
     """A net built from a prototxt file or a NetParameter.
 
     Parameters
     ----------
-    network:
+    network_file:
         Path of a prototxt file, or a `NetParameter`.
+    args:
+        The arguments phase, level, stages and weights may also be given by position, in that order; so may
+        those of old scripts, ``Net(network_file, weights, phase)``.
     phase:
-        ``caffe_pb2.TRAIN`` or ``caffe_pb2.TEST``. The old order ``Net(network, weights, phase)`` is understood too.
+        ``caffe_pb2.TRAIN`` or ``caffe_pb2.TEST``.
     weights:
         Path of a file of weights to load.
     level, stages:
@@ -60,17 +62,17 @@ class Net:
 
     def __init__(
         self,
-        network: str | Path | caffe_pb2.NetParameter,
+        network_file: str | Path | caffe_pb2.NetParameter,
         *args: Any,
         phase: int | None = None,
-        weights: str | Path | None = None,
         level: int = 0,
         stages: Sequence[str] | None = None,
+        weights: str | Path | None = None,
         variables: Mapping[str, str] | None = None,
         dtype: Any = np.float32,
     ) -> None:
-        phase, weights = _positional(args, phase, weights)
-        param, places = _read(network, variables)
+        phase, level, stages, weights = _positional(args, phase, level, stages, weights)
+        param, places = _read(network_file, variables)
         try:
             self._build(param, phase, level, stages or (), dtype)
         except SegcaffeError as error:
@@ -149,32 +151,6 @@ class Net:
         self.params_lr = [1.0 if owner.lr_mult is None else owner.lr_mult for owner in owners]
         self.params_weight_decay = [1.0 if owner.decay_mult is None else owner.decay_mult for owner in owners]
 
-    @property
-    def layer_dict(self) -> OrderedDict[str, Layer]:
-        """The layers by name."""
-        return OrderedDict(zip(self.layer_names, self.layers, strict=True))
-
-    @property
-    def blob_loss_weights(self) -> OrderedDict[str, float]:
-        """For each blob the weight with which it enters the loss."""
-        weights = OrderedDict((name, 0.0) for name in self.graph.blob_names)
-        for node, values in zip(self.graph.nodes, self.loss_weights, strict=True):
-            for blob, weight in zip(node.tops, values, strict=True):
-                weights[self.graph.blob_names[blob]] = weight
-        return weights
-
-    @property
-    def bottom_names(self) -> OrderedDict[str, list[str]]:
-        """For each layer the names of its bottoms."""
-        names = self.graph.blob_names
-        return OrderedDict((node.name, [names[i] for i in node.bottoms]) for node in self.graph.nodes)
-
-    @property
-    def top_names(self) -> OrderedDict[str, list[str]]:
-        """For each layer the names of its tops."""
-        names = self.graph.blob_names
-        return OrderedDict((node.name, [names[i] for i in node.tops]) for node in self.graph.nodes)
-
     def forward(
         self, blobs: Iterable[str] | None = None, start: str | None = None, end: str | None = None, **inputs: Any
     ) -> dict[str, np.ndarray[Any, Any]]:
@@ -211,13 +187,7 @@ class Net:
         last = self._layer_index(end) if end is not None else 0
         names = dict.fromkeys(self.bottom_names[end] if end is not None else self.inputs) | dict.fromkeys(diffs or ())
         for name, values in tops.items():
-            blob = self._blob(name)
-            if np.shape(values) != blob.shape:
-                raise GraphError(
-                    f'backward: the gradient of "{name}" must have its shape {blob.shape}. '
-                    f"Received: {np.shape(values)}."
-                )
-            blob.diff[...] = values
+            self._put(values, self._blob(name), "diff", f'backward: the gradient of "{name}"')
         self.backward_from_to(first, last)
         return {name: self._blob(name).diff for name in names}
 
@@ -325,13 +295,21 @@ class Net:
         if set(inputs) != set(self.inputs):
             raise GraphError(f"forward: the net's inputs are {self.inputs}. Received: {sorted(inputs)}.")
         for name, values in inputs.items():
-            blob = self._blob(name)
-            if np.shape(values) != blob.shape:
-                raise GraphError(
-                    f'forward: input "{name}" has shape {blob.shape}. Received: {np.shape(values)}; '
-                    "reshape the blob first to change it."
-                )
-            blob.data[...] = values
+            self._put(values, self._blob(name), "data", f'forward: input "{name}"')
+
+    @staticmethod
+    def _put(values: Any, blob: Blob, side: str, what: str) -> None:
+        """Copy values into a blob; the batch sizes must agree, other axes may be of extent 1, as in NumPy."""
+        array = np.asarray(values)
+        target: np.ndarray[Any, Any] = getattr(blob, side)
+        try:
+            if array.shape[:1] != blob.shape[:1]:
+                raise ValueError("batch size")
+            target[...] = array
+        except ValueError:
+            raise GraphError(
+                f"{what} has shape {blob.shape}. Received: {array.shape}; reshape the blob first to change it."
+            ) from None
 
     def _blob(self, name: str) -> Blob:
         if name not in self.blobs:
@@ -344,16 +322,21 @@ class Net:
         return self.layer_names.index(name)
 
 
-def _positional(args: tuple[Any, ...], phase: int | None, weights: Any) -> tuple[int, Any]:
-    """Sort out ``Net(file, phase)``, ``Net(file, phase, weights)`` and the old ``Net(file, weights, phase)``."""
+def _positional(
+    args: tuple[Any, ...], phase: int | None, level: int, stages: Sequence[str] | None, weights: Any
+) -> tuple[int, int, Sequence[str] | None, Any]:
+    """Sort out ``(phase, level, stages, weights)`` and the old ``(weights, phase)`` by what the values are."""
+    numbers = [int(value) for value in args if isinstance(value, (int, np.integer))]
     for value in args:
         if isinstance(value, (str, Path)):
             weights = value
-        elif value is not None:
-            phase = int(value)
+        elif isinstance(value, (list, tuple)):
+            stages = value
+    phase = numbers[0] if numbers else phase
+    level = numbers[1] if len(numbers) > 1 else level
     if phase not in (caffe_pb2.TRAIN, caffe_pb2.TEST):
         raise GraphError(f"Net: the phase must be TRAIN or TEST. Received: {phase}.")
-    return phase, weights
+    return phase, level, stages, weights
 
 
 def _read(network: Any, variables: Mapping[str, str] | None) -> tuple[caffe_pb2.NetParameter, dict[str, str]]:

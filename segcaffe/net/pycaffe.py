@@ -1,0 +1,232 @@
+"""What pycaffe's Net has beyond running forward and backward: batches, hooks, names, HDF5 weights."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import zip_longest
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from segcaffe.blob import Blob
+from segcaffe.errors import DataError, GraphError, WeightsError
+from segcaffe.snapshot.files import is_hdf5
+
+if TYPE_CHECKING:
+    from segcaffe.layers.base import Layer
+    from segcaffe.net.graph import Graph
+    from segcaffe.proto.caffe_pb2 import NetParameter
+
+Array = np.ndarray[Any, Any]
+Hook = Callable[[int], None]
+
+
+class PycaffeMembers:
+    """Members of pycaffe's Net that are made of others; `Net` inherits them."""
+
+    graph: Graph
+    layers: list[Layer]
+    blobs: OrderedDict[str, Blob]
+    inputs: list[str]
+    outputs: list[str]
+    loss_weights: list[list[float]]
+    _before_forward: list[Hook]
+    _after_forward: list[Hook]
+    _before_backward: list[Hook]
+    _after_backward: list[Hook]
+
+    forward: Callable[..., dict[str, Array]]
+    backward: Callable[..., dict[str, Array]]
+    forward_from_to: Callable[[int, int], float]
+    backward_from_to: Callable[[int, int], None]
+    copy_from: Callable[[str | Path], None]
+    to_proto: Callable[[bool], NetParameter]
+
+    # Names.
+
+    @property
+    def layer_dict(self) -> OrderedDict[str, Layer]:
+        """The layers by name."""
+        return OrderedDict(zip(self._layer_names, self.layers, strict=True))
+
+    @property
+    def blob_loss_weights(self) -> OrderedDict[str, float]:
+        """For each blob the weight with which it enters the loss."""
+        weights = OrderedDict((name, 0.0) for name in self.graph.blob_names)
+        for node, values in zip(self.graph.nodes, self.loss_weights, strict=True):
+            for blob, weight in zip(node.tops, values, strict=True):
+                weights[self.graph.blob_names[blob]] = weight
+        return weights
+
+    @property
+    def bottom_names(self) -> OrderedDict[str, list[str]]:
+        """For each layer the names of its bottoms."""
+        names = self.graph.blob_names
+        return OrderedDict((node.name, [names[i] for i in node.bottoms]) for node in self.graph.nodes)
+
+    @property
+    def top_names(self) -> OrderedDict[str, list[str]]:
+        """For each layer the names of its tops."""
+        names = self.graph.blob_names
+        return OrderedDict((node.name, [names[i] for i in node.tops]) for node in self.graph.nodes)
+
+    # Batches.
+
+    def forward_all(self, blobs: Iterable[str] | None = None, **kwargs: Any) -> dict[str, Array]:
+        """Run any number of items through the net, a batch at a time; the last batch is filled up with zeros.
+
+        Parameters
+        ----------
+        blobs:
+            Names of blobs to return besides the outputs.
+        kwargs:
+            For each input an array (or a list of arrays) whose first axis counts the items.
+
+        Returns
+        -------
+        dict
+            For each output an array with one entry per item.
+        """
+        wanted = list(blobs or ())
+        collected: dict[str, list[Array]] = {}
+        for batch in self._batch(kwargs):
+            _collect(collected, self.forward(blobs=wanted, **batch))
+        return _joined(collected, _count(kwargs))
+
+    def forward_backward_all(
+        self, blobs: Iterable[str] | None = None, diffs: Iterable[str] | None = None, **kwargs: Any
+    ) -> tuple[dict[str, Array], dict[str, Array]]:
+        """Run any number of items forward and backward, a batch at a time.
+
+        Parameters
+        ----------
+        blobs, diffs:
+            Names of blobs whose values, and whose gradients, to return besides the outputs' and the inputs'.
+        kwargs:
+            For inputs their values and for outputs their gradients, the first axis counting the items. Without any
+            inputs the net's own data, without any gradients those of its losses are used.
+
+        Returns
+        -------
+        tuple
+            Values by name, gradients by name, with one entry per item.
+        """
+        names, gradients = list(blobs or ()), list(diffs or ())
+        values: dict[str, list[Array]] = {}
+        grads: dict[str, list[Array]] = {}
+        forward = self._batch({name: kwargs[name] for name in self.inputs if name in kwargs})
+        backward = self._batch({name: kwargs[name] for name in self.outputs if name in kwargs})
+        nothing: dict[str, Array] = {}
+        for inputs, tops in zip_longest(forward, backward, fillvalue=nothing):
+            _collect(values, self.forward(blobs=names, **inputs))
+            _collect(grads, self.backward(diffs=gradients, **tops))
+        return _joined(values, _count(kwargs)), _joined(grads, _count(kwargs))
+
+    def _batch(self, blobs: Mapping[str, Any]) -> Iterator[dict[str, Array]]:
+        """Cut arrays into batches of the size of the net's first blob, the last one filled up with zeros."""
+        if not blobs:
+            return
+        size = next(iter(self.blobs.values())).shape[0]
+        arrays = {name: np.asarray(values) for name, values in blobs.items()}
+        if len({len(values) for values in arrays.values()}) != 1:
+            counts = {name: len(values) for name, values in arrays.items()}
+            raise DataError(f"All arrays need the same number of items (their first axis). Received: {counts}.")
+        for start in range(0, len(next(iter(arrays.values()))), size):
+            yield {name: _padded(values[start : start + size], size) for name, values in arrays.items()}
+
+    def set_input_arrays(self, data: Array, labels: Array) -> None:
+        """Set what the net's MemoryData layer, its first layer, gives: data (n, C, H, W) and n labels."""
+        first = self.layers[0]
+        if first.type != "MemoryData":
+            raise GraphError(f"set_input_arrays: the net's first layer must be a MemoryData. Received: {first.where}.")
+        first.set_input_arrays(data, labels)  # type: ignore[attr-defined]
+
+    # Weights.
+
+    def save_hdf5(self, filename: str | Path, write_diff: bool = False) -> None:
+        """Write the weights, and their gradients if asked for, as an HDF5 file."""
+        from segcaffe.snapshot.files import write_file
+        from segcaffe.snapshot.hdf5 import encode_net
+
+        write_file(filename, encode_net(self.to_proto(write_diff)))
+
+    def load_hdf5(self, filename: str | Path) -> None:
+        """Load weights from an HDF5 file, layers by name."""
+        if not is_hdf5(filename):
+            raise WeightsError(f"{filename}: this is no HDF5 file; copy_from reads all formats.")
+        self.copy_from(filename)
+
+    # Hooks.
+
+    def before_forward(self, hook: Hook) -> None:
+        """Have a function called with the index of each layer before it runs forward."""
+        self._before_forward.append(hook)
+
+    def after_forward(self, hook: Hook) -> None:
+        """Have a function called with the index of each layer after it ran forward."""
+        self._after_forward.append(hook)
+
+    def before_backward(self, hook: Hook) -> None:
+        """Have a function called with the index of each layer before it runs backward."""
+        self._before_backward.append(hook)
+
+    def after_backward(self, hook: Hook) -> None:
+        """Have a function called with the index of each layer after it ran backward."""
+        self._after_backward.append(hook)
+
+    # Names with an underscore that scripts came to rely on.
+
+    @property
+    def _layer_names(self) -> list[str]:
+        return [node.name for node in self.graph.nodes]
+
+    @property
+    def _blob_names(self) -> list[str]:
+        return list(self.graph.blob_names)
+
+    @property
+    def _blob_loss_weights(self) -> list[float]:
+        return list(self.blob_loss_weights.values())
+
+    @property
+    def _inputs(self) -> list[int]:
+        return list(self.graph.inputs)
+
+    @property
+    def _outputs(self) -> list[int]:
+        return list(self.graph.outputs)
+
+    def _bottom_ids(self, layer: int) -> list[int]:
+        return list(self.graph.nodes[layer].bottoms)
+
+    def _top_ids(self, layer: int) -> list[int]:
+        return list(self.graph.nodes[layer].tops)
+
+    def _forward(self, start: int, end: int) -> float:
+        return self.forward_from_to(start, end)
+
+    def _backward(self, start: int, end: int) -> None:
+        self.backward_from_to(start, end)
+
+
+def _count(arrays: Mapping[str, Any]) -> int | None:
+    """Number of items; None where no arrays are given and each pass counts as it comes."""
+    return len(next(iter(arrays.values()))) if arrays else None
+
+
+def _padded(values: Array, size: int) -> Array:
+    if len(values) == size:
+        return values
+    return np.concatenate([values, np.zeros((size - len(values), *values.shape[1:]), values.dtype)])
+
+
+def _collect(collected: dict[str, list[Array]], batch: Mapping[str, Array]) -> None:
+    """Keep copies: the arrays are the blobs' own memory, which the next batch overwrites."""
+    for name, values in batch.items():
+        collected.setdefault(name, []).append(np.array(np.atleast_1d(values)))
+
+
+def _joined(collected: Mapping[str, list[Array]], count: int | None) -> dict[str, Array]:
+    return {name: np.concatenate(parts)[:count] for name, parts in collected.items()}
