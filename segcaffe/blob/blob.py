@@ -124,6 +124,22 @@ class Blob:
     def grad(self, values: Any) -> None:
         self._diff.array()[: self.count].reshape(self._shape)[...] = values
 
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
+        """The values as NumPy sees them: the host's memory itself, unless a copy is asked for or needed."""
+        if copy is None:
+            # NumPy 1's np.array has no "copy where needed" but by asarray.
+            return np.asarray(self.data, dtype=dtype)
+        return np.array(self.data, dtype=dtype, copy=copy)
+
+    def __dlpack__(self, **options: Any) -> Any:
+        """Lend the values on the current mode's device to another library, without a copy (DLPack)."""
+        return self.array.__dlpack__(**options)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        """Where `__dlpack__` lends from, in DLPack's numbers."""
+        kind, number = self.array.__dlpack_device__()
+        return int(kind), int(number)
+
     def share_data(self, other: Blob) -> None:
         """Use the values of ``other``, which must have as many elements."""
         self._check_count(other)
