@@ -1,0 +1,265 @@
+"""Pooling on the CPU: threads divide the channels; down the window first (contiguous rows), then across."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from segcaffe.kernels import parallel
+from segcaffe.kernels.pooling import EMPTY
+from segcaffe.proto.window import Window
+
+Array = np.ndarray[Any, Any]
+
+_GRAIN = 50_000
+_NOWHERE = 2**31 - 1
+_TINY = float(np.finfo(np.float32).tiny)
+
+
+def _planes(array: Array) -> Array:
+    return array.reshape(-1, *array.shape[2:])
+
+
+def _run(compiled: Any, window: Window | None, *arrays: Array) -> None:
+    """Call a compiled function over ranges of channels."""
+    planes = [_planes(array) for array in arrays]
+    options = () if window is None else (*window.kernel, *window.stride, *window.pad)
+    grain = 1 + _GRAIN // max(1, max(plane[0].size for plane in planes) if planes[0].size else 1)
+    parallel.run(len(planes[0]), lambda start, stop: compiled(*planes, options, start, stop), grain)
+
+
+def max_forward(image: Array, top: Array, mask: Array, window: Window) -> None:
+    """See the contract."""
+    _run(_max_forward, window, image, top, mask)
+
+
+def scatter(top_grad: Array, mask: Array, image_grad: Array) -> None:
+    """See the contract."""
+    _run(_scatter, None, top_grad, mask, image_grad)
+
+
+def average_forward(image: Array, top: Array, window: Window) -> None:
+    """See the contract."""
+    _run(_average_forward, window, image, top)
+
+
+def average_backward(top_grad: Array, image_grad: Array, window: Window) -> None:
+    """See the contract."""
+    _run(_average_backward, window, top_grad, image_grad)
+
+
+def stochastic_forward(image: Array, chance: Array, top: Array, mask: Array, window: Window) -> None:
+    """See the contract."""
+    _run(_stochastic_forward, window, image, chance, top, mask)
+
+
+def weighted_forward(image: Array, top: Array, window: Window) -> None:
+    """See the contract."""
+    _run(_weighted_forward, window, image, top)
+
+
+def weighted_backward(image: Array, top: Array, top_grad: Array, image_grad: Array, window: Window) -> None:
+    """See the contract."""
+    _run(_weighted_backward, window, image, top, top_grad, image_grad)
+
+
+@njit(nogil=True, cache=True)
+def _clip(o, kernel, stride, pad, size):
+    """The pixels of window o that lie in the image, and the window's extent, padding included."""
+    start = o * stride - pad
+    return max(start, 0), min(start + kernel, size), min(start + kernel, size + pad) - start
+
+
+@njit(nogil=True, cache=True)
+def _inside(shift, stride, size, count):
+    """The range of windows o in [0, count) for which o·stride + shift lies in [0, size)."""
+    low = min(count, max(0, -(shift // stride)))
+    return low, max(low, min(count, -((shift - size) // stride)))
+
+
+@njit(nogil=True, cache=True)
+def _column_maxima(image, first, last, best, place):
+    """For each column the largest value of rows first..last, and its place; `_NOWHERE` if no number is there."""
+    best[:] = -np.inf
+    place[:] = _NOWHERE
+    for y in range(first, last):
+        row = image[y]
+        start = np.int32(y * best.size)
+        for x in range(best.size):
+            value, held, held_place = row[x], best[x], place[x]
+            higher = value > held
+            best[x] = value if higher else held
+            place[x] = np.int32(start + x) if higher else held_place
+
+
+@njit(nogil=True, cache=True)
+def _raise_to(best, place, step, top, mask):
+    """Raise each top to its column's maximum; of equal ones the first in reading order stays."""
+    for i in range(top.size):
+        value, where, held, held_where = best[i * step], place[i * step], top[i], mask[i]
+        better = (value > held) | ((value == held) & (where < held_where))
+        top[i] = value if better else held
+        mask[i] = where if better else held_where
+
+
+@njit(nogil=True, cache=True)
+def _max_forward(image, top, mask, window, start, stop):
+    kh, kw, sh, sw, ph, pw = window
+    _, height, width = image.shape
+    best, place = np.empty(width, image.dtype), np.empty(width, np.int32)
+    for plane in range(start, stop):
+        for oy in range(top.shape[1]):
+            top_row, mask_row = top[plane, oy], mask[plane, oy]
+            first, last, _ = _clip(oy, kh, sh, ph, height)
+            _column_maxima(image[plane], first, last, best, place)
+            top_row[:] = -np.inf
+            mask_row[:] = _NOWHERE
+            for i in range(kw):
+                low, high = _inside(i - pw, sw, width, top_row.size)
+                column = low * sw + i - pw
+                # The common strides as constants, so that the loop becomes vector code.
+                if sw == 1:
+                    _raise_to(best[column:], place[column:], 1, top_row[low:high], mask_row[low:high])
+                elif sw == 2:
+                    _raise_to(best[column:], place[column:], 2, top_row[low:high], mask_row[low:high])
+                else:
+                    _raise_to(best[column:], place[column:], sw, top_row[low:high], mask_row[low:high])
+            for ox in range(top_row.size):
+                if mask_row[ox] == _NOWHERE:
+                    left, right, _ = _clip(ox, kw, sw, pw, width)
+                    empty = left >= right or first >= last
+                    top_row[ox] = EMPTY if empty else image[plane, first, left]
+                    mask_row[ox] = -1 if empty else first * width + left
+
+
+@njit(nogil=True, cache=True)
+def _scatter(top_grad, mask, image_grad, _window, start, stop):
+    for plane in range(start, stop):
+        image_grad[plane] = 0
+        out = image_grad[plane].reshape(-1)
+        for oy in range(top_grad.shape[1]):
+            grad_row, mask_row = top_grad[plane, oy], mask[plane, oy]
+            for ox in range(grad_row.size):
+                if mask_row[ox] >= 0:
+                    out[mask_row[ox]] += grad_row[ox]
+
+
+@njit(nogil=True, cache=True)
+def _add(source, step, out):
+    for i in range(out.size):
+        out[i] += source[i * step]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _average_forward(image, top, window, start, stop):
+    kh, kw, sh, sw, ph, pw = window
+    _, height, width = image.shape
+    sums = np.empty(width, image.dtype)
+    for plane in range(start, stop):
+        for oy in range(top.shape[1]):
+            first, last, extent = _clip(oy, kh, sh, ph, height)
+            sums[:] = 0
+            for y in range(first, last):
+                row = image[plane, y]
+                for x in range(width):
+                    sums[x] += row[x]
+            out = top[plane, oy]
+            out[:] = 0
+            for i in range(kw):
+                low, high = _inside(i - pw, sw, width, out.size)
+                column = low * sw + i - pw
+                if sw == 1:
+                    _add(sums[column:], 1, out[low:high])
+                elif sw == 2:
+                    _add(sums[column:], 2, out[low:high])
+                else:
+                    _add(sums[column:], sw, out[low:high])
+            for ox in range(out.size):
+                _, _, across = _clip(ox, kw, sw, pw, width)
+                # A window without a pixel keeps its 0, whatever its extent.
+                out[ox] /= max(extent * across, 1)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _average_backward(top_grad, image_grad, window, start, stop):
+    kh, kw, sh, sw, ph, pw = window
+    _, height, width = image_grad.shape
+    sums = np.empty(width, top_grad.dtype)
+    for plane in range(start, stop):
+        image_grad[plane] = 0
+        for oy in range(top_grad.shape[1]):
+            first, last, extent = _clip(oy, kh, sh, ph, height)
+            sums[:] = 0
+            grad_row = top_grad[plane, oy]
+            for ox in range(grad_row.size):
+                left, right, across = _clip(ox, kw, sw, pw, width)
+                share = grad_row[ox] / max(extent * across, 1)
+                for x in range(left, right):
+                    sums[x] += share
+            for y in range(first, last):
+                out = image_grad[plane, y]
+                for x in range(width):
+                    out[x] += sums[x]
+
+
+@njit(nogil=True, cache=True)
+def _stochastic_forward(image, chance, top, mask, window, start, stop):
+    kh, kw, sh, sw, ph, pw = window
+    _, height, width = image.shape
+    for plane in range(start, stop):
+        for oy in range(top.shape[1]):
+            for ox in range(top.shape[2]):
+                first, last, _ = _clip(oy, kh, sh, ph, height)
+                left, right, _ = _clip(ox, kw, sw, pw, width)
+                if left >= right or first >= last:
+                    top[plane, oy, ox], mask[plane, oy, ox] = 0, -1
+                    continue
+                threshold = chance[plane, oy, ox] * image[plane, first:last, left:right].sum()
+                total, pick = image.dtype.type(0), (last - 1) * width + right - 1
+                for i in range((last - first) * (right - left)):
+                    y, x = first + i // (right - left), left + i % (right - left)
+                    total += image[plane, y, x]
+                    if total >= threshold:
+                        pick = y * width + x
+                        break
+                top[plane, oy, ox] = image[plane, pick // width, pick % width]
+                mask[plane, oy, ox] = pick
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _weighted_forward(image, top, window, start, stop):
+    kh, kw, sh, sw, ph, pw = window
+    _, height, width = image.shape
+    for plane in range(start, stop):
+        for oy in range(top.shape[1]):
+            for ox in range(top.shape[2]):
+                first, last, _ = _clip(oy, kh, sh, ph, height)
+                left, right, _ = _clip(ox, kw, sw, pw, width)
+                total, squares = image.dtype.type(_TINY), image.dtype.type(0)
+                for y in range(first, last):
+                    for x in range(left, right):
+                        total += image[plane, y, x]
+                        squares += image[plane, y, x] * image[plane, y, x]
+                top[plane, oy, ox] = squares / total
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _weighted_backward(image, top, top_grad, image_grad, window, start, stop):
+    kh, kw, sh, sw, ph, pw = window
+    _, height, width = image.shape
+    for plane in range(start, stop):
+        image_grad[plane] = 0
+        for oy in range(top.shape[1]):
+            for ox in range(top.shape[2]):
+                first, last, _ = _clip(oy, kh, sh, ph, height)
+                left, right, _ = _clip(ox, kw, sw, pw, width)
+                total = image.dtype.type(_TINY)
+                for y in range(first, last):
+                    for x in range(left, right):
+                        total += image[plane, y, x]
+                share = top_grad[plane, oy, ox] / total
+                for y in range(first, last):
+                    for x in range(left, right):
+                        image_grad[plane, y, x] += share * (2 * image[plane, y, x] - top[plane, oy, ox])

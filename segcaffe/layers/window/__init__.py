@@ -1,0 +1,1 @@
+"""Layers over windows of an image: pooling, resizing, cropping."""

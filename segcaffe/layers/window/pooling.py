@@ -1,0 +1,98 @@
+"""Pooling: one value for each window of each channel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from segcaffe import device
+from segcaffe.device.mode import Array
+from segcaffe.kernels import pooling
+from segcaffe.layers.base import Blobs, Layer
+from segcaffe.layers.registry import register
+from segcaffe.proto import caffe_pb2
+from segcaffe.proto.window import Window
+
+_Method = caffe_pb2.PoolingParameter
+
+
+@register
+class Pooling(Layer):
+    """Maximum (MAX), mean (AVE) or a random pick (STOCHASTIC) of each window.
+
+    bottom: (N, C, H, W);  top: (N, C, H', W'), and with MAX optionally the maxima's places y·W + x, same shape.
+    H' = ceil((H + 2 pad - kernel) / stride) + 1 (round_mode FLOOR: rounded down), one less if there is padding and
+    the last window would otherwise start beyond the image. AVE divides by the window's size, padding included, but
+    not what hangs over beyond it. STOCHASTIC picks with probability in proportion to the values when training, and
+    gives Σv²/Σv, what is then expected, when testing. With global_pooling the window is the whole image.
+    """
+
+    top_count = (1, 2)
+
+    def setup(self, bottom: Blobs, top: Blobs) -> None:
+        """Read the method; the window's size may depend on the bottom's."""
+        options = self.param.pooling_param
+        self.method = options.pool
+        if len(top) == 2 and self.method != _Method.MAX:
+            raise self.fail("only pool: MAX has a second top, the maxima's places.", "2 tops")
+        self._read_window(bottom)
+        if self.method == _Method.STOCHASTIC and self.window.pad != (0, 0):
+            raise self.fail("pool: STOCHASTIC takes no padding.", f"pad {self.window.pad}")
+
+    def _read_window(self, bottom: Blobs) -> None:
+        if bottom[0].ndim != 4:
+            raise self.fail("the bottom must have 4 axes (N, C, H, W).", f"shape {bottom[0].shape}")
+        self.window = Window.from_pooling(self.param.pooling_param, bottom[0].shape[2:], self.where)
+
+    def reshape(self, bottom: Blobs, top: Blobs) -> None:
+        """Size the tops."""
+        self._read_window(bottom)
+        shape = (*bottom[0].shape[:2], *self._output_size(bottom[0].shape[2:]))
+        for blob in top:
+            blob.reshape(*shape)
+
+    def _output_size(self, spatial: Sequence[int]) -> list[int]:
+        sizes = []
+        padded = any(self.window.pad)
+        for n, k, s, p in zip(spatial, self.window.kernel, self.window.stride, self.window.pad, strict=True):
+            room = n + 2 * p - k
+            size = (room // s if self.param.pooling_param.round_mode == _Method.FLOOR else -(-room // s)) + 1
+            if padded and (size - 1) * s >= n + p:
+                size -= 1
+            sizes.append(size)
+        if min(sizes) < 1 or min(spatial) < 1:
+            received = f"kernel_size {self.window.kernel}, pad {self.window.pad}, image {tuple(spatial)}"
+            raise self.fail("not one window fits the padded image; make kernel_size smaller.", received)
+        return sizes
+
+    def forward(self, bottom: Blobs, top: Blobs) -> None:
+        """Pool, remembering which pixels were picked."""
+        image, out = bottom[0].array, top[0].array
+        if self.method == _Method.AVE:
+            pooling.average_forward(image, out, self.window)
+        elif self.method == _Method.MAX:
+            pooling.max_forward(image, out, self._new_mask(out), self.window)
+            if len(top) == 2:
+                top[1].array = self._mask
+        elif self.training:
+            chance = device.device_generator().random(out.shape, dtype=self.dtype)
+            pooling.stochastic_forward(image, chance, out, self._new_mask(out), self.window)
+        else:
+            pooling.weighted_forward(image, out, self.window)
+
+    def _new_mask(self, like: Array) -> Array:
+        self._mask = self.xp.empty(like.shape, np.int32)
+        return self._mask
+
+    def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
+        """The gradient goes to the picked pixel (MAX, STOCHASTIC in training) or to all of the window."""
+        if not propagate_down[0]:
+            return
+        out_grad, image_grad = top[0].grad, bottom[0].grad
+        if self.method == _Method.AVE:
+            pooling.average_backward(out_grad, image_grad, self.window)
+        elif self.method == _Method.MAX or self.training:
+            pooling.scatter(out_grad, self._mask, image_grad)
+        else:
+            pooling.weighted_backward(bottom[0].array, top[0].array, out_grad, image_grad, self.window)

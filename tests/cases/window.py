@@ -1,0 +1,51 @@
+"""Cases of the layers over windows of an image: pooling, resizing, cropping."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from segcaffe.testing import LayerCase
+
+
+def distinct(*shape: int):
+    """Values no two of which are closer than 0.1, so that small steps do not change which is the largest."""
+
+    def draw(rng: np.random.Generator) -> np.ndarray:
+        return 0.1 * (rng.permutation(int(np.prod(shape))).reshape(shape) - 20)
+
+    return draw
+
+
+def positive(*shape: int):
+    """Values 0.5 to 1.5."""
+    return lambda rng: rng.uniform(0.5, 1.5, shape)
+
+
+def pooling(suffix: str, options: str, values=None, **more) -> LayerCase:
+    return LayerCase(
+        "Pooling", f"pooling_param {{ {options} }}", (values or distinct(2, 3, 5, 6),), suffix=suffix, **more
+    )
+
+
+CASES = [
+    pooling("max", "kernel_size: 3 stride: 2 pad: 1"),
+    pooling("max_stride1", "kernel_size: 3 pad: 1"),
+    pooling("max_places", "kernel_size: 2 stride: 2", tops=2, gradient=False),
+    pooling("max_global", "global_pooling: true"),
+    pooling("max_floor", "kernel_h: 2 kernel_w: 3 stride_h: 3 stride_w: 2 round_mode: FLOOR"),
+    pooling("max_gaps", "kernel_size: 1 stride: 3", distinct(2, 3, 5, 5), gradient=False),
+    pooling("average", "pool: AVE kernel_size: 3 stride: 2 pad: 1"),
+    pooling("average_overhang", "pool: AVE kernel_size: 4 stride: 3"),
+    pooling("average_global", "pool: AVE global_pooling: true"),
+    pooling("average_gaps", "pool: AVE kernel_size: 1 stride: 3", distinct(2, 3, 5, 5)),
+    pooling("stochastic_test", "pool: STOCHASTIC kernel_size: 3 stride: 2", positive(2, 3, 5, 6)),
+    pooling(
+        "stochastic_train",
+        "pool: STOCHASTIC kernel_size: 3 stride: 2",
+        positive(2, 3, 5, 6),
+        phase="TRAIN",
+        gradient=False,
+        batched=False,
+        deterministic=False,
+    ),
+]
