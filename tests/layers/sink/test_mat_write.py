@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.io import loadmat
+
+from segcaffe.blob import Blob
+from segcaffe.errors import DataError, ShapeError
+from segcaffe.layers.base import Layer
+from segcaffe.testing import LayerCase
+
+
+def build(options: str, shape: tuple[int, ...] = (2, 3)) -> tuple[Layer, list[Blob]]:
+    layer, bottom, _ = LayerCase("MatWrite", f"mat_write_param {{ {options} }}", (shape,), 0).build()
+    return layer, bottom
+
+
+def test_axes_are_reversed_and_missing_ones_added(tmp_path: Path) -> None:
+    layer, bottom = build(f'prefix: "{tmp_path}/a/b/x_"')
+    layer.forward(bottom, [])
+    found = loadmat(tmp_path / "a/b/x_iter_0_blob_0.mat")["data"]
+    assert (found.shape, found.dtype) == ((1, 1, 3, 2), np.float32)
+    np.testing.assert_array_equal(found[0, 0].T, bottom[0].data)
+
+
+def test_ids_strip_and_period(tmp_path: Path) -> None:
+    (tmp_path / "ids.txt").write_text("a.jpg 1\r\n\r\nb.jpg\nc.jpg\n")
+    layer, bottom = build(f'prefix: "{tmp_path}/" source: "{tmp_path}/ids.txt" strip: 4 period: 2')
+    for _ in range(4):
+        layer.forward(bottom, [])
+    assert sorted(path.name for path in tmp_path.glob("*.mat")) == ["a_blob_0.mat", "c_blob_0.mat"]
+    with pytest.raises(DataError, match="names 3 files, and this is forward pass 5"):
+        layer.forward(bottom, [])
+
+
+def test_existing_files_are_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "iter_0_blob_0.mat").write_text("mine")
+    layer, bottom = build(f'prefix: "{tmp_path}/"')
+    layer.forward(bottom, [])
+    assert (tmp_path / "iter_0_blob_0.mat").read_text() == "mine"
+
+
+def test_a_place_that_cannot_be_written_to(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    layer, bottom = build(f'prefix: "{tmp_path}/file/x"')
+    with pytest.raises(DataError, match=r'layer "layer" \(MatWrite\): cannot write ".*/file/xiter_0_blob_0.mat"'):
+        layer.forward(bottom, [])
+
+
+@pytest.mark.parametrize(("options", "reason"), [("period: 0", "period"), ("period: -1", "period")])
+def test_the_period_is_positive(options: str, reason: str) -> None:
+    with pytest.raises(ShapeError, match=f"{reason} must be at least 1"):
+        build(options)
+
+
+def test_stripping_must_leave_something(tmp_path: Path) -> None:
+    (tmp_path / "ids.txt").write_text("ab.jpg\n.jpg\n")
+    with pytest.raises(DataError, match=r'ids.txt:2: strip 4 leaves nothing of ".jpg"'):
+        build(f'source: "{tmp_path}/ids.txt" strip: 4')
+    with pytest.raises(DataError, match=r"0 or more. Received: -1"):
+        build(f'source: "{tmp_path}/ids.txt" strip: -1')
+
+
+def test_five_axes_do_not_fit() -> None:
+    with pytest.raises(ShapeError, match="at most 4 axes"):
+        build("", (1, 1, 1, 1, 2))
