@@ -6,6 +6,17 @@ import numpy as np
 
 from segcaffe.testing import LayerCase
 
+
+def sizes(*each: tuple[int, int]) -> np.ndarray:
+    """Heights and widths of images, as data layers give them."""
+    return np.array(each, np.float32).reshape(-1, 2, 1, 1)
+
+
+def edges(rng: np.random.Generator) -> np.ndarray:
+    """An edge map with values from 0 to 1."""
+    return rng.random((2, 1, 5, 6))
+
+
 CASES: list[LayerCase] = [
     LayerCase(
         "NormConv",
@@ -59,5 +70,37 @@ CASES: list[LayerCase] = [
         "NospConvMeanfield",
         "norm_conv_meanfield_param { num_iterations: 2 kernel_size: 3 pad: 2 dilation: 2 scale: 0.7 }",
         bottoms=((2, 3, 5, 6), (2, 3, 5, 6), (2, 4, 5, 6)),
+    ),
+    LayerCase(
+        "MultiStageMeanfield",
+        "multi_stage_meanfield_param { num_iterations: 3 theta_alpha: 5 theta_beta: 2 theta_gamma: 3 }",
+        bottoms=((2, 3, 5, 6), (2, 3, 5, 6), (2, 3, 5, 6)),
+    ),
+    LayerCase(
+        "DenseCRF",
+        "dense_crf_param { max_iter: 4 pos_xy_std: 3 pos_w: 3 bi_xy_std: 8 bi_rgb_std: 2 bi_w: 4 }",
+        bottoms=((2, 4, 6, 7), sizes((6, 7), (5, 6)), (2, 3, 6, 7)),
+    ),
+    LayerCase(
+        "DenseCRF",
+        "dense_crf_param { max_iter: 2 pos_xy_std: 3 pos_xy_std: 1 pos_w: 1 pos_w: 2 output_probability: false }",
+        bottoms=((2, 3, 5, 7), sizes((9, 5), (5, 7))),
+        suffix="without_image",
+    ),
+    LayerCase(
+        "DomainTransform",
+        "domain_transform_param { spatial_sigma: 4 range_sigma: 3 num_iter: 2 }",
+        bottoms=((2, 3, 5, 6), edges, sizes((5, 6), (4, 3))),
+    ),
+    LayerCase(
+        "DomainTransform",
+        "domain_transform_param { spatial_sigma: 20 range_sigma: 30 num_iter: 3 min_weight: 0.01 }",
+        bottoms=((2, 9, 5, 6), edges, sizes((1, 6), (5, 1))),
+        suffix="many_channels",
+    ),
+    LayerCase(
+        "DomainTransformForwardOnly",
+        "domain_transform_param { spatial_sigma: 4 range_sigma: 3 }",
+        bottoms=((2, 3, 5, 6), edges, sizes((5, 6), (4, 3))),
     ),
 ]

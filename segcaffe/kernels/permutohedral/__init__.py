@@ -1,10 +1,10 @@
 """High-dimensional Gaussian filtering on the permutohedral lattice, in time linear in the number of points.
 
 Axis names: P points, D features, V vertices of the lattice, C channels. Each point lies in a simplex with D + 1
-vertices; its value is splatted onto them with barycentric weights, the vertices are blurred with 1/2 1 1/2 along each of
-D + 1 axes, and the point's result is sliced from its vertices with the same weights. Source: Adams, Baek, Davis, "Fast
-High-Dimensional Filtering Using the Permutohedral Lattice", Eurographics 2010; scaled as in Krähenbühl and Koltun's
-dense CRF, so that one unit of a feature is one standard deviation.
+vertices; its value is splatted onto them with barycentric weights, the vertices are blurred with 1/2 1 1/2 along each
+of D + 1 axes, and the point's result is sliced from its vertices with the same weights. Source: Adams, Baek, Davis,
+"Fast High-Dimensional Filtering Using the Permutohedral Lattice", Eurographics 2010; scaled as in Krähenbühl and
+Koltun's dense CRF, so that one unit of a feature is one standard deviation.
 """
 
 from __future__ import annotations

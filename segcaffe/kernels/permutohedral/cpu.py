@@ -1,4 +1,4 @@
-"""The permutohedral lattice on the CPU: a hash table of vertices, and channels in groups that fill a vector register."""
+"""The permutohedral lattice on the CPU: a hash table of vertices; channels in groups that fill a vector register."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ class MultiStageMeanfield(MeanfieldLayer):
         super().reshape(bottom, top)
         if bottom[2].shape[1] != 3:
             raise self.fail("the image must have 3 channels", f"shape {bottom[2].shape}")
-        size = bottom[0].shape[2:]
+        size = bottom[0].height, bottom[0].width
         if getattr(self, "_spatial_size", None) != size:
             self._spatial = Lattice(coordinates(self.xp, *size, self.theta_gamma), self.dtype)
             self._spatial_size = size
