@@ -108,7 +108,13 @@ def _check_history(solver: Solver, state: State, path: str | Path) -> None:
 def _find_weights(learned_net: str, state_path: str | Path) -> Path:
     """Return the path of the weights: as written, or beside the state if the two have been moved together."""
     beside = Path(state_path).with_name(Path(learned_net).name)
-    return beside if not Path(learned_net).exists() and beside.exists() else Path(learned_net)
+    for path in (Path(learned_net), beside):
+        if path.exists():
+            return path
+    raise WeightsError(
+        f"{state_path}: the weights it belongs to, {learned_net}, are not there, nor is {beside.name} beside it. "
+        "Put them there, or start in the folder where the snapshot was written."
+    )
 
 
 # The side file.

@@ -290,8 +290,8 @@ class Solver(ABC):
         checkpoint.restore(self, path)
 
     def share_weights(self, net: Net) -> None:
-        """Let ``net`` use the parameters of the net that is trained."""
-        net.share_with(self.net)
+        """Let the net that is trained use the parameters of ``net``."""
+        self.net.share_with(net)
 
     def _load_weights(self) -> None:
         """Fill the train net from the files that ``weights`` names, and let the test nets share its parameters."""

@@ -82,3 +82,17 @@ def _layout(file: Any) -> list[tuple[Any, ...]]:
 
     file.visititems(visit)
     return items
+
+
+def test_state_with_shapes_of_four_axes(shared: Path) -> None:
+    state = load_state(shared / "models" / "v1_mnist_cifar" / "lenet_iter_10000.solverstate")
+    assert (state.iter, state.learned_net) == (10000, "examples/mnist/lenet_iter_10000.caffemodel")
+    assert [values.shape for values in state.history[:2]] == [(20, 1, 5, 5), (1, 1, 1, 20)]
+    assert all(np.any(values) for values in state.history)
+
+
+def test_real_weights_in_every_notation(shared: Path) -> None:
+    paths = list((shared / "models").rglob("*.caffemodel*"))
+    assert paths
+    for path in paths:
+        assert all(np.isfinite(values).all() for values in _arrays(load_weights(path)).values())

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -76,3 +78,11 @@ def test_refused(text: str, message: str) -> None:
     with pytest.raises(PrototxtError) as error:
         _rate(text)
     assert message in str(error.value)
+
+
+def test_rates_that_the_original_logged(shared: Path) -> None:
+    text = (shared / "models" / "lenet_mnist" / "log.txt").read_text()
+    logged = re.findall(r"Iteration (\d+), lr = (\S+)", text)
+    assert len(logged) > 50
+    rate = _rate('base_lr: 0.01 lr_policy: "inv" gamma: 0.0001 power: 0.75')
+    assert [(i, f"{rate(int(i)):.6g}") for i, _ in logged] == logged

@@ -87,6 +87,13 @@ def test_files_moved_together_find_each_other(small: Path) -> None:
     _assert_same(other, solver)
 
 
+def test_missing_weights_are_named(small: Path) -> None:
+    small_solver(extra=TESTED).step(1)
+    Path("snap_iter_1.caffemodel").unlink()
+    with pytest.raises(WeightsError, match=r"snap_iter_1\.solverstate: the weights it belongs to, snap_iter_1\.caffem"):
+        small_solver(extra=TESTED).restore("snap_iter_1.solverstate")
+
+
 def test_state_of_another_type_or_net_is_refused(small: Path) -> None:
     small_solver("SGD", TESTED).step(1)
     with pytest.raises(WeightsError, match=r"holds 5 history blobs; solver Adam on this net has 10"):
