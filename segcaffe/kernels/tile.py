@@ -5,12 +5,14 @@ image itself, shifted by a constant ``offsets[k]``. Each function here multiplie
 outputs that fits the vector registers:
 
 ``multiply_<rows>``
-    ``out[r, p] = sum_k weight[k, r] * x[offsets[k] + p]`` for ``strip_length(dtype)`` positions p.
+    ``out[r, p] = bias[r] + sum_k weight[k, r] * x[offsets[k] + p]`` for ``strip_length(dtype)`` positions p.
 ``correlate_<rows>``
-    ``out[j, r] += sum_p a[r, p] * x[offsets[j] + p]`` for `STREAMS` offsets j, any number of positions p.
+    ``out[j, r] += sum_p a[r, p] * x[offsets[j] + p]`` for `STREAMS` offsets j, any number of positions p from a start.
+``copy_run``, ``prefetch``
+    A run of elements, and the hint that one will be needed soon.
 
-They are made of LLVM vectors because a loop nest in Python does not keep its tile in registers. All take flat arrays of
-one dtype with start indices, are callable from compiled kernels only, and check nothing.
+The first two are made of LLVM vectors because a loop nest in Python does not keep its tile in registers. All take flat
+arrays of one dtype with start indices, are callable from compiled kernels only, and check nothing.
 """
 
 from __future__ import annotations
@@ -99,28 +101,29 @@ class _Vectors:
         return total
 
 
-def _loop(vectors: _Vectors, count: Any, step: int, rows: int, body: Callable[[Any], tuple[Any, Any]]) -> Any:
+def _loop(vectors: _Vectors, count: Any, step: int, start: list[Any], body: Callable[[Any], tuple[Any, Any]]) -> Any:
     """``for i in range(0, count, step)``: add the outer product of what ``body(i)`` gives to rows x STREAMS vectors.
 
-    ``body`` returns a function of the row, giving its factor, and the list of streams. The count is at least 1.
+    The sums of row r begin with ``start[r]``. ``body`` returns a function of the row, giving its factor, and the list
+    of streams. The count is at least 1.
     """
     builder = vectors.builder
     before, loop, after = builder.block, builder.append_basic_block("loop"), builder.append_basic_block("after")
     builder.branch(loop)
     builder.position_at_end(loop)
     index = builder.phi(_INDEX)
-    totals = [[builder.phi(vectors.type) for _ in range(STREAMS)] for _ in range(rows)]
+    totals = [[builder.phi(vectors.type) for _ in range(STREAMS)] for _ in start]
     factor, streams = body(index)
     sums = []
-    for row in range(rows):
+    for row, total_row in enumerate(totals):
         value = factor(row)
-        sums.append([vectors.multiply_add(value, x, t) for x, t in zip(streams, totals[row], strict=True)])
+        sums.append([vectors.multiply_add(value, x, t) for x, t in zip(streams, total_row, strict=True)])
     following = builder.add(index, _INDEX(step))
     index.add_incoming(_INDEX(0), before)
     index.add_incoming(following, loop)
-    for total_row, sum_row in zip(totals, sums, strict=True):
+    for first, total_row, sum_row in zip(start, totals, sums, strict=True):
         for total, value in zip(total_row, sum_row, strict=True):
-            total.add_incoming(vectors.zero, before)
+            total.add_incoming(first, before)
             total.add_incoming(value, loop)
     builder.cbranch(builder.icmp_signed("<", following, count), loop, after)
     builder.position_at_end(after)
@@ -134,15 +137,19 @@ def _address(context: Any, vectors: _Vectors, array_type: Any, array: Any, start
 
 def _make_multiply(rows: int) -> Any:
     @intrinsic
-    def multiply(typing, x, x_start, offsets, count, weight, weight_start, out, out_start, out_stride):
-        signature = types.void(x, x_start, offsets, count, weight, weight_start, out, out_start, out_stride)
+    def multiply(typing, x, x_start, offsets, count, weight, weight_start, bias, bias_start, out, out_start, stride):
+        signature = types.void(
+            x, x_start, offsets, count, weight, weight_start, bias, bias_start, out, out_start, stride
+        )
 
         def generate(context, builder, signature, args):
             vectors = _Vectors(context, builder, x.dtype)
             x_from = _address(context, vectors, x, args[0], args[1])
             offsets_from = _address(context, vectors, offsets, args[2], _INDEX(0))
             weight_from = _address(context, vectors, weight, args[4], args[5])
-            out_from = _address(context, vectors, out, args[6], args[7])
+            bias_from = _address(context, vectors, bias, args[6], args[7])
+            out_from = _address(context, vectors, out, args[8], args[9])
+            biases = [vectors.splat(builder.load(vectors.at(bias_from, row))) for row in range(rows)]
 
             def step(k):
                 source = vectors.at(x_from, builder.load(vectors.at(offsets_from, k)))
@@ -150,8 +157,8 @@ def _make_multiply(rows: int) -> Any:
                 streams = [vectors.load(vectors.at(source, v * vectors.length)) for v in range(STREAMS)]
                 return lambda row: vectors.splat(builder.load(vectors.at(weights, row))), streams
 
-            for row, sums in enumerate(_loop(vectors, args[3], 1, rows, step)):
-                target = vectors.at(out_from, builder.mul(args[8], _INDEX(row)))
+            for row, sums in enumerate(_loop(vectors, args[3], 1, biases, step)):
+                target = vectors.at(out_from, builder.mul(args[10], _INDEX(row)))
                 for v, value in enumerate(sums):
                     vectors.store(value, vectors.at(target, v * vectors.length))
             return context.get_dummy_value()
@@ -163,15 +170,15 @@ def _make_multiply(rows: int) -> Any:
 
 def _make_correlate(rows: int) -> Any:
     @intrinsic
-    def correlate(typing, a, a_stride, x, offsets, first, count, out, out_start):
-        signature = types.void(a, a_stride, x, offsets, first, count, out, out_start)
+    def correlate(typing, a, a_stride, x, start, offsets, first, count, out, out_start):
+        signature = types.void(a, a_stride, x, start, offsets, first, count, out, out_start)
 
         def generate(context, builder, signature, args):
             vectors = _Vectors(context, builder, x.dtype)
-            a_from = _address(context, vectors, a, args[0], _INDEX(0))
-            x_from = _address(context, vectors, x, args[2], _INDEX(0))
-            offsets_from = _address(context, vectors, offsets, args[3], args[4])
-            out_from = _address(context, vectors, out, args[6], args[7])
+            a_from = _address(context, vectors, a, args[0], args[3])
+            x_from = _address(context, vectors, x, args[2], args[3])
+            offsets_from = _address(context, vectors, offsets, args[4], args[5])
+            out_from = _address(context, vectors, out, args[7], args[8])
             sources = [vectors.at(x_from, builder.load(vectors.at(offsets_from, j))) for j in range(STREAMS)]
             lines = [vectors.at(a_from, builder.mul(args[1], _INDEX(row))) for row in range(rows)]
 
@@ -180,7 +187,7 @@ def _make_correlate(rows: int) -> Any:
                     vectors.load(vectors.at(source, p)) for source in sources
                 ]
 
-            sums = _loop(vectors, args[5], vectors.length, rows, step)
+            sums = _loop(vectors, args[6], vectors.length, [vectors.zero] * rows, step)
             for j in range(STREAMS):
                 target = vectors.at(out_from, j * ROWS)
                 total = vectors.sums([line[j] for line in sums])
@@ -190,6 +197,38 @@ def _make_correlate(rows: int) -> Any:
         return signature, generate
 
     return correlate
+
+
+@intrinsic
+def copy_run(typing, target, target_start, source, source_start, count):
+    """Copy ``count`` elements; the arrays do not overlap."""
+    signature = types.void(target, target_start, source, source_start, count)
+
+    def generate(context, builder, signature, args):
+        vectors = _Vectors(context, builder, target.dtype)
+        to = _address(context, vectors, target, args[0], args[1])
+        come_from = _address(context, vectors, source, args[2], args[3])
+        size = context.get_abi_sizeof(context.get_value_type(target.dtype))
+        cgutils.raw_memcpy(builder, to, come_from, args[4], size)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic
+def prefetch(typing, array, index):
+    """Hint that ``array[index]`` will be read soon; any index will do."""
+
+    def generate(context, builder, signature, args):
+        vectors = _Vectors(context, builder, array.dtype)
+        where = builder.bitcast(_address(context, vectors, array, *args), ir.IntType(8).as_pointer())
+        kind = ir.FunctionType(ir.VoidType(), [where.type, *[ir.IntType(32)] * 3])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        # For reading, into the second-level cache, data.
+        builder.call(function, [where, *(ir.IntType(32)(flag) for flag in (0, 2, 1))])
+        return context.get_dummy_value()
+
+    return types.void(array, index), generate
 
 
 multiply_1, multiply_2, multiply_4, multiply_8 = (_make_multiply(rows) for rows in (1, 2, 4, 8))

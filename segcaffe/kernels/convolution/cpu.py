@@ -114,14 +114,16 @@ def _convolve(
     """Run one pass; ``transposed`` says that the weights' first axis belongs to the source."""
     plan = make_plan(task, grid)
     packed = _pack(plan, weight, transposed)
-    biases = np.zeros(0, source.dtype) if bias is None else bias
+    biases = np.zeros((plan.layout.groups, plan.tiles * ROWS), source.dtype)
+    if bias is not None:
+        biases[:, : plan.layout.rows] = bias.reshape(plan.layout.groups, -1)
 
     def part(start: int, stop: int) -> None:
         copy, out, table = _memory(plan, source.dtype)
         loops.convolve(
             source.reshape(-1),
             packed,
-            biases,
+            biases.reshape(-1),
             target.reshape(-1),
             plan.layout,
             plan.taps,
@@ -185,11 +187,11 @@ def _weight_index(plan: Plan, weight: Array, transposed: bool) -> tuple[Array, i
 def _memory(plan: Plan, dtype: Any) -> tuple[Array, Array, Array]:
     """The calling thread's memory for a block: copy of the source, one tile's lines, and the table of segments."""
     layout = plan.layout
-    table = scratch("convolution_table", layout.segments * loops.FIELDS, np.int64)
+    table = scratch("convolution_table", 2 * layout.segments * loops.FIELDS, np.int64)
     return (
         scratch("convolution_copy", plan.buffer, dtype),
         scratch("convolution_lines", ROWS * layout.positions, dtype),
-        table.reshape(layout.segments, loops.FIELDS),
+        table.reshape(2 * layout.segments, loops.FIELDS),
     )
 
 

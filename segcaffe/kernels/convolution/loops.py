@@ -7,6 +7,7 @@ from numba import njit
 from segcaffe.kernels.tile import (
     ROWS,
     STREAMS,
+    copy_run,
     correlate_1,
     correlate_2,
     correlate_4,
@@ -15,8 +16,10 @@ from segcaffe.kernels.tile import (
     multiply_2,
     multiply_4,
     multiply_8,
+    prefetch,
 )
 
+_CHUNK_VECTORS = 64
 FIELDS = 7
 """Of a segment, a run of target pixels: image, depth, height, width, length, position in the block, target index."""
 
@@ -39,36 +42,86 @@ def pack_weights(weight, packed, places, rows, row_stride, group_stride, tiles, 
 
 @njit(nogil=True, cache=True)
 def convolve(source, packed, bias, target, layout, taps, residues, offsets, copy, out, table, start, stop):
-    """Compute items [start, stop) of a pass; an item is a block, a group, and a part of the group's tiles."""
+    """Compute items [start, stop) of a pass; an item is a block, a group, and a part of the group's tiles.
+
+    ``bias`` is (groups * tiles * ROWS,).
+    """
     blocks = layout.blocks[0] * layout.blocks[1] * layout.blocks[2]
     tiles = (layout.rows + ROWS - 1) // ROWS
     depth = layout.channels * len(taps)
-    pixels = layout.target[0] * layout.target[1] * layout.target[2]
-    step = layout.step[2]
+    source_pixels = layout.source[0] * layout.source[1] * layout.source[2]
     held = -1
+    segments, used, ahead, lines, line, left, share = 0, 0, 0, 0, 0, 0, 0
     for item in range(start, stop):
         part, place = item % layout.row_parts, item // layout.row_parts
         group = place // blocks
+        tile_start, tile_stop = tiles * part // layout.row_parts, tiles * (part + 1) // layout.row_parts
         if place != held:
             segments, used = _find_segments(layout, place % blocks, table)
             _copy_source(source, layout, taps, residues, group, table, segments, used, copy)
-            held = place
-        for tile in range(tiles * part // layout.row_parts, tiles * (part + 1) // layout.row_parts):
+            held, line, left = place, 0, 0
+            if item + layout.row_parts < stop:
+                ahead, lines = _next_source(layout, taps, place + 1, blocks, table[layout.segments :])
+                calls = (tile_stop - tile_start) * layout.row_parts * ((used + layout.strip - 1) // layout.strip)
+                left = layout.channels * lines
+                share = left // calls + 1
+        for tile in range(tile_start, tile_stop):
             live = min(ROWS, layout.rows - tile * ROWS)
-            weights = (group * tiles + tile) * depth * ROWS
-            _multiply(live, copy, offsets, depth, packed, weights, out, layout.positions, used, layout.strip)
-            for r in range(live):
-                channel = group * layout.rows + tile * ROWS + r
-                added = bias[channel] if bias.size > 0 else bias.dtype.type(0)
-                for j in range(segments):
-                    length, position = table[j, 4], r * layout.positions + table[j, 5]
-                    index = table[j, 6] + channel * pixels
-                    if step == 1:
-                        for i in range(length):
-                            target[index + i] = out[position + i] + added
-                    else:
-                        for i in range(length):
-                            target[index + i * step] = out[position + i] + added
+            biases = (group * tiles + tile) * ROWS
+            for p in range(0, used, layout.strip):
+                _multiply(live, copy, p, offsets, depth, packed, biases * depth, bias, biases, out, layout.positions)
+                # The next block's source comes from memory while this one is being computed.
+                some = min(share, left)
+                ahead, line = _prefetch_lines(source, ahead, line, lines, some, layout.vector, source_pixels)
+                left -= some
+            _write_rows(target, layout, group * layout.rows + tile * ROWS, live, table, segments, out)
+
+
+@njit(nogil=True, cache=True)
+def _prefetch_lines(source, index, line, lines, count, vector, channel):
+    """Prefetch ``count`` vectors, of which each channel has ``lines``; return where to go on."""
+    for _ in range(count):
+        prefetch(source, index)
+        index += vector
+        line += 1
+        if line == lines:
+            line = 0
+            index += channel - lines * vector
+    return index, line
+
+
+@njit(nogil=True, cache=True)
+def _write_rows(target, layout, first, live, table, segments, out):
+    """Write a tile's results to the channels from ``first`` on."""
+    pixels, step, positions = layout.target[0] * layout.target[1] * layout.target[2], layout.step[2], layout.positions
+    for r in range(live):
+        for j in range(segments):
+            length, position = table[j, 4], r * positions + table[j, 5]
+            index = table[j, 6] + (first + r) * pixels
+            if step == 1:
+                copy_run(target, index, out, position, length)
+            else:
+                for i in range(length):
+                    target[index + i * step] = out[position + i]
+
+
+@njit(nogil=True, cache=True)
+def _next_source(layout, taps, place, blocks, table):
+    """Where the source of a block begins in its first channel, and how many vectors of each channel it reads."""
+    segments, _ = _find_segments(layout, place % blocks, table)
+    image, channel = table[0, 0], place // blocks * layout.channels
+    depth, height, width = layout.source
+    last = segments - 1
+    while table[last, 0] != image:
+        last -= 1
+    taps_end = taps[len(taps) - 1]
+    d_first = max(0, table[0, 1] * layout.stride[0] - layout.low[0])
+    h_first = max(0, table[0, 2] * layout.stride[1] - layout.low[1])
+    d_last = min(depth - 1, table[last, 1] * layout.stride[0] + taps_end[0] - layout.low[0])
+    h_last = min(height - 1, table[last, 2] * layout.stride[1] + taps_end[1] - layout.low[1])
+    length = ((d_last - d_first) * height + h_last - h_first + 1) * width
+    begin = (image * layout.groups * layout.channels + channel) * depth + d_first
+    return (begin * height + h_first) * width, max(0, length) // layout.vector + 1
 
 
 @njit(nogil=True, cache=True)
@@ -92,7 +145,10 @@ def weight_gradient(source, grad, sums, bias_sums, layout, taps, residues, offse
                 channel = group * layout.rows + tile * ROWS
                 _copy_lines(grad, layout, channel, live, table, segments, length, lines)
                 where = ((part * layout.groups + group) * tiles + tile) * offsets.size * ROWS
-                _correlate(live, lines, layout.positions, copy, offsets, length, sums, where)
+                # A tile's lines are used for every offset: as much of them at a time as stays in the first-level cache.
+                chunk = layout.vector * _CHUNK_VECTORS
+                for p in range(0, length, chunk):
+                    _correlate(live, lines, layout.positions, copy, p, offsets, min(chunk, length - p), sums, where)
                 if bias_sums.size > 0:
                     for r in range(live):
                         where = part * layout.groups * layout.rows + channel + r
@@ -133,30 +189,29 @@ def _total(values, start, length):
 
 
 @njit(nogil=True, cache=True)
-def _multiply(live, copy, offsets, depth, packed, weights, out, stride, used, strip):
-    for p in range(0, used, strip):
-        if live > 4:
-            multiply_8(copy, p, offsets, depth, packed, weights, out, p, stride)
-        elif live > 2:
-            multiply_4(copy, p, offsets, depth, packed, weights, out, p, stride)
-        elif live > 1:
-            multiply_2(copy, p, offsets, depth, packed, weights, out, p, stride)
-        else:
-            multiply_1(copy, p, offsets, depth, packed, weights, out, p, stride)
+def _multiply(live, copy, p, offsets, depth, packed, weights, bias, biases, out, stride):
+    if live > 4:
+        multiply_8(copy, p, offsets, depth, packed, weights, bias, biases, out, p, stride)
+    elif live > 2:
+        multiply_4(copy, p, offsets, depth, packed, weights, bias, biases, out, p, stride)
+    elif live > 1:
+        multiply_2(copy, p, offsets, depth, packed, weights, bias, biases, out, p, stride)
+    else:
+        multiply_1(copy, p, offsets, depth, packed, weights, bias, biases, out, p, stride)
 
 
 @njit(nogil=True, cache=True)
-def _correlate(live, lines, stride, copy, offsets, length, sums, start):
+def _correlate(live, lines, stride, copy, p, offsets, length, sums, start):
     for k in range(0, offsets.size, STREAMS):
         where = start + k * ROWS
         if live > 4:
-            correlate_8(lines, stride, copy, offsets, k, length, sums, where)
+            correlate_8(lines, stride, copy, p, offsets, k, length, sums, where)
         elif live > 2:
-            correlate_4(lines, stride, copy, offsets, k, length, sums, where)
+            correlate_4(lines, stride, copy, p, offsets, k, length, sums, where)
         elif live > 1:
-            correlate_2(lines, stride, copy, offsets, k, length, sums, where)
+            correlate_2(lines, stride, copy, p, offsets, k, length, sums, where)
         else:
-            correlate_1(lines, stride, copy, offsets, k, length, sums, where)
+            correlate_1(lines, stride, copy, p, offsets, k, length, sums, where)
 
 
 @njit(nogil=True, cache=True)
@@ -210,74 +265,73 @@ def _copy_source(source, layout, taps, residues, group, table, segments, used, c
 @njit(nogil=True, cache=True)
 def _copy_planes(source, layout, residues, group, table, copy):
     """Copy the rows that the block needs: (channel, phase, depth, height, image, width), padding as 0."""
-    images, width = layout.block[0], layout.pitch[2]
+    width, images = layout.pitch[2], layout.block[0]
     index = 0
     for channel in range(group * layout.channels, (group + 1) * layout.channels):
         for phase in range(layout.phases[0] * layout.phases[1] * layout.phases[2]):
             d_first = residues[0, phase // (layout.phases[1] * layout.phases[2])] - layout.low[0]
             h_first = residues[1, phase // layout.phases[2] % layout.phases[1]] - layout.low[1]
             w_first = residues[2, phase % layout.phases[2]] - layout.low[2]
+            begin, end = _inside(layout.source[2], layout.stride[2], w_first, width)
             for d in range(layout.pitch[0]):
                 d_source = (table[0, 1] + d) * layout.stride[0] + d_first
                 for h in range(layout.pitch[1]):
                     h_source = (table[0, 2] + h) * layout.stride[1] + h_first
-                    for n in range(images):
-                        row = _source_row(layout, table[0, 0] + n, channel, d_source, h_source)
-                        _copy_row(source, row, layout.source[2], layout.stride[2], w_first, copy, index, width)
+                    inside = 0 <= d_source < layout.source[0] and 0 <= h_source < layout.source[1]
+                    for image in range(table[0, 0], table[0, 0] + images):
+                        plane = (image * layout.groups * layout.channels + channel) * layout.source[0] + d_source
+                        row = (plane * layout.source[1] + h_source) * layout.source[2] + w_first
+                        some = inside and image < layout.images
+                        last = end if some else begin
+                        _copy_row(source, row, layout.stride[2], copy, index, begin, last, width)
                         index += width
     # The last strip and vector read beyond the planes; what they read must be finite.
-    copy[index:] = 0
+    for i in range(index, copy.size):
+        copy[i] = 0
 
 
 @njit(nogil=True, cache=True)
 def _copy_columns(source, layout, taps, group, table, segments, used, copy):
     """Copy the block's source once for each channel and tap."""
-    index = 0
+    stride, index = layout.stride[2], 0
     for channel in range(group * layout.channels, (group + 1) * layout.channels):
         for tap in range(len(taps)):
-            d_first, h_first, w_first = (
-                taps[tap, 0] - layout.low[0],
-                taps[tap, 1] - layout.low[1],
-                taps[tap, 2] - layout.low[2],
-            )
+            d_first, h_first = taps[tap, 0] - layout.low[0], taps[tap, 1] - layout.low[1]
+            w_first = taps[tap, 2] - layout.low[2]
             for j in range(segments):
                 d_source = table[j, 1] * layout.stride[0] + d_first
                 h_source = table[j, 2] * layout.stride[1] + h_first
-                row = _source_row(layout, table[j, 0], channel, d_source, h_source)
-                first = table[j, 3] * layout.stride[2] + w_first
-                position = index + table[j, 5]
-                _copy_row(source, row, layout.source[2], layout.stride[2], first, copy, position, table[j, 4])
-            copy[index + used : index + layout.positions] = 0
+                first, length = table[j, 3] * stride + w_first, table[j, 4]
+                plane = (table[j, 0] * layout.groups * layout.channels + channel) * layout.source[0] + d_source
+                row = (plane * layout.source[1] + h_source) * layout.source[2] + first
+                begin, end = _inside(layout.source[2], stride, first, length)
+                if not (0 <= d_source < layout.source[0] and 0 <= h_source < layout.source[1]):
+                    end = begin
+                _copy_row(source, row, stride, copy, index + table[j, 5], begin, end, length)
+            for i in range(index + used, index + layout.positions):
+                copy[i] = 0
             index += layout.positions
 
 
 @njit(nogil=True, cache=True)
-def _source_row(layout, image, channel, d, h):
-    """Index where a row of the source begins, -1 where there is none."""
-    if image >= layout.images or not 0 <= d < layout.source[0] or not 0 <= h < layout.source[1]:
-        return -1
-    plane = image * layout.groups * layout.channels + channel
-    return ((plane * layout.source[0] + d) * layout.source[1] + h) * layout.source[2]
+def _inside(size, stride, first, length):
+    """The range of i < length for which ``first + i * stride`` lies in [0, size)."""
+    begin = min(length, max(0, -(first // stride)))
+    return begin, min(length, max(begin, (size - 1 - first) // stride + 1))
 
 
 @njit(nogil=True, cache=True)
-def _copy_row(source, row, size, stride, first, copy, start, length):
-    """``copy[start + i] = row[first + i * stride]`` for i < length, 0 outside the row's ``size`` elements."""
-    if row < 0:
-        copy[start : start + length] = 0
-        return
-    begin = min(length, max(0, -(first // stride)))
-    end = min(length, max(begin, (size - 1 - first) // stride + 1))
-    for i in range(begin):
-        copy[start + i] = 0
+def _copy_row(source, row, stride, copy, start, begin, end, length):
+    """``copy[start + i] = source[row + i * stride]`` for i in [begin, end), 0 for the others below ``length``."""
+    for i in range(start, start + begin):
+        copy[i] = 0
     if stride == 1:
-        for i in range(begin, end):
-            copy[start + i] = source[row + first + i]
+        copy_run(copy, start + begin, source, row + begin, end - begin)
     else:
         for i in range(begin, end):
-            copy[start + i] = source[row + first + i * stride]
-    for i in range(end, length):
-        copy[start + i] = 0
+            copy[start + i] = source[row + i * stride]
+    for i in range(start + end, start + length):
+        copy[i] = 0
 
 
 @njit(nogil=True, cache=True)
@@ -289,9 +343,10 @@ def _copy_lines(grad, layout, channel, live, table, segments, length, lines):
         end = line
         if r < live:
             for j in range(segments):
-                index, position = table[j, 6] + (channel + r) * pixels, line + table[j, 5]
-                lines[end:position] = 0
+                position = line + table[j, 5]
+                for i in range(end, position):
+                    lines[i] = 0
                 end = position + table[j, 4]
-                for i in range(table[j, 4]):
-                    lines[position + i] = grad[index + i]
-        lines[end : line + length] = 0
+                copy_run(lines, position, grad, table[j, 6] + (channel + r) * pixels, table[j, 4])
+        for i in range(end, line + length):
+            lines[i] = 0

@@ -31,8 +31,8 @@ Array = np.ndarray[Any, Any]
 
 _CACHE_BYTES = 5 << 18
 """What a block's copy of the source may occupy of the second-level cache."""
-_ROW_CYCLES = 10.0
-_COPY_CYCLES = 1 / 8
+_ROW_CYCLES = 50.0
+_COPY_CYCLES = 0.5
 """Costs in cycles of beginning to copy a row, and of one element of it."""
 _TILE_CYCLES, _SUM_CYCLES = 30.0, 60.0
 """Costs of beginning and ending a tile, forward and in the weights' gradient."""
