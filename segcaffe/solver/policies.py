@@ -110,17 +110,17 @@ def _exp(param: SolverParameter, iteration: int, step: int) -> float:
 
 def _inv(param: SolverParameter, iteration: int, step: int) -> float:
     base = np.float32(1) + np.float32(param.gamma) * np.float32(iteration)
-    return param.base_lr * float(base ** np.float32(-param.power))
+    return param.base_lr * math.pow(base, -param.power)
 
 
 def _poly(param: SolverParameter, iteration: int, step: int) -> float:
     # Beyond max_iter the base would be negative and its power not a number.
-    left = max(np.float32(0), np.float32(1) - np.float32(iteration) / np.float32(param.max_iter))
-    return param.base_lr * float(np.float32(left) ** np.float32(param.power))
+    left = np.float32(1) - np.float32(iteration) / np.float32(param.max_iter)
+    return param.base_lr * math.pow(max(0.0, left), param.power)
 
 
 def _sigmoid(param: SolverParameter, iteration: int, step: int) -> float:
-    exponent = -param.gamma * (iteration - param.stepsize)
+    exponent = float(np.float32(-param.gamma) * np.float32(iteration - param.stepsize))
     return param.base_lr / (1.0 + math.exp(exponent)) if exponent < 700 else 0.0
 
 
