@@ -123,7 +123,11 @@ class Transformer:
         factor = factors[int(random.integers(len(factors)))] if factors else 1.0
         if factor == 1.0:
             return image, label
-        size = int(image.shape[1] * factor), int(image.shape[0] * factor)
+        # float32, as in the original: 10 * 0.7 is 7, where doubles would give 6
+        size = (
+            int(np.float32(image.shape[1]) * np.float32(factor)),
+            int(np.float32(image.shape[0]) * np.float32(factor)),
+        )
         if min(size) < 1:
             raise DataError(f"{self.where}: scale factor {factor} leaves nothing of an image of {image.shape[:2]}.")
         scaled = cv2.resize(image, size).reshape(size[1], size[0], -1)

@@ -90,6 +90,11 @@ def test_scale_factors_resize_images_bilinearly_and_labels_to_the_nearest() -> N
     np.testing.assert_array_equal(labels[0], cv2.resize(LABEL, (6, 4), interpolation=cv2.INTER_NEAREST))
 
 
+def test_scaled_sizes_are_those_of_single_precision() -> None:
+    image = np.zeros((10, 20, 3), np.uint8)
+    assert make("scale_factors: 0.7").pair(image, image[:, :, :1], rng())[0].shape == (3, 7, 14)
+
+
 def test_scale_factors_are_drawn() -> None:
     transformer = make("scale_factors: [0.5, 1, 2]")
     sizes = {transformer.pair(IMAGE, LABEL, rng(seed))[0].shape[1:] for seed in range(30)}

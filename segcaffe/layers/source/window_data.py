@@ -15,7 +15,7 @@ from segcaffe.data.windows import read_windows
 from segcaffe.errors import DataError
 from segcaffe.layers.base import Blobs
 from segcaffe.layers.registry import register
-from segcaffe.layers.source.prefetching import PrefetchingSource
+from segcaffe.layers.source.prefetching import PrefetchingSource, log
 
 _CACHED_IMAGES = 4096
 
@@ -28,6 +28,7 @@ class WindowData(PrefetchingSource):
     (overlap below ``bg_threshold``, label 0), the last ``fg_fraction`` of it foreground (overlap at least
     ``fg_threshold``). ``crop_mode`` "warp" stretches a window to the square, "square" widens it first;
     ``context_pad`` pixels around it show its surroundings. What lies outside the image is 0.
+    Values are (pixel - mean) times the ``scale`` of ``window_data_param``.
     """
 
     top_count = (2, 2)
@@ -44,6 +45,7 @@ class WindowData(PrefetchingSource):
             raise self.fail('crop_mode must be "warp" or "square"', f'"{param.crop_mode}"')
         windows, self.channels = read_windows(param.source, self.where)
         self.mean = self._mean()
+        self._warn_about_scale()
         self.foreground = [window for window in windows if window.overlap >= param.fg_threshold]
         self.background = [w for w in windows if w.overlap < param.bg_threshold and w.overlap < param.fg_threshold]
         if wrong := next((window for window in self.foreground if window.label < 1), None):
@@ -71,7 +73,7 @@ class WindowData(PrefetchingSource):
         rows, cols = warped.pixels.shape[:2]
         inside = np.s_[:, warped.top : warped.top + rows, warped.left : warped.left + cols]
         mean = self.mean[inside] if self.mean.shape[1] > 1 else self.mean
-        out[inside] = (warped.pixels.transpose(2, 0, 1) - mean) * self.dtype.type(self.transform.scale)
+        out[inside] = (warped.pixels.transpose(2, 0, 1) - mean) * self.dtype.type(param.scale)
         return out, np.array(window.label if foreground else 0, self.dtype)
 
     def _read(self, name: str, place: str) -> Image:
@@ -92,6 +94,14 @@ class WindowData(PrefetchingSource):
                     f"{self.where}: a batch has {needed} {kind} windows and the window file has none; check "
                     "fg_threshold, bg_threshold and fg_fraction."
                 )
+
+    def _warn_about_scale(self) -> None:
+        if self.transform.scale != 1:
+            log.warning(
+                "%s: as in Caffe, transform_param.scale is not used here; write window_data_param { scale: %g }.",
+                self.where,
+                self.transform.scale,
+            )
 
     def _mean(self) -> NDArray[np.floating]:
         """The mean as (C, 1, 1) or (C, S, S), the middle of the mean image."""

@@ -48,8 +48,10 @@ def test_windows_outside_the_image(corners: tuple[int, int, int, int]) -> None:
 def build(folder: Path, lines: str, options: str = "") -> tuple[np.ndarray, np.ndarray]:
     (folder / "w.txt").write_text(lines)
     cv2.imwrite(str(folder / "im.png"), IMAGE)
-    param = f'window_data_param {{ source: "{folder}/w.txt" root_folder: "{folder}/" batch_size: 8 {options} }}'
-    layer, _, top = LayerCase("WindowData", f"{param} transform_param {{ crop_size: 5 scale: 2 }}", (), 2).build()
+    param = (
+        f'window_data_param {{ source: "{folder}/w.txt" root_folder: "{folder}/" batch_size: 8 scale: 2 {options} }}'
+    )
+    layer, _, top = LayerCase("WindowData", f"{param} transform_param {{ crop_size: 5 }}", (), 2).build()
     layer.forward([], top)
     return top[0].data, top[1].data
 
