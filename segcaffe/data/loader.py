@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from segcaffe import device
 from segcaffe.errors import DataError
+from segcaffe.kernels import parallel
 
 Arrays = tuple[NDArray[Any], ...]
 Random = np.random.Generator
@@ -75,7 +76,7 @@ class BatchLoader(Generic[T]):
     depth:
         Batches prepared ahead.
     workers:
-        Threads; by default one per core, at most 4. They start with the first batch, and end when the loader is
+        Threads; by default as many as the CPU kernels use, at most 4. They start with the first batch, and end when the loader is
         closed or no longer used.
 
     The seed comes from the process's random stream when the loader is made.
@@ -94,7 +95,7 @@ class BatchLoader(Generic[T]):
             raise DataError(f"{where}: batch_size must be at least 1. Received: {batch_size}.")
         self.feed, self.load, self.batch_size, self.where = feed, load, batch_size, where
         self.depth = max(1, depth)
-        self.workers = workers or min(4, os.cpu_count() or 1)
+        self.workers = workers or min(4, parallel.num_threads())
         self.seed = int(device.generator().integers(_MAX_SEED))
         self.number = 0
         self._pending: deque[_Batch[T]] = deque()
