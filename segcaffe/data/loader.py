@@ -76,8 +76,8 @@ class BatchLoader(Generic[T]):
     depth:
         Batches prepared ahead.
     workers:
-        Threads; by default as many as the CPU kernels use, at most 4. They start with the first batch, and end when the loader is
-        closed or no longer used.
+        Threads; by default as many as the CPU kernels use, at most 4. They start with the first batch, and end when
+        the loader is closed or no longer used.
 
     The seed comes from the process's random stream when the loader is made.
     """
