@@ -45,7 +45,7 @@ def divide_multiply(a: Array, b: Array, c: Array, y: Array) -> None:
 
 @kernel(writes=("y", "mask"))
 def maximum(a: Array, b: Array, index: int, y: Array, mask: Array) -> None:
-    """Set y = max(a, b); where b is greater, or equal and ``index`` is 1, the int32 ``mask`` becomes ``index``.
+    """Set y = max(a, b); where b is greater, or equal and ``index`` is 1, the integer ``mask`` becomes ``index``.
 
     With ``index`` 1 the mask becomes 0 where a is greater; with a higher one it stays there.
     """
@@ -63,7 +63,7 @@ def absolute(x: Array, y: Array) -> None:
 
 @kernel(writes=("y",))
 def relu(x: Array, slope: float, y: Array) -> None:
-    """Set y = x where x > 0, else slope·x."""
+    """Set y = x where x > 0, else slope·x (0 where the slope is 0, also for minus infinity)."""
 
 
 @kernel(writes=("dx",))
@@ -98,7 +98,7 @@ def reciprocal_grad(x: Array, dy: Array, scale: float, shift: float, outer: floa
 
 @kernel(writes=("y",))
 def power(x: Array, scale: float, shift: float, exponent: float, y: Array) -> None:
-    """Set y = (scale·x + shift)^exponent."""
+    """Set y = (scale·x + shift)^exponent; NaN for a negative number to a power that is not whole."""
 
 
 @kernel(writes=("y",))

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +14,7 @@ from segcaffe.kernels import parallel, vector_math
 
 Array = np.ndarray[Any, Any]
 GRAIN = 50_000
-_BLOCK = 65_536
+_BLOCK = 32_768
 _compiled = njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
 
 
@@ -112,8 +113,8 @@ def _divide_multiply(a, b, c, y):
 
 
 def maximum(a: Array, b: Array, index: int, y: Array, mask: Array) -> None:
-    function = _maximum_first if index == 1 else _maximum_next
-    _map(lambda *arrays: function(arrays[0], arrays[1], np.int32(index), *arrays[2:]), (a, b), (), y, mask)
+    function, number = _maximum_first if index == 1 else _maximum_next, mask.dtype.type(index)
+    _map(lambda a, b, y, mask: function(a, b, number, y, mask), (a, b), (), y, mask)
 
 
 @_compiled
@@ -133,7 +134,8 @@ def _maximum_next(a, b, index, y, mask):
 
 
 def select(a: Array, mask: Array, index: int, y: Array) -> None:
-    _map(lambda a, mask, y: _select(a, mask, np.int32(index), y), (a, mask), (), y)
+    number = mask.dtype.type(index)
+    _map(lambda a, mask, y: _select(a, mask, number, y), (a, mask), (), y)
 
 
 @_compiled
@@ -147,11 +149,20 @@ def absolute(x: Array, y: Array) -> None:
 
 
 def relu(x: Array, slope: float, y: Array) -> None:
-    _map(_relu, (x,), (slope,), y)
+    if slope == 0:
+        _map(_relu, (x,), (0,), y)
+    else:
+        _map(_leaky_relu, (x,), (slope,), y)
 
 
 @_compiled
-def _relu(x, slope, y):
+def _relu(x, zero, y):
+    for i in range(x.size):
+        y[i] = zero if x[i] <= 0 else x[i]
+
+
+@_compiled
+def _leaky_relu(x, slope, y):
     for i in range(x.size):
         y[i] = x[i] if x[i] > 0 else slope * x[i]
 
@@ -217,13 +228,28 @@ def _reciprocal_grad(x, dy, scale, shift, outer, dx):
 
 
 def power(x: Array, scale: float, shift: float, exponent: float, y: Array) -> None:
-    def raised(x: Array, scale: float, shift: float, y: Array) -> None:
-        _linear(x, scale, shift, y)
-        # NaN and infinity are the formula's answers; NumPy would warn of them.
-        with np.errstate(all="ignore"):
-            y **= exponent
+    if exponent in (2, 3, 4):
+        _map(lambda x, scale, shift, y: _small_power(x, scale, shift, int(exponent), y), (x,), (scale, shift), y)
+        return
+    # A whole power of a negative number is a number: the power of its size, negative again if the power is odd.
+    negative = math.nan if exponent % 1 else 1 - 2 * (exponent % 2)
+    _map_apart(_power, (x,), (scale, shift, exponent, negative), y)
 
-    _map(raised, (x,), (scale, shift), y)
+
+@_compiled
+def _small_power(x, scale, shift, exponent, y):
+    for i in range(x.size):
+        v = scale * x[i] + shift
+        square = v * v
+        y[i] = square if exponent == 2 else square * v if exponent == 3 else square * square
+
+
+@_compiled
+def _power(x, scale, shift, exponent, negative, y):
+    for i in range(x.size):
+        v = scale * x[i] + shift
+        size = vector_math.exp(exponent * vector_math.log(abs(v)))
+        y[i] = size * negative if v < 0 else size
 
 
 def sigmoid(x: Array, y: Array) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from segcaffe import device
 from segcaffe.layers.base import Blobs, Layer
 from segcaffe.layers.registry import register
@@ -34,7 +32,7 @@ class BatchReindex(Layer):
         for i in self._index:
             if not 0 <= i < items:
                 raise self.fail(f"an index must lie in [0, {items}), the number of items.", i)
-        top[0].array[...] = bottom[0].array[np.array(self._index, int)]
+        top[0].array[...] = bottom[0].array[self.xp.array(self._index, int)]
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Add to each item the gradients of its copies."""

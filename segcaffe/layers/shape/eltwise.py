@@ -43,7 +43,8 @@ class Eltwise(Layer):
                 raise self.fail("all bottoms need one shape.", f"{bottom[0].shape} for 0 and {blob.shape} for {i}")
         top[0].reshape_like(bottom[0])
         if self.operation == Options.MAX:
-            self._winner = self.xp.zeros(bottom[0].shape, self.xp.int32)
+            dtype = self.xp.uint8 if len(bottom) <= 256 else self.xp.int32
+            self._winner = self.xp.zeros(bottom[0].shape, dtype)
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Combine the first two bottoms, then the result with each further one."""

@@ -49,9 +49,10 @@ class Filter(Layer):
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Copy the selected items."""
         self._started = True
+        selected = self.xp.asarray(self._selected)
         for source, target in zip(bottom, top, strict=False):
             target.reshape(len(self._selected), *source.shape[1:])
-            target.array[...] = source.array[self._selected]
+            target.array[...] = source.array[selected]
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Give the selected items their gradients and the others 0; the selector, if asked for, 0."""
@@ -59,4 +60,4 @@ class Filter(Layer):
             if wanted:
                 bottom[i].grad[...] = 0
                 if i < len(top):
-                    bottom[i].grad[self._selected] = top[i].grad
+                    bottom[i].grad[self.xp.asarray(self._selected)] = top[i].grad
