@@ -48,4 +48,14 @@ CASES = [
         batched=False,
         deterministic=False,
     ),
+    LayerCase("Interp", "interp_param { height: 9 width: 7 }", suffix="size"),
+    LayerCase("Interp", "interp_param { height: 3 width: 4 }", suffix="smaller"),
+    LayerCase("Interp", "interp_param { height: 1 width: 13 }", suffix="one_row"),
+    LayerCase("Interp", "interp_param { zoom_factor: 4 }", suffix="zoom"),
+    LayerCase("Interp", "interp_param { shrink_factor: 2 }", suffix="shrink"),
+    LayerCase("Interp", "interp_param { shrink_factor: 3 zoom_factor: 2 }", ((2, 2, 8, 9),), suffix="shrink_zoom"),
+    LayerCase("Interp", "interp_param { zoom_factor: 1 pad_beg: -1 pad_end: -2 }", suffix="crop"),
+    LayerCase(
+        "Interp", "interp_param { height: 8 width: 5 pad_beg: -2 pad_end: -1 }", ((1, 2, 7, 6),), suffix="crop_size"
+    ),
 ]
