@@ -19,9 +19,11 @@ STEPS = 9
 TESTED = "test_iter: 2 test_interval: 2 iter_size: 2 snapshot: 1"
 
 
-def _run(solver: Solver, steps: int) -> list[Progress]:
-    told: list[Progress] = []
-    solver.add_progress(told.append)
+def _run(solver: Solver, steps: int) -> list[tuple[Progress, list[float]]]:
+    """Losses and rates of the iterations, and what the test nets' last scores were after each."""
+    told: list[tuple[Progress, list[float]]] = []
+    nets = solver.test_nets
+    solver.add_progress(lambda p: told.append((p, [float(net.blobs["loss"].data) for net in nets if p.iter % 2])))
     solver.step(steps)
     return told
 

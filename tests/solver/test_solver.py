@@ -107,6 +107,17 @@ def test_average_loss_is_a_window(small: Path) -> None:
     np.testing.assert_allclose(means, expected, rtol=1e-12)
 
 
+def test_each_call_of_step_begins_a_new_average(small: Path) -> None:
+    shown: list[float] = []
+    solver = small_solver()
+    solver.add_progress(lambda p: shown.append(p.loss))
+    for _ in range(3):
+        solver.step(1)
+        net = solver.net
+        last = float(net.blobs["loss"].data) + float(np.float32(0.1)) * float(net.blobs["noise_loss"].data)
+        assert shown[-1] == pytest.approx(last, rel=1e-6)
+
+
 def test_callbacks_surround_the_passes(small: Path) -> None:
     solver = small_solver()
     seen: list[tuple[str, bool]] = []
