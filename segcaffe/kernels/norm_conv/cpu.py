@@ -245,11 +245,14 @@ def _logits(guide, weights, geometry, factor, center, bounds, l1, taps, mirror, 
             elif last > first:
                 count = last - first
                 _distance_row(guide, n, cy, ny, cx + first * stride, tx + first * stride, count, stride, l1, row)
+                # Element by element: assigning one array to another takes Numba seconds to compile.
                 for i in range(count):
                     row[i] *= factor
-                out[first:last] = row[:count]
+                    out[first + i] = row[i]
                 if mirror:
-                    weights[n, total - 1 - tap, ny, tx + first : tx + last] = row[:count]
+                    opposite = weights[n, total - 1 - tap, ny, tx + first : tx + last]
+                    for i in range(count):
+                        opposite[i] = row[i]
             if mirror:
                 _mirrored_bounds(weights[n, total - 1 - tap, y], height, width, 2 * y - ny, -tx, bounds)
 
@@ -271,8 +274,8 @@ def _softmax(weights, start, stop):
     top = np.empty(columns, weights.dtype)
     for index in range(start, stop):
         n, y = index // rows, index % rows
-        top[:] = weights[n, 0, y]
-        for tap in range(1, taps):
+        top[:] = -np.inf
+        for tap in range(taps):
             row = weights[n, tap, y]
             for i in range(columns):
                 # The negated comparison lets a NaN through.
@@ -334,9 +337,12 @@ def _distances_backward(guide, grad, out, geometry, l1, factor, mirror, start, s
                 if first == last or (cy == ny and cx == tx):
                     continue
                 g = row[: last - first]
-                g[:] = grad[n, tap, y, first:last]
+                for i in range(last - first):
+                    g[i] = grad[n, tap, y, first + i]
                 if mirror:
-                    g += grad[n, taps - 1 - tap, ny, tx + first : tx + last]
+                    opposite = grad[n, taps - 1 - tap, ny, tx + first : tx + last]
+                    for i in range(last - first):
+                        g[i] += opposite[i]
                 c0, c1 = cx + first * stride, cx + (last - 1) * stride + 1
                 t0, t1 = tx + first * stride, tx + (last - 1) * stride + 1
                 for e in range(e0, e1):

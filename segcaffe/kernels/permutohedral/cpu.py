@@ -25,7 +25,7 @@ def build(features: Array, vertices: Array, weights: Array, neighbours: Array, c
     table = np.zeros(capacity, np.int32)
     keys = np.empty((points * (dims + 1), dims), np.int32)
     count[0] = _build(features, scale, vertices, weights, table, keys)
-    _link(table, keys, neighbours, count[0])
+    parallel.run(int(count[0]), lambda a, b: _link(table, keys, neighbours, a, b), grain=1024)
 
 
 def apply(values: Array, vertices: Array, weights: Array, neighbours: Array, out: Array, reverse: bool) -> None:
@@ -52,7 +52,8 @@ def _find(table, keys, key, new):
         place = (place + 1) & mask
     if new != 0:
         table[place] = new
-        keys[new - 1] = key
+        for i in range(len(key)):
+            keys[new - 1, i] = key[i]
     return new
 
 
@@ -126,12 +127,12 @@ def _build(features, scale, vertices, weights, table, keys):
 
 
 @njit(nogil=True, cache=True)
-def _link(table, keys, neighbours, count):
-    """Fill in each vertex's neighbours along each axis."""
+def _link(table, keys, neighbours, start, stop):
+    """Fill in the neighbours of vertices start..stop along each axis."""
     dims = keys.shape[1]
     before, after = np.empty(dims, np.int32), np.empty(dims, np.int32)
     for axis in range(dims + 1):
-        for v in range(count):
+        for v in range(start, stop):
             for i in range(dims):
                 before[i], after[i] = keys[v, i] - 1, keys[v, i] + 1
             # The last coordinate is not stored: it follows from the others.
