@@ -1,0 +1,1 @@
+"""Layers that multiply by learnt matrices: convolutions, inner products, embeddings of indices."""

@@ -1,0 +1,90 @@
+"""Convolution."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from segcaffe.kernels import convolution
+from segcaffe.layers.base import Blobs
+from segcaffe.layers.dense.windowed import WindowedLayer, positions
+from segcaffe.layers.registry import register
+
+
+@register
+class Convolution(WindowedLayer):
+    """Sum over a window and all input channels of weight times input, plus bias.
+
+    y[n, m, q] = bias[m] + sum over c, t of weight[m, c, t] * x[n, c, q * stride + t * dilation - pad]; x is 0 outside.
+
+    bottom: x (N, C, spatial), any number of them;  top: y (N, num_output, spatial') each.
+    param blobs: weight (num_output, C / group, kernel), bias (num_output).
+
+    With bottom_is_im2col the bottom holds the columns already, (N, C * kernel, H, W) with channel c * taps + t, and
+    the output has the bottom's size: kernel_size only shapes the weight. With groups, output channel m sees the
+    C / group input channels of its own group.
+    """
+
+    def setup(self, bottom: Blobs, top: Blobs) -> None:
+        """Read the options; columns are told by bottom_is_im2col."""
+        self.is_im2col: bool = self.param.convolution_param.bottom_is_im2col
+        super().setup(bottom, top)
+
+    def input_channels(self, extent: int) -> int:
+        """Channels of the image, from the extent of the bottom's channel axis: fewer where the bottom is columns."""
+        if not self.is_im2col:
+            return extent
+        if extent % self.window.taps:
+            raise self.fail(
+                f"with bottom_is_im2col the bottom's channels must be a multiple of the kernel's {self.window.taps} taps",
+                f"{extent} channels",
+            )
+        return extent // self.window.taps
+
+    def weight_shape(self) -> tuple[int, ...]:
+        """(num_output, C / group, kernel)."""
+        return (self.num_output, self.channels // self.group, *self.window.kernel)
+
+    def output_spatial(self, spatial: tuple[int, ...]) -> tuple[int, ...]:
+        """Number of windows on each axis; the bottom's size where the bottom is columns."""
+        return spatial if self.is_im2col else self.window.output_shape(spatial)
+
+    def forward(self, bottom: Blobs, top: Blobs) -> None:
+        """Compute each top from its bottom."""
+        weight, bias = self._weight(self.blobs[0].array), self.bias()
+        for x, y in zip(bottom, top, strict=True):
+            convolution.forward(self.folded(x.array), weight, bias, self.folded(y.array), **self.options())
+
+    def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
+        """Gradients of the bottoms (overwritten), of weight and bias (added to)."""
+        weight = self._weight(self.blobs[0].array)
+        for x, y, wanted in zip(bottom, top, propagate_down, strict=True):
+            grad = self.folded(y.grad)
+            self._backward_params(self.folded(x.array), grad)
+            if wanted:
+                convolution.backward_data(grad, weight, self.folded(x.grad), **self.options())
+
+    def options(self) -> dict[str, Any]:
+        """Window and group; columns are convolved by a window of one pixel."""
+        if not self.is_im2col:
+            return super().options()
+        ones, zeros = (1,) * self.window.num_axes, (0,) * self.window.num_axes
+        return {"stride": ones, "pad": zeros, "dilation": ones, "group": self.group}
+
+    def multiply_adds(self, bottom: Blobs, top: Blobs) -> int:
+        """One for each weight at each window."""
+        return sum(positions(blob, self.axis) for blob in top) * self.blobs[0].count
+
+    def _backward_params(self, x: Any, grad: Any) -> None:
+        wants_bias = self.bias_term and self.wants_param(1)
+        grad_bias = self.blobs[1].grad if wants_bias else None
+        if self.wants_param(0):
+            convolution.backward_weight(x, grad, self._weight(self.blobs[0].grad), grad_bias, **self.options())
+        elif wants_bias:
+            convolution.backward_bias(grad, grad_bias)
+
+    def _weight(self, array: Any) -> Any:
+        """The weight, or its gradient, as the kernel takes it: for columns (num_output, columns of a group, 1, 1)."""
+        if not self.is_im2col:
+            return array
+        return array.reshape(self.num_output, -1, *(1,) * self.window.num_axes)

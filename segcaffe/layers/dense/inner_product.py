@@ -1,0 +1,72 @@
+"""InnerProduct."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from segcaffe.blob import Blob
+from segcaffe.kernels.matmul import gemm
+from segcaffe.layers.base import Blobs, Layer
+from segcaffe.layers.registry import register
+
+
+@register
+class InnerProduct(Layer):
+    """Every output is a weighted sum of all inputs of its item: y = x W^T + bias.
+
+    bottom: x (axes before ``axis`` count items, those from it on are flattened to K);
+    top: y (axes before ``axis``, num_output).
+    param blobs: weight (num_output, K), or (K, num_output) with ``transpose``; bias (num_output).
+    """
+
+    def setup(self, bottom: Blobs, top: Blobs) -> None:
+        """Read num_output, axis, transpose, bias_term; make weight and bias."""
+        param = self.param.inner_product_param
+        self.axis = bottom[0].canonical_axis(param.axis, self.where)
+        self.num_output: int = param.num_output
+        self.transpose: bool = param.transpose
+        self.bias_term: bool = param.bias_term
+        if self.num_output < 1:
+            raise self.fail("num_output must be 1 or more", self.num_output)
+        self.length = math.prod(bottom[0].shape[self.axis :])
+        shape = (self.length, self.num_output) if self.transpose else (self.num_output, self.length)
+        self.add_parameter(shape, param.weight_filler)
+        if self.bias_term:
+            self.add_parameter((self.num_output,), param.bias_filler)
+
+    def reshape(self, bottom: Blobs, top: Blobs) -> None:
+        """Check the length of an item; the top has num_output values per item."""
+        length = math.prod(bottom[0].shape[self.axis :])
+        if length != self.length:
+            raise self.fail(
+                f"was set up for {self.length} values per item (axes from {self.axis} on)",
+                f"{length}, from a bottom of shape {bottom[0].shape}",
+            )
+        self.items = math.prod(bottom[0].shape[: self.axis])
+        top[0].reshape(*bottom[0].shape[: self.axis], self.num_output)
+
+    def forward(self, bottom: Blobs, top: Blobs) -> None:
+        """Compute y: the bias first, then the product on top of it."""
+        x = bottom[0].array.reshape(self.items, self.length)
+        y = top[0].array.reshape(self.items, self.num_output)
+        if self.bias_term:
+            y[...] = self.blobs[1].array
+        gemm(x, self.blobs[0].array, y, trans_b=not self.transpose, beta=float(self.bias_term))
+
+    def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
+        """Gradients of x (overwritten), of weight and bias (added to)."""
+        grad = top[0].grad.reshape(self.items, self.num_output)
+        if self.wants_param(0):
+            x = bottom[0].array.reshape(self.items, self.length)
+            first, second = (x, grad) if self.transpose else (grad, x)
+            gemm(first, second, self.blobs[0].grad, trans_a=True, beta=1.0)
+        if self.bias_term and self.wants_param(1):
+            self.blobs[1].grad += grad.sum(0)
+        if propagate_down[0]:
+            grad_x = bottom[0].grad.reshape(self.items, self.length)
+            gemm(grad, self.blobs[0].array, grad_x, trans_b=self.transpose)
+
+    def multiply_adds(self, bottom: Blobs, top: Sequence[Blob]) -> int:
+        """One for each weight and item."""
+        return self.items * self.blobs[0].count

@@ -1,0 +1,102 @@
+"""What Convolution and Deconvolution have in common: options, parameters, shapes."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from segcaffe.blob import Blob
+from segcaffe.layers.base import Blobs, Layer
+from segcaffe.proto.window import Window
+
+
+class WindowedLayer(Layer):
+    """Base of layers with a kernel that slides over 1 to 3 spatial axes.
+
+    Each bottom is (batch axes, C, spatial axes), the channels on axis ``axis``; each has a top of its own, by the same
+    weights. Parameters: weight, and bias (num_output) with ``bias_term``.
+    """
+
+    bottom_count = (1, None)
+    top_count = (1, None)
+    same_count = True
+
+    def setup(self, bottom: Blobs, top: Blobs) -> None:
+        """Read the window, num_output, group, axis; make weight and bias."""
+        param = self.param.convolution_param
+        self.axis = bottom[0].canonical_axis(param.axis, self.where)
+        num_spatial = bottom[0].ndim - self.axis - 1
+        if not 1 <= num_spatial <= 3:
+            raise self.fail(
+                f"needs 1 to 3 spatial axes behind the channels, which are on axis {self.axis}",
+                f"a bottom of shape {bottom[0].shape}",
+            )
+        self.window = Window.from_convolution(param, num_spatial, self.where)
+        self.num_output: int = param.num_output
+        self.group: int = param.group
+        self.bias_term: bool = param.bias_term
+        self.channels = self.input_channels(bottom[0].shape[self.axis])
+        self._check_options()
+        self.add_parameter(self.weight_shape(), param.weight_filler)
+        if self.bias_term:
+            self.add_parameter((self.num_output,), param.bias_filler)
+
+    def input_channels(self, extent: int) -> int:
+        """Channels of the image, from the extent of the bottom's channel axis."""
+        return extent
+
+    def weight_shape(self) -> tuple[int, ...]:
+        """Shape of the weight blob."""
+        raise NotImplementedError
+
+    def output_spatial(self, spatial: tuple[int, ...]) -> tuple[int, ...]:
+        """Spatial shape of the top, from the bottom's."""
+        raise NotImplementedError
+
+    def reshape(self, bottom: Blobs, top: Blobs) -> None:
+        """Check the bottoms' shapes; each top has num_output channels."""
+        for blob in bottom:
+            if blob.ndim != bottom[0].ndim or blob.shape[self.axis] != bottom[0].shape[self.axis]:
+                raise self.fail(
+                    "all bottoms need the same number of axes and channels",
+                    f"shapes {bottom[0].shape} and {blob.shape}",
+                )
+        if self.input_channels(bottom[0].shape[self.axis]) != self.channels:
+            raise self.fail(
+                f"was set up for {self.channels} channels on axis {self.axis}", f"a bottom of shape {bottom[0].shape}"
+            )
+        for source, target in zip(bottom, top, strict=True):
+            spatial = self.output_spatial(source.shape[self.axis + 1 :])
+            target.reshape(*source.shape[: self.axis], self.num_output, *spatial)
+
+    def folded(self, array: Any) -> Any:
+        """View an array as (N, C, spatial axes): all batch axes as one."""
+        shape = array.shape
+        return array.reshape(math.prod(shape[: self.axis]), *shape[self.axis :])
+
+    def bias(self) -> Any:
+        """The bias on the device, or None."""
+        return self.blobs[1].array if self.bias_term else None
+
+    def options(self) -> dict[str, Any]:
+        """Window and group, as the convolution kernel takes them."""
+        return {
+            "stride": self.window.stride,
+            "pad": self.window.pad,
+            "dilation": self.window.dilation,
+            "group": self.group,
+        }
+
+    def _check_options(self) -> None:
+        if self.num_output < 1:
+            raise self.fail("num_output must be 1 or more", self.num_output)
+        if self.group < 1 or self.channels % self.group or self.num_output % self.group:
+            raise self.fail(
+                "group must divide the bottom's channels and num_output",
+                f"group {self.group}, {self.channels} channels, num_output {self.num_output}",
+            )
+
+
+def positions(blob: Blob, axis: int) -> int:
+    """Number of windows over all items of a batch: everything but the channels."""
+    return blob.count // max(1, blob.shape[axis])
