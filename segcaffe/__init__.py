@@ -10,10 +10,36 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from segcaffe.device import set_device, set_mode_cpu, set_mode_gpu, set_random_seed
+from segcaffe.runtime import (
+    NCCL,
+    Timer,
+    has_nccl,
+    init_log,
+    log,
+    set_multiprocess,
+    set_solver_count,
+    set_solver_rank,
+    solver_count,
+    solver_rank,
+)
 
 if TYPE_CHECKING:
+    from segcaffe import classifier, coord_map, detector, draw, io, layers, net_spec, proto
+    from segcaffe.blob import Blob
+    from segcaffe.classifier import Classifier
+    from segcaffe.detector import Detector
+    from segcaffe.kernels.parallel import num_threads, set_num_threads
     from segcaffe.layers.python.user import PythonLayerBase as Layer
+    from segcaffe.layers.registry import layer_types as layer_type_list
     from segcaffe.net.net import Net
+    from segcaffe.net_spec import NetSpec, params, to_proto
+    from segcaffe.proto.caffe_pb2 import LayerParameter, NetState, SolverParameter
+    from segcaffe.solver.ada_delta import AdaDeltaSolver
+    from segcaffe.solver.ada_grad import AdaGradSolver
+    from segcaffe.solver.adam import AdamSolver
+    from segcaffe.solver.nesterov import NesterovSolver
+    from segcaffe.solver.rms_prop import RMSPropSolver
+    from segcaffe.solver.sgd import SGDSolver
     from segcaffe.solver.solver import Solver, get_solver
 
 __version__ = "0.1.0"
@@ -24,34 +50,88 @@ TEST = 1
 """The test phase."""
 
 _LAZY = {
+    "AdaDeltaSolver": "segcaffe.solver.ada_delta",
+    "AdaGradSolver": "segcaffe.solver.ada_grad",
+    "AdamSolver": "segcaffe.solver.adam",
+    "Blob": "segcaffe.blob",
+    "Classifier": "segcaffe.classifier",
+    "Detector": "segcaffe.detector",
     "Layer": "segcaffe.layers.python.user:PythonLayerBase",
+    "LayerParameter": "segcaffe.proto.caffe_pb2",
+    "NesterovSolver": "segcaffe.solver.nesterov",
     "Net": "segcaffe.net.net",
+    "NetSpec": "segcaffe.net_spec",
+    "NetState": "segcaffe.proto.caffe_pb2",
+    "RMSPropSolver": "segcaffe.solver.rms_prop",
+    "SGDSolver": "segcaffe.solver.sgd",
     "Solver": "segcaffe.solver.solver",
+    "SolverParameter": "segcaffe.proto.caffe_pb2",
     "get_solver": "segcaffe.solver.solver",
     "layer_type_list": "segcaffe.layers.registry:layer_types",
-    "set_num_threads": "segcaffe.kernels.parallel",
     "num_threads": "segcaffe.kernels.parallel",
+    "params": "segcaffe.net_spec",
+    "set_num_threads": "segcaffe.kernels.parallel",
+    "to_proto": "segcaffe.net_spec",
 }
+"""Where each public name is defined (``module`` or ``module:name there``)."""
+_MODULES = ("classifier", "coord_map", "detector", "draw", "io", "layers", "net_spec", "proto")
 
 __all__ = [
+    "NCCL",
     "TEST",
     "TRAIN",
+    "AdaDeltaSolver",
+    "AdaGradSolver",
+    "AdamSolver",
+    "Blob",
+    "Classifier",
+    "Detector",
     "Layer",
+    "LayerParameter",
+    "NesterovSolver",
     "Net",
+    "NetSpec",
+    "NetState",
+    "RMSPropSolver",
+    "SGDSolver",
     "Solver",
+    "SolverParameter",
+    "Timer",
+    "classifier",
+    "coord_map",
+    "detector",
+    "draw",
     "get_solver",
+    "has_nccl",
+    "init_log",
+    "io",
     "layer_type_list",
+    "layers",
+    "log",
+    "net_spec",
     "num_threads",
+    "params",
+    "proto",
     "set_device",
     "set_mode_cpu",
     "set_mode_gpu",
+    "set_multiprocess",
     "set_num_threads",
     "set_random_seed",
+    "set_solver_count",
+    "set_solver_rank",
+    "solver_count",
+    "solver_rank",
+    "to_proto",
 ]
 
 
 def __getattr__(name: str) -> Any:
     """Load a public name from the module that defines it."""
+    if name == "proto":
+        importlib.import_module("segcaffe.proto.caffe_pb2")
+    if name in _MODULES:
+        return importlib.import_module(f"segcaffe.{name}")
     if name not in _LAZY:
         raise AttributeError(f"module 'segcaffe' has no attribute {name!r}")
     module, _, attribute = _LAZY[name].partition(":")
@@ -61,4 +141,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(set(globals()) | set(_LAZY))
+    return sorted({*globals(), *_LAZY, *_MODULES})

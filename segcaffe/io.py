@@ -118,7 +118,7 @@ def load_image(filename: str | Path, color: bool = True) -> NDArray[np.float32]:
     return np.repeat(image[:, :, None], 3 if color else 1, axis=2)
 
 
-def resize_image(im: Array, new_dims: Sequence[int], interp_order: int = 1) -> NDArray[np.float32]:
+def resize_image(im: Array, new_dims: Sequence[int] | Array, interp_order: int = 1) -> NDArray[np.float32]:
     """Resize an image of any values and any number of channels.
 
     Parameters
@@ -148,7 +148,7 @@ def resize_image(im: Array, new_dims: Sequence[int], interp_order: int = 1) -> N
     return out
 
 
-def oversample(images: Sequence[Array], crop_dims: Sequence[int]) -> NDArray[np.float32]:
+def oversample(images: Sequence[Array], crop_dims: Sequence[int] | Array) -> NDArray[np.float32]:
     """Ten crops of each image: the four corners and the centre, then their mirror images.
 
     Parameters
