@@ -34,14 +34,13 @@ def _largest(start, stop, blocks, x, values, indices):
         item, first = k // blocks, k % blocks * _BLOCK
         last = min(first + _BLOCK, x.shape[2])
         best, where = values[item, 0, first:last], indices[item, 0, first:last]
-        best[:] = x[item, 0, first:last]
-        where[:] = 0
-        for c in range(1, x.shape[1]):
+        for c in range(x.shape[1]):
             row = x[item, c, first:last]
             index = x.dtype.type(c)
             for i in range(row.size):
-                where[i] = index if row[i] >= best[i] else where[i]
-                best[i] = row[i] if row[i] >= best[i] else best[i]
+                better = (row[i] >= best[i]) | (c == 0)
+                where[i] = index if better else where[i]
+                best[i] = row[i] if better else best[i]
 
 
 def _sorted(x: Array, values: Array, indices: Array) -> None:
