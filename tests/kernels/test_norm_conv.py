@@ -7,7 +7,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from segcaffe.kernels import norm_conv
+from segcaffe.kernels import im2dist, norm_conv
 from segcaffe.proto.window import Window
 
 FAR = float(np.finfo(np.float32).max) / 100
@@ -77,7 +77,8 @@ def test_weights_are_a_softmax_of_distances(
     guide = rng.standard_normal((2, 5, 7, 8)).astype(dtype)
     expected = softmax(-0.7 * distances(guide.astype(np.float64), window, l1, center, bounds))
     weights = np.full(expected.shape, np.nan, dtype)
-    norm_conv.window_weights(guide, weights, window, 0.7, l1, center, bounds)
+    im2dist.forward(guide, weights, window, l1, center, bounds)
+    norm_conv.softmax(weights, 0.7)
     np.testing.assert_allclose(weights, expected, rtol=1e-5 if dtype == np.float32 else 1e-12, atol=1e-7)
 
 
@@ -85,7 +86,8 @@ def test_many_channels_and_rows(rng: np.random.Generator) -> None:
     window = Window((5, 5), (1, 1), (4, 4), (2, 2))
     guide = (0.3 * rng.standard_normal((1, 23, 19, 33))).astype(np.float32)
     weights = np.empty((1, 25, 19, 33), np.float32)
-    norm_conv.window_weights(guide, weights, window, 1.0, False, True, True)
+    im2dist.forward(guide, weights, window, False, True, True)
+    norm_conv.softmax(weights, 1.0)
     expected = softmax(-distances(guide.astype(np.float64), window, False, True, True))
     np.testing.assert_allclose(weights, expected, rtol=1e-4, atol=1e-6)
 
@@ -94,40 +96,29 @@ def test_many_channels_and_rows(rng: np.random.Generator) -> None:
 def test_extreme_scales_stay_finite(scale: float, rng: np.random.Generator) -> None:
     weights = np.empty((1, 9, 4, 5), np.float32)
     guide = rng.standard_normal((1, 3, 4, 5)).astype(np.float32)
-    norm_conv.window_weights(guide, weights, WINDOWS["same"], scale, False, True, True)
+    im2dist.forward(guide, weights, WINDOWS["same"], False, True, True)
+    norm_conv.softmax(weights, scale)
     assert np.isfinite(weights).all()
     np.testing.assert_allclose(weights.sum(1), 1, rtol=1e-5)
 
 
-def test_a_nan_embedding_is_not_hidden(rng: np.random.Generator) -> None:
-    guide = rng.standard_normal((1, 3, 4, 5)).astype(np.float32)
-    guide[0, 1, 2, 2] = np.nan
-    weights = np.empty((1, 9, 4, 5), np.float32)
-    norm_conv.window_weights(guide, weights, WINDOWS["same"], 1.0, False, False, False)
+def test_a_nan_distance_is_not_hidden(rng: np.random.Generator) -> None:
+    weights = rng.random((1, 9, 4, 5)).astype(np.float32)
+    weights[0, 3, 2, 2] = np.nan
+    norm_conv.softmax(weights, 1.0)
     assert np.isnan(weights[0, :, 2, 2]).all()
+    assert np.isnan(weights).sum() == 9
 
 
-@pytest.mark.parametrize("l1", [False, True], ids=["L2", "L1"])
-@every_window
-def test_gradient_of_distances(window: Window, l1: bool, rng: np.random.Generator) -> None:
-    guide = rng.standard_normal((2, 3, 7, 8))
-    grad = rng.standard_normal((2, window.taps, *window.output_shape((7, 8))))
-    expected, total = np.zeros_like(guide), 0.0
-    for (y, x), tap, centre, other in neighbours(window, (7, 8)):
-        if centre is None or other is None:
-            continue
-        (a, b), (c, d) = centre, other
-        difference = guide[:, :, a, b] - guide[:, :, c, d]
-        step = grad[:, tap, y, x][:, None] * (np.sign(difference) if l1 else difference)
-        expected[:, :, a, b] += step
-        expected[:, :, c, d] -= step
-        distance = np.abs(difference).sum(1) if l1 else 0.5 * (difference**2).sum(1)
-        total += float((distance * grad[:, tap, y, x]).sum())
-    found, dot = np.full_like(guide, np.nan), np.empty(1)
-    norm_conv.distances_backward(guide, grad, found, window, l1, 1.5)
-    norm_conv.distances_dot(guide, grad, dot, window, l1)
-    np.testing.assert_allclose(found, 1.5 * expected, rtol=1e-10, atol=1e-12)
-    np.testing.assert_allclose(dot[0], total, rtol=1e-10)
+def test_gradient_of_the_softmax(rng: np.random.Generator) -> None:
+    distances, grad = rng.random((2, 6, 3, 4)), rng.standard_normal((2, 6, 3, 4))
+    weights, found = distances.copy(), grad.copy()
+    norm_conv.softmax(weights, 1.7)
+    norm_conv.softmax_backward(weights, found, -1.7)
+    direction = rng.standard_normal(distances.shape)
+    ahead, behind = distances + 1e-6 * direction, distances - 1e-6 * direction
+    slope = ((softmax(-1.7 * ahead) - softmax(-1.7 * behind)) * grad).sum() / 2e-6
+    np.testing.assert_allclose((found * direction).sum(), slope, rtol=1e-6)
 
 
 @pytest.mark.parametrize("groups", [1, 2, 10])

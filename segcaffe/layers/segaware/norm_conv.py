@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from segcaffe.kernels import im2dist
 from segcaffe.kernels import norm_conv as kernels
 from segcaffe.layers.base import Blobs, Layer
 from segcaffe.layers.registry import register
@@ -76,10 +77,8 @@ class NormConv(Layer):
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Compute the weights, which backward uses again, and convolve."""
-        embeddings = bottom[1].array
-        kernels.window_weights(
-            embeddings, self.weights, self.window, self.scale, self.l1, self.remove_center, self.remove_bounds
-        )
+        im2dist.forward(bottom[1].array, self.weights, self.window, self.l1, self.remove_center, self.remove_bounds)
+        kernels.softmax(self.weights, self.scale)
         kernels.convolve(bottom[0].array, self.weights, self.blobs[0].array, top[0].array, self.window)
         if self.bias_term:
             out = top[0].array
@@ -101,21 +100,22 @@ class NormConv(Layer):
             self._backward_weights(grad, propagate_down[1], scale_wanted, bottom)
 
     def _backward_weights(self, grad: Any, to_embeddings: bool, to_scale: bool, bottom: Blobs) -> None:
-        logits_grad = self.xp.empty_like(self.weights)
-        kernels.convolve_backward_weights(bottom[0].array, self.blobs[0].array, grad, logits_grad, self.window)
-        kernels.softmax_backward(self.weights, logits_grad)
+        grads = self.xp.empty_like(self.weights)
+        kernels.convolve_backward_weights(bottom[0].array, self.blobs[0].array, grad, grads, self.window)
+        kernels.softmax_backward(self.weights, grads, 1.0)
         embeddings = bottom[1].array
-        if to_embeddings:
-            kernels.distances_backward(embeddings, logits_grad, bottom[1].grad, self.window, self.l1, -self.scale)
         if to_scale:
-            total = self.xp.empty(1, self.dtype)
-            kernels.distances_dot(embeddings, logits_grad, total, self.window, self.l1)
+            # Removed neighbours count as distance 0: theirs stands for infinity, and their weight is 0.
+            distances = self.xp.empty_like(grads)
+            im2dist.forward(embeddings, distances, self.window, self.l1)
             scale_grad = self.blobs[-1].grad
-            scale_grad -= total
+            scale_grad -= self.xp.vdot(distances, grads)
+        if to_embeddings:
+            grads *= self.dtype.type(-self.scale)
+            im2dist.backward(embeddings, grads, bottom[1].grad, self.window, self.l1)
 
     def multiply_adds(self, bottom: Blobs, top: Blobs) -> int:
         """Distances, masking and filtering."""
         pairs = self.window.taps * top[0].count // top[0].shape[1]
-        return pairs * (bottom[1].shape[1] + self.channels) + top[0].count * self.blobs[0].count // len(
-            self.blobs[0].array
-        )
+        per_output = self.blobs[0].count // self.blobs[0].shape[0]
+        return pairs * (bottom[1].shape[1] + self.channels) + top[0].count * per_output

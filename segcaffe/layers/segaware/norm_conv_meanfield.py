@@ -6,8 +6,8 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
+from segcaffe.kernels import im2dist, norm_conv
 from segcaffe.kernels import meanfield as kernels
-from segcaffe.kernels import norm_conv
 from segcaffe.layers.base import Blobs
 from segcaffe.layers.registry import register
 from segcaffe.layers.segaware.meanfield import MeanfieldLayer
@@ -79,15 +79,9 @@ class WindowMeanfield(MeanfieldLayer):
     def prepare(self, bottom: Blobs) -> None:
         """Compute the weights of every filter."""
         for i, guide in enumerate(self.guides):
-            norm_conv.window_weights(
-                bottom[guide].array,
-                self.weights[i],
-                self.windows[i],
-                self.scales[i],
-                False,
-                self.remove_center[i],
-                self.remove_bounds[i],
-            )
+            distances, removed = self.weights[i], (self.remove_center[i], self.remove_bounds[i])
+            im2dist.forward(bottom[guide].array, distances, self.windows[i], False, *removed)
+            norm_conv.softmax(distances, self.scales[i])
 
     def filter(self, index: int, values: Array, out: Array, transposed: bool) -> None:
         """Average each window with its weights."""
@@ -112,9 +106,8 @@ class WindowMeanfield(MeanfieldLayer):
         for i, guide in enumerate(self.guides):
             grad, self._weight_grads[i] = self._weight_grads[i], None
             if grad is not None:
-                norm_conv.softmax_backward(self.weights[i], grad)
-                array, target = bottom[guide].array, bottom[guide].grad
-                norm_conv.distances_backward(array, grad, target, self.windows[i], False, -self.scales[i])
+                norm_conv.softmax_backward(self.weights[i], grad, -self.scales[i])
+                im2dist.backward(bottom[guide].array, grad, bottom[guide].grad, self.windows[i], False)
 
     def multiply_adds(self, bottom: Blobs, top: Blobs) -> int:
         """Distances once, filtering and mixing in each iteration."""
