@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from segcaffe.testing import LayerCase
 from tests.cases.loss import labels
+from tests.cases.window import distinct
 
 
 def parity(shape: tuple[int, ...]):
@@ -11,6 +14,12 @@ def parity(shape: tuple[int, ...]):
     return labels(*shape, classes=2, ignore=255)
 
 
+def image_labels(_: np.random.Generator) -> np.ndarray:
+    """The classes of two images."""
+    return np.array([[0, 2, -1], [3, 1, 2]]).reshape(2, 3, 1, 1)
+
+
+RANDOM = {"deterministic": False, "batched": False, "gradient": False}
 WINDOW = "convolution_param { kernel_size: 3 pad: 1 }"
 OVER_PADDED = "convolution_param { kernel_h: 3 kernel_w: 2 stride: 2 pad: 4 dilation: 2 }"
 
@@ -54,5 +63,45 @@ CASES = [
         suffix="ignore",
         gradient=False,
         batched=False,
+    ),
+    LayerCase("SpatialProduct", bottoms=((2, 3, 4, 5), (2, 1, 4, 5))),
+    LayerCase("SpatialProduct", bottoms=((2, 3), (2, 1)), suffix="rows"),
+    LayerCase("ChannelReduce", "", (distinct(2, 6, 3, 4),)),
+    LayerCase(
+        "ChannelReduce", "channel_reduce_param { num_channels: 2 }", (distinct(2, 6, 3, 4),), suffix="max_groups"
+    ),
+    LayerCase(
+        "ChannelReduce", "channel_reduce_param { num_channels: 3 operation: SUM }", ((2, 6, 3, 4),), suffix="sum"
+    ),
+    LayerCase("Replicate", "", ((2, 3, 4, 5),)),
+    LayerCase("Replicate", "replicate_param { num_copies: 3 axis: -1 }", ((2, 3, 4),), suffix="last_axis"),
+    LayerCase("Replicate", "replicate_param { num_copies: 2 axis: 0 }", ((2, 3),), suffix="batch", batched=False),
+    LayerCase("BiasChannel", "", ((2, 4, 3, 5), image_labels)),
+    LayerCase(
+        "BiasChannel",
+        "bias_channel_param { label_type: PIXEL bg_bias: 0.5 fg_bias: 3 background_label: 1 ignore_label: 255 }",
+        ((2, 4, 3, 5), labels(2, 1, 3, 5, classes=4, ignore=255)),
+        suffix="pixel",
+    ),
+    LayerCase(
+        "BiasChannel",
+        "bias_channel_param { label_type: PIXEL }",
+        ((2, 4, 3, 5), labels(2, 1, 3, 5, classes=4)),
+        suffix="pixel_without_background",
+    ),
+    LayerCase(
+        "AdaptiveBiasChannel", "adaptive_bias_channel_param { num_iter: 2 }", ((2, 4, 3, 5), image_labels), **RANDOM
+    ),
+    LayerCase(
+        "AdaptiveBiasChannel",
+        "adaptive_bias_channel_param { suppress_others: false bg_portion: 1 fg_portion: 0.5 }",
+        ((2, 4, 3, 5), image_labels),
+        suffix="keep_others",
+        **RANDOM,
+    ),
+    LayerCase(
+        "UniqueLabel",
+        "unique_label_param { max_labels: 8 ignore_label: 255 force_label: 7 }",
+        (labels(2, 1, 5, 6, classes=5, ignore=255),),
     ),
 ]

@@ -58,4 +58,21 @@ CASES = [
     LayerCase(
         "Interp", "interp_param { height: 8 width: 5 pad_beg: -2 pad_end: -1 }", ((1, 2, 7, 6),), suffix="crop_size"
     ),
+    LayerCase("LRN", "lrn_param { local_size: 5 alpha: 0.5 beta: 0.75 k: 2 }", ((2, 7, 4, 5),)),
+    LayerCase("LRN", "lrn_param { local_size: 3 alpha: 1 beta: 0.5 }", ((2, 2, 4, 5),), suffix="few_channels"),
+    LayerCase(
+        "LRN", "lrn_param { local_size: 3 norm_region: WITHIN_CHANNEL alpha: 0.7 }", ((2, 2, 5, 6),), suffix="within"
+    ),
+    LayerCase(
+        "LRN", "lrn_param { local_size: 7 norm_region: WITHIN_CHANNEL k: 3 }", ((1, 2, 4, 5),), suffix="within_wide"
+    ),
+    LayerCase("SPP", "spp_param { pyramid_height: 3 }", (distinct(2, 3, 7, 9),)),
+    LayerCase("SPP", "spp_param { pyramid_height: 2 pool: AVE }", (distinct(2, 3, 5, 6),), suffix="average"),
+    LayerCase("SPP", "spp_param { pyramid_height: 1 }", (distinct(2, 3, 5, 6),), suffix="one_level"),
+    LayerCase("Crop", "crop_param { axis: 2 offset: 1 offset: 2 }", ((2, 3, 7, 8), (2, 3, 4, 5))),
+    LayerCase("Crop", "", ((2, 3, 7, 8), (2, 3, 4, 5)), suffix="no_offset"),
+    LayerCase(
+        "Crop", "crop_param { axis: -2 offset: 2 }", ((2, 3, 7, 8), (5, 1, 4, 5)), suffix="from_the_end", batched=False
+    ),
+    LayerCase("Crop", "crop_param { axis: 0 offset: 1 }", ((3, 4, 5), (2, 3, 2)), suffix="all_axes", batched=False),
 ]

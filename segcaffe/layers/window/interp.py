@@ -31,18 +31,20 @@ class Interp(Layer):
         if min(self.crop) < 0:
             received = f"pad_beg {options.pad_beg}, pad_end {options.pad_end}"
             raise self.fail("pad_beg and pad_end can only crop: they must be 0 or less.", received)
-        has_size = options.HasField("height") and options.HasField("width")
-        self.factors: tuple[int, int] | None = None
-        if options.HasField("shrink_factor") or options.HasField("zoom_factor"):
-            if has_size:
-                raise self.fail("takes either height and width or factors, not both.", str(options).replace("\n", " "))
-            self.factors = options.shrink_factor, options.zoom_factor
-            if min(self.factors) < 1:
-                received = f"shrink_factor {options.shrink_factor}, zoom_factor {options.zoom_factor}"
-                raise self.fail("factors must be 1 or more.", received)
-        elif not has_size or min(options.height, options.width) < 1:
+        self.factors = self._read_factors()
+        if self.factors is None and min(options.height, options.width) < 1:
             received = f"height {options.height}, width {options.width}"
             raise self.fail("needs height and width (1 or more), or shrink_factor, or zoom_factor.", received)
+        if self.factors is not None and min(self.factors) < 1:
+            received = f"shrink_factor {options.shrink_factor}, zoom_factor {options.zoom_factor}"
+            raise self.fail("factors must be 1 or more.", received)
+
+    def _read_factors(self) -> tuple[int, int] | None:
+        """Shrink and zoom, or None for a fixed size; a single factor goes before a size, a size before both factors."""
+        options = self.param.interp_param
+        given = options.HasField("shrink_factor") + options.HasField("zoom_factor")
+        has_size = options.HasField("height") and options.HasField("width")
+        return (options.shrink_factor, options.zoom_factor) if given == 1 or (given and not has_size) else None
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Size the top and look up where its rows and columns lie in the bottom."""

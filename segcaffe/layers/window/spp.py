@@ -1,0 +1,87 @@
+"""SPP: spatial pyramid pooling."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from segcaffe.blob import Blob
+from segcaffe.layers.base import Blobs, Layer
+from segcaffe.layers.registry import register
+from segcaffe.layers.window.pooling import Pooling
+from segcaffe.proto import caffe_pb2
+
+
+@register
+class SPP(Layer):
+    """Pools the image at several resolutions into one vector, whose length does not depend on the image's size.
+
+    bottom: (N, C, H, W);  top: (N, C·(1 + 4 + … + 4^(L-1))) for pyramid_height L, (N, C, 1, 1) for L = 1.
+    Level l pools windows of ceil(H / 2^l) x ceil(W / 2^l), side by side, the image in the middle of them. Source: He
+    et al. 2014.
+    """
+
+    def setup(self, bottom: Blobs, top: Blobs) -> None:
+        """Read the number of levels."""
+        self.levels = self.param.spp_param.pyramid_height
+        if self.levels < 1:
+            raise self.fail("pyramid_height, the number of levels, must be 1 or more.", f"{self.levels}")
+
+    def reshape(self, bottom: Blobs, top: Blobs) -> None:
+        """Make a pooling layer for each level that fits the bottom."""
+        if bottom[0].ndim != 4 or min(bottom[0].shape[2:]) < 1:
+            raise self.fail("the bottom must have 4 axes (N, C, H, W), none empty.", f"shape {bottom[0].shape}")
+        self._image = Blob(bottom[0].shape, self.dtype)
+        self._pooled = [Blob((), self.dtype) for _ in range(self.levels)]
+        self._poolings = [self._pooling(level, *bottom[0].shape[2:]) for level in range(self.levels)]
+        for pooling, out in zip(self._poolings, self._pooled, strict=True):
+            pooling.setup([self._image], [out])
+            pooling.reshape([self._image], [out])
+        num, length = bottom[0].shape[0], sum(blob.count for blob in self._pooled)
+        if self.levels == 1:
+            top[0].reshape_like(self._pooled[0])
+        else:
+            top[0].reshape(num, length // max(num, 1))
+
+    def _pooling(self, level: int, height: int, width: int) -> Pooling:
+        param = caffe_pb2.LayerParameter(name=self.name, type=self.type)
+        options = param.pooling_param
+        options.pool = caffe_pb2.PoolingParameter.PoolMethod.Value(
+            caffe_pb2.SPPParameter.PoolMethod.Name(self.param.spp_param.pool)
+        )
+        bins = 2**level
+        options.kernel_h = options.stride_h = -(-height // bins)
+        options.kernel_w = options.stride_w = -(-width // bins)
+        options.pad_h = (options.kernel_h * bins - height + 1) // 2
+        options.pad_w = (options.kernel_w * bins - width + 1) // 2
+        if options.pad_h >= options.kernel_h or options.pad_w >= options.kernel_w:
+            received = f"pyramid_height {self.levels}, image {height} x {width}"
+            raise self.fail(f"the image is too small to be divided into {bins} x {bins} windows.", received)
+        return Pooling(param, self.phase, self.dtype)
+
+    def forward(self, bottom: Blobs, top: Blobs) -> None:
+        """Pool each level, coarse to fine."""
+        num = bottom[0].shape[0]
+        vector = top[0].array.reshape(num, -1)
+        self._image.share_data(bottom[0])
+        first = 0
+        for pooling, out in zip(self._poolings, self._pooled, strict=True):
+            pooling.forward([self._image], [out])
+            last = first + out.count // max(num, 1)
+            vector[:, first:last] = out.array.reshape(num, -1)
+            first = last
+
+    def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
+        """Sum the gradients of the levels."""
+        if not propagate_down[0]:
+            return
+        num = bottom[0].shape[0]
+        vector = top[0].grad.reshape(num, -1)
+        bottom[0].grad = 0
+        self._image.share_data(bottom[0])
+        first = 0
+        for pooling, out in zip(self._poolings, self._pooled, strict=True):
+            last = first + out.count // max(num, 1)
+            out.grad = vector[:, first:last].reshape(out.shape)
+            pooling.backward([out], [True], [self._image])
+            bottom[0].grad[...] += self._image.grad
+            first = last
