@@ -31,11 +31,8 @@ class AdaptiveBiasChannel(Layer):
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Read the shares."""
         options = self.param.adaptive_bias_channel_param
-        self.num_iter, self.suppress_others, self.margin = (
-            options.num_iter,
-            options.suppress_others,
-            options.margin_others,
-        )
+        self.num_iter, self.suppress_others = options.num_iter, options.suppress_others
+        self.margin = options.margin_others
         self.bg_portion, self.fg_portion = options.bg_portion, options.fg_portion
         if self.num_iter < 1:
             raise self.fail("num_iter must be 1 or more.", f"num_iter {self.num_iter}")
@@ -50,7 +47,7 @@ class AdaptiveBiasChannel(Layer):
         scores, labels = bottom[0].shape, bottom[1].shape
         if len(scores) != 4 or scores[1] < 2:
             raise self.fail("the scores must have 4 axes (N, C, H, W) and at least 2 channels.", f"shape {scores}")
-        if len(labels) < 2 or labels[0] != scores[0] or not labels[1] or bottom[1].count != labels[0] * labels[1]:
+        if labels[:1] != scores[:1] or len(labels) < 2 or labels[1] < 1 or labels[2:] not in ((), (1, 1)):
             raise self.fail("the labels must be (N, L, 1, 1).", f"labels {labels}, scores {scores}")
         if top[0] is not bottom[0]:
             top[0].reshape_like(bottom[0])

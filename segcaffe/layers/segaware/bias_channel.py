@@ -51,9 +51,7 @@ class BiasChannel(Layer):
             raise self.fail("the scores must have 4 axes (N, C, H, W).", f"shape {scores}")
         if self.per_pixel and labels != (scores[0], 1, *scores[2:]):
             raise self.fail("label_type PIXEL needs labels (N, 1, H, W).", f"labels {labels}, scores {scores}")
-        if not self.per_pixel and (
-            len(labels) < 2 or labels[0] != scores[0] or bottom[1].count != labels[0] * labels[1]
-        ):
+        if not self.per_pixel and (labels[:1] != scores[:1] or labels[2:] not in ((), (1, 1)) or len(labels) < 2):
             raise self.fail("label_type IMAGE needs labels (N, L, 1, 1).", f"labels {labels}, scores {scores}")
         if self.per_pixel and self.has_background and not 0 <= self.background < scores[1]:
             received = f"background_label {self.background}, {scores[1]} channels"
@@ -79,17 +77,15 @@ class BiasChannel(Layer):
             self._raise_channels(top[0].array, labels.reshape(len(labels), -1), known.reshape(len(labels), -1))
 
     def _raise_channels(self, scores: Any, labels: Any, known: Any) -> None:
-        for n, l in zip(*np.nonzero(known), strict=True):
-            label = int(labels[n, l])
+        for n, place in zip(*np.nonzero(known), strict=True):
+            label = int(labels[n, place])
             scores[n, label] += self.bg_bias if label == 0 else self.fg_bias
 
     def _raise_pixels(self, scores: Any, labels: Any, known: Any) -> None:
         labels = labels.astype(int)
         for c in range(scores.shape[1]):
             own = known & (labels == c)
-            if not self.has_background:
-                scores[:, c] += self.fg_bias * own
-            elif c == self.background:
+            if self.has_background and c == self.background:
                 scores[:, c] += self.bg_bias * known
             else:
                 scores[:, c] += self.fg_bias * own

@@ -45,9 +45,8 @@ class SPP(Layer):
     def _pooling(self, level: int, height: int, width: int) -> Pooling:
         param = caffe_pb2.LayerParameter(name=self.name, type=self.type)
         options = param.pooling_param
-        options.pool = caffe_pb2.PoolingParameter.PoolMethod.Value(
-            caffe_pb2.SPPParameter.PoolMethod.Name(self.param.spp_param.pool)
-        )
+        method = caffe_pb2.SPPParameter.PoolMethod.Name(self.param.spp_param.pool)
+        options.pool = getattr(caffe_pb2.PoolingParameter, method)
         bins = 2**level
         options.kernel_h = options.stride_h = -(-height // bins)
         options.kernel_w = options.stride_w = -(-width // bins)
