@@ -18,10 +18,10 @@ from segcaffe.net_spec import Function, Top, layers
 Values = NDArray[np.float64]
 Map = tuple[int | None, Values, Values]
 
-PASS_THROUGH_LAYERS = frozenset(
-    ("AbsVal", "BNLL", "BatchNorm", "Bias", "Clip", "Dropout", "ELU", "Eltwise", "Exp", "LRN", "Log", "MVN", "PReLU")
-    + ("Power", "ReLU", "Scale", "Sigmoid", "Split", "Swish", "TanH", "Threshold")
-)
+PASS_THROUGH_LAYERS = frozenset([
+    "AbsVal", "BNLL", "BatchNorm", "Bias", "Clip", "Dropout", "ELU", "Eltwise", "Exp", "LRN", "Log", "MVN", "PReLU",
+    "Power", "ReLU", "Scale", "Sigmoid", "Split", "Swish", "TanH", "Threshold",
+])  # fmt: skip
 """Layers whose top has the coordinates of its bottom."""
 
 

@@ -15,7 +15,11 @@ COMMANDS = {
     "train": "train a net as a solver file says",
     "test": "score a net with given weights",
     "time": "time each layer, forward and backward",
+    "classify": "predict the classes of images",
+    "detect": "classify windows of images",
+    "draw": "draw a net as SVG, HTML, PNG or PDF",
     "net": "print a net's layers, shapes, parameters and memory",
+    "data": "make databases and mean images, look at data sets, check and import them",
     "demo": "train the paper's embeddings on generated images and show what they learnt",
 }
 

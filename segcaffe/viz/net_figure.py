@@ -1,0 +1,78 @@
+"""A net's drawing as PNG or PDF, through matplotlib."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+from segcaffe.errors import SegcaffeError
+from segcaffe.viz.net_drawing import LINE_HEIGHT, Drawing
+from segcaffe.viz.net_svg import octagon
+
+_DOTS = 72
+_MOST_PIXELS = 30_000
+
+
+def figure_bytes(drawing: Drawing, format: str) -> bytes:
+    """The drawing in a format that matplotlib writes ("png", "pdf", "eps"); one unit is a point, PNGs at 144 dpi."""
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise SegcaffeError(
+            'Drawings as PNG or PDF need matplotlib: pip install "segcaffe[plot]". SVG and HTML need nothing.'
+        ) from error
+    figure = Figure(figsize=(drawing.width / _DOTS, drawing.height / _DOTS))
+    FigureCanvasAgg(figure)
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set_xlim(0, drawing.width)
+    axes.set_ylim(drawing.height, 0)
+    axes.axis("off")
+    _frames(drawing, axes)
+    _edges(drawing, axes)
+    _nodes(drawing, axes)
+    memory = io.BytesIO()
+    dpi = min(2 * _DOTS, _MOST_PIXELS * _DOTS / max(drawing.width, drawing.height))
+    figure.savefig(memory, format=format, dpi=dpi)
+    return memory.getvalue()
+
+
+def _frames(drawing: Drawing, axes: Any) -> None:
+    from matplotlib.patches import Rectangle
+
+    for frame in drawing.frames:
+        left, top, right, bottom = frame.box
+        axes.add_patch(Rectangle((left, top), right - left, bottom - top, facecolor="#f6f8fa", edgecolor="#c8ccd0"))
+        axes.text(left + 5, top + 8, frame.name, fontsize=8, color="#666677", va="center")
+
+
+def _edges(drawing: Drawing, axes: Any) -> None:
+    from matplotlib.patches import FancyArrowPatch
+    from matplotlib.path import Path
+
+    for (_, _, label), points in zip(drawing.edges, drawing.routes, strict=True):
+        path = Path(points)
+        axes.add_patch(FancyArrowPatch(path=path, arrowstyle="-|>", mutation_scale=8, color="#555555", linewidth=0.8))
+        if label:
+            (x0, y0), (x1, y1) = points[0], points[1]
+            axes.text((x0 + x1) / 2 + 6, (y0 + y1) / 2, label, fontsize=7, color="#555555", va="center")
+
+
+def _nodes(drawing: Drawing, axes: Any) -> None:
+    from matplotlib.patches import Polygon, Rectangle
+
+    for node, (x, y) in zip(drawing.nodes, drawing.centres, strict=True):
+        width, height = node.size
+        top = y - height / 2
+        for cell in node.cells:
+            tall = cell.size[1]
+            if cell.layer is None:
+                patch: Any = Polygon(octagon(x, top, width, tall), facecolor=cell.color, edgecolor="#333333")
+            else:
+                patch = Rectangle((x - width / 2, top), width, tall, facecolor=cell.color, edgecolor="#333333")
+            axes.add_patch(patch)
+            for i, line in enumerate(cell.lines):
+                # A dollar sign would begin a formula.
+                text = line.replace("$", r"\$")
+                axes.text(x, top + LINE_HEIGHT * (i + 0.75), text, fontsize=8.5, ha="center", va="center")
+            top += tall
