@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from segcaffe import device
 from segcaffe.errors import PrototxtError, SegcaffeError
 from segcaffe.kernels import parallel
 from segcaffe.proto import caffe_pb2
 from segcaffe.proto.template import parse_assignments, read_vars
+
+if TYPE_CHECKING:
+    from segcaffe.data.files import BadItems
 
 
 def add_option(parser: argparse.ArgumentParser, name: str, help: str, **settings: object) -> None:
@@ -92,6 +99,39 @@ def show_warnings() -> None:
         print(f"warning: {message}", file=sys.stderr)
 
     warnings.showwarning = show
+
+
+@contextmanager
+def progress(total: int | None, unit: str, *, done: int = 0) -> Iterator[Callable[[], object]]:
+    """Give a function to call after each of ``total`` items; on a terminal it moves a progress bar."""
+    if not sys.stderr.isatty():
+        yield lambda: None
+        return
+    from tqdm import tqdm
+
+    with tqdm(total=total, initial=done, unit=unit, dynamic_ncols=True) as bar:
+        yield bar.update
+
+
+def report_bad(bad: BadItems) -> None:
+    """Print the items that were skipped."""
+    if bad.errors:
+        print(f"warning: {bad.text()}", file=sys.stderr)
+
+
+def at_least(options: argparse.Namespace, **limits: int) -> None:
+    """Raise SegcaffeError for an option below its limit."""
+    for name, least in limits.items():
+        if getattr(options, name) < least:
+            raise SegcaffeError(f"--{name} must be at least {least}. Received: {getattr(options, name)}.")
+
+
+def size(text: str, option: str) -> tuple[int, int]:
+    """Height and width of ``HxW``."""
+    match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text)
+    if match is None:
+        raise SegcaffeError(f"{option} is height x width in pixels, as 375x500. Received: {text}.")
+    return int(match[1]), int(match[2])
 
 
 def _gpu_number(text: str | None) -> int:

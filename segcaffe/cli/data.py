@@ -1,0 +1,201 @@
+"""Make databases and mean images, look at data sets and check them, import well-known ones."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from segcaffe.cli import common
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add this command's actions and their options."""
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    _add_make_db(actions.add_parser("make-db", help="a list of images into a database, as convert_imageset"))
+    mean = actions.add_parser("mean", help="mean image of a database or list, as compute_image_mean")
+    mean.add_argument("source", metavar="DB|LIST")
+    mean.add_argument("out", nargs="?", metavar="FILE", help="mean image to write (binaryproto); without it only print")
+    _add_reading(mean)
+    show = actions.add_parser("show", help="contact sheet of a database or list")
+    show.add_argument("source", metavar="DB|LIST")
+    common.add_option(show, "out", "the PNG to write (default contact_sheet.png)", default="contact_sheet.png")
+    common.add_option(show, "count", "number of items (default 36)", type=int, default=36)
+    common.add_option(show, "start", "number of the first item", type=int, default=0)
+    common.add_option(show, "columns", "pictures in a row (default 6)", type=int, default=6)
+    _add_reading(show, skip=False)
+    _add_check(actions.add_parser("check", help="read everything a list names and tell what is wrong"))
+    _add_importers(actions)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the action."""
+    actions = {
+        "make-db": _make_db,
+        "mean": _mean,
+        "show": _show,
+        "check": _check,
+        "import-voc": _import_voc,
+        "import-cityscapes": _import_cityscapes,
+        "import-mnist": _import_arrays,
+        "import-cifar": _import_arrays,
+    }
+    common.show_warnings()
+    return actions[options.action](options)
+
+
+def _add_make_db(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("root", metavar="ROOT", help="stands before the names in the list, as it is (end with a slash)")
+    parser.add_argument("list", metavar="LIST", help="text file with lines: image label")
+    parser.add_argument("out", metavar="DB", help="the database's folder, to be made")
+    common.add_option(parser, "gray", "one channel", action="store_true")
+    common.add_option(parser, "shuffle", "mix the lines", action="store_true")
+    common.add_option(parser, "random_seed", "seed of --shuffle (default 0)", type=int, default=0)
+    common.add_option(parser, "resize_height", "height to resize to", type=int, default=0)
+    common.add_option(parser, "resize_width", "width to resize to", type=int, default=0)
+    common.add_option(parser, "check_size", "all images must have one size", action="store_true")
+    common.add_option(parser, "encoded", "keep the images compressed", action="store_true")
+    common.add_option(parser, "encode_type", "format to compress to: png, jpg (default: each file's own)", default="")
+    _add_database(parser)
+    _add_skip(parser)
+
+
+def _add_check(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("list", metavar="LIST", help="lines: image label-map, image integer, or image")
+    common.add_option(parser, "root", "stands before the names, as it is", default="")
+    common.add_option(parser, "classes", "labels must be below this, or ignored", type=int)
+    common.add_option(parser, "ignore", "label that may occur besides (default 255); repeatable", type=int,
+                      action="append")  # fmt: skip
+    common.add_option(parser, "size", "all images must have this size", metavar="HxW")
+
+
+def _add_importers(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    voc = actions.add_parser("import-voc", help="lists of a PASCAL VOC folder")
+    common.add_option(voc, "labels", "folder of the label maps", default="SegmentationClass", metavar="NAME")
+    cityscapes = actions.add_parser("import-cityscapes", help="lists of a Cityscapes folder, labels as train ids")
+    for parser in (voc, cityscapes):
+        parser.add_argument("folder", metavar="FOLDER")
+        parser.add_argument("out", metavar="OUT", help="folder for the lists")
+    for name, what in (("mnist", "idx"), ("cifar", "binary")):
+        parser = actions.add_parser(f"import-{name}", help=f"{what} files into databases")
+        parser.add_argument("folder", metavar="FOLDER")
+        parser.add_argument("out", metavar="OUT", help="folder for the databases")
+        _add_database(parser)
+
+
+def _add_database(parser: argparse.ArgumentParser) -> None:
+    common.add_option(parser, "backend", "lmdb (default) or leveldb", choices=("lmdb", "leveldb"), default="lmdb")
+    common.add_option(parser, "overwrite", "replace a database of that name", action="store_true")
+
+
+def _add_reading(parser: argparse.ArgumentParser, skip: bool = True) -> None:
+    common.add_option(parser, "root", "stands before the names of a list, as it is", default="")
+    common.add_option(parser, "gray", "read a list's images with one channel", action="store_true")
+    if skip:
+        _add_skip(parser)
+
+
+def _add_skip(parser: argparse.ArgumentParser) -> None:
+    common.add_option(parser, "skip-bad", "leave out up to N items that cannot be used, and list them", type=int,
+                      default=0, metavar="N")  # fmt: skip
+
+
+def _make_db(options: argparse.Namespace) -> int:
+    from segcaffe.data.convert_images import Conversion, make_database
+    from segcaffe.data.files import BadItems
+    from segcaffe.data.lists import read_list
+
+    entries = read_list(options.list, "make-db", "the list")
+    if options.shuffle:
+        import numpy as np
+
+        order = np.random.default_rng(options.random_seed).permutation(len(entries))
+        entries = [entries[i] for i in order]
+    conversion = Conversion(
+        options.root,
+        options.gray,
+        options.resize_height,
+        options.resize_width,
+        options.encoded or bool(options.encode_type),
+        options.encode_type,
+        options.check_size,
+    )
+    bad = BadItems(options.skip_bad)
+    with common.progress(len(entries), "image") as advance:
+        count = make_database(entries, Path(options.out), conversion, options.backend, bad, options.overwrite, advance)
+    common.report_bad(bad)
+    print(f"{options.out}: {count} items")
+    return 0
+
+
+def _mean(options: argparse.Namespace) -> int:
+    from segcaffe.data.contents import Items
+    from segcaffe.data.files import BadItems
+    from segcaffe.data.mean import mean_of
+
+    items, bad = Items(options.source, "mean", options.root, not options.gray), BadItems(options.skip_bad)
+    with common.progress(len(items), "image") as advance:
+        mean = mean_of(items, bad, advance)
+    if options.out:
+        mean.write(Path(options.out))
+    common.report_bad(bad)
+    print(f"{mean.count} images")
+    for value in mean.channels:
+        print(f"mean_value: {value:.6g}")
+    return 0
+
+
+def _show(options: argparse.Namespace) -> int:
+    from segcaffe.data.contents import Items
+    from segcaffe.data.files import write_picture
+    from segcaffe.viz.contact_sheet import contact_sheet
+
+    common.at_least(options, count=1, start=0, columns=1)
+    items = Items(options.source, "show", options.root, not options.gray, labels=True)
+    sheet = contact_sheet(items.arrays(options.start, options.count), options.columns)
+    write_picture(Path(options.out), sheet, "show")
+    print(
+        f"{options.out}: items {options.start} to {min(len(items), options.start + options.count) - 1} of {len(items)}"
+    )
+    return 0
+
+
+def _check(options: argparse.Namespace) -> int:
+    """0 if nothing is wrong, else 1."""
+    from segcaffe.data.check import check_list
+    from segcaffe.data.lists import read_list
+
+    entries = read_list(options.list, "check", "the list")
+    ignore = options.ignore if options.ignore is not None else [255]
+    size = common.size(options.size, "--size") if options.size else None
+    with common.progress(len(entries), "line") as advance:
+        report = check_list(entries, options.root, options.classes, ignore, size, advance)
+    print(report.text())
+    return 1 if report.problems else 0
+
+
+def _import_voc(options: argparse.Namespace) -> int:
+    from segcaffe.data.importers import import_voc
+
+    for path in import_voc(Path(options.folder), Path(options.out), options.labels):
+        print(path)
+    return 0
+
+
+def _import_cityscapes(options: argparse.Namespace) -> int:
+    from segcaffe.data.importers import import_cityscapes
+
+    with common.progress(None, "image") as advance:
+        written = import_cityscapes(Path(options.folder), Path(options.out), advance)
+    for path in written:
+        print(path)
+    return 0
+
+
+def _import_arrays(options: argparse.Namespace) -> int:
+    from segcaffe.data.importers import import_cifar, import_mnist
+
+    function = import_mnist if options.action == "import-mnist" else import_cifar
+    written = function(Path(options.folder), Path(options.out), options.backend, options.overwrite)
+    for path, count in written.items():
+        print(f"{path}: {count} items")
+    return 0

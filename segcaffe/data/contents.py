@@ -1,0 +1,91 @@
+"""What a database or a list holds, item by item, whatever its kind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segcaffe.data.database import Database
+from segcaffe.data.database_writer import backend_of, is_database
+from segcaffe.data.datum import datum_array, datum_image, parse_datum
+from segcaffe.data.images import read_image, read_label
+from segcaffe.data.lists import Entry, read_list
+from segcaffe.data.pool import ordered
+from segcaffe.errors import DataError
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Item:
+    """An image (H, W, C) with its label: a class, a label map (H, W), or none."""
+
+    name: str
+    image: Array
+    label: int | Array | None
+
+
+class Items:
+    """The items of a database (a folder) or of a list (a text file), decoded in threads, in their order.
+
+    Parameters
+    ----------
+    source:
+        The database or list.
+    where:
+        How messages start.
+    root:
+        What stands before the names of a list.
+    color:
+        Three channels, or one; only for lists.
+    labels:
+        Whether label maps of a list are read.
+    """
+
+    def __init__(self, source: str, where: str, root: str = "", color: bool = True, labels: bool = False) -> None:
+        self.source, self.where, self.root, self.color, self.labels = source, where, root, color, labels
+        path = Path(source)
+        if path.is_dir() and not is_database(path):
+            raise DataError(f'{where}: the folder "{source}" holds no database; give a database or a list file.')
+        self.database = Database(source, backend_of(path), where) if is_database(path) else None
+        self.entries = [] if self.database else read_list(source, where, "list")
+
+    def __len__(self) -> int:
+        return self.database.count() if self.database else len(self.entries)
+
+    def arrays(self, start: int = 0, count: int | None = None) -> Iterator[Item | DataError]:
+        """Items ``start`` to ``start + count``, or all from there; an item that can't be read as its error."""
+        stop = len(self) if count is None else min(len(self), start + count)
+        if self.database is None:
+            return ordered(self._of_list, self.entries[start:stop])
+        database = self.database
+        return ordered(self._of_database, ((i, database.item(i, 0)) for i in range(start, stop)))
+
+    def _of_list(self, entry: Entry) -> Item:
+        words = entry.words
+        context = f"{self.where}: {entry.place}"
+        if len(words) > 1 and is_integer(words[-1]):
+            name, _, label = entry.text.replace("\t", " ").rpartition(" ")
+            return Item(name.strip(), read_image(self.root + name.strip(), self.color, context), int(label))
+        image = read_image(self.root + words[0], self.color, context)
+        if len(words) < 2 or not self.labels:
+            return Item(words[0], image, None)
+        return Item(words[0], image, read_label(self.root + words[1], False, context)[:, :, 0])
+
+    def _of_database(self, value: tuple[int, bytes]) -> Item:
+        number, content = value
+        where = f'{self.where}: "{self.source}", item {number}'
+        datum = parse_datum(content, where)
+        if datum.encoded:
+            return Item(f"{number}", datum_image(datum, None, where), datum.label)
+        return Item(f"{number}", np.asarray(datum_array(datum, where)).transpose(1, 2, 0), datum.label)
+
+
+def is_integer(word: str) -> bool:
+    """Whether a word is a decimal integer."""
+    return word.removeprefix("-").isdecimal()

@@ -1,0 +1,155 @@
+"""Writing databases of Datum messages in Caffe's format: LMDB, or LevelDB through plyvel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segcaffe.data.files import replacing
+from segcaffe.errors import DataError
+from segcaffe.proto import caffe_pb2
+
+BACKENDS = ("lmdb", "leveldb")
+
+_FIRST_MAP = 1 << 26
+_BATCH = 1000
+"""Items a transaction holds."""
+_BATCH_BYTES = 1 << 25
+
+
+class Writer(Protocol):
+    """A database that is being written."""
+
+    def put(self, key: str, value: bytes) -> None:
+        """Add an item; readers get the items in the order of their keys."""
+
+
+@contextmanager
+def create_database(path: Path, backend: str, where: str, overwrite: bool = False) -> Iterator[Writer]:
+    """Write a database; it appears under its name at the end, so that a killed run leaves an older one as it was.
+
+    Parameters
+    ----------
+    path:
+        The folder to be made.
+    backend:
+        "lmdb" or "leveldb".
+    overwrite:
+        Whether it may take the place of a database of that name.
+
+    Raises
+    ------
+    DataError
+        There is something of that name, a package is missing, or the disk cannot take it.
+    """
+    if path.exists() and not (overwrite and is_database(path)):
+        advice = "use --overwrite to replace it" if is_database(path) else "it is no database; choose another name"
+        raise DataError(f'{where}: "{path}" exists already; {advice}.')
+    with replacing(path, where) as part:
+        part.mkdir()
+        with _lmdb(part, path, where) if backend == "lmdb" else _leveldb(part, path, where) as writer:
+            yield writer
+
+
+def is_database(path: Path) -> bool:
+    """Whether a path is the folder of an LMDB or LevelDB database, or an LMDB file."""
+    return (path / "data.mdb").exists() or (path / "CURRENT").exists() or (path.is_file() and path.suffix == ".mdb")
+
+
+def backend_of(path: Path) -> int:
+    """The ``DataParameter.DB`` value of a database that exists."""
+    return caffe_pb2.DataParameter.LEVELDB if (path / "CURRENT").exists() else caffe_pb2.DataParameter.LMDB
+
+
+def raw_datum(values: NDArray[np.uint8], label: int) -> bytes:
+    """The message of an array (C, H, W) and its label."""
+    channels, height, width = values.shape
+    return caffe_pb2.Datum(
+        channels=channels, height=height, width=width, data=values.tobytes(), label=label
+    ).SerializeToString()
+
+
+@contextmanager
+def _lmdb(folder: Path, path: Path, where: str) -> Iterator[Writer]:
+    lmdb = _package("lmdb", "lmdb", where)
+    try:
+        environment = lmdb.open(str(folder), map_size=_FIRST_MAP, meminit=False, sync=False)
+        try:
+            writer = _LmdbWriter(environment, lmdb)
+            yield writer
+            writer.flush()
+            environment.sync(True)
+        finally:
+            environment.close()
+    except lmdb.Error as error:
+        raise DataError(
+            f'{where}: cannot write the database "{path}": {error}. Is the disk full? What was there before is '
+            "unharmed."
+        ) from error
+
+
+class _LmdbWriter:
+    """Collects items into transactions; the map doubles when it is full."""
+
+    def __init__(self, environment: Any, package: ModuleType) -> None:
+        self.environment, self.full = environment, package.MapFullError
+        self.pending: list[tuple[bytes, bytes]] = []
+        self.bytes = 0
+        self.map_size = _FIRST_MAP
+
+    def put(self, key: str, value: bytes) -> None:
+        """Add an item."""
+        self.pending.append((key.encode("utf-8", "surrogateescape"), value))
+        self.bytes += len(value)
+        if len(self.pending) >= _BATCH or self.bytes >= _BATCH_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is pending."""
+        while self.pending:
+            try:
+                with self.environment.begin(write=True) as transaction:
+                    for key, value in self.pending:
+                        transaction.put(key, value)
+                self.pending.clear()
+            except self.full:
+                self.map_size *= 2
+                self.environment.set_mapsize(self.map_size)
+        self.bytes = 0
+
+
+@contextmanager
+def _leveldb(folder: Path, path: Path, where: str) -> Iterator[Writer]:
+    plyvel = _package("plyvel", "leveldb", where)
+    try:
+        database = plyvel.DB(str(folder), create_if_missing=True)
+        try:
+            yield _LevelDbWriter(database)
+        finally:
+            database.close()
+    except plyvel.Error as error:
+        raise DataError(f'{where}: cannot write the database "{path}": {error}. Is the disk full?') from error
+
+
+class _LevelDbWriter:
+    def __init__(self, database: Any) -> None:
+        self.database = database
+
+    def put(self, key: str, value: bytes) -> None:
+        """Add an item."""
+        self.database.put(key.encode("utf-8", "surrogateescape"), value)
+
+
+def _package(name: str, extra: str, where: str) -> ModuleType:
+    import importlib
+
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise DataError(f'{where}: needs the package {name}. Install it: pip install "segcaffe[{extra}]".') from error
