@@ -6,10 +6,11 @@ outputs that fits the vector registers:
 
 ``multiply_<rows>``
     ``out[r, p] = bias[r] + sum_k weight[k, r] * x[offsets[k] + p]`` for ``strip_length(dtype)`` positions p.
+    Unless ``ahead`` is None, the memory ``ahead`` elements behind each stream is fetched for a later call.
 ``correlate_<rows>``
     ``out[j, r] += sum_p a[r, p] * x[offsets[j] + p]`` for `STREAMS` offsets j, any number of positions p from a start.
-``copy_run``, ``prefetch``
-    A run of elements, and the hint that one will be needed soon.
+``copy_run``, ``clear_run``
+    Consecutive elements copied, or set to 0.
 
 The first two are made of LLVM vectors because a loop nest in Python does not keep its tile in registers. All take flat
 arrays of one dtype with start indices, are callable from compiled kernels only, and check nothing.
@@ -70,6 +71,13 @@ class _Vectors:
 
     def store(self, value: Any, pointer: Any) -> None:
         self.builder.store(value, self.builder.bitcast(pointer, value.type.as_pointer()), align=4)
+
+    def prefetch(self, pointer: Any) -> None:
+        """Have a line of memory brought into the second-level cache; any address will do."""
+        where = self.builder.bitcast(pointer, ir.IntType(8).as_pointer())
+        kind = ir.FunctionType(ir.VoidType(), [where.type, *[ir.IntType(32)] * 3])
+        function = cgutils.get_or_insert_function(self.builder.module, kind, "llvm.prefetch.p0")
+        self.builder.call(function, [where, *(ir.IntType(32)(flag) for flag in (0, 2, 1))])
 
     def splat(self, scalar: Any) -> Any:
         undefined = ir.Constant(self.type, ir.Undefined)
@@ -137,27 +145,27 @@ def _address(context: Any, vectors: _Vectors, array_type: Any, array: Any, start
 
 def _make_multiply(rows: int) -> Any:
     @intrinsic
-    def multiply(typing, x, x_start, offsets, count, weight, weight_start, bias, bias_start, out, out_start, stride):
-        signature = types.void(
-            x, x_start, offsets, count, weight, weight_start, bias, bias_start, out, out_start, stride
-        )
+    def multiply(typing, x, start, offsets, weight, weight_at, count, bias, bias_at, out, out_at, stride, ahead):
+        signature = types.void(x, start, offsets, weight, weight_at, count, bias, bias_at, out, out_at, stride, ahead)
 
         def generate(context, builder, signature, args):
             vectors = _Vectors(context, builder, x.dtype)
             x_from = _address(context, vectors, x, args[0], args[1])
             offsets_from = _address(context, vectors, offsets, args[2], _INDEX(0))
-            weight_from = _address(context, vectors, weight, args[4], args[5])
+            weight_from = _address(context, vectors, weight, args[3], args[4])
             bias_from = _address(context, vectors, bias, args[6], args[7])
             out_from = _address(context, vectors, out, args[8], args[9])
             biases = [vectors.splat(builder.load(vectors.at(bias_from, row))) for row in range(rows)]
 
             def step(k):
                 source = vectors.at(x_from, builder.load(vectors.at(offsets_from, k)))
+                if ahead != types.none:
+                    vectors.prefetch(vectors.at(source, args[11]))
                 weights = vectors.at(weight_from, builder.mul(k, _INDEX(ROWS)))
                 streams = [vectors.load(vectors.at(source, v * vectors.length)) for v in range(STREAMS)]
                 return lambda row: vectors.splat(builder.load(vectors.at(weights, row))), streams
 
-            for row, sums in enumerate(_loop(vectors, args[3], 1, biases, step)):
+            for row, sums in enumerate(_loop(vectors, args[5], 1, biases, step)):
                 target = vectors.at(out_from, builder.mul(args[10], _INDEX(row)))
                 for v, value in enumerate(sums):
                     vectors.store(value, vectors.at(target, v * vectors.length))
@@ -216,19 +224,16 @@ def copy_run(typing, target, target_start, source, source_start, count):
 
 
 @intrinsic
-def prefetch(typing, array, index):
-    """Hint that ``array[index]`` will be read soon; any index will do."""
+def clear_run(typing, target, start, count):
+    """Set ``count`` elements to 0."""
 
     def generate(context, builder, signature, args):
-        vectors = _Vectors(context, builder, array.dtype)
-        where = builder.bitcast(_address(context, vectors, array, *args), ir.IntType(8).as_pointer())
-        kind = ir.FunctionType(ir.VoidType(), [where.type, *[ir.IntType(32)] * 3])
-        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-        # For reading, into the second-level cache, data.
-        builder.call(function, [where, *(ir.IntType(32)(flag) for flag in (0, 2, 1))])
+        to = _address(context, _Vectors(context, builder, target.dtype), target, args[0], args[1])
+        size = context.get_abi_sizeof(context.get_value_type(target.dtype))
+        cgutils.memset(builder, to, builder.mul(args[2], _INDEX(size)), 0)
         return context.get_dummy_value()
 
-    return types.void(array, index), generate
+    return types.void(target, start, count), generate
 
 
 multiply_1, multiply_2, multiply_4, multiply_8 = (_make_multiply(rows) for rows in (1, 2, 4, 8))

@@ -16,6 +16,8 @@ from segcaffe.kernels.tile import ROWS
 
 Array = np.ndarray[Any, Any]
 Sizes = tuple[int, ...]
+Window = tuple[Sizes, Sizes, Sizes]
+Problem = tuple[Task, tuple[Axes, Axes, Axes, Axes]]
 _GRAIN_CYCLES = 1e5
 """Work below which a second thread costs more than it saves."""
 
@@ -31,10 +33,8 @@ def forward(
     group: int = 1,
 ) -> None:
     """Compute the convolution; see the contract."""
-    window = _window(weight, stride, pad, dilation)
-    task = _task(x, out, group, gradient=False)
-    grid = forward_grid(task.target, *window)
-    _convolve(task, grid, x, weight, bias, out, transposed=False)
+    task, window = _problem(x, out, weight, (stride, pad, dilation), group, gradient=False)
+    _convolve(task, forward_grid(task.target, *window), x, weight, bias, out, transposed=False)
 
 
 def backward_data(
@@ -47,8 +47,7 @@ def backward_data(
     group: int = 1,
 ) -> None:
     """Overwrite ``grad_x``; see the contract."""
-    window = _window(weight, stride, pad, dilation)
-    task = _task(grad_out, grad_x, group, gradient=False)
+    task, window = _problem(grad_out, grad_x, weight, (stride, pad, dilation), group, gradient=False)
     grids = backward_grids(task.target, *window)
     if sum(math.prod(grid.extent) for grid in grids) < math.prod(task.target):
         grad_x[...] = 0
@@ -67,8 +66,8 @@ def backward_weight(
     group: int = 1,
 ) -> None:
     """Add to ``grad_weight`` and ``grad_bias``; see the contract."""
-    task = _task(x, grad_out, group, gradient=True)
-    plan = make_plan(task, forward_grid(task.target, *_window(grad_weight, stride, pad, dilation)))
+    task, window = _problem(x, grad_out, grad_weight, (stride, pad, dilation), group, gradient=True)
+    plan = make_plan(task, forward_grid(task.target, *window))
     layout = plan.layout
     sums = np.zeros(layout.parts * group * plan.tiles * plan.offsets.size * ROWS, x.dtype)
     bias_sums = np.zeros(0 if grad_bias is None else layout.parts * group * layout.rows)
@@ -119,22 +118,15 @@ def _convolve(
         biases[:, : plan.layout.rows] = bias.reshape(plan.layout.groups, -1)
 
     def part(start: int, stop: int) -> None:
+        layout = plan.layout
         copy, out, table = _memory(plan, source.dtype)
-        loops.convolve(
-            source.reshape(-1),
-            packed,
-            biases.reshape(-1),
-            target.reshape(-1),
-            plan.layout,
-            plan.taps,
-            plan.residues,
-            plan.offsets,
-            copy,
-            out,
-            table,
-            start,
-            stop,
-        )
+        arrays = source.reshape(-1), packed, biases.reshape(-1), target.reshape(-1)
+        if plan.in_place:
+            sizes = layout.images, layout.groups, layout.channels, layout.rows, plan.pixels, layout.strip
+            loops.convolve_pixels(*arrays, *sizes, out, start, stop)
+        else:
+            tables = plan.taps, plan.residues, plan.offsets
+            loops.convolve(*arrays, layout, *tables, copy, out, table, start, stop)
 
     _run(plan.items, plan.cycles, part)
 
@@ -203,22 +195,25 @@ def _run(items: int, cycles: float, part: Callable[[int, int], None]) -> None:
         parallel.run(items, part, grain=grain, blocks=max(1, pieces))
 
 
-def _window(weight: Array, stride: Sizes, pad: Sizes, dilation: Sizes) -> tuple[Axes, Axes, Axes, Axes]:
-    """Kernel, stride, pad and dilation over three axes."""
-    return _axes(weight.shape[2:], 1), _axes(stride, 1), _axes(pad, 0), _axes(dilation, 1)
-
-
-def _task(source: Array, target: Array, group: int, gradient: bool) -> Task:
-    return Task(
+def _problem(source: Array, target: Array, weight: Array, window: Window, group: int, gradient: bool) -> Problem:
+    """Sizes over three axes; a convolution of single pixels sees the image as one row."""
+    spatial, output = _axes(source.shape[2:], 1), _axes(target.shape[2:], 1)
+    kernel, stride, pad, dilation = (
+        _axes(sizes, missing) for sizes, missing in zip((weight.shape[2:], *window), (1, 1, 0, 1), strict=True)
+    )
+    if kernel == stride == (1, 1, 1) and pad == (0, 0, 0):
+        spatial = output = (1, 1, math.prod(spatial))
+    task = Task(
         images=source.shape[0],
         groups=group,
         channels=source.shape[1] // group,
         rows=target.shape[1] // group,
-        source=_axes(source.shape[2:], 1),
-        target=_axes(target.shape[2:], 1),
+        source=spatial,
+        target=output,
         itemsize=source.itemsize,
         gradient=gradient,
     )
+    return task, (kernel, stride, pad, dilation)
 
 
 def _axes(sizes: Sizes, missing: int) -> Axes:

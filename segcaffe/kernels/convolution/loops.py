@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 from numba import njit
 
 from segcaffe.kernels.tile import (
     ROWS,
     STREAMS,
+    clear_run,
     copy_run,
     correlate_1,
     correlate_2,
@@ -16,10 +18,11 @@ from segcaffe.kernels.tile import (
     multiply_2,
     multiply_4,
     multiply_8,
-    prefetch,
 )
 
 _CHUNK_VECTORS = 64
+_LINES_OF_STRIP = STREAMS + 1
+# Helpers called in inner loops are inlined: a call counts references to its arrays, with locked instructions.
 FIELDS = 7
 """Of a segment, a run of target pixels: image, depth, height, width, length, position in the block, target index."""
 
@@ -48,46 +51,52 @@ def convolve(source, packed, bias, target, layout, taps, residues, offsets, copy
     """
     blocks = layout.blocks[0] * layout.blocks[1] * layout.blocks[2]
     tiles = (layout.rows + ROWS - 1) // ROWS
-    depth = layout.channels * len(taps)
-    source_pixels = layout.source[0] * layout.source[1] * layout.source[2]
+    depth, positions = layout.channels * len(taps), layout.positions
     held = -1
-    segments, used, ahead, lines, line, left, share = 0, 0, 0, 0, 0, 0, 0
+    segments, used = 0, 0
     for item in range(start, stop):
         part, place = item % layout.row_parts, item // layout.row_parts
         group = place // blocks
-        tile_start, tile_stop = tiles * part // layout.row_parts, tiles * (part + 1) // layout.row_parts
         if place != held:
             segments, used = _find_segments(layout, place % blocks, table)
             _copy_source(source, layout, taps, residues, group, table, segments, used, copy)
-            held, line, left = place, 0, 0
-            if item + layout.row_parts < stop:
-                ahead, lines = _next_source(layout, taps, place + 1, blocks, table[layout.segments :])
-                calls = (tile_stop - tile_start) * layout.row_parts * ((used + layout.strip - 1) // layout.strip)
-                left = layout.channels * lines
-                share = left // calls + 1
-        for tile in range(tile_start, tile_stop):
+            held = place
+        for tile in range(tiles * part // layout.row_parts, tiles * (part + 1) // layout.row_parts):
             live = min(ROWS, layout.rows - tile * ROWS)
-            biases = (group * tiles + tile) * ROWS
+            row = (group * tiles + tile) * ROWS
             for p in range(0, used, layout.strip):
-                _multiply(live, copy, p, offsets, depth, packed, biases * depth, bias, biases, out, layout.positions)
-                # The next block's source comes from memory while this one is being computed.
-                some = min(share, left)
-                ahead, line = _prefetch_lines(source, ahead, line, lines, some, layout.vector, source_pixels)
-                left -= some
+                _multiply(live, copy, p, offsets, packed, row * depth, depth, bias, row, out, p, positions, None)
             _write_rows(target, layout, group * layout.rows + tile * ROWS, live, table, segments, out)
 
 
 @njit(nogil=True, cache=True)
-def _prefetch_lines(source, index, line, lines, count, vector, channel):
-    """Prefetch ``count`` vectors, of which each channel has ``lines``; return where to go on."""
-    for _ in range(count):
-        prefetch(source, index)
-        index += vector
-        line += 1
-        if line == lines:
-            line = 0
-            index += channel - lines * vector
-    return index, line
+def convolve_pixels(source, packed, bias, target, images, groups, channels, rows, pixels, strip, out, start, stop):
+    """Compute strips [start, stop) of a convolution of single pixels, straight from the source.
+
+    Strips are counted over images, groups and the strips of an image, of which the last may overlap the one before.
+    """
+    strips, tiles = (pixels + strip - 1) // strip, (rows + ROWS - 1) // ROWS
+    offsets = np.arange(channels) * pixels
+    for item in range(start, stop):
+        place = item // strips
+        group = place % groups
+        begin = item % strips * strip
+        p = min(begin, pixels - strip)
+        at = place * channels * pixels + p
+        for tile in range(tiles):
+            live = min(ROWS, rows - tile * ROWS)
+            row = (group * tiles + tile) * ROWS
+            weights = row * channels
+            index = (place * rows + tile * ROWS) * pixels + p
+            if live < ROWS or p < begin:
+                _multiply(live, source, at, offsets, packed, weights, channels, bias, row, out, 0, strip, None)
+                for r in range(live):
+                    copy_run(target, index + r * pixels + begin - p, out, r * strip + begin - p, strip + p - begin)
+            else:
+                # The next strip comes from memory, with each tile one line of each channel. The processor may drop
+                # such requests, so they go around until the tiles end.
+                ahead = strip + tile % _LINES_OF_STRIP * (strip // STREAMS)
+                _multiply(live, source, at, offsets, packed, weights, channels, bias, row, target, index, pixels, ahead)
 
 
 @njit(nogil=True, cache=True)
@@ -103,25 +112,6 @@ def _write_rows(target, layout, first, live, table, segments, out):
             else:
                 for i in range(length):
                     target[index + i * step] = out[position + i]
-
-
-@njit(nogil=True, cache=True)
-def _next_source(layout, taps, place, blocks, table):
-    """Where the source of a block begins in its first channel, and how many vectors of each channel it reads."""
-    segments, _ = _find_segments(layout, place % blocks, table)
-    image, channel = table[0, 0], place // blocks * layout.channels
-    depth, height, width = layout.source
-    last = segments - 1
-    while table[last, 0] != image:
-        last -= 1
-    taps_end = taps[len(taps) - 1]
-    d_first = max(0, table[0, 1] * layout.stride[0] - layout.low[0])
-    h_first = max(0, table[0, 2] * layout.stride[1] - layout.low[1])
-    d_last = min(depth - 1, table[last, 1] * layout.stride[0] + taps_end[0] - layout.low[0])
-    h_last = min(height - 1, table[last, 2] * layout.stride[1] + taps_end[1] - layout.low[1])
-    length = ((d_last - d_first) * height + h_last - h_first + 1) * width
-    begin = (image * layout.groups * layout.channels + channel) * depth + d_first
-    return (begin * height + h_first) * width, max(0, length) // layout.vector + 1
 
 
 @njit(nogil=True, cache=True)
@@ -188,19 +178,19 @@ def _total(values, start, length):
     return total
 
 
-@njit(nogil=True, cache=True)
-def _multiply(live, copy, p, offsets, depth, packed, weights, bias, biases, out, stride):
+@njit(inline="always")
+def _multiply(live, x, start, offsets, packed, weights, depth, bias, row, out, out_at, stride, ahead):
     if live > 4:
-        multiply_8(copy, p, offsets, depth, packed, weights, bias, biases, out, p, stride)
+        multiply_8(x, start, offsets, packed, weights, depth, bias, row, out, out_at, stride, ahead)
     elif live > 2:
-        multiply_4(copy, p, offsets, depth, packed, weights, bias, biases, out, p, stride)
+        multiply_4(x, start, offsets, packed, weights, depth, bias, row, out, out_at, stride, ahead)
     elif live > 1:
-        multiply_2(copy, p, offsets, depth, packed, weights, bias, biases, out, p, stride)
+        multiply_2(x, start, offsets, packed, weights, depth, bias, row, out, out_at, stride, ahead)
     else:
-        multiply_1(copy, p, offsets, depth, packed, weights, bias, biases, out, p, stride)
+        multiply_1(x, start, offsets, packed, weights, depth, bias, row, out, out_at, stride, ahead)
 
 
-@njit(nogil=True, cache=True)
+@njit(inline="always")
 def _correlate(live, lines, stride, copy, p, offsets, length, sums, start):
     for k in range(0, offsets.size, STREAMS):
         where = start + k * ROWS
@@ -286,8 +276,7 @@ def _copy_planes(source, layout, residues, group, table, copy):
                         _copy_row(source, row, layout.stride[2], copy, index, begin, last, width)
                         index += width
     # The last strip and vector read beyond the planes; what they read must be finite.
-    for i in range(index, copy.size):
-        copy[i] = 0
+    clear_run(copy, index, copy.size - index)
 
 
 @njit(nogil=True, cache=True)
@@ -308,30 +297,30 @@ def _copy_columns(source, layout, taps, group, table, segments, used, copy):
                 if not (0 <= d_source < layout.source[0] and 0 <= h_source < layout.source[1]):
                     end = begin
                 _copy_row(source, row, stride, copy, index + table[j, 5], begin, end, length)
-            for i in range(index + used, index + layout.positions):
-                copy[i] = 0
+            clear_run(copy, index + used, layout.positions - used)
             index += layout.positions
 
 
-@njit(nogil=True, cache=True)
+@njit(inline="always")
 def _inside(size, stride, first, length):
     """The range of i < length for which ``first + i * stride`` lies in [0, size)."""
+    if stride == 1:
+        begin = min(length, max(0, -first))
+        return begin, min(length, max(begin, size - first))
     begin = min(length, max(0, -(first // stride)))
     return begin, min(length, max(begin, (size - 1 - first) // stride + 1))
 
 
-@njit(nogil=True, cache=True)
+@njit(inline="always")
 def _copy_row(source, row, stride, copy, start, begin, end, length):
     """``copy[start + i] = source[row + i * stride]`` for i in [begin, end), 0 for the others below ``length``."""
-    for i in range(start, start + begin):
-        copy[i] = 0
+    clear_run(copy, start, begin)
     if stride == 1:
         copy_run(copy, start + begin, source, row + begin, end - begin)
     else:
         for i in range(begin, end):
             copy[start + i] = source[row + i * stride]
-    for i in range(start + end, start + length):
-        copy[i] = 0
+    clear_run(copy, start + end, length - end)
 
 
 @njit(nogil=True, cache=True)
@@ -344,9 +333,7 @@ def _copy_lines(grad, layout, channel, live, table, segments, length, lines):
         if r < live:
             for j in range(segments):
                 position = line + table[j, 5]
-                for i in range(end, position):
-                    lines[i] = 0
+                clear_run(lines, end, position - end)
                 end = position + table[j, 4]
                 copy_run(lines, position, grad, table[j, 6] + (channel + r) * pixels, table[j, 4])
-        for i in range(end, line + length):
-            lines[i] = 0
+        clear_run(lines, end, line + length - end)

@@ -31,6 +31,8 @@ Array = np.ndarray[Any, Any]
 
 _CACHE_BYTES = 5 << 18
 """What a block's copy of the source may occupy of the second-level cache."""
+_WEIGHT_BYTES = 1 << 19
+"""What weights that are read anew for each strip may occupy of it."""
 _ROW_CYCLES = 50.0
 _COPY_CYCLES = 0.5
 """Costs in cycles of beginning to copy a row, and of one element of it."""
@@ -109,7 +111,7 @@ class Plan(NamedTuple):
 
     ``taps`` is (T, 3); ``residues`` (3, any), the phases of a strided source that taps of each axis use; ``offsets``
     (channels * T, filled up to a multiple of STREAMS), where the copy of the source begins for each channel and tap;
-    ``places`` (T,), where the taps stand in the flattened kernel; ``buffer`` the elements of the source's copy;
+        ``places`` (T,), where the taps stand in the flattened kernel; ``buffer`` the elements of the source's copy;
     ``cycles`` the estimated cost of it all.
     """
 
@@ -120,6 +122,7 @@ class Plan(NamedTuple):
     places: Array
     buffer: int
     cycles: float
+    itemsize: int
 
     @property
     def depth(self) -> int:
@@ -134,7 +137,21 @@ class Plan(NamedTuple):
     @property
     def items(self) -> int:
         """Pieces of work that can be done side by side in a forward pass."""
+        if self.in_place:
+            return self.layout.images * self.layout.groups * -(-self.pixels // self.layout.strip)
         return self.layout.groups * math.prod(self.layout.blocks) * self.layout.row_parts
+
+    @property
+    def pixels(self) -> int:
+        """Positions of one image."""
+        return math.prod(self.layout.extent)
+
+    @property
+    def in_place(self) -> bool:
+        """Whether a forward pass reads the source without a copy: single pixels, and weights that stay in the cache."""
+        single = len(self.taps) == 1 and self.layout.source == self.layout.target == self.layout.extent
+        weight_bytes = self.tiles * ROWS * self.depth * self.itemsize
+        return single and self.layout.strip <= self.pixels and weight_bytes <= _WEIGHT_BYTES
 
 
 def forward_grid(output: Axes, kernel: Axes, stride: Axes, pad: Axes, dilation: Axes) -> Grid:
@@ -176,7 +193,7 @@ def make_plan(task: Task, grid: Grid) -> Plan:
     _, height, width = grid.kernel
     places = np.array([(d * height + h) * width + w for d, h, w in itertools.product(*grid.places)], np.int64)
     layout = _divide(layout, task.gradient, len(taps), cycles)
-    return Plan(layout, taps, residues, _offsets(layout, grid, taps), places, buffer, cycles)
+    return Plan(layout, taps, residues, _offsets(layout, grid, taps), places, buffer, cycles, task.itemsize)
 
 
 def _residues(grid: Grid) -> list[list[int]]:
@@ -215,7 +232,8 @@ def _planes(task: Task, grid: Grid) -> Iterator[Choice]:
         pitch = (depth + reach[0], height + reach[1], width)
         plane = math.prod(pitch) * images
         buffer = task.channels * math.prod(phases) * plane + 2 * strip_length(f"f{task.itemsize}")
-        if count and buffer * task.itemsize > _CACHE_BYTES:
+        excess = buffer * task.itemsize / _CACHE_BYTES
+        if count and excess > 1:
             return
         used = (((depth - 1) * pitch[1] + height - 1) * images + images - 1) * width + grid.extent[2]
         blocks = tuple(-(-n // b) for n, b in zip((task.images, *grid.extent[:2]), block, strict=True))
@@ -223,7 +241,7 @@ def _planes(task: Task, grid: Grid) -> Iterator[Choice]:
         copy = rows * (_ROW_CYCLES + width * _COPY_CYCLES)
         share = task.images * grid.extent[0] * grid.extent[1] / math.prod(block)
         segments = math.prod(block)
-        cycles = _cycles(task, grid, used, segments) * share + copy * math.prod(blocks)
+        cycles = _cycles(task, grid, used, segments) * share * max(1.0, excess) + copy * math.prod(blocks)
         yield cycles, _layout(task, grid, False, block, blocks, pitch, phases, plane, used, segments), buffer
 
 
@@ -236,12 +254,13 @@ def _columns(task: Task, grid: Grid) -> Iterator[Choice]:
     for strips in range(1, min(64, -(-total // strip)) + 1):
         positions = strips * strip
         buffer = depth * positions + strip
-        if strips > 1 and buffer * task.itemsize > _CACHE_BYTES:
+        excess = buffer * task.itemsize / _CACHE_BYTES
+        if strips > 1 and excess > 1:
             return
         segments = positions // width + 2
         copy = task.groups * depth * ((positions / width + 1) * _ROW_CYCLES + positions * _COPY_CYCLES)
         blocks = -(-total // positions)
-        cycles = _cycles(task, grid, positions, segments) * total / positions + copy * blocks
+        cycles = _cycles(task, grid, positions, segments) * total / positions * max(1.0, excess) + copy * blocks
         yield (
             cycles,
             _layout(task, grid, True, (positions, 1, 1), (blocks, 1, 1), (1, 1, 1), (1, 1, 1), 0, positions, segments),
@@ -265,7 +284,7 @@ def _cycles(task: Task, grid: Grid, positions: int, segments: int) -> float:
     tiles = task.groups * -(-task.rows // ROWS)
     strip, vector = strip_length(f"f{task.itemsize}"), vector_length(f"f{task.itemsize}")
     per_step = ROWS * STREAMS / 2
-    rows = task.groups * task.rows * segments * (_ROW_CYCLES + grid.extent[2] * _COPY_CYCLES)
+    rows = task.groups * task.rows * (segments * _ROW_CYCLES + positions * _COPY_CYCLES)
     if task.gradient:
         return rows + tiles * -(-depth // STREAMS) * (-(-positions // vector) * per_step + _SUM_CYCLES)
     return rows + tiles * -(-positions // strip) * (depth * per_step + _TILE_CYCLES)
