@@ -177,6 +177,13 @@ def _add_three(image, own, first, second, third, weights, a, pitch, l1, sums, st
 
 
 @njit(nogil=True, cache=True)
+def _move(sums, out, offset):
+    for x in range(np.uint64(sums.size)):
+        out[offset + x] = sums[x]
+        sums[x] = 0
+
+
+@njit(nogil=True, cache=True)
 def _backward(image, dist_grad, image_grad, geometry, l1, start, stop):
     """Image rows start..stop: each pixel gathers over the pairs it belongs to, so that rows are independent.
 
@@ -190,8 +197,8 @@ def _backward(image, dist_grad, image_grad, geometry, l1, start, stop):
     triples = (2 * span_h + 3) // 3
     weights = np.empty((triples * 3 * columns, width), image.dtype)
     rows = np.zeros((triples * 3 * columns,), np.int64)
-    flat, flat_weights = image.reshape(-1), weights.reshape(-1)
-    sums = np.empty(width, image.dtype)
+    flat, flat_weights, flat_grad = image.reshape(-1), weights.reshape(-1), image_grad.reshape(-1)
+    sums = np.zeros(width, image.dtype)
     for row in range(start, stop):
         n, y = row // height, row % height
         weights[:] = 0
@@ -203,7 +210,6 @@ def _backward(image, dist_grad, image_grad, geometry, l1, start, stop):
                     rows[k] = i * dh
                     _pair_weights(dist_grad, n, y, i * dh, j * dw, geometry, height, width, weights[k])
         for c in range(channels):
-            sums[:] = 0
             origin = ((n * channels + c) * height + y) * width
             for k in range(0, weights.shape[0], 3):
                 dx = (k // (triples * 3) - span_w) * dw
@@ -224,4 +230,4 @@ def _backward(image, dist_grad, image_grad, geometry, l1, start, stop):
                         np.uint64(left),
                         np.uint64(right),
                     )
-            image_grad[n, c, y] = sums
+            _move(sums, flat_grad, np.uint64(origin))
