@@ -63,9 +63,8 @@ class Classifier(Net):
         crops = io.oversample(images, self.crop_dims) if oversample else self._centre(images)
         name = self.inputs[0]
         prepared = np.stack([self.transformer.preprocess(name, crop) for crop in crops])
-        predictions: NDArray[np.float32] = self.forward_all(**{name: prepared})[self.outputs[0]]
-        if oversample:
-            predictions = predictions.reshape(len(inputs), 10, -1).mean(axis=1)
+        scores = self.forward_all(**{name: prepared})[self.outputs[0]]
+        predictions: NDArray[np.float32] = scores.reshape(len(inputs), len(crops) // len(inputs), -1).mean(axis=1)
         return predictions
 
     def _centre(self, images: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
