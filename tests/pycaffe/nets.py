@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import segcaffe as caffe
-from segcaffe.net_spec import layers as L
-from segcaffe.net_spec import params as P
+from segcaffe.net_spec import layers as L  # noqa: N812
+from segcaffe.net_spec import params as P  # noqa: N812
 from segcaffe.proto.caffe_pb2 import NetParameter
 
 FILLER = {"type": "xavier"}

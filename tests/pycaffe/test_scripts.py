@@ -55,7 +55,7 @@ def test_command_runs_a_script_with_its_arguments(tmp_path: Path) -> None:
         check=True,
         cwd=tmp_path.parent,
     )
-    assert done.stdout.split() == "['--gpu', '0'] 3".split()
+    assert done.stdout == "['--gpu', '0'] 3\n"
 
 
 def test_command_says_when_there_is_no_script() -> None:
