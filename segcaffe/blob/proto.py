@@ -12,6 +12,8 @@ from segcaffe.proto import caffe_pb2
 
 _FIELDS = {("data", 4): 5, ("diff", 4): 6, ("data", 8): 8, ("diff", 8): 9}
 """BlobProto field numbers by what they hold and the size of an element."""
+_RAW_DTYPES = {caffe_pb2.RAW_DOUBLE: "<f8", caffe_pb2.RAW_FLOAT: "<f4", caffe_pb2.RAW_FLOAT16: "<f2"}
+"""Elements of NVCaffe's ``raw_data``."""
 
 
 def to_proto(blob: Blob, write_diff: bool = False) -> caffe_pb2.BlobProto:
@@ -28,13 +30,19 @@ def shape_of(message: caffe_pb2.BlobProto) -> tuple[int, ...]:
     """Shape a message declares: its ``shape``, or the old num, channels, height, width."""
     if message.HasField("shape"):
         return tuple(message.shape.dim)
-    if any(message.HasField(f) for f in ("num", "channels", "height", "width")):  # type: ignore[arg-type]
+    if any(message.HasField(f) for f in ("num", "channels", "height", "width")):
         return (message.num, message.channels, message.height, message.width)
-    return (len(message.data) or len(message.double_data),)
+    values = values_of(message)
+    return (0 if values is None else values.size,)
 
 
 def values_of(message: caffe_pb2.BlobProto, kind: str = "data") -> np.ndarray[Any, Any] | None:
-    """Flat array of the message's values ("data") or gradient ("diff"); None where it has none."""
+    """Flat array of the message's values ("data") or gradient ("diff"); None where it has none.
+
+    Values of half precision, which NVCaffe stores as raw bytes, become float32.
+    """
+    if message.HasField("raw_data" if kind == "data" else "raw_diff"):
+        return _raw(message, kind)
     for name, dtype in ((f"double_{kind}", np.float64), (kind, np.float32)):
         numbers = getattr(message, name)
         if len(numbers):
@@ -78,6 +86,14 @@ def _put(message: caffe_pb2.BlobProto, kind: str, values: np.ndarray[Any, Any]) 
     flat = np.ascontiguousarray(values, dtype).reshape(-1)
     tag = bytes([_FIELDS[kind, dtype.itemsize] << 3 | 2])
     message.MergeFromString(tag + _varint(flat.nbytes) + flat.tobytes())
+
+
+def _raw(message: caffe_pb2.BlobProto, kind: str) -> np.ndarray[Any, Any]:
+    """Array of raw bytes; those of a cut-off last element are left out, so that the count tells."""
+    raw: bytes = getattr(message, f"raw_{kind}")
+    dtype = np.dtype(_RAW_DTYPES[getattr(message, f"raw_{kind}_type")])
+    values = np.frombuffer(raw[: len(raw) // dtype.itemsize * dtype.itemsize], dtype)
+    return values.astype(np.float64 if dtype.itemsize == 8 else np.float32)
 
 
 def _flat(message: caffe_pb2.BlobProto, name: str, dtype: np.dtype[Any], count: int) -> np.ndarray[Any, Any]:

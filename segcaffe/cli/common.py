@@ -46,6 +46,13 @@ def add_device_options(parser: argparse.ArgumentParser) -> None:
     add_option(parser, "threads", "threads for CPU kernels and BLAS together (default: all cores)", type=int)
 
 
+def add_dialect_option(parser: argparse.ArgumentParser, name: str, help: str) -> None:
+    """Add a choice among the families of Caffe that number options of layers differently in binary files."""
+    from segcaffe.proto.dialect import DIALECTS
+
+    add_option(parser, name, help, choices=DIALECTS)
+
+
 def variables(options: argparse.Namespace) -> dict[str, str]:
     """Values of the templates: the file's, overridden by ``--set``."""
     values = read_vars(options.vars) if options.vars else {}
@@ -67,15 +74,19 @@ def phase(name: str) -> int:
 
 def set_device(options: argparse.Namespace, wants_gpu: bool = False) -> None:
     """Choose the device from ``--cpu``, ``--gpu`` and the solver file's wish, and the threads."""
-    if options.threads is not None:
-        if options.threads < 1:
-            raise SegcaffeError(f"--threads must be at least 1. Received: {options.threads}.")
-        parallel.set_num_threads(options.threads)
+    set_threads(options)
     if options.cpu:
         device.set_mode_cpu()
     elif options.gpu is not None or wants_gpu:
         device.set_device(_gpu_number(options.gpu))
         device.set_mode_gpu()
+
+
+def set_threads(options: argparse.Namespace) -> None:
+    """Set the number of threads if the option does."""
+    if options.threads is not None:
+        at_least(options, threads=1)
+        parallel.set_num_threads(options.threads)
 
 
 def existing_file(path: str, option: str) -> Path:
@@ -132,6 +143,14 @@ def size(text: str, option: str) -> tuple[int, int]:
     if match is None:
         raise SegcaffeError(f"{option} is height x width in pixels, as 375x500. Received: {text}.")
     return int(match[1]), int(match[2])
+
+
+def numbers(text: str, option: str) -> list[float]:
+    """Numbers separated by commas."""
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise SegcaffeError(f"{option} takes numbers separated by commas. Received: {text}.") from None
 
 
 def _gpu_number(text: str | None) -> int:

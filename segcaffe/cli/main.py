@@ -20,6 +20,10 @@ COMMANDS = {
     "draw": "draw a net as SVG, HTML, PNG or PDF",
     "net": "print a net's layers, shapes, parameters and memory",
     "data": "make databases and mean images, look at data sets, check and import them",
+    "predict": "label maps of images, folders or lists",
+    "weights": "look at weights, compare, convert, rename and merge them",
+    "upgrade": "write an old net or solver in today's notation",
+    "eval": "compare predicted label maps with the true ones",
     "demo": "train the paper's embeddings on generated images and show what they learnt",
 }
 

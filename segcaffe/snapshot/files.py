@@ -55,10 +55,18 @@ def write_file(path: str | Path, data: bytes) -> None:
 
 
 def check_writable(prefix: str | Path) -> None:
-    """Raise WeightsError unless files whose paths begin with ``prefix`` can be written."""
+    """Make sure that files whose paths begin with ``prefix`` can be written: make their folder if it is missing.
+
+    WeightsError where it cannot be made, or is not writable.
+    """
     folder = Path(f"{prefix}x").parent
-    if not folder.is_dir():
-        raise WeightsError(f"Snapshots would go to {prefix}*, but the folder {folder} does not exist. Create it first.")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WeightsError(
+            f"Snapshots would go to {prefix}*, but the folder {folder} cannot be made: {error.strerror or error}. "
+            "Choose another snapshot_prefix."
+        ) from error
     if not os.access(folder, os.W_OK | os.X_OK):
         raise WeightsError(f"Snapshots would go to {prefix}*, but the folder {folder} is not writable.")
 

@@ -41,7 +41,7 @@ class Paths(NamedTuple):
 def snapshot_prefix(param: SolverParameter, filename: str | Path | None, net_name: str) -> str:
     """Return what the paths of snapshots begin with: a folder, or nothing, is completed by the solver file's name."""
     prefix: str = param.snapshot_prefix
-    if prefix and not Path(prefix).is_dir():
+    if prefix and not (prefix.endswith("/") or Path(prefix).is_dir()):
         return prefix
     name = Path(filename).stem if filename is not None else net_name.replace("/", "_") or "net"
     return str(Path(prefix) / name)

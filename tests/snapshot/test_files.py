@@ -51,11 +51,16 @@ def test_interrupted_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytes
 def test_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"Create the folder .*none first"):
         files.write_file(tmp_path / "none" / "a.bin", b"x")
-    with pytest.raises(WeightsError, match=r"the folder .*none does not exist"):
-        files.check_writable(tmp_path / "none" / "snap")
-    with pytest.raises(WeightsError, match=r"none/ does not exist|none does not exist"):
-        files.check_writable(f"{tmp_path / 'none'}/")
-    files.check_writable(tmp_path / "snap")
+
+
+def test_missing_snapshot_folder_is_made(tmp_path: Path) -> None:
+    files.check_writable(tmp_path / "deep" / "er" / "snap")
+    assert (tmp_path / "deep" / "er").is_dir()
+    files.check_writable(f"{tmp_path / 'other'}/")
+    assert (tmp_path / "other").is_dir()
+    (tmp_path / "file").write_bytes(b"x")
+    with pytest.raises(WeightsError, match=r"the folder .*below cannot be made: Not a directory\. Choose another"):
+        files.check_writable(tmp_path / "file" / "below" / "snap")
 
 
 def test_missing_file_is_named(tmp_path: Path) -> None:

@@ -186,15 +186,25 @@ def test_snapshots_are_named_after_the_solver_file_when_nothing_else_names_them(
     assert get_solver("other.prototxt").snapshot_prefix == "folder/other"
 
 
-def test_a_missing_snapshot_folder_is_found_before_training(small: Path) -> None:
+def test_snapshot_folders_are_made(small: Path) -> None:
     small_solver(extra="snapshot: 5")
     text = Path("solver.prototxt").read_text()
-    Path("solver.prototxt").write_text(text.replace('"snap"', '"none/snap"'))
-    with pytest.raises(WeightsError, match="the folder none does not exist"):
+    Path("solver.prototxt").write_text(text.replace('"snap"', '"new/er/snap"'))
+    get_solver("solver.prototxt")
+    assert Path("new/er").is_dir()
+    Path("solver.prototxt").write_text(text.replace('"snap"', '"other/"'))
+    assert get_solver("solver.prototxt").snapshot().weights == Path("other/solver_iter_0.caffemodel")
+
+
+def test_an_impossible_snapshot_folder_is_found_before_training(small: Path) -> None:
+    small_solver(extra="snapshot: 5")
+    text = Path("solver.prototxt").read_text()
+    Path("solver.prototxt").write_text(text.replace('"snap"', '"net.prototxt/snap"'))
+    with pytest.raises(WeightsError, match=r"the folder net.prototxt cannot be made"):
         get_solver("solver.prototxt")
     solver = small_solver()
-    solver.snapshot_prefix = "none/snap"
-    with pytest.raises(WeightsError, match="the folder none does not exist"):
+    solver.snapshot_prefix = "net.prototxt/snap"
+    with pytest.raises(WeightsError, match=r"the folder net.prototxt cannot be made"):
         solver.solve()
     assert solver.iter == 0
 

@@ -1,0 +1,107 @@
+"""Write a net or a solver of any age in today's notation; text and binary files are told apart by themselves."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from segcaffe.cli import common
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+
+    from segcaffe.proto.caffe_pb2 import NetParameter, SolverParameter
+
+TEXT_SUFFIXES = (".prototxt", ".txt", ".pbtxt")
+BINARY_SUFFIXES = (".caffemodel", ".binaryproto")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add this command's options."""
+    parser.add_argument("kind", choices=("net", "solver"), help="what the file holds")
+    parser.add_argument("source", metavar="IN")
+    parser.add_argument(
+        "target", metavar="OUT", help="text where it ends in .prototxt, binary in .caffemodel, otherwise as IN is"
+    )
+    common.add_dialect_option(parser, "dialect", "dialect of a binary IN (default: found out)")
+    common.add_dialect_option(parser, "to", "dialect of a binary OUT (default: bvlc)")
+    common.add_template_options(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Read, upgrade and write the file, and tell on stderr what changed."""
+    from segcaffe.proto.text import write
+    from segcaffe.proto.upgrade import upgrade_net, upgrade_solver
+    from segcaffe.snapshot.files import write_file
+
+    source = common.existing_file(options.source, "IN")
+    binary = _is_binary(source)
+    notes: list[str] = []
+    if options.kind == "net":
+        net = _read_net(source, binary, options)
+        message: Message = upgrade_net(net, str(source), notes)
+    else:
+        message = upgrade_solver(_read_solver(source, binary, options), str(source), notes)
+    as_text = _wants_text(Path(options.target), binary)
+    write_file(options.target, write(message).encode() if as_text else _encode(message, options.to))
+    _report(notes)
+    return 0
+
+
+def _read_net(source: Path, binary: bool, options: argparse.Namespace) -> NetParameter:
+    from segcaffe.proto import caffe_pb2, dialect
+    from segcaffe.proto.text import read
+
+    if binary:
+        return dialect.decode_net(source.read_bytes(), options.dialect, str(source))[0]
+    return read(source, caffe_pb2.NetParameter, common.variables(options))
+
+
+def _read_solver(source: Path, binary: bool, options: argparse.Namespace) -> SolverParameter:
+    from google.protobuf.message import DecodeError
+
+    from segcaffe.errors import PrototxtError
+    from segcaffe.proto import caffe_pb2
+    from segcaffe.proto.text import read
+
+    if not binary:
+        return read(source, caffe_pb2.SolverParameter, common.variables(options))
+    try:
+        return caffe_pb2.SolverParameter.FromString(source.read_bytes())
+    except DecodeError:
+        raise PrototxtError(f"{source}: the file is neither text nor a binary solver.") from None
+
+
+def _encode(message: Message, dialect_name: str | None) -> bytes:
+    from segcaffe.proto import dialect
+    from segcaffe.proto.caffe_pb2 import NetParameter
+
+    if isinstance(message, NetParameter):
+        return dialect.encode_net(message, dialect_name or "bvlc")
+    return message.SerializeToString()
+
+
+def _is_binary(path: Path) -> bool:
+    """Whether the file's bytes are no text: control characters, which begin every binary message, or bad UTF-8."""
+    data = path.read_bytes()
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return True
+    return any(character < " " and character not in "\t\n\r\f\v" for character in text)
+
+
+def _wants_text(target: Path, source_is_binary: bool) -> bool:
+    if target.suffix in TEXT_SUFFIXES:
+        return True
+    return target.suffix not in BINARY_SUFFIXES and not source_is_binary
+
+
+def _report(notes: Sequence[str]) -> None:
+    for note in notes:
+        print(note, file=sys.stderr)
+    if not notes:
+        print("The file was in today's notation already.", file=sys.stderr)
