@@ -40,13 +40,42 @@ def _names(record: Record, kind: str) -> list[str]:
     return sorted(name for name in full | sums if name not in noise and f"{kind}/{name}" not in noise)
 
 
-def _run(record: Record) -> Net:
+Choice = tuple[int, int]
+"""(index of a ReLU layer, flat index of an element of its bottom)"""
+ROUNDING = 2e-6
+"""Sums of float32 products this close to zero, relative to their largest, may come out with either sign."""
+MAX_CHOICES = 12
+
+
+def _run(record: Record, flipped: Choice | None = None) -> tuple[Net, list[Choice]]:
+    """Run forward and backward; returns the net and the ReLU inputs whose sign is a matter of rounding.
+
+    ``flipped`` names one of them that is to get the other sign.
+    """
     net = record.net()
     for name, values in record.under("input").items():
         net.blobs[name].data[...] = values.reshape(net.blobs[name].shape)
     set_params(net, record.weights())
+    undecided: list[tuple[float, Choice]] = []
+
+    def look(i: int) -> None:
+        if net.layers[i].type != "ReLU":
+            return
+        values = net.bottom_blobs[i][0].data.reshape(-1)
+        size = np.abs(values) / max(float(np.abs(values).max()), 1e-30)
+        undecided.extend((float(size[k]), (i, int(k))) for k in np.flatnonzero((size < ROUNDING) & (size > 0)))
+        if flipped is not None and flipped[0] == i:
+            values[flipped[1]] *= -1
+
+    net._before_forward.append(look)
     net.forward()
-    return net
+    if not record.under("loss"):
+        for name in net.outputs:
+            rng = np.random.RandomState(zlib.crc32(f"top_diff/{name}".encode()))
+            net.blobs[name].diff[...] = rng.randn(*net.blobs[name].shape)
+    net.clear_param_diffs()
+    net.backward()
+    return net, [choice for _, choice in sorted(undecided)[:MAX_CHOICES]]
 
 
 def _check_losses(record: Record, net: Net) -> None:
@@ -60,28 +89,63 @@ def _check_losses(record: Record, net: Net) -> None:
         assert_close(f"loss of {key}", net.top_blobs[index][0].data, np.asarray(recorded[key]), TOLERANCE)
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(not FILES, reason=f"no recorded nets at {SHARED}")
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_recorded_net(path: Path) -> None:
-    record = Record(path)
-    net = _run(record)
+def _check_forward(record: Record, net: Net) -> None:
     _check_losses(record, net)
     if "total_loss" in record.arrays:
         assert net.loss == pytest.approx(float(record.arrays["total_loss"]), rel=TOLERANCE, abs=1e-6)
     for name in _names(record, "data"):
         _check(record, "data", name, net.blobs[name].data)
-    diffs, params = _names(record, "diff"), _names(record, "grad_param")
-    if not diffs and not params:
-        return
-    if not record.under("loss"):
-        for name in net.outputs:
-            rng = np.random.RandomState(zlib.crc32(f"top_diff/{name}".encode()))
-            net.blobs[name].diff[...] = rng.randn(*net.blobs[name].shape)
-    net.clear_param_diffs()
-    net.backward()
-    for name in diffs:
-        _check(record, "diff", name, net.blobs[name].diff)
-    for key in params:
+
+
+def _check_backward(record: Record, net: Net) -> None:
+    wanted = _blobs_with_gradients(net)
+    for name in _names(record, "diff"):
+        if name in wanted:
+            _check(record, "diff", name, net.blobs[name].diff)
+    for key in _names(record, "grad_param"):
         layer, index = split_key(key)
         _check(record, "grad_param", key, net.params[layer][index].diff)
+
+
+def _blobs_with_gradients(net: Net) -> set[str]:
+    """Blobs whose gradient somebody asked for; in others the original leaves what its layers worked with."""
+    names = set(net.outputs)
+    for i, node in enumerate(net.graph.nodes):
+        names.update(
+            net.graph.blob_names[blob]
+            for blob, wanted in zip(node.bottoms, net.bottom_needs_backward[i], strict=True)
+            if wanted
+        )
+    return names
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not FILES, reason=f"no recorded nets at {SHARED}")
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_recorded_net(path: Path) -> None:
+    """All recorded values agree; for gradients, with one of the signs that float32 leaves open at a ReLU.
+
+    Where an input of a ReLU is zero but for rounding, its gradient passes in one implementation and not in another,
+    and everything below differs by a percent. So if gradients do not agree at first, they must after one such sign
+    is changed; nothing else is allowed, and the tolerance is the same.
+    """
+    record = Record(path)
+    net, choices = _run(record)
+    _check_forward(record, net)
+    if not _names(record, "diff") and not _names(record, "grad_param"):
+        return
+    try:
+        _check_backward(record, net)
+    except AssertionError as error:
+        if not any(_agrees(record, choice) for choice in choices):
+            raise AssertionError(f"{error}; nor with another sign at any of {len(choices)} ReLU inputs") from error
+
+
+def _agrees(record: Record, choice: Choice) -> bool:
+    net, _ = _run(record, choice)
+    _check_forward(record, net)
+    try:
+        _check_backward(record, net)
+    except AssertionError:
+        return False
+    return True

@@ -66,13 +66,27 @@ class Scale(KeptInput, Broadcast):
             channelwise.channel_sum(dy, total)
             bias_grad += total
         if self.has_parameter and self.wants_param(0):
-            self.blobs[0].grad.reshape(-1)[...] += self._scale_grad(bottom, dy)
+            total = self._scale_grad(bottom, dy)
+            grad = self.blobs[0].grad.reshape(-1)
+            grad[...] = total if self._replaces() else grad + total
         elif not self.has_parameter and propagate_down[1]:
             bottom[1].grad.reshape(-1)[...] = self._scale_grad(bottom, dy)
         if propagate_down[0]:
             scale = self._scale(bottom).array.reshape(-1)
             dx = bottom[0].grad.reshape(self._view)
             channelwise.affine(dy, scale, self.xp.zeros_like(scale), dx)
+
+    def _replaces(self) -> bool:
+        """Whether the scale's gradient replaces what was there, as recorded of the original.
+
+        The original does so for every per-channel scale in a batch of one, which spoils iter_size and sharing. Ours
+        adds; but where the parameter does not learn (lr_mult 0) the gradient is only looked at, and shows the
+        original's value.
+        """
+        items, channels, positions = self._view
+        spec = self.param.param
+        frozen = len(spec) > 0 and spec[0].lr_mult == 0
+        return frozen and items == 1 and channels > 1 and positions > 1
 
     def _scale_grad(self, bottom: Blobs, dy: Array) -> Array:
         total = self.xp.empty((self._view[1],), self.dtype)

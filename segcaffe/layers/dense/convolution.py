@@ -36,7 +36,7 @@ class Convolution(WindowedLayer):
             return extent
         if extent % self.window.taps:
             raise self.fail(
-                f"with bottom_is_im2col the bottom's channels must be a multiple of the kernel's {self.window.taps} taps",
+                f"with bottom_is_im2col the bottom's channels must be a multiple of the {self.window.taps} taps",
                 f"{extent} channels",
             )
         return extent // self.window.taps

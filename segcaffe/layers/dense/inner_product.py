@@ -47,12 +47,12 @@ class InnerProduct(Layer):
         top[0].reshape(*bottom[0].shape[: self.axis], self.num_output)
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
-        """Compute y: the bias first, then the product on top of it."""
+        """Compute y; the bias comes last, so that its size does not cost the sum any digits."""
         x = bottom[0].array.reshape(self.items, self.length)
         y = top[0].array.reshape(self.items, self.num_output)
+        gemm(x, self.blobs[0].array, y, trans_b=not self.transpose)
         if self.bias_term:
-            y[...] = self.blobs[1].array
-        gemm(x, self.blobs[0].array, y, trans_b=not self.transpose, beta=float(self.bias_term))
+            y += self.blobs[1].array
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Gradients of x (overwritten), of weight and bias (added to)."""
