@@ -24,6 +24,8 @@ COMMANDS = {
     "weights": "look at weights, compare, convert, rename and merge them",
     "upgrade": "write an old net or solver in today's notation",
     "eval": "compare predicted label maps with the true ones",
+    "features": "write blobs of a net run over batches",
+    "plot": "draw training logs",
     "demo": "train the paper's embeddings on generated images and show what they learnt",
 }
 

@@ -28,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_option(
         parser, "out", "folder for snapshots and the log, in place of snapshot_prefix's", metavar="FOLDER"
     )
+    common.add_option(parser, "tensorboard", "folder for TensorBoard's event files", metavar="DIR")
     common.add_option(parser, "max_iter", "number of iterations, in place of the solver's", type=int)
     common.add_option(parser, "random_seed", "seed of all random numbers, in place of the solver's", type=int)
     common.add_option(parser, "sigint_effect", "what Ctrl-C does: stop (after a snapshot), snapshot, none",
@@ -79,6 +80,7 @@ def apply_options(param: SolverParameter, options: argparse.Namespace) -> None:
 def train(param: SolverParameter, options: argparse.Namespace, values: dict[str, str]) -> Solver:
     """Solve with a progress bar on a terminal, obeying signals; returns the solver."""
     from segcaffe.solver.solver import get_solver
+    from segcaffe.viz.tensorboard import tensorboard
 
     solver = get_solver(param, variables=values)
     for weights in common.weight_files(options.weights):
@@ -86,7 +88,11 @@ def train(param: SolverParameter, options: argparse.Namespace, values: dict[str,
         for net in solver.test_nets:
             net.copy_from(weights)
     state = str(common.existing_file(options.snapshot, "--snapshot")) if options.snapshot else None
-    with signals(solver, options.sigint_effect, options.sighup_effect), progress_bar(solver):
+    with (
+        signals(solver, options.sigint_effect, options.sighup_effect),
+        progress_bar(solver),
+        tensorboard(solver, options.tensorboard),
+    ):
         solver.solve(state)
     return solver
 

@@ -13,7 +13,7 @@ def loss_curve(
     path: Path, losses: Sequence[float], smooth: int = 20, limits: Mapping[str, float] | None = None
 ) -> None:
     """Draw losses per iteration and their running mean over ``smooth`` iterations; ``limits`` are labelled lines."""
-    pyplot = _pyplot()
+    pyplot = load_pyplot()
     figure, axes = pyplot.subplots(figsize=(7, 3.2), dpi=110)
     axes.plot(range(1, len(losses) + 1), losses, color="#b8cfe5", linewidth=0.8, label="each iteration")
     means = [sum(losses[max(0, i - smooth + 1) : i + 1]) / min(i + 1, smooth) for i in range(len(losses))]
@@ -30,7 +30,8 @@ def loss_curve(
     pyplot.close(figure)
 
 
-def _pyplot() -> Any:
+def load_pyplot() -> Any:
+    """Matplotlib's pyplot, drawing to files only; SegcaffeError where it is not installed."""
     try:
         import matplotlib
 

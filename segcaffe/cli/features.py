@@ -1,0 +1,47 @@
+"""Run a net over batches and write blobs of it: .npz, .h5, or LMDB databases as Caffe's extract_features."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from segcaffe.cli import common
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add this command's options."""
+    parser.add_argument("weights", metavar="WEIGHTS", help="weights to load, separated by commas")
+    parser.add_argument("net", metavar="NET", help="the net's prototxt, with its data layers")
+    parser.add_argument("blobs", metavar="BLOB,BLOB", help="names of the blobs, separated by commas")
+    parser.add_argument("out", metavar="OUT", help="file .npz or .h5, or a folder for one LMDB database for each blob")
+    common.add_option(parser, "iterations", "number of batches (default 50)", type=int, default=50)
+    common.add_option(parser, "phase", "TRAIN or TEST (default)", default="TEST")
+    common.add_option(parser, "overwrite", "replace what is there of that name", action="store_true")
+    common.add_state_options(parser)
+    common.add_device_options(parser)
+    common.add_template_options(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Extract, and print the shapes."""
+    from segcaffe.data.features import extract
+    from segcaffe.net.net import Net
+
+    common.at_least(options, iterations=1)
+    common.show_warnings()
+    common.set_device(options)
+    net = Net(
+        common.existing_file(options.net, "NET"),
+        phase=common.phase(options.phase),
+        level=options.level,
+        stages=common.stages(options),
+        variables=common.variables(options),
+    )
+    for weights in common.weight_files(options.weights):
+        net.copy_from(weights)
+    blobs = [name.strip() for name in options.blobs.split(",")]
+    with common.progress(options.iterations, "batch") as advance:
+        shapes = extract(net, blobs, Path(options.out), options.iterations, options.overwrite, advance)
+    for name, shape in shapes.items():
+        print(f"{name}: {' x '.join(map(str, shape))}")
+    return 0

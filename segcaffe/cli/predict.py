@@ -1,0 +1,85 @@
+"""Predict label maps of an image, a folder or a list, as palette PNGs; goes on where an earlier run stopped.
+
+Images are padded right and below with the mean to the size the net names, and the scores cropped back, as the
+paper's test does. NET may be a deploy file, or a train or test file: its data layer becomes the input.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from segcaffe.cli import common
+
+if TYPE_CHECKING:
+    from segcaffe.predict.predictor import Settings
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add this command's options."""
+    parser.add_argument("net", metavar="NET", help="the net's prototxt")
+    parser.add_argument("weights", metavar="WEIGHTS", help="weights to load, separated by commas")
+    parser.add_argument("source", metavar="IMAGE|FOLDER|LIST")
+    common.add_option(parser, "out", "folder for the results", metavar="FOLDER", required=True)
+    common.add_option(parser, "root", "stands before the names of a list, as it is", default="")
+    common.add_option(parser, "overlay", "also write overlay/<id>.jpg: image and labels mixed", action="store_true")
+    common.add_option(parser, "scores", "also write scores/<id>.npy (classes, H, W) or .mat (W, H, classes)",
+                      choices=("npy", "mat"), default="")  # fmt: skip
+    common.add_option(parser, "blob", "the scores (default: the net's only output of several channels)", default="")
+    common.add_option(parser, "mean", "B,G,R to subtract (default: the data layer's, or 104.008,116.669,122.675)")
+    common.add_option(parser, "scale", "factor after that (default: the data layer's, or 1)", type=float)
+    common.add_option(parser, "size", "pad images to this size (default: the one the net names)", metavar="HxW")
+    common.add_option(parser, "step", "larger images are padded to the size plus a multiple of this (default 32)",
+                      type=int, default=32)  # fmt: skip
+    common.add_option(parser, "scales", "average the scores over these factors, as 0.5,0.75,1", default="1")
+    common.add_option(parser, "mirror", "average the scores over the image and its mirror image", action="store_true")
+    common.add_option(parser, "overwrite", "make results anew that are there already", action="store_true")
+    common.add_option(parser, "skip-bad", "leave out up to N images that cannot be read, and list them", type=int,
+                      default=0, metavar="N")  # fmt: skip
+    common.add_state_options(parser)
+    common.add_device_options(parser)
+    common.add_template_options(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Predict what is not predicted yet."""
+    from segcaffe.data.files import BadItems
+    from segcaffe.predict.files import Results, digest, find_pictures
+    from segcaffe.predict.predictor import Predictor
+    from segcaffe.predict.run import predict_all
+
+    common.show_warnings()
+    common.set_device(options)
+    net = common.existing_file(options.net, "NET")
+    weights = common.weight_files(options.weights)
+    pictures, settings, values = (
+        find_pictures(options.source, options.root),
+        _settings(options),
+        common.variables(options),
+    )
+    predictor = Predictor(net, weights, settings, values, options.level, common.stages(options))
+    record = {**asdict(settings), "variables": values, "level": options.level, "stages": common.stages(options)}
+    record |= {"net": digest(net), "weights": [digest(path) for path in weights]}
+    results = Results(Path(options.out), record, options.overlay, options.scores, options.overwrite)
+    there, bad = len(pictures) - len(results.missing(pictures)), BadItems(options.skip_bad)
+    with common.progress(len(pictures), "image", done=there) as advance:
+        made = predict_all(predictor, pictures, results, bad, advance)
+    common.report_bad(bad)
+    print(f"{options.out}: {made} predicted" + (f", {there} were there already" if there else ""))
+    return 0
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    from segcaffe.predict.predictor import Settings
+
+    return Settings(
+        options.blob,
+        tuple(common.numbers(options.mean, "--mean")) if options.mean else (),
+        options.scale,
+        common.size(options.size, "--size") if options.size else None,
+        options.step,
+        tuple(common.numbers(options.scales, "--scales")),
+        options.mirror,
+    )

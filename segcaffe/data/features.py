@@ -1,0 +1,136 @@
+"""Blobs of a net, batch after batch, into a file: what Caffe's extract_features does."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segcaffe.data.database_writer import Writer, create_database
+from segcaffe.data.files import replacing
+from segcaffe.data.hdf5 import h5py_module
+from segcaffe.errors import DataError, GraphError
+from segcaffe.net.net import Net
+from segcaffe.proto import caffe_pb2
+
+Array = NDArray[Any]
+
+FORMATS = (".npz", ".h5", ".hdf5")
+
+
+def extract(
+    net: Net,
+    blobs: Sequence[str],
+    out: Path,
+    iterations: int,
+    overwrite: bool = False,
+    progress: Callable[[], object] = lambda: None,
+) -> dict[str, tuple[int, ...]]:
+    """Run ``iterations`` batches and write blobs, their batches joined along axis 0.
+
+    Parameters
+    ----------
+    out:
+        ``.npz`` or ``.h5``: one array for each blob under its name. Any other name is a folder for LMDB databases, one
+        for each blob: keys of 10 digits, Datum messages with floats, as Caffe writes them.
+
+    Returns
+    -------
+    dict
+        Shape of what was written, by blob.
+    """
+    for name in blobs:
+        if name not in net.blobs:
+            raise GraphError(f'features: the net has no blob "{name}". Its blobs: {", ".join(net.blobs)}.')
+    if out.exists() and not overwrite:
+        raise DataError(f'features: "{out}" exists already; use --overwrite to replace it.')
+    kind: type[_Sink] = _Databases
+    if out.suffix in FORMATS:
+        kind = _Npz if out.suffix == ".npz" else _Hdf5
+    shapes: dict[str, tuple[int, ...]] = {}
+    with replacing(out, "features") as part, ExitStack() as stack:
+        sink = kind(part, stack, blobs)
+        for _ in range(iterations):
+            net.forward()
+            for name in blobs:
+                values = np.atleast_1d(net.blobs[name].data)
+                count = shapes.get(name, (0,))[0]
+                if name in shapes and values.shape[1:] != shapes[name][1:]:
+                    raise DataError(
+                        f'features: all batches of "{name}" must have one shape but for the batch size. '
+                        f"Received: {values.shape[1:]} after {shapes[name][1:]}."
+                    )
+                sink.add(name, values, count)
+                shapes[name] = (count + len(values), *values.shape[1:])
+            progress()
+        sink.finish()
+    return shapes
+
+
+class _Sink:
+    """Takes the batches of the blobs."""
+
+    def __init__(self, path: Path, stack: ExitStack, blobs: Sequence[str]) -> None:
+        self.path, self.stack = path, stack
+
+    def add(self, name: str, values: Array, count: int) -> None:
+        """Append a batch; ``count`` items of the blob came before."""
+        raise NotImplementedError
+
+    def finish(self) -> None:
+        """Write what is left."""
+
+
+class _Npz(_Sink):
+    def __init__(self, path: Path, stack: ExitStack, blobs: Sequence[str]) -> None:
+        super().__init__(path, stack, blobs)
+        self.batches: dict[str, list[Array]] = {name: [] for name in blobs}
+
+    def add(self, name: str, values: Array, count: int) -> None:
+        self.batches[name].append(values.copy())
+
+    def finish(self) -> None:
+        with zipfile.ZipFile(self.path, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
+            for name, batches in self.batches.items():
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                    np.lib.format.write_array(file, np.concatenate(batches), allow_pickle=False)
+
+
+class _Hdf5(_Sink):
+    def __init__(self, path: Path, stack: ExitStack, blobs: Sequence[str]) -> None:
+        super().__init__(path, stack, blobs)
+        self.file: Any = stack.enter_context(h5py_module("features").File(path, "w"))
+
+    def add(self, name: str, values: Array, count: int) -> None:
+        if name not in self.file:
+            self.file.create_dataset(name, data=values, maxshape=(None, *values.shape[1:]), chunks=values.shape)
+            return
+        dataset = self.file[name]
+        dataset.resize(count + len(values), axis=0)
+        dataset[count:] = values
+
+
+class _Databases(_Sink):
+    def __init__(self, path: Path, stack: ExitStack, blobs: Sequence[str]) -> None:
+        super().__init__(path, stack, blobs)
+        path.mkdir()
+        self.writers: dict[str, Writer] = {
+            name: stack.enter_context(create_database(path / name.replace("/", "_"), "lmdb", "features"))
+            for name in blobs
+        }
+
+    def add(self, name: str, values: Array, count: int) -> None:
+        shape = (*values.shape[1:], 1, 1, 1)[:3]
+        if values.ndim > 4:
+            raise DataError(
+                f'features: a Datum holds at most 3 axes; "{name}" has {values.ndim - 1}. Write .npz or .h5.'
+            )
+        for index, item in enumerate(values):
+            datum = caffe_pb2.Datum(channels=shape[0], height=shape[1], width=shape[2])
+            datum.float_data.extend(item.ravel().tolist())
+            self.writers[name].put(f"{count + index:010d}", datum.SerializeToString())

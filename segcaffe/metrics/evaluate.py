@@ -1,0 +1,179 @@
+"""Folders of predictions against folders or lists of labels."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from segcaffe.data.contents import is_integer
+from segcaffe.data.files import BadItems, write_bytes
+from segcaffe.data.label_files import SUFFIXES, label_file, read_labels
+from segcaffe.data.lists import read_list
+from segcaffe.data.pool import ordered
+from segcaffe.errors import DataError
+from segcaffe.metrics.segmentation import Agreement
+from segcaffe.metrics.tally import Labels, Tally
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A label file and the names under which its prediction is looked for."""
+
+    label: Path
+    names: tuple[str, ...]
+    place: str
+
+
+def find_pairs(labels: str, root: str = "") -> list[Pair]:
+    """The label files of a folder (by name), or of a list: the last word of each line, after ``root``.
+
+    A prediction has the name of the list's image, or that of the label file.
+    """
+    folder = Path(labels)
+    if folder.is_dir():
+        files = sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES)
+        if not files:
+            raise DataError(f'eval: the folder "{labels}" holds no label maps ({", ".join(SUFFIXES)}).')
+        return [Pair(path, (path.stem,), "eval") for path in files]
+    pairs = []
+    for entry in read_list(labels, "eval", "the list of labels"):
+        if is_integer(entry.words[-1]):
+            raise DataError(
+                f'eval: {entry.place}: a line must end with the name of a label map. Received: "{entry.text}".'
+            )
+        stems = [Path(word).stem for word in entry.words]
+        pairs.append(Pair(Path(root + entry.words[-1]), tuple(dict.fromkeys(stems)), f"eval: {entry.place}"))
+    return pairs
+
+
+def evaluate(
+    predictions: Path,
+    pairs: Sequence[Pair],
+    tally: Tally,
+    bad: BadItems | None = None,
+    progress: Callable[[], object] = lambda: None,
+) -> None:
+    """Count all pairs, in threads.
+
+    Raises
+    ------
+    DataError
+        A prediction is missing, unreadable, or of another size (unless ``bad`` lets it be left out).
+    """
+    bad = bad or BadItems()
+    if not predictions.is_dir():
+        raise DataError(f'eval: "{predictions}" is not a folder of predictions.')
+
+    def count(pair: Pair) -> None:
+        tally.add(*_read(predictions, pair))
+
+    for outcome in ordered(count, pairs):
+        if isinstance(outcome, DataError):
+            bad.add(outcome)
+        progress()
+    if tally.images == 0:
+        raise DataError(f"eval: no pair can be used.\n{bad.text()}")
+
+
+def _read(predictions: Path, pair: Pair) -> tuple[Labels, Labels]:
+    found = next((path for path in (label_file(predictions, name) for name in pair.names) if path), None)
+    if found is None:
+        names = " or ".join(f"{name}.png" for name in pair.names)
+        raise DataError(f'{pair.place}: there is no prediction {names} (.npy, .mat) in "{predictions}".')
+    label, prediction = read_labels(pair.label, pair.place), read_labels(found, pair.place)
+    height, width = label.shape
+    # Nets write blobs with the padding below and at the right.
+    padded = found.suffix != ".png" and prediction.shape[0] >= height and prediction.shape[1] >= width
+    if padded:
+        prediction = prediction[:height, :width]
+    if prediction.shape != label.shape:
+        raise DataError(
+            f'{pair.place}: prediction and label must have one size (height x width). Received: "{found}" '
+            f'{_text(prediction)}, "{pair.label}" {_text(label)}.'
+        )
+    return label, prediction
+
+
+def _text(label: Labels) -> str:
+    return f"{label.shape[0]} x {label.shape[1]}"
+
+
+@dataclass
+class Report:
+    """All figures of an evaluation.
+
+    Attributes
+    ----------
+    whole:
+        The agreement over all pixels.
+    trimap:
+        The agreement in the trimap of each width.
+    names:
+        Names of the classes.
+    """
+
+    images: int
+    whole: Agreement
+    trimap: dict[int, Agreement]
+    names: list[str]
+
+    @classmethod
+    def of(cls, tally: Tally, classes: int | None = None, names: Sequence[str] = ()) -> Report:
+        """The figures of a tally; without ``classes``, there are as many as names, or as labels met."""
+        number = classes if classes is not None else len(names) or tally.classes()
+        if names and len(names) != number:
+            raise DataError(f"eval: needs a name for each of {number} classes. Received: {len(names)}.")
+        trimap = {width: tally.agreement(number, width) for width in range(1, tally.bands + 1)}
+        return cls(tally.images, tally.agreement(number), trimap, list(names) or [str(i) for i in range(number)])
+
+    def text(self) -> str:
+        """Tables for people."""
+        return "\n".join(self._lines())
+
+    def _lines(self) -> Iterator[str]:
+        width = max(5, *(len(name) for name in self.names))
+        yield f"{'class':<{width}} {'IoU':>7} {'accuracy':>9} {'pixels':>12}"
+        whole = self.whole
+        for i, name in enumerate(self.names):
+            figures = f"{_percent(whole.iou[i]):>7} {_percent(whole.accuracy[i]):>9} {whole.labelled[i]:>12}"
+            yield f"{name:<{width}} {figures}"
+        yield ""
+        for name, value in whole.summary().items():
+            yield f"{name.replace('_', ' '):<22} {_percent(value):>7}"
+        yield f"{'images':<22} {self.images:>7}"
+        if self.trimap:
+            shown = [w for w in (1, 2, 3, 5, 10, 15, 20, 30, 40) if w in self.trimap]
+            yield ""
+            yield "trimap width, pixels " + " ".join(f"{w:>6}" for w in shown)
+            yield "mean IoU             " + " ".join(f"{_percent(self.trimap[w].mean_iou):>6}" for w in shown)
+            yield "pixel accuracy       " + " ".join(f"{_percent(self.trimap[w].pixel_accuracy):>6}" for w in shown)
+
+    def write_json(self, path: Path) -> None:
+        """Write all figures; those that are undefined are null."""
+        content = {
+            "images": self.images,
+            "classes": self.names,
+            **_plain(self.whole.summary()),
+            "iou": _plain(self.whole.iou.tolist()),
+            "accuracy": _plain(self.whole.accuracy.tolist()),
+            "confusion": self.whole.counts.tolist(),
+            "trimap": {str(width): _plain(agreement.summary()) for width, agreement in self.trimap.items()},
+        }
+        write_bytes(path, json.dumps(content, indent=1).encode(), "eval")
+
+
+def _percent(value: float) -> str:
+    return "-" if math.isnan(value) else f"{100 * value:.2f}"
+
+
+def _plain(values: Any) -> Any:
+    """NaN is no JSON."""
+    if isinstance(values, dict):
+        return {key: _plain(value) for key, value in values.items()}
+    if isinstance(values, list):
+        return [_plain(value) for value in values]
+    return None if isinstance(values, float) and math.isnan(values) else values

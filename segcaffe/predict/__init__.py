@@ -1,0 +1,1 @@
+"""Label maps of images: a net run over files, with everything around it that a paper's test does."""

@@ -1,0 +1,109 @@
+"""Any net file made ready for images: where its data layers were, there are inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from segcaffe.errors import GraphError
+from segcaffe.layers.registry import layer_class
+from segcaffe.net.rules import filter_net, net_state
+from segcaffe.proto import caffe_pb2
+
+_SINKS = ("MatWrite", "HDF5Output")
+_KEPT_SOURCES = ("Input", "DummyData")
+
+
+@dataclass
+class Deployed:
+    """A net that takes one image.
+
+    Attributes
+    ----------
+    param:
+        The net.
+    image:
+        Name of the blob for the image, (1, C, H, W).
+    image_size:
+        Name of the blob for the image's height and width, (1, 1, 1, 2); empty if the net has none.
+    mean, scale:
+        What the net's data layer subtracted and multiplied by; no mean if it named none.
+    crop:
+        Height and width of the data layer's crop, 0 without.
+    """
+
+    param: caffe_pb2.NetParameter
+    image: str = ""
+    image_size: str = ""
+    mean: list[float] = field(default_factory=list)
+    scale: float = 1.0
+    crop: tuple[int, int] = (0, 0)
+    channels: int = 3
+
+
+def deploy(net: caffe_pb2.NetParameter, level: int = 0, stages: Sequence[str] = ()) -> Deployed:
+    """The part of a net that makes scores of an image, in phase TEST.
+
+    A net with ``Input`` layers (a deploy file) stays as it is. In others, train and test files, the first data layer
+    becomes an input; what needs labels (losses, accuracies) is left out, as are layers that write files.
+    """
+    kept = filter_net(net, net_state(caffe_pb2.TEST, level, stages))
+    deployed = Deployed(kept)
+    layers = list(kept.layer)
+    del kept.layer[:]
+    missing: set[str] = set()
+    for layer in layers:
+        where = f'layer "{layer.name}" ({layer.type})'
+        if layer_class(layer.type, where).source and layer.type not in _KEPT_SOURCES:
+            inputs = [] if deployed.image else _take_source(layer, deployed)
+            missing.update(top for top in layer.top if top not in inputs)
+            if inputs:
+                kept.layer.append(_input_layer(layer, inputs, deployed))
+        elif layer.type not in _SINKS and _without(layer, missing):
+            kept.layer.append(layer)
+            if layer.type == "Input" and not deployed.image:
+                deployed.image = layer.top[0]
+        else:
+            missing.update(top for top in layer.top if top not in layer.bottom)
+    if not deployed.image:
+        raise GraphError("predict: the net has neither an Input layer nor a data layer, so no place for an image.")
+    return deployed
+
+
+def _take_source(layer: caffe_pb2.LayerParameter, deployed: Deployed) -> list[str]:
+    """Note what a data layer does to images; returns the tops that become inputs."""
+    transform = layer.transform_param
+    deployed.image = layer.top[0]
+    deployed.mean = list(transform.mean_value)
+    deployed.scale = transform.scale
+    deployed.crop = (transform.crop_height or transform.crop_size, transform.crop_width or transform.crop_size)
+    gray = (layer.type in ("ImageData", "ImageSegData") and not layer.image_data_param.is_color) or (
+        layer.type == "TwoImageData" and not layer.two_image_data_param.first_is_color
+    )
+    deployed.channels = 1 if gray else 3
+    if layer.type == "ImageSegData" and len(layer.top) > 2:
+        deployed.image_size = layer.top[2]
+    return [name for name in (deployed.image, deployed.image_size) if name]
+
+
+def _input_layer(layer: caffe_pb2.LayerParameter, tops: Sequence[str], deployed: Deployed) -> caffe_pb2.LayerParameter:
+    message = caffe_pb2.LayerParameter(name=layer.name, type="Input", top=tops)
+    height, width = deployed.crop
+    # Sizes the net can surely be set up with; every image brings its own.
+    shapes = [[1, deployed.channels, height or 321, width or 321], [1, 1, 1, 2]]
+    for _, shape in zip(tops, shapes, strict=False):
+        message.input_param.shape.add().dim.extend(shape)
+    return message
+
+
+def _without(layer: caffe_pb2.LayerParameter, missing: set[str]) -> bool:
+    """Whether the layer can still run; a Silence only loses the bottoms that are missing."""
+    absent = [bottom for bottom in layer.bottom if bottom in missing]
+    if not absent:
+        return True
+    if layer.type != "Silence" or len(absent) == len(layer.bottom):
+        return False
+    present = [bottom for bottom in layer.bottom if bottom not in missing]
+    del layer.bottom[:]
+    layer.bottom.extend(present)
+    return True

@@ -1,0 +1,151 @@
+"""The images to predict, and the files that come of them."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segcaffe.data.files import write_bytes, write_picture
+from segcaffe.data.images import Image
+from segcaffe.data.lists import read_list
+from segcaffe.data.mat import write_mat
+from segcaffe.data.png import write_label
+from segcaffe.errors import DataError
+from segcaffe.viz.embedding import label_colours
+
+SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+_SETTINGS = "predict.json"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image to predict: its id (the file's name without folder and suffix), path, and place for messages."""
+
+    id: str
+    path: str
+    place: str
+
+
+def find_pictures(source: str, root: str = "") -> list[Picture]:
+    """The images of a file, of a folder (by name), or of a list (the first word of each line, after ``root``).
+
+    Raises
+    ------
+    DataError
+        Nothing is there, or two images have one id.
+    """
+    path = Path(source)
+    if path.is_dir():
+        files = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
+        found = [Picture(file.stem, str(file), "predict") for file in files]
+    elif path.suffix.lower() in SUFFIXES:
+        found = [Picture(path.stem, source, "predict")]
+    else:
+        entries = read_list(source, "predict", "the list")
+        names = [(root + entry.words[0], f"predict: {entry.place}") for entry in entries]
+        found = [Picture(Path(name).stem, name, place) for name, place in names]
+    if not found:
+        raise DataError(f'predict: the folder "{source}" holds no image ({", ".join(SUFFIXES)}).')
+    seen: dict[str, str] = {}
+    for picture in found:
+        if seen.setdefault(picture.id, picture.path) != picture.path:
+            raise DataError(
+                f'predict: "{seen[picture.id]}" and "{picture.path}" would both be written as {picture.id}.png; '
+                "predict them into two folders."
+            )
+    return found
+
+
+class Results:
+    """The folder of results: ``<id>.png``, and if asked for ``overlay/<id>.jpg`` and ``scores/<id>.npy`` or ``.mat``.
+
+    Parameters
+    ----------
+    folder:
+        Made when missing. Results that are there already are kept, if they were made with the same settings.
+    settings:
+        What the results depend on.
+    overwrite:
+        Make everything anew.
+
+    Raises
+    ------
+    DataError
+        The folder holds results of other settings.
+    """
+
+    def __init__(
+        self, folder: Path, settings: dict[str, Any], overlay: bool = False, scores: str = "", overwrite: bool = False
+    ) -> None:
+        self.folder, self.overlay, self.kind, self.overwrite = folder, overlay, scores, overwrite
+        record = folder / _SETTINGS
+        text = json.dumps(settings, indent=1, sort_keys=True)
+        if record.exists() and not overwrite:
+            self._compare(record, json.loads(text))
+        write_bytes(record, text.encode(), "predict")
+
+    def missing(self, pictures: Sequence[Picture]) -> list[Picture]:
+        """Those of the pictures that are not done."""
+        if self.overwrite:
+            return list(pictures)
+        return [picture for picture in pictures if not all(path.exists() for path in self._paths(picture.id))]
+
+    def write(self, picture: Picture, image: Image, scores: NDArray[np.float32]) -> None:
+        """Write the files of one image (H, W, C) and its scores (classes, H, W); the label map last."""
+        label = scores.argmax(axis=0).astype(np.uint8)
+        *others, path = self._paths(picture.id)
+        for other in others:
+            if other.suffix == ".jpg":
+                write_picture(other, blend(image, label), "predict")
+            elif other.suffix == ".mat":
+                write_mat(other, scores[None], "predict")
+            else:
+                buffer = io.BytesIO()
+                np.save(buffer, scores)
+                write_bytes(other, buffer.getvalue(), "predict")
+        write_label(path, label, "predict")
+
+    def _paths(self, name: str) -> list[Path]:
+        paths = [self.folder / "overlay" / f"{name}.jpg"] if self.overlay else []
+        if self.kind:
+            paths.append(self.folder / "scores" / f"{name}.{self.kind}")
+        return [*paths, self.folder / f"{name}.png"]
+
+    def _compare(self, record: Path, settings: dict[str, Any]) -> None:
+        try:
+            before = json.loads(record.read_text())
+        except (OSError, ValueError) as error:
+            raise DataError(f'predict: cannot read "{record}": {error}. Use --overwrite, or another --out.') from error
+        changed = sorted(key for key in {*before, *settings} if before.get(key) != settings.get(key))
+        if changed:
+            raise DataError(
+                f'predict: the results in "{self.folder}" were made with other settings ({", ".join(changed)}). '
+                "Use another --out, or --overwrite to make them anew."
+            )
+
+
+def blend(image: Image, label: NDArray[Any]) -> NDArray[np.uint8]:
+    """An image (H, W, C) with its labels (H, W) in colour over it, half and half; class 0 leaves it as it is."""
+    colour = np.broadcast_to(image[:, :, :3] if image.shape[2] >= 3 else image[:, :, :1], (*image.shape[:2], 3))
+    mixed = (colour.astype(np.uint16) + label_colours(label)) // 2
+    return np.where((label == 0)[:, :, None], colour, mixed).astype(np.uint8)
+
+
+def digest(path: str | Path) -> str:
+    """A short fingerprint of a file's content."""
+    found = hashlib.sha256()
+    try:
+        with Path(path).open("rb") as file:
+            while block := file.read(1 << 20):
+                found.update(block)
+    except OSError as error:
+        raise DataError(f'predict: cannot read "{path}": {error.strerror}.') from error
+    return found.hexdigest()[:16]

@@ -1,0 +1,43 @@
+"""Predict many images into a folder, going on where an earlier run stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from segcaffe.data.files import BadItems
+from segcaffe.data.images import Image, read_image
+from segcaffe.data.pool import ordered
+from segcaffe.errors import DataError
+from segcaffe.predict.files import Picture, Results
+from segcaffe.predict.predictor import Predictor
+
+
+def predict_all(
+    predictor: Predictor,
+    pictures: Sequence[Picture],
+    results: Results,
+    bad: BadItems | None = None,
+    progress: Callable[[], object] = lambda: None,
+) -> int:
+    """Predict the pictures that have no results yet, reading ahead; returns how many were made.
+
+    Raises
+    ------
+    DataError
+        An image can't be read (unless ``bad`` lets it be left out), or a result not written. What is written stays.
+    """
+    bad = bad or BadItems()
+    pictures = results.missing(pictures)
+    done = 0
+
+    def read(picture: Picture) -> Image:
+        return read_image(picture.path, predictor.color, picture.place)
+
+    for picture, image in zip(pictures, ordered(read, pictures), strict=True):
+        if isinstance(image, DataError):
+            bad.add(image)
+        else:
+            results.write(picture, image, predictor.scores(image))
+            done += 1
+        progress()
+    return done

@@ -1,0 +1,83 @@
+"""Figures in training logs: ours, and the original Caffe's of any age."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from segcaffe.errors import DataError
+
+_NUMBER = r"([-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+|nan|inf))"
+_LOSS = re.compile(rf"Iteration (\d+)(?: \(.*?\))?, loss = {_NUMBER}")
+_RATE = re.compile(rf"Iteration (\d+), lr = {_NUMBER}")
+_TESTING = re.compile(r"Iteration (\d+), Testing net \(#(\d+)\)")
+_OUTPUT = re.compile(rf"(Train|Test) net output #\d+: (.+?) = {_NUMBER}")
+
+LOSS, RATE = "loss", "lr"
+Series = dict[str, list[tuple[int, float]]]
+
+
+@dataclass
+class LogReader:
+    """Reads a log line by line.
+
+    Attributes
+    ----------
+    series:
+        Pairs of iteration and value by name: ``loss``, ``lr``, ``train <output>``, ``test <output>`` (``test#1 …`` for
+        a second test net).
+    """
+
+    series: Series = field(default_factory=lambda: defaultdict(list))
+    _iteration: int | None = None
+    _test_net: str = ""
+
+    def read(self, line: str) -> tuple[str, int, float] | None:
+        """Take in a line; returns name, iteration and value if it told one."""
+        found = self._parse(line)
+        if found is not None:
+            name, iteration, value = found
+            points = self.series[name]
+            # A run that was continued from a snapshot goes over some iterations again: the later figures count.
+            while points and points[-1][0] >= iteration:
+                points.pop()
+            points.append((iteration, value))
+        return found
+
+    def _parse(self, line: str) -> tuple[str, int, float] | None:
+        if match := _LOSS.search(line):
+            self._iteration = int(match[1])
+            return LOSS, self._iteration, float(match[2])
+        if match := _RATE.search(line):
+            return RATE, int(match[1]), float(match[2])
+        if match := _TESTING.search(line):
+            self._iteration = int(match[1])
+            self._test_net = "test" if match[2] == "0" else f"test#{match[2]}"
+            return None
+        if (match := _OUTPUT.search(line)) and self._iteration is not None:
+            kind = "train" if match[1] == "Train" else self._test_net or "test"
+            return f"{kind} {match[2]}", self._iteration, float(match[3])
+        return None
+
+
+def read_lines(lines: Iterable[str]) -> Series:
+    """The figures of a log's lines."""
+    reader = LogReader()
+    for line in lines:
+        reader.read(line)
+    return reader.series
+
+
+def read_log(path: str) -> Series:
+    """The figures of a log file; DataError if it can't be read or has none."""
+    try:
+        with Path(path).open(encoding="utf-8", errors="replace") as file:
+            series = read_lines(file)
+    except OSError as error:
+        raise DataError(f'plot: cannot read "{path}": {error.strerror}.') from error
+    if not series:
+        raise DataError(f'plot: "{path}" has no lines such as "Iteration 100, loss = 0.5"; is it a training log?')
+    return dict(series)
