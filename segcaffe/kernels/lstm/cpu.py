@@ -7,10 +7,13 @@ from numba import njit
 
 from segcaffe.device.mode import Array
 from segcaffe.kernels import parallel
-from segcaffe.kernels.blas import gemm
+from segcaffe.kernels.lstm.packed import arrange, multiply, operands, pack
 from segcaffe.kernels.vector_math import sigmoid, tanh
 
 _SMALL = 1 << 17  # multiply-adds
+
+
+# Each loop touches few arrays: the compiler makes SIMD code only where it can check that they do not overlap.
 
 
 @njit(nogil=True, cache=True, fastmath={"contract"}, error_model="numpy")
@@ -23,7 +26,10 @@ def _activate(z, cont, before, cell, hidden):
     for k in range(count):
         g[k] = tanh(g[k])
     for k in range(count):
-        cell[k] = cont * f[k] * before[k] + i[k] * g[k]
+        cell[k] = cont * f[k] * before[k]
+    for k in range(count):
+        cell[k] += i[k] * g[k]
+    for k in range(count):
         hidden[k] = o[k] * tanh(cell[k])
 
 
@@ -35,69 +41,70 @@ def _differentiate(z, cont, before, cell, grad_hidden, grad_cell, out):
     to_i, to_f = out[:count], out[count : 2 * count]
     to_o, to_g = out[2 * count : 3 * count], out[3 * count :]
     for k in range(count):
-        t = tanh(cell[k])
-        d = grad_cell[k] + grad_hidden[k] * o[k] * (1 - t * t)
-        to_i[k] = d * g[k] * i[k] * (1 - i[k])
-        to_f[k] = cont * d * before[k] * f[k] * (1 - f[k])
-        to_o[k] = grad_hidden[k] * t * o[k] * (1 - o[k])
-        to_g[k] = d * i[k] * (1 - g[k] * g[k])
-        grad_cell[k] = cont * f[k] * d
+        to_g[k] = tanh(cell[k])
+    for k in range(count):
+        to_o[k] = grad_hidden[k] * to_g[k] * o[k] * (1 - o[k])
+    for k in range(count):
+        grad_cell[k] += grad_hidden[k] * o[k] * (1 - to_g[k] * to_g[k])
+    for k in range(count):
+        to_i[k] = grad_cell[k] * g[k] * i[k] * (1 - i[k])
+    for k in range(count):
+        to_g[k] = grad_cell[k] * i[k] * (1 - g[k] * g[k])
+    for k in range(count):
+        to_f[k] = cont * grad_cell[k] * before[k] * f[k] * (1 - f[k])
+    for k in range(count):
+        grad_cell[k] *= cont * f[k]
 
 
 @njit(nogil=True, cache=True)
-def _forward(cont, weight, hidden0, cell0, gates, cell, hidden, start, stop):
-    count, num = weight.shape[1], stop - start
-    kept = np.empty((num, count), gates.dtype)
+def _forward(cont, panels, gates, cell, hidden, start, stop):
+    left, out = operands(panels, stop - start, gates.dtype)
     for t in range(cont.shape[0]):
-        h, c = (hidden0, cell0) if t == 0 else (hidden[t - 1], cell[t - 1])
-        for n in range(num):
-            kept[n] = h[start + n] * cont[t, start + n]
-        z = gates[t, start:stop]
-        gemm(False, True, num, 4 * count, count, 1.0, kept, count, weight, count, 1.0, z, 4 * count)
-        for n in range(num):
-            m = start + n
-            _activate(z[n], cont[t, m], c[m], cell[t, m], hidden[t, m])
+        for n in range(start, stop):
+            arrange(hidden[t, n], cont[t, n], n - start, left)
+        multiply(left, panels, out)
+        for n in range(start, stop):
+            z = gates[t, n]
+            z += out[n - start, : z.size]
+            _activate(z, cont[t, n], cell[t, n], cell[t + 1, n], hidden[t + 1, n])
 
 
 @njit(nogil=True, cache=True)
-def _backward(cont, weight, cell0, gates, cell, grad_hidden, grad_gates, start, stop):
-    steps, count, num = cont.shape[0], weight.shape[1], stop - start
-    later, grad_cell = np.zeros((num, count), gates.dtype), np.zeros((num, count), gates.dtype)
-    for back in range(steps):
-        t = steps - 1 - back
-        c = cell0 if t == 0 else cell[t - 1]
-        for n in range(num):
-            m = start + n
-            if back > 0:
-                later[n] *= cont[t + 1, m]
-            later[n] += grad_hidden[t, m]
-            _differentiate(gates[t, m], cont[t, m], c[m], cell[t, m], later[n], grad_cell[n], grad_gates[t, m])
-        d = grad_gates[t, start:stop]
-        gemm(False, False, num, count, 4 * count, 1.0, d, 4 * count, weight, count, 0.0, later, count)
+def _backward(cont, panels, gates, cell, grad_hidden, grad_gates, start, stop):
+    steps, count = grad_hidden.shape[0], grad_hidden.shape[2]
+    left, out = operands(panels, stop - start, gates.dtype)
+    grad_cell = np.zeros((stop - start, count), gates.dtype)
+    for t in range(steps - 1, -1, -1):
+        for n in range(start, stop):
+            later = out[n - start, :count]
+            if t < steps - 1:
+                later *= cont[t + 1, n]
+            later += grad_hidden[t, n]
+            d = grad_gates[t, n]
+            _differentiate(gates[t, n], cont[t, n], cell[t, n], cell[t + 1, n], later, grad_cell[n - start], d)
+            arrange(d, d.dtype.type(1), n - start, left)
+        if t > 0:
+            multiply(left, panels, out)
 
 
 def _run(cont: Array, weight: Array, body: parallel.Body) -> None:
     streams = cont.shape[1]
     grain = max(1, _SMALL // (cont.shape[0] * weight.size))
-    # As many parts as threads: a product with few rows repeats the work on the weights.
+    # As many parts as threads: each streams all the weights through its cache.
     parallel.run(streams, body, grain=grain, blocks=parallel.parts(streams, grain))
 
 
-def forward(cont: Array, weight: Array, hidden0: Array, cell0: Array, gates: Array, cell: Array, hidden: Array) -> None:
+def forward(cont: Array, weight: Array, gates: Array, cell: Array, hidden: Array) -> None:
     """See the contract in ``kernels/lstm``."""
+    panels = pack(weight.T)
+    _run(cont, weight, lambda start, stop: _forward(cont, panels, gates, cell, hidden, start, stop))
+
+
+def backward(cont: Array, weight: Array, gates: Array, cell: Array, grad_hidden: Array, grad_gates: Array) -> None:
+    """See the contract in ``kernels/lstm``."""
+    panels = pack(weight)
 
     def body(start: int, stop: int) -> None:
-        _forward(cont, weight, hidden0, cell0, gates, cell, hidden, start, stop)
-
-    _run(cont, weight, body)
-
-
-def backward(
-    cont: Array, weight: Array, cell0: Array, gates: Array, cell: Array, grad_hidden: Array, grad_gates: Array
-) -> None:
-    """See the contract in ``kernels/lstm``."""
-
-    def body(start: int, stop: int) -> None:
-        _backward(cont, weight, cell0, gates, cell, grad_hidden, grad_gates, start, stop)
+        _backward(cont, panels, gates, cell, grad_hidden, grad_gates, start, stop)
 
     _run(cont, weight, body)

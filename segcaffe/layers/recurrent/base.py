@@ -43,6 +43,7 @@ class RecurrentLayer(Layer):
         self._check_exposed(len(bottom), len(top), exposed)
         self.has_static = len(bottom) > 2 + exposed
         self.state: list[Array] = []
+        self.buffers: dict[str, Blob] = {}
         rows = self.gates * self.num_output
         self.add_parameter((rows, math.prod(bottom[0].shape[2:])), param.weight_filler)
         self.add_parameter((rows,), param.bias_filler)
@@ -76,6 +77,12 @@ class RecurrentLayer(Layer):
         """Forget the state: the next forward starts from zero."""
         self.state = []
 
+    def buffer(self, name: str, *shape: int) -> Array:
+        """Memory of the layer's own, kept from call to call: fresh pages cost as much as the work on them."""
+        blob = self.buffers.setdefault(name, Blob((), self.dtype))
+        blob.reshape(*shape)
+        return blob.array
+
     def initial(self, bottom: Blobs) -> list[Array]:
         """The states (N, num_output) before the first step."""
         if self.expose:
@@ -95,12 +102,12 @@ class RecurrentLayer(Layer):
     def input_part(self, bottom: Blobs) -> Array:
         """What the inputs contribute to each step: (T, N, gates * num_output)."""
         weight, bias = self.blobs[0].array, self.blobs[1].array
-        part = self.xp.empty((self.steps * self.streams, weight.shape[0]), self.dtype)
+        part = self.buffer("input part", self.steps * self.streams, weight.shape[0])
         part[...] = bias
         matmul.gemm(self._rows(bottom[0].array, 2), weight, part, trans_b=True, beta=1.0)
         steps = part.reshape(self.steps, self.streams, -1)
         if self.has_static:
-            static = self.xp.empty(steps.shape[1:], self.dtype)
+            static = self.buffer("static part", *steps.shape[1:])
             matmul.gemm(self._rows(bottom[2].array, 1), self.blobs[2].array, static, trans_b=True)
             steps += static
         return steps
@@ -120,8 +127,11 @@ class RecurrentLayer(Layer):
     def hidden_weight_gradient(self, grad: Array, cont: Array, before: Array) -> None:
         """Add the gradient of the weights from state to gates; ``before`` is the hidden state before each step."""
         if self.wants_param(self.recurrent_index):
-            kept = self._rows(before * cont[:, :, None], 2)
-            matmul.gemm(self._rows(grad, 2), kept, self.blobs[self.recurrent_index].grad, trans_a=True, beta=1.0)
+            kept = self.buffer("kept", *before.shape)
+            self.xp.multiply(before, cont[:, :, None], out=kept)
+            matmul.gemm(
+                self._rows(grad, 2), self._rows(kept, 2), self.blobs[self.recurrent_index].grad, trans_a=True, beta=1.0
+            )
 
     def multiply_adds(self, bottom: Blobs, top: Blobs) -> int:
         """Products of inputs and states with the weights."""

@@ -26,19 +26,20 @@ class LSTM(RecurrentLayer):
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Run all steps."""
-        self.hidden0, self.cell0 = (state.copy() for state in self.initial(bottom))
+        shape = (self.steps + 1, self.streams, self.num_output)
+        # Element 0 of either is the state before the first step.
+        self.hidden, self.cell = self.buffer("hidden", *shape), self.buffer("cell", *shape)
+        self.hidden[0], self.cell[0] = self.initial(bottom)
         self.activations = self.input_part(bottom)
-        self.cell = self.xp.empty(top[0].shape, self.dtype)
-        hidden, weight = top[0].array, self.blobs[self.recurrent_index].array
-        lstm.forward(bottom[1].array, weight, self.hidden0, self.cell0, self.activations, self.cell, hidden)
-        self.hidden = hidden.copy()
+        weight = self.blobs[self.recurrent_index].array
+        lstm.forward(bottom[1].array, weight, self.activations, self.cell, self.hidden)
+        top[0].array = self.hidden[1:]
         self.finish(top, (self.hidden[-1], self.cell[-1]))
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Back through time to the first step."""
         cont, weight = bottom[1].array, self.blobs[self.recurrent_index].array
-        grad = self.xp.empty_like(self.activations)
-        lstm.backward(cont, weight, self.cell0, self.activations, self.cell, top[0].grad, grad)
+        grad = self.buffer("gradient", *self.activations.shape)
+        lstm.backward(cont, weight, self.activations, self.cell, top[0].grad, grad)
         self.input_gradients(grad, propagate_down, bottom)
-        before = self.xp.concatenate((self.hidden0[None], self.hidden[:-1]))
-        self.hidden_weight_gradient(grad, cont, before)
+        self.hidden_weight_gradient(grad, cont, self.hidden[:-1])

@@ -35,7 +35,7 @@ class RNN(RecurrentLayer):
         """Run all steps, then the outputs of all of them at once."""
         (hidden0,) = self.initial(bottom)
         self.hidden = self.input_part(bottom)
-        self.before = self.xp.empty_like(self.hidden)
+        self.before = self.buffer("before", *self.hidden.shape)
         cont, weight = bottom[1].array[:, :, None], self.blobs[self.recurrent_index].array
         state = hidden0
         for t in range(self.steps):
@@ -72,6 +72,6 @@ class RNN(RecurrentLayer):
             matmul.gemm(grad, self._rows(self.hidden, 2), self.blobs[index].grad, trans_a=True, beta=1.0)
         if self.wants_param(index + 1):
             self.blobs[index + 1].grad[...] += grad.sum(axis=0)
-        hidden = self.xp.empty_like(self.hidden)
+        hidden = self.buffer("hidden gradient", *self.hidden.shape)
         matmul.gemm(grad, self.blobs[index].array, self._rows(hidden, 2))
         return hidden
