@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from segcaffe.blob import Blob
 from segcaffe.layers.base import Blobs, LossLayer
 from segcaffe.layers.registry import register
 
@@ -25,16 +26,17 @@ class EuclideanLoss(LossLayer):
                 "both bottoms need as many elements for each item of the batch",
                 f"shapes {bottom[0].shape} and {bottom[1].shape}",
             )
-        self.difference = self.xp.empty(bottom[0].count, self.dtype)
+        self.difference = Blob((bottom[0].count,), self.dtype)
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Compute the loss, keep the difference."""
-        self.xp.subtract(bottom[0].array.reshape(-1), bottom[1].array.reshape(-1), out=self.difference)
-        top[0].array[...] = self.xp.dot(self.difference, self.difference) / (2 * bottom[0].shape[0])
+        difference = self.difference.array
+        self.xp.subtract(bottom[0].array.reshape(-1), bottom[1].array.reshape(-1), out=difference)
+        top[0].array[...] = self.xp.dot(difference, difference) / (2 * bottom[0].shape[0])
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Gradient (a - b) / N to a, its negative to b."""
         for i, sign in enumerate((1, -1)):
             if propagate_down[i]:
                 factor = top[0].grad * (sign / bottom[0].shape[0])
-                self.xp.multiply(self.difference, factor, out=bottom[i].grad.reshape(-1))
+                self.xp.multiply(self.difference.array, factor, out=bottom[i].grad.reshape(-1))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from google.protobuf.message import DecodeError
 
+from segcaffe.blob import Blob
 from segcaffe.blob.proto import array_of
 from segcaffe.device.mode import Array
 from segcaffe.errors import DataError
@@ -56,25 +57,26 @@ class InfogainLoss(LossLayer):
         top[0].reshape()
         if len(top) > 1:
             top[1].reshape_like(bottom[0])
-        self.prob = self.xp.empty(self.layout, self.dtype)
+        self.prob = Blob(self.layout, self.dtype)
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Compute probabilities and loss; DataError where a label is no class."""
         outer, classes, inner = self.layout
-        softmax.forward(bottom[0].array.reshape(self.layout), self.prob)
+        prob = self.prob.array
+        softmax.forward(bottom[0].array.reshape(self.layout), prob)
         label = class_numbers(self, bottom[1], classes, self.ignore, "loss_param").reshape(outer, inner)
         self.counts = label >= 0
         self.row = self._matrix(bottom, classes)[label].transpose(0, 2, 1) * self.counts[:, None]
-        logs = self.xp.log(self.xp.maximum(self.prob, SMALLEST_LOG))
+        logs = self.xp.log(self.xp.maximum(prob, SMALLEST_LOG))
         self.normalizer = normalizer(self.normalization, outer, inner, int(self.counts.sum()))
         top[0].array[...] = -(self.row * logs).sum() / self.normalizer
         if len(top) > 1:
-            top[1].array = self.prob.reshape(bottom[0].shape)
+            top[1].array = prob.reshape(bottom[0].shape)
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Gradient p sum(H[label]) - H[label], times loss weight over normalizer."""
         if propagate_down[0]:
-            gradient = self.prob * self.row.sum(axis=1, keepdims=True) - self.row
+            gradient = self.prob.array * self.row.sum(axis=1, keepdims=True) - self.row
             bottom[0].grad = (gradient * (top[0].grad / self.normalizer)).reshape(bottom[0].shape)
 
     def _matrix(self, bottom: Blobs, classes: int) -> Array:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from segcaffe import device
+from segcaffe.blob import Blob
 from segcaffe.kernels import sigmoid_loss
 from segcaffe.layers.base import Blobs, LossLayer
 from segcaffe.layers.loss.class_labels import ignored
@@ -36,12 +37,13 @@ class SigmoidCrossEntropyLoss(LossLayer):
         super().reshape(bottom, top)
         if bottom[0].count != bottom[1].count:
             raise self.fail("needs one target for each score", f"shapes {bottom[0].shape} and {bottom[1].shape}")
-        self.totals = self.xp.empty(2, np.float64)
+        self.totals = Blob((2,), np.float64)
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Compute the loss, from the scores directly so that large ones do not overflow."""
-        sigmoid_loss.forward(bottom[0].array.reshape(-1), bottom[1].array.reshape(-1), self.ignore, self.totals)
-        loss, valid = device.to_host(self.totals)
+        totals = self.totals.array
+        sigmoid_loss.forward(bottom[0].array.reshape(-1), bottom[1].array.reshape(-1), self.ignore, totals)
+        loss, valid = device.to_host(totals)
         outer = bottom[0].shape[0]
         self.normalizer = normalizer(self.normalization, outer, bottom[0].count // max(1, outer), valid)
         top[0].array[...] = loss / self.normalizer

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from segcaffe import device
+from segcaffe.blob import Blob
 from segcaffe.errors import DataError
 from segcaffe.kernels import softmax_loss
 from segcaffe.layers.base import Blobs, LossLayer
@@ -40,34 +41,36 @@ class SoftmaxWithLoss(LossLayer):
         self.normalization = normalization_mode(param)
         _, classes, _ = class_layout(self, bottom[0], self.axis)
         source = param.weight_source
-        self.host_weight = _read_weights(self.where, source, classes) if source else np.ones(classes)
+        self.class_weight = _read_weights(self.where, source, classes) if source else np.ones(classes)
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Check that there is a label for each position."""
         check_label_count(self, bottom[0], bottom[1], self.axis)
         self.layout = class_layout(self, bottom[0], self.axis)
-        if self.layout[1] != self.host_weight.size:
-            raise self.fail("the number of classes cannot change", f"{self.layout[1]}, was {self.host_weight.size}")
+        if self.layout[1] != self.class_weight.size:
+            raise self.fail("the number of classes cannot change", f"{self.layout[1]}, was {self.class_weight.size}")
         top[0].reshape()
         if len(top) > 1:
             top[1].reshape_like(bottom[0])
-        self.prob = self.xp.empty(self.layout, self.dtype)
-        self.totals = self.xp.empty(3, np.float64)
-        self.weight = self.xp.asarray(self.host_weight, self.dtype)
+        self.prob = Blob(self.layout, self.dtype)
+        self.totals = Blob((3,), np.float64)
+        self.weight = Blob((self.layout[1],), self.dtype)
+        self.weight.data = self.class_weight
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Compute probabilities and loss; DataError where a label is no class."""
         outer, classes, inner = self.layout
         label = bottom[1].array.reshape(outer, inner)
         scores = bottom[0].array.reshape(self.layout)
-        softmax_loss.forward(scores, label, self.weight, self.ignore, _FLOOR, self.prob, self.totals)
-        loss, valid, bad = device.to_host(self.totals)
+        prob, totals = self.prob.array, self.totals.array
+        softmax_loss.forward(scores, label, self.weight.array, self.ignore, _FLOOR, prob, totals)
+        loss, valid, bad = device.to_host(totals)
         if bad >= 0:
             raise bad_label(self, bottom[1], int(bad), classes, "loss_param")
         self.normalizer = normalizer(self.normalization, outer, inner, valid)
         top[0].array[...] = loss / self.normalizer
         if len(top) > 1:
-            top[1].array = self.prob.reshape(bottom[0].shape)
+            top[1].array = prob.reshape(bottom[0].shape)
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Gradient of the scores: weight[label] (p - 1[label]) times loss weight over normalizer."""
@@ -76,7 +79,7 @@ class SoftmaxWithLoss(LossLayer):
         label = bottom[1].array.reshape(self.layout[0], self.layout[2])
         scale = float(top[0].diff) / self.normalizer
         grad = bottom[0].grad.reshape(self.layout)
-        softmax_loss.backward(self.prob, label, self.weight, self.ignore, scale, grad)
+        softmax_loss.backward(self.prob.array, label, self.weight.array, self.ignore, scale, grad)
 
 
 def _read_weights(where: str, source: str, classes: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from segcaffe import device
+from segcaffe.blob import Blob
 from segcaffe.kernels import accuracy
 from segcaffe.layers.base import Blobs, Layer
 from segcaffe.layers.loss.class_labels import bad_label, check_label_count, class_layout, ignored
@@ -39,18 +40,19 @@ class Accuracy(Layer):
         top[0].reshape()
         if len(top) > 1:
             top[1].reshape(self.layout[1])
-        self.counts = self.xp.empty((2, self.layout[1]), np.int64)
-        self.bad = self.xp.empty(1, np.int64)
+        self.counts = Blob((2, self.layout[1]), np.int64)
+        self.bad = Blob((1,), np.int64)
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Count hits per class; DataError where a label is no class."""
         outer, classes, inner = self.layout
         scores, label = bottom[0].array.reshape(self.layout), bottom[1].array.reshape(outer, inner)
-        accuracy.count(scores, label, self.top_k, self.ignore, self.counts, self.bad)
-        bad = int(device.to_host(self.bad)[0])
+        counts, first_bad = self.counts.array, self.bad.array
+        accuracy.count(scores, label, self.top_k, self.ignore, counts, first_bad)
+        bad = int(device.to_host(first_bad)[0])
         if bad >= 0:
             raise bad_label(self, bottom[1], bad, classes, "accuracy_param")
-        hits, seen = device.to_host(self.counts)
+        hits, seen = device.to_host(counts)
         top[0].data[...] = hits.sum() / max(1, seen.sum())
         if len(top) > 1:
             top[1].data[...] = hits / np.maximum(1, seen)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from segcaffe.blob import Blob
 from segcaffe.device.mode import Array
 from segcaffe.kernels import batch_norm
 from segcaffe.layers.base import Blobs, NeuronLayer
@@ -48,25 +49,25 @@ class BatchNorm(NeuronLayer):
         self.layout = self._layout(bottom)
         if self.layout[1] != self.channels:
             raise self.fail(f"the number of channels cannot change from {self.channels}", f"shape {bottom[0].shape}")
-        self.mean = self.xp.zeros(self.channels, np.float64)
-        self.variance = self.xp.zeros(self.channels, np.float64)
+        self.mean, self.variance = (Blob((self.channels,), np.float64) for _ in range(2))
         # Backward needs the values that an in-place forward overwrites.
         overwritten = top[0] is bottom[0] and not self.use_stored
-        self.kept = self.xp.empty(self.layout, self.dtype) if overwritten else None
+        self.kept = Blob(self.layout, self.dtype) if overwritten else None
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Normalize; update the running sums."""
         x = bottom[0].array.reshape(self.layout)
         if self.kept is not None:
-            self.kept[...] = x
-            x = self.kept
+            self.kept.array = x
+            x = self.kept.array
+        batch = self.mean.array, self.variance.array
         if self.update:
-            batch_norm.moments(x, self.mean, self.variance)
-        mean, variance = (self._stored(0), self._stored(1)) if self.use_stored else (self.mean, self.variance)
+            batch_norm.moments(x, *batch)
+        mean, variance = (self._stored(0), self._stored(1)) if self.use_stored else batch
         self.used_mean, self.scale = mean, 1 / self.xp.sqrt(variance + self.eps)
         batch_norm.normalize(x, mean, self.scale, top[0].array.reshape(self.layout))
         if self.update:
-            self._update_running_sums()
+            self._update_running_sums(*batch)
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Gradient of x; through the statistics too where they are the batch's."""
@@ -76,7 +77,7 @@ class BatchNorm(NeuronLayer):
         if self.use_stored:
             batch_norm.normalize(grad, self.xp.zeros_like(self.scale), self.scale, out)
             return
-        x = bottom[0].array.reshape(self.layout) if self.kept is None else self.kept
+        x = bottom[0].array.reshape(self.layout) if self.kept is None else self.kept.array
         batch_norm.backward(x, self.used_mean, self.scale, grad, out)
 
     def _layout(self, bottom: Blobs) -> tuple[int, int, int]:
@@ -91,11 +92,11 @@ class BatchNorm(NeuronLayer):
         factor = self.blobs[2].array[0]
         return self.blobs[index].array.astype(np.float64) * self.xp.where(factor == 0, 0, 1 / (factor + (factor == 0)))
 
-    def _update_running_sums(self) -> None:
+    def _update_running_sums(self, batch_mean: Array, batch_variance: Array) -> None:
         mean, variance, factor = (blob.array for blob in self.blobs)
         count = self.layout[0] * self.layout[2]
         unbiased = count / (count - 1) if count > 1 else 1.0
         factor *= self.fraction
         factor += 1
-        mean[...] = self.fraction * mean + self.mean
-        variance[...] = self.fraction * variance + unbiased * self.variance
+        mean[...] = self.fraction * mean + batch_mean
+        variance[...] = self.fraction * variance + unbiased * batch_variance

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from segcaffe.blob import Blob
 from segcaffe.kernels import batch_norm
 from segcaffe.layers.base import Blobs, NeuronLayer
 from segcaffe.layers.registry import register
@@ -39,22 +40,22 @@ class MVN(NeuronLayer):
             raise self.fail("needs at least two axes (N, C, ...)", f"shape {shape}")
         rows = shape[0] if self.across_channels else shape[0] * shape[1]
         self.layout = (1, rows, math.prod(shape) // max(1, rows))
-        self.mean = self.xp.empty(rows, np.float64)
-        self.variance = self.xp.empty(rows, np.float64)
+        self.mean, self.variance = (Blob((rows,), np.float64) for _ in range(2))
         # Backward needs the values that an in-place forward overwrites.
-        self.kept = self.xp.empty(self.layout, self.dtype) if top[0] is bottom[0] else None
+        self.kept = Blob(self.layout, self.dtype) if top[0] is bottom[0] else None
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Normalize."""
         x = bottom[0].array.reshape(self.layout)
         if self.kept is not None:
-            self.kept[...] = x
-            x = self.kept
-        batch_norm.moments(x, self.mean, self.variance)
-        self.scale = self.xp.ones_like(self.mean)
+            self.kept.array = x
+            x = self.kept.array
+        mean, variance = self.mean.array, self.variance.array
+        batch_norm.moments(x, mean, variance)
+        self.scale = self.xp.ones_like(mean)
         if self.normalize_variance:
-            self.scale /= self.xp.sqrt(self.variance) + self.eps
-        batch_norm.normalize(x, self.mean, self.scale, top[0].array.reshape(self.layout))
+            self.scale /= self.xp.sqrt(variance) + self.eps
+        batch_norm.normalize(x, mean, self.scale, top[0].array.reshape(self.layout))
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Gradient of x, through mean and deviation."""
@@ -64,5 +65,5 @@ class MVN(NeuronLayer):
         if not self.normalize_variance:
             self.xp.subtract(grad, grad.mean(axis=2, keepdims=True), out=out)
             return
-        x = bottom[0].array.reshape(self.layout) if self.kept is None else self.kept
-        batch_norm.backward(x, self.mean, self.scale, grad, out)
+        x = bottom[0].array.reshape(self.layout) if self.kept is None else self.kept.array
+        batch_norm.backward(x, self.mean.array, self.scale, grad, out)
