@@ -1,0 +1,157 @@
+"""A device that is not one: a module in CuPy's place whose arrays live on the host but refuse to meet host arrays.
+
+`module` is given to ``segcaffe.device.compat.substitute_gpu_module``. As with CuPy, arrays of both kinds in one
+operation are a TypeError, and nothing becomes a NumPy array but by ``asnumpy``. Every copy between "device" and host is
+counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
+
+DEVICES = 2
+
+
+class ndarray(NDArrayOperatorsMixin):
+    """An array on the device."""
+
+    __array_priority__ = 100
+
+    def __init__(self, values: np.ndarray[Any, Any]) -> None:
+        self._values = values
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
+        return _wrap(getattr(ufunc, method)(*_unwrap(inputs), **_unwrap(options)), options.get("out"))
+
+    def __array_function__(self, function: Callable[..., Any], types: Any, args: Any, kwargs: Any) -> Any:
+        return _wrap(function(*_unwrap(args), **_unwrap(kwargs)), kwargs.get("out"))
+
+    def __array__(self, *args: Any, **options: Any) -> Any:
+        raise TypeError("Implicit conversion of a device array to a NumPy array is not allowed; use asnumpy.")
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        value = getattr(self._values, name)
+        return _wrapped(value) if callable(value) else _wrap(value)
+
+    def __getitem__(self, key: Any) -> Any:
+        return _wrap(self._values[_unwrap(key)])
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self._values[_unwrap(key)] = _unwrap(value)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __float__(self) -> float:
+        return float(self._values)
+
+    def __int__(self) -> int:
+        return int(self._values)
+
+    def __bool__(self) -> bool:
+        return bool(self._values)
+
+    def __dlpack__(self, **options: Any) -> Any:
+        return self._values.__dlpack__(**options)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return (2, 0)
+
+    def __repr__(self) -> str:
+        return f"fake_gpu.{self._values!r}"
+
+
+class _Device:
+    current = 0
+
+    def __init__(self, number: int) -> None:
+        self.id = number
+
+    def use(self) -> None:
+        _Device.current = self.id
+
+
+class _Random:
+    """A generator whose numbers are born on the device."""
+
+    def __init__(self, seed: int) -> None:
+        self._generator = np.random.default_rng(seed)
+
+    def __getattr__(self, name: str) -> Any:
+        return _wrapped(getattr(self._generator, name))
+
+
+class _Module(ModuleType):
+    """The module: NumPy's functions on device arrays, and what CuPy has besides."""
+
+    ndarray = ndarray
+
+    def __init__(self) -> None:
+        super().__init__("fake_gpu")
+        self.copies = {"to device": 0, "to host": 0}
+        self.cuda = SimpleNamespace(
+            runtime=SimpleNamespace(getDeviceCount=lambda: DEVICES),
+            Device=_Device,
+            get_current_stream=lambda: SimpleNamespace(synchronize=lambda: None, ptr=0),
+        )
+        self.random = SimpleNamespace(default_rng=_Random)
+
+    def asarray(self, values: Any, dtype: Any = None) -> ndarray:
+        """Copy to the device, unless it is there."""
+        if isinstance(values, ndarray):
+            return values if dtype is None else ndarray(values._values.astype(dtype, copy=False))
+        self.copies["to device"] += 1
+        return ndarray(np.array(values, dtype=dtype))
+
+    array = asarray
+
+    def asnumpy(self, values: Any) -> np.ndarray[Any, Any]:
+        """Copy to the host."""
+        self.copies["to host"] += 1
+        return np.array(values._values if isinstance(values, ndarray) else values)
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(np, name)
+        return value if isinstance(value, type) or not callable(value) else _wrapped(value)
+
+
+def _wrapped(function: Callable[..., Any]) -> Callable[..., Any]:
+    def call(*args: Any, **options: Any) -> Any:
+        return _wrap(function(*_unwrap(args), **_unwrap(options)), options.get("out"))
+
+    return call
+
+
+def _unwrap(value: Any) -> Any:
+    """The memory behind device arrays, in any nesting; host arrays are refused."""
+    if isinstance(value, ndarray):
+        return value._values
+    if isinstance(value, np.ndarray):
+        raise TypeError("Unsupported type: a NumPy array meets a device array; move it with asarray first.")
+    if isinstance(value, (tuple, list)):
+        return type(value)(_unwrap(item) for item in value)
+    if isinstance(value, dict):
+        return {key: _unwrap(item) for key, item in value.items()}
+    return value
+
+
+def _wrap(value: Any, out: Any = None) -> Any:
+    if out is not None and not isinstance(out, tuple):
+        return out
+    if isinstance(out, tuple) and len(out) == 1:
+        return out[0]
+    if isinstance(value, (np.ndarray, np.generic)):
+        return ndarray(np.asarray(value))
+    if isinstance(value, tuple):
+        return tuple(_wrap(item) for item in value)
+    return value
+
+
+module = _Module()
