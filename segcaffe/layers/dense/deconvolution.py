@@ -21,6 +21,12 @@ class Deconvolution(WindowedLayer):
     param blobs: weight (C, num_output / group, kernel), bias (num_output).
     """
 
+    def setup(self, bottom: Blobs, top: Blobs) -> None:
+        """Read the options."""
+        if self.param.convolution_param.bottom_is_im2col:
+            raise self.fail("bottom_is_im2col is an option of Convolution; a Deconvolution's bottom is an image.")
+        super().setup(bottom, top)
+
     def weight_shape(self) -> tuple[int, ...]:
         """(C, num_output / group, kernel)."""
         return (self.channels, self.num_output // self.group, *self.window.kernel)

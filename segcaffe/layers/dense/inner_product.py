@@ -28,7 +28,7 @@ class InnerProduct(Layer):
         self.transpose: bool = param.transpose
         self.bias_term: bool = param.bias_term
         if self.num_output < 1:
-            raise self.fail("num_output must be 1 or more", self.num_output)
+            raise self.fail("num_output must be 1 or more.", self.num_output)
         self.length = math.prod(bottom[0].shape[self.axis :])
         shape = (self.length, self.num_output) if self.transpose else (self.num_output, self.length)
         self.add_parameter(shape, param.weight_filler)
@@ -40,7 +40,7 @@ class InnerProduct(Layer):
         length = math.prod(bottom[0].shape[self.axis :])
         if length != self.length:
             raise self.fail(
-                f"was set up for {self.length} values per item (axes from {self.axis} on)",
+                f"was set up for {self.length} values per item (axes from {self.axis} on).",
                 f"{length}, from a bottom of shape {bottom[0].shape}",
             )
         self.items = math.prod(bottom[0].shape[: self.axis])

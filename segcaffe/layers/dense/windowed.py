@@ -28,7 +28,7 @@ class WindowedLayer(Layer):
         num_spatial = bottom[0].ndim - self.axis - 1
         if not 1 <= num_spatial <= 3:
             raise self.fail(
-                f"needs 1 to 3 spatial axes behind the channels, which are on axis {self.axis}",
+                f"needs 1 to 3 spatial axes behind the channels, which are on axis {self.axis}.",
                 f"a bottom of shape {bottom[0].shape}",
             )
         self.window = Window.from_convolution(param, num_spatial, self.where)
@@ -58,12 +58,12 @@ class WindowedLayer(Layer):
         for blob in bottom:
             if blob.ndim != bottom[0].ndim or blob.shape[self.axis] != bottom[0].shape[self.axis]:
                 raise self.fail(
-                    "all bottoms need the same number of axes and channels",
+                    "all bottoms need the same number of axes and channels.",
                     f"shapes {bottom[0].shape} and {blob.shape}",
                 )
         if self.input_channels(bottom[0].shape[self.axis]) != self.channels:
             raise self.fail(
-                f"was set up for {self.channels} channels on axis {self.axis}", f"a bottom of shape {bottom[0].shape}"
+                f"was set up for {self.channels} channels on axis {self.axis}.", f"a bottom of shape {bottom[0].shape}"
             )
         for source, target in zip(bottom, top, strict=True):
             spatial = self.output_spatial(source.shape[self.axis + 1 :])
@@ -89,10 +89,10 @@ class WindowedLayer(Layer):
 
     def _check_options(self) -> None:
         if self.num_output < 1:
-            raise self.fail("num_output must be 1 or more", self.num_output)
+            raise self.fail("num_output must be 1 or more.", self.num_output)
         if self.group < 1 or self.channels % self.group or self.num_output % self.group:
             raise self.fail(
-                "group must divide the bottom's channels and num_output",
+                "group must divide the bottom's channels and num_output.",
                 f"group {self.group}, {self.channels} channels, num_output {self.num_output}",
             )
 
