@@ -106,13 +106,18 @@ def _check_history(solver: Solver, state: State, path: str | Path) -> None:
 
 
 def _find_weights(learned_net: str, state_path: str | Path) -> Path:
-    """Return the path of the weights: as written, or beside the state if the two have been moved together."""
-    beside = Path(state_path).with_name(Path(learned_net).name)
-    for path in (Path(learned_net), beside):
-        if path.exists():
+    """Return the path of the weights: as written, or beside the state if they have been moved, or renamed, together."""
+    state_path = Path(state_path)
+    beside = state_path.with_name(Path(learned_net).name)
+    alike = state_path.with_name(state_path.name.replace(".solverstate", ".caffemodel"))
+    for path in (Path(learned_net), beside, alike):
+        if path.is_file() and path != state_path:
+            if path.name != beside.name:
+                _log.warning("%s names the weights %s; %s is taken for them.", state_path, learned_net, path)
             return path
+    names = " nor ".join(dict.fromkeys((beside.name, alike.name)))
     raise WeightsError(
-        f"{state_path}: the weights it belongs to, {learned_net}, are not there, nor is {beside.name} beside it. "
+        f"{state_path}: the weights it belongs to, {learned_net}, are not there, nor is {names} beside it. "
         "Put them there, or start in the folder where the snapshot was written."
     )
 

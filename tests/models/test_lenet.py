@@ -1,0 +1,68 @@
+"""LeNet as the original trained it: its scores on MNIST, printed in its log, in all digits."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from segcaffe.net.net import Net
+from segcaffe.proto import caffe_pb2
+from segcaffe.solver.solver import get_solver
+from tests.models.mnist import write_lmdb
+
+
+def _logged(log: str, iteration: int) -> tuple[str, str]:
+    """Accuracy and loss that the original printed when it tested at an iteration."""
+    tested = log[log.index(f"Iteration {iteration}, Testing net (#0)") :]
+    accuracy = re.search(r"accuracy = (\S+)", tested)
+    loss = re.search(r"loss = (\S+)", tested)
+    assert accuracy is not None
+    assert loss is not None
+    return accuracy[1], loss[1]
+
+
+@pytest.fixture
+def database(shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with the test images where the original's files expect them."""
+    for kind in ("train", "test"):
+        folder = tmp_path / "examples" / "mnist" / f"mnist_{kind}_lmdb"
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        write_lmdb(shared, folder)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("iteration", [5000, 10000])
+def test_scores_are_those_of_the_log(shared: Path, database: Path, iteration: int) -> None:
+    folder = shared / "models" / "lenet_mnist"
+    weights = folder / f"lenet_basic_iter_{iteration}.caffemodel"
+    net = Net(folder / "lenet_train_test.prototxt", phase=caffe_pb2.TEST, weights=weights)
+    sums = np.zeros(2)
+    for _ in range(100):
+        scores = net.forward()
+        sums += float(scores["accuracy"]), float(scores["loss"])
+    accuracy, loss = (f"{total / 100:.6g}" for total in sums)
+    assert (accuracy, loss) == _logged((folder / "log.txt").read_text(), iteration)
+
+
+@pytest.mark.slow
+def test_the_original_solver_file_tests_and_trains(
+    shared: Path, database: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = shared / "models" / "lenet_mnist"
+    (database / "examples/mnist/lenet_train_test.prototxt").write_text(
+        (folder / "lenet_train_test.prototxt").read_text()
+    )
+    solver = get_solver(folder / "lenet_solver.prototxt")
+    solver.net.copy_from(folder / "lenet_basic_iter_5000.caffemodel")
+    with caplog.at_level("INFO", "segcaffe"):
+        solver.test_all()
+        solver.step(2)
+    accuracy, loss = _logged((folder / "log.txt").read_text(), 5000)
+    assert f"    Test net output #0: accuracy = {accuracy}" in caplog.messages
+    assert f"    Test net output #1: loss = {loss} (* 1 = {loss} loss)" in caplog.messages
+    assert "Iteration 0, lr = 0.01" in caplog.messages
