@@ -34,6 +34,7 @@ def run(options: argparse.Namespace) -> int:
         "mean": _mean,
         "show": _show,
         "check": _check,
+        "import-folder": _import_folder,
         "import-voc": _import_voc,
         "import-cityscapes": _import_cityscapes,
         "import-mnist": _import_arrays,
@@ -69,6 +70,12 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_importers(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    folder = actions.add_parser("import-folder", help="lists of a folder of images and one of label maps")
+    folder.add_argument("images", metavar="IMAGES")
+    folder.add_argument("labels", metavar="LABELS", help="folder of label maps with the images' names")
+    folder.add_argument("out", metavar="OUT", help="folder for the lists")
+    common.add_option(folder, "test", "the last N images go to test.txt", type=int, default=0, metavar="N")
+    common.add_option(folder, "map", "write the label maps anew with these labels changed", metavar="OLD=NEW,OLD=NEW")
     voc = actions.add_parser("import-voc", help="lists of a PASCAL VOC folder")
     common.add_option(voc, "labels", "folder of the label maps", default="SegmentationClass", metavar="NAME")
     cityscapes = actions.add_parser("import-cityscapes", help="lists of a Cityscapes folder, labels as train ids")
@@ -171,6 +178,24 @@ def _check(options: argparse.Namespace) -> int:
         report = check_list(entries, options.root, options.classes, ignore, size, advance)
     print(report.text())
     return 1 if report.problems else 0
+
+
+def _import_folder(options: argparse.Namespace) -> int:
+    from segcaffe.data.importers import import_folder
+
+    values = _label_map(options.map) if options.map else None
+    for path in import_folder(Path(options.images), Path(options.labels), Path(options.out), options.test, values):
+        print(path)
+    return 0
+
+
+def _label_map(text: str) -> dict[int, int]:
+    from segcaffe.errors import SegcaffeError
+
+    pairs = [part.split("=") for part in text.split(",")]
+    if not all(len(pair) == 2 and all(side.isdecimal() and int(side) < 256 for side in pair) for pair in pairs):
+        raise SegcaffeError(f"--map takes OLD=NEW,OLD=NEW, labels 0 to 255. Received: {text}.")
+    return {int(old): int(new) for old, new in pairs}
 
 
 def _import_voc(options: argparse.Namespace) -> int:

@@ -15,6 +15,9 @@ from segcaffe.errors import DataError
 
 Image = NDArray[np.uint8]
 
+IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+"""Names of files in a folder that are taken for images."""
+
 _PNG = b"\x89PNG\r\n\x1a\n"
 _GRAY, _PALETTE = 0, 3
 

@@ -6,7 +6,7 @@ import gzip
 import re
 import struct
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from segcaffe.data.database_writer import create_database, raw_datum
 from segcaffe.data.files import write_bytes, write_picture
-from segcaffe.data.images import read_bytes, read_label
+from segcaffe.data.images import IMAGE_SUFFIXES, read_bytes, read_label
 from segcaffe.data.lists import read_list
+from segcaffe.data.png import write_label
 from segcaffe.data.pool import ordered
 from segcaffe.errors import DataError
 
@@ -115,6 +116,59 @@ def _cityscapes_line(folder: Path, image: Path) -> str:
         write_picture(trained, table[read_label(str(ids), False, "import-cityscapes")], "import-cityscapes")
     names = [image, trained] if trained.is_file() else [image]
     return " ".join(f"/{path.relative_to(folder).as_posix()}" for path in names)
+
+
+def import_folder(
+    images: Path, labels: Path, out: Path, test: int = 0, values: Mapping[int, int] | None = None
+) -> list[Path]:
+    """Write ``train.txt`` and ``train_id.txt`` for the images of a folder and the label maps of the same names.
+
+    Parameters
+    ----------
+    test:
+        The last so many (in the order of their names) go to ``test.txt`` and ``test_id.txt``.
+    values:
+        New labels by old ones. With them, label maps are written anew, as palette PNGs in ``out/labels``.
+
+    Returns
+    -------
+    list
+        The list files written. Names in them are absolute paths.
+    """
+    maps = {path.stem: path for path in labels.iterdir() if path.is_file()} if labels.is_dir() else {}
+    files = sorted(_images(images), key=lambda path: [int(part) if part.isdigit() else part for part in _parts(path)])
+    if not files or not 0 <= test < len(files):
+        raise DataError(f'import-folder: "{images}" holds {len(files)} images, {test} are asked for as test images.')
+    lines = []
+    for image in files:
+        if image.stem not in maps:
+            raise DataError(f'import-folder: "{image}" has no label map of that name in "{labels}".')
+        label = maps[image.stem]
+        if values:
+            label = _mapped(label, out / "labels" / f"{image.stem}.png", values)
+        lines.append(f"{image.resolve()} {label.resolve()}")
+    if bad := next((line for line in lines if len(line.split()) != 2), None):
+        raise DataError(f'import-folder: names in lists may not contain spaces. Received: "{bad}".')
+    ids = [image.stem for image in files]
+    count = len(files) - test
+    written = _write_lists(out, "train", lines[:count], ids[:count])
+    return written + (_write_lists(out, "test", lines[count:], ids[count:]) if test else [])
+
+
+def _images(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES] if folder.is_dir() else []
+
+
+def _parts(path: Path) -> list[str]:
+    """The name's digits and the rest apart, so that 10 comes after 9."""
+    return re.split(r"(\d+)", path.stem)
+
+
+def _mapped(source: Path, target: Path, values: Mapping[int, int]) -> Path:
+    table = np.arange(256)
+    table[list(values)] = list(values.values())
+    write_label(target, table[read_label(str(source), False, "import-folder")[:, :, 0]], "import-folder")
+    return target
 
 
 def _write_lists(out: Path, split: str, lines: Sequence[str], ids: Sequence[str]) -> list[Path]:

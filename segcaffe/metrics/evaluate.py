@@ -143,7 +143,7 @@ class Report:
             yield f"{name:<{width}} {figures}"
         yield ""
         for name, value in whole.summary().items():
-            yield f"{name.replace('_', ' '):<22} {_percent(value):>7}"
+            yield f"{name.replace('_', ' ').replace('iou', 'IoU'):<22} {_percent(value):>7}"
         yield f"{'images':<22} {self.images:>7}"
         if self.trimap:
             shown = [w for w in (1, 2, 3, 5, 10, 15, 20, 30, 40) if w in self.trimap]

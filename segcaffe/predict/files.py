@@ -14,14 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segcaffe.data.files import write_bytes, write_picture
-from segcaffe.data.images import Image
+from segcaffe.data.images import IMAGE_SUFFIXES, Image
 from segcaffe.data.lists import read_list
 from segcaffe.data.mat import write_mat
 from segcaffe.data.png import write_label
 from segcaffe.errors import DataError
 from segcaffe.viz.embedding import label_colours
 
-SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 _SETTINGS = "predict.json"
 
 
@@ -44,16 +43,16 @@ def find_pictures(source: str, root: str = "") -> list[Picture]:
     """
     path = Path(source)
     if path.is_dir():
-        files = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
+        files = sorted(file for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
         found = [Picture(file.stem, str(file), "predict") for file in files]
-    elif path.suffix.lower() in SUFFIXES:
+    elif path.suffix.lower() in IMAGE_SUFFIXES:
         found = [Picture(path.stem, source, "predict")]
     else:
         entries = read_list(source, "predict", "the list")
         names = [(root + entry.words[0], f"predict: {entry.place}") for entry in entries]
         found = [Picture(Path(name).stem, name, place) for name, place in names]
     if not found:
-        raise DataError(f'predict: the folder "{source}" holds no image ({", ".join(SUFFIXES)}).')
+        raise DataError(f'predict: the folder "{source}" holds no image ({", ".join(IMAGE_SUFFIXES)}).')
     seen: dict[str, str] = {}
     for picture in found:
         if seen.setdefault(picture.id, picture.path) != picture.path:

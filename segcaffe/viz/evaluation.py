@@ -39,9 +39,15 @@ def plot_trimap(report: Report, path: Path) -> None:
     pyplot = load_pyplot()
     figure, axes = pyplot.subplots(figsize=(6, 4), dpi=110)
     widths = list(report.trimap)
-    for name, colour in (("mean_iou", "#1f5fa8"), ("pixel_accuracy", "#c05a1f")):
+    for name, text, colour in (("mean_iou", "mean IoU", "#1f5fa8"), ("pixel_accuracy", "pixel accuracy", "#c05a1f")):
         values = [100 * report.trimap[width].summary()[name] for width in widths]
-        axes.plot(widths, values, marker=".", color=colour, label=f"{name.replace('_', ' ')} in the trimap")
+        axes.plot(
+            widths,
+            values,
+            marker=".",
+            color=colour,
+            label=f"{text} in the trimap",
+        )
         axes.axhline(100 * report.whole.summary()[name], color=colour, linestyle=":", label="over all pixels")
     axes.set_xlabel("trimap width (pixels)")
     axes.set_ylabel("%")

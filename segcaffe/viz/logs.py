@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,11 +28,12 @@ class LogReader:
     ----------
     series:
         Pairs of iteration and value by name: ``loss``, ``lr``, ``train <output>``, ``test <output>`` (``test#1 …`` for
-        a second test net).
+        a second test net; ``train <output>[1]`` the output's second value).
     """
 
     series: Series = field(default_factory=lambda: defaultdict(list))
     _iteration: int | None = None
+    _told: Counter[str] = field(default_factory=Counter)
     _test_net: str = ""
 
     def read(self, line: str) -> tuple[str, int, float] | None:
@@ -49,18 +50,24 @@ class LogReader:
 
     def _parse(self, line: str) -> tuple[str, int, float] | None:
         if match := _LOSS.search(line):
-            self._iteration = int(match[1])
-            return LOSS, self._iteration, float(match[2])
+            self._begin(match[1])
+            return LOSS, int(match[1]), float(match[2])
         if match := _RATE.search(line):
             return RATE, int(match[1]), float(match[2])
         if match := _TESTING.search(line):
-            self._iteration = int(match[1])
+            self._begin(match[1])
             self._test_net = "test" if match[2] == "0" else f"test#{match[2]}"
             return None
         if (match := _OUTPUT.search(line)) and self._iteration is not None:
             kind = "train" if match[1] == "Train" else self._test_net or "test"
-            return f"{kind} {match[2]}", self._iteration, float(match[3])
+            number = self._told[match[2]]
+            self._told[match[2]] += 1
+            return f"{kind} {match[2]}" + (f"[{number}]" if number else ""), self._iteration, float(match[3])
         return None
+
+    def _begin(self, iteration: str) -> None:
+        self._iteration = int(iteration)
+        self._told.clear()
 
 
 def read_lines(lines: Iterable[str]) -> Series:
