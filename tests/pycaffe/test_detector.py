@@ -1,0 +1,164 @@
+"""Windows of images: cutting them out, classifying them, laying out grids; the commands classify and detect."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+import segcaffe as caffe
+from segcaffe import io
+from segcaffe.cli.main import main
+from segcaffe.detector import grid_windows
+from segcaffe.errors import DataError
+
+SIZE = 12
+NET = """
+name: "colour"
+layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 4 dim: 3 dim: 12 dim: 12 } } }
+layer { name: "mean" type: "Pooling" bottom: "data" top: "mean" pooling_param { pool: AVE global_pooling: true } }
+layer { name: "score" type: "InnerProduct" bottom: "mean" top: "score" inner_product_param { num_output: 3 } }
+"""
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> dict[str, str]:
+    """A net that gives the mean colour of its input, and an image: left half red, right half blue."""
+    model, weights = tmp_path / "net.prototxt", tmp_path / "net.caffemodel"
+    model.write_text(NET)
+    net = caffe.Net(str(model), caffe.TEST)
+    net.params["score"][0].data[...] = np.eye(3)
+    net.params["score"][1].data[...] = 0
+    net.save(weights)
+    image = np.zeros((40, 60, 3), np.uint8)
+    image[:, :30, 2] = 255
+    image[:, 30:, 0] = 255
+    cv2.imwrite(str(tmp_path / "image.png"), image)
+    return {"model": str(model), "weights": str(weights), "image": str(tmp_path / "image.png")}
+
+
+def detector(files: dict[str, str], **options: Any) -> caffe.Detector:
+    return caffe.Detector(files["model"], files["weights"], **options)
+
+
+def test_windows_get_predictions_in_their_order(files: dict[str, str]) -> None:
+    windows = [(0, 0, 20, 20), (0, 40, 40, 60), (10, 20, 30, 40), (0, 0, 40, 60), (5, 5, 6, 6)]
+    found = detector(files, raw_scale=255, channel_swap=(2, 1, 0)).detect_windows([(files["image"], windows)])
+    assert [tuple(item["window"]) for item in found] == windows
+    assert {item["filename"] for item in found} == {files["image"]}
+    colours = np.array([item["prediction"] for item in found])
+    expected = [[0, 0, 255], [255, 0, 0], [127.5, 0, 127.5], [127.5, 0, 127.5], [0, 0, 255]]
+    np.testing.assert_allclose(colours, expected, atol=1)
+    assert detector(files).detect_windows([]) == []
+
+
+def test_crop_without_context_is_the_window(files: dict[str, str]) -> None:
+    image = io.load_image(files["image"])
+    np.testing.assert_array_equal(detector(files).crop(image, (3, 4, 10, 20)), image[3:10, 4:20])
+    with pytest.raises(DataError, match="window is"):
+        detector(files).crop(image, (3, 4, 3, 20))
+
+
+def test_context_widens_the_window_and_fills_with_the_mean(files: dict[str, str]) -> None:
+    mean = np.array([1.0, 2.0, 3.0])
+    net = detector(files, mean=mean, raw_scale=255, channel_swap=(2, 1, 0), context_pad=3)
+    image = io.load_image(files["image"])
+    inside = net.crop(image, (10, 10, 21, 21))
+    assert inside.shape == (SIZE, SIZE, 3)
+    # 12 pixels with 3 of context on each side show twice the extent of the window.
+    np.testing.assert_allclose(inside, io.resize_image(image[4:28, 4:28], (SIZE, SIZE)), atol=1e-6)
+    corner = net.crop(image, (0, 0, 11, 11))
+    filler = mean[[2, 1, 0]] / 255
+    np.testing.assert_allclose(corner[0, 0], filler, rtol=1e-5)
+    np.testing.assert_allclose(corner[-1, -1], [1, 0, 0], atol=1e-6)
+    with pytest.raises(DataError, match="context_pad must leave room"):
+        detector(files, context_pad=6)
+
+
+def test_grid_covers_the_image() -> None:
+    windows = grid_windows((40, 60), scales=(1, 0.5))
+    assert windows[0] == (0, 0, 40, 60)
+    assert len(windows) == 1 + 9
+    covered = np.zeros((40, 60), bool)
+    for ymin, xmin, ymax, xmax in windows[1:]:
+        assert (ymax - ymin, xmax - xmin) == (20, 30)
+        covered[ymin:ymax, xmin:xmax] = True
+    assert covered.all()
+    with pytest.raises(DataError, match=r"\(0, 1\]"):
+        grid_windows((40, 60), scales=(2,))
+
+
+def test_selective_search_is_used_or_missed(files: dict[str, str]) -> None:
+    if hasattr(cv2, "ximgproc"):
+        assert detector(files).detect_selective_search([files["image"]])
+    else:
+        with pytest.raises(DataError, match="opencv-contrib"):
+            detector(files).detect_selective_search([files["image"]])
+
+
+def test_classifier_needs_an_input_and_images(files: dict[str, str]) -> None:
+    with pytest.raises(DataError, match="at least one image"):
+        caffe.Classifier(files["model"], files["weights"]).predict([])
+    small = caffe.Classifier(files["model"], files["weights"], image_dims=(4, 4))
+    with pytest.raises(DataError, match="smaller than the net's input"):
+        small.predict([io.load_image(files["image"])], oversample=False)
+    Path(files["model"]).write_text(
+        'layer { name: "d" type: "DummyData" top: "d" dummy_data_param { shape { dim: 1 } } }'
+    )
+    with pytest.raises(DataError, match="no input"):
+        caffe.Classifier(files["model"], files["weights"])
+
+
+def test_command_classify_saves_predictions(files: dict[str, str], tmp_path: Path) -> None:
+    out = tmp_path / "out.npy"
+    np.save(tmp_path / "mean.npy", np.array([0.0, 0.0, 55.0]))
+    options = ["--model_def", files["model"], "--pretrained_model", files["weights"]]
+    assert main(["classify", files["image"], str(out), *options, "--mean_file", str(tmp_path / "mean.npy")]) == 0
+    np.testing.assert_allclose(np.load(out), [[127.5, 0, 127.5 - 55]], atol=1.5)
+    assert main(["classify", str(tmp_path), str(out), *options, "--ext", "png", "--center_only"]) == 0
+    assert np.load(out).shape == (1, 3)
+    np.save(tmp_path / "images.npy", np.ones((5, 16, 16, 3)))
+    assert main(["classify", str(tmp_path / "images.npy"), str(out), *options, "--images_dim", "14,13"]) == 0
+    np.testing.assert_allclose(np.load(out), np.full((5, 3), 255), rtol=1e-4)
+
+
+def test_command_classify_explains_what_is_wrong(
+    files: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--model_def", files["model"], "--pretrained_model", files["weights"]]
+    assert main(["classify", str(tmp_path), "out.npy", *options, "--ext", "gif"]) == 2
+    assert "holds no *.gif" in capsys.readouterr().err
+    assert main(["classify", files["image"], "out.npy", *options, "--images_dim", "14"]) == 2
+    assert "2 whole numbers" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("mode", ["list", "grid"])
+def test_command_detect_writes_scores(files: dict[str, str], tmp_path: Path, mode: str) -> None:
+    source, out = tmp_path / "in.csv", tmp_path / "out.csv"
+    if mode == "list":
+        source.write_text(f"filename,ymin,xmin,ymax,xmax\n{files['image']},0,0,20,20\n{files['image']},0,30,20,60\n")
+    else:
+        source.write_text(files["image"] + "\n")
+    options = ["--model_def", files["model"], "--pretrained_model", files["weights"], "--context_pad", "0"]
+    assert main(["detect", str(source), str(out), *options, "--crop_mode", mode]) == 0
+    rows = list(csv.DictReader(out.read_text().splitlines()))
+    assert len(rows) == (2 if mode == "list" else len(grid_windows((40, 60))))
+    if mode == "list":
+        np.testing.assert_allclose([float(row["class0"]) for row in rows], [0, 255], atol=1)
+
+
+def test_command_detect_explains_a_bad_list(
+    files: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "in.csv"
+    options = ["--model_def", files["model"], "--pretrained_model", files["weights"], "--context_pad", "0"]
+    source.write_text("name,x\na,1\n")
+    assert main(["detect", str(source), "out.csv", *options]) == 2
+    assert "has the columns filename,ymin" in capsys.readouterr().err.replace("\n", " ")
+    source.write_text("filename,ymin,xmin,ymax,xmax\na,1,2,3,four\n")
+    assert main(["detect", str(source), "out.csv", *options]) == 2
+    assert "in.csv:2: a coordinate is no number" in capsys.readouterr().err.replace("\n", " ")
