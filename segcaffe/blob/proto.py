@@ -50,6 +50,13 @@ def values_of(message: caffe_pb2.BlobProto, kind: str = "data") -> np.ndarray[An
     return None
 
 
+def stored_dtype(message: caffe_pb2.BlobProto) -> str:
+    """Type of the message's values: float32, float64 or float16; "none" where it has none."""
+    if message.HasField("raw_data"):
+        return str(np.dtype(_RAW_DTYPES[message.raw_data_type]))
+    return "float64" if len(message.double_data) else "float32" if len(message.data) else "none"
+
+
 def array_of(message: caffe_pb2.BlobProto, where: str) -> np.ndarray[Any, Any]:
     """Values in their shape; WeightsError (naming ``where``) if shape and number of values disagree."""
     shape = shape_of(message)
@@ -64,11 +71,14 @@ def array_of(message: caffe_pb2.BlobProto, where: str) -> np.ndarray[Any, Any]:
 
 
 def same_shape(shape: tuple[int, ...], message: caffe_pb2.BlobProto) -> bool:
-    """Whether a blob of ``shape`` takes the message's values: equal shapes, or equal but for leading ones (legacy)."""
+    """Whether a blob of ``shape`` takes the message's values.
+
+    The shapes are equal, or equal but for leading ones: old files, and what was converted from them, have four axes.
+    """
     theirs = shape_of(message)
     if theirs == shape:
         return True
-    legacy = not message.HasField("shape")
+    legacy = not message.HasField("shape") or len(theirs) == 4
     return legacy and len(shape) <= 4 and (1,) * (4 - len(shape)) + shape == (1,) * (4 - len(theirs)) + theirs
 
 
@@ -78,6 +88,22 @@ def from_array(values: np.ndarray[Any, Any]) -> caffe_pb2.BlobProto:
     message.shape.dim.extend(values.shape)
     _put(message, "data", values)
     return message
+
+
+def without_values(message: caffe_pb2.BlobProto) -> caffe_pb2.BlobProto:
+    """Return a message with the shape alone, in the notation it had; an empty one for an empty one."""
+    bare = caffe_pb2.BlobProto()
+    old = [name for name in ("num", "channels", "height", "width") if message.HasField(name)]
+    for name in old:
+        setattr(bare, name, getattr(message, name))
+    if message.HasField("shape") or (not old and message.ByteSize()):
+        bare.shape.dim.extend(shape_of(message))
+    return bare
+
+
+def set_values(message: caffe_pb2.BlobProto, values: np.ndarray[Any, Any]) -> None:
+    """Add the values (float32 or float64) to a message that has the shape alone."""
+    _put(message, "data", values)
 
 
 def _put(message: caffe_pb2.BlobProto, kind: str, values: np.ndarray[Any, Any]) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
+from segcaffe.cli import common
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's actions and their options."""
@@ -21,10 +23,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     rename = actions.add_parser("rename", help="give layers other names")
     rename.add_argument("source")
     rename.add_argument("target")
-    rename.add_argument("names", nargs="+", metavar="OLD=NEW")
+    rename.add_argument("names", nargs="+", metavar="OLD=NEW", help="'conv*=stem_*': * stands for any text, in both")
     merge = actions.add_parser("merge", help="put layers of several files into one; later files prevail")
-    merge.add_argument("sources", nargs="+")
+    merge.add_argument("sources", nargs="+", metavar="FILE[::PATTERN]", help="'a.npz::conv*': those layers only")
     merge.add_argument("--out", required=True, metavar="FILE")
+    for action in (show, convert, diff, rename, merge):
+        common.add_dialect_option(action, "dialect", "dialect of binary files read (default: found out)")
+    for action in (convert, rename, merge):
+        common.add_dialect_option(action, "to", "dialect of a binary file written (default: as the one read)")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -36,21 +42,25 @@ def run(options: argparse.Namespace) -> int:
 def _show(options: argparse.Namespace) -> int:
     from segcaffe.convert import formats, weights
 
-    print(weights.table(formats.load(options.file), options.file))
+    net, dialect = formats.load_with_dialect(options.file, options.dialect)
+    print(weights.table(net, options.file))
+    print(f"dialect: {dialect}")
     return 0
 
 
 def _convert(options: argparse.Namespace) -> int:
     from segcaffe.convert import formats
 
-    formats.save(formats.load(options.source), options.target)
+    net, dialect = formats.load_with_dialect(options.source, options.dialect)
+    formats.save(net, options.target, options.to or dialect)
     return 0
 
 
 def _diff(options: argparse.Namespace) -> int:
     from segcaffe.convert import formats, weights
 
-    found = weights.differences(formats.load(options.first), formats.load(options.second), options.tolerance)
+    first, second = (formats.load(path, options.dialect) for path in (options.first, options.second))
+    found = weights.differences(first, second, options.tolerance)
     for difference in found:
         print(f"{difference.blob}: {difference.kind}: {difference.detail}")
     print(f"{len(found)} blobs differ." if found else "The files hold the same weights.")
@@ -60,14 +70,21 @@ def _diff(options: argparse.Namespace) -> int:
 def _rename(options: argparse.Namespace) -> int:
     from segcaffe.convert import formats, weights
 
-    formats.save(weights.rename(formats.load(options.source), _names(options.names)), options.target)
+    net, dialect = formats.load_with_dialect(options.source, options.dialect)
+    formats.save(weights.rename(net, _names(options.names)), options.target, options.to or dialect)
     return 0
 
 
 def _merge(options: argparse.Namespace) -> int:
     from segcaffe.convert import formats, weights
 
-    formats.save(weights.merge([formats.load(source) for source in options.sources]), options.out)
+    nets, dialects = [], []
+    for source in options.sources:
+        path, _, pattern = source.partition("::")
+        net, dialect = formats.load_with_dialect(path, options.dialect)
+        nets.append(weights.select(net, pattern) if pattern else net)
+        dialects.append(dialect)
+    formats.save(weights.merge(nets), options.out, options.to or dialects[0])
     return 0
 
 

@@ -1,56 +1,80 @@
 """Reading and writing weights in any of four formats.
 
 The name tells the format: ``.npz``, ``.safetensors``, when writing also ``.h5``, otherwise binary. When reading, the
-first bytes tell binary from HDF5. In .npz and .safetensors files a blob is called ``<layer>/<index>``.
+first bytes tell binary from HDF5. In .npz and .safetensors files a blob is called ``<layer>/<index>``, and beside the
+blobs stands the net they belong to, so that a binary file made of them is the one they came from: in .safetensors as
+the metadata ``definition`` (base64 of the binary net without its numbers) and ``dialect``, in .npz as arrays of bytes
+``__definition__`` and of text ``__dialect__``. Files of others lack them; their layers have names and blobs alone.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
 import io
-import json
+import math
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from google.protobuf.message import DecodeError
 
-from segcaffe.blob.proto import array_of, from_array
+from segcaffe.blob.proto import array_of, from_array, set_values, shape_of, without_values
 from segcaffe.convert import safetensors
 from segcaffe.errors import WeightsError
 from segcaffe.proto.caffe_pb2 import NetParameter
-from segcaffe.snapshot.caffemodel import load_weights, save_weights
+from segcaffe.proto.dialect import DIALECTS
+from segcaffe.snapshot.caffemodel import load_with_dialect as load_caffe
+from segcaffe.snapshot.caffemodel import save_weights
 from segcaffe.snapshot.files import read_file, write_file
 
 Array = np.ndarray[Any, Any]
+_DEFINITION, _DIALECT = "__definition__", "__dialect__"
 
 
-def load(path: str | Path) -> NetParameter:
+def load(path: str | Path, dialect: str | None = None) -> NetParameter:
     """Return the layers and blobs of a file in any of the formats; WeightsError if it is missing or damaged."""
+    return load_with_dialect(path, dialect)[0]
+
+
+def load_with_dialect(path: str | Path, dialect: str | None = None) -> tuple[NetParameter, str]:
+    """Return the layers and blobs of a file, and the dialect of the binary file they came from (or bvlc).
+
+    ``dialect`` prescribes that of a binary file.
+    """
     path = Path(path)
     if path.suffix == ".safetensors":
         arrays, metadata = safetensors.decode(read_file(path), str(path))
-        return _to_net(arrays, str(path), metadata)
-    if path.suffix == ".npz":
-        return _to_net(_read_npz(read_file(path), str(path)), str(path), {})
-    return load_weights(path)
+    elif path.suffix == ".npz":
+        arrays, metadata = _read_npz(read_file(path), str(path))
+    else:
+        return load_caffe(path, dialect)
+    kept = metadata.get("dialect", "")
+    return _to_net(arrays, str(path), metadata), kept if kept in DIALECTS else "bvlc"
 
 
-def save(net: NetParameter, path: str | Path) -> None:
-    """Write layers and blobs in the format that the name asks for."""
+def save(net: NetParameter, path: str | Path, dialect: str = "bvlc") -> None:
+    """Write layers and blobs in the format that the name asks for; a binary file has the numbers of ``dialect``."""
     path = Path(path)
+    if path.suffix in (".npz", ".safetensors"):
+        _check_names(net, path)
     if path.suffix == ".npz":
         memory = io.BytesIO()
         arrays: dict[str, Any] = arrays_of(net, str(path))
+        arrays[_DEFINITION] = np.frombuffer(_without_values(net).SerializeToString(), np.uint8)
+        arrays[_DIALECT] = np.array(dialect)
         np.savez(memory, **arrays)
         write_file(path, memory.getvalue())
     elif path.suffix == ".safetensors":
-        types = {layer.name: layer.type for layer in net.layer if layer.blobs and layer.type}
-        metadata = {"net": net.name, "types": json.dumps(types)}
+        definition = base64.b64encode(_without_values(net).SerializeToString()).decode()
+        metadata = {"net": net.name, "dialect": dialect, "definition": definition}
         write_file(path, safetensors.encode(arrays_of(net, str(path)), metadata))
     else:
-        save_weights(net, path)
+        save_weights(net, path, dialect)
 
 
 def arrays_of(net: NetParameter, where: str) -> dict[str, Array]:
@@ -63,38 +87,102 @@ def arrays_of(net: NetParameter, where: str) -> dict[str, Array]:
     }
 
 
+def _check_names(net: NetParameter, path: Path) -> None:
+    names = Counter(layer.name for layer in net.layer if layer.blobs)
+    for name, count in names.items():
+        if count > 1:
+            raise WeightsError(
+                f'{path}: {count} layers with weights are called "{name}"; a file of arrays by name can hold one. '
+                "Give each its own name first."
+            )
+
+
+def _without_values(net: NetParameter) -> NetParameter:
+    """Return the net with blobs that have shapes alone."""
+    bare = NetParameter()
+    bare.CopyFrom(net)
+    for layer, source in zip(bare.layer, net.layer, strict=True):
+        del layer.blobs[:]
+        layer.blobs.extend(map(without_values, source.blobs))
+    return bare
+
+
 def _to_net(arrays: Mapping[str, Array], where: str, metadata: Mapping[str, str]) -> NetParameter:
-    net = NetParameter(name=str(metadata.get("net", "")))
-    types = _types(metadata, where)
+    net = _definition(metadata, where)
+    if net is None:
+        return _nameless(arrays, where)
+    used = set()
+    for layer in net.layer:
+        for index, blob in enumerate(layer.blobs):
+            key = f"{layer.name}/{index}"
+            if key in arrays and arrays[key].shape == shape_of(blob):
+                set_values(blob, arrays[key])
+                used.add(key)
+    strange = [key for key in arrays if key not in used]
+    if strange:
+        raise WeightsError(
+            f'{where}: "{strange[0]}", of shape {arrays[strange[0]].shape}, is not in the net stored beside it. '
+            "The file is damaged, or was changed without that net."
+        )
+    return net
+
+
+def _definition(metadata: Mapping[str, str], where: str) -> NetParameter | None:
+    if "definition" not in metadata:
+        return None
+    try:
+        return NetParameter.FromString(base64.b64decode(metadata["definition"], validate=True))
+    except (TypeError, ValueError, binascii.Error, DecodeError) as error:
+        raise WeightsError(f"{where}: the net stored beside the blobs is damaged.") from error
+
+
+def _nameless(arrays: Mapping[str, Array], where: str) -> NetParameter:
+    """Return a net of which only the layers' names and blobs are known."""
+    net = NetParameter()
     layers: dict[str, dict[int, Array]] = {}
     for key, array in arrays.items():
         layer, _, index = key.rpartition("/")
-        if not layer or not index.isdigit():
+        if not layer or not (index.isascii() and index.isdigit()):
             raise WeightsError(f'{where}: arrays are called <layer>/<index>, as conv1/0. Received: "{key}".')
         layers.setdefault(layer, {})[int(index)] = array
     for name, blobs in layers.items():
         if sorted(blobs) != list(range(len(blobs))):
             raise WeightsError(f'{where}: the blobs of layer "{name}" must be 0, 1, ... Received: {sorted(blobs)}.')
-        layer_message = net.layer.add(name=name, type=types.get(name, ""))
-        layer_message.blobs.extend(from_array(blobs[index]) for index in range(len(blobs)))
+        net.layer.add(name=name).blobs.extend(from_array(blobs[index]) for index in range(len(blobs)))
     return net
 
 
-def _types(metadata: Mapping[str, str], where: str) -> dict[str, str]:
+def _read_npz(data: bytes, where: str) -> tuple[dict[str, Array], dict[str, str]]:
+    """Return the blobs of a .npz file, and what stands beside them."""
     try:
-        types = json.loads(metadata.get("types", "{}"))
-    except (TypeError, ValueError) as error:
-        raise WeightsError(f"{where}: the metadata `types` is no JSON.") from error
-    return {str(name): str(kind) for name, kind in types.items()} if isinstance(types, dict) else {}
-
-
-def _read_npz(data: bytes, where: str) -> dict[str, Array]:
-    try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as file:
-            return {key: _floats(file[key]) for key in file.files}
-    except (OSError, ValueError, EOFError, KeyError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
+        with zipfile.ZipFile(io.BytesIO(data)) as file:
+            arrays = {info.filename.removesuffix(".npy"): _read_npy(file, info) for info in file.infolist()}
+    except (OSError, ValueError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise WeightsError(f"{where}: the .npz file is damaged ({error}).") from error
+    metadata = {}
+    if _DEFINITION in arrays:
+        metadata["definition"] = base64.b64encode(arrays.pop(_DEFINITION).tobytes()).decode()
+    if _DIALECT in arrays:
+        metadata["dialect"] = str(arrays.pop(_DIALECT))
+    return {key: _floats(array, f"{where}: {key}") for key, array in arrays.items()}, metadata
 
 
-def _floats(array: Array) -> Array:
+def _read_npy(file: zipfile.ZipFile, info: zipfile.ZipInfo) -> Array:
+    """Return one array; its bytes are counted before there is room made for them, whatever its header claims."""
+    with file.open(info) as member:
+        version = np.lib.format.read_magic(member)
+        read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, in_fortran_order, dtype = read_header(member)
+        count = math.prod(shape)
+        if dtype.hasobject or dtype.itemsize == 0 or min(shape, default=0) < 0:
+            raise ValueError(f"{info.filename} is no array of numbers")
+        if count * dtype.itemsize > info.file_size:
+            raise ValueError(f"{info.filename} has fewer values than its shape {shape}")
+        values = np.frombuffer(member.read(count * dtype.itemsize), dtype, count)
+    return values.reshape(shape, order="F" if in_fortran_order else "C")
+
+
+def _floats(array: Array, where: str) -> Array:
+    if array.dtype.kind not in "fiu":
+        raise WeightsError(f"{where}: weights are numbers. Received: an array of {array.dtype}.")
     return array if array.dtype == np.float64 else array.astype(np.float32)

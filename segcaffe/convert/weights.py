@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import difflib
+import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from segcaffe.blob.proto import shape_of
+from segcaffe.blob.proto import shape_of, stored_dtype
 from segcaffe.convert.formats import arrays_of
 from segcaffe.errors import WeightsError
 from segcaffe.proto.caffe_pb2 import NetParameter
@@ -19,17 +21,23 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True)
 class Entry:
-    """One blob of a file: its layer, index and shape, and figures of its values (NaN for an empty one)."""
+    """One blob of a file: its layer, index, shape and type, and figures of its values.
+
+    ``mean``, ``std``, ``low`` and ``high`` are those of the finite values (NaN where there are none); ``nan`` and
+    ``infinite`` count the others.
+    """
 
     layer: str
     type: str
     index: int
     shape: tuple[int, ...]
+    dtype: str
     mean: float
     std: float
     low: float
     high: float
-    finite: bool
+    nan: int
+    infinite: int
 
     @property
     def count(self) -> int:
@@ -59,14 +67,16 @@ def entries(net: NetParameter, where: str = "weights") -> list[Entry]:
     for layer in net.layer:
         for index, blob in enumerate(layer.blobs):
             values = arrays.get(f"{layer.name}/{index}")
-            found.append(Entry(layer.name, layer.type, index, shape_of(blob), *_figures(values)))
+            figures = _figures(values)
+            found.append(Entry(layer.name, layer.type, index, shape_of(blob), stored_dtype(blob), *figures))
     return found
 
 
 def table(net: NetParameter, where: str = "weights") -> str:
     """Return the blobs of a file as a table with totals."""
     found = entries(net, where)
-    rows = [["layer", "type", "blob", "shape", "values", "mean", "std", "min", "max", ""], *map(_row, found)]
+    rows = [["layer", "type", "blob", "shape", "dtype", "values", "mean", "std", "min", "max", "NaN"]]
+    rows += map(_row, found)
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     total = sum(entry.count for entry in found)
@@ -88,23 +98,38 @@ def differences(first: NetParameter, second: NetParameter, tolerance: float = 0.
 
 
 def rename(net: NetParameter, names: Mapping[str, str]) -> NetParameter:
-    """Return a copy in which layers have other names; WeightsError for a name it does not have or would have twice."""
+    """Return a copy in which layers have other names.
+
+    ``*`` in an old name stands for any text, and in the new one for the text it stood for: ``{"conv*": "stem/conv*"}``.
+    Of several that fit a layer, the first counts. WeightsError for a name that no layer has, or that two would have.
+    """
     known = [layer.name for layer in net.layer]
     for old in names:
-        if old not in known:
+        if not any(_matches(old, name) for name in known):
             near = difflib.get_close_matches(old, known, n=1)
             hint = f' Did you mean "{near[0]}"?' if near else ""
             raise WeightsError(f'The file has no layer "{old}".{hint}')
-    kept = {layer.name for layer in net.layer if layer.blobs and layer.name not in names}
-    targets = list(names.values())
-    for new in targets:
-        if new in kept or targets.count(new) > 1:
-            raise WeightsError(f'Two layers would be called "{new}". Give each its own name.')
     renamed = NetParameter()
     renamed.CopyFrom(net)
     for layer in renamed.layer:
-        layer.name = names.get(layer.name, layer.name)
+        layer.name = next((_renamed(layer.name, *pair) for pair in names.items() if _matches(pair[0], layer.name)),
+                          layer.name)  # fmt: skip
+    taken = Counter(layer.name for layer in renamed.layer if layer.blobs)
+    before = Counter(layer.name for layer in net.layer if layer.blobs)
+    for new, count in taken.items():
+        if count > max(1, before[new]):
+            raise WeightsError(f'Two layers would be called "{new}". Give each its own name.')
     return renamed
+
+
+def select(net: NetParameter, pattern: str) -> NetParameter:
+    """Return the layers with blobs whose names fit a pattern (``*`` stands for any text); WeightsError if none do."""
+    selected = NetParameter(name=net.name)
+    selected.layer.extend(layer for layer in net.layer if layer.blobs and _matches(pattern, layer.name))
+    if not selected.layer:
+        names = ", ".join(layer.name for layer in net.layer if layer.blobs)
+        raise WeightsError(f'No layer with weights fits "{pattern}". Their names: {names}.')
+    return selected
 
 
 def merge(nets: Sequence[NetParameter]) -> NetParameter:
@@ -118,20 +143,37 @@ def merge(nets: Sequence[NetParameter]) -> NetParameter:
     return merged
 
 
+def _expression(pattern: str) -> re.Pattern[str]:
+    return re.compile("(.*?)".join(map(re.escape, pattern.split("*"))), re.DOTALL)
+
+
+def _matches(pattern: str, name: str) -> bool:
+    return _expression(pattern).fullmatch(name) is not None
+
+
+def _renamed(name: str, old: str, new: str) -> str:
+    match = _expression(old).fullmatch(name)
+    texts = iter(match.groups() if match is not None else ())
+    first, *others = new.split("*")
+    return first + "".join(next(texts, "") + other for other in others)
+
+
 def _row(entry: Entry) -> list[str]:
     shape = " x ".join(map(str, entry.shape)) or "scalar"
     figures = [f"{value:.4g}" for value in (entry.mean, entry.std, entry.low, entry.high)]
-    note = "" if entry.finite else "NOT FINITE"
-    return [entry.layer, entry.type, str(entry.index), shape, str(entry.count), *figures, note]
+    note = f"{entry.nan}" + (f" and {entry.infinite} infinite" if entry.infinite else "")
+    return [entry.layer, entry.type, str(entry.index), shape, entry.dtype, str(entry.count), *figures, note]
 
 
-def _figures(values: Array | None) -> tuple[float, float, float, float, bool]:
-    if values is None or values.size == 0:
-        return (float("nan"),) * 4 + (True,)
-    wide = values.astype(np.float64)
-    finite = bool(np.isfinite(wide).all())
-    with np.errstate(invalid="ignore", over="ignore"):
-        return float(wide.mean()), float(wide.std()), float(wide.min()), float(wide.max()), finite
+def _figures(values: Array | None) -> tuple[float, float, float, float, int, int]:
+    if values is None:
+        return (float("nan"),) * 4 + (0, 0)
+    nan, infinite = int(np.isnan(values).sum()), int(np.isinf(values).sum())
+    wide = values[np.isfinite(values)].astype(np.float64)
+    if wide.size == 0:
+        return (float("nan"),) * 4 + (nan, infinite)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return float(wide.mean()), float(wide.std()), float(wide.min()), float(wide.max()), nan, infinite
 
 
 def _compare(name: str, first: Array, second: Array, tolerance: float) -> list[Difference]:

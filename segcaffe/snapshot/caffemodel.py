@@ -14,24 +14,30 @@ from segcaffe.snapshot.files import is_hdf5, read_file, write_file
 HDF5_SUFFIXES = (".h5", ".hdf5")
 
 
-def load_weights(path: str | Path) -> NetParameter:
+def load_weights(path: str | Path, dialect_name: str | None = None) -> NetParameter:
     """Return the layers and blobs of a file of weights.
 
     The file's first bytes tell binary from HDF5. Old notations are upgraded; of an HDF5 file only names and blobs are
-    known. WeightsError for a file that is missing, damaged or something else.
+    known. ``dialect_name`` prescribes the dialect of a binary file, which is found out otherwise. WeightsError for a
+    file that is missing, damaged or something else.
     """
-    net = hdf5.load_net(path) if is_hdf5(path) else _decode(path)
+    return load_with_dialect(path, dialect_name)[0]
+
+
+def load_with_dialect(path: str | Path, dialect_name: str | None = None) -> tuple[NetParameter, str]:
+    """Return what `load_weights` does, and the dialect of the file; that of HDF5, which has no options, is bvlc."""
+    net, found = (hdf5.load_net(path), "bvlc") if is_hdf5(path) else _decode(path, dialect_name)
     if not net.layer:
         raise WeightsError(f"{path}: the file has no layers. It is cut short, or no file of weights; copy it again.")
-    return net
+    return net, found
 
 
-def save_weights(net: NetParameter, path: str | Path) -> None:
-    """Write a net with its blobs: HDF5 where the name ends in .h5 or .hdf5, otherwise binary."""
+def save_weights(net: NetParameter, path: str | Path, dialect_name: str = "bvlc") -> None:
+    """Write a net with its blobs: HDF5 where the name ends in .h5 or .hdf5, otherwise binary in a dialect."""
     as_hdf5 = Path(path).suffix in HDF5_SUFFIXES
-    write_file(path, hdf5.encode_net(net) if as_hdf5 else dialect.encode_net(net))
+    write_file(path, hdf5.encode_net(net) if as_hdf5 else dialect.encode_net(net, dialect_name))
 
 
-def _decode(path: str | Path) -> NetParameter:
-    net, _ = dialect.decode_net(read_file(path), filename=str(path))
-    return upgrade_net(net, where=str(path))
+def _decode(path: str | Path, dialect_name: str | None) -> tuple[NetParameter, str]:
+    net, found = dialect.decode_net(read_file(path), dialect_name, str(path))
+    return upgrade_net(net, where=str(path)), found

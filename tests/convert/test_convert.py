@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
+import io
 import itertools
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from segcaffe.blob.proto import from_array
-from segcaffe.cli import weights as command
+from segcaffe.cli.main import main
 from segcaffe.convert import formats, safetensors, weights
 from segcaffe.errors import WeightsError
-from segcaffe.proto.caffe_pb2 import NetParameter
+from segcaffe.proto import caffe_pb2, dialect
+from segcaffe.proto.caffe_pb2 import BlobProto, NetParameter
 
+Array = np.ndarray[Any, Any]
 SUFFIXES = ["caffemodel", "caffemodel.h5", "npz", "safetensors"]
 
 
@@ -168,39 +172,116 @@ def test_merge_lets_the_last_prevail() -> None:
 
 def test_table_shows_what_is_not_finite() -> None:
     net = _net()
-    net.layer[0].blobs[1].CopyFrom(from_array(np.array([np.inf, 0], np.float32)))
+    net.layer[0].blobs[1].CopyFrom(from_array(np.array([np.inf, 2, np.nan], np.float32)))
     lines = weights.table(net).splitlines()
-    assert lines[0].split() == ["layer", "type", "blob", "shape", "values", "mean", "std", "min", "max"]
+    assert lines[0].split() == [
+        "layer", "type", "blob", "shape", "dtype", "values", "mean", "std", "min", "max", "NaN",
+    ]  # fmt: skip
     assert "2 x 3 x 1 x 4" in lines[1]
-    assert lines[2].endswith("NOT FINITE")
-    assert lines[-1] == "3 layers, 9 blobs, 81 values (0.0 MiB)"
+    assert lines[2].split()[-9:] == ["3", "2", "0", "2", "2", "1", "and", "1", "infinite"]
+    assert lines[-1] == "3 layers, 9 blobs, 82 values (0.0 MiB)"
 
 
-def _run(*arguments: str) -> int:
-    parser = argparse.ArgumentParser()
-    command.add_arguments(parser)
-    return command.run(parser.parse_args(arguments))
+def _main(*arguments: str) -> int:
+    return main(["weights", *arguments])
 
 
 def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     formats.save(_net(), "a.caffemodel")
-    assert _run("convert", "a.caffemodel", "a.safetensors") == 0
-    assert _run("diff", "a.caffemodel", "a.safetensors") == 0
+    assert _main("convert", "a.caffemodel", "a.safetensors") == 0
+    assert _main("diff", "a.caffemodel", "a.safetensors") == 0
     assert capsys.readouterr().out == "The files hold the same weights.\n"
-    assert _run("rename", "a.safetensors", "b.npz", "conv1=conv9") == 0
-    assert _run("diff", "a.caffemodel", "b.npz") == 1
+    assert _main("rename", "a.safetensors", "b.npz", "conv1=conv9") == 0
+    assert _main("diff", "a.caffemodel", "b.npz") == 1
     assert capsys.readouterr().out.endswith("6 blobs differ.\n")
-    assert _run("merge", "a.caffemodel", "b.npz", "--out", "c.caffemodel.h5") == 0
-    assert _run("show", "c.caffemodel.h5") == 0
+    assert _main("merge", "a.caffemodel", "b.npz", "--out", "c.caffemodel.h5") == 0
+    assert _main("show", "c.caffemodel.h5") == 0
     assert "conv9" in capsys.readouterr().out
-    with pytest.raises(WeightsError, match=r"given as OLD=NEW\. Received: conv1"):
-        _run("rename", "a.safetensors", "b.npz", "conv1")
+    assert _main("rename", "a.safetensors", "b.npz", "conv1") == 2
+    assert "given as OLD=NEW. Received: conv1" in capsys.readouterr().err
 
 
-def test_real_weights_survive_every_format(shared: Path, tmp_path: Path) -> None:
-    (path,) = sorted((shared / "golden" / "snapshots").glob("sgd_*/*.caffemodel"))
-    net = formats.load(path)
+def test_patterns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    formats.save(_net(0, ["conv1", "conv2", "fc"]), "a.npz")
+    formats.save(_net(1, ["conv1", "fc"]), "b.npz")
+    assert _main("rename", "a.npz", "renamed.npz", "conv*=stem/*_new", "fc=head") == 0
+    assert [layer.name for layer in formats.load("renamed.npz").layer][:3] == ["stem/1_new", "stem/2_new", "head"]
+    assert _main("merge", "a.npz", "b.npz::f*", "--out", "merged.npz") == 0
+    merged = formats.load("merged.npz")
+    assert [layer.name for layer in merged.layer] == ["conv1", "conv2", "fc"]
+    first, second = (formats.arrays_of(formats.load(path), "") for path in ("a.npz", "b.npz"))
+    np.testing.assert_array_equal(formats.arrays_of(merged, "")["conv1/0"], first["conv1/0"])
+    np.testing.assert_array_equal(formats.arrays_of(merged, "")["fc/0"], second["fc/0"])
+    with pytest.raises(WeightsError, match=r'No layer with weights fits "x\*"\. Their names: conv1'):
+        weights.select(merged, "x*")
+
+
+def test_dialects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    net = _net()
+    interp = net.layer.add(name="interp", type="Interp", bottom=["a"], top=["b"])
+    interp.interp_param.height = 7
+    formats.save(net, "a.caffemodel", "v2")
+    assert dialect.detect_dialect(Path("a.caffemodel").read_bytes()) == "v2"
+    for suffix in ("npz", "safetensors", "caffemodel"):
+        assert _main("convert", "a.caffemodel", f"b.{suffix}") == 0
+        assert _main("convert", f"b.{suffix}", "c.caffemodel") == 0
+        assert Path("c.caffemodel").read_bytes() == Path("a.caffemodel").read_bytes()
+    assert _main("convert", "b.npz", "d.caffemodel", "--to", "v1") == 0
+    assert dialect.detect_dialect(Path("d.caffemodel").read_bytes()) == "v1"
+    assert formats.load("d.caffemodel").layer[-1].interp_param.height == 7
+    assert _main("show", "a.caffemodel") == 0
+    assert capsys.readouterr().out.endswith("dialect: v2\n")
+
+
+def _half_precision(values: Array) -> BlobProto:
+    """A blob as NVCaffe writes it."""
+    blob = BlobProto(raw_data_type=caffe_pb2.RAW_FLOAT16, raw_data=values.astype("<f2").tobytes())
+    blob.shape.dim.extend(values.shape)
+    return blob
+
+
+def test_half_precision_is_read(tmp_path: Path) -> None:
+    values = np.array([[1.5, -2], [0.25, 1e-7]])
+    net = NetParameter()
+    net.layer.add(name="ip", type="InnerProduct").blobs.append(_half_precision(values))
+    (tmp_path / "a.caffemodel").write_bytes(net.SerializeToString())
+    # The bytes as OpenCV's importer for NVCaffe's files reads them: type (field 10) 2, values in field 12.
+    assert b"\x50\x02\x62\x08\x00\x3e\x00\xc0" in (tmp_path / "a.caffemodel").read_bytes()
+    loaded = formats.load(tmp_path / "a.caffemodel")
+    assert weights.entries(loaded)[0].dtype == "float16"
+    expected = values.astype(np.float16).astype(np.float32)
     for suffix in SUFFIXES:
-        formats.save(net, tmp_path / f"a.{suffix}")
-        assert weights.differences(net, formats.load(tmp_path / f"a.{suffix}")) == []
+        formats.save(loaded, tmp_path / f"b.{suffix}")
+        found = formats.arrays_of(formats.load(tmp_path / f"b.{suffix}"), "")["ip/0"]
+        np.testing.assert_array_equal(found, expected)
+    net.layer[0].blobs[0].raw_data += b"x"
+    assert formats.arrays_of(net, "")["ip/0"].shape == (2, 2)
+    net.layer[0].blobs[0].raw_data = b"x"
+    with pytest.raises(WeightsError, match=r"holds 0 values for shape \(2, 2\)"):
+        formats.arrays_of(net, "")
+
+
+def test_what_is_wrong_with_npz(tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    np.savez(path, **{"a/0": np.array(["text"])})
+    with pytest.raises(WeightsError, match="weights are numbers"):
+        formats.load(path)
+    formats.save(_net(), path)
+    arrays = dict(np.load(path))
+    np.savez(path, **(arrays | {"conv1/0": np.zeros(3, np.float32)}))
+    with pytest.raises(WeightsError, match=r'"conv1/0", of shape \(3,\), is not in the net stored beside it'):
+        formats.load(path)
+    with zipfile.ZipFile(path, "w") as file:
+        header = io.BytesIO()
+        np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": (1 << 50,)})
+        file.writestr("a/0.npy", header.getvalue())
+    with pytest.raises(WeightsError, match="fewer values than its shape"):
+        formats.load(path)
+
+
+def test_layers_named_alike_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match='2 layers with weights are called "a"'):
+        formats.save(_net(names=["a", "a"]), tmp_path / "a.npz")
