@@ -6,9 +6,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import segcaffe
 from segcaffe import as_caffe
 from tests.pycaffe.nets import write_lenet
 
@@ -72,4 +74,27 @@ def test_unknown_submodules_stay_unknown() -> None:
             __import__("caffe.nonsense")
     finally:
         as_caffe.uninstall()
+    assert "caffe" not in sys.modules
+
+
+def test_python_layers_import_caffes_modules_without_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "layer_with_imports.py").write_text(
+        "import caffe\nimport caffe.io\nfrom caffe.proto import caffe_pb2\n"
+        "class Doubled(caffe.Layer):\n"
+        "    def setup(self, bottom, top):\n        import caffe.net_spec\n"
+        "        self.io, self.pb = caffe.io, caffe_pb2\n"
+        "    def reshape(self, bottom, top):\n        top[0].reshape(*bottom[0].shape)\n"
+        "    def forward(self, bottom, top):\n        top[0].data[...] = 2 * bottom[0].data\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    n: Any = segcaffe.NetSpec()
+    n.data = segcaffe.layers.Input(input_param={"shape": {"dim": 3}})
+    n.out = segcaffe.layers.Python(n.data, module="layer_with_imports", layer="Doubled")
+    net = segcaffe.Net(n.to_proto(), segcaffe.TEST)
+    assert net.forward(data=[1, 2, 3])["out"].tolist() == [2, 4, 6]
+    user = net.layers[1].user
+    assert user.io is segcaffe.io
+    assert user.pb is segcaffe.proto.caffe_pb2
     assert "caffe" not in sys.modules

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from segcaffe import as_caffe
 from segcaffe.errors import GraphError, UserCodeError
 from segcaffe.layers.base import Blobs, Layer
 from segcaffe.layers.python.user import BlobList, PythonLayerBase
@@ -39,12 +40,13 @@ class Python(Layer):
         param = self.param.python_param
         if not param.module or not param.layer:
             raise GraphError(f'{self.where}: needs python_param {{ module: "FILE WITHOUT .py" layer: "CLASS" }}.')
-        cls = _find_class(self._import(param.module), param.layer, self.where)
-        self.user: Any = self._call("__init__", lambda: cls(self.param))
-        self.user.param_str = param.param_str
-        self.user.phase = self.phase
-        self.blobs = self.user.blobs = BlobList(self.dtype)
-        self._call("setup", lambda: self.user.setup(bottom, top))
+        with _segcaffe_as_caffe():
+            cls = _find_class(self._import(param.module), param.layer, self.where)
+            self.user: Any = self._call("__init__", lambda: cls(self.param))
+            self.user.param_str = param.param_str
+            self.user.phase = self.phase
+            self.blobs = self.user.blobs = BlobList(self.dtype)
+            self._call("setup", lambda: self.user.setup(bottom, top))
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Let the user's code shape the tops."""
@@ -59,7 +61,7 @@ class Python(Layer):
         self._call("backward", lambda: self.user.backward(top, list(propagate_down), bottom))
 
     def _import(self, name: str) -> ModuleType:
-        with _current_directory_first(), _segcaffe_as_caffe():
+        with _current_directory_first():
             if name not in sys.modules and not _exists(name):
                 raise GraphError(
                     f'{self.where}: there is no Python module "{name}", neither in the current directory '
@@ -120,12 +122,12 @@ def _current_directory_first() -> Iterator[None]:
 
 @contextmanager
 def _segcaffe_as_caffe() -> Iterator[None]:
-    """Let ``import caffe`` give segcaffe where there is no Caffe."""
+    """Let ``import caffe``, and of its modules, give segcaffe's where there is no Caffe."""
     if "caffe" in sys.modules or _exists("caffe"):
         yield
         return
-    sys.modules["caffe"] = sys.modules["segcaffe"]
+    as_caffe.install()
     try:
         yield
     finally:
-        del sys.modules["caffe"]
+        as_caffe.uninstall()
