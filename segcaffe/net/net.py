@@ -133,7 +133,11 @@ class Net(PycaffeMembers):
 
     def _finish(self, planner: BackwardPlanner) -> None:
         plan = planner.finish([[weight != 0 for weight in weights] for weights in self.loss_weights])
-        self.layer_needs_backward = plan.layers
+        # With force_backward the plan asks every layer; those that could compute nothing are left alone.
+        self.layer_needs_backward = [
+            needs and (any(bottoms) or bool(layer.blobs))
+            for needs, bottoms, layer in zip(plan.layers, plan.bottoms, self.layers, strict=True)
+        ]
         self.bottom_needs_backward = plan.bottoms
         if self.graph.force_backward:
             for layer in self.layers:
