@@ -69,7 +69,7 @@ def backward_weight(
     task, window = _problem(x, grad_out, grad_weight, (stride, pad, dilation), group, gradient=True)
     plan = make_plan(task, forward_grid(task.target, *window))
     layout = plan.layout
-    sums = np.zeros(layout.parts * group * plan.tiles * plan.offsets.size * ROWS, x.dtype)
+    sums = np.zeros(layout.parts * group * plan.tiles * layout.chunks * plan.offsets.size * ROWS, x.dtype)
     bias_sums = np.zeros(0 if grad_bias is None else layout.parts * group * layout.rows)
 
     def part(start: int, stop: int) -> None:
@@ -90,7 +90,7 @@ def backward_weight(
             stop,
         )
 
-    _run(layout.parts * group * layout.row_parts, plan.cycles, part)
+    _run(layout.parts * group * layout.chunks * layout.row_parts, plan.cycles, part)
     _add_parts(plan, sums, grad_weight)
     if grad_bias is not None:
         grad_bias += bias_sums.reshape(layout.parts, -1).sum(axis=0)
@@ -149,19 +149,8 @@ def _add_parts(plan: Plan, sums: Array, grad_weight: Array) -> None:
     places, row_stride, group_stride = _weight_index(plan, grad_weight, transposed=False)
 
     def part(start: int, stop: int) -> None:
-        loops.add_parts(
-            sums,
-            plan.layout.parts,
-            places,
-            plan.offsets.size,
-            grad_weight.reshape(-1),
-            plan.layout.rows,
-            row_stride,
-            group_stride,
-            plan.tiles,
-            start,
-            stop,
-        )
+        target = grad_weight.reshape(-1)
+        loops.add_parts(sums, plan.layout, places, plan.offsets.size, target, row_stride, group_stride, start, stop)
 
     _run(plan.layout.groups * plan.tiles, 2.0 * sums.size, part)
 

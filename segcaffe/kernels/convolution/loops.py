@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from segcaffe.kernels.convolution.plan import CHUNK_VECTORS
 from segcaffe.kernels.tile import (
     ROWS,
     STREAMS,
@@ -20,7 +21,6 @@ from segcaffe.kernels.tile import (
     multiply_8,
 )
 
-_CHUNK_VECTORS = 64
 _LINES_OF_STRIP = STREAMS + 1
 # Helpers called in inner loops are inlined: a call counts references to its arrays, with locked instructions.
 FIELDS = 7
@@ -59,7 +59,8 @@ def convolve(source, packed, bias, target, layout, taps, residues, offsets, copy
         group = place // blocks
         if place != held:
             segments, used = _find_segments(layout, place % blocks, table)
-            _copy_source(source, layout, taps, residues, group, table, segments, used, copy)
+            first = group * layout.channels
+            _copy_source(source, layout, taps, residues, first, layout.channels, table, segments, used, copy)
             held = place
         for tile in range(tiles * part // layout.row_parts, tiles * (part + 1) // layout.row_parts):
             live = min(ROWS, layout.rows - tile * ROWS)
@@ -116,47 +117,57 @@ def _write_rows(target, layout, first, live, table, segments, out):
 
 @njit(nogil=True, cache=True)
 def weight_gradient(source, grad, sums, bias_sums, layout, taps, residues, offsets, copy, lines, table, start, stop):
-    """Compute items [start, stop) of the weights' gradient; an item is a part of the blocks, a group, a part of tiles.
+    """Compute items [start, stop) of the weights' gradient.
 
-    ``sums`` (parts, groups * tiles, offsets, ROWS) and ``bias_sums`` (parts, channels) hold zeros at first; of
-    ``bias_sums`` nothing is written where it is empty.
+    An item is a part of the blocks, a group, a chunk of its channels, and a part of its tiles. ``sums`` (parts, groups
+    * tiles, chunks, offsets, ROWS) and ``bias_sums`` (parts, channels) hold zeros at first; of ``bias_sums`` nothing
+    is written where it is empty.
     """
     blocks = layout.blocks[0] * layout.blocks[1] * layout.blocks[2]
     tiles = (layout.rows + ROWS - 1) // ROWS
     for item in range(start, stop):
         row_part, place = item % layout.row_parts, item // layout.row_parts
+        chunk, place = place % layout.chunks, place // layout.chunks
         group, part = place % layout.groups, place // layout.groups
+        first = chunk * layout.chunk
+        channels = min(layout.chunk, layout.channels - first)
         for block in range(blocks * part // layout.parts, blocks * (part + 1) // layout.parts):
             segments, used = _find_segments(layout, block, table)
             length = (used + layout.vector - 1) // layout.vector * layout.vector
-            _copy_source(source, layout, taps, residues, group, table, segments, used, copy)
+            first_channel = group * layout.channels + first
+            _copy_source(source, layout, taps, residues, first_channel, channels, table, segments, used, copy)
             for tile in range(tiles * row_part // layout.row_parts, tiles * (row_part + 1) // layout.row_parts):
                 live = min(ROWS, layout.rows - tile * ROWS)
                 channel = group * layout.rows + tile * ROWS
                 _copy_lines(grad, layout, channel, live, table, segments, length, lines)
-                where = ((part * layout.groups + group) * tiles + tile) * offsets.size * ROWS
-                # A tile's lines are used for every offset: as much of them at a time as stays in the first-level cache.
-                chunk = layout.vector * _CHUNK_VECTORS
-                for p in range(0, length, chunk):
-                    _correlate(live, lines, layout.positions, copy, p, offsets, min(chunk, length - p), sums, where)
-                if bias_sums.size > 0:
+                where = (((part * layout.groups + group) * tiles + tile) * layout.chunks + chunk) * offsets.size * ROWS
+                step = layout.vector * CHUNK_VECTORS
+                for p in range(0, length, step):
+                    count = min(step, length - p)
+                    for k in range(0, channels * len(taps), STREAMS):
+                        _correlate(live, lines, layout.positions, copy, p, offsets, k, count, sums, where + k * ROWS)
+                if bias_sums.size > 0 and chunk == 0:
                     for r in range(live):
-                        where = part * layout.groups * layout.rows + channel + r
-                        bias_sums[where] += _total(lines, r * layout.positions, length)
+                        line = part * layout.groups * layout.rows + channel + r
+                        bias_sums[line] += _total(lines, r * layout.positions, length)
 
 
 @njit(nogil=True, cache=True)
-def add_parts(sums, parts, places, count, weight_grad, rows, row_stride, group_stride, tiles, start, stop):
+def add_parts(sums, layout, places, count, weight_grad, row_stride, group_stride, start, stop):
     """Add the partial sums of tiles [start, stop) to the weights' gradient; ``count`` is the number of offsets."""
-    all_tiles = sums.size // (parts * count * ROWS)
+    tiles = (layout.rows + ROWS - 1) // ROWS
+    taps = places.size // layout.channels
+    part_size = layout.groups * tiles * layout.chunks * count * ROWS
     for tile in range(start, stop):
         first = tile % tiles * ROWS
         target = tile // tiles * group_stride + first * row_stride
-        for r in range(min(ROWS, rows - first)):
+        for r in range(min(ROWS, layout.rows - first)):
             for k in range(places.size):
+                chunk, rest = k // (layout.chunk * taps), k % (layout.chunk * taps)
+                index = ((tile * layout.chunks + chunk) * count + rest) * ROWS + r
                 total = sums.dtype.type(0)
-                for part in range(parts):
-                    total += sums[((part * all_tiles + tile) * count + k) * ROWS + r]
+                for part in range(layout.parts):
+                    total += sums[part * part_size + index]
                 weight_grad[target + r * row_stride + places[k]] += total
 
 
@@ -191,17 +202,15 @@ def _multiply(live, x, start, offsets, packed, weights, depth, bias, row, out, o
 
 
 @njit(inline="always")
-def _correlate(live, lines, stride, copy, p, offsets, length, sums, start):
-    for k in range(0, offsets.size, STREAMS):
-        where = start + k * ROWS
-        if live > 4:
-            correlate_8(lines, stride, copy, p, offsets, k, length, sums, where)
-        elif live > 2:
-            correlate_4(lines, stride, copy, p, offsets, k, length, sums, where)
-        elif live > 1:
-            correlate_2(lines, stride, copy, p, offsets, k, length, sums, where)
-        else:
-            correlate_1(lines, stride, copy, p, offsets, k, length, sums, where)
+def _correlate(live, lines, stride, copy, p, offsets, k, length, sums, start):
+    if live > 4:
+        correlate_8(lines, stride, copy, p, offsets, k, length, sums, start)
+    elif live > 2:
+        correlate_4(lines, stride, copy, p, offsets, k, length, sums, start)
+    elif live > 1:
+        correlate_2(lines, stride, copy, p, offsets, k, length, sums, start)
+    else:
+        correlate_1(lines, stride, copy, p, offsets, k, length, sums, start)
 
 
 @njit(nogil=True, cache=True)
@@ -245,19 +254,19 @@ def _set_segment(layout, table, j, image, d, h, w, length, position):
 
 
 @njit(nogil=True, cache=True)
-def _copy_source(source, layout, taps, residues, group, table, segments, used, copy):
+def _copy_source(source, layout, taps, residues, first, channels, table, segments, used, copy):
     if layout.columns:
-        _copy_columns(source, layout, taps, group, table, segments, used, copy)
+        _copy_columns(source, layout, taps, first, channels, table, segments, used, copy)
     else:
-        _copy_planes(source, layout, residues, group, table, copy)
+        _copy_planes(source, layout, residues, first, channels, table, copy)
 
 
 @njit(nogil=True, cache=True)
-def _copy_planes(source, layout, residues, group, table, copy):
+def _copy_planes(source, layout, residues, first, channels, table, copy):
     """Copy the rows that the block needs: (channel, phase, depth, height, image, width), padding as 0."""
     width, images = layout.pitch[2], layout.block[0]
     index = 0
-    for channel in range(group * layout.channels, (group + 1) * layout.channels):
+    for channel in range(first, first + channels):
         for phase in range(layout.phases[0] * layout.phases[1] * layout.phases[2]):
             d_first = residues[0, phase // (layout.phases[1] * layout.phases[2])] - layout.low[0]
             h_first = residues[1, phase // layout.phases[2] % layout.phases[1]] - layout.low[1]
@@ -280,10 +289,10 @@ def _copy_planes(source, layout, residues, group, table, copy):
 
 
 @njit(nogil=True, cache=True)
-def _copy_columns(source, layout, taps, group, table, segments, used, copy):
+def _copy_columns(source, layout, taps, first, channels, table, segments, used, copy):
     """Copy the block's source once for each channel and tap."""
     stride, index = layout.stride[2], 0
-    for channel in range(group * layout.channels, (group + 1) * layout.channels):
+    for channel in range(first, first + channels):
         for tap in range(len(taps)):
             d_first, h_first = taps[tap, 0] - layout.low[0], taps[tap, 1] - layout.low[1]
             w_first = taps[tap, 2] - layout.low[2]

@@ -31,6 +31,8 @@ Array = np.ndarray[Any, Any]
 
 _CACHE_BYTES = 5 << 18
 """What a block's copy of the source may occupy of the second-level cache."""
+CHUNK_VECTORS = 64
+"""Vectors of a line of gradients that are used at a time, so that a tile's lines stay in the first-level cache."""
 _WEIGHT_BYTES = 1 << 19
 """What weights that are read anew for each strip may occupy of it."""
 _ROW_CYCLES = 50.0
@@ -77,8 +79,9 @@ class Layout(NamedTuple):
 
     ``block`` is (images, depth, height) for planes, (positions, 1, 1) for columns; ``pitch`` the extent of a plane;
     ``positions`` the length of a block's row of results; ``segments`` how many runs of target pixels a block has at
-    most; ``parts`` into how many partial sums the weights' gradient is divided and ``row_parts`` into how many parts
-    the tiles of rows are.
+    most; ``chunk`` how many channels of the source are copied at a time, in ``chunks`` turns (for the weights'
+    gradient only, else all at once); ``parts`` into how many partial sums that gradient is divided and ``row_parts``
+    into how many parts the tiles of rows are.
     """
 
     images: int
@@ -102,6 +105,8 @@ class Layout(NamedTuple):
     segments: int
     strip: int
     vector: int
+    chunk: int
+    chunks: int
     parts: int
     row_parts: int
 
@@ -110,7 +115,7 @@ class Plan(NamedTuple):
     """A layout with its tables.
 
     ``taps`` is (T, 3); ``residues`` (3, any), the phases of a strided source that taps of each axis use; ``offsets``
-    (channels * T, filled up to a multiple of STREAMS), where the copy of the source begins for each channel and tap;
+    (chunk * T, filled up to a multiple of STREAMS), where the copy of the source begins for each channel and tap;
         ``places`` (T,), where the taps stand in the flattened kernel; ``buffer`` the elements of the source's copy;
     ``cycles`` the estimated cost of it all.
     """
@@ -184,15 +189,13 @@ def _phases(size: int, kernel: int, stride: int, pad: int, dilation: int) -> Ite
 @functools.lru_cache(maxsize=1024)
 def make_plan(task: Task, grid: Grid) -> Plan:
     """Choose a pass's blocks by estimated cost, and work out its tables."""
-    choices = [*_planes(task, grid), *_columns(task, grid)]
-    cycles, layout, buffer = min(choices, key=lambda choice: choice[0])
+    cycles, layout, buffer = min(_choices(task, grid), key=lambda choice: choice[0])
     residues = np.zeros((3, max(layout.phases)), np.int64)
     for axis, used in enumerate(_residues(grid)):
         residues[axis, : len(used)] = used
     taps = np.array(list(itertools.product(*grid.taps)), np.int64)
     _, height, width = grid.kernel
     places = np.array([(d * height + h) * width + w for d, h, w in itertools.product(*grid.places)], np.int64)
-    layout = _divide(layout, task.gradient, len(taps), cycles)
     return Plan(layout, taps, residues, _offsets(layout, grid, taps), places, buffer, cycles, task.itemsize)
 
 
@@ -203,7 +206,7 @@ def _residues(grid: Grid) -> list[list[int]]:
 def _offsets(layout: Layout, grid: Grid, taps: Array) -> Array:
     """Where in the source's copy each (channel, tap) begins."""
     if layout.columns:
-        offsets = np.arange(layout.channels * len(taps)) * layout.positions
+        offsets = np.arange(layout.chunk * len(taps)) * layout.positions
     else:
         residues, (_, height, width) = _residues(grid), layout.pitch
         shifts = []
@@ -214,7 +217,7 @@ def _offsets(layout: Layout, grid: Grid, taps: Array) -> Array:
                 phase = phase * layout.phases[axis] + residues[axis].index(tap[axis] % grid.stride[axis])
             shifts.append(phase * layout.plane + (d * height + h) * layout.block[0] * width + w)
         channel = math.prod(layout.phases) * layout.plane
-        offsets = (np.arange(layout.channels)[:, None] * channel + np.array(shifts)).ravel()
+        offsets = (np.arange(layout.chunk)[:, None] * channel + np.array(shifts)).ravel()
     fill = -len(offsets) % STREAMS
     return np.concatenate([offsets, np.repeat(offsets[-1:], fill)]).astype(np.int64)
 
@@ -222,50 +225,77 @@ def _offsets(layout: Layout, grid: Grid, taps: Array) -> Array:
 Choice = tuple[float, Layout, int]
 
 
-def _planes(task: Task, grid: Grid) -> Iterator[Choice]:
+class _Block(NamedTuple):
+    """A candidate: the layout's fields of the same names, and what copying one channel takes."""
+
+    columns: int
+    block: Axes
+    blocks: Axes
+    pitch: Axes
+    phases: Axes
+    plane: int
+    used: int
+    segments: int
+    channel_size: int
+    channel_rows: float
+
+
+def _choices(task: Task, grid: Grid) -> Iterator[Choice]:
+    """Layouts with their estimated costs and the size of the source's copy; at least one, of whatever size."""
+    for blocks in (_planes(task, grid), _columns(task, grid)):
+        for count, block in enumerate(blocks):
+            room = _CACHE_BYTES // task.itemsize // block.channel_size
+            chunks = -(-task.channels // max(1, room)) if task.gradient else 1
+            chunk = -(-task.channels // chunks)
+            excess = chunk * block.channel_size * task.itemsize / _CACHE_BYTES
+            if excess > 1 and count:
+                break
+            yield _estimate(task, grid, block, chunk, max(1.0, excess))
+
+
+def _estimate(task: Task, grid: Grid, block: _Block, chunk: int, excess: float) -> Choice:
+    layout = _layout(task, grid, block, chunk)
+    taps = math.prod(map(len, grid.taps))
+    count = math.prod(block.blocks)
+    share = task.images * math.prod(grid.extent) / max(1, count)
+    copy = task.channels * (block.channel_rows * _ROW_CYCLES + block.channel_size * _COPY_CYCLES)
+    lines = task.rows * (block.segments * _ROW_CYCLES + share * _COPY_CYCLES) * layout.chunks
+    tiles, per_step = -(-task.rows // ROWS), ROWS * STREAMS / 2
+    if task.gradient:
+        sums = -(-block.used // (layout.vector * CHUNK_VECTORS)) * _SUM_CYCLES
+        steps = -(-block.used // layout.vector) * per_step
+        work = tiles * layout.chunks * -(-chunk * taps // STREAMS) * (steps + sums)
+    else:
+        work = tiles * -(-block.used // layout.strip) * (chunk * taps * per_step + _TILE_CYCLES)
+    cycles = task.groups * count * (copy + lines + work * excess)
+    return cycles, _divide(layout, task.gradient, taps, cycles), chunk * block.channel_size + 2 * layout.strip
+
+
+def _planes(task: Task, grid: Grid) -> Iterator[_Block]:
     """Blocks of whole rows, from one row to whole images."""
     reach = [max(taps) // s for taps, s in zip(grid.taps, grid.stride, strict=True)]
-    phases = [len(used) for used in _residues(grid)]
+    d, h, w = (len(used) for used in _residues(grid))
     width = grid.extent[2] + reach[2]
-    for count, block in enumerate(_block_sizes(task.images, grid.extent)):
-        images, depth, height = block
-        pitch = (depth + reach[0], height + reach[1], width)
+    for images, depth, height in _block_sizes(task.images, grid.extent):
+        pitch = depth + reach[0], height + reach[1], width
         plane = math.prod(pitch) * images
-        buffer = task.channels * math.prod(phases) * plane + 2 * strip_length(f"f{task.itemsize}")
-        excess = buffer * task.itemsize / _CACHE_BYTES
-        if count and excess > 1:
-            return
+        blocks = -(-task.images // images), -(-grid.extent[0] // depth), -(-grid.extent[1] // height)
         used = (((depth - 1) * pitch[1] + height - 1) * images + images - 1) * width + grid.extent[2]
-        blocks = tuple(-(-n // b) for n, b in zip((task.images, *grid.extent[:2]), block, strict=True))
-        rows = task.groups * task.channels * math.prod(phases) * pitch[0] * pitch[1] * images
-        copy = rows * (_ROW_CYCLES + width * _COPY_CYCLES)
-        share = task.images * grid.extent[0] * grid.extent[1] / math.prod(block)
-        segments = math.prod(block)
-        cycles = _cycles(task, grid, used, segments) * share * max(1.0, excess) + copy * math.prod(blocks)
-        yield cycles, _layout(task, grid, False, block, blocks, pitch, phases, plane, used, segments), buffer
+        size = d * h * w * plane
+        segments = images * depth * height
+        yield _Block(0, (images, depth, height), blocks, pitch, (d, h, w), plane, used, segments, size, size / width)
 
 
-def _columns(task: Task, grid: Grid) -> Iterator[Choice]:
+def _columns(task: Task, grid: Grid) -> Iterator[_Block]:
     """Blocks of any positions, in whole strips."""
     strip = strip_length(f"f{task.itemsize}")
-    depth = task.channels * math.prod(map(len, grid.taps))
-    width = grid.extent[2]
+    taps, width = math.prod(map(len, grid.taps)), grid.extent[2]
     total = task.images * math.prod(grid.extent)
     for strips in range(1, min(64, -(-total // strip)) + 1):
-        positions = strips * strip
-        buffer = depth * positions + strip
-        excess = buffer * task.itemsize / _CACHE_BYTES
-        if strips > 1 and excess > 1:
-            return
-        segments = positions // width + 2
-        copy = task.groups * depth * ((positions / width + 1) * _ROW_CYCLES + positions * _COPY_CYCLES)
-        blocks = -(-total // positions)
-        cycles = _cycles(task, grid, positions, segments) * total / positions * max(1.0, excess) + copy * blocks
-        yield (
-            cycles,
-            _layout(task, grid, True, (positions, 1, 1), (blocks, 1, 1), (1, 1, 1), (1, 1, 1), 0, positions, segments),
-            buffer,
-        )
+        used = strips * strip
+        blocks = -(-total // used), 1, 1
+        rows = taps * (used / width + 1)
+        yield _Block(1, (used, 1, 1), blocks, (1, 1, 1), (1, 1, 1), 0, used, used // width + 2, taps * used, rows)
 
 
 def _block_sizes(images: int, extent: Axes) -> Iterator[Axes]:
@@ -278,47 +308,36 @@ def _block_sizes(images: int, extent: Axes) -> Iterator[Axes]:
             yield from ((n, depth, height) for n in range(2, min(images, 64) + 1))
 
 
-def _cycles(task: Task, grid: Grid, positions: int, segments: int) -> float:
-    """Estimated cost of a block without the copy of its source."""
-    depth = task.channels * math.prod(map(len, grid.taps))
-    tiles = task.groups * -(-task.rows // ROWS)
+def _layout(task: Task, grid: Grid, block: _Block, chunk: int) -> Layout:
     strip, vector = strip_length(f"f{task.itemsize}"), vector_length(f"f{task.itemsize}")
-    per_step = ROWS * STREAMS / 2
-    rows = task.groups * task.rows * (segments * _ROW_CYCLES + positions * _COPY_CYCLES)
-    if task.gradient:
-        return rows + tiles * -(-depth // STREAMS) * (-(-positions // vector) * per_step + _SUM_CYCLES)
-    return rows + tiles * -(-positions // strip) * (depth * per_step + _TILE_CYCLES)
-
-
-def _layout(
-    task: Task,
-    grid: Grid,
-    columns: bool,
-    block: Any,
-    blocks: Any,
-    pitch: Any,
-    phases: Any,
-    plane: int,
-    used: int,
-    segments: int,
-) -> Layout:
-    strip, vector = strip_length(f"f{task.itemsize}"), vector_length(f"f{task.itemsize}")
-    positions = -(-used // strip) * strip
+    positions = -(-block.used // strip) * strip
+    chunks = -(-task.channels // chunk)
     return Layout(
-        *task[:6],
-        *grid[:5],
-        int(columns),
-        tuple(block),
-        tuple(blocks),
-        tuple(pitch),
-        tuple(phases),
-        plane,
-        positions,
-        segments,
-        strip,
-        vector,
-        1,
-        1,
+        images=task.images,
+        groups=task.groups,
+        channels=task.channels,
+        rows=task.rows,
+        source=task.source,
+        target=task.target,
+        extent=grid.extent,
+        base=grid.base,
+        step=grid.step,
+        stride=grid.stride,
+        low=grid.low,
+        columns=block.columns,
+        block=block.block,
+        blocks=block.blocks,
+        pitch=block.pitch,
+        phases=block.phases,
+        plane=block.plane,
+        positions=positions,
+        segments=block.segments,
+        strip=strip,
+        vector=vector,
+        chunk=chunk,
+        chunks=chunks,
+        parts=1,
+        row_parts=1,
     )
 
 
@@ -328,6 +347,6 @@ def _divide(layout: Layout, gradient: bool, taps: int, cycles: float) -> Layout:
     weights = layout.groups * tiles * ROWS * layout.channels * taps
     most = blocks if blocks <= 2 * _ITEMS else _ITEMS
     parts = max(1, min(most, (1 << 22) // weights))
-    others = layout.groups * (parts if gradient else blocks)
+    others = layout.groups * (parts * layout.chunks if gradient else blocks)
     row_parts = 1 if cycles < 2e5 else min(tiles, -(-_ITEMS // max(1, others)))
     return layout._replace(parts=parts, row_parts=row_parts)
