@@ -52,7 +52,7 @@ def strip_length(dtype: Any) -> int:
     return STREAMS * vector_length(dtype)
 
 
-class _Vectors:
+class Vectors:
     """Building blocks for code on vectors of one element type."""
 
     def __init__(self, context: Any, builder: Any, dtype: Any) -> None:
@@ -109,7 +109,7 @@ class _Vectors:
         return total
 
 
-def _loop(vectors: _Vectors, count: Any, step: int, start: list[Any], body: Callable[[Any], tuple[Any, Any]]) -> Any:
+def _loop(vectors: Vectors, count: Any, step: int, start: list[Any], body: Callable[[Any], tuple[Any, Any]]) -> Any:
     """``for i in range(0, count, step)``: add the outer product of what ``body(i)`` gives to rows x STREAMS vectors.
 
     The sums of row r begin with ``start[r]``. ``body`` returns a function of the row, giving its factor, and the list
@@ -138,7 +138,7 @@ def _loop(vectors: _Vectors, count: Any, step: int, start: list[Any], body: Call
     return sums
 
 
-def _address(context: Any, vectors: _Vectors, array_type: Any, array: Any, start: Any) -> Any:
+def address(context: Any, vectors: Vectors, array_type: Any, array: Any, start: Any) -> Any:
     data = cgutils.create_struct_proxy(array_type)(context, vectors.builder, value=array).data
     return vectors.at(data, start)
 
@@ -149,12 +149,12 @@ def _make_multiply(rows: int) -> Any:
         signature = types.void(x, start, offsets, weight, weight_at, count, bias, bias_at, out, out_at, stride, ahead)
 
         def generate(context, builder, signature, args):
-            vectors = _Vectors(context, builder, x.dtype)
-            x_from = _address(context, vectors, x, args[0], args[1])
-            offsets_from = _address(context, vectors, offsets, args[2], _INDEX(0))
-            weight_from = _address(context, vectors, weight, args[3], args[4])
-            bias_from = _address(context, vectors, bias, args[6], args[7])
-            out_from = _address(context, vectors, out, args[8], args[9])
+            vectors = Vectors(context, builder, x.dtype)
+            x_from = address(context, vectors, x, args[0], args[1])
+            offsets_from = address(context, vectors, offsets, args[2], _INDEX(0))
+            weight_from = address(context, vectors, weight, args[3], args[4])
+            bias_from = address(context, vectors, bias, args[6], args[7])
+            out_from = address(context, vectors, out, args[8], args[9])
             biases = [vectors.splat(builder.load(vectors.at(bias_from, row))) for row in range(rows)]
 
             def step(k):
@@ -182,11 +182,11 @@ def _make_correlate(rows: int) -> Any:
         signature = types.void(a, a_stride, x, start, offsets, first, count, out, out_start)
 
         def generate(context, builder, signature, args):
-            vectors = _Vectors(context, builder, x.dtype)
-            a_from = _address(context, vectors, a, args[0], args[3])
-            x_from = _address(context, vectors, x, args[2], args[3])
-            offsets_from = _address(context, vectors, offsets, args[4], args[5])
-            out_from = _address(context, vectors, out, args[7], args[8])
+            vectors = Vectors(context, builder, x.dtype)
+            a_from = address(context, vectors, a, args[0], args[3])
+            x_from = address(context, vectors, x, args[2], args[3])
+            offsets_from = address(context, vectors, offsets, args[4], args[5])
+            out_from = address(context, vectors, out, args[7], args[8])
             sources = [vectors.at(x_from, builder.load(vectors.at(offsets_from, j))) for j in range(STREAMS)]
             lines = [vectors.at(a_from, builder.mul(args[1], _INDEX(row))) for row in range(rows)]
 
@@ -213,9 +213,9 @@ def copy_run(typing, target, target_start, source, source_start, count):
     signature = types.void(target, target_start, source, source_start, count)
 
     def generate(context, builder, signature, args):
-        vectors = _Vectors(context, builder, target.dtype)
-        to = _address(context, vectors, target, args[0], args[1])
-        come_from = _address(context, vectors, source, args[2], args[3])
+        vectors = Vectors(context, builder, target.dtype)
+        to = address(context, vectors, target, args[0], args[1])
+        come_from = address(context, vectors, source, args[2], args[3])
         size = context.get_abi_sizeof(context.get_value_type(target.dtype))
         cgutils.raw_memcpy(builder, to, come_from, args[4], size)
         return context.get_dummy_value()
@@ -228,7 +228,7 @@ def clear_run(typing, target, start, count):
     """Set ``count`` elements to 0."""
 
     def generate(context, builder, signature, args):
-        to = _address(context, _Vectors(context, builder, target.dtype), target, args[0], args[1])
+        to = address(context, Vectors(context, builder, target.dtype), target, args[0], args[1])
         size = context.get_abi_sizeof(context.get_value_type(target.dtype))
         cgutils.memset(builder, to, builder.mul(args[2], _INDEX(size)), 0)
         return context.get_dummy_value()

@@ -1,0 +1,131 @@
+"""Sizes of a masked convolution, as its compiled loops need them, and how its work is divided."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from segcaffe.kernels.tile import ROWS, STREAMS, strip_length, vector_length
+from segcaffe.proto.window import Window
+
+_COLUMN_BYTES = 1 << 20
+"""What the columns of a block may occupy of the second-level cache."""
+_MOST_POSITIONS = 1024
+_MOST_DEPTH = 640
+"""Columns of a block at most, where they are cut for the weights' gradient."""
+_ITEMS = 16
+"""Into how many pieces large work is cut at least, so that all threads have some."""
+_MOST_SUMS = 1 << 22
+
+
+class Layout(NamedTuple):
+    """Sizes: ``channels`` of x and ``rows`` (channels of the output) are those of one group."""
+
+    images: int
+    groups: int
+    channels: int
+    rows: int
+    height: int
+    width: int
+    out_height: int
+    out_width: int
+    kernel_h: int
+    kernel_w: int
+    stride_h: int
+    stride_w: int
+    pad_h: int
+    pad_w: int
+    dilation_h: int
+    dilation_w: int
+    strip: int
+    vector: int
+    itemsize: int
+
+    @property
+    def taps(self) -> int:
+        """Positions of the window."""
+        return self.kernel_h * self.kernel_w
+
+    @property
+    def depth(self) -> int:
+        """Number of products that make one sum: channels times taps."""
+        return self.channels * self.taps
+
+    @property
+    def tiles(self) -> int:
+        """Tiles of output channels in one group."""
+        return -(-self.rows // ROWS)
+
+    @property
+    def pixels(self) -> int:
+        """Positions of one image's output."""
+        return self.out_height * self.out_width
+
+    @property
+    def strips(self) -> int:
+        """Strips of positions in one image."""
+        return -(-self.pixels // self.strip)
+
+    @property
+    def cycles(self) -> float:
+        """Rough cost of one product of the weights with all columns."""
+        return self.images * self.groups * self.pixels * self.depth * (self.rows + 8) * self.itemsize / 128
+
+    @property
+    def block_strips(self) -> int:
+        """Strips whose columns are held in the cache together, going forward."""
+        fit = _COLUMN_BYTES // (self.depth * self.strip * self.itemsize)
+        share = self.images * self.groups * self.strips // _ITEMS
+        return max(1, min(fit, share, _MOST_POSITIONS // self.strip))
+
+    @property
+    def channel_step(self) -> int:
+        """Channels of x whose gradient is one piece of work; their rows fill whole tiles."""
+        parts = max(1, _ITEMS // 2 // (self.images * self.groups))
+        return -(-max(1, self.channels // parts) // ROWS) * ROWS
+
+    @property
+    def weight_step(self) -> int:
+        """Channels of x for which one piece of work sums up weight gradients; their columns fill whole streams."""
+        return max(STREAMS, _MOST_DEPTH // self.taps // STREAMS * STREAMS)
+
+    @property
+    def weight_strips(self) -> int:
+        """Strips that such a piece takes at a time."""
+        depth = min(self.channels, self.weight_step) * self.taps
+        return max(1, min(_COLUMN_BYTES // (depth * self.itemsize), _MOST_POSITIONS) // self.strip)
+
+    @property
+    def weight_parts(self) -> int:
+        """Into how many partial sums the weights' gradient is divided."""
+        blocks = self.images * -(-self.strips // self.weight_strips)
+        others = self.groups * -(-self.channels // self.weight_step)
+        most = _MOST_SUMS // (self.groups * self.tiles * ROWS * self.depth)
+        return max(1, min(blocks, -(-_ITEMS // others), most))
+
+
+def make_layout(
+    x: tuple[int, ...], out: tuple[int, ...], window: Window, group: int, itemsize: int
+) -> Layout:
+    """The layout for arrays of the given shapes (N, C, H, W) and (N, M, H', W')."""
+    dtype = f"f{itemsize}"
+    return Layout(
+        x[0],
+        group,
+        x[1] // group,
+        out[1] // group,
+        *x[2:],
+        *out[2:],
+        *window.kernel,
+        *window.stride,
+        *window.pad,
+        *window.dilation,
+        strip_length(dtype),
+        vector_length(dtype),
+        itemsize,
+    )
+
+
+def parts(count: int, step: int) -> int:
+    """How many pieces of at most ``step`` make ``count``."""
+    return math.ceil(count / step)
