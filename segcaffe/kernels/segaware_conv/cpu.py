@@ -37,7 +37,7 @@ def forward(
         spare = scratch("segaware_lines", ROWS * layout.strip, x.dtype)
         loops.convolve(
             x.reshape(-1), mask.reshape(-1), packed, biases.reshape(-1), out.reshape(-1), layout, block, columns,
-            spare, *_tables(layout, x.dtype), offsets, start, stop,
+            spare, *_tables(layout, block, x.dtype), offsets, start, stop,
         )  # fmt: skip
 
     _run(layout.images * group * parts(layout.strips, block), layout.cycles, part)
@@ -55,10 +55,10 @@ def backward_data(
 ) -> None:
     """Write the gradients of image and mask; see the contract."""
     layout = make_layout(x.shape, grad_out.shape, window, group, x.itemsize)
-    step = layout.channel_step
+    step, block = layout.channel_step, layout.gradient_strips
     channel_parts = parts(layout.channels, step)
     items = layout.images * group * channel_parts
-    pieces = 1 if grad_x is not None else max(1, min(layout.strips, 16 // items))
+    pieces = 1 if grad_x is not None else max(1, min(parts(layout.strips, block), 16 // items))
     packed = _pack(layout, weight, transposed=True)
     nothing = np.empty(0, x.dtype)
     flat_x = nothing if grad_x is None else grad_x.reshape(-1)
@@ -67,12 +67,12 @@ def backward_data(
     depth = -(-min(step, layout.channels) * layout.taps // ROWS) * ROWS
 
     def part(start: int, stop: int) -> None:
-        lines = scratch("segaware_lines", layout.rows * layout.strip, x.dtype)
-        columns = scratch("segaware_columns", depth * layout.strip, x.dtype)
-        tap_sums = scratch("segaware_sums", layout.taps * layout.strip, x.dtype)
+        lines = scratch("segaware_lines", block * layout.rows * layout.strip, x.dtype)
+        columns = scratch("segaware_columns", block * depth * layout.strip, x.dtype)
+        tap_sums = scratch("segaware_sums", block * layout.taps * layout.strip, x.dtype)
         loops.gradients(
             x.reshape(-1), mask.reshape(-1), packed, grad_out.reshape(-1), flat_x, sums.reshape(-1), layout, step,
-            pieces, lines, columns, zeros, tap_sums, *_tables(layout, x.dtype), offsets, start, stop,
+            block, pieces, lines, columns, zeros, tap_sums, *_tables(layout, block, x.dtype), offsets, start, stop,
         )  # fmt: skip
 
     _run(items * pieces, layout.cycles, part)
@@ -102,7 +102,7 @@ def backward_weight(
         columns = scratch("segaware_columns", streams * pitch, x.dtype)
         loops.weight_gradient(
             x.reshape(-1), mask.reshape(-1), grad_out.reshape(-1), sums, layout, step, block, sum_parts, lines,
-            columns, *_tables(layout, x.dtype), offsets, start, stop,
+            columns, *_tables(layout, block, x.dtype), offsets, start, stop,
         )  # fmt: skip
 
     _run(sum_parts * group * parts(layout.channels, step), layout.cycles, part)
@@ -111,11 +111,11 @@ def backward_weight(
         convolution.backward_bias(grad_out, grad_bias)
 
 
-def _tables(layout: Layout, dtype: Any) -> tuple[Array, Array, Array]:
-    """The calling thread's tables of a strip: mask values, places, and where each tap begins."""
-    size = layout.taps * layout.strip
-    weights, index = scratch("segaware_mask", size, dtype), scratch("segaware_index", size, np.int64)
-    return weights, index, scratch("segaware_places", layout.taps, np.int64)
+def _tables(layout: Layout, block: int, dtype: Any) -> tuple[Array, Array, Array]:
+    """The calling thread's tables of a block of strips: mask values, places, and where each strip begins."""
+    size = block * layout.taps * layout.strip
+    weights, index = scratch("segaware_mask", size, dtype), scratch("segaware_index", size, np.int32)
+    return weights, index, scratch("segaware_places", block * layout.taps, np.int64)
 
 
 def _pack(layout: Layout, weight: Array, transposed: bool) -> Array:

@@ -85,6 +85,13 @@ class Layout(NamedTuple):
         return -(-max(1, self.channels // parts) // ROWS) * ROWS
 
     @property
+    def gradient_strips(self) -> int:
+        """Strips that a piece of work on the gradients of x takes at a time."""
+        depth = min(self.channels, self.channel_step) * self.taps + self.rows
+        fit = _COLUMN_BYTES // (depth * self.strip * self.itemsize)
+        return max(1, min(fit, self.strips, _MOST_POSITIONS // self.strip))
+
+    @property
     def weight_step(self) -> int:
         """Channels of x for which one piece of work sums up weight gradients; their columns fill whole streams."""
         return max(STREAMS, _MOST_DEPTH // self.taps // STREAMS * STREAMS)
@@ -104,9 +111,7 @@ class Layout(NamedTuple):
         return max(1, min(blocks, -(-_ITEMS // others), most))
 
 
-def make_layout(
-    x: tuple[int, ...], out: tuple[int, ...], window: Window, group: int, itemsize: int
-) -> Layout:
+def make_layout(x: tuple[int, ...], out: tuple[int, ...], window: Window, group: int, itemsize: int) -> Layout:
     """The layout for arrays of the given shapes (N, C, H, W) and (N, M, H', W')."""
     dtype = f"f{itemsize}"
     return Layout(

@@ -43,11 +43,9 @@ def convolve(x, mask, packed, bias, out, layout, block, columns, spare, weights,
     for item in range(start, stop):
         place, first = item // blocks, item % blocks * block
         image, group = place // layout.groups, place % layout.groups
-        count = min(block, strips - first)
-        for s in range(count):
-            _locate(layout, mask, image, (first + s) * strip, weights, index, places)
-            channel = place * layout.channels
-            _columns(x, layout, channel, layout.channels, weights, index, places, columns, s * depth * strip, strip)
+        count, channel = min(block, strips - first), place * layout.channels
+        _locate(layout, mask, image, first * strip, count, weights, index, places)
+        _columns(x, layout, channel, layout.channels, count, weights, index, places, columns, depth * strip, strip)
         for tile in range(tiles):
             live, row = min(ROWS, layout.rows - tile * ROWS), (group * tiles + tile) * ROWS
             for s in range(count):
@@ -64,11 +62,11 @@ def convolve(x, mask, packed, bias, out, layout, block, columns, spare, weights,
 
 @njit(nogil=True, cache=True)
 def gradients(
-    x, mask, packed, grad_out, grad_x, grad_mask, layout, step, pieces, lines, columns, zeros, sums, weights, index,
-    places, offsets, start, stop,
+    x, mask, packed, grad_out, grad_x, grad_mask, layout, step, block, pieces, lines, columns, zeros, sums, weights,
+    index, places, offsets, start, stop,
 ):  # fmt: skip
     """Compute items [start, stop) of the gradients of x and mask: an image, a group, ``step`` channels, a piece of
-    the strips (one of ``pieces``, which must be 1 where ``grad_x`` is wanted).
+    the blocks of strips (one of ``pieces``, which must be 1 where ``grad_x`` is wanted).
 
     ``packed`` (groups, tiles of the depth, rows, ROWS); ``grad_x`` is empty where it is not wanted; ``grad_mask``
     (groups * parts of the channels, images, taps, pixels) or empty.
@@ -76,6 +74,7 @@ def gradients(
     taps, strip = layout.kernel_h * layout.kernel_w, layout.strip
     pixels, plane = layout.out_height * layout.out_width, layout.height * layout.width
     strips = (pixels + strip - 1) // strip
+    blocks = (strips + block - 1) // block
     parts = (layout.channels + step - 1) // step
     tiles = (layout.channels * taps + ROWS - 1) // ROWS
     for item in range(start, stop):
@@ -84,27 +83,34 @@ def gradients(
         image, group = place // layout.groups, place % layout.groups
         count = min(step, layout.channels - part * step)
         channel = place * layout.channels + part * step
-        first_tile = group * tiles + part * step * taps // ROWS
+        tile = group * tiles + part * step * taps // ROWS
+        target = (group * parts + part) * layout.images + image
         if grad_x.size > 0:
             clear_run(grad_x, channel * plane, count * plane)
-        for s in range(strips * piece // pieces, strips * (piece + 1) // pieces):
-            q = s * strip
-            _locate(layout, mask, image, q, weights, index, places)
-            _lines(grad_out, place * layout.rows, layout.rows, pixels, q, min(strip, pixels - q), lines, strip)
-            for tile in range((count * taps + ROWS - 1) // ROWS):
-                begin = (first_tile + tile) * ROWS * layout.rows
-                _multiply(
-                    ROWS, lines, 0, offsets, packed, begin, layout.rows, zeros, 0, columns, tile * ROWS * strip, strip
-                )
+        for first in range(blocks * piece // pieces * block, blocks * (piece + 1) // pieces * block, block):
+            here, q = min(block, strips - first), first * strip
+            _locate(layout, mask, image, q, here, weights, index, places)
+            _lines(grad_out, place * layout.rows, layout.rows, pixels, q, here * strip, strip, lines)
+            pitch = _multiply_back(layout, packed, tile, count * taps, lines, here, offsets, zeros, columns)
             if grad_x.size > 0:
-                _scatter(grad_x, layout, channel, count, weights, index, places, columns)
+                _scatter(grad_x, layout, channel, count, here, weights, index, places, columns, pitch)
             if grad_mask.size > 0:
-                _mask_sums(x, layout, channel, count, index, places, columns, sums)
-                target = ((group * parts + part) * layout.images + image) * taps * pixels + q
-                for t in range(taps):
-                    for v in range(min(strip, pixels - q)):
-                        inside = index[t * strip + v] >= 0
-                        grad_mask[target + t * pixels + v] = sums[t * strip + v] if inside else 0
+                _mask_sums(x, layout, channel, count, here, index, places, columns, pitch, sums)
+                _write_mask(grad_mask, target * taps * pixels, layout, q, here, index, sums)
+
+
+@njit(inline="always")
+def _multiply_back(layout, packed, tile, depth, lines, count, offsets, zeros, columns):
+    """Write a block's gradients of ``depth`` masked columns, strip after strip; return how far strips are apart."""
+    strip, tiles = layout.strip, (depth + ROWS - 1) // ROWS
+    pitch = tiles * ROWS * strip
+    for t in range(tiles):
+        begin = (tile + t) * ROWS * layout.rows
+        for s in range(count):
+            at = s * pitch + t * ROWS * strip
+            first = s * strip * layout.rows
+            _multiply(ROWS, lines, first, offsets, packed, begin, layout.rows, zeros, 0, columns, at, strip)
+    return pitch
 
 
 @njit(nogil=True, cache=True)
@@ -130,13 +136,12 @@ def weight_gradient(
             image, first = place // blocks, place % blocks * block
             here, q = min(block, strips - first), first * strip
             channel = (image * layout.groups + group) * layout.channels + piece * step
-            for s in range(here):
-                _locate(layout, mask, image, q + s * strip, weights, index, places)
-                _columns(x, layout, channel, count, weights, index, places, columns, s * strip, pitch)
+            _locate(layout, mask, image, q, here, weights, index, places)
+            _columns(x, layout, channel, count, here, weights, index, places, columns, strip, pitch)
             for tile in range(tiles):
                 live = min(ROWS, layout.rows - tile * ROWS)
                 row = (image * layout.groups + group) * layout.rows + tile * ROWS
-                _lines(grad_out, row, live, pixels, q, min(here * strip, pixels - q), lines, pitch)
+                _rows(grad_out, row, live, pixels, q, min(here * strip, pixels - q), lines, pitch)
                 target = (((part * layout.groups + group) * tiles + tile) * depth + piece * step * taps) * ROWS
                 for k in range(0, streams, STREAMS):
                     _correlate(live, lines, pitch, columns, offsets, k, here * strip, sums, target + k * ROWS)
@@ -169,33 +174,35 @@ def add_parts(sums, parts, depth, width, weight_grad, rows, tiles, start, stop):
 
 
 @njit(nogil=True, cache=True)
-def _locate(layout, mask, image, q, weights, index, places):
-    """Fill the tables (taps, strip) of mask values and of places in a channel's plane (-1 outside) for a strip from q.
+def _locate(layout, mask, image, q, count, weights, index, places):
+    """For ``count`` strips from position q on, what all channels share, as tables (strips, taps, strip).
 
-    ``places`` has for each tap the place of the strip's first position if those of all the others follow it.
+    ``weights`` is the mask, 0 outside the image; ``index`` the place in a channel's plane, -1 outside; ``places``
+    (strips, taps) the place of the strip's first position if those of the others follow it.
     """
     strip, taps = layout.strip, layout.kernel_h * layout.kernel_w
     pixels = layout.out_height * layout.out_width
-    weights[:] = 0
-    index[:] = -1
-    places[:] = _EMPTY
-    v, stop = 0, min(strip, pixels - q)
+    weights[: count * taps * strip] = 0
+    index[: count * taps * strip] = -1
+    places[: count * taps] = _EMPTY
+    v, stop = 0, min(count * strip, pixels - q)
     while v < stop:
         oy, ox = (q + v) // layout.out_width, (q + v) % layout.out_width
-        length = min(layout.out_width - ox, stop - v)
+        s, at = v // strip, v % strip
+        length = min(layout.out_width - ox, stop - v, strip - at)
         for t in range(taps):
             y = oy * layout.stride_h - layout.pad_h + t // layout.kernel_w * layout.dilation_h
             x = ox * layout.stride_w - layout.pad_w + t % layout.kernel_w * layout.dilation_w
             begin, end = _inside(layout.width, layout.stride_w, x, length)
             if 0 <= y < layout.height and begin < end:
-                place = y * layout.width + x
-                known = places[t]
-                follows = layout.stride_w == 1 and (known == _EMPTY or known == place - v)
-                places[t] = place - v if follows else _SCATTERED
-                at, source = t * strip + v, (image * taps + t) * pixels + q + v
+                place, tap = y * layout.width + x, s * taps + t
+                follows = layout.stride_w == 1 and (places[tap] == _EMPTY or places[tap] == place - at)
+                places[tap] = place - at if follows else _SCATTERED
+                copy_run(
+                    weights, tap * strip + at + begin, mask, (image * taps + t) * pixels + q + v + begin, end - begin
+                )
                 for u in range(begin, end):
-                    weights[at + u] = mask[source + u]
-                    index[at + u] = place + u * layout.stride_w
+                    index[tap * strip + at + u] = place + u * layout.stride_w
         v += length
 
 
@@ -207,69 +214,93 @@ def _inside(size, stride, first, length):
 
 
 @njit(nogil=True, cache=True)
-def _columns(x, layout, channel, count, weights, index, places, columns, start, pitch):
-    """Write the masked columns of ``count`` channels for one strip, ``pitch`` apart."""
+def _columns(x, layout, channel, channels, count, weights, index, places, columns, apart, pitch):
+    """Write the masked columns of a block: strips ``apart``, columns ``pitch`` elements from each other."""
     strip, taps, plane = layout.strip, layout.kernel_h * layout.kernel_w, layout.height * layout.width
-    for c in range(count):
+    for c in range(channels):
         base = (channel + c) * plane
-        for t in range(taps):
-            at, source = start + (c * taps + t) * pitch, base + places[t]
-            if places[t] == _EMPTY:
+        for i in range(count * taps):
+            at = i // taps * apart + (c * taps + i % taps) * pitch
+            source = base + places[i]
+            if places[i] == _EMPTY:
                 clear_run(columns, at, strip)
-            elif places[t] != _SCATTERED and source >= 0 and source + strip <= x.size:
-                product(columns, at, weights, t * strip, x, source)
+            elif places[i] != _SCATTERED and source >= 0 and source + strip <= x.size:
+                product(columns, at, weights, i * strip, x, source)
             else:
                 for v in range(strip):
-                    i = index[t * strip + v]
-                    columns[at + v] = weights[t * strip + v] * x[base + i] if i >= 0 else 0
+                    j = index[i * strip + v]
+                    columns[at + v] = weights[i * strip + v] * x[base + j] if j >= 0 else 0
 
 
 @njit(nogil=True, cache=True)
-def _scatter(grad_x, layout, channel, count, weights, index, places, columns):
-    """Add a strip's gradients of the masked columns to those of the image."""
+def _scatter(grad_x, layout, channel, channels, count, weights, index, places, columns, apart):
+    """Add a block's gradients of the masked columns to those of the image."""
     strip, taps, plane = layout.strip, layout.kernel_h * layout.kernel_w, layout.height * layout.width
-    for c in range(count):
+    for c in range(channels):
         base = (channel + c) * plane
-        for t in range(taps):
-            at, place = (c * taps + t) * strip, places[t]
+        for i in range(count * taps):
+            at, place = i // taps * apart + (c * taps + i % taps) * strip, places[i]
             if place == _EMPTY:
                 continue
             # Only whole strips inside the plane: another thread may be working on the next plane.
             if place != _SCATTERED and place >= 0 and place + strip <= plane:
-                add_product(grad_x, base + place, weights, t * strip, columns, at)
+                add_product(grad_x, base + place, weights, i * strip, columns, at)
             else:
                 for v in range(strip):
-                    i = index[t * strip + v]
-                    if i >= 0:
-                        grad_x[base + i] += weights[t * strip + v] * columns[at + v]
+                    j = index[i * strip + v]
+                    if j >= 0:
+                        grad_x[base + j] += weights[i * strip + v] * columns[at + v]
 
 
 @njit(nogil=True, cache=True)
-def _mask_sums(x, layout, channel, count, index, places, columns, sums):
+def _mask_sums(x, layout, channel, channels, count, index, places, columns, apart, sums):
     """Sum over the channels of the image times the masked columns' gradient; values of outside taps mean nothing."""
     strip, taps, plane = layout.strip, layout.kernel_h * layout.kernel_w, layout.height * layout.width
-    sums[:] = 0
-    for c in range(count):
+    clear_run(sums, 0, count * taps * strip)
+    for c in range(channels):
         base = (channel + c) * plane
-        for t in range(taps):
-            at, source = (c * taps + t) * strip, base + places[t]
-            if places[t] == _EMPTY:
+        for i in range(count * taps):
+            at, source = i // taps * apart + (c * taps + i % taps) * strip, base + places[i]
+            if places[i] == _EMPTY:
                 continue
-            if places[t] != _SCATTERED and source >= 0 and source + strip <= x.size:
-                add_product(sums, t * strip, columns, at, x, source)
+            if places[i] != _SCATTERED and source >= 0 and source + strip <= x.size:
+                add_product(sums, i * strip, columns, at, x, source)
             else:
                 for v in range(strip):
-                    i = index[t * strip + v]
-                    if i >= 0:
-                        sums[t * strip + v] += columns[at + v] * x[base + i]
+                    j = index[i * strip + v]
+                    if j >= 0:
+                        sums[i * strip + v] += columns[at + v] * x[base + j]
 
 
 @njit(nogil=True, cache=True)
-def _lines(grad_out, row, live, pixels, q, length, lines, pitch):
+def _write_mask(grad_mask, target, layout, q, count, index, sums):
+    """Write a block's sums to the mask's gradient, 0 for taps outside the image."""
+    strip, taps = layout.strip, layout.kernel_h * layout.kernel_w
+    pixels = layout.out_height * layout.out_width
+    for i in range(count * taps):
+        first = q + i // taps * strip
+        at = target + i % taps * pixels + first
+        for v in range(min(strip, pixels - first)):
+            grad_mask[at + v] = sums[i * strip + v] if index[i * strip + v] >= 0 else 0
+
+
+@njit(nogil=True, cache=True)
+def _rows(grad_out, row, live, pixels, q, length, lines, pitch):
     """Copy ``length`` positions from q on of ``live`` channels, ``pitch`` apart, the rest of each line 0."""
     for r in range(live):
         copy_run(lines, r * pitch, grad_out, (row + r) * pixels + q, length)
         clear_run(lines, r * pitch + length, pitch - length)
+
+
+@njit(nogil=True, cache=True)
+def _lines(grad_out, row, rows, pixels, q, length, strip, lines):
+    """Copy ``length`` positions from q on of ``rows`` channels as (strips, rows, strip), 0 beyond the last one."""
+    for r in range(rows):
+        for first in range(0, length, strip):
+            live = min(strip, pixels - q - first)
+            at = (first // strip * rows + r) * strip
+            copy_run(lines, at, grad_out, (row + r) * pixels + q + first, live)
+            clear_run(lines, at + live, strip - live)
 
 
 @njit(inline="always")
