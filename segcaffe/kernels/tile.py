@@ -63,13 +63,16 @@ class Vectors:
         self.zero = ir.Constant(self.type, [0.0] * self.length)
 
     def at(self, pointer: Any, index: Any) -> Any:
+        """The address ``index`` elements behind ``pointer``."""
         return self.builder.gep(pointer, [_INDEX(index) if isinstance(index, int) else index])
 
     def load(self, pointer: Any, length: int = 0) -> Any:
+        """A vector from memory, of ``length`` elements if that is given."""
         kind = ir.VectorType(self.type.element, length) if length else self.type
         return self.builder.load(self.builder.bitcast(pointer, kind.as_pointer()), align=4)
 
     def store(self, value: Any, pointer: Any) -> None:
+        """Write a vector to memory."""
         self.builder.store(value, self.builder.bitcast(pointer, value.type.as_pointer()), align=4)
 
     def prefetch(self, pointer: Any) -> None:
@@ -80,14 +83,17 @@ class Vectors:
         self.builder.call(function, [where, *(ir.IntType(32)(flag) for flag in (0, 2, 1))])
 
     def splat(self, scalar: Any) -> Any:
+        """A vector whose lanes are all ``scalar``."""
         undefined = ir.Constant(self.type, ir.Undefined)
         first = self.builder.insert_element(undefined, scalar, ir.IntType(32)(0))
         return self.shuffle(first, undefined, [0] * self.length)
 
     def shuffle(self, a: Any, b: Any, lanes: list[int]) -> Any:
+        """Choose lanes of ``a``, then ``b``, by number."""
         return self.builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(ir.IntType(32), len(lanes)), lanes))
 
     def multiply_add(self, a: Any, b: Any, total: Any) -> Any:
+        """``a * b + total``, rounded once where the processor can."""
         product = self.builder.fmul(a, b, flags=("contract",))
         return self.builder.fadd(product, total, flags=("contract",))
 
@@ -139,6 +145,7 @@ def _loop(vectors: Vectors, count: Any, step: int, start: list[Any], body: Calla
 
 
 def address(context: Any, vectors: Vectors, array_type: Any, array: Any, start: Any) -> Any:
+    """The address of element ``start`` of an array."""
     data = cgutils.create_struct_proxy(array_type)(context, vectors.builder, value=array).data
     return vectors.at(data, start)
 
