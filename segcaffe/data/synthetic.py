@@ -1,7 +1,7 @@
 """Generated images for the demo and for tests: textured shapes on textured backgrounds, with their labels.
 
-Texture, not colour, tells the regions apart: every texture alternates between two colours drawn from one small
-palette, so neighbouring pixels of one region often differ more than pixels across a boundary.
+Every region alternates between two colours around a mean of its own, so neighbouring pixels of one region often
+differ as much as pixels across a boundary: only what a pixel's neighbourhood looks like tells regions apart.
 """
 
 from __future__ import annotations
@@ -31,13 +31,12 @@ def make_scene(rng: np.random.Generator, size: int) -> tuple[Image, Image]:
     """Draw one image (size, size, 3), BGR, and its label map (size, size): 0 background, 1, 2, ... objects."""
     import cv2
 
-    palette = rng.uniform(30, 225, (4, 3))
-    image = _texture(rng, size, palette)
+    image = _texture(rng, size)
     label = np.zeros((size, size), np.uint8)
     for index in range(1, int(rng.integers(2, 5)) + 1):
         mask = np.zeros((size, size), np.uint8)
         cv2.fillPoly(mask, [_outline(rng, size)], 1)
-        image = np.where(mask[..., None] == 1, _texture(rng, size, palette), image)
+        image = np.where(mask[..., None] == 1, _texture(rng, size), image)
         label[mask == 1] = index
     noisy = image + rng.normal(0, 6, image.shape)
     return np.clip(cv2.GaussianBlur(noisy, (0, 0), 0.5), 0, 255).astype(np.uint8), label
@@ -65,17 +64,17 @@ def write_set(root: Path, train: int = 48, test: int = 12, size: int = 144, seed
     return SyntheticSet(root, root / "train.txt", root / "test.txt", root / "test_id.txt")
 
 
-def _texture(rng: np.random.Generator, size: int, palette: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """A pattern of stripes, checks or spots between two colours of the palette."""
-    first, second = rng.choice(len(palette), 2, replace=False)
+def _texture(rng: np.random.Generator, size: int) -> np.ndarray[Any, Any]:
+    """A pattern of stripes, checks or spots between two colours, equally far from a random mean."""
+    mean = rng.uniform(70, 185, 3)
+    swing = rng.uniform(25, 55, 3) * rng.choice((-1, 1), 3)
     angle, period = rng.uniform(0, np.pi), rng.uniform(4.5, 9)
     y, x = np.mgrid[:size, :size].astype(np.float64)
     u = (x * np.cos(angle) + y * np.sin(angle)) * 2 * np.pi / period
     v = (y * np.cos(angle) - x * np.sin(angle)) * 2 * np.pi / period
     waves = (np.sin(u), np.sin(u) * np.sin(v), np.sin(u) + np.sin(v) - 0.6)
     blend = 1 / (1 + np.exp(-4 * waves[int(rng.integers(3))]))[..., None]
-    mixed: np.ndarray[Any, Any] = palette[first] * blend + palette[second] * (1 - blend)
-    return mixed
+    return np.asarray(mean + swing * (2 * blend - 1))
 
 
 def _outline(rng: np.random.Generator, size: int) -> np.ndarray[Any, Any]:

@@ -47,8 +47,8 @@ class Plan:
     folder: Path
     iterations: int = 360
     batch_size: int = 4
-    crop_size: int = 97
-    learning_rate: float = 1e-3
+    crop_size: int = 65
+    learning_rate: float = 2e-3
     seed: int = 1
 
 
@@ -106,7 +106,7 @@ class Demo:
     def report(self, test_loss: float) -> Outcome:
         """Score the embeddings, draw the pictures and write the page."""
         labels = [label for _, label in self.images]
-        pixels = score_pairs([_subtract_mean(image) for image, _ in self.images], labels)
+        pixels = score_pairs([_prepare(image) for image, _ in self.images], labels)
         before, after = score_pairs(self.before, labels), score_pairs(self.after, labels)
         page = Report(self.plan.folder / "report", "What the embeddings learnt")
         page.text(
@@ -154,10 +154,10 @@ class Demo:
     def _embed(self, trained: Net) -> list[Array]:
         """Embeddings (E, H, W) of the test images by the net's present weights."""
         height, width = self.images[0][0].shape[:2]
-        deploy = parse(embs.deploy(height, width), caffe_pb2.NetParameter())
+        deploy = parse(embs.deploy(height, width, embs.RGB_SCALE), caffe_pb2.NetParameter())
         net = Net(deploy, caffe_pb2.TEST)
         net.copy_trained_layers(trained.to_proto(), "the net in training")
-        return [net.forward(data=_subtract_mean(image)[None])["weighted_avg"][0].copy() for image, _ in self.images]
+        return [net.forward(data=_prepare(image)[None])["weighted_avg"][0].copy() for image, _ in self.images]
 
 
 HEADER = ["", "all neighbours", "at boundaries"]
@@ -175,14 +175,14 @@ def _write_config(plan: Plan, data: SyntheticSet) -> Path:
     folder = plan.folder / "config"
     folder.mkdir(parents=True, exist_ok=True)
     root = f"{data.root}/"
-    train = embs.Images(str(data.train_list), root, plan.batch_size, plan.crop_size)
+    train = embs.Images(str(data.train_list), root, plan.batch_size, plan.crop_size, embs.RGB_SCALE)
     size = _read_pair(data.root, data.test_list.read_text().splitlines()[0])[0].shape[0]
-    test = embs.Images(str(data.test_list), root, 1, size)
+    test = embs.Images(str(data.test_list), root, 1, size, embs.RGB_SCALE)
     prefix = str(plan.folder / "model" / "embs")
     texts = {
         "train": embs.train(train),
         "test": embs.test(test, f"{plan.folder / 'features'}/", str(data.test_ids), "embs"),
-        "deploy": embs.deploy(size, size),
+        "deploy": embs.deploy(size, size, embs.RGB_SCALE),
         "solver": embs.solver(
             str(folder / "train.prototxt"), prefix, plan.learning_rate, plan.iterations, plan.iterations, plan.seed
         ),
@@ -199,9 +199,9 @@ def _read_pair(root: Path, line: str) -> tuple[Array, Array]:
     return np.asarray(cv2.imread(str(root / image))), np.asarray(cv2.imread(str(root / label), cv2.IMREAD_UNCHANGED))
 
 
-def _subtract_mean(image: Array) -> Array:
+def _prepare(image: Array) -> Array:
     centred = image.astype(np.float32) - np.asarray(embs.MEAN_BGR, np.float32)
-    return np.asarray(centred.transpose(2, 0, 1))
+    return np.asarray(centred.transpose(2, 0, 1)) * np.float32(embs.RGB_SCALE)
 
 
 def _marked_pixels(label: Array) -> list[tuple[int, int]]:
