@@ -7,6 +7,8 @@ same name and in the same order.
 from __future__ import annotations
 
 import inspect
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -206,3 +208,10 @@ def test_layers_are_a_package_and_a_pseudo_module() -> None:
     assert caffe.layers.Input(input_param={}).fn.type_name == "Input"
     with pytest.raises(AttributeError, match="input"):
         _ = caffe.layers.input
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    heavy = ("numba", "cv2", "scipy", "h5py", "lmdb", "matplotlib", "google.protobuf", "segcaffe.net")
+    code = f"import sys, segcaffe; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
