@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -197,3 +198,29 @@ def test_errors_say_what_is_wrong() -> None:
         L.Convolution(data, num_output="many").to_proto()
     with pytest.raises(AttributeError, match=r"P.Poling"):
         _ = P.Poling.MAX
+
+
+@pytest.mark.parametrize(
+    ("file", "source", "batch"),
+    [
+        ("lenet_auto_train", "examples/mnist/mnist_train_lmdb", 64),
+        ("lenet_auto_test", "exmaples/mnist/mnist_test_lmdb", 100),
+    ],
+)
+def test_writes_line_by_line_what_pycaffe_wrote(shared: Path, file: str, source: str, batch: int) -> None:
+    n: Any = NetSpec()
+    xavier = {"type": "xavier"}
+    n.data, n.label = L.Data(
+        batch_size=batch, backend=P.Data.LMDB, source=source, transform_param={"scale": 1.0 / 255}, ntop=2
+    )
+    n.conv1 = L.Convolution(n.data, kernel_size=5, num_output=20, weight_filler=xavier)
+    n.pool1 = L.Pooling(n.conv1, kernel_size=2, stride=2, pool=P.Pooling.MAX)
+    n.conv2 = L.Convolution(n.pool1, kernel_size=5, num_output=50, weight_filler=xavier)
+    n.pool2 = L.Pooling(n.conv2, kernel_size=2, stride=2, pool=P.Pooling.MAX)
+    n.fc1 = L.InnerProduct(n.pool2, num_output=500, weight_filler=xavier)
+    n.relu1 = L.ReLU(n.fc1, in_place=True)
+    n.score = L.InnerProduct(n.relu1, num_output=10, weight_filler=xavier)
+    n.loss = L.SoftmaxWithLoss(n.score, n.label)
+    recorded = (shared / "models" / "lenet_mnist" / f"{file}.prototxt").read_text()
+    # protobuf has since come to print the fewest digits that give the same float32.
+    assert text_of(n).splitlines() == recorded.replace("0.00392156862745", "0.00392156886").rstrip().splitlines()
