@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.util
+import logging
 import sys
 import warnings
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from typing import Any, TypeVar
 
 from segcaffe import device
 
+_log = logging.getLogger("segcaffe")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -61,7 +63,27 @@ def kernel(*, writes: tuple[str, ...]) -> Callable[[F], F]:
 
 
 def _import_cpu(package: str) -> ModuleType:
+    _announce_compilation()
     return importlib.import_module(f"{package}.cpu")
+
+
+@functools.cache
+def _announce_compilation() -> None:
+    """Say so, once, when Numba begins to compile: the first run on a machine is slow, the next find its cache."""
+    from numba.core import event
+
+    class Announce(event.Listener):
+        said = False
+
+        def on_start(self, event: Any) -> None:
+            if not Announce.said:
+                Announce.said = True
+                _log.info("Compiling kernels for this machine; this is done once and kept.")
+
+        def on_end(self, event: Any) -> None:
+            """Nothing to say: compilation goes on kernel by kernel."""
+
+    event.register("numba:compile", Announce())
 
 
 def _gpu_function(package: str, name: str) -> Callable[..., Any] | None:

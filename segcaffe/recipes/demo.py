@@ -45,7 +45,7 @@ class Plan:
     """
 
     folder: Path
-    iterations: int = 360
+    iterations: int = 480
     batch_size: int = 4
     crop_size: int = 65
     learning_rate: float = 2e-3
@@ -129,7 +129,7 @@ class Demo:
             pieces = [image, label_colours(label), principal_colours(self.before[i]), principal_colours(self.after[i])]
             captions = ["image", "labels", "embedding before training", "embedding after training"]
             for name, piece, caption in zip("abcd", pieces, captions, strict=True):
-                page.picture(f"image_{i}{name}", _enlarge(piece, ZOOM), caption)
+                page.picture(f"image_{i}{name}", _enlarge(piece, ZOOM), caption, width=264)
             page.parts.append("<br>")
         page.heading("Local masks")
         page.text(
