@@ -53,6 +53,12 @@ def add_dialect_option(parser: argparse.ArgumentParser, name: str, help: str) ->
     add_option(parser, name, help, choices=DIALECTS)
 
 
+def add_fusion_option(parser: argparse.ArgumentParser) -> None:
+    """Add the switch that runs every layer as it is written."""
+    parser.add_argument("--no-fuse", dest="fuse", action="store_false",
+                        help="run every layer as it is written, instead of several in one")  # fmt: skip
+
+
 def variables(options: argparse.Namespace) -> dict[str, str]:
     """Values of the templates: the file's, overridden by ``--set``."""
     values = read_vars(options.vars) if options.vars else {}

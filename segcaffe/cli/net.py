@@ -14,6 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_option(parser, "phase", "TRAIN or TEST (default)", default="TEST")
     parser.add_argument("--types", action="store_true", help="list the layer types there are, and stop")
     common.add_state_options(parser)
+    common.add_fusion_option(parser)
     common.add_template_options(parser)
 
 
@@ -36,6 +37,7 @@ def run(options: argparse.Namespace) -> int:
         level=options.level,
         stages=common.stages(options),
         variables=common.variables(options),
+        fuse=options.fuse,
     )
     print(table(net))
     return 0

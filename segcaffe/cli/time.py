@@ -15,6 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_option(parser, "iterations", "number of timed iterations (default 50)", type=int, default=50)
     common.add_option(parser, "phase", "TRAIN (default) or TEST", default="TRAIN")
     common.add_state_options(parser)
+    common.add_fusion_option(parser)
     common.add_device_options(parser)
     common.add_template_options(parser)
 
@@ -33,6 +34,7 @@ def run(options: argparse.Namespace) -> int:
         level=options.level,
         stages=common.stages(options),
         variables=common.variables(options),
+        fuse=options.fuse,
     )
     for weights in common.weight_files(options.weights):
         net.copy_from(weights)

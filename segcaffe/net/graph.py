@@ -49,6 +49,8 @@ class Graph:
         Blobs made by Input layers.
     outputs:
         Blobs that no layer reads, in alphabetical order, as Caffe lists them.
+    deferred:
+        Blobs that are computed only when somebody looks at them (see `deferred`); empty before fusion.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Graph:
     inputs: list[int] = field(default_factory=list)
     outputs: list[int] = field(default_factory=list)
     force_backward: bool = False
+    deferred: set[int] = field(default_factory=set)
 
     def producer(self, blob: int) -> Node:
         """The node that makes a blob first."""

@@ -15,8 +15,11 @@ from segcaffe.blob.proto import to_proto
 from segcaffe.errors import GraphError, SegcaffeError
 from segcaffe.layers.base import Layer
 from segcaffe.net.backward import BackwardPlanner
+from segcaffe.net.deferred import DeferredBlob
+from segcaffe.net.fuse import fuse as fuse_graph
 from segcaffe.net.graph import Graph, Node, build_graph
 from segcaffe.net.loading import copy_weights
+from segcaffe.net.masked_convolution import share_gradients
 from segcaffe.net.pycaffe import Hook, PycaffeMembers
 from segcaffe.net.rules import net_state
 from segcaffe.net.sharing import ParamTable
@@ -45,6 +48,9 @@ class Net(PycaffeMembers):
         Values of the file's ``${NAME}`` templates.
     dtype:
         float32, or float64 for gradient checks.
+    fuse:
+        Whether segmentation-aware convolutions run without writing columns out (see `segcaffe.net.fuse`). The blobs
+        in between are then computed when they are read, and what is written into them is not used.
 
     Attributes
     ----------
@@ -70,24 +76,28 @@ class Net(PycaffeMembers):
         weights: str | Path | None = None,
         variables: Mapping[str, str] | None = None,
         dtype: Any = np.float32,
+        fuse: bool = True,
     ) -> None:
         phase, level, stages, weights = _positional(args, phase, level, stages, weights)
         param, places = _read(network_file, variables)
         try:
-            self._build(param, phase, level, stages or (), dtype)
+            graph = build_graph(param, net_state(phase, level, stages or ()))
+            self._build(param, fuse_graph(graph) if fuse else graph, phase, dtype)
         except SegcaffeError as error:
             raise _placed(error, places) from error
         if weights is not None:
             self.copy_from(weights)
 
-    def _build(self, param: caffe_pb2.NetParameter, phase: int, level: int, stages: Sequence[str], dtype: Any) -> None:
+    def _build(self, param: caffe_pb2.NetParameter, graph: Graph, phase: int, dtype: Any) -> None:
         self.phase = phase
         self.dtype = np.dtype(dtype)
-        self.graph: Graph = build_graph(param, net_state(phase, level, stages))
+        self.graph: Graph = graph
         self.name = self.graph.name
         self.debug_info = param.debug_info
         self.layers: list[Layer] = []
-        self._blobs = [Blob((0,), dtype) for _ in self.graph.blob_names]
+        self._blobs = [
+            (DeferredBlob if i in graph.deferred else Blob)((0,), dtype) for i in range(len(graph.blob_names))
+        ]
         self.bottom_blobs: list[list[Blob]] = []
         self.top_blobs: list[list[Blob]] = []
         self.loss_weights: list[list[float]] = []
@@ -139,6 +149,7 @@ class Net(PycaffeMembers):
             for needs, bottoms, layer in zip(plan.layers, plan.bottoms, self.layers, strict=True)
         ]
         self.bottom_needs_backward = plan.bottoms
+        share_gradients(self.layers, self.bottom_blobs, plan.bottoms)
         if self.graph.force_backward:
             for layer in self.layers:
                 layer.param_propagate_down = [True] * len(layer.blobs)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from segcaffe.layers.base import Layer
+from segcaffe.net.graph import Node
 from segcaffe.net.net import Net
 from segcaffe.proto import caffe_pb2
 
@@ -24,14 +26,18 @@ HEADER = ("layer", "type", "tops", "params", "multiply-adds", "memory")
 
 
 def rows(net: Net) -> list[Row]:
-    """Return one row per layer; memory is that of the blobs the layer makes (with gradients where it runs backward)."""
+    """Return one row per layer; memory is that of the blobs the layer makes (with gradients where it runs backward).
+
+    Blobs that fusion leaves to be computed when they are read take none.
+    """
     result = []
     seen: set[int] = set()
     for i, (layer, node) in enumerate(zip(net.layers, net.graph.nodes, strict=True)):
         bottom, top = net.bottom_blobs[i], net.top_blobs[i]
         names = [net.graph.blob_names[j] for j in node.tops]
         tops = ", ".join(f"{name} {_shape(blob.shape)}" for name, blob in zip(names, top, strict=True))
-        owns = [blob for j, blob in zip(node.tops, top, strict=True) if j not in seen]
+        held = seen | net.graph.deferred
+        owns = [blob for j, blob in zip(node.tops, top, strict=True) if j not in held]
         shares = {id(blob) for blob in owns for other in bottom if blob.shares_data_with(other)}
         seen.update(node.tops)
         sides = 2 if net.layer_needs_backward[i] else 1
@@ -39,7 +45,7 @@ def rows(net: Net) -> list[Row]:
         result.append(
             Row(
                 layer.name,
-                layer.type,
+                _type(layer, node, net.graph.deferred),
                 tops,
                 sum(blob.count for blob in layer.blobs),
                 layer.multiply_adds(bottom, top),
@@ -47,6 +53,13 @@ def rows(net: Net) -> list[Row]:
             )
         )
     return result
+
+
+def _type(layer: Layer, node: Node, deferred: set[int]) -> str:
+    """The layer's type, marked where fusion changed how it runs."""
+    if deferred.intersection(node.tops):
+        return f"{layer.type} (when read)"
+    return f"{layer.type} (fused)" if deferred.intersection(node.bottoms) else layer.type
 
 
 def table(net: Net) -> str:
@@ -59,7 +72,7 @@ def table(net: Net) -> str:
     widths = [max(len(row[i]) for row in [HEADER, *cells, total]) for i in range(len(HEADER))]
     rule = "  ".join("-" * width for width in widths)
     lines = [_line(HEADER, widths), rule, *(_line(row, widths) for row in cells), rule, _line(total, widths)]
-    phase = caffe_pb2.Phase.Name(net.phase)  # type: ignore[arg-type]
+    phase = caffe_pb2.Phase.Name(net.phase)
     title = f"{net.name or '(unnamed net)'}, phase {phase}"
     inputs = f"inputs: {', '.join(net.inputs) or 'none'}; outputs: {', '.join(net.outputs) or 'none'}"
     return "\n".join([title, inputs, "", *lines])

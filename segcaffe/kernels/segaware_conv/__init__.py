@@ -16,7 +16,9 @@ from segcaffe.proto.window import Window
 def forward(
     x: Array, mask: Array, weight: Array, bias: Array | None, out: Array, window: Window, group: int = 1
 ) -> None:
-    """``out[n, m, q] = bias[m] + sum over c, t of weight[m, c, t] * mask[n, t, q] * x[n, c, q * stride + t * dilation - pad]``.
+    """``out[n, m, q] = bias[m] + sum of weight[m, c, t] * mask[n, t, q] * x[n, c, q * stride + t * dilation - pad]``.
+
+    The sum is over the channels c of the group and the taps t.
 
     Parameters
     ----------

@@ -139,7 +139,10 @@ def _partial_sums(grad_mask: Array, count: int) -> Array:
 
 
 def _add_up(sums: Array, out: Array) -> None:
-    parallel.run(out.size, lambda start, stop: np.add.reduce(sums[:, start:stop], 0, out=out[start:stop]), 100_000)
+    def part(start: int, stop: int) -> None:
+        np.add.reduce(sums[:, start:stop], 0, out=out[start:stop])
+
+    parallel.run(out.size, part, 100_000)
 
 
 def _add_weight_sums(layout: Layout, sums: Array, width: int, sum_parts: int, grad_weight: Array) -> None:

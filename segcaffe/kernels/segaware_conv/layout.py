@@ -114,21 +114,9 @@ class Layout(NamedTuple):
 def make_layout(x: tuple[int, ...], out: tuple[int, ...], window: Window, group: int, itemsize: int) -> Layout:
     """The layout for arrays of the given shapes (N, C, H, W) and (N, M, H', W')."""
     dtype = f"f{itemsize}"
-    return Layout(
-        x[0],
-        group,
-        x[1] // group,
-        out[1] // group,
-        *x[2:],
-        *out[2:],
-        *window.kernel,
-        *window.stride,
-        *window.pad,
-        *window.dilation,
-        strip_length(dtype),
-        vector_length(dtype),
-        itemsize,
-    )
+    sizes = (*x[2:], *out[2:], *window.kernel, *window.stride, *window.pad, *window.dilation)
+    lengths = (strip_length(dtype), vector_length(dtype), itemsize)
+    return Layout._make((x[0], group, x[1] // group, out[1] // group, *sizes, *lengths))
 
 
 def parts(count: int, step: int) -> int:

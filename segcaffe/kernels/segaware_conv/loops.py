@@ -65,9 +65,10 @@ def gradients(
     x, mask, packed, grad_out, grad_x, grad_mask, layout, step, block, pieces, lines, columns, zeros, sums, weights,
     index, places, offsets, start, stop,
 ):  # fmt: skip
-    """Compute items [start, stop) of the gradients of x and mask: an image, a group, ``step`` channels, a piece of
-    the blocks of strips (one of ``pieces``, which must be 1 where ``grad_x`` is wanted).
+    """Compute items [start, stop) of the gradients of x and mask.
 
+    An item is an image, a group, ``step`` channels and a piece of the blocks of strips (one of ``pieces``, which must
+    be 1 where ``grad_x`` is wanted).
     ``packed`` (groups, tiles of the depth, rows, ROWS); ``grad_x`` is empty where it is not wanted; ``grad_mask``
     (groups * parts of the channels, images, taps, pixels) or empty.
     """

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 from segcaffe.blob import Blob
-from segcaffe.layers.base import Blobs, Layer
+from segcaffe.layers.base import Blobs, Count, Layer
 from segcaffe.proto.window import Window
 
 
@@ -17,8 +17,8 @@ class WindowedLayer(Layer):
     weights. Parameters: weight, and bias (num_output) with ``bias_term``.
     """
 
-    bottom_count = (1, None)
-    top_count = (1, None)
+    bottom_count: ClassVar[Count] = (1, None)
+    top_count: ClassVar[Count] = (1, None)
     same_count = True
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:

@@ -1,0 +1,101 @@
+"""The layer that fusion puts in place of a convolution of masked columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from segcaffe.blob import Blob
+from segcaffe.kernels import convolution, segaware_conv
+from segcaffe.layers.base import Blobs, Count
+from segcaffe.layers.dense.convolution import Convolution
+from segcaffe.net.deferred import DeferredBlob
+from segcaffe.proto import caffe_pb2
+from segcaffe.proto.window import Window
+
+
+class MaskedConvolution(Convolution):
+    """Convolution with bottom_is_im2col whose columns are those of an image times a mask; nothing is written out.
+
+    y[n, m, q] = bias[m] + sum over c, t of weight[m, c, t] * mask[n, t, q] * x[n, c, q * stride + t * dilation - pad].
+
+    bottom: masked columns (N, C * taps, H', W'), deferred; x (N, C, H, W); mask (N, taps, H', W').
+    top: y (N, num_output, H', W').  Parameters, and everything that is saved, are the Convolution's.
+    Source: Harley et al. 2017, section 3.2.
+    """
+
+    bottom_count: ClassVar[Count] = (3, 3)
+    top_count: ClassVar[Count] = (1, 1)
+    same_count = False
+    im2col: ClassVar[caffe_pb2.LayerParameter]
+    """The options of the Im2col layer that would write the columns."""
+
+    def setup(self, bottom: Blobs, top: Blobs) -> None:
+        """Set up the convolution; read the window of the Im2col layer."""
+        super().setup(bottom[:1], top)
+        where = f'layer "{self.im2col.name}" (Im2col)'
+        self.taps_window = Window.from_convolution(self.im2col.convolution_param, 2, where)
+        self.adds = [False, False, False]
+        """For each bottom whether its gradient is added to that of a layer which ran before."""
+
+    def reshape(self, bottom: Blobs, top: Blobs) -> None:
+        """Shape the top as the convolution of the columns."""
+        super().reshape(bottom[:1], top)
+
+    def forward(self, bottom: Blobs, top: Blobs) -> None:
+        """Convolve without columns."""
+        x, mask = bottom[1].array, bottom[2].array
+        weight = self.blobs[0].array
+        segaware_conv.forward(x, mask, weight, self.bias(), top[0].array, self.taps_window, self.group)
+
+    def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
+        """Gradients of image, mask, weight and bias; that of the columns on demand."""
+        grad, x, mask = top[0].grad, bottom[1].array, bottom[2].array
+        self._backward_masked_params(grad, x, mask)
+        columns = bottom[0]
+        if propagate_down[0] and isinstance(columns, DeferredBlob):
+            columns.defer_diff(lambda: self._make_gradient(top[0], columns))
+        if propagate_down[1] or propagate_down[2]:
+            grad_x, grad_mask = (self._target(i, bottom[i]) if propagate_down[i] else None for i in (1, 2))
+            weight = self.blobs[0].array
+            segaware_conv.backward_data(x, mask, weight, grad, grad_x, grad_mask, self.taps_window, self.group)
+            for i, target in enumerate((grad_x, grad_mask), 1):
+                if target is not None and self.adds[i]:
+                    bottom[i].grad[...] += target
+
+    def _target(self, index: int, blob: Blob) -> Any:
+        """Where the kernel may overwrite the gradient of a bottom."""
+        return self.xp.empty(blob.shape, self.dtype) if self.adds[index] else blob.grad
+
+    def _backward_masked_params(self, grad: Any, x: Any, mask: Any) -> None:
+        wants_bias = self.bias_term and self.wants_param(1)
+        grad_bias = self.blobs[1].grad if wants_bias else None
+        if self.wants_param(0):
+            weight_grad = self.blobs[0].grad
+            segaware_conv.backward_weight(x, mask, grad, weight_grad, grad_bias, self.taps_window, self.group)
+        elif wants_bias:
+            convolution.backward_bias(grad, grad_bias)
+
+    def _make_gradient(self, top: Blob, columns: Blob) -> None:
+        weight = self._weight(self.blobs[0].array)
+        convolution.backward_data(self.folded(top.grad), weight, self.folded(columns.grad), **self.options())
+
+
+def masked_class(im2col: caffe_pb2.LayerParameter) -> type[MaskedConvolution]:
+    """The layer class for the columns that an Im2col layer of these options would write."""
+    return type("Convolution", (MaskedConvolution,), {"__doc__": MaskedConvolution.__doc__, "im2col": im2col})
+
+
+def share_gradients(layers: Sequence[Any], bottoms: Sequence[Sequence[Blob]], wanted: Sequence[Sequence[bool]]) -> None:
+    """Tell masked convolutions that share an image or a mask which of them overwrites its gradient and who adds.
+
+    Parameters
+    ----------
+    layers, bottoms, wanted:
+        In execution order: the net's layers, their bottoms, and for each bottom whether its gradient is wanted.
+    """
+    written: set[int] = set()
+    for layer, blobs, flags in reversed(list(zip(layers, bottoms, wanted, strict=True))):
+        if isinstance(layer, MaskedConvolution):
+            layer.adds = [id(blob) in written for blob in blobs]
+            written.update(id(blob) for blob, flag in zip(blobs, flags, strict=True) if flag)
