@@ -35,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                       choices=EFFECTS, default="stop")  # fmt: skip
     common.add_option(parser, "sighup_effect", "what SIGHUP does", choices=EFFECTS, default="snapshot")
     common.add_state_options(parser)
+    common.add_fusion_option(parser)
     common.add_device_options(parser)
     common.add_template_options(parser)
 
@@ -82,7 +83,7 @@ def train(param: SolverParameter, options: argparse.Namespace, values: dict[str,
     from segcaffe.solver.solver import get_solver
     from segcaffe.viz.tensorboard import tensorboard
 
-    solver = get_solver(param, variables=values)
+    solver = get_solver(param, variables=values, net_options={"fuse": options.fuse})
     for weights in common.weight_files(options.weights):
         solver.net.copy_from(weights)
         for net in solver.test_nets:

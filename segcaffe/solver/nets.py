@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from segcaffe.errors import PrototxtError
 from segcaffe.net.net import Net
@@ -13,6 +14,8 @@ from segcaffe.proto.text import read_net
 
 _log = logging.getLogger("segcaffe")
 Variables = Mapping[str, str] | None
+Options = Mapping[str, Any] | None
+"""Keyword arguments of `Net` that say how it runs."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ class Source:
         return read_net(self.value, variables) if isinstance(self.value, str) else self.value
 
 
-def build_train_net(param: SolverParameter, variables: Variables = None) -> Net:
+def build_train_net(param: SolverParameter, variables: Variables = None, options: Options = None) -> Net:
     """Build the net that the solver trains. PrototxtError unless exactly one field names it."""
     sources = [
         Source(field, getattr(param, field))
@@ -42,10 +45,10 @@ def build_train_net(param: SolverParameter, variables: Variables = None) -> Net:
         )
     source = sources[0]
     _log.info("Creating training net%s.", _described(source, ": "))
-    return _build(source.load(variables), TRAIN, param.train_state, variables)
+    return _build(source.load(variables), TRAIN, param.train_state, variables, options)
 
 
-def build_test_nets(param: SolverParameter, variables: Variables = None) -> list[Net]:
+def build_test_nets(param: SolverParameter, variables: Variables = None, options: Options = None) -> list[Net]:
     """Build the nets that the solver tests: test_net_param, then test_net, then net for what test_iter is left."""
     sources = _test_sources(param)
     states = list(param.test_state) or [NetState()] * len(sources)
@@ -57,7 +60,7 @@ def build_test_nets(param: SolverParameter, variables: Variables = None) -> list
     nets = []
     for index, (source, state) in enumerate(zip(sources, states, strict=True)):
         _log.info("Creating test net (#%d)%s", index, _described(source, " specified by "))
-        nets.append(_build(source.load(variables), TEST, state, variables))
+        nets.append(_build(source.load(variables), TEST, state, variables, options))
     return nets
 
 
@@ -80,12 +83,13 @@ def _test_sources(param: SolverParameter) -> list[Source]:
     return sources
 
 
-def _build(net: NetParameter, phase: Phase, state: NetState, variables: Variables) -> Net:
+def _build(net: NetParameter, phase: Phase, state: NetState, variables: Variables, options: Options) -> Net:
     """Build a net in the state that the phase, the net's own state and the solver's give, the later ones prevailing."""
     merged = NetState(phase=phase)
     merged.MergeFrom(net.state)
     merged.MergeFrom(state)
-    return Net(net, phase=merged.phase, level=merged.level, stages=list(merged.stage), variables=variables)
+    stages = list(merged.stage)
+    return Net(net, phase=merged.phase, level=merged.level, stages=stages, variables=variables, **(options or {}))
 
 
 def _described(source: Source, between: str) -> str:

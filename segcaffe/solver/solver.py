@@ -58,6 +58,8 @@ class Solver(ABC):
         Values of ``${NAME}`` templates in the file and in the nets it names.
     filename:
         Where a message came from; snapshots are named after it if nothing else names them.
+    net_options:
+        Keyword arguments of `Net` that say how the nets run, such as ``fuse``.
 
     Attributes
     ----------
@@ -80,6 +82,7 @@ class Solver(ABC):
         *,
         variables: Mapping[str, str] | None = None,
         filename: str | Path | None = None,
+        net_options: Mapping[str, Any] | None = None,
     ) -> None:
         if isinstance(param, SolverParameter):
             self.param = SolverParameter()
@@ -91,8 +94,8 @@ class Solver(ABC):
         self.check_options()
         if self.param.random_seed >= 0:
             device.set_random_seed(self.param.random_seed)
-        self.net: Net = build_train_net(self.param, variables)
-        self.test_nets: list[Net] = build_test_nets(self.param, variables)
+        self.net: Net = build_train_net(self.param, variables, net_options)
+        self.test_nets: list[Net] = build_test_nets(self.param, variables, net_options)
         self._load_weights()
         self.snapshot_prefix = checkpoint.snapshot_prefix(self.param, filename, self.net.name)
         if self.param.snapshot > 0:
@@ -303,17 +306,23 @@ class Solver(ABC):
             net.share_with(self.net)
 
 
-def get_solver(param: SolverParameter | str | Path, variables: Mapping[str, str] | None = None) -> Solver:
+def get_solver(
+    param: SolverParameter | str | Path,
+    variables: Mapping[str, str] | None = None,
+    net_options: Mapping[str, Any] | None = None,
+) -> Solver:
     """Build the solver that a prototxt file, or a message, describes: the class follows its ``type``.
 
     Parameters
     ----------
     variables:
         Values of ``${NAME}`` templates in the file and in the nets it names.
+    net_options:
+        Keyword arguments of `Net` that say how the nets run, such as ``fuse``.
     """
     if not isinstance(param, SolverParameter):
         message = read_solver(param, variables)
-        return solver_class(message.type)(message, variables=variables, filename=param)
+        return solver_class(message.type)(message, variables=variables, filename=param, net_options=net_options)
     message = SolverParameter()
     message.CopyFrom(param)
-    return solver_class(upgrade_solver(message).type)(message, variables=variables)
+    return solver_class(upgrade_solver(message).type)(message, variables=variables, net_options=net_options)
