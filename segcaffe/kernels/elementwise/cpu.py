@@ -368,7 +368,7 @@ def dropout(x: Array, seed: int, ratio: float, y: Array) -> None:
 @_compiled
 def _dropout(x, first, low, high, limit, scale, y):
     for i in range(x.size):
-        bits = _mix(_mix(np.uint32(first + np.uint32(i)) ^ low) + high)
+        bits = _mix(np.uint32(_mix(np.uint32(first + np.uint32(i)) ^ low) + high))
         y[i] = x[i] * scale if bits >= limit else 0
 
 

@@ -1,0 +1,18 @@
+"""Im2parity on the GPU."""
+# ruff: noqa: D103 (the contracts are in the package)
+
+from __future__ import annotations
+
+from segcaffe.device.compile import launch
+from segcaffe.device.mode import Array
+from segcaffe.kernels.im2dist.gpu import numbers_of
+from segcaffe.proto.window import Window
+
+NO_LABEL = -(2**31) + 1
+"""No label fits this number, of which 32-bit floats keep only the neighbours."""
+
+
+def forward(label: Array, parity: Array, window: Window, ignore_label: int | None) -> None:
+    ignored, outside = (NO_LABEL, 0) if ignore_label is None else (ignore_label, ignore_label)
+    sizes = (*label.shape, *parity.shape[2:], *numbers_of(window))
+    launch("im2parity", "forward", parity.size, label, parity, *sizes, ignored, outside)

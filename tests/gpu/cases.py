@@ -1,0 +1,241 @@
+"""Calls of every kernel: small arrays of awkward shapes."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from segcaffe.proto.window import Window
+
+Array = np.ndarray[Any, Any]
+Make = Callable[[np.random.Generator, Any], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class KernelCase:
+    """One call: ``make(generator, dtype)`` gives the arguments; pairs in ``same`` are one array (in-place)."""
+
+    package: str
+    function: str
+    make: Make
+    suffix: str = ""
+    same: tuple[tuple[str, str], ...] = ()
+    tolerance: float = 2e-5
+
+    @property
+    def id(self) -> str:
+        return "-".join(part for part in (self.package, self.function, self.suffix) if part)
+
+    def arguments(self, dtype: Any) -> dict[str, Any]:
+        arguments = self.make(np.random.default_rng(zlib.crc32(self.id.encode())), dtype)
+        for one, other in self.same:
+            arguments[one] = arguments[other]
+        return arguments
+
+
+KERNEL_CASES: list[KernelCase] = []
+
+
+def add(package: str, function: str, suffix: str = "", **options: Any) -> Callable[[Make], Make]:
+    """Decorator: a function that makes arguments becomes a case."""
+
+    def take(make: Make) -> Make:
+        KERNEL_CASES.append(KernelCase(package, function, make, suffix, **options))
+        return make
+
+    return take
+
+
+def normal(rng: np.random.Generator, dtype: Any, *shape: int) -> Array:
+    return rng.standard_normal(shape).astype(dtype)
+
+
+def empty(dtype: Any, *shape: int) -> Array:
+    """An output: what it held must not matter."""
+    return np.full(shape, 7, dtype)
+
+
+# --- elementwise ---
+
+
+def _elementwise(function: str, inputs: str, output: str, positive: bool = False, **scalars: Any) -> None:
+    def make(rng: np.random.Generator, dtype: Any) -> dict[str, Any]:
+        arrays = {name: normal(rng, dtype, 3, 7, 61) for name in inputs.split()}
+        if positive:
+            arrays = {name: np.abs(values) + dtype(0.1) for name, values in arrays.items()}
+        return {**arrays, **scalars, output: empty(dtype, 3, 7, 61)}
+
+    KERNEL_CASES.append(KernelCase("elementwise", function, make))
+    KERNEL_CASES.append(KernelCase("elementwise", function, make, "in-place", same=((output, inputs.split()[0]),)))
+
+
+_elementwise("linear", "x", "y", scale=1.5, shift=-0.5)
+_elementwise("linear_multiply", "x dy", "dx", scale=1.5, shift=-0.5)
+_elementwise("combine", "a b", "y", scale_a=0.3, scale_b=-2.0)
+_elementwise("multiply", "a b", "y", scale=0.3)
+_elementwise("multiply_sign", "a x", "y", scale=0.3)
+_elementwise("divide_multiply", "a b c", "y", positive=True)
+_elementwise("absolute", "x", "y")
+_elementwise("relu", "x", "y", slope=0.0)
+_elementwise("relu", "x", "y", slope=0.1)
+_elementwise("relu_grad", "x dy", "dx", slope=0.1)
+_elementwise("elu", "x", "y", alpha=0.7)
+_elementwise("elu_grad", "x dy", "dx", alpha=0.7)
+_elementwise("exponential", "x", "y", inner=-0.7, outer=2.0)
+_elementwise("logarithm", "x", "y", positive=True, scale=2.0, shift=1.0, outer=0.5)
+_elementwise("reciprocal_grad", "x dy", "dx", positive=True, scale=2.0, shift=1.0, outer=0.5)
+_elementwise("power", "x", "y", scale=2.0, shift=1.0, exponent=3.0)
+_elementwise("power", "x", "y", positive=True, scale=2.0, shift=1.0, exponent=-0.75)
+_elementwise("sigmoid", "x", "y")
+_elementwise("sigmoid_grad", "y dy", "dx")
+_elementwise("tanh", "x", "y")
+_elementwise("tanh_grad", "y dy", "dx")
+_elementwise("swish", "x", "y", beta=1.3)
+_elementwise("swish_grad", "x dy", "dx", beta=1.3)
+_elementwise("softplus", "x", "y")
+_elementwise("softplus_grad", "x dy", "dx")
+_elementwise("clip", "x", "y", low=-0.5, high=0.75)
+_elementwise("clip_grad", "x dy", "dx", low=-0.5, high=0.75)
+_elementwise("threshold", "x", "y", limit=0.25)
+_elementwise("dropout", "x", "y", seed=0x123456789ABCDEF, ratio=0.3)
+
+
+@add("elementwise", "maximum", "first")
+def _(rng: np.random.Generator, dtype: Any) -> dict[str, Any]:
+    a = normal(rng, dtype, 5, 101)
+    b = np.where(rng.random(a.shape) < 0.1, a, normal(rng, dtype, 5, 101))
+    return {"a": a, "b": b, "index": 1, "y": empty(dtype, 5, 101), "mask": empty(np.uint8, 5, 101)}
+
+
+@add("elementwise", "maximum", "next", same=(("y", "a"),))
+def _(rng: np.random.Generator, dtype: Any) -> dict[str, Any]:
+    a, b = normal(rng, dtype, 5, 101), normal(rng, dtype, 5, 101)
+    return {"a": a, "b": b, "index": 3, "y": a, "mask": empty(np.int32, 5, 101)}
+
+
+@add("elementwise", "select")
+def _(rng: np.random.Generator, dtype: Any) -> dict[str, Any]:
+    mask = rng.integers(0, 3, (5, 101)).astype(np.uint8)
+    return {"a": normal(rng, dtype, 5, 101), "mask": mask, "index": 2, "y": empty(dtype, 5, 101)}
+
+
+# --- channelwise ---
+
+_CHANNEL_SHAPES = {"": (3, 7, 45), "wide": (2, 3, 4111), "rows": (37, 11, 1)}
+
+
+def _channelwise(function: str, arrays: str, vectors: str, output: str, sums: bool) -> None:
+    for suffix, shape in _CHANNEL_SHAPES.items():
+
+        def make(rng: np.random.Generator, dtype: Any, shape: tuple[int, ...] = shape) -> dict[str, Any]:
+            given = {name: normal(rng, dtype, *shape) for name in arrays.split()}
+            given |= {name: normal(rng, dtype, shape[1]) for name in vectors.split()}
+            return {**given, output: empty(dtype, shape[1]) if sums else empty(dtype, *shape)}
+
+        KERNEL_CASES.append(KernelCase("channelwise", function, make, suffix))
+
+
+_channelwise("affine", "x", "scale bias", "y", sums=False)
+_channelwise("prelu", "x", "slope", "y", sums=False)
+_channelwise("prelu_grad", "x dy", "slope", "dx", sums=False)
+_channelwise("channel_sum", "x", "", "out", sums=True)
+_channelwise("channel_dot", "a b", "", "out", sums=True)
+_channelwise("prelu_slope_grad", "x dy", "", "out", sums=True)
+
+
+# --- copy ---
+
+
+@add("copy", "copy")
+def _(rng: np.random.Generator, dtype: Any) -> dict[str, Any]:
+    return {"source": normal(rng, dtype, 3, 1, 7), "target": empty(dtype, 3, 5, 7)}
+
+
+@add("copy", "sum_copies")
+def _(rng: np.random.Generator, dtype: Any) -> dict[str, Any]:
+    return {"source": normal(rng, dtype, 3, 5, 7), "out": empty(dtype, 3, 7)}
+
+
+# --- windows ---
+
+
+def _sizes(spatial: tuple[int, ...], kernel: Any, stride: Any, pad: Any, dilation: Any) -> tuple[dict[str, Any], Any]:
+    window = Window(kernel, stride, pad, dilation)
+    return {"kernel": kernel, "stride": stride, "pad": pad, "dilation": dilation}, window.output_shape(spatial)
+
+
+_SPATIAL: dict[str, tuple[Any, ...]] = {
+    "1d": ((23,), (3,), (2,), (1,), (2,)),
+    "2d": ((9, 11), (3, 2), (2, 1), (1, 0), (1, 3)),
+    "3d": ((4, 5, 6), (2, 3, 1), (1, 2, 1), (0, 1, 0), (2, 1, 1)),
+}
+
+for _suffix, _geometry in _SPATIAL.items():
+
+    @add("im2col", "forward", _suffix)
+    def _(rng: np.random.Generator, dtype: Any, geometry: Any = _geometry) -> dict[str, Any]:
+        options, out = _sizes(*geometry)
+        taps = int(np.prod(geometry[1]))
+        return {"x": normal(rng, dtype, 2, 5, *geometry[0]), "columns": empty(dtype, 2, 5 * taps, *out), **options}
+
+    @add("im2col", "backward", _suffix)
+    def _(rng: np.random.Generator, dtype: Any, geometry: Any = _geometry) -> dict[str, Any]:
+        options, out = _sizes(*geometry)
+        taps = int(np.prod(geometry[1]))
+        return {"columns": normal(rng, dtype, 2, 5 * taps, *out), "x": empty(dtype, 2, 5, *geometry[0]), **options}
+
+
+WINDOWS = {
+    "3x3": Window((3, 3), (1, 1), (2, 2), (2, 2)),
+    "even": Window((2, 4), (1, 2), (1, 1), (1, 3)),
+    "overpadded": Window((3, 5), (2, 1), (4, 3), (1, 1)),
+}
+IMAGE = (9, 13)
+
+for _suffix, _window in WINDOWS.items():
+    for _l1 in (False, True):
+        for _remove in (False, True):
+
+            @add("im2dist", "forward", f"{_suffix}-{'L1' if _l1 else 'L2'}{'-removed' * _remove}")
+            def _(
+                rng: np.random.Generator, dtype: Any, window: Any = _window, l1: bool = _l1, remove: bool = _remove
+            ) -> dict[str, Any]:
+                dist = empty(dtype, 2, window.taps, *window.output_shape(IMAGE))
+                image = normal(rng, dtype, 2, 11, *IMAGE)
+                options = {"remove_center": remove, "remove_bounds": remove}
+                return {"image": image, "dist": dist, "window": window, "l1": l1, **options}
+
+        @add("im2dist", "backward", f"{_suffix}-{'L1' if _l1 else 'L2'}")
+        def _(rng: np.random.Generator, dtype: Any, window: Any = _window, l1: bool = _l1) -> dict[str, Any]:
+            grad = normal(rng, dtype, 2, window.taps, *window.output_shape(IMAGE))
+            image, out = normal(rng, dtype, 2, 11, *IMAGE), empty(dtype, 2, 11, *IMAGE)
+            return {"image": image, "dist_grad": grad, "image_grad": out, "window": window, "l1": l1}
+
+    for _ignore in (None, 2):
+
+        @add("im2parity", "forward", f"{_suffix}{'' if _ignore is None else '-ignore'}")
+        def _(rng: np.random.Generator, dtype: Any, window: Any = _window, ignore: Any = _ignore) -> dict[str, Any]:
+            label = rng.integers(0, 4, (2, 2, *IMAGE)).astype(dtype)
+            parity = empty(dtype, 2, window.taps, *window.output_shape(IMAGE))
+            return {"label": label, "parity": parity, "window": window, "ignore_label": ignore}
+
+
+for _ignore in (None, 2):
+
+    @add("dist_loss", "forward", "" if _ignore is None else "ignore")
+    def _(rng: np.random.Generator, dtype: Any, ignore: Any = _ignore) -> dict[str, Any]:
+        parity = rng.integers(0, 3, (2, 9, 31, 17)).astype(dtype)
+        dist, loss = normal(rng, dtype, *parity.shape) + dtype(1), empty(dtype)
+        return {"dist": dist, "parity": parity, "loss": loss, "alpha": 0.5, "beta": 2.0, "ignore_label": ignore}
+
+    @add("dist_loss", "backward", "" if _ignore is None else "ignore")
+    def _(rng: np.random.Generator, dtype: Any, ignore: Any = _ignore) -> dict[str, Any]:
+        parity = rng.integers(0, 3, (2, 9, 31, 17)).astype(dtype)
+        dist, out = normal(rng, dtype, *parity.shape) + dtype(1), empty(dtype, *parity.shape)
+        loss_grad = np.full((), 300, dtype)
+        margins = {"alpha": 0.5, "beta": 2.0, "ignore_label": ignore}
+        return {"dist": dist, "parity": parity, "loss_grad": loss_grad, "dist_grad": out, **margins}

@@ -1,0 +1,25 @@
+"""A device whose kernels are the CUDA sources, compiled as C++ and run on the host."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from segcaffe import device
+from segcaffe.device import compat, compile
+from tests import fake_gpu
+from tests.gpu import host
+
+
+@pytest.fixture
+def host_device(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """GPU mode on the fake device, with a compiler for CUDA sources."""
+    if not host.available:
+        pytest.skip("g++ is not installed: CUDA sources cannot be compiled for the host")
+    monkeypatch.setattr(fake_gpu.module, "RawModule", host.HostModule, raising=False)
+    compat.substitute_gpu_module(fake_gpu.module)
+    device.set_mode_gpu()
+    yield
+    device.set_mode_cpu()
+    compile._function.cache_clear()
