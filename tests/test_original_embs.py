@@ -71,7 +71,7 @@ class Run:
             str(ITERATIONS),
             "--out",
             str(out),
-            *options,  # fmt: skip
+            *options,
         )
 
 
