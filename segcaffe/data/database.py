@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from segcaffe.data import leveldb
+from segcaffe.data.lmdb_pages import leaf_sizes
 from segcaffe.errors import DataError
 from segcaffe.proto import caffe_pb2
 
@@ -85,16 +86,24 @@ class Database:
         import lmdb
 
         assert self._environment is not None
+        index = 0
         try:
+            sizes = leaf_sizes(self.path)
+            pages = [self.count()] if sizes is None else sizes
             with self._environment.handle.begin() as transaction, transaction.cursor() as cursor:
-                found = cursor.first()
-                for _ in range(skip):
-                    found = cursor.next()
-                while found:
-                    yield bytes(cursor.value())
-                    found = cursor.next()
-        except lmdb.Error as error:
+                # The cursor goes on to a page only after it has been checked.
+                for size in pages:
+                    for _ in range(size):
+                        found = cursor.next() if index else cursor.first()
+                        if found and index >= skip:
+                            yield bytes(cursor.value())
+                        index += 1
+        except (lmdb.Error, OSError) as error:
             raise DataError(f'{self.where}: cannot read LMDB database "{self.path}": {error}.') from error
+        except ValueError as error:
+            raise DataError(
+                f'{self.where}: the LMDB database "{self.path}" is damaged: {error}. Make or copy it again.'
+            ) from error
 
     def _check_kind(self) -> None:
         other, name = ("CURRENT", "LEVELDB") if self.lmdb else ("data.mdb", "LMDB")

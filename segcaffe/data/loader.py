@@ -163,65 +163,56 @@ class BatchLoader(Generic[T]):
 
 
 class _Batch(Generic[T]):
-    """A batch in the making; whoever finishes its last item stacks it."""
+    """A batch in the making: each item is copied to its place by the thread that loaded it."""
 
     def __init__(
         self, items: list[T], load: Callable[[T, Random], Arrays], origin: tuple[int, int], where: str
     ) -> None:
         self.items, self.load, self.where = items, load, where
         self.seed, self.start = origin
-        self.results: list[Arrays | BaseException | None] = [None] * len(items)
+        self.shapes: list[list[tuple[int, ...]]] = [[] for _ in items]
+        self.errors: dict[int, BaseException] = {}
         self.left = len(items)
         self.lock = threading.Lock()
         self.finished = threading.Event()
-        self.stacked: Arrays | BaseException | None = None
+        self.arrays: Arrays = ()
         self.dropped = False
 
     def make(self, index: int) -> None:
         """Load one item. Whatever goes wrong is kept for the thread that asks for the batch."""
         try:
             if not self.dropped:
-                self.results[index] = self.load(self.items[index], _random(self.seed, self.start + index))
+                self._place(index, self.load(self.items[index], _random(self.seed, self.start + index)))
         except BaseException as error:
-            self.results[index] = error
+            self.errors[index] = error
         with self.lock:
             self.left -= 1
-            last = self.left == 0
-        if last:
-            self._finish()
+            if self.left == 0:
+                self.finished.set()
 
     def wait(self) -> Arrays:
         """The stacked arrays, or raise the first item's error."""
         # A wait without limit could not be interrupted everywhere.
         while not self.finished.wait(1.0):
             pass
-        if isinstance(self.stacked, BaseException):
-            raise self.stacked
-        assert self.stacked is not None
-        return self.stacked
-
-    def _finish(self) -> None:
-        try:
-            self.stacked = () if self.dropped else self._stack()
-        except (DataError, MemoryError) as error:
-            self.stacked = error
-        self.results.clear()
-        self.finished.set()
-
-    def _stack(self) -> Arrays | BaseException:
-        loaded: list[Arrays] = []
-        for result in self.results:
-            if isinstance(result, BaseException):
-                return result
-            assert result is not None
-            loaded.append(result)
-        for item, arrays in zip(self.items, loaded, strict=True):
-            if [a.shape for a in arrays] != [a.shape for a in loaded[0]]:
+        if self.errors:
+            raise self.errors[min(self.errors)]
+        for item, shapes in zip(self.items, self.shapes, strict=True):
+            if shapes != self.shapes[0]:
                 raise DataError(
                     f"{self.where}: the items of a batch must have one size: {_text(self.items[0])} has "
-                    f"{loaded[0][0].shape}, {_text(item)} has {arrays[0].shape}. Set crop_size, or batch_size 1."
+                    f"{self.shapes[0][0]}, {_text(item)} has {shapes[0]}. Set crop_size, or batch_size 1."
                 )
-        return tuple(np.stack(parts) for parts in zip(*loaded, strict=True))
+        return self.arrays
+
+    def _place(self, index: int, parts: Arrays) -> None:
+        self.shapes[index] = [part.shape for part in parts]
+        with self.lock:
+            if not self.arrays:
+                self.arrays = tuple(np.empty((len(self.items), *part.shape), part.dtype) for part in parts)
+        for array, part in zip(self.arrays, parts, strict=True):
+            if array.shape[1:] == part.shape:
+                array[index] = part
 
 
 def _random(seed: int, number: int) -> Random:
