@@ -1,0 +1,55 @@
+"""Which layers get weights, which keep theirs, and what of a file is not used: the log says it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from segcaffe.blob.proto import from_array
+from segcaffe.net.loading import LoadReport
+from segcaffe.net.net import Net
+from segcaffe.proto.caffe_pb2 import TEST, NetParameter
+from segcaffe.proto.text import parse
+
+NET = """
+layer { name: "data" type: "Input" top: "data" input_param { shape: { dim: 1 dim: 2 } } }
+layer { name: "a" type: "InnerProduct" bottom: "data" top: "a" inner_product_param { num_output: 1 bias_term: false } }
+layer { name: "b" type: "InnerProduct" bottom: "a" top: "b" inner_product_param { num_output: 1 bias_term: false } }
+"""
+
+
+def _stored(*names: str) -> NetParameter:
+    net = NetParameter()
+    for name in names:
+        net.layer.add(name=name).blobs.append(from_array(np.ones((1, 2), np.float32)))
+    return net
+
+
+def test_log_tells_what_was_loaded(caplog: pytest.LogCaptureFixture) -> None:
+    net = Net(parse(NET, NetParameter()), phase=TEST)
+    with caplog.at_level("INFO", "segcaffe"):
+        net.copy_trained_layers(_stored("a", "c"), "weights.file")
+    assert caplog.messages == [
+        "Ignoring source layer c",
+        "weights.file: 1 layers got weights: a",
+        "weights.file: 1 layers keep their values, the file has no weights for them: b",
+        "weights.file: 1 layers of the file are not used, the net does not have them: c",
+    ]
+    np.testing.assert_array_equal(net.params["a"][0].data, [[1, 1]])
+
+
+def test_no_shared_name_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    net = Net(parse(NET, NetParameter()), phase=TEST)
+    net.copy_trained_layers(_stored("x", "y"), "weights.file")
+    (record,) = (record for record in caplog.records if record.levelname == "WARNING")
+    assert "none of its 2 layers with weights has the name of a layer of the net" in record.message
+    assert "The file has x, y; the net has a, b." in record.message
+
+
+def test_report() -> None:
+    report = LoadReport.of(["a", "b", "a"], ["b", "c"])
+    assert (report.loaded, report.kept, report.unused) == (("b",), ("a",), ("c",))
+    assert not report.strangers
+    assert not LoadReport.of([], ["b"]).strangers
+    assert not LoadReport.of(["a"], []).strangers
+    assert LoadReport.of(["a"], ["b"]).strangers
