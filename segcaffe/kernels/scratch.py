@@ -28,6 +28,7 @@ def scratch(name: str, size: int, dtype: Any) -> np.ndarray[Any, Any]:
 
 
 def _aligned(count: int) -> np.ndarray[Any, Any]:
-    memory = np.empty(count + _ALIGN_BYTES, np.uint8)
+    # Kernels compute on elements that they never set, and drop the results: as denormal numbers these would be slow.
+    memory = np.zeros(count + _ALIGN_BYTES, np.uint8)
     start = -memory.ctypes.data % _ALIGN_BYTES
     return memory[start : start + count]

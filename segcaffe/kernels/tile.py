@@ -82,6 +82,14 @@ class Vectors:
         function = cgutils.get_or_insert_function(self.builder.module, kind, "llvm.prefetch.p0")
         self.builder.call(function, [where, *(ir.IntType(32)(flag) for flag in (0, 2, 1))])
 
+    def index(self, value: int) -> Any:
+        """A whole number, as a constant for computing indices."""
+        return _INDEX(value)
+
+    def constant(self, value: float) -> Any:
+        """A vector whose lanes are all ``value``, known when compiling."""
+        return ir.Constant(self.type, [value] * self.length)
+
     def splat(self, scalar: Any) -> Any:
         """A vector whose lanes are all ``scalar``."""
         undefined = ir.Constant(self.type, ir.Undefined)

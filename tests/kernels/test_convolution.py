@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 
 from segcaffe.kernels import convolution, parallel
+from segcaffe.kernels.convolution import cpu
+from segcaffe.kernels.convolution.plan import backward_grids, forward_grid
+from segcaffe.kernels.convolution.winograd.plan import make_layout
 
 # (images, channels, outputs, spatial, kernel, stride, pad, dilation, group)
 CASES = {
@@ -24,6 +27,9 @@ CASES = {
     "wide": (1, 3, 12, (9, 150), (3, 3), (1, 1), (1, 1), (1, 1), 1),
     "many_images": (33, 2, 21, (6, 5), (3, 3), (1, 1), (0, 0), (1, 1), 1),
     "many_channels": (1, 150, 40, (20, 21), (3, 3), (1, 1), (1, 1), (1, 1), 1),
+    "tiles": (3, 20, 24, (17, 30), (3, 3), (1, 1), (1, 1), (1, 1), 1),
+    "tiles_groups": (2, 64, 72, (12, 13), (3, 3), (1, 1), (2, 0), (1, 1), 2),
+    "tiles_dilated": (2, 40, 35, (16, 19), (3, 3), (1, 1), (2, 3), (2, 3), 1),
     "one_axis": (3, 4, 6, (40,), (5,), (2,), (2,), (1,), 2),
     "three_axes": (2, 3, 5, (5, 6, 7), (2, 3, 3), (1, 2, 1), (1, 0, 1), (1, 1, 2), 1),
 }
@@ -101,7 +107,29 @@ def test_equals_definition(case, dtype):
     _close(grad_bias, 2 * expected[3] + 1)
 
 
-@pytest.mark.parametrize("case", ["3x3", "many_images", "dilated_stride", "groups"])
+@pytest.mark.parametrize("gradient", [False, True])
+@pytest.mark.parametrize("case", ["tiles", "tiles_groups", "tiles_dilated"])
+def test_cases_that_go_by_tiles_do(case, gradient):
+    (x, weight, _, grad), (stride, pad, dilation, group) = _problem(case, np.float32)
+    task, window = cpu._problem(x, grad, weight, (stride, pad, dilation), group, gradient=False)
+    grid = forward_grid(task.target, *window)
+    if gradient:
+        task, window = cpu._problem(grad, x, weight, (stride, pad, dilation), group, gradient=False)
+        (grid,) = backward_grids(task.target, *window)
+    assert make_layout(task, grid) is not None
+
+
+def test_tiles_are_as_exact_as_single_precision_allows():
+    rng = np.random.default_rng(4)
+    x, weight = rng.standard_normal((2, 256, 30, 31)), rng.standard_normal((128, 256, 3, 3))
+    out, exact = np.empty((2, 128, 30, 31), np.float32), np.empty((2, 128, 30, 31))
+    options = ((1, 1), (1, 1), (1, 1))
+    convolution.forward(x.astype(np.float32), weight.astype(np.float32), None, out, *options)
+    convolution.forward(x, weight, None, exact, *options)
+    assert np.abs(out - exact).max() <= 1e-5 * np.abs(exact).max()
+
+
+@pytest.mark.parametrize("case", ["3x3", "many_images", "dilated_stride", "groups", "tiles"])
 def test_same_for_any_number_of_threads(case):
     (x, weight, bias, grad), options = _problem(case, np.float32)
     results = []

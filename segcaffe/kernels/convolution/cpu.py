@@ -11,6 +11,9 @@ import numpy as np
 from segcaffe.kernels import parallel
 from segcaffe.kernels.convolution import loops
 from segcaffe.kernels.convolution.plan import Axes, Grid, Plan, Task, backward_grids, forward_grid, make_plan
+from segcaffe.kernels.convolution.winograd import loops as winograd
+from segcaffe.kernels.convolution.winograd.plan import Layout, make_layout
+from segcaffe.kernels.convolution.winograd.transforms import SIZE
 from segcaffe.kernels.scratch import scratch
 from segcaffe.kernels.tile import ROWS
 
@@ -111,6 +114,10 @@ def _convolve(
     task: Task, grid: Grid, source: Array, weight: Array, bias: Array | None, target: Array, transposed: bool
 ) -> None:
     """Run one pass; ``transposed`` says that the weights' first axis belongs to the source."""
+    layout = make_layout(task, grid)
+    if layout is not None:
+        _convolve_by_tiles(layout, grid, source, weight, bias, target, transposed)
+        return
     plan = make_plan(task, grid)
     packed = _pack(plan, weight, transposed)
     biases = np.zeros((plan.layout.groups, plan.tiles * ROWS), source.dtype)
@@ -129,6 +136,33 @@ def _convolve(
             loops.convolve(*arrays, layout, *tables, copy, out, table, start, stop)
 
     _run(plan.items, plan.cycles, part)
+
+
+def _convolve_by_tiles(
+    layout: Layout, grid: Grid, source: Array, weight: Array, bias: Array | None, target: Array, transposed: bool
+) -> None:
+    """Run one pass by Winograd's method."""
+    taps = math.prod(weight.shape[2:])
+    row = weight.shape[1] * taps
+    strides = (taps, row, layout.channels * row) if transposed else (row, taps, layout.rows * row)
+    places = np.array([h * 3 + w for h in grid.places[1] for w in grid.places[2]])
+    tiles = layout.groups * layout.row_tiles
+    packed = scratch("packed", SIZE * SIZE * layout.weight_step, weight.dtype)
+    biases = np.zeros(layout.groups * layout.rows, source.dtype) if bias is None else bias
+
+    def pack(start: int, stop: int) -> None:
+        winograd.transform_weights(weight.reshape(-1), packed, layout, places, *strides, start, stop)
+
+    def part(start: int, stop: int) -> None:
+        inputs = scratch("winograd_inputs", SIZE * SIZE * layout.input_step, source.dtype)
+        sums = scratch("winograd_sums", SIZE * SIZE * layout.sum_step, source.dtype)
+        rows = scratch("winograd_rows", SIZE * layout.row_length, source.dtype)
+        table = scratch("winograd_table", layout.block * winograd.FIELDS, np.int64).reshape(-1, winograd.FIELDS)
+        flat = source.reshape(-1), packed, biases, target.reshape(-1)
+        winograd.convolve(*flat, layout, inputs, sums, rows, table, start, stop)
+
+    _run(tiles, 5.0 * packed.size, pack)
+    _run(layout.items, float(layout.tiles) * packed.size, part)
 
 
 def _pack(plan: Plan, weight: Array, transposed: bool) -> Array:

@@ -1,0 +1,186 @@
+"""The compiled loops of the Winograd convolution; arrays are flat, sizes come in a `plan.Layout`.
+
+Tiles are counted over images, the phases of a dilated kernel (which sees each phase of the image by itself), and the
+tiles of a phase.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from segcaffe.kernels.convolution.winograd.transforms import FAR, NEAR, SIZE, STEP, input_tiles, output_tiles
+from segcaffe.kernels.tile import ROWS, clear_run, copy_run, multiply_1, multiply_2, multiply_4, multiply_8
+
+FIELDS = 5
+"""Of a run of tiles in one row: image, first row and column of the output, tiles, position in the block."""
+_NEAR, _FAR = 0.5 / NEAR**2 / (NEAR**2 - FAR**2), 0.5 / FAR**2 / (FAR**2 - NEAR**2)
+
+
+@njit(nogil=True, cache=True)
+def transform_weights(weight, packed, layout, places, row_stride, channel_stride, group_stride, start, stop):
+    """Write G g G^T, 36 matrices (groups * tiles, channels, ROWS), for tiles [start, stop); 0 where there is no row."""
+    tiles = (layout.rows + ROWS - 1) // ROWS
+    taps = np.zeros((9, ROWS), weight.dtype)
+    half = np.empty((SIZE * 3, ROWS), weight.dtype)
+    full = np.empty((SIZE * SIZE, ROWS), weight.dtype)
+    for tile in range(start, stop):
+        live = min(ROWS, layout.rows - tile % tiles * ROWS)
+        first = tile // tiles * group_stride + tile % tiles * ROWS * row_stride
+        taps[:] = 0
+        for c in range(layout.channels):
+            for r in range(live):
+                source = first + r * row_stride + c * channel_stride
+                for t in range(9):
+                    taps[t, r] = weight[source + places[t]]
+            for j in range(3):
+                _transform_taps(taps, j, 3 + j, 6 + j, half, j, 3)
+            for i in range(SIZE):
+                _transform_taps(half, 3 * i, 3 * i + 1, 3 * i + 2, full, SIZE * i, 1)
+            target = (tile * layout.channels + c) * ROWS
+            for m in range(SIZE * SIZE):
+                for r in range(ROWS):
+                    packed[m * layout.weight_step + target + r] = full[m, r]
+
+
+@njit(inline="always")
+def _transform_taps(taps, first, second, third, out, start, step):
+    """G times three taps of each of ROWS kernels."""
+    kind = out.dtype.type
+    for r in range(ROWS):
+        a, b, c = taps[first, r], taps[second, r], taps[third, r]
+        near, far = a * kind(_NEAR) + c * kind(_NEAR * NEAR**2), a * kind(_FAR) + c * kind(_FAR * FAR**2)
+        out[start, r] = a * kind(1 / (NEAR * FAR) ** 2)
+        out[start + step, r] = near + b * kind(_NEAR * NEAR)
+        out[start + 2 * step, r] = near - b * kind(_NEAR * NEAR)
+        out[start + 3 * step, r] = far + b * kind(_FAR * FAR)
+        out[start + 4 * step, r] = far - b * kind(_FAR * FAR)
+        out[start + 5 * step, r] = c
+
+
+@njit(nogil=True, cache=True)
+def convolve(source, packed, bias, target, layout, inputs, sums, rows, table, start, stop):
+    """Compute items [start, stop), each a block of tiles, a group, and a part of the group's output channels.
+
+    ``packed`` holds the transformed weights, ``inputs`` 36 matrices (channels, pitch), ``sums`` 36 (tiles * ROWS,
+    pitch).
+    """
+    # Vectors read beyond the ends of rows, and should find numbers that are quick to compute with.
+    clear_run(rows, 0, rows.size)
+    blocks = (layout.tiles + layout.block - 1) // layout.block
+    tiles = (layout.rows + ROWS - 1) // ROWS
+    held = -1
+    count, used = 0, 0
+    for item in range(start, stop):
+        part, place = item % layout.row_parts, item // layout.row_parts
+        group = place // blocks
+        if place != held:
+            count, used = _find_runs(layout, place % blocks, table)
+            for c in range(layout.channels):
+                _transform_channel(source, layout, group * layout.channels + c, c, table, count, inputs, rows)
+            held = place
+        first, last = tiles * part // layout.row_parts, tiles * (part + 1) // layout.row_parts
+        _multiply(layout, group, first, last, used, inputs, packed, sums)
+        for row in range(first * ROWS, min(last * ROWS, layout.rows)):
+            channel = group * layout.rows + row
+            _write_channel(target, layout, channel, row, table, count, sums, bias, rows)
+
+
+@njit(nogil=True, cache=True)
+def _find_runs(layout, block, table):
+    """List the block's runs of tiles; return their number and that of the tiles."""
+    begin = block * layout.block
+    end = min(begin + layout.block, layout.tiles)
+    tile, count = begin, 0
+    while tile < end:
+        column, line = tile % layout.tile_columns, tile // layout.tile_columns
+        row, line = line % layout.tile_rows, line // layout.tile_rows
+        w_phase, line = line % layout.dilation[1], line // layout.dilation[1]
+        h_phase, image = line % layout.dilation[0], line // layout.dilation[0]
+        length = min(layout.tile_columns - column, end - tile)
+        table[count, 0] = image
+        table[count, 1] = row * STEP * layout.dilation[0] + h_phase
+        table[count, 2] = column * STEP * layout.dilation[1] + w_phase
+        table[count, 3] = length
+        table[count, 4] = tile - begin
+        tile += length
+        count += 1
+    return count, end - begin
+
+
+@njit(nogil=True, cache=True)
+def _transform_channel(source, layout, channel, c, table, count, inputs, rows):
+    """Transform one channel of the block's tiles; vectors may run over into what is written next."""
+    height, width = layout.source
+    stride = layout.dilation[1]
+    for run in range(count):
+        length = STEP * table[run, 3] + SIZE - STEP
+        w_first = table[run, 2] - layout.low[1]
+        begin = min(length, max(0, -(w_first // stride)))
+        end = min(length, max(begin, (width - 1 - w_first) // stride + 1))
+        plane = table[run, 0] * layout.groups * layout.channels + channel
+        for i in range(SIZE):
+            h = table[run, 1] + i * layout.dilation[0] - layout.low[0]
+            row = i * layout.row_length
+            if not 0 <= h < height:
+                clear_run(rows, row, length)
+                continue
+            index = (plane * height + h) * width + w_first
+            clear_run(rows, row, begin)
+            if stride == 1:
+                copy_run(rows, row + begin, source, index + begin, end - begin)
+            else:
+                for k in range(begin, end):
+                    rows[row + k] = source[index + k * stride]
+            clear_run(rows, row + end, length - end)
+        place = c * layout.pitch + table[run, 4]
+        for tile in range(0, table[run, 3], layout.vector):
+            input_tiles(rows, STEP * tile, layout.row_length, inputs, place + tile, layout.input_step)
+
+
+@njit(nogil=True, cache=True)
+def _multiply(layout, group, first, last, used, inputs, packed, sums):
+    """Multiply each of the 36 matrices, for tiles of rows [first, last) of the group."""
+    tiles = (layout.rows + ROWS - 1) // ROWS
+    offsets = np.arange(layout.channels) * layout.pitch
+    zeros = np.zeros(ROWS, inputs.dtype)
+    depth, pitch = layout.channels, layout.pitch
+    for m in range(SIZE * SIZE):
+        x = m * layout.input_step
+        for tile in range(first, last):
+            live = min(ROWS, layout.rows - tile * ROWS)
+            weights = m * layout.weight_step + (group * tiles + tile) * depth * ROWS
+            out = m * layout.sum_step + tile * ROWS * pitch
+            for p in range(0, used, layout.strip):
+                if live > 4:
+                    multiply_8(inputs, x + p, offsets, packed, weights, depth, zeros, 0, sums, out + p, pitch, None)
+                elif live > 2:
+                    multiply_4(inputs, x + p, offsets, packed, weights, depth, zeros, 0, sums, out + p, pitch, None)
+                elif live > 1:
+                    multiply_2(inputs, x + p, offsets, packed, weights, depth, zeros, 0, sums, out + p, pitch, None)
+                else:
+                    multiply_1(inputs, x + p, offsets, packed, weights, depth, zeros, 0, sums, out + p, pitch, None)
+
+
+@njit(nogil=True, cache=True)
+def _write_channel(target, layout, channel, row, table, count, sums, bias, rows):
+    """Transform one channel of the block's sums back and write its pixels."""
+    height, width = layout.target
+    stride = layout.dilation[1]
+    for run in range(count):
+        place = row * layout.pitch + table[run, 4]
+        for tile in range(0, table[run, 3], layout.vector):
+            output_tiles(sums, place + tile, layout.sum_step, bias, channel, rows, STEP * tile, layout.row_length)
+        w = table[run, 2]
+        length = max(0, min(STEP * table[run, 3], (width - 1 - w) // stride + 1))
+        plane = table[run, 0] * layout.groups * layout.rows + channel
+        for i in range(STEP):
+            h = table[run, 1] + i * layout.dilation[0]
+            if h >= height:
+                break
+            index = (plane * height + h) * width + w
+            if stride == 1:
+                copy_run(target, index, rows, i * layout.row_length, length)
+            else:
+                for k in range(length):
+                    target[index + k * stride] = rows[i * layout.row_length + k]
