@@ -36,8 +36,8 @@ def _nets(path: Path, folder: Path) -> list[Net]:
     return nets
 
 
-def _agree(what: str, found: np.ndarray, expected: np.ndarray) -> None:
-    scale = max(float(np.abs(expected).max(initial=0)), 1e-30)
+def _agree(what: str, found: np.ndarray, expected: np.ndarray, scale: float = 0.0) -> None:
+    scale = max(float(np.abs(expected).max(initial=0)), scale, 1e-30)
     assert float(np.abs(found - expected).max(initial=0)) <= TOLERANCE * scale, what
 
 
@@ -60,8 +60,10 @@ def test_values_and_gradients(path: Path, tmp_path: Path) -> None:
         net.clear_param_diffs()
         net.backward()
     for name, blobs in plain.params.items():
+        # Distances do not change with the embeddings' bias: its gradient is rounding only, next to the weight's.
+        largest = max(float(np.abs(blob.diff).max(initial=0)) for blob in blobs)
         for i, blob in enumerate(blobs):
-            _agree(f"gradient of {name}/{i}", ours.params[name][i].diff, blob.diff)
+            _agree(f"gradient of {name}/{i}", ours.params[name][i].diff, blob.diff, largest)
     between = [name for name, blob in ours.blobs.items() if isinstance(blob, DeferredBlob)]
     for name in (*between, *plain.inputs):
         _agree(f"gradient of {name}", ours.blobs[name].diff, plain.blobs[name].diff)
