@@ -22,6 +22,7 @@ COMMANDS = {
     "data": "make databases and mean images, look at data sets, check and import them",
     "predict": "label maps of images, folders or lists",
     "weights": "look at weights, compare, convert, rename and merge them",
+    "lint": "find what silently ruins runs in a net or a solver",
     "upgrade": "write an old net or solver in today's notation",
     "eval": "compare predicted label maps with the true ones",
     "features": "write blobs of a net run over batches",

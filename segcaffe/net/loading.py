@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from segcaffe.blob.proto import array_of, same_shape, shape_of
 from segcaffe.errors import WeightsError
@@ -11,13 +12,52 @@ from segcaffe.layers.base import Layer
 from segcaffe.proto import caffe_pb2
 
 log = logging.getLogger("segcaffe")
+_SHOWN = 12
 
 
-def copy_weights(layers: Sequence[Layer], source: caffe_pb2.NetParameter, where: str) -> None:
+@dataclass(frozen=True)
+class LoadReport:
+    """What became of a file of weights and of a net's layers.
+
+    Attributes
+    ----------
+    loaded, kept, unused:
+        Names of the layers that got weights; of those with parameters that keep their values, as the file does not
+        have them; of the file's layers that the net does not have.
+    """
+
+    loaded: tuple[str, ...]
+    kept: tuple[str, ...]
+    unused: tuple[str, ...]
+
+    @classmethod
+    def of(cls, with_parameters: Iterable[str], stored: Iterable[str]) -> LoadReport:
+        """Match the names of a net's layers that have parameters with those of a file."""
+        mine, theirs = dict.fromkeys(with_parameters), dict.fromkeys(stored)
+        loaded = tuple(name for name in mine if name in theirs)
+        kept = tuple(name for name in mine if name not in theirs)
+        return cls(loaded, kept, tuple(name for name in theirs if name not in mine))
+
+    @property
+    def strangers(self) -> bool:
+        """Whether net and file have layers with weights but share no name."""
+        return bool(self.kept and self.unused and not self.loaded)
+
+    def lines(self) -> list[str]:
+        """Return a line for each of the three that is not empty."""
+        sentences = {
+            "got weights": self.loaded,
+            "keep their values, the file has no weights for them": self.kept,
+            "of the file are not used, the net does not have them": self.unused,
+        }
+        return [f"{len(names)} layers {what}: {_shown(names)}" for what, names in sentences.items() if names]
+
+
+def copy_weights(layers: Sequence[Layer], source: caffe_pb2.NetParameter, where: str) -> LoadReport:
     """Copy blobs into the layers of the same names, once all of them are known to fit.
 
-    Layers that the file does not have keep their values; layers that the net does not have are passed over, with a
-    line in the log. WeightsError names layer, index, both shapes and the remedy.
+    Layers that the file does not have keep their values; layers that the net does not have are passed over. The log
+    tells which. WeightsError names layer, index, both shapes and the remedy.
     """
     by_name: dict[str, list[Layer]] = {}
     for layer in layers:
@@ -26,23 +66,41 @@ def copy_weights(layers: Sequence[Layer], source: caffe_pb2.NetParameter, where:
     for message in stored:
         for layer in by_name.get(message.name, ()):
             _check(layer, message, where)
-    matched = 0
     for message in stored:
         if message.name not in by_name:
             log.info("Ignoring source layer %s", message.name)
         for layer in by_name.get(message.name, ()):
-            matched += 1
-            for index, (blob, stored_blob) in enumerate(zip(layer.blobs, message.blobs, strict=False)):
-                if _stored_by_owner(layer, index, message):
-                    continue
-                values = array_of(stored_blob, f"{where}: layer {message.name!r} blob {index}")
-                blob.data[...] = values.reshape(blob.shape)
-    if stored and not matched and any(layer.blobs for layer in layers):
+            _copy(layer, message, where)
+    report = LoadReport.of((layer.name for layer in layers if layer.blobs), (message.name for message in stored))
+    _log(report, where)
+    return report
+
+
+def _copy(layer: Layer, message: caffe_pb2.LayerParameter, where: str) -> None:
+    for index, (blob, stored_blob) in enumerate(zip(layer.blobs, message.blobs, strict=False)):
+        if not _stored_by_owner(layer, index, message):
+            values = array_of(stored_blob, f"{where}: layer {message.name!r} blob {index}")
+            blob.data[...] = values.reshape(blob.shape)
+
+
+def _log(report: LoadReport, where: str) -> None:
+    if report.strangers:
         log.warning(
-            "%s: none of its %d layers with weights has the name of a layer of the net; nothing was loaded.",
+            "%s: none of its %d layers with weights has the name of a layer of the net; nothing was loaded. "
+            "The file has %s; the net has %s.",
             where,
-            len(stored),
+            len(report.unused),
+            _shown(report.unused),
+            _shown(report.kept),
         )
+        return
+    for line in report.lines():
+        log.info("%s: %s", where, line)
+
+
+def _shown(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
 
 
 def _check(layer: Layer, message: caffe_pb2.LayerParameter, where: str) -> None:

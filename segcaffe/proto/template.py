@@ -39,17 +39,22 @@ def template_names(text: str) -> list[str]:
     return list(dict.fromkeys(match.group(1) for match, _ in _references(text)))
 
 
-def expand(text: str, variables: Mapping[str, str] | None, filename: str = "<string>") -> Source:
-    """Fill in the template names as ``substitute`` does, and remember where each character came from."""
+def expand(
+    text: str, variables: Mapping[str, str] | None, filename: str = "<string>", placeholder: str | None = None
+) -> Source:
+    """Fill in the template names as ``substitute`` does, and remember where each character came from.
+
+    With a ``placeholder`` names without a value are no error: in strings they stay, elsewhere it takes their place.
+    """
     values = variables if variables is not None else {}
     references = list(_references(text))
-    _require_all(text, references, values, filename)
+    if placeholder is None:
+        _require_all(text, references, values, filename)
     pieces: list[str] = []
     spans: list[Span] = []
     copied = length = 0
     for match, is_quoted in references:
-        value = str(values[match.group(1)])
-        value = value.translate(_ESCAPES) if is_quoted else value
+        value = _value_of(match, is_quoted, values, placeholder)
         length += match.start() - copied
         pieces += (text[copied : match.start()], value)
         spans.append(Span(length, length + len(value), match.start(), match.end(), match.group(1)))
@@ -57,6 +62,14 @@ def expand(text: str, variables: Mapping[str, str] | None, filename: str = "<str
         copied = match.end()
     pieces.append(text[copied:])
     return Source(filename, "".join(pieces), text, tuple(spans))
+
+
+def _value_of(match: re.Match[str], is_quoted: bool, values: Mapping[str, str], placeholder: str | None) -> str:
+    name = match.group(1)
+    if name not in values and placeholder is not None:
+        return match.group(0) if is_quoted else placeholder
+    value = str(values[name])
+    return value.translate(_ESCAPES) if is_quoted else value
 
 
 def _references(text: str) -> Iterable[tuple[re.Match[str], bool]]:

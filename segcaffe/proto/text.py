@@ -10,6 +10,7 @@ integers, ``1.``, ``.5``, ``1f``, ``inf``, ``nan``.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -23,11 +24,11 @@ from segcaffe.proto.caffe_pb2 import NetParameter, SolverParameter
 from segcaffe.proto.fields import Field, field_table
 from segcaffe.proto.printer import write
 from segcaffe.proto.source import Source, did_you_mean, read_text
-from segcaffe.proto.template import expand
+from segcaffe.proto.template import expand, template_names
 from segcaffe.proto.upgrade import upgrade_net, upgrade_solver
 from segcaffe.proto.values import BadValueError, join_strings
 
-__all__ = ["layer_places", "parse", "read", "read_net", "read_solver", "write"]
+__all__ = ["layer_places", "outer_fields", "parse", "read", "read_net", "read_sketch", "read_solver", "write"]
 
 M = TypeVar("M", bound=Message)
 Token = tuple[str, str, int]
@@ -80,6 +81,35 @@ def read_net(path: str | Path, variables: Mapping[str, str] | None = None) -> Ne
 def read_solver(path: str | Path, variables: Mapping[str, str] | None = None) -> SolverParameter:
     """Return the solver in a text file, template names filled in and old notations upgraded."""
     return upgrade_solver(read(path, SolverParameter, variables), where=str(path))
+
+
+def read_sketch(path: str | Path, message_class: type[M], variables: Mapping[str, str] | None) -> tuple[M, list[str]]:
+    """Return the message in a text file, upgraded, and the template names that have no value.
+
+    Where such a name stands for a number or a switch the message has 1; in strings the name stays.
+    """
+    text = read_text(path)
+    parser = _Parser(expand(text, variables, str(path), placeholder="1"))
+    message = message_class()
+    parser.message(message)
+    if isinstance(message, NetParameter):
+        places = parser.layer_places(message)
+        upgrade_net(message, where=str(path))
+        _remember(message, _follow(places, [layer.name for layer in message.layer]))
+    elif isinstance(message, SolverParameter):
+        upgrade_solver(message, where=str(path))
+    return message, [name for name in template_names(text) if name not in (variables or {})]
+
+
+def outer_fields(text: str) -> list[str]:
+    """Return the names of the fields outside all braces, whatever message they belong to."""
+    names, depth = [], 0
+    tokens = _tokenize(text)
+    for (kind, token, _), (_, behind, _) in itertools.pairwise(tokens):
+        depth += (token in _CLOSING) - (token in ("}", ">"))
+        if depth == 0 and kind == "name" and (behind == ":" or behind in _CLOSING):
+            names.append(token)
+    return names
 
 
 def layer_places(net: NetParameter) -> list[str]:

@@ -1,0 +1,38 @@
+"""Find what silently ruins training runs in a net or a solver; status 1 if there is anything."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from segcaffe.cli import common
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add this command's options."""
+    parser.add_argument("file", metavar="NET|SOLVER")
+    common.add_option(parser, "weights", "file of weights that the net will be given", metavar="FILE")
+    common.add_option(
+        parser, "train", "net that was trained, for a test or deploy net (default: the train file beside it)",
+        metavar="FILE",
+    )  # fmt: skip
+    common.add_option(parser, "phase", "TRAIN or TEST (default: what the file's name says, or both)", default=None)
+    common.add_template_options(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the findings."""
+    from segcaffe.lint.run import lint
+
+    phase = common.phase(options.phase) if options.phase else None
+    for path, option in ((options.file, "NET|SOLVER"), (options.weights, "--weights"), (options.train, "--train")):
+        if path is not None:
+            common.existing_file(path, option)
+    report = lint(options.file, common.variables(options), options.weights, options.train, phase)
+    for remark in report.remarks:
+        print(f"note: {remark}", file=sys.stderr)
+    for finding in report.findings:
+        print(finding.text())
+    count = len(report.findings)
+    print("Nothing found." if not count else "1 finding." if count == 1 else f"{count} findings.")
+    return 1 if count else 0

@@ -1,0 +1,1 @@
+"""Finding what silently ruins training runs, in nets and solvers, before they run."""

@@ -1,0 +1,157 @@
+"""Linting files: which checks run on a net or a solver, and with which other files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from segcaffe.errors import SegcaffeError
+from segcaffe.lint import compare, net_checks, solver_checks
+from segcaffe.lint.finding import Finding
+from segcaffe.lint.labels import labels
+from segcaffe.lint.subject import Subject, Variables
+from segcaffe.lint.weights import weights
+from segcaffe.proto.caffe_pb2 import TEST, TRAIN, NetParameter, NetState, SolverParameter
+from segcaffe.proto.source import read_text
+from segcaffe.proto.text import layer_places, outer_fields, read_sketch
+
+
+@dataclass
+class Report:
+    """Findings, and remarks on what was looked at and what was not."""
+
+    findings: list[Finding] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+
+    def add(self, other: Report) -> None:
+        """Take in another report."""
+        self.findings += [finding for finding in other.findings if finding not in self.findings]
+        self.remarks += [remark for remark in other.remarks if remark not in self.remarks]
+
+
+def is_solver(path: str | Path) -> bool:
+    """Whether a text file is a solver rather than a net, by the fields it begins with."""
+    only_solvers = set(SolverParameter.DESCRIPTOR.fields_by_name) - set(NetParameter.DESCRIPTOR.fields_by_name)
+    return bool(only_solvers & set(outer_fields(read_text(path))))
+
+
+def lint(
+    path: str | Path,
+    variables: Variables = None,
+    weights_path: str | Path | None = None,
+    trained: str | Path | None = None,
+    phase: int | None = None,
+) -> Report:
+    """Look at a net or a solver, whichever the file is.
+
+    Parameters
+    ----------
+    weights_path:
+        File of weights the net will be given.
+    trained:
+        The net the weights come from; for a test or deploy file, the train file beside it unless given.
+    phase:
+        TRAIN or TEST; both where it is None, except for files called test or deploy.
+    """
+    if is_solver(path):
+        return lint_solver(path, variables, weights_path)
+    net, unset = read_sketch(path, NetParameter, variables)
+    report = Report(remarks=_about_templates(path, unset))
+    original = Path(trained) if trained is not None else compare.training_net(Path(path))
+    for one in _phases(Path(path), net) if phase is None else [phase]:
+        subject = Subject.of(net, layer_places(net), Path(path), one, unset=unset)
+        report.add(_lint_subject(subject, original if one == TEST else None, variables, weights_path))
+    return report
+
+
+def lint_solver(path: str | Path, variables: Variables = None, weights_path: str | Path | None = None) -> Report:
+    """Look at a solver and the nets it names."""
+    solver, unset = read_sketch(path, SolverParameter, variables)
+    report = Report(remarks=_about_templates(path, unset))
+    for check in solver_checks.CHECKS:
+        report.findings += check(solver, str(path))
+    try:
+        for net, net_path, phase, state in _nets(solver, Path(path), report):
+            loaded, missing = read_sketch(net_path, NetParameter, variables) if net is None else (net, [])
+            report.remarks += _about_templates(net_path, missing)
+            places = layer_places(loaded)
+            subject = Subject.of(loaded, places, net_path, phase, list(state.stage), missing)
+            trained = _train_path(solver, Path(path)) if phase == TEST else None
+            other = trained if trained is not None and trained != net_path else None
+            report.add(_lint_subject(subject, other, variables, weights_path))
+            report.findings += net_checks.adding_scales(subject, solver.iter_size)
+    except SegcaffeError as error:
+        report.remarks.append(f"The solver's nets were not looked at: {error}")
+    return report
+
+
+def _lint_subject(
+    subject: Subject, trained: Path | None, variables: Variables, weights_path: str | Path | None
+) -> Report:
+    report = Report()
+    for check in net_checks.CHECKS:
+        report.findings += check(subject)
+    report.findings += net_checks.adding_scales(subject)
+    report.findings += labels(subject)
+    if trained is not None:
+        report.remarks.append(f"{subject.path} was compared with {trained}.")
+        report.findings += compare.compare(subject, Subject.read(trained, TRAIN, variables))
+    if weights_path is not None:
+        from segcaffe.convert.formats import load
+
+        report.findings += weights(subject, load(weights_path), str(weights_path))
+    return report
+
+
+def _phases(path: Path, net: NetParameter) -> list[int]:
+    if path.name.startswith(("test", "deploy")) or any(layer.type == "Input" for layer in net.layer):
+        return [TEST]
+    if path.name.startswith("train") and "test" not in path.name:
+        return [TRAIN]
+    return [TRAIN, TEST]
+
+
+def _nets(
+    solver: SolverParameter, path: Path, report: Report
+) -> Iterator[tuple[NetParameter | None, Path, int, NetState]]:
+    """The nets of a solver: message (None: in the file), file, phase and state."""
+    for name in ("net_param", "train_net_param"):
+        if solver.HasField(name):
+            yield getattr(solver, name), path, TRAIN, solver.train_state
+            for state in solver.test_state if name == "net_param" else ():
+                yield solver.net_param, path, TEST, state
+    for message in solver.test_net_param:
+        yield message, path, TEST, NetState()
+    files = [(solver.train_net or solver.net, TRAIN, solver.train_state)]
+    files += [(name, TEST, NetState()) for name in solver.test_net]
+    states = list(solver.test_state) or [NetState()] * min(1, len(solver.test_iter))
+    files += [(solver.net, TEST, state) for state in states]
+    for name, phase, state in files:
+        found = _find(name, path) if name else None
+        if found is not None:
+            yield None, found, phase, state
+        elif name:
+            report.remarks.append(f"The net {name} was not looked at: there is no such file from here.")
+
+
+def _find(name: str, solver: Path) -> Path | None:
+    """A net's file: from the working directory, as in Caffe, or beside the solver."""
+    for path in (Path(name), solver.parent / name, solver.parent / Path(name).name):
+        if path.is_file():
+            return path
+    return None
+
+
+def _train_path(solver: SolverParameter, path: Path) -> Path | None:
+    name = solver.train_net or solver.net
+    return _find(name, path) if name else None
+
+
+def _about_templates(path: str | Path, unset: list[str]) -> list[str]:
+    if not unset:
+        return []
+    return [
+        f"{path}: {', '.join(unset)} have no values, so sizes and data were not looked at. "
+        f"Give them with --set {unset[0]}=VALUE or --vars FILE."
+    ]

@@ -1,0 +1,133 @@
+"""A net as the checks look at it: its layers in one phase, where each stands, and what is known without arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from segcaffe.layers.registry import layer_class, layer_types
+from segcaffe.net.rules import includes, net_state
+from segcaffe.proto.caffe_pb2 import LayerParameter, NetParameter, ParamSpec
+from segcaffe.proto.text import layer_places, read_sketch
+
+Variables = Mapping[str, str] | None
+_WITH_BIAS = {
+    "Convolution": "convolution_param",
+    "Deconvolution": "convolution_param",
+    "InnerProduct": "inner_product_param",
+    "Embed": "embed_param",
+    "Scale": "scale_param",
+}
+"""Types with one blob and, if their option's bias_term says so, another."""
+_COUNTS = {
+    "PReLU": 1,
+    "Parameter": 1,
+    "LSTM": 3,
+    "RNN": 5,
+    "NormConvMeanfield": 3,
+    "NospConvMeanfield": 2,
+    "MultiStageMeanfield": 3,
+}
+
+
+@dataclass
+class Subject:
+    """A net in one phase.
+
+    Attributes
+    ----------
+    path, phase:
+        Its file; TRAIN or TEST.
+    layers, places:
+        Its layers in that phase, old notations upgraded; ``file:line`` of each.
+    unset:
+        Template names without a value. Where they stand for numbers, the layers have ones.
+    """
+
+    path: Path
+    phase: int
+    layers: list[LayerParameter]
+    places: list[str]
+    unset: list[str]
+
+    @classmethod
+    def read(cls, path: str | Path, phase: int, variables: Variables = None, stages: Sequence[str] = ()) -> Subject:
+        """Read a net's file; PrototxtError if it cannot be."""
+        net, unset = read_sketch(path, NetParameter, variables)
+        return cls.of(net, layer_places(net), Path(path), phase, stages, unset)
+
+    @classmethod
+    def of(
+        cls,
+        net: NetParameter,
+        places: Sequence[str],
+        path: Path,
+        phase: int,
+        stages: Sequence[str] = (),
+        unset: Sequence[str] = (),
+    ) -> Subject:
+        """Take the layers that a net has in a phase."""
+        state = net_state(phase, stages=stages)
+        kept = [(layer, place) for layer, place in zip(net.layer, places, strict=True) if includes(layer, state)]
+        return cls(path, phase, [layer for layer, _ in kept], [place for _, place in kept], list(unset))
+
+    def where(self, layer: LayerParameter) -> str:
+        """How findings name a layer: file, line, name and type."""
+        index = next(i for i, other in enumerate(self.layers) if other is layer)
+        return f'{self.places[index] or self.path}: layer "{layer.name}" ({layer.type})'
+
+    def of_type(self, *types: str) -> Iterator[LayerParameter]:
+        """Layers of these types, in order."""
+        return (layer for layer in self.layers if layer.type in types)
+
+    @cached_property
+    def sources(self) -> list[LayerParameter]:
+        """Layers that bring values into the net."""
+        known = set(layer_types())
+        return [layer for layer in self.layers if layer.type in known and layer_class(layer.type).source]
+
+    @cached_property
+    def batch(self) -> int | None:
+        """Number of images in a batch; None where it is not known, or a template's."""
+        sizes = [size for layer in self.sources if (size := _batch_size(layer)) is not None]
+        return sizes[0] if sizes and not self.unset else None
+
+    def makers(self) -> dict[str, LayerParameter]:
+        """The layer that makes each blob last."""
+        return {top: layer for layer in self.layers for top in layer.top}
+
+
+def _batch_size(layer: LayerParameter) -> int | None:
+    for field, option in layer.ListFields():
+        if field.message_type is None or field.is_repeated:
+            continue
+        if "batch_size" in field.message_type.fields_by_name and option.HasField("batch_size"):
+            return int(option.batch_size)
+    shapes = layer.input_param.shape or layer.dummy_data_param.shape
+    return int(shapes[0].dim[0]) if shapes and shapes[0].dim else None
+
+
+def parameter_count(layer: LayerParameter) -> int:
+    """Number of blobs that the layer learns (statistics of BatchNorm are none)."""
+    if layer.type in _WITH_BIAS:
+        if layer.type == "Scale" and len(layer.bottom) > 1:
+            return int(layer.scale_param.bias_term)
+        return 1 + int(getattr(layer, _WITH_BIAS[layer.type]).bias_term)
+    if layer.type == "Bias":
+        return int(len(layer.bottom) == 1)
+    if layer.type == "NormConv":
+        return 1 + int(layer.convolution_param.bias_term) + int(layer.norm_conv_param.scale_term)
+    return _COUNTS.get(layer.type, 0)
+
+
+def rates(layer: LayerParameter) -> list[float]:
+    """lr_mult of each blob the layer learns."""
+    specs = [*layer.param, *(ParamSpec() for _ in range(parameter_count(layer) - len(layer.param)))]
+    return [spec.lr_mult for spec in specs[: parameter_count(layer)]]
+
+
+def learns(layer: LayerParameter) -> bool:
+    """Whether any blob of the layer has a learning rate."""
+    return any(rates(layer))
