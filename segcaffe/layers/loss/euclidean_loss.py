@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from segcaffe.blob import Blob
+from segcaffe.kernels import difference_loss, elementwise
 from segcaffe.layers.base import Blobs, LossLayer
 from segcaffe.layers.registry import register
 
@@ -27,16 +30,18 @@ class EuclideanLoss(LossLayer):
                 f"shapes {bottom[0].shape} and {bottom[1].shape}",
             )
         self.difference = Blob((bottom[0].count,), self.dtype)
+        self.total = Blob((1,), np.float64)
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Compute the loss, keep the difference."""
-        difference = self.difference.array
-        self.xp.subtract(bottom[0].array.reshape(-1), bottom[1].array.reshape(-1), out=difference)
-        top[0].array[...] = self.xp.dot(difference, difference) / (2 * bottom[0].shape[0])
+        total = self.total.array
+        a, b = bottom[0].array.reshape(-1), bottom[1].array.reshape(-1)
+        difference_loss.squares(a, b, self.difference.array, total)
+        top[0].array[...] = total[0] / (2 * bottom[0].shape[0])
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Gradient (a - b) / N to a, its negative to b."""
         for i, sign in enumerate((1, -1)):
             if propagate_down[i]:
-                factor = top[0].grad * (sign / bottom[0].shape[0])
-                self.xp.multiply(self.difference.array, factor, out=bottom[i].grad.reshape(-1))
+                factor = float(top[0].diff) * sign / bottom[0].shape[0]
+                elementwise.linear(self.difference.array, factor, 0.0, bottom[i].grad.reshape(-1))

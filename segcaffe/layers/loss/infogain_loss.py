@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from google.protobuf.message import DecodeError
 
 from segcaffe.blob import Blob
 from segcaffe.blob.proto import array_of
 from segcaffe.device.mode import Array
 from segcaffe.errors import DataError
-from segcaffe.kernels import softmax
+from segcaffe.kernels import channelwise, elementwise, softmax
 from segcaffe.layers.base import Blobs, LossLayer
 from segcaffe.layers.loss.class_labels import (
     SMALLEST_LOG,
@@ -57,7 +59,7 @@ class InfogainLoss(LossLayer):
         top[0].reshape()
         if len(top) > 1:
             top[1].reshape_like(bottom[0])
-        self.prob = Blob(self.layout, self.dtype)
+        self.prob, self.row, self.logs = (Blob(self.layout, self.dtype) for _ in range(3))
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Compute probabilities and loss; DataError where a label is no class."""
@@ -66,18 +68,33 @@ class InfogainLoss(LossLayer):
         softmax.forward(bottom[0].array.reshape(self.layout), prob)
         label = class_numbers(self, bottom[1], classes, self.ignore, "loss_param").reshape(outer, inner)
         self.counts = label >= 0
-        self.row = self._matrix(bottom, classes)[label].transpose(0, 2, 1) * self.counts[:, None]
-        logs = self.xp.log(self.xp.maximum(prob, SMALLEST_LOG))
+        self._look_up(self._matrix(bottom, classes), label)
+        logs, loss = self.logs.array, self.xp.empty(1, np.float64)
+        elementwise.logarithm(prob, 1.0, 0.0, 1.0, logs)
+        self.xp.maximum(logs, math.log(SMALLEST_LOG), out=logs)
+        channelwise.channel_dot(self.row.array.reshape(1, 1, -1), logs.reshape(1, 1, -1), loss)
         self.normalizer = normalizer(self.normalization, outer, inner, int(self.counts.sum()))
-        top[0].array[...] = -(self.row * logs).sum() / self.normalizer
+        top[0].array[...] = -loss[0] / self.normalizer
         if len(top) > 1:
             top[1].array = prob.reshape(bottom[0].shape)
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Gradient p sum(H[label]) - H[label], times loss weight over normalizer."""
         if propagate_down[0]:
-            gradient = self.prob.array * self.row.sum(axis=1, keepdims=True) - self.row
-            bottom[0].grad = (gradient * (top[0].grad / self.normalizer)).reshape(bottom[0].shape)
+            scale = float(top[0].diff) / self.normalizer
+            dx = bottom[0].grad.reshape(self.layout)
+            self.xp.multiply(self.prob.array, self.row_sum * self.dtype.type(scale), out=dx)
+            elementwise.combine(dx, 1.0, self.row.array, -scale, dx)
+
+    def _look_up(self, matrix: Array, label: Array) -> None:
+        """Keep H[label] as (outer, C, inner) and its sums over C; 0 where the label is ignored."""
+        row = self.row.array
+        for n, labels in enumerate(label):
+            row[n] = self.xp.take(matrix.T, labels, axis=1)
+        self.row_sum = matrix.sum(axis=1)[label][:, None]
+        if not bool(self.counts.all()):
+            row *= self.counts[:, None]
+            self.row_sum *= self.counts[:, None]
 
     def _matrix(self, bottom: Blobs, classes: int) -> Array:
         source = bottom[2].array if self.read_matrix is None else self.read_matrix

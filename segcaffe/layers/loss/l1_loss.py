@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from segcaffe.device.mode import Array
+import numpy as np
+
+from segcaffe import device
+from segcaffe.blob import Blob
+from segcaffe.kernels import difference_loss, elementwise
 from segcaffe.layers.base import Blobs, LossLayer
 from segcaffe.layers.registry import register
 
@@ -39,34 +43,42 @@ class L1Loss(LossLayer):
         if any(blob.shape != bottom[0].shape for blob in bottom) or bottom[0].ndim < 2:
             raise self.fail("bottoms need one shape, of at least two axes (N, C, ...)", [blob.shape for blob in bottom])
         top[0].reshape()
+        self.slope = Blob(bottom[0].shape, self.dtype)
+        self.totals = Blob((2,), np.float64)
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Compute the loss and, with it, its derivative by d."""
-        difference = bottom[0].array - bottom[1].array if len(bottom) > 1 else bottom[0].array
-        known = ~self.xp.isnan(difference)
-        difference = self.xp.where(known, difference, 0)
-        loss, slope = self._lengths(difference) if self.by_length else self._absolutes(difference, known)
-        self.slope = self.xp.where(known, slope, 0).astype(self.dtype)
+        loss, known = self._lengths(bottom) if self.by_length else self._absolutes(bottom)
         num, channels = bottom[0].shape[:2]
         # Without a single number the loss is 0 rather than 0 / 0.
-        self.divisor = (float(known.sum()) / channels or 1.0) if self.by_entries else num
+        self.divisor = (known / channels or 1.0) if self.by_entries else num
         top[0].array[...] = loss / self.divisor
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Gradient of d to the first bottom, its negative to the second."""
+        scale = float(top[0].diff) / self.divisor
         for i, sign in zip(range(len(bottom)), (1, -1), strict=False):
             if propagate_down[i]:
-                self.xp.multiply(self.slope, top[0].grad * (sign / self.divisor), out=bottom[i].grad)
+                elementwise.linear(self.slope.array, sign * scale, 0.0, bottom[i].grad)
 
-    def _absolutes(self, difference: Array, known: Array) -> tuple[Array, Array]:
-        size = self.xp.abs(difference)
-        far = known & (size >= self.plateau)
-        return (size * far).sum(), self.xp.where(difference > 0, 1, -1) * far
+    def _absolutes(self, bottom: Blobs) -> tuple[float, float]:
+        """Sum of |d| and number of known elements."""
+        second = bottom[1].array if len(bottom) > 1 else None
+        totals = self.totals.array
+        difference_loss.absolute(bottom[0].array, second, self.plateau, self.slope.array, totals)
+        loss, known = device.to_host(totals)
+        return float(loss), float(known)
 
-    def _lengths(self, difference: Array) -> tuple[Array, Array]:
+    def _lengths(self, bottom: Blobs) -> tuple[float, float]:
+        """Sum of the lengths of d and number of known elements."""
+        difference = bottom[0].array - bottom[1].array if len(bottom) > 1 else bottom[0].array
+        known = ~self.xp.isnan(difference)
+        difference = self.xp.where(known, difference, 0)
         scale = 1 / difference.shape[1] if self.prescale else 1
         squared = (difference * difference).sum(axis=1, keepdims=True) * scale
         far = squared >= self.plateau**2
         length = self.xp.sqrt(squared * far + self.epsilon)
         # Where the length is 0 it has no direction.
-        return length.sum(), difference * scale * far / self.xp.where(length > 0, length, 1)
+        slope = difference * scale * far / self.xp.where(length > 0, length, 1)
+        self.slope.array = self.xp.where(known, slope, 0).astype(self.dtype)
+        return float(length.sum(dtype=np.float64)), float(known.sum())

@@ -5,6 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
+from segcaffe.blob import Blob
+from segcaffe.kernels import difference_loss, elementwise
 from segcaffe.layers.base import Blobs, LossLayer
 from segcaffe.layers.registry import register
 
@@ -26,21 +30,22 @@ class SmoothL1Loss(LossLayer):
         if any(blob.shape != bottom[0].shape for blob in bottom) or not bottom[0].ndim:
             raise self.fail("all bottoms need one shape (N, ...)", [blob.shape for blob in bottom])
         top[0].reshape()
+        self.slope = Blob(bottom[0].shape, self.dtype)
+        self.total = Blob((1,), np.float64)
         positions = 1 if len(bottom) == 4 else math.prod(bottom[0].shape[2:])
         self.divisor = max(1, bottom[0].shape[0] * positions)
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Compute the loss and, with it, its derivative by a."""
-        inside = bottom[2].array if len(bottom) > 2 else 1
-        outside = bottom[3].array if len(bottom) > 3 else 1
-        difference = inside * (bottom[0].array - bottom[1].array)
-        slope = self.xp.clip(difference, -1, 1)
-        # f(x) = s x - s^2 / 2 with s its derivative.
-        top[0].array[...] = (outside * slope * (difference - slope / 2)).sum() / self.divisor
-        self.slope = outside * inside * slope
+        inside = bottom[2].array if len(bottom) > 2 else None
+        outside = bottom[3].array if len(bottom) > 3 else None
+        total = self.total.array
+        difference_loss.smooth(bottom[0].array, bottom[1].array, inside, outside, self.slope.array, total)
+        top[0].array[...] = total[0] / self.divisor
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Gradient of a, and its negative for b."""
+        scale = float(top[0].diff) / self.divisor
         for i, sign in enumerate((1, -1)):
             if propagate_down[i]:
-                self.xp.multiply(self.slope, top[0].grad * (sign / self.divisor), out=bottom[i].grad)
+                elementwise.linear(self.slope.array, sign * scale, 0.0, bottom[i].grad)

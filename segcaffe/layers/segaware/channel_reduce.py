@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
-from segcaffe.device.mode import Array
+import numpy as np
+
+from segcaffe.blob import Blob
+from segcaffe.kernels import copy, group_max
 from segcaffe.layers.base import Blobs, Layer
 from segcaffe.layers.registry import register
 from segcaffe.proto import caffe_pb2
@@ -33,26 +37,24 @@ class ChannelReduce(Layer):
             raise self.fail("num_channels must divide the number of channels.", received)
         top[0].reshape(shape[0], self.num_channels, *shape[2:])
 
-    def _groups(self, array: Array) -> Array:
-        """Axes (image, group, channel of the group, pixel)."""
-        return array.reshape(array.shape[0], self.num_channels, array.shape[1] // self.num_channels, -1)
+        self._view = (shape[0] * self.num_channels, shape[1] // self.num_channels, math.prod(shape[2:]))
+        self._out_view = (self._view[0], self._view[2])
+        self._first = Blob(self._out_view, np.int32)
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Reduce each group."""
-        groups = self._groups(bottom[0].array)
+        x, y = bottom[0].array.reshape(self._view), top[0].array.reshape(self._out_view)
         if self.maximum:
-            self._first = groups.argmax(2)[:, :, None]
-            top[0].array = self.xp.take_along_axis(groups, self._first, 2).reshape(top[0].shape)
+            group_max.forward(x, y, self._first.array)
         else:
-            groups.sum(2, out=self._groups(top[0].array)[:, :, 0])
+            copy.sum_copies(x, y)
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """The gradient goes to the maximum, or to the whole group."""
         if not propagate_down[0]:
             return
-        dy, dx = self._groups(top[0].grad), self._groups(bottom[0].grad)
-        dx[...] = self._own(dx) * dy if self.maximum else dy
-
-    def _own(self, dx: Array) -> Array:
-        """1 for the channels that are their group's maximum."""
-        return self.xp.arange(dx.shape[2])[:, None] == self._first
+        dy, dx = top[0].grad.reshape(self._out_view), bottom[0].grad.reshape(self._view)
+        if self.maximum:
+            group_max.backward(dy, self._first.array, dx)
+        else:
+            copy.copy(dy[:, None], dx)

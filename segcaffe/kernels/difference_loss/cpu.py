@@ -1,0 +1,84 @@
+"""Losses of differences on the CPU: one pass, sums by pieces whose number depends on the size only."""
+# ruff: noqa: D103 (the contracts are in the package)
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from segcaffe.kernels import parallel
+
+Array = np.ndarray[Any, Any]
+_PIECE = 16_384
+_compiled = njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz"})
+
+
+def absolute(a: Array, b: Array | None, plateau: float, slope: Array, totals: Array) -> None:
+    arrays = (a, a if b is None else b, slope)
+    _pieces(_absolute, arrays, (b is not None, a.dtype.type(plateau)), totals)
+
+
+@_compiled
+def _absolute(a, b, slope, has_b, plateau, sums):
+    total, known = 0.0, 0
+    one = plateau * 0 + 1
+    for i in range(a.size):
+        d = a[i] - b[i] if has_b else a[i]
+        # A NaN is not equal to itself.
+        is_known = d == d
+        counts = is_known & (abs(d) >= plateau)
+        slope[i] = (one if d > 0 else -one) if counts else 0
+        total += np.float64(abs(d)) if counts else 0.0
+        known += is_known
+    sums[0], sums[1] = total, known
+
+
+def smooth(a: Array, b: Array, inside: Array | None, outside: Array | None, slope: Array, totals: Array) -> None:
+    arrays = (a, b, a if inside is None else inside, a if outside is None else outside, slope)
+    _pieces(_smooth, arrays, (inside is not None, outside is not None, a.dtype.type(1)), totals)
+
+
+@_compiled
+def _smooth(a, b, inside, outside, slope, has_inside, has_outside, one, sums):
+    total = 0.0
+    for i in range(a.size):
+        w = inside[i] if has_inside else one
+        v = outside[i] if has_outside else one
+        d = w * (a[i] - b[i])
+        s = min(max(d, -one), one)
+        # f(d) = s d - s² / 2, s being its derivative.
+        total += np.float64(v * s * (d - s / 2))
+        slope[i] = v * w * s
+    sums[0] = total
+
+
+def squares(a: Array, b: Array, difference: Array, totals: Array) -> None:
+    _pieces(_squares, (a, b, difference), (), totals)
+
+
+@_compiled
+def _squares(a, b, difference, sums):
+    total = 0.0
+    for i in range(a.size):
+        d = a[i] - b[i]
+        difference[i] = d
+        total += np.float64(d) * np.float64(d)
+    sums[0] = total
+
+
+def _pieces(function: Callable[..., None], arrays: tuple[Array, ...], options: tuple[Any, ...], totals: Array) -> None:
+    """Call ``function(*arrays, *options, sums)`` for each piece of the flat arrays, and add the sums in order."""
+    flat = [array.reshape(-1) for array in arrays]
+    size = flat[0].size
+    sums = np.zeros((-(-size // _PIECE), totals.size))
+
+    def body(start: int, stop: int) -> None:
+        for k in range(start, stop):
+            part = slice(k * _PIECE, (k + 1) * _PIECE)
+            function(*[array[part] for array in flat], *options, sums[k])
+
+    parallel.run(len(sums), body, grain=2)
+    totals[...] = sums.sum(axis=0)
