@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from segcaffe.kernels.lrn import Response
+from segcaffe.kernels.softmax_loss import NO_IGNORE
 from segcaffe.proto.window import Window
 
 Array = np.ndarray[Any, Any]
@@ -239,3 +241,157 @@ for _ignore in (None, 2):
         loss_grad = np.full((), 300, dtype)
         margins = {"alpha": 0.5, "beta": 2.0, "ignore_label": ignore}
         return {"dist": dist, "parity": parity, "loss_grad": loss_grad, "dist_grad": out, **margins}
+
+
+# --- pooling ---
+
+POOLS = {
+    "2x2": Window((2, 2), (2, 2), (0, 0), (1, 1)),
+    "overlapping": Window((3, 3), (2, 1), (1, 2), (1, 1)),
+    "gaps": Window((1, 2), (3, 4), (0, 1), (1, 1)),
+}
+_PLANE = (2, 3, 9, 13)
+
+
+def _pooled(window: Window) -> tuple[int, ...]:
+    """Output size of a pooling layer: rounded up."""
+    spatial = zip(_PLANE[2:], window.kernel, window.stride, window.pad, strict=True)
+    return (*_PLANE[:2], *[-(-(n + 2 * p - k) // s) + 1 - (p > 0) for n, k, s, p in spatial])
+
+
+for _suffix, _window in POOLS.items():
+
+    @add("pooling", "max_forward", _suffix)
+    def _(rng: np.random.Generator, dtype: Any, window: Window = _window) -> dict[str, Any]:
+        image = np.round(normal(rng, dtype, *_PLANE) * 2)
+        image[0, 1, :4, :4] = np.nan
+        shape = _pooled(window)
+        return {"image": image, "top": empty(dtype, *shape), "mask": empty(np.int32, *shape), "window": window}
+
+    @add("pooling", "scatter", _suffix)
+    def _(rng: np.random.Generator, dtype: Any, window: Window = _window) -> dict[str, Any]:
+        from segcaffe.kernels import pooling
+
+        shape, image = _pooled(window), normal(rng, dtype, *_PLANE)
+        top, mask = empty(dtype, *shape), empty(np.int32, *shape)
+        pooling.max_forward(image, top, mask, window)
+        return {"top_grad": normal(rng, dtype, *shape), "mask": mask, "image_grad": empty(dtype, *_PLANE), "window": window}
+
+    @add("pooling", "average_forward", _suffix)
+    @add("pooling", "weighted_forward", _suffix)
+    def _(rng: np.random.Generator, dtype: Any, window: Window = _window) -> dict[str, Any]:
+        return {"image": np.abs(normal(rng, dtype, *_PLANE)), "top": empty(dtype, *_pooled(window)), "window": window}
+
+    @add("pooling", "average_backward", _suffix)
+    def _(rng: np.random.Generator, dtype: Any, window: Window = _window) -> dict[str, Any]:
+        grad = normal(rng, dtype, *_pooled(window))
+        return {"top_grad": grad, "image_grad": empty(dtype, *_PLANE), "window": window}
+
+    @add("pooling", "weighted_backward", _suffix)
+    def _(rng: np.random.Generator, dtype: Any, window: Window = _window) -> dict[str, Any]:
+        top, grad = (normal(rng, dtype, *_pooled(window)) for _ in range(2))
+        image = np.abs(normal(rng, dtype, *_PLANE)) + dtype(0.1)
+        return {"image": image, "top": top, "top_grad": grad, "image_grad": empty(dtype, *_PLANE), "window": window}
+
+
+@add("pooling", "stochastic_forward")
+def _(rng: np.random.Generator, dtype: Any) -> dict[str, Any]:
+    shape, window = _pooled(POOLS["2x2"]), POOLS["2x2"]
+    outputs = {"top": empty(dtype, *shape), "mask": empty(np.int32, *shape), "window": window}
+    return {"image": np.abs(normal(rng, dtype, *_PLANE)), "chance": rng.random(shape).astype(dtype), **outputs}
+
+
+# --- interp ---
+
+
+def _places(size: int, out: int) -> tuple[Array, Array]:
+    place = np.arange(out, dtype=np.float32) * np.float32((size - 1) / max(out - 1, 1))
+    low = np.minimum(place.astype(np.int32), size - 1)
+    return low, (place - low).astype(np.float32)
+
+
+for _suffix, _size in {"up": (17, 40), "down": (4, 5), "mixed": (9, 1)}.items():
+
+    @add("interp", "forward", _suffix)
+    def _(rng: np.random.Generator, dtype: Any, size: tuple[int, int] = _size) -> dict[str, Any]:
+        (low_y, weight_y), (low_x, weight_x) = (_places(n, out) for n, out in zip(IMAGE, size, strict=True))
+        tables = {"low_y": low_y, "weight_y": weight_y, "low_x": low_x, "weight_x": weight_x}
+        return {"image": normal(rng, dtype, 2, 3, *IMAGE), "top": empty(dtype, 2, 3, *size), **tables}
+
+    @add("interp", "backward", _suffix)
+    def _(rng: np.random.Generator, dtype: Any, size: tuple[int, int] = _size) -> dict[str, Any]:
+        (low_y, weight_y), (low_x, weight_x) = (_places(n, out) for n, out in zip(IMAGE, size, strict=True))
+        tables = {"low_y": low_y, "weight_y": weight_y, "low_x": low_x, "weight_x": weight_x}
+        return {"top_grad": normal(rng, dtype, 2, 3, *size), "image_grad": empty(dtype, 2, 3, *IMAGE), **tables}
+
+
+# --- lrn ---
+
+for _across in (True, False):
+
+    @add("lrn", "forward", "across" if _across else "within")
+    def _(rng: np.random.Generator, dtype: Any, across: bool = _across) -> dict[str, Any]:
+        response = Response(5, 0.3, 0.75, 1.5, across)
+        bottom = normal(rng, dtype, 2, 7, *IMAGE)
+        return {"bottom": bottom, "scale": empty(dtype, *bottom.shape), "top": empty(dtype, *bottom.shape), "response": response}
+
+    @add("lrn", "backward", "across" if _across else "within")
+    def _(rng: np.random.Generator, dtype: Any, across: bool = _across) -> dict[str, Any]:
+        bottom, top, grad = (normal(rng, dtype, 2, 7, *IMAGE) for _ in range(3))
+        scale = 1 + np.abs(normal(rng, dtype, *bottom.shape))
+        arrays = {"bottom": bottom, "scale": scale, "top": top, "top_grad": grad, "bottom_grad": empty(dtype, *bottom.shape)}
+        return {**arrays, "response": Response(3, 0.3, 0.75, 1.5, across)}
+
+
+# --- softmax and losses ---
+
+_CLASSES = {"columns": (2, 21, 111), "rows": (5, 9, 1), "long": (3, 301, 2)}
+
+for _suffix, _shape in _CLASSES.items():
+
+    @add("softmax", "forward", _suffix)
+    @add("softmax", "forward", f"{_suffix}-in-place", same=(("out", "x"),))
+    def _(rng: np.random.Generator, dtype: Any, shape: tuple[int, ...] = _shape) -> dict[str, Any]:
+        return {"x": 10 * normal(rng, dtype, *shape), "out": empty(dtype, *shape)}
+
+    @add("softmax", "backward", _suffix)
+    @add("softmax", "backward", f"{_suffix}-in-place", same=(("out", "grad"),))
+    def _(rng: np.random.Generator, dtype: Any, shape: tuple[int, ...] = _shape) -> dict[str, Any]:
+        return {"prob": rng.random(shape).astype(dtype), "grad": normal(rng, dtype, *shape), "out": empty(dtype, *shape)}
+
+    @add("softmax_loss", "forward", _suffix)
+    def _(rng: np.random.Generator, dtype: Any, shape: tuple[int, ...] = _shape) -> dict[str, Any]:
+        outer, classes, inner = shape
+        label = rng.integers(0, classes, (outer, inner)).astype(dtype)
+        label[0, :5] = 255
+        weight = rng.random(classes).astype(dtype)
+        outputs = {"prob": empty(dtype, *shape), "totals": empty(np.float64, 3)}
+        return {"x": 3 * normal(rng, dtype, *shape), "label": label, "weight": weight, "ignore": 255, "floor": 1e-20, **outputs}
+
+    @add("softmax_loss", "backward", _suffix)
+    def _(rng: np.random.Generator, dtype: Any, shape: tuple[int, ...] = _shape) -> dict[str, Any]:
+        outer, classes, inner = shape
+        label = rng.integers(0, classes, (outer, inner)).astype(dtype)
+        label[0, :5] = 255
+        prob, weight = rng.random(shape).astype(dtype), rng.random(classes).astype(dtype)
+        return {"prob": prob, "label": label, "weight": weight, "ignore": 255, "scale": 0.7, "out": empty(dtype, *shape)}
+
+
+@add("softmax_loss", "forward", "bad label")
+def _(rng: np.random.Generator, dtype: Any) -> dict[str, Any]:
+    label = np.zeros((3, 40), dtype)
+    label[1, 7] = 5
+    arrays = {"x": normal(rng, dtype, 3, 4, 40), "label": label, "weight": np.ones(4, dtype)}
+    return {**arrays, "ignore": NO_IGNORE, "floor": 1e-20, "prob": empty(dtype, 3, 4, 40), "totals": empty(np.float64, 3)}
+
+
+@add("sigmoid_loss", "forward")
+def _(rng: np.random.Generator, dtype: Any) -> dict[str, Any]:
+    x, target = 5 * normal(rng, dtype, 4111), rng.integers(-1, 2, 4111).astype(dtype)
+    return {"x": x, "target": target, "ignore": -1, "totals": empty(np.float64, 2)}
+
+
+@add("sigmoid_loss", "backward")
+def _(rng: np.random.Generator, dtype: Any) -> dict[str, Any]:
+    x, target = 5 * normal(rng, dtype, 4111), rng.integers(-1, 2, 4111).astype(dtype)
+    return {"x": x, "target": target, "ignore": -1, "scale": 0.3, "out": empty(dtype, 4111)}

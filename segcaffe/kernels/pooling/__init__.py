@@ -30,10 +30,11 @@ def max_forward(image: Array, top: Array, mask: Array, window: Window) -> None:
 
 
 @kernel(writes=("image_grad",))
-def scatter(top_grad: Array, mask: Array, image_grad: Array) -> None:
+def scatter(top_grad: Array, mask: Array, image_grad: Array, window: Window) -> None:
     """Write the gradient of the picked pixels: each window's gradient added at its place in ``mask``, elsewhere 0.
 
     ``top_grad`` and ``mask`` (int32, -1 for none) are (N, C, H', W'), ``image_grad`` (N, C, H, W) is written whole.
+    ``window`` is that of the forward pass, whose windows hold the places in their mask.
     """
 
 

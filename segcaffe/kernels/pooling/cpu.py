@@ -35,7 +35,7 @@ def max_forward(image: Array, top: Array, mask: Array, window: Window) -> None:
     _run(_max_forward, window, image, top, mask)
 
 
-def scatter(top_grad: Array, mask: Array, image_grad: Array) -> None:
+def scatter(top_grad: Array, mask: Array, image_grad: Array, window: Window) -> None:
     """See the contract."""
     _run(_scatter, None, top_grad, mask, image_grad)
 

@@ -93,6 +93,6 @@ class Pooling(Layer):
         if self.method == _Method.AVE:
             pooling.average_backward(out_grad, image_grad, self.window)
         elif self.method == _Method.MAX or self.training:
-            pooling.scatter(out_grad, self._mask, image_grad)
+            pooling.scatter(out_grad, self._mask, image_grad, self.window)
         else:
             pooling.weighted_backward(bottom[0].array, top[0].array, out_grad, image_grad, self.window)

@@ -1,0 +1,18 @@
+"""Bilinear resizing on the GPU: each pixel of the gradient gathers, by binary search, from the outputs it shares in."""
+# ruff: noqa: D103 (the contracts are in the package)
+
+from __future__ import annotations
+
+from segcaffe.device.compile import launch
+from segcaffe.device.mode import Array
+
+
+def forward(image: Array, top: Array, low_y: Array, weight_y: Array, low_x: Array, weight_x: Array) -> None:
+    sizes = (*image.shape[2:], *top.shape[2:])
+    launch("interp", "forward", top.size, image, top, low_y, weight_y, low_x, weight_x, *sizes, top.size)
+
+
+def backward(top_grad: Array, image_grad: Array, low_y: Array, weight_y: Array, low_x: Array, weight_x: Array) -> None:
+    arrays = (top_grad, image_grad, low_y, weight_y, low_x, weight_x)
+    sizes = (*image_grad.shape[2:], *top_grad.shape[2:])
+    launch("interp", "backward", image_grad.size, *arrays, *sizes, image_grad.size)

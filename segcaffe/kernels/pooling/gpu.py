@@ -1,0 +1,52 @@
+"""Pooling on the GPU."""
+# ruff: noqa: D103 (the contracts are in the package)
+
+from __future__ import annotations
+
+from segcaffe.device.compile import launch
+from segcaffe.device.mode import Array, xp
+from segcaffe.kernels.pooling import EMPTY
+from segcaffe.proto.window import Window
+
+
+def max_forward(image: Array, top: Array, mask: Array, window: Window) -> None:
+    _over_windows("max_forward", window, image, top, image, top, mask, EMPTY)
+
+
+def scatter(top_grad: Array, mask: Array, image_grad: Array, window: Window) -> None:
+    _over_pixels("scatter", window, image_grad, top_grad, top_grad, mask, image_grad)
+
+
+def average_forward(image: Array, top: Array, window: Window) -> None:
+    _over_windows("average_forward", window, image, top, image, top)
+
+
+def average_backward(top_grad: Array, image_grad: Array, window: Window) -> None:
+    _over_pixels("average_backward", window, image_grad, top_grad, top_grad, image_grad)
+
+
+def stochastic_forward(image: Array, chance: Array, top: Array, mask: Array, window: Window) -> None:
+    _over_windows("stochastic_forward", window, image, top, image, chance, top, mask)
+
+
+def weighted_forward(image: Array, top: Array, window: Window) -> None:
+    _over_windows("weighted_forward", window, image, top, image, top)
+
+
+def weighted_backward(image: Array, top: Array, top_grad: Array, image_grad: Array, window: Window) -> None:
+    shares = xp().empty_like(top)
+    _over_windows("weighted_shares", window, image, top, image, top_grad, shares)
+    _over_pixels("weighted_backward", window, image, top, image, top, shares, image_grad)
+
+
+def _over_windows(function: str, window: Window, image: Array, top: Array, *arguments: object) -> None:
+    _launch(function, window, image, top, top.size, *arguments)
+
+
+def _over_pixels(function: str, window: Window, image: Array, top: Array, *arguments: object) -> None:
+    _launch(function, window, image, top, image.size, *arguments)
+
+
+def _launch(function: str, window: Window, image: Array, top: Array, threads: int, *arguments: object) -> None:
+    numbers = (*image.shape[2:], *top.shape[2:], *window.kernel, *window.stride, *window.pad)
+    launch("pooling", function, threads, *arguments, *numbers, threads)
