@@ -128,12 +128,19 @@ class _Environment:
             raise DataError(f'{where}: cannot open LMDB database "{path}": {error}.') from error
 
 
-_environments: weakref.WeakValueDictionary[Path, _Environment] = weakref.WeakValueDictionary()
+_environments: weakref.WeakValueDictionary[tuple[int, int], _Environment] = weakref.WeakValueDictionary()
 
 
 def _environment(path: Path, where: str) -> _Environment:
     """The environment of a database; layers share it, since a process may open it only once."""
-    environment = _environments.get(path.resolve())
+    file = path / "data.mdb" if path.is_dir() else path
+    try:
+        # By the file, not its name: a database may be replaced by a new one.
+        status = file.stat()
+    except OSError as error:
+        raise DataError(f'{where}: cannot open LMDB database "{path}": {error.strerror}: "{file}".') from error
+    key = status.st_dev, status.st_ino
+    environment = _environments.get(key)
     if environment is None:
-        environment = _environments[path.resolve()] = _Environment(path, where)
+        environment = _environments[key] = _Environment(path, where)
     return environment
