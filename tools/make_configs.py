@@ -5,23 +5,65 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from segcaffe.recipes import embs
+from segcaffe.recipes import embs, resnet, vgg16
 
 ROOT = Path(__file__).resolve().parent.parent
+CROP = "${CROP_SIZE}"
+HALF = "${HALF_SIZE}"
+CLASSES = "${NUM_LABELS}"
+DATASET = "${DATASET}"
+IDS = "${LIST_DIR}/${TEST_SET}_id.txt"
 
 
 def files() -> dict[str, str]:
     """All files by their path below configs/."""
-    train = embs.Images("${LIST_DIR}/${TRAIN_SET}.txt", "${DATA_ROOT}", "${BATCH_SIZE}", "${CROP_SIZE}")
-    test = embs.Images("${LIST_DIR}/${TEST_SET}.txt", "${DATA_ROOT}", 1, "${CROP_SIZE}")
+    return {**_embs(), **_vgg16(), **_resnet()}
+
+
+def _embs() -> dict[str, str]:
     return {
-        "embs/train.prototxt": embs.train(train),
-        "embs/test.prototxt": embs.test(test, "${FEATURE_DIR}/", "${LIST_DIR}/${TEST_SET}_id.txt", "embs"),
+        "embs/train.prototxt": embs.train(_images("TRAIN_SET")),
+        "embs/test.prototxt": embs.test(_images("TEST_SET", 1), "${FEATURE_DIR}/", IDS, "embs"),
         "embs/deploy.prototxt": embs.deploy("${HEIGHT}", "${WIDTH}"),
         "embs/solver.prototxt": embs.solver(
             "configs/embs/train.prototxt", "${OUT}/embs", "${LEARNING_RATE}", 24000, 1000
         ),
     }
+
+
+def _vgg16() -> dict[str, str]:
+    rates = vgg16.Rates(("${EMBS_LR1}", "${EMBS_LR2}"), ("${MAINSCALE_LR1}", "${MAINSCALE_LR2}"))
+    return {
+        "vgg16/train.prototxt": vgg16.train(_images("TRAIN_SET"), CLASSES, DATASET, rates),
+        "vgg16/test.prototxt": vgg16.test(_images("TEST_SET", 1), CLASSES, DATASET, "${FEATURE_DIR}/", IDS),
+        "vgg16/deploy.prototxt": vgg16.deploy("${HEIGHT}", "${WIDTH}", CLASSES, DATASET),
+        "vgg16/solver.prototxt": vgg16.solver(
+            "configs/vgg16/train.prototxt", "${OUT}/vgg16", "${LEARNING_RATE}", "${STEP}", "${ITERS}", "${SNAP}"
+        ),
+        "vgg16/train_embs.prototxt": vgg16.train_embeddings(_images("TRAIN_SET")),
+        "vgg16/solver_embs.prototxt": embs.solver(
+            "configs/vgg16/train_embs.prototxt", "${OUT}/vgg16_embs", "${LEARNING_RATE}", "${ITERS}", "${SNAP}"
+        ),
+    }
+
+
+def _resnet() -> dict[str, str]:
+    rates = resnet.Rates(
+        ("${EMBS_LR1}", "${EMBS_LR2}"), "${MAIN_LR1}", ("${FINAL_LR1}", "${FINAL_LR2}"), "${CRF_LR1}", "${CRF_LR2}"
+    )
+    size = resnet.Size("${HEIGHT}", "${WIDTH}", "${HALF_HEIGHT}", "${HALF_WIDTH}")
+    return {
+        "resnet/train.prototxt": resnet.train(_images("TRAIN_SET"), HALF, CLASSES, DATASET, rates),
+        "resnet/test.prototxt": resnet.test(_images("TEST_SET", 1), HALF, CLASSES, DATASET, "${FEATURE_DIR}/", IDS),
+        "resnet/deploy.prototxt": resnet.deploy(size, CLASSES, DATASET),
+        "resnet/solver.prototxt": resnet.solver(
+            "configs/resnet/train.prototxt", "${OUT}/resnet", "${LEARNING_RATE}", "${ITER_SIZE}", "${ITERS}", "${SNAP}"
+        ),
+    }
+
+
+def _images(subset: str, batch_size: str | int = "${BATCH_SIZE}") -> embs.Images:
+    return embs.Images(f"${{LIST_DIR}}/${{{subset}}}.txt", "${DATA_ROOT}", batch_size, CROP)
 
 
 def main() -> int:

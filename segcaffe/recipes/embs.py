@@ -8,7 +8,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from segcaffe.recipes.layers import Value, convolution, layer, net, relu
+from segcaffe.recipes.layers import (
+    Value,
+    convolution,
+    image_input,
+    layer,
+    mat_write,
+    max_pooling,
+    net,
+    relu,
+)
 
 RGB_SCALE = 0.0039215
 MEAN_BGR = (104.008, 116.669, 122.675)
@@ -35,7 +44,7 @@ class Images:
 
 def train(images: Images, name: str = "embs", dilations: tuple[Value, ...] = DILATIONS) -> str:
     """Write the training net: shuffled, mirrored crops and one loss per step size."""
-    layers = [_data(images, train=True), *features(images.crop_size, images.crop_size, images.scale)]
+    layers = [pairs(images, train=True), *features(images.crop_size, images.crop_size, images.scale)]
     for number, dilation in enumerate(dilations, start=1):
         layers += distance_loss("" if number == 1 else str(number), dilation, alpha=0.5, beta=2)
     return net(name, layers, "Embeddings: training. Distances to neighbours at several steps, against label agreement.")
@@ -51,16 +60,8 @@ def test(images: Images, prefix: str, ids: str, name: str) -> str:
     ids:
         File with the name of each image, a line each.
     """
-    writer = layer(
-        "MatWrite",
-        "emb_mat",
-        ["weighted_avg"],
-        [],
-        f"""
-        mat_write_param {{ prefix: "{prefix}" source: "{ids}" strip: 0 period: 1 }}
-        """,
-    )
-    layers = [_data(images, train=False), *features(images.crop_size, images.crop_size, images.scale)]
+    writer = mat_write("emb_mat", "weighted_avg", prefix, ids)
+    layers = [pairs(images, train=False), *features(images.crop_size, images.crop_size, images.scale)]
     return net(
         name, [*layers, *distance_loss("", 1, alpha=5, beta=10), writer], "Embeddings: writes them to .mat files."
     )
@@ -68,13 +69,7 @@ def test(images: Images, prefix: str, ids: str, name: str) -> str:
 
 def deploy(height: Value, width: Value, scale: float = 1, name: str = "embs") -> str:
     """Write the net from an image blob "data" (1, 3, height, width), mean subtracted and scaled, to "weighted_avg"."""
-    data = layer(
-        "Input",
-        "data",
-        body=f"""
-        input_param {{ shape {{ dim: 1 dim: 3 dim: {height} dim: {width} }} }}
-        """,
-    )
+    data = image_input(height, width)
     return net(name, [data, *features(height, width, scale)], "Embeddings of one image (BGR, mean subtracted).")
 
 
@@ -103,28 +98,29 @@ def features(height: Value, width: Value, scale: float = 1) -> list[str]:
         bottom = name
         if name in POOL_AFTER:
             bottom = POOL_AFTER[name]
-            layers.append(
-                layer("Pooling", bottom, [name], body="pooling_param { pool: MAX kernel_size: 3 pad: 1 stride: 2 }")
-            )
+            layers.append(max_pooling(bottom, name))
     size = f"interp_param {{ height: {height} width: {width} }}"
     layers += [layer("Interp", name, [source], body=size) for source, name in RESIZED.items()]
     layers.append(layer("Concat", "fused", ["rgb_emb", "conv1_1", "conv1_2", *RESIZED.values()]))
     return [*layers, convolution("weighted_avg", "fused", 64, kernel=1, pad=0)]
 
 
-def distance_loss(suffix: str, dilation: Value, alpha: float, beta: float) -> list[str]:
+def distance_loss(
+    suffix: str, dilation: Value, alpha: float, beta: float, embedding: str = "weighted_avg"
+) -> list[str]:
     """Write distances and label agreement over a 3x3 window, and the contrastive loss between them."""
     window = f"convolution_param {{ kernel_size: 3 pad: {dilation} dilation: {dilation} stride: 1 }}"
-    parity, distance = f"parity{suffix}", f"weighted_avg_dist{suffix}"
+    parity, distance = f"parity{suffix}", f"{embedding}_dist{suffix}"
     loss = f"dist_loss_param {{ alpha: {alpha} beta: {beta} ignore_label: 255 }}"
     return [
         layer("Im2parity", parity, ["label"], body=window),
-        layer("Im2dist", distance, ["weighted_avg"], body=f"{window}\nim2dist_param {{ norm: L1 }}"),
+        layer("Im2dist", distance, [embedding], body=f"{window}\nim2dist_param {{ norm: L1 }}"),
         layer("DistLoss", f"loss_avg{suffix}", [distance, parity], body=f"{window}\n{loss}"),
     ]
 
 
-def _data(images: Images, train: bool) -> str:
+def pairs(images: Images, train: bool) -> str:
+    """Write the data layer: "data" and "label", shuffled and mirrored for training."""
     means = " ".join(f"mean_value: {value}" for value in MEAN_BGR)
     flag = "true" if train else "false"
     scale = "" if images.scale == 1 else f"scale: {images.scale:.7g} "

@@ -1,0 +1,177 @@
+"""configs/: written by the recipes, buildable, and the same networks as the originals where they are at hand."""
+
+from __future__ import annotations
+
+import runpy
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from segcaffe.data.synthetic import SyntheticSet, write_set
+from segcaffe.net.net import Net
+from segcaffe.proto import caffe_pb2
+from segcaffe.proto.template import read_vars, substitute
+from segcaffe.proto.text import parse, read_net, read_solver
+from tests.conftest import ROOT
+
+FOLDER = ROOT / "configs"
+FILES = sorted(FOLDER.glob("*/*.prototxt"))
+NETS = [path for path in FILES if "solver" not in path.name]
+SOLVERS = [path for path in FILES if "solver" in path.name]
+SIZE = 65
+RATES = [f"{part}_LR{i}" for part in ("CRF", "EMBS", "FINAL", "MAINSCALE", "MAIN") for i in (1, 2)]
+VARIABLES = dict.fromkeys(RATES, "1") | {
+    "BATCH_SIZE": "1",
+    "CROP_SIZE": str(SIZE),
+    "HALF_SIZE": str(SIZE // 2 + 1),
+    "HEIGHT": str(SIZE),
+    "WIDTH": str(SIZE),
+    "HALF_HEIGHT": str(SIZE // 2 + 1),
+    "HALF_WIDTH": str(SIZE // 2 + 1),
+    "NUM_LABELS": "21",
+    "DATASET": "voc12",
+    "TRAIN_SET": "train",
+    "TEST_SET": "test",
+}
+
+
+def _name(path: Path) -> str:
+    return f"{path.parent.name}/{path.stem}"
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> SyntheticSet:
+    return write_set(tmp_path_factory.mktemp("images"), train=2, test=1, size=80)
+
+
+def _variables(images: SyntheticSet, folder: Path) -> dict[str, str]:
+    places = {"LIST_DIR": images.root, "DATA_ROOT": f"{images.root}/", "FEATURE_DIR": folder, "OUT": folder}
+    return VARIABLES | {name: str(place) for name, place in places.items()}
+
+
+def _phase(path: Path) -> int:
+    return caffe_pb2.TRAIN if path.stem.startswith("train") else caffe_pb2.TEST
+
+
+def test_files_are_up_to_date() -> None:
+    make = runpy.run_path(str(ROOT / "tools" / "make_configs.py"))["files"]
+    for name, text in make().items():
+        assert (FOLDER / name).read_text() == text, f"{name}: run python tools/make_configs.py"
+
+
+@pytest.mark.parametrize("path", [path for path in NETS if path.parent.name != "tiny"], ids=_name)
+def test_nets_build(path: Path, images: SyntheticSet, tmp_path: Path) -> None:
+    net = Net(read_net(path, _variables(images, tmp_path)), _phase(path))
+    assert len(net.layers) > 20
+    if path.stem == "deploy":
+        assert list(net.inputs) == ["data"]
+        assert net.blobs[net.outputs[0]].shape[2:] == (SIZE, SIZE)
+
+
+@pytest.mark.parametrize("path", SOLVERS, ids=_name)
+def test_solvers_name_files_that_are_there(path: Path) -> None:
+    values = {"LEARNING_RATE": "1e-4", "STEP": "10", "ITERS": "20", "SNAP": "10", "ITER_SIZE": "2", "OUT": "model"}
+    solver = read_solver(path, values)
+    assert (ROOT / (solver.train_net or solver.net)).is_file()
+    assert solver.max_iter > 0
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*/*.vars")), ids=_name)
+def test_variable_files_name_what_the_files_need(path: Path, images: SyntheticSet, tmp_path: Path) -> None:
+    values = read_vars(path)
+    for net in path.parent.glob("*.prototxt"):
+        message = caffe_pb2.SolverParameter() if "solver" in net.name else caffe_pb2.NetParameter()
+        parse(substitute(net.read_text(), values | _GIVEN_LATER, str(net)), message)
+
+
+_GIVEN_LATER = dict.fromkeys(("OUT", "FEATURE_DIR", "HEIGHT", "WIDTH", "HALF_HEIGHT", "HALF_WIDTH"), "1")
+
+ORIGINALS = ("embs/train", "vgg16/train", "vgg16/deploy", "resnet/train", "resnet/test")
+"""Those whose scores must be the original's with the same weights. What the others cure is told in their comments."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ORIGINALS)
+def test_same_network_as_the_original(name: str, shared: Path) -> None:
+    original = shared / "original" / f"config_{name}.prototxt"
+    if not original.exists():
+        pytest.skip(f"no {original}")
+    ours = Net(_with_inputs(_read(FOLDER / f"{name}.prototxt")), caffe_pb2.TEST)
+    theirs = Net(_with_inputs(_read(original)), caffe_pb2.TEST)
+    assert _weights(ours) == _weights(theirs)
+    # A resizing to the same size, and the top that the original's loss does not name.
+    assert _blobs(theirs) - {"emb12_resized", "(automatic)"} <= _blobs(ours)
+    for net in (ours, theirs):
+        _fill(net)
+        net.forward()
+    assert ours.loss == pytest.approx(theirs.loss, rel=1e-5)
+    for blob in sorted(_blobs(ours) & {*theirs.outputs, "emb"}):
+        scale = float(np.abs(theirs.blobs[blob].data).max())
+        assert scale > 0
+        assert np.abs(ours.blobs[blob].data - theirs.blobs[blob].data).max() <= 1e-5 * scale, blob
+
+
+MASKS = {
+    f"MASK{number}_{name}": str(value)
+    for number, dilation in (("", 1), ("2", 2), ("3", 5))
+    for name, value in (("SIZE", 3), ("PAD", dilation), ("DILATION", dilation))
+}
+
+
+def _read(path: Path) -> caffe_pb2.NetParameter:
+    values = VARIABLES | MASKS | {"EMBS_LR3": "0", "NET_ID": "net", "EXP": "exp"}
+    return read_net(path, values | dict.fromkeys(("LIST_DIR", "DATA_ROOT", "FEATURE_DIR"), "folder"))
+
+
+def _with_inputs(net: caffe_pb2.NetParameter) -> caffe_pb2.NetParameter:
+    """The net with inputs of the small size where it reads files, and without its sinks."""
+    kept = [layer for layer in net.layer if layer.type not in ("MatWrite", "Silence", "SegAccuracy")]
+    del net.layer[:]
+    for layer in kept:
+        if layer.top and layer.top[0] == "data":
+            _add_inputs(net, list(layer.top))
+        elif layer.type != "Input":
+            _shrink(net.layer.add(), layer)
+    return net
+
+
+def _add_inputs(net: caffe_pb2.NetParameter, names: Iterable[str]) -> None:
+    shapes = {"data": (1, 3, SIZE, SIZE), "label": (1, 1, SIZE, SIZE)}
+    for name in names:
+        if name in shapes:
+            layer = net.layer.add(name=name, type="Input", top=[name])
+            layer.input_param.shape.add(dim=shapes[name])
+
+
+def _shrink(target: caffe_pb2.LayerParameter, layer: caffe_pb2.LayerParameter) -> None:
+    target.CopyFrom(layer)
+    del target.include[:]
+    if target.interp_param.height == 321:
+        target.interp_param.height = target.interp_param.width = SIZE
+
+
+def _weights(net: Net) -> dict[str, tuple[str, list[tuple[int, ...]]]]:
+    return {layer.name: (layer.type, [blob.shape for blob in layer.blobs]) for layer in net.layers if layer.blobs}
+
+
+def _blobs(net: Net) -> set[str]:
+    return {name for name in net.blobs if "_split_" not in name}
+
+
+def _fill(net: Net) -> None:
+    """The same values for the same layers: by the layer's name."""
+    for layer in net.layers:
+        rng = np.random.default_rng(zlib.crc32(layer.name.encode()))
+        for index, blob in enumerate(layer.blobs):
+            if layer.type == "BatchNorm":
+                blob.data[...] = (0, 1, 1)[index]
+            elif layer.type == "Convolution" and blob.ndim == 4:
+                scale = 1e-3 if layer.name == "emb" else 1.4
+                blob.data[...] = scale * rng.standard_normal(blob.shape) / np.sqrt(np.prod(blob.shape[1:]))
+    rng = np.random.default_rng(1)
+    net.blobs["data"].data[...] = rng.normal(0, 50, net.blobs["data"].shape)
+    if "label" in net.blobs:
+        net.blobs["label"].data[...] = rng.integers(0, 21, net.blobs["label"].shape)
