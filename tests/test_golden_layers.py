@@ -34,7 +34,8 @@ def test_recorded_layer(path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: P
     if not tops:
         return
     for name, values in tops.items():
-        net.blobs[name].diff[...] = values.reshape(net.blobs[name].shape)
+        # A loss weight is recorded as one number for all elements of its top.
+        net.blobs[name].diff[...] = values if values.size == 1 else values.reshape(net.blobs[name].shape)
     net.clear_param_diffs()
     net.backward()
     for prefix in ("grad_input", "grad_blob"):
