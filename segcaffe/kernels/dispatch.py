@@ -72,7 +72,7 @@ def _announce_compilation() -> None:
     """Say so, once, when Numba begins to compile: the first run on a machine is slow, the next find its cache."""
     from numba.core import event
 
-    class Announce(event.Listener):
+    class Announce(event.Listener):  # type: ignore[misc]
         said = False
 
         def on_start(self, event: Any) -> None:

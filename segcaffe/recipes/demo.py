@@ -201,7 +201,7 @@ def _read_pair(root: Path, line: str) -> tuple[Array, Array]:
 
 def _prepare(image: Array) -> Array:
     centred = image.astype(np.float32) - np.asarray(embs.MEAN_BGR, np.float32)
-    return np.asarray(centred.transpose(2, 0, 1)) * np.float32(embs.RGB_SCALE)
+    return np.asarray(centred.transpose(2, 0, 1) * np.float32(embs.RGB_SCALE))
 
 
 def _marked_pixels(label: Array) -> list[tuple[int, int]]:
