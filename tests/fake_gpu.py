@@ -34,6 +34,11 @@ class ndarray(NDArrayOperatorsMixin):
     def __array__(self, *args: Any, **options: Any) -> Any:
         raise TypeError("Implicit conversion of a device array to a NumPy array is not allowed; use asnumpy.")
 
+    @property
+    def data(self) -> Any:
+        """Where the memory is, as CuPy tells it."""
+        return SimpleNamespace(ptr=self._values.ctypes.data)
+
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)

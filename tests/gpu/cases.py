@@ -275,7 +275,12 @@ for _suffix, _window in POOLS.items():
         shape, image = _pooled(window), normal(rng, dtype, *_PLANE)
         top, mask = empty(dtype, *shape), empty(np.int32, *shape)
         pooling.max_forward(image, top, mask, window)
-        return {"top_grad": normal(rng, dtype, *shape), "mask": mask, "image_grad": empty(dtype, *_PLANE), "window": window}
+        return {
+            "top_grad": normal(rng, dtype, *shape),
+            "mask": mask,
+            "image_grad": empty(dtype, *_PLANE),
+            "window": window,
+        }
 
     @add("pooling", "average_forward", _suffix)
     @add("pooling", "weighted_forward", _suffix)
@@ -333,13 +338,24 @@ for _across in (True, False):
     def _(rng: np.random.Generator, dtype: Any, across: bool = _across) -> dict[str, Any]:
         response = Response(5, 0.3, 0.75, 1.5, across)
         bottom = normal(rng, dtype, 2, 7, *IMAGE)
-        return {"bottom": bottom, "scale": empty(dtype, *bottom.shape), "top": empty(dtype, *bottom.shape), "response": response}
+        return {
+            "bottom": bottom,
+            "scale": empty(dtype, *bottom.shape),
+            "top": empty(dtype, *bottom.shape),
+            "response": response,
+        }
 
     @add("lrn", "backward", "across" if _across else "within")
     def _(rng: np.random.Generator, dtype: Any, across: bool = _across) -> dict[str, Any]:
         bottom, top, grad = (normal(rng, dtype, 2, 7, *IMAGE) for _ in range(3))
         scale = 1 + np.abs(normal(rng, dtype, *bottom.shape))
-        arrays = {"bottom": bottom, "scale": scale, "top": top, "top_grad": grad, "bottom_grad": empty(dtype, *bottom.shape)}
+        arrays = {
+            "bottom": bottom,
+            "scale": scale,
+            "top": top,
+            "top_grad": grad,
+            "bottom_grad": empty(dtype, *bottom.shape),
+        }
         return {**arrays, "response": Response(3, 0.3, 0.75, 1.5, across)}
 
 
@@ -357,7 +373,11 @@ for _suffix, _shape in _CLASSES.items():
     @add("softmax", "backward", _suffix)
     @add("softmax", "backward", f"{_suffix}-in-place", same=(("out", "grad"),))
     def _(rng: np.random.Generator, dtype: Any, shape: tuple[int, ...] = _shape) -> dict[str, Any]:
-        return {"prob": rng.random(shape).astype(dtype), "grad": normal(rng, dtype, *shape), "out": empty(dtype, *shape)}
+        return {
+            "prob": rng.random(shape).astype(dtype),
+            "grad": normal(rng, dtype, *shape),
+            "out": empty(dtype, *shape),
+        }
 
     @add("softmax_loss", "forward", _suffix)
     def _(rng: np.random.Generator, dtype: Any, shape: tuple[int, ...] = _shape) -> dict[str, Any]:
@@ -366,7 +386,14 @@ for _suffix, _shape in _CLASSES.items():
         label[0, :5] = 255
         weight = rng.random(classes).astype(dtype)
         outputs = {"prob": empty(dtype, *shape), "totals": empty(np.float64, 3)}
-        return {"x": 3 * normal(rng, dtype, *shape), "label": label, "weight": weight, "ignore": 255, "floor": 1e-20, **outputs}
+        return {
+            "x": 3 * normal(rng, dtype, *shape),
+            "label": label,
+            "weight": weight,
+            "ignore": 255,
+            "floor": 1e-20,
+            **outputs,
+        }
 
     @add("softmax_loss", "backward", _suffix)
     def _(rng: np.random.Generator, dtype: Any, shape: tuple[int, ...] = _shape) -> dict[str, Any]:
@@ -374,7 +401,14 @@ for _suffix, _shape in _CLASSES.items():
         label = rng.integers(0, classes, (outer, inner)).astype(dtype)
         label[0, :5] = 255
         prob, weight = rng.random(shape).astype(dtype), rng.random(classes).astype(dtype)
-        return {"prob": prob, "label": label, "weight": weight, "ignore": 255, "scale": 0.7, "out": empty(dtype, *shape)}
+        return {
+            "prob": prob,
+            "label": label,
+            "weight": weight,
+            "ignore": 255,
+            "scale": 0.7,
+            "out": empty(dtype, *shape),
+        }
 
 
 @add("softmax_loss", "forward", "bad label")
@@ -382,7 +416,13 @@ def _(rng: np.random.Generator, dtype: Any) -> dict[str, Any]:
     label = np.zeros((3, 40), dtype)
     label[1, 7] = 5
     arrays = {"x": normal(rng, dtype, 3, 4, 40), "label": label, "weight": np.ones(4, dtype)}
-    return {**arrays, "ignore": NO_IGNORE, "floor": 1e-20, "prob": empty(dtype, 3, 4, 40), "totals": empty(np.float64, 3)}
+    return {
+        **arrays,
+        "ignore": NO_IGNORE,
+        "floor": 1e-20,
+        "prob": empty(dtype, 3, 4, 40),
+        "totals": empty(np.float64, 3),
+    }
 
 
 @add("sigmoid_loss", "forward")
@@ -395,3 +435,134 @@ def _(rng: np.random.Generator, dtype: Any) -> dict[str, Any]:
 def _(rng: np.random.Generator, dtype: Any) -> dict[str, Any]:
     x, target = 5 * normal(rng, dtype, 4111), rng.integers(-1, 2, 4111).astype(dtype)
     return {"x": x, "target": target, "ignore": -1, "scale": 0.3, "out": empty(dtype, 4111)}
+
+
+# --- statistics, counts ---
+
+for _suffix, _shape in {"": (3, 7, 45), "wide": (2, 3, 4111), "rows": (37, 11, 1)}.items():
+
+    @add("batch_norm", "moments", _suffix)
+    def _(rng: np.random.Generator, dtype: Any, shape: tuple[int, ...] = _shape) -> dict[str, Any]:
+        moments = {"mean": empty(np.float64, shape[1]), "variance": empty(np.float64, shape[1])}
+        return {"x": normal(rng, dtype, *shape) + dtype(3), **moments}
+
+    @add("batch_norm", "normalize", _suffix)
+    @add("batch_norm", "normalize", f"{_suffix}-in-place", same=(("out", "x"),))
+    def _(rng: np.random.Generator, dtype: Any, shape: tuple[int, ...] = _shape) -> dict[str, Any]:
+        vectors = {"mean": normal(rng, np.float64, shape[1]), "scale": normal(rng, np.float64, shape[1])}
+        return {"x": normal(rng, dtype, *shape), **vectors, "out": empty(dtype, *shape)}
+
+    @add("batch_norm", "backward", _suffix)
+    @add("batch_norm", "backward", f"{_suffix}-in-place", same=(("out", "grad"),))
+    def _(rng: np.random.Generator, dtype: Any, shape: tuple[int, ...] = _shape) -> dict[str, Any]:
+        vectors = {"mean": normal(rng, np.float64, shape[1]), "scale": rng.random(shape[1])}
+        return {
+            "x": normal(rng, dtype, *shape),
+            **vectors,
+            "grad": normal(rng, dtype, *shape),
+            "out": empty(dtype, *shape),
+        }
+
+
+def _scores(rng: np.random.Generator, dtype: Any, shape: tuple[int, ...]) -> dict[str, Any]:
+    label = rng.integers(0, shape[1], (shape[0], shape[2])).astype(dtype)
+    label[0, :5] = 255
+    return {"x": np.round(2 * normal(rng, dtype, *shape)), "label": label, "bad": empty(np.int64, 1)}
+
+
+for _suffix, _shape in _CLASSES.items():
+
+    @add("accuracy", "count", _suffix)
+    def _(rng: np.random.Generator, dtype: Any, shape: tuple[int, ...] = _shape) -> dict[str, Any]:
+        return {**_scores(rng, dtype, shape), "top_k": 3, "ignore": 255, "counts": empty(np.int64, 2, shape[1])}
+
+    @add("confusion", "count", _suffix)
+    def _(rng: np.random.Generator, dtype: Any, shape: tuple[int, ...] = _shape) -> dict[str, Any]:
+        counts = empty(np.int64, shape[1], shape[1])
+        return {**_scores(rng, dtype, shape), "ignore": np.array([255, 1]), "counts": counts}
+
+    for _k in (1, 4):
+
+        @add("arg_max", "arg_max", f"{_suffix}-{_k}")
+        def _(rng: np.random.Generator, dtype: Any, shape: tuple[int, ...] = _shape, k: int = _k) -> dict[str, Any]:
+            out = (shape[0], k, shape[2])
+            return {"x": _scores(rng, dtype, shape)["x"], "values": empty(dtype, *out), "indices": empty(dtype, *out)}
+
+
+@add("accuracy", "count", "bad label")
+@add("confusion", "count", "bad label")
+def _(rng: np.random.Generator, dtype: Any) -> dict[str, Any]:
+    given = _scores(rng, dtype, (2, 4, 33))
+    given["label"][:] = 0
+    given["label"][1, 3] = -1
+    return {**given, "ignore": np.array([1]), "counts": empty(np.int64, 4, 4)}
+
+
+KERNEL_CASES.remove(next(case for case in KERNEL_CASES if case.id == "accuracy-count-bad label"))
+
+
+# --- updates ---
+
+
+def _optimizer(function: str, histories: str, **factors: float) -> None:
+    def make(rng: np.random.Generator, dtype: Any) -> dict[str, Any]:
+        arrays = {name: np.abs(normal(rng, dtype, 5, 267)) for name in histories.split()}
+        rates = {"rate": 0.1, "scale": 0.5, "l2": 0.01, "l1": 0.02}
+        return {"weight": normal(rng, dtype, 5, 267), "grad": normal(rng, dtype, 5, 267), **arrays, **rates, **factors}
+
+    KERNEL_CASES.append(KernelCase("optimizer", function, make))
+
+
+_optimizer("sgd", "history", momentum=0.9)
+_optimizer("nesterov", "history", momentum=0.9)
+_optimizer("ada_grad", "history", delta=1e-3)
+_optimizer("rms_prop", "history", rms_decay=0.98, delta=1e-3)
+_optimizer("ada_delta", "history updates", momentum=0.9, delta=1e-3)
+_optimizer("adam", "mean square", beta1=0.9, beta2=0.999, delta=1e-3)
+
+
+# --- products, recurrent ---
+
+
+@add("embed", "add_rows")
+def _(rng: np.random.Generator, dtype: Any) -> dict[str, Any]:
+    index = rng.integers(0, 7, 41).astype(dtype)
+    return {"rows": normal(rng, dtype, 41, 13), "index": index, "table": normal(rng, dtype, 9, 13)}
+
+
+for _trans_a in (False, True):
+    for _trans_b in (False, True):
+
+        @add("matmul", "gemm", f"{_trans_a}-{_trans_b}")
+        def _(rng: np.random.Generator, dtype: Any, ta: bool = _trans_a, tb: bool = _trans_b) -> dict[str, Any]:
+            a = normal(rng, dtype, *((5, 7) if ta else (7, 5)))
+            b = normal(rng, dtype, *((3, 5) if tb else (5, 3)))
+            factors = {"alpha": 0.5, "beta": 2.0, "trans_a": ta, "trans_b": tb}
+            return {"a": a, "b": b, "out": normal(rng, dtype, 7, 3), **factors}
+
+
+@add("lstm", "forward")
+def _(rng: np.random.Generator, dtype: Any) -> dict[str, Any]:
+    steps, streams, cells = 4, 3, 11
+    cont = (rng.random((steps, streams)) > 0.3).astype(dtype)
+    state = {name: normal(rng, dtype, steps + 1, streams, cells) for name in ("cell", "hidden")}
+    gates, weight = normal(rng, dtype, steps, streams, 4 * cells), normal(rng, dtype, 4 * cells, cells)
+    return {"cont": cont, "weight": weight, "gates": gates, **state}
+
+
+@add("lstm", "backward")
+def _(rng: np.random.Generator, dtype: Any) -> dict[str, Any]:
+    steps, streams, cells = 4, 3, 11
+    cont = (rng.random((steps, streams)) > 0.3).astype(dtype)
+    gates = rng.random((steps, streams, 4 * cells)).astype(dtype)
+    arrays = {
+        "cell": normal(rng, dtype, steps + 1, streams, cells),
+        "grad_hidden": normal(rng, dtype, steps, streams, cells),
+    }
+    return {
+        "cont": cont,
+        "weight": normal(rng, dtype, 4 * cells, cells),
+        "gates": gates,
+        **arrays,
+        "grad_gates": empty(dtype, *gates.shape),
+    }

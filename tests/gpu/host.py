@@ -62,7 +62,9 @@ class HostFunction:
         for parameter, arg, a, b in zip(self._parameters, args, first, second, strict=True):
             if a is None:
                 continue
-            assert np.array_equal(a, b, equal_nan=a.dtype.kind == "f"), f"{self._name}: {parameter.name} depends on order"
+            assert np.array_equal(a, b, equal_nan=a.dtype.kind == "f"), (
+                f"{self._name}: {parameter.name} depends on order"
+            )
             if not parameter.constant:
                 arg._values.reshape(-1)[...] = a
 
@@ -106,6 +108,41 @@ def _scalar(value: np.generic) -> Any:
     return np.ctypeslib.as_ctypes_type(value.dtype)(value.item())
 
 
+class HostBlas:
+    """The functions of cuBLAS that segcaffe calls, on addresses of host memory; matrices lie by columns."""
+
+    def setMathMode(self, handle: int, mode: int) -> None:
+        assert handle == 7
+        assert mode in (0, 3)
+
+    def sgemm(self, *arguments: Any) -> None:
+        self._gemm(np.float32, *arguments)
+
+    def dgemm(self, *arguments: Any) -> None:
+        self._gemm(np.float64, *arguments)
+
+    def _gemm(
+        self, dtype: Any, handle: int, trans_a: int, trans_b: int, m: int, n: int, k: int, alpha: int, a: int, lda: int,
+        b: int, ldb: int, beta: int, c: int, ldc: int,
+    ) -> None:  # fmt: skip
+        left, right = _matrix(dtype, a, m, k, lda, trans_a), _matrix(dtype, b, k, n, ldb, trans_b)
+        out = _matrix(dtype, c, m, n, ldc, 0)
+        one, other = (_matrix(dtype, at, 1, 1, 1, 0)[0, 0] for at in (alpha, beta))
+        out[...] = one * (left @ right) + (other * out if other else 0)
+
+
+def _matrix(dtype: Any, address: int, rows: int, columns: int, pitch: int, transposed: int) -> np.ndarray[Any, Any]:
+    """op(X) of size rows x columns, X by columns that begin ``pitch`` elements apart."""
+    if transposed:
+        return _matrix(dtype, address, columns, rows, pitch, 0).T
+    assert pitch >= rows
+    size = np.dtype(dtype).itemsize
+    memory = (ctypes.c_char * (((columns - 1) * pitch + rows) * size)).from_address(address)
+    flat = np.frombuffer(memory, dtype)
+    view = np.lib.stride_tricks.as_strided(flat, (rows, columns), (size, pitch * size))
+    return view
+
+
 @functools.cache
 def _compile(code: str, options: tuple[str, ...]) -> Path:
     """The shared library of a source, made once for all test runs."""
@@ -118,7 +155,18 @@ def _compile(code: str, options: tuple[str, ...]) -> Path:
         with tempfile.TemporaryDirectory(dir=_CACHE) as folder:
             source, made = Path(folder) / "kernel.cpp", Path(folder) / "kernel.so"
             source.write_text(text)
-            command = ["g++", "-O1", "-shared", "-fPIC", "-w", f"-I{_SHIM.parent}", *options, str(source), "-o", str(made)]
+            command = [
+                "g++",
+                "-O1",
+                "-shared",
+                "-fPIC",
+                "-w",
+                f"-I{_SHIM.parent}",
+                *options,
+                str(source),
+                "-o",
+                str(made),
+            ]
             result = subprocess.run(command, capture_output=True, text=True, check=False)
             assert result.returncode == 0, result.stderr[:4000]
             made.replace(library)

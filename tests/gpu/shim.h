@@ -37,6 +37,18 @@ using std::rint;
 using std::sqrt;
 using std::tanh;
 
+// One thread runs at a time, so that any operation is atomic.
+template <class A> static A atomicAdd(A *to, A value) {
+    A old = *to;
+    *to += value;
+    return old;
+}
+template <class A> static A atomicMax(A *to, A value) {
+    A old = *to;
+    if (value > old) *to = value;
+    return old;
+}
+
 struct Index {
     unsigned x, y, z;
 };

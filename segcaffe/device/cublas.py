@@ -1,0 +1,84 @@
+"""Products of matrices by cuBLAS, on views of row-major arrays; and the arithmetic they are made in.
+
+cuBLAS reads memory by columns, so a row-major product C = A B is asked for as C' = B' A'. Rows may lie any distance
+apart, which CuPy's own ``matmul`` would copy.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any, Literal
+
+import numpy as np
+
+from segcaffe.device import mode
+from segcaffe.device.mode import Array
+from segcaffe.errors import DeviceError
+
+Math = Literal["fp32", "tf32"]
+_TENSOR_FLOAT_32 = 3  # CUBLAS_TF32_TENSOR_OP_MATH
+_DEFAULT = 0  # CUBLAS_DEFAULT_MATH
+_math: Math = "fp32"
+
+
+def set_math(math: Math) -> None:
+    """Choose how float32 products are made on a GPU: "fp32" (default), or "tf32", faster, with 10 bits of mantissa."""
+    global _math
+    if math not in ("fp32", "tf32"):
+        raise DeviceError(f"The arithmetic of products is fp32 or tf32. Received: {math}.")
+    _math = math
+
+
+def get_math() -> Math:
+    """How float32 products are made on a GPU: "fp32" or "tf32"."""
+    return _math
+
+
+def gemm(
+    a: Array, b: Array, out: Array, trans_a: bool = False, trans_b: bool = False, alpha: float = 1.0, beta: float = 0.0
+) -> None:
+    """``out = alpha * op(a) @ op(b) + beta * out`` for matrices whose rows may lie any distance apart.
+
+    Raises
+    ------
+    ValueError
+        The shapes do not make a product, or the elements of a row are not next to each other.
+    """
+    m, n = out.shape
+    k = a.shape[0] if trans_a else a.shape[1]
+    shapes = (a.shape[::-1] if trans_a else a.shape, b.shape[::-1] if trans_b else b.shape)
+    if shapes != ((m, k), (k, n)):
+        raise ValueError(f"gemm: shapes {shapes[0]} and {shapes[1]} do not make a product of shape {out.shape}")
+    if k == 0:
+        out[...] = out * beta if beta else 0
+    if 0 in (m, n, k):
+        return
+    numbers = np.array([alpha, beta], out.dtype)
+    at, step = numbers.ctypes.data, numbers.itemsize
+    library = _library()
+    handle = _handle(library)
+    multiply = library.dgemm if out.dtype == np.float64 else library.sgemm
+    multiply(
+        handle, int(trans_b), int(trans_a), n, m, k, at, b.data.ptr, _pitch(b), a.data.ptr, _pitch(a), at + step,
+        out.data.ptr, _pitch(out),
+    )  # fmt: skip
+
+
+def _pitch(matrix: Array) -> int:
+    """Elements from one row to the next."""
+    row, element = matrix.strides
+    rows, columns = matrix.shape
+    if columns > 1 and element != matrix.itemsize:
+        raise ValueError("gemm: the elements of a row must be next to each other")
+    return max(row // matrix.itemsize if rows > 1 else columns, columns)
+
+
+def _library() -> Any:
+    return importlib.import_module("cupy_backends.cuda.libs.cublas")
+
+
+def _handle(library: Any) -> int:
+    """The device's handle, told the arithmetic; the library uses CuPy's current stream."""
+    handle: int = mode.xp().cuda.get_cublas_handle()
+    library.setMathMode(handle, _TENSOR_FLOAT_32 if _math == "tf32" else _DEFAULT)
+    return handle

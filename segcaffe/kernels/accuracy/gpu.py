@@ -1,0 +1,14 @@
+"""Counting hits on the GPU."""
+# ruff: noqa: D103 (the contracts are in the package)
+
+from __future__ import annotations
+
+from segcaffe.device.compile import launch
+from segcaffe.device.mode import Array
+
+
+def count(x: Array, label: Array, top_k: int, ignore: int, counts: Array, bad: Array) -> None:
+    counts.fill(0)
+    bad.fill(-1)
+    numbers = (top_k, ignore, counts, bad, *x.shape[1:], label.size)
+    launch("accuracy", "count", label.size, x, label, *numbers)

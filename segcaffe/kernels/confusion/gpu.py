@@ -1,0 +1,14 @@
+"""Confusion matrix on the GPU."""
+# ruff: noqa: D103 (the contracts are in the package)
+
+from __future__ import annotations
+
+from segcaffe.device.compile import launch
+from segcaffe.device.mode import Array
+
+
+def count(x: Array, label: Array, ignore: Array, counts: Array, bad: Array) -> None:
+    counts.fill(0)
+    bad.fill(-1)
+    numbers = (ignore.size, counts, bad, *x.shape[1:], label.size)
+    launch("confusion", "count", label.size, x, label, ignore, *numbers)

@@ -1,0 +1,14 @@
+"""Sums of rows by index on the GPU: a stable sort keeps each sum in the order of the rows."""
+# ruff: noqa: D103 (the contracts are in the package)
+
+from __future__ import annotations
+
+from segcaffe.device.compile import launch
+from segcaffe.device.mode import Array, xp
+
+
+def add_rows(rows: Array, index: Array, table: Array) -> None:
+    whole = index.astype("int64")
+    order = xp().argsort(whole, kind="stable")
+    starts = xp().searchsorted(whole[order], xp().arange(len(table) + 1))
+    launch("embed", "add_rows", table.size, rows, order, starts, table, table.shape[1], table.size)
