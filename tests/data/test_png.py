@@ -1,0 +1,35 @@
+"""Palette PNGs are read as indices, and as the palette's colours."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from segcaffe.data.images import read_label
+from segcaffe.data.png import write_label
+from segcaffe.errors import DataError
+from segcaffe.viz.embedding import voc_palette
+
+
+def test_indices_and_colours(tmp_path: Path) -> None:
+    label = np.arange(256).reshape(8, 32)
+    write_label(tmp_path / "new" / "a.png", label, "test")
+    np.testing.assert_array_equal(read_label(str(tmp_path / "new/a.png"), False, "test")[:, :, 0], label)
+    colours = cv2.imread(str(tmp_path / "new/a.png"))[..., ::-1]
+    np.testing.assert_array_equal(colours, voc_palette()[label])
+
+
+@pytest.mark.parametrize("value", [-1, 256])
+def test_labels_that_do_not_fit(value: int, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"0\.\.255"):
+        write_label(tmp_path / "a.png", np.full((2, 2), value), "test")
+    assert not (tmp_path / "a.png").exists()
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match="cannot write"):
+        write_label(tmp_path / "file" / "a.png", np.zeros((2, 2)), "test")
