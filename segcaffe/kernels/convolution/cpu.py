@@ -15,7 +15,7 @@ from segcaffe.kernels.convolution.winograd import loops as winograd
 from segcaffe.kernels.convolution.winograd.plan import Layout, make_layout
 from segcaffe.kernels.convolution.winograd.transforms import SIZE
 from segcaffe.kernels.scratch import scratch
-from segcaffe.kernels.tile import ROWS
+from segcaffe.kernels.tile import ROWS, STREAMS
 
 Array = np.ndarray[Any, Any]
 Sizes = tuple[int, ...]
@@ -70,33 +70,14 @@ def backward_weight(
 ) -> None:
     """Add to ``grad_weight`` and ``grad_bias``; see the contract."""
     task, window = _problem(x, grad_out, grad_weight, (stride, pad, dilation), group, gradient=True)
-    plan = make_plan(task, forward_grid(task.target, *window))
-    layout = plan.layout
-    sums = np.zeros(layout.parts * group * plan.tiles * layout.chunks * plan.offsets.size * ROWS, x.dtype)
-    bias_sums = np.zeros(0 if grad_bias is None else layout.parts * group * layout.rows)
-
-    def part(start: int, stop: int) -> None:
-        copy, lines, table = _memory(plan, x.dtype)
-        loops.weight_gradient(
-            x.reshape(-1),
-            grad_out.reshape(-1),
-            sums,
-            bias_sums,
-            layout,
-            plan.taps,
-            plan.residues,
-            plan.offsets,
-            copy,
-            lines,
-            table,
-            start,
-            stop,
-        )
-
-    _run(layout.parts * group * layout.chunks * layout.row_parts, plan.cycles, part)
-    _add_parts(plan, sums, grad_weight)
+    grid = forward_grid(task.target, *window)
+    by_tiles = make_layout(task, grid)
+    if by_tiles is None:
+        _add_weight_gradient(make_plan(task, grid), x, grad_out, grad_weight, grad_bias)
+        return
+    _add_weight_gradient_by_tiles(by_tiles, x, grad_out, grad_weight)
     if grad_bias is not None:
-        grad_bias += bias_sums.reshape(layout.parts, -1).sum(axis=0)
+        backward_bias(grad_out, grad_bias)
 
 
 def backward_bias(grad_out: Array, grad_bias: Array) -> None:
@@ -156,13 +137,72 @@ def _convolve_by_tiles(
     def part(start: int, stop: int) -> None:
         inputs = scratch("winograd_inputs", SIZE * SIZE * layout.input_step, source.dtype)
         sums = scratch("winograd_sums", SIZE * SIZE * layout.sum_step, source.dtype)
-        rows = scratch("winograd_rows", SIZE * layout.row_length, source.dtype)
-        table = scratch("winograd_table", layout.block * winograd.FIELDS, np.int64).reshape(-1, winograd.FIELDS)
+        rows, table = _tile_memory(layout, source.dtype)
         flat = source.reshape(-1), packed, biases, target.reshape(-1)
         winograd.convolve(*flat, layout, inputs, sums, rows, table, start, stop)
 
     _run(tiles, 5.0 * packed.size, pack)
     _run(layout.items, float(layout.tiles) * packed.size, part)
+
+
+def _add_weight_gradient(plan: Plan, x: Array, grad_out: Array, grad_weight: Array, grad_bias: Array | None) -> None:
+    layout = plan.layout
+    sums = np.zeros(layout.parts * layout.groups * plan.tiles * layout.chunks * plan.offsets.size * ROWS, x.dtype)
+    bias_sums = np.zeros(0 if grad_bias is None else layout.parts * layout.groups * layout.rows)
+
+    def part(start: int, stop: int) -> None:
+        copy, lines, table = _memory(plan, x.dtype)
+        loops.weight_gradient(
+            x.reshape(-1),
+            grad_out.reshape(-1),
+            sums,
+            bias_sums,
+            layout,
+            plan.taps,
+            plan.residues,
+            plan.offsets,
+            copy,
+            lines,
+            table,
+            start,
+            stop,
+        )
+
+    _run(layout.parts * layout.groups * layout.chunks * layout.row_parts, plan.cycles, part)
+    _add_parts(plan, sums, grad_weight)
+    if grad_bias is not None:
+        grad_bias += bias_sums.reshape(layout.parts, -1).sum(axis=0)
+
+
+def _add_weight_gradient_by_tiles(layout: Layout, x: Array, grad_out: Array, grad_weight: Array) -> None:
+    """Add the weights' gradient by Winograd's method: block by block, its transforms first, then its products."""
+    inputs = scratch("winograd_inputs", SIZE * SIZE * layout.input_step, x.dtype)
+    grads = scratch("winograd_grads", SIZE * SIZE * layout.weight_step, x.dtype)
+    sums = scratch("winograd_sums", SIZE * SIZE * layout.sum_step, x.dtype)
+    offsets = np.minimum(np.arange(-(-layout.channels // STREAMS) * STREAMS), layout.channels - 1) * layout.pitch
+    blocks = -(-layout.tiles // layout.block)
+    cycles = float(layout.block) * layout.channels * layout.rows
+    for group in range(layout.groups):
+        sums[:] = 0
+        for block in range(blocks):
+
+            def transform(start: int, stop: int, group: int = group, block: int = block) -> None:
+                rows, table = _tile_memory(layout, x.dtype)
+                flat = x.reshape(-1), grad_out.reshape(-1)
+                winograd.transform_block(*flat, layout, group, block, inputs, grads, rows, table, start, stop)
+
+            def correlate(start: int, stop: int, block: int = block) -> None:
+                winograd.correlate_block(layout, block, offsets, inputs, grads, sums, start, stop)
+
+            channels = layout.channels + layout.rows
+            _run(channels, 10.0 * layout.block * channels, transform)
+            _run(SIZE * SIZE, cycles, correlate)
+
+        def add(start: int, stop: int, group: int = group) -> None:
+            first = group * layout.rows
+            winograd.add_gradient(sums, layout, offsets.size, grad_weight.reshape(-1), first, start, stop)
+
+        _run(layout.row_tiles, 2.0 * sums.size, add)
 
 
 def _pack(plan: Plan, weight: Array, transposed: bool) -> Array:
@@ -208,6 +248,12 @@ def _memory(plan: Plan, dtype: Any) -> tuple[Array, Array, Array]:
         scratch("convolution_lines", ROWS * layout.positions, dtype),
         table.reshape(2 * layout.segments, loops.FIELDS),
     )
+
+
+def _tile_memory(layout: Layout, dtype: Any) -> tuple[Array, Array]:
+    """The calling thread's memory for rows of pixels, and the table of runs of tiles."""
+    table = scratch("winograd_table", layout.block * winograd.FIELDS, np.int64)
+    return scratch("winograd_rows", SIZE * layout.row_length, dtype), table.reshape(-1, winograd.FIELDS)
 
 
 def _run(items: int, cycles: float, part: Callable[[int, int], None]) -> None:

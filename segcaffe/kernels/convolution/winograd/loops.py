@@ -9,8 +9,29 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from segcaffe.kernels.convolution.winograd.transforms import FAR, NEAR, SIZE, STEP, input_tiles, output_tiles
-from segcaffe.kernels.tile import ROWS, clear_run, copy_run, multiply_1, multiply_2, multiply_4, multiply_8
+from segcaffe.kernels.convolution.winograd.transforms import (
+    FAR,
+    NEAR,
+    SIZE,
+    STEP,
+    gradient_tiles,
+    input_tiles,
+    output_tiles,
+)
+from segcaffe.kernels.tile import (
+    ROWS,
+    STREAMS,
+    clear_run,
+    copy_run,
+    correlate_1,
+    correlate_2,
+    correlate_4,
+    correlate_8,
+    multiply_1,
+    multiply_2,
+    multiply_4,
+    multiply_8,
+)
 
 FIELDS = 5
 """Of a run of tiles in one row: image, first row and column of the output, tiles, position in the block."""
@@ -87,6 +108,85 @@ def convolve(source, packed, bias, target, layout, inputs, sums, rows, table, st
 
 
 @njit(nogil=True, cache=True)
+def transform_block(source, grad, layout, group, block, inputs, grads, rows, table, start, stop):
+    """Transform the block's tiles of some channels of a group: first those of the source, then those of the gradient.
+
+    ``inputs`` receives 36 matrices (channels, pitch), ``grads`` 36 matrices (rows, pitch).
+    """
+    clear_run(rows, 0, rows.size)
+    count, used = _find_runs(layout, block, table)
+    for item in range(start, stop):
+        if item < layout.channels:
+            _transform_channel(source, layout, group * layout.channels + item, item, table, count, inputs, rows)
+        else:
+            row = item - layout.channels
+            _transform_row(grad, layout, group * layout.rows + row, row, table, count, used, grads, rows)
+
+
+@njit(nogil=True, cache=True)
+def correlate_block(layout, block, offsets, inputs, grads, sums, start, stop):
+    """Add a block's products to matrices [start, stop) of ``sums``, 36 of (tiles of rows, offsets, ROWS)."""
+    used = min(layout.block, layout.tiles - block * layout.block)
+    length = (used + layout.vector - 1) // layout.vector * layout.vector
+    tiles, pitch = (layout.rows + ROWS - 1) // ROWS, layout.pitch
+    for m in range(start, stop):
+        x = inputs[m * layout.input_step :]
+        for tile in range(tiles):
+            live = min(ROWS, layout.rows - tile * ROWS)
+            lines = grads[m * layout.weight_step + tile * ROWS * pitch :]
+            out = m * layout.sum_step + tile * offsets.size * ROWS
+            for c in range(0, layout.channels, STREAMS):
+                if live > 4:
+                    correlate_8(lines, pitch, x, 0, offsets, c, length, sums, out + c * ROWS)
+                elif live > 2:
+                    correlate_4(lines, pitch, x, 0, offsets, c, length, sums, out + c * ROWS)
+                elif live > 1:
+                    correlate_2(lines, pitch, x, 0, offsets, c, length, sums, out + c * ROWS)
+                else:
+                    correlate_1(lines, pitch, x, 0, offsets, c, length, sums, out + c * ROWS)
+
+
+@njit(nogil=True, cache=True)
+def add_gradient(sums, layout, count, weight_grad, first_row, start, stop):
+    """Add G^T s G to the weights' gradient, for tiles [start, stop) of the group whose first output is ``first_row``.
+
+    ``count`` is the number of offsets.
+    """
+    half = np.empty((3 * SIZE, ROWS), sums.dtype)
+    taps = np.empty((9, ROWS), sums.dtype)
+    full = np.empty((SIZE * SIZE, ROWS), sums.dtype)
+    for tile in range(start, stop):
+        for c in range(layout.channels):
+            source = (tile * count + c) * ROWS
+            for m in range(SIZE * SIZE):
+                for r in range(ROWS):
+                    full[m, r] = sums[m * layout.sum_step + source + r]
+            for j in range(SIZE):
+                _gather_taps(full, j, SIZE, half, j, SIZE)
+            for i in range(3):
+                _gather_taps(half, SIZE * i, 1, taps, 3 * i, 1)
+            for r in range(min(ROWS, layout.rows - tile * ROWS)):
+                target = ((first_row + tile * ROWS + r) * layout.channels + c) * 9
+                for t in range(9):
+                    weight_grad[target + t] += taps[t, r]
+
+
+@njit(inline="always")
+def _gather_taps(values, first, step, out, start, out_step):
+    """G^T times six values of each of ROWS kernels."""
+    kind = out.dtype.type
+    for r in range(ROWS):
+        near, far = values[first + step, r], values[first + 3 * step, r]
+        near_even, near_odd = near + values[first + 2 * step, r], near - values[first + 2 * step, r]
+        far_even, far_odd = far + values[first + 4 * step, r], far - values[first + 4 * step, r]
+        corner = values[first, r] * kind(1 / (NEAR * FAR) ** 2)
+        out[start, r] = corner + near_even * kind(_NEAR) + far_even * kind(_FAR)
+        out[start + out_step, r] = near_odd * kind(_NEAR * NEAR) + far_odd * kind(_FAR * FAR)
+        last = near_even * kind(_NEAR * NEAR**2) + far_even * kind(_FAR * FAR**2)
+        out[start + 2 * out_step, r] = last + values[first + 5 * step, r]
+
+
+@njit(nogil=True, cache=True)
 def _find_runs(layout, block, table):
     """List the block's runs of tiles; return their number and that of the tiles."""
     begin = block * layout.block
@@ -136,6 +236,33 @@ def _transform_channel(source, layout, channel, c, table, count, inputs, rows):
         place = c * layout.pitch + table[run, 4]
         for tile in range(0, table[run, 3], layout.vector):
             input_tiles(rows, STEP * tile, layout.row_length, inputs, place + tile, layout.input_step)
+
+
+@njit(nogil=True, cache=True)
+def _transform_row(grad, layout, channel, row, table, count, used, grads, rows):
+    """Transform one channel of the output's gradient, 0 outside the image and behind the last tile."""
+    height, width = layout.target
+    stride = layout.dilation[1]
+    for run in range(count):
+        length, w = STEP * table[run, 3], table[run, 2]
+        inside = max(0, min(length, (width - 1 - w) // stride + 1))
+        plane = table[run, 0] * layout.groups * layout.rows + channel
+        for i in range(STEP):
+            h = table[run, 1] + i * layout.dilation[0]
+            line = i * layout.row_length
+            index = (plane * height + h) * width + w
+            some = inside if h < height else 0
+            if stride == 1:
+                copy_run(rows, line, grad, index, some)
+            else:
+                for k in range(some):
+                    rows[line + k] = grad[index + k * stride]
+            clear_run(rows, line + some, length - some)
+        place = row * layout.pitch + table[run, 4]
+        for tile in range(0, table[run, 3], layout.vector):
+            gradient_tiles(rows, STEP * tile, layout.row_length, grads, place + tile, layout.weight_step)
+    for m in range(SIZE * SIZE):
+        clear_run(grads, m * layout.weight_step + row * layout.pitch + used, layout.vector)
 
 
 @njit(nogil=True, cache=True)

@@ -1,7 +1,8 @@
 """The transforms of F(4x4, 3x3) on vectors that hold one value of many tiles.
 
 A tile is 4 x 4 pixels of the output, made of 6 x 6 of the input. With the matrices A, B, G of the method the output is
-A^T [(G g G^T) * (B^T d B)] A. All take flat arrays with start indices, are callable from compiled kernels only, and
+y = A^T [(G g G^T) * (B^T d B)] A for taps g and input d; the gradient of g is G^T [sum of (A y' A^T) * (B^T d B)] G for
+the gradient y' of the output. All take flat arrays with start indices, are callable from compiled kernels only, and
 work on as many tiles, side by side, as a vector has lanes.
 """
 
@@ -49,6 +50,17 @@ def _transform_output(vectors: Vectors, m: list[Any]) -> list[Any]:
     return [add(m[0], add(near, far)), powers[0], powers[1], add(powers[2], m[5])]
 
 
+def _transform_gradient(vectors: Vectors, y: list[Any]) -> list[Any]:
+    """A y for four values: six."""
+    add, sub, times = vectors.builder.fadd, vectors.builder.fsub, vectors.builder.fmul
+    out = [y[0]]
+    for point in (NEAR, FAR):
+        even = _times(vectors, point**2, y[2], y[0])
+        odd = _times(vectors, point**3, y[3], times(vectors.constant(point), y[1]))
+        out += [add(even, odd), sub(even, odd)]
+    return [*out, y[3]]
+
+
 @intrinsic
 def input_tiles(typing, rows, start, row_step, out, out_start, out_step):
     """``out[(i * 6 + j) * out_step + tile] = (B^T d B)[i, j]``, d being 6 rows from column ``4 * tile`` on.
@@ -70,6 +82,31 @@ def input_tiles(typing, rows, start, row_step, out, out_start, out_step):
             table.append(_transform_input(vectors, columns))
         for j in range(SIZE):
             for i, value in enumerate(_transform_input(vectors, [table[i][j] for i in range(SIZE)])):
+                vectors.store(value, vectors.at(target, builder.mul(args[5], vectors.index(i * SIZE + j))))
+        return context.get_dummy_value()
+
+    return types.void(rows, start, row_step, out, out_start, out_step), generate
+
+
+@intrinsic
+def gradient_tiles(typing, rows, start, row_step, out, out_start, out_step):
+    """``out[(i * 6 + j) * out_step + tile] = (A y A^T)[i, j]``, y being 4 rows from column ``4 * tile`` on.
+
+    Reads 4 rows, ``row_step`` apart, of 4 * lanes elements each.
+    """
+
+    def generate(context, builder, signature, args):
+        vectors = Vectors(context, builder, rows.dtype)
+        source = address(context, vectors, rows, args[0], args[1])
+        target = address(context, vectors, out, args[3], args[4])
+        lanes = vectors.length
+        table = []
+        for i in range(STEP):
+            row = vectors.load(vectors.at(source, builder.mul(args[2], vectors.index(i))), STEP * lanes)
+            columns = [vectors.shuffle(row, row, [j + STEP * t for t in range(lanes)]) for j in range(STEP)]
+            table.append(_transform_gradient(vectors, columns))
+        for j in range(SIZE):
+            for i, value in enumerate(_transform_gradient(vectors, [table[i][j] for i in range(STEP)])):
                 vectors.store(value, vectors.at(target, builder.mul(args[5], vectors.index(i * SIZE + j))))
         return context.get_dummy_value()
 
