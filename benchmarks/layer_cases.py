@@ -251,10 +251,11 @@ BENCHES = [
     _bench("Flatten", lambda x: x.flatten(1)),
     _bench("Parameter", None, "parameter_param { shape { dim: 64 dim: 1600 } }", ()),
     _bench("Permute", lambda x: x.permute(0, 2, 3, 1).contiguous(), CHANNELS_LAST),
-    _bench("Reduction", torch.sum),
+    _bench("Reduction", torch.sum, suffix="sum"),
+    _bench("Reduction", lambda x: x.abs().sum(), "reduction_param { operation: ASUM }", suffix="asum"),
     _bench("Reshape", lambda x: x.reshape(1, 64, -1), "reshape_param { shape { dim: 0 dim: 0 dim: -1 } }"),
     _bench("Silence", None, tops=0),
-    _bench("Slice", lambda x: [part.contiguous() for part in x.chunk(2, 1)], tops=2),
+    _bench("Slice", lambda x: [part.contiguous() for part in x.chunk(2, 1)], bottoms=((2, 64, 114, 114),), tops=2),
     _bench("Split", lambda x: (x.view_as(x), x.view_as(x)), tops=2),
     _bench("Tile", lambda x: x.repeat(1, 4, 1, 1), "tile_param { tiles: 4 }"),
     # loss

@@ -12,9 +12,12 @@ import numpy as np
 from segcaffe import device
 from segcaffe.blob.blob import Blob
 from segcaffe.errors import ShapeError
+from segcaffe.kernels import parallel
 from segcaffe.proto import caffe_pb2
 
 Filler = caffe_pb2.FillerParameter
+_PIECE = 1 << 17
+"""Numbers drawn from one stream: fixed, so that they do not depend on the threads."""
 
 
 def fill(blob: Blob, filler: Filler, where: str) -> None:
@@ -134,17 +137,32 @@ def _variance_divisor(blob: Blob, filler: Filler) -> float:
 
 
 def _draw_uniform(blob: Blob, low: float, high: float) -> None:
-    values: np.ndarray[Any, Any] = blob.data
-    device.generator().random(out=values, dtype=values.dtype.type)
-    values *= high - low
-    values += low
+    _draw(blob, "random", high - low, low)
 
 
 def _draw_normal(blob: Blob, mean: float, std: float) -> None:
-    values: np.ndarray[Any, Any] = blob.data
-    device.generator().standard_normal(out=values, dtype=values.dtype.type)
-    values *= std
-    values += mean
+    _draw(blob, "standard_normal", std, mean)
+
+
+def _draw(blob: Blob, method: str, scale: float, shift: float) -> None:
+    """Fill with scale·random + shift; large blobs by several threads, each piece with a stream of its own."""
+    values = blob.data.reshape(-1)
+
+    def fill_part(generator: np.random.Generator, part: np.ndarray[Any, Any]) -> None:
+        getattr(generator, method)(out=part, dtype=part.dtype.type)
+        part *= scale
+        part += shift
+
+    if values.size <= _PIECE:
+        fill_part(device.generator(), values)
+        return
+    seed = int(device.generator().integers(1 << 63))
+
+    def body(start: int, stop: int) -> None:
+        for k in range(start, stop):
+            fill_part(np.random.Generator(np.random.PCG64([seed, k])), values[k * _PIECE : (k + 1) * _PIECE])
+
+    parallel.run(-(-values.size // _PIECE), body)
 
 
 def _text(filler: Filler) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from segcaffe import device
+from segcaffe.kernels import copy
 from segcaffe.layers.base import Blobs, Layer
 from segcaffe.layers.registry import register
 
@@ -32,12 +33,20 @@ class BatchReindex(Layer):
         for i in self._index:
             if not 0 <= i < items:
                 raise self.fail(f"an index must lie in [0, {items}), the number of items.", i)
-        top[0].array[...] = bottom[0].array[self.xp.array(self._index, int)]
+        x, y = bottom[0].array, top[0].array
+        for m, i in enumerate(self._index):
+            copy.copy(x[i : i + 1], y[m : m + 1])
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Add to each item the gradients of its copies."""
         if propagate_down[0]:
             dx, dy = bottom[0].grad, top[0].grad
-            dx[...] = 0
+            for i in set(range(len(dx))) - set(self._index):
+                dx[i] = 0
+            seen: set[int] = set()
             for m, i in enumerate(self._index):
-                dx[i] += dy[m]
+                if i in seen:
+                    dx[i] += dy[m]
+                else:
+                    copy.copy(dy[m : m + 1], dx[i : i + 1])
+                    seen.add(i)

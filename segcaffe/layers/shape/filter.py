@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from segcaffe.kernels import copy
 from segcaffe.layers.base import Blobs, Layer
 from segcaffe.layers.registry import register
 
@@ -49,15 +50,19 @@ class Filter(Layer):
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Copy the selected items."""
         self._started = True
-        selected = self.xp.asarray(self._selected)
         for source, target in zip(bottom, top, strict=False):
             target.reshape(len(self._selected), *source.shape[1:])
-            target.array[...] = source.array[selected]
+            x, y = source.array, target.array
+            for m, i in enumerate(self._selected):
+                copy.copy(x[i : i + 1], y[m : m + 1])
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Give the selected items their gradients and the others 0; the selector, if asked for, 0."""
         for i, wanted in enumerate(propagate_down):
             if wanted:
-                bottom[i].grad[...] = 0
-                if i < len(top):
-                    bottom[i].grad[self.xp.asarray(self._selected)] = top[i].grad
+                grad = bottom[i].grad
+                chosen = self._selected if i < len(top) else self._selected[:0]
+                for n in set(range(len(grad))) - set(chosen.tolist()):
+                    grad[n] = 0
+                for m, n in enumerate(chosen):
+                    copy.copy(top[i].grad[m : m + 1], grad[n : n + 1])

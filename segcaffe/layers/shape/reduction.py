@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from segcaffe.device.mode import Array
-from segcaffe.kernels import channelwise, elementwise
+from segcaffe.blob import Blob
+from segcaffe.kernels import channelwise, copy, elementwise
 from segcaffe.layers.base import Blobs, Layer
 from segcaffe.layers.registry import register
 from segcaffe.proto import caffe_pb2
@@ -33,6 +33,8 @@ class Reduction(Layer):
         top[0].reshape(*shape[:axis])
         size = math.prod(shape[axis:])
         self._view = (1, math.prod(shape[:axis]), size)
+        if self.operation == Options.ASUM:
+            self._sizes = Blob(self._view, self.dtype)
         self._factor = self.coeff / max(size, 1) if self.operation == Options.MEAN else self.coeff
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
@@ -41,7 +43,8 @@ class Reduction(Layer):
         if self.operation == Options.SUMSQ:
             channelwise.channel_dot(x, x, y)
         elif self.operation == Options.ASUM:
-            channelwise.channel_sum(self.xp.abs(x), y)
+            elementwise.absolute(x, self._sizes.array)
+            channelwise.channel_sum(self._sizes.array, y)
         else:
             channelwise.channel_sum(x, y)
         y *= self._factor
@@ -55,11 +58,7 @@ class Reduction(Layer):
         if self.operation == Options.SUMSQ:
             channelwise.affine(x, 2 * dy, self.xp.zeros_like(dy), dx)
         elif self.operation == Options.ASUM:
-            self._spread(dy, dx)
+            copy.copy(dy[None, :, None], dx)
             elementwise.multiply_sign(dx, x, 1.0, dx)
         else:
-            self._spread(dy, dx)
-
-    @staticmethod
-    def _spread(values: Array, rows: Array) -> None:
-        rows[...] = values[None, :, None]
+            copy.copy(dy[None, :, None], dx)
