@@ -58,7 +58,8 @@ class Reduction(Layer):
         if self.operation == Options.SUMSQ:
             channelwise.affine(x, 2 * dy, self.xp.zeros_like(dy), dx)
         elif self.operation == Options.ASUM:
-            copy.copy(dy[None, :, None], dx)
-            elementwise.multiply_sign(dx, x, 1.0, dx)
+            spread = self._sizes.array
+            copy.copy(dy[None, :, None], spread)
+            elementwise.multiply_sign(spread, x, 1.0, dx)
         else:
             copy.copy(dy[None, :, None], dx)
