@@ -566,3 +566,108 @@ def _(rng: np.random.Generator, dtype: Any) -> dict[str, Any]:
         **arrays,
         "grad_gates": empty(dtype, *gates.shape),
     }
+
+
+# --- masked and plain convolution ---
+
+
+def _masked(rng: np.random.Generator, dtype: Any, window: Window, group: int) -> dict[str, Any]:
+    out = window.output_shape(IMAGE)
+    arrays = {"x": normal(rng, dtype, 2, 6, *IMAGE), "mask": rng.random((2, window.taps, *out)).astype(dtype)}
+    return {**arrays, "window": window, "group": group}
+
+
+for _suffix, _window in WINDOWS.items():
+    for _group in (1, 2):
+
+        @add("segaware_conv", "forward", f"{_suffix}-{_group}")
+        def _(rng: np.random.Generator, dtype: Any, window: Window = _window, group: int = _group) -> dict[str, Any]:
+            given, out = _masked(rng, dtype, window, group), window.output_shape(IMAGE)
+            weight = normal(rng, dtype, 4, 6 // group, *window.kernel)
+            bias = normal(rng, dtype, 4) if group == 1 else None
+            return {**given, "weight": weight, "bias": bias, "out": empty(dtype, 2, 4, *out)}
+
+        @add("segaware_conv", "backward_data", f"{_suffix}-{_group}")
+        def _(rng: np.random.Generator, dtype: Any, window: Window = _window, group: int = _group) -> dict[str, Any]:
+            given = _masked(rng, dtype, window, group)
+            weight = normal(rng, dtype, 4, 6 // group, *window.kernel)
+            grad_out = normal(rng, dtype, 2, 4, *window.output_shape(IMAGE))
+            grads = {"grad_x": empty(dtype, *given["x"].shape), "grad_mask": empty(dtype, *given["mask"].shape)}
+            return {**given, "weight": weight, "grad_out": grad_out, **grads}
+
+        @add("segaware_conv", "backward_weight", f"{_suffix}-{_group}")
+        def _(rng: np.random.Generator, dtype: Any, window: Window = _window, group: int = _group) -> dict[str, Any]:
+            given = _masked(rng, dtype, window, group)
+            grad_out = normal(rng, dtype, 2, 4, *window.output_shape(IMAGE))
+            grad_weight = normal(rng, dtype, 4, 6 // group, *window.kernel)
+            return {**given, "grad_out": grad_out, "grad_weight": grad_weight, "grad_bias": normal(rng, dtype, 4)}
+
+        @add("norm_conv", "convolve", f"{_suffix}-{_group}")
+        def _(rng: np.random.Generator, dtype: Any, window: Window = _window, group: int = _group) -> dict[str, Any]:
+            given = _masked(rng, dtype, window, group)
+            filters, out = normal(rng, dtype, 4, 6 // group, *window.kernel), window.output_shape(IMAGE)
+            arrays = {"x": given["x"], "weights": given["mask"], "filters": filters}
+            return {**arrays, "out": empty(dtype, 2, 4, *out), "window": window}
+
+        @add("norm_conv", "convolve_backward", f"{_suffix}-{_group}")
+        def _(rng: np.random.Generator, dtype: Any, window: Window = _window, group: int = _group) -> dict[str, Any]:
+            given = _masked(rng, dtype, window, group)
+            filters, out = normal(rng, dtype, 4, 6 // group, *window.kernel), window.output_shape(IMAGE)
+            arrays = {"x": given["x"], "weights": given["mask"], "filters": filters}
+            grads = {"x_grad": empty(dtype, 2, 6, *IMAGE), "filters_grad": normal(rng, dtype, *filters.shape)}
+            return {**arrays, "out_grad": normal(rng, dtype, 2, 4, *out), **grads, "window": window}
+
+        @add("norm_conv", "convolve_backward_weights", f"{_suffix}-{_group}")
+        def _(rng: np.random.Generator, dtype: Any, window: Window = _window, group: int = _group) -> dict[str, Any]:
+            given = _masked(rng, dtype, window, group)
+            filters, out = normal(rng, dtype, 4, 6 // group, *window.kernel), window.output_shape(IMAGE)
+            arrays = {"x": given["x"], "filters": filters, "out_grad": normal(rng, dtype, 2, 4, *out)}
+            return {**arrays, "weight_grad": empty(dtype, *given["mask"].shape), "window": window}
+
+
+@add("norm_conv", "softmax")
+def _(rng: np.random.Generator, dtype: Any) -> dict[str, Any]:
+    distances = 3 * np.abs(normal(rng, dtype, 2, 9, 7, 11))
+    distances[0, 3:6] = 3.4e36
+    distances[1, :, 2, 3] = 3.4e36
+    return {"distances": distances, "scale": 0.7}
+
+
+@add("norm_conv", "softmax_backward")
+def _(rng: np.random.Generator, dtype: Any) -> dict[str, Any]:
+    weights, grad = rng.random((2, 9, 7, 11)).astype(dtype), normal(rng, dtype, 2, 9, 7, 11)
+    return {"weights": weights, "weight_grad": grad, "factor": -0.3}
+
+
+for _transposed in (False, True):
+
+    @add("meanfield", "filter_classes", "transposed" * _transposed)
+    def _(rng: np.random.Generator, dtype: Any, transposed: bool = _transposed) -> dict[str, Any]:
+        arrays = {"values": normal(rng, dtype, 2, 11, *IMAGE), "weights": normal(rng, dtype, 2, 9, *IMAGE)}
+        return {**arrays, "out": empty(dtype, 2, 11, *IMAGE), "window": WINDOWS["3x3"], "transposed": transposed}
+
+
+@add("meanfield", "add_weight_grad")
+def _(rng: np.random.Generator, dtype: Any) -> dict[str, Any]:
+    arrays = {"values": normal(rng, dtype, 2, 11, *IMAGE), "out_grad": normal(rng, dtype, 2, 11, *IMAGE)}
+    return {**arrays, "weight_grad": normal(rng, dtype, 2, 9, *IMAGE), "window": WINDOWS["3x3"]}
+
+
+def _edges(rng: np.random.Generator, dtype: Any) -> dict[str, Any]:
+    sizes = np.array([[9, 13], [4, 6]])
+    return {
+        "image": normal(rng, dtype, 2, 5, *IMAGE),
+        "weights": rng.random((3, 2, *IMAGE)).astype(dtype),
+        "sizes": sizes,
+    }
+
+
+@add("domain_transform", "forward")
+def _(rng: np.random.Generator, dtype: Any) -> dict[str, Any]:
+    return _edges(rng, dtype)
+
+
+@add("domain_transform", "backward")
+def _(rng: np.random.Generator, dtype: Any) -> dict[str, Any]:
+    grads = {"grad": normal(rng, dtype, 2, 5, *IMAGE), "weight_grad": empty(dtype, 3, 2, *IMAGE)}
+    return {**_edges(rng, dtype), **grads}
