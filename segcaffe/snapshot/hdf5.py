@@ -22,6 +22,12 @@ from segcaffe.proto.caffe_pb2 import BlobProto, LayerParameter, NetParameter
 if TYPE_CHECKING:
     from segcaffe.snapshot.solverstate import State
 
+Array = np.ndarray[Any, Any]
+_SMALL = 1 << 20
+"""Bytes that a data set may claim without having them: one that was never written has no bytes but a fill value."""
+_PACKING = 1100
+"""How many times smaller than its content a compressed data set can be (deflate's limit is 1032)."""
+
 
 def encode_net(net: NetParameter) -> bytes:
     """Return the bytes of an HDF5 file of weights; gradients too where the blobs have them."""
@@ -60,10 +66,10 @@ def load_state(path: str | Path) -> State:
             raise WeightsError(f"{path}: a solver state in HDF5 has {missing[0]}. Received: {sorted(file)}.")
         history = file["history"]
         return State(
-            iter=int(np.ravel(file["iter"][()])[0]),
-            current_step=int(np.ravel(file["current_step"][()])[0]) if "current_step" in file else 0,
-            learned_net=_text(file["learned_net"][()]) if "learned_net" in file else "",
-            history=[history[key][()] for key in sorted(history, key=int)],
+            iter=_integer(file["iter"]),
+            current_step=_integer(file["current_step"]) if "current_step" in file else 0,
+            learned_net=_text(file["learned_net"]) if "learned_net" in file else "",
+            history=[_numbers(history[key]) for key in sorted(history, key=int)],
         )
 
 
@@ -94,14 +100,14 @@ def _has_diff(blob: BlobProto) -> bool:
     return bool(blob.diff or blob.double_diff)
 
 
-def _blobs_by_layer(data: Any) -> dict[str, dict[int, np.ndarray[Any, Any]]]:
+def _blobs_by_layer(data: Any) -> dict[str, dict[int, Array]]:
     """Return for each layer its arrays by index; a layer's name may contain slashes, that is, be several groups."""
-    layers: dict[str, dict[int, np.ndarray[Any, Any]]] = {}
+    layers: dict[str, dict[int, Array]] = {}
 
     def visit(path: str, item: Any) -> None:
         layer, _, index = path.rpartition("/")
         if hasattr(item, "shape") and index.isdigit():
-            layers.setdefault(layer, {})[int(index)] = item[()]
+            layers.setdefault(layer, {})[int(index)] = _numbers(item)
 
     data.visititems(visit)
     return layers
@@ -128,7 +134,38 @@ def _write_text(file: Any, name: str, text: str) -> None:
     dataset.write(space, space, np.array(encoded, dtype=f"S{len(encoded)}"), mtype=kind)
 
 
-def _text(value: Any) -> str:
+def _values(dataset: Any, kinds: str) -> Array:
+    """Return a data set whose elements are of one of the kinds (letters of NumPy); ValueError for what is none.
+
+    What it claims to hold is compared with the bytes that are in the file before there is room made for it.
+    """
+    if not hasattr(dataset, "nbytes") or dataset.dtype.kind not in kinds or dataset.shape is None:
+        raise ValueError(f"{dataset.name} is no array of numbers")
+    stored = dataset.id.get_storage_size()
+    is_packed = dataset.id.get_create_plist().get_nfilters() > 0
+    if dataset.nbytes > max(_SMALL, stored * (_PACKING if is_packed else 1)):
+        raise ValueError(f"{dataset.name} claims {dataset.nbytes} bytes, and the file has {stored} of it")
+    values: Array = np.asarray(dataset[()])
+    return values
+
+
+def _numbers(dataset: Any) -> Array:
+    """Return a data set of numbers, float64 kept, anything else as float32."""
+    values = _values(dataset, "fiu")
+    return values if values.dtype == np.float64 else values.astype(np.float32)
+
+
+def _integer(dataset: Any) -> int:
+    values = _values(dataset, "iu").ravel()
+    if values.size != 1:
+        raise ValueError(f"{dataset.name} is no single number")
+    return int(values[0])
+
+
+def _text(dataset: Any) -> str:
+    if not hasattr(dataset, "nbytes") or dataset.shape != () or dataset.nbytes > _SMALL:
+        raise ValueError(f"{dataset.name} is no text")
+    value = dataset[()]
     return value.rstrip(b"\0").decode() if isinstance(value, bytes) else str(value)
 
 
@@ -147,7 +184,8 @@ def _open(path: str | Path) -> Iterator[Any]:
     try:
         with h5py.File(path, "r") as file:
             yield file
-    except (OSError, RuntimeError, KeyError, ValueError) as error:
+    # TypeError: names and strings that are not UTF-8 come as bytes.
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
         reason = " ".join(str(error).split())
         raise WeightsError(f"{path}: the HDF5 file is damaged or not what it should be ({reason}).") from error
 
