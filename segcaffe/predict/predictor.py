@@ -138,7 +138,8 @@ class Predictor:
                 f'predict: blob "{self.blob}" must hold scores (1, classes, H, W) of at least two classes. '
                 f"Received: {scores.shape}."
             )
-        return resize_scores(scores[0], height, width)[:, :rows, :cols]
+        # A copy: the next run overwrites the blob.
+        return resize_scores(scores[0], height, width)[:, :rows, :cols].copy()
 
     def _take_one_image(self) -> None:
         if self.input.ndim != 4:

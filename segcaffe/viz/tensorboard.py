@@ -34,8 +34,8 @@ def tensorboard(solver: Solver, folder: str | None) -> Iterator[None]:
     writer = _open(folder)
 
     def advance(progress: Progress) -> None:
-        writer.add_scalar("train/loss", progress.loss, progress.iter)
-        writer.add_scalar("train/lr", progress.lr, progress.iter)
+        writer.add_scalar("loss", progress.loss, progress.iter)
+        writer.add_scalar("lr", progress.lr, progress.iter)
 
     handler = _LogScalars(writer)
     log = logging.getLogger("segcaffe")

@@ -1,0 +1,199 @@
+"""Prediction: padded, cropped back, averaged; files written once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from segcaffe.data.files import BadItems
+from segcaffe.data.images import read_label
+from segcaffe.data.mat import read_mat
+from segcaffe.errors import DataError, GraphError
+from segcaffe.net.net import Net
+from segcaffe.predict.deploy import deploy
+from segcaffe.predict.files import Results, find_pictures
+from segcaffe.predict.predictor import MEAN, Predictor, Settings, resize_scores
+from segcaffe.predict.run import predict_all
+from segcaffe.proto import caffe_pb2
+from segcaffe.proto.text import parse
+
+# Scores: a product of the pixel, then 3 x 3 neighbourhoods, so that padding matters at the borders.
+BODY = """
+layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
+  convolution_param { num_output: 4 kernel_size: 3 pad: 1 STRIDE weight_filler { type: "gaussian" std: 0.1 } } }
+"""
+DEPLOY = 'input: "data" input_shape { dim: 1 dim: 3 dim: 17 dim: 17 }' + BODY
+TRAIN_TEST = (
+    """
+layer { name: "data" type: "ImageSegData" top: "data" top: "label" top: "size" include { phase: TEST }
+  transform_param { crop_size: 17 scale: 0.5 mean_value: 1 mean_value: 2 mean_value: 3 }
+  image_data_param { source: "absent.txt" label_type: PIXEL } }
+layer { name: "data" type: "ImageSegData" top: "data" top: "label" include { phase: TRAIN }
+  image_data_param { source: "absent.txt" label_type: PIXEL } }
+"""
+    + BODY
+    + """
+layer { name: "loss" type: "SoftmaxWithLoss" bottom: "conv" bottom: "label" top: "loss" }
+layer { name: "accuracy" type: "Accuracy" bottom: "conv" bottom: "label" top: "accuracy" }
+layer { name: "write" type: "MatWrite" bottom: "conv" mat_write_param { prefix: "never/" } }
+layer { name: "silence" type: "Silence" bottom: "label" bottom: "size" }
+"""
+)
+
+
+def write_net(folder: Path, text: str, stride: int = 1) -> Path:
+    path = folder / "net.prototxt"
+    path.write_text(text.replace("STRIDE", f"stride: {stride}"))
+    return path
+
+
+def make(folder: Path, text: str = DEPLOY, stride: int = 1, **settings: object) -> Predictor:
+    predictor = Predictor(write_net(folder, text, stride), [], Settings(**settings))  # type: ignore[arg-type]
+    weights = predictor.net.params["conv"][0].data
+    weights[...] = np.random.default_rng(0).normal(size=weights.shape)
+    return predictor
+
+
+def image(height: int, width: int) -> np.ndarray:  # type: ignore[type-arg]
+    return np.random.default_rng(1).integers(0, 255, (height, width, 3), dtype=np.uint8)
+
+
+def reference(predictor: Predictor, values: np.ndarray, height: int, width: int) -> np.ndarray:  # type: ignore[type-arg]
+    """Scores of an image (H, W, 3), mean subtracted, padded by zeros to a size, by plain loops over the window."""
+    padded = np.zeros((height + 2, width + 2, 3), np.float32)
+    padded[1 : 1 + values.shape[0], 1 : 1 + values.shape[1]] = values
+    weights, bias = (blob.data for blob in predictor.net.params["conv"])
+    windows = [padded[i : i + height, j : j + width] @ weights[:, :, i, j].T for i in range(3) for j in range(3)]
+    return (sum(windows) + bias).transpose(2, 0, 1)[:, : values.shape[0], : values.shape[1]]
+
+
+@pytest.mark.parametrize("size", [(17, 17), (9, 14), (18, 40), (60, 5)])
+def test_padded_and_cropped_back(size: tuple[int, int], tmp_path: Path) -> None:
+    predictor, pixels = make(tmp_path), image(*size)
+    expected = reference(
+        predictor, pixels - np.float32(MEAN), *(17 if n <= 17 else 17 + 32 * -(-(n - 17) // 32) for n in size)
+    )
+    np.testing.assert_allclose(predictor.scores(pixels), expected, rtol=1e-4, atol=1e-2)
+
+
+def test_coarse_scores_are_resized_with_aligned_corners(tmp_path: Path) -> None:
+    predictor = make(tmp_path, stride=2)
+    scores = predictor.scores(image(17, 13))
+    coarse = predictor.net.blobs["conv"].data[0]
+    assert coarse.shape == (4, 9, 9)
+    np.testing.assert_allclose(scores[:, ::2, ::2], coarse[:, :, :7], rtol=1e-5)
+    np.testing.assert_allclose(scores[:, 1::2, ::2], (coarse[:, :-1, :7] + coarse[:, 1:, :7]) / 2, rtol=1e-3, atol=1e-2)
+
+
+@pytest.mark.parametrize(("height", "width"), [(33, 33), (7, 20), (5, 1), (9, 9)])
+def test_resizing_is_that_of_interp(height: int, width: int) -> None:
+    scores = np.random.default_rng(0).normal(size=(3, 9, 11)).astype(np.float32)
+    text = f"""input: "data" input_shape {{ dim: 1 dim: 3 dim: 9 dim: 11 }}
+    layer {{ name: "i" type: "Interp" bottom: "data" top: "i" interp_param {{ height: {height} width: {width} }} }}"""
+    net = Net(parse(text, caffe_pb2.NetParameter()), caffe_pb2.TEST)
+    expected = net.forward(data=scores[None])["i"][0]
+    np.testing.assert_allclose(resize_scores(scores, height, width), expected, atol=1e-5)
+
+
+def test_scales_and_mirroring_are_averaged(tmp_path: Path) -> None:
+    predictor, pixels = make(tmp_path, scales=(1.0, 0.5), mirror=True), image(17, 16)
+    values = pixels - np.float32(MEAN)
+    small = cv2.resize(pixels, (8, 8)) - np.float32(MEAN)
+    runs = []
+    for part in (values, small):
+        runs.append(resize_scores(reference(predictor, part, 17, 17), 17, 16))
+        runs.append(resize_scores(reference(predictor, part[:, ::-1], 17, 17)[:, :, ::-1], 17, 16))
+    np.testing.assert_allclose(predictor.scores(pixels), np.mean(runs, axis=0), rtol=1e-4, atol=1e-2)
+
+
+def test_a_train_and_test_file_becomes_ready_for_images(tmp_path: Path) -> None:
+    predictor, pixels = make(tmp_path, TRAIN_TEST), image(10, 12)
+    assert [layer.type for layer in predictor.net.layers] == ["Input", "Convolution", "Silence"]
+    expected = reference(predictor, (pixels - np.float32((1, 2, 3))) * np.float32(0.5), 17, 17)
+    np.testing.assert_allclose(predictor.scores(pixels), expected, rtol=1e-4, atol=1e-2)
+    assert predictor.net.blobs["size"].data.ravel().tolist() == [10, 12]
+
+
+def test_a_net_without_a_place_for_images() -> None:
+    text = 'layer { name: "d" type: "DummyData" top: "d" dummy_data_param { shape { dim: 1 } } }'
+    with pytest.raises(GraphError, match="no place for an image"):
+        deploy(parse(text, caffe_pb2.NetParameter()))
+
+
+def test_which_blob(tmp_path: Path) -> None:
+    two = DEPLOY + BODY.replace('"conv"', '"other"')
+    with pytest.raises(GraphError, match=r"--blob.*conv, other"):
+        make(tmp_path, two)
+    assert make(tmp_path, two, blob="other").blob == "other"
+    with pytest.raises(GraphError, match='no blob "x"'):
+        make(tmp_path, blob="x")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [({"mean": (1.0, 2.0)}, "one mean value, or 3"), ({"scales": (0.0,)}, "positive"), ({"step": 0}, "at least 1")],
+)
+def test_settings_that_cannot_be(settings: dict[str, object], message: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=message):
+        make(tmp_path, **settings)
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for name in ("a.png", "b.jpg", "c.png"):
+        cv2.imwrite(str(folder / name), image(12, 14))
+    (folder / "notes.md").write_text("no image")
+    return folder
+
+
+def test_files(pictures: Path, tmp_path: Path) -> None:
+    predictor, out = make(tmp_path), tmp_path / "out"
+    found = find_pictures(str(pictures))
+    assert [picture.id for picture in found] == ["a", "b", "c"]
+    assert predict_all(predictor, found, Results(out, {}, overlay=True, scores="npy")) == 3
+    scores = np.load(out / "scores" / "a.npy")
+    np.testing.assert_array_equal(scores, predictor.scores(cv2.imread(str(pictures / "a.png"))))
+    np.testing.assert_array_equal(read_label(str(out / "a.png"), False, "t")[:, :, 0], scores.argmax(axis=0))
+    assert cv2.imread(str(out / "overlay" / "a.jpg")).shape == (12, 14, 3)
+    predict_all(predictor, found, Results(out, {}, scores="mat"))
+    np.testing.assert_array_equal(read_mat(out / "scores" / "a.mat", "t")[0], scores)
+
+
+def test_goes_on_where_it_stopped(pictures: Path, tmp_path: Path) -> None:
+    predictor, out = make(tmp_path), tmp_path / "out"
+    found = find_pictures(str(pictures))
+    good = (pictures / "b.jpg").read_bytes()
+    (pictures / "b.jpg").write_bytes(good[:200])
+    with pytest.raises(DataError, match=r"b\.jpg"):
+        predict_all(predictor, found, Results(out, {"net": 1}))
+    assert (out / "a.png").exists()
+    before = (out / "a.png").stat().st_mtime_ns
+    bad = BadItems(1)
+    assert predict_all(predictor, found, Results(out, {"net": 1}), bad) == 1
+    (pictures / "b.jpg").write_bytes(good)
+    assert predict_all(predictor, found, Results(out, {"net": 1})) == 1
+    assert (out / "a.png").stat().st_mtime_ns == before
+    with pytest.raises(DataError, match=r"other settings \(net\).*--overwrite"):
+        Results(out, {"net": 2})
+    assert len(Results(out, {"net": 2}, overwrite=True).missing(found)) == 3
+
+
+def test_images_of_one_name(pictures: Path) -> None:
+    cv2.imwrite(str(pictures / "a.bmp"), image(3, 3))
+    with pytest.raises(DataError, match=r"a\.bmp.*a\.png.*both"):
+        find_pictures(str(pictures))
+
+
+def test_a_list_and_a_file(pictures: Path) -> None:
+    (pictures / "list.txt").write_text("/a.png /x.png\n/b.jpg /y.png\n")
+    found = find_pictures(f"{pictures}/list.txt", str(pictures))
+    assert [picture.path for picture in found] == [f"{pictures}/a.png", f"{pictures}/b.jpg"]
+    assert [picture.id for picture in find_pictures(f"{pictures}/c.png")] == ["c"]
+    (pictures / "empty").mkdir()
+    with pytest.raises(DataError, match="holds no image"):
+        find_pictures(f"{pictures}/empty")

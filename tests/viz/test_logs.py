@@ -1,0 +1,89 @@
+"""Figures read from logs, ours and old ones, and drawn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import pytest
+
+from segcaffe.data.files import replacing
+from segcaffe.errors import DataError
+from segcaffe.viz.logs import read_lines, read_log
+from segcaffe.viz.training import panels_of, plot_runs, write_csv
+
+OLD = """
+I0311 13:27:00.1 1 solver.cpp:341] Iteration 0, Testing net (#0)
+I0311 13:27:00.1 1 solver.cpp:409]     Test net output #0: accuracy = 0.0898
+I0311 13:27:00.1 1 solver.cpp:409]     Test net output #1: loss = 2.37 (* 1 = 2.37 loss)
+I0311 13:27:00.1 1 solver.cpp:237] Iteration 0, loss = 2.5
+I0311 13:27:00.1 1 solver.cpp:253]     Train net output #0: loss = 2.4 (* 1 = 2.4 loss)
+I0311 13:27:00.1 1 sgd_solver.cpp:106] Iteration 0, lr = 0.01
+"""
+NEW = """
+I0311 13:27:00.1 1 solver.py:237] Iteration 100 (12.3 iter/s, 8.1s/100 iters), loss = 1.5e-05
+I0311 13:27:00.1 1 report.py:253]     Train net output #0: seg = 0.1
+I0311 13:27:00.1 1 report.py:253]     Train net output #1: seg = 0.2
+I0311 13:27:00.1 1 solver.py:106] Iteration 100, lr = 1e-05
+I0311 13:27:00.1 1 solver.py:341] Iteration 100, Testing net (#1)
+I0311 13:27:00.1 1 report.py:409]     Test net output #0: accuracy = nan
+"""
+
+
+def test_lines() -> None:
+    series = read_lines((OLD + NEW).splitlines())
+    assert series["loss"] == [(0, 2.5), (100, 1.5e-05)]
+    assert series["lr"] == [(0, 0.01), (100, 1e-05)]
+    assert series["test accuracy"] == [(0, 0.0898)]
+    assert series["test loss"] == [(0, 2.37)]
+    assert series["train loss"] == [(0, 2.4)]
+    assert series["train seg"] == [(100, 0.1)]
+    assert series["train seg[1]"] == [(100, 0.2)]
+    assert series["test#1 accuracy"][0][0] == 100
+
+
+def test_a_continued_run_replaces_what_it_repeats() -> None:
+    lines = [f"Iteration {i}, loss = {v}" for i, v in ((0, 1), (10, 2), (20, 3), (10, 4), (20, 5))]
+    assert read_lines(lines)["loss"] == [(0, 1), (10, 4), (20, 5)]
+
+
+def test_the_originals_log(shared: Path) -> None:
+    series = read_log(str(shared / "models/lenet_mnist/log.txt"))
+    assert series["test accuracy"][-1] == (10000, 0.9918)
+    assert series["test loss"][-1] == (10000, 0.0273357)
+    assert len(series["loss"]) == 101
+    assert series["lr"][0] == (0, 0.01)
+
+
+def test_no_log(tmp_path: Path) -> None:
+    (tmp_path / "x.log").write_text("hello\n")
+    with pytest.raises(DataError, match="training log"):
+        read_log(str(tmp_path / "x.log"))
+    with pytest.raises(DataError, match=r"y\.log"):
+        read_log(str(tmp_path / "y.log"))
+
+
+def test_drawing(tmp_path: Path) -> None:
+    runs = {"first": read_lines(OLD.splitlines()), "second": read_lines((OLD + NEW).splitlines())}
+    assert list(panels_of(runs)) == ["loss", "learning rate", "accuracy", "seg", "seg[1]"]
+    plot_runs(runs, tmp_path / "plot.png")
+    assert cv2.imread(str(tmp_path / "plot.png")) is not None
+    write_csv(runs, tmp_path / "table.csv")
+    assert "second,loss,100,1.5e-05" in (tmp_path / "table.csv").read_text().splitlines()
+    with pytest.raises(DataError, match="format"):
+        plot_runs(runs, tmp_path / "plot.xyz")
+
+
+def test_a_failed_write_leaves_what_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("old")
+
+    def fail() -> None:
+        with replacing(path, "test") as part:
+            part.write_text("half")
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(DataError, match="No space left"):
+        fail()
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
