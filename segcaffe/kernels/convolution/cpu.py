@@ -110,8 +110,8 @@ def _convolve(
         copy, out, table = _memory(plan, source.dtype)
         arrays = source.reshape(-1), packed, biases.reshape(-1), target.reshape(-1)
         if plan.in_place:
-            sizes = layout.images, layout.groups, layout.channels, layout.rows, plan.pixels, layout.strip
-            loops.convolve_pixels(*arrays, *sizes, out, start, stop)
+            sizes = layout.groups, layout.channels, layout.rows, plan.pixels, layout.strip, plan.span
+            loops.convolve_pixels(*arrays, sizes, out, start, stop)
         else:
             tables = plan.taps, plan.residues, plan.offsets
             loops.convolve(*arrays, layout, *tables, copy, out, table, start, stop)

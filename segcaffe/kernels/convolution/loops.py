@@ -71,33 +71,40 @@ def convolve(source, packed, bias, target, layout, taps, residues, offsets, copy
 
 
 @njit(nogil=True, cache=True)
-def convolve_pixels(source, packed, bias, target, images, groups, channels, rows, pixels, strip, out, start, stop):
-    """Compute strips [start, stop) of a convolution of single pixels, straight from the source.
+def convolve_pixels(
+    source, packed, bias, target, images, groups, channels, rows, pixels, strip, span, out, start, stop
+):
+    """Compute spans [start, stop) of a convolution of single pixels, straight from the source.
 
-    Strips are counted over images, groups and the strips of an image, of which the last may overlap the one before.
+    A span is a few strips. Spans are counted over images, groups and the spans of an image, whose last strip may
+    overlap the one before. ``sizes`` are groups, channels, rows, pixels, strip length and strips of a span.
     """
-    strips, tiles = (pixels + strip - 1) // strip, (rows + ROWS - 1) // ROWS
+    groups, channels, rows, pixels, strip, span = sizes
+    spans, tiles = (pixels + strip * span - 1) // (strip * span), (rows + ROWS - 1) // ROWS
     offsets = np.arange(channels) * pixels
     for item in range(start, stop):
-        place = item // strips
+        place = item // spans
         group = place % groups
-        begin = item % strips * strip
-        p = min(begin, pixels - strip)
-        at = place * channels * pixels + p
+        first = item % spans * span * strip
         for tile in range(tiles):
             live = min(ROWS, rows - tile * ROWS)
             row = (group * tiles + tile) * ROWS
             weights = row * channels
-            index = (place * rows + tile * ROWS) * pixels + p
-            if live < ROWS or p < begin:
-                _multiply(live, source, at, offsets, packed, weights, channels, bias, row, out, 0, strip, None)
-                for r in range(live):
-                    copy_run(target, index + r * pixels + begin - p, out, r * strip + begin - p, strip + p - begin)
-            else:
-                # The next strip comes from memory, with each tile one line of each channel. The processor may drop
-                # such requests, so they go around until the tiles end.
-                ahead = strip + tile % _LINES_OF_STRIP * (strip // STREAMS)
-                _multiply(live, source, at, offsets, packed, weights, channels, bias, row, target, index, pixels, ahead)
+            # The next span comes from memory, with each tile one line of each channel. The processor may drop such
+            # requests, so they go around until the tiles end.
+            ahead = strip * span + tile % _LINES_OF_STRIP * (strip // STREAMS)
+            for begin in range(first, min(first + strip * span, pixels), strip):
+                p = min(begin, pixels - strip)
+                x = place * channels * pixels + p
+                y = (place * rows + tile * ROWS) * pixels + p
+                if live < ROWS or p < begin:
+                    _multiply(live, source, x, offsets, packed, weights, channels, bias, row, out, 0, strip, ahead)
+                    for r in range(live):
+                        copy_run(target, y + r * pixels + begin - p, out, r * strip + begin - p, strip + p - begin)
+                else:
+                    _multiply(
+                        live, source, at, offsets, packed, weights, channels, bias, row, target, index, pixels, ahead
+                    )
 
 
 @njit(nogil=True, cache=True)

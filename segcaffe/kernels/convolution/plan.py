@@ -35,6 +35,8 @@ CHUNK_VECTORS = 64
 """Vectors of a line of gradients that are used at a time, so that a tile's lines stay in the first-level cache."""
 _WEIGHT_BYTES = 1 << 19
 """What weights that are read anew for each strip may occupy of it."""
+_SPAN_BYTES = 160 << 10
+"""What a few strips that are read in place may occupy of it."""
 _ROW_CYCLES = 50.0
 _COPY_CYCLES = 0.5
 """Costs in cycles of beginning to copy a row, and of one element of it."""
@@ -143,13 +145,18 @@ class Plan(NamedTuple):
     def items(self) -> int:
         """Pieces of work that can be done side by side in a forward pass."""
         if self.in_place:
-            return self.layout.images * self.layout.groups * -(-self.pixels // self.layout.strip)
+            return self.layout.images * self.layout.groups * -(-self.pixels // (self.layout.strip * self.span))
         return self.layout.groups * math.prod(self.layout.blocks) * self.layout.row_parts
 
     @property
     def pixels(self) -> int:
         """Positions of one image."""
         return math.prod(self.layout.extent)
+
+    @property
+    def span(self) -> int:
+        """Strips that are computed at a time where the source is read without a copy."""
+        return max(1, min(16, _SPAN_BYTES // (self.layout.channels * self.layout.strip * self.itemsize)))
 
     @property
     def in_place(self) -> bool:
