@@ -104,9 +104,7 @@ def launch_blocks(name: str, function: str, grid: int | tuple[int, ...], *argume
     dtype = _real_dtype(parameters, arguments)
     wide = any(_extent(argument) >= _LIMIT for argument in arguments)
     real = {**_SCALARS, "REAL": dtype.type, "INDEX": np.int64 if wide else np.int32}
-    values = [
-        _argument(name, function, p, real[p.type], a) for p, a in zip(parameters, arguments, strict=True)
-    ]
+    values = [_argument(name, function, p, real[p.type], a) for p, a in zip(parameters, arguments, strict=True)]
     _function(mode.xp(), mode.current_device(), name, function, dtype.name, wide)(shape, (BLOCK,), tuple(values))
 
 
@@ -135,8 +133,8 @@ def _real_dtype(parameters: Sequence[Parameter], arguments: Sequence[Any]) -> np
     """The dtype of the arrays that are REAL; float32 where there is none."""
     for parameter, argument in zip(parameters, arguments, strict=True):
         if parameter.pointer and parameter.type == "REAL" and argument is not None:
-            return np.dtype(argument.dtype)
-    return np.dtype(np.float32)
+            return np.dtype("float64" if argument.dtype == np.float64 else "float32")
+    return np.dtype("float32")
 
 
 def _extent(argument: Any) -> int:

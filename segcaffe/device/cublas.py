@@ -79,6 +79,6 @@ def _library() -> Any:
 
 def _handle(library: Any) -> int:
     """The device's handle, told the arithmetic; the library uses CuPy's current stream."""
-    handle: int = mode.xp().cuda.get_cublas_handle()
+    handle = int(mode.xp().cuda.get_cublas_handle())
     library.setMathMode(handle, _TENSOR_FLOAT_32 if _math == "tf32" else _DEFAULT)
     return handle

@@ -671,3 +671,44 @@ def _(rng: np.random.Generator, dtype: Any) -> dict[str, Any]:
 def _(rng: np.random.Generator, dtype: Any) -> dict[str, Any]:
     grads = {"grad": normal(rng, dtype, 2, 5, *IMAGE), "weight_grad": empty(dtype, 3, 2, *IMAGE)}
     return {**_edges(rng, dtype), **grads}
+
+
+_CONVOLUTIONS: dict[str, tuple[Any, ...]] = {
+    **_SPATIAL,
+    "product": ((9, 11), (1, 1), (1, 1), (0, 0), (1, 1)),
+    "strided product": ((9, 11), (1, 1), (2, 2), (0, 0), (1, 1)),
+}
+
+for _suffix, _geometry in _CONVOLUTIONS.items():
+    for _group in (1, 2):
+
+        def _convolution(
+            rng: np.random.Generator, dtype: Any, geometry: Any = _geometry, group: int = _group
+        ) -> dict[str, Any]:
+            options, out = _sizes(*geometry)
+            weight = normal(rng, dtype, 4, 6 // group, *options.pop("kernel"))
+            x, y = normal(rng, dtype, 2, 6, *geometry[0]), normal(rng, dtype, 2, 4, *out)
+            return {"x": x, "weight": weight, "y": y, **options, "group": group}
+
+        @add("convolution", "forward", f"{_suffix}-{_group}")
+        def _(
+            rng: np.random.Generator, dtype: Any, make: Any = _convolution, bias: bool = _group == 1
+        ) -> dict[str, Any]:
+            given = make(rng, dtype)
+            return {**given, "bias": normal(rng, dtype, 4) if bias else None, "out": empty(dtype, *given["y"].shape)}
+
+        @add("convolution", "backward_data", f"{_suffix}-{_group}")
+        def _(rng: np.random.Generator, dtype: Any, make: Any = _convolution) -> dict[str, Any]:
+            given = make(rng, dtype)
+            return {**given, "grad_out": given["y"], "grad_x": empty(dtype, *given["x"].shape)}
+
+        @add("convolution", "backward_weight", f"{_suffix}-{_group}")
+        def _(rng: np.random.Generator, dtype: Any, make: Any = _convolution) -> dict[str, Any]:
+            given = make(rng, dtype)
+            grads = {"grad_weight": normal(rng, dtype, *given["weight"].shape), "grad_bias": normal(rng, dtype, 4)}
+            return {**given, "grad_out": given["y"], **grads}
+
+
+@add("convolution", "backward_bias")
+def _(rng: np.random.Generator, dtype: Any) -> dict[str, Any]:
+    return {"grad_out": normal(rng, dtype, 3, 5, 7, 9), "grad_bias": normal(rng, dtype, 5)}

@@ -15,7 +15,7 @@ import subprocess
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -32,7 +32,7 @@ available = shutil.which("g++") is not None
 class HostModule:
     """A source with its compiler options, as CuPy's RawModule takes them."""
 
-    launches: dict[str, int] = {}
+    launches: ClassVar[dict[str, int]] = {}
     """How often each function ran, by name."""
 
     def __init__(self, code: str, options: Sequence[str]) -> None:

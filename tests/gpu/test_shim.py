@@ -21,7 +21,8 @@ pytestmark = pytest.mark.usefixtures("host_device")
 
 def _run(case: KernelCase, dtype: Any, on_device: bool) -> dict[str, np.ndarray]:
     function = getattr(importlib.import_module(f"segcaffe.kernels.{case.package}"), case.function)
-    arguments = case.arguments(dtype)
+    wanted = inspect.signature(function).parameters
+    arguments = {name: value for name, value in case.arguments(dtype).items() if name in wanted}
     call = {k: device.to_device(v) if on_device and isinstance(v, np.ndarray) else v for k, v in arguments.items()}
     for one, other in case.same:
         call[one] = call[other]

@@ -39,8 +39,11 @@ class Geometry:
     @classmethod
     def of(cls, x: Array, out: Sizes, kernel: Sizes, stride: Sizes, pad: Sizes, dilation: Sizes) -> Geometry:
         """For images x (N, C, *spatial) of up to three axes; those missing in front are of extent 1."""
-        filled = [(1,) * (3 - len(kernel)) + tuple(sizes) for sizes in (x.shape[2:], out, kernel, stride, dilation)]
-        return cls(*filled[:4], (0,) * (3 - len(pad)) + tuple(pad), filled[4])
+        missing = 3 - len(kernel)
+        size, out, kernel, stride, dilation = (
+            (1,) * missing + tuple(sizes) for sizes in (x.shape[2:], out, kernel, stride, dilation)
+        )
+        return cls(size, out, kernel, stride, (0,) * missing + tuple(pad), dilation)
 
     @property
     def taps(self) -> int:
@@ -53,7 +56,7 @@ class Geometry:
         return math.prod(self.out)
 
     def gather(self, x: Array, mask: Array | None, columns: Array, first: int = 0, width: int = 0) -> None:
-        """Fill ``columns`` (C * taps, width) of x (C, *spatial) from position ``first`` on; by default all positions."""
+        """Fill ``columns`` (C * taps, width) of x (C, *spatial) from position ``first`` on (default: all)."""
         width, channels = width or self.positions, len(x)
         threads = -(-channels // 4) * self.taps * width
         launch("im2col", "gather", threads, x, mask, columns, channels, self.positions, first, width, *self._numbers())

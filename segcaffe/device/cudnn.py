@@ -1,0 +1,161 @@
+"""Convolutions by cuDNN, through NVIDIA's Python front end; False where it cannot serve, for the caller's own way.
+
+A plan is chosen once for each shape and kept. Plans whose results vary from run to run are never taken; those that
+round float32 to fewer bits only with ``cublas.set_math("tf32")``.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.util
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from segcaffe.device import cublas, mode
+from segcaffe.device.mode import Array
+
+Kind = Literal["forward", "data", "weight"]
+Run = Callable[[int, int, int], None]
+_autotune = False
+
+
+def set_autotune(wanted: bool) -> None:
+    """Whether to time all plans of a new shape and keep the fastest, rather than trust the library's guess."""
+    global _autotune
+    _autotune = wanted
+    _plan.cache_clear()
+
+
+@functools.cache
+def available() -> bool:
+    """Whether the front end is installed; it finds the library itself."""
+    return importlib.util.find_spec("cudnn") is not None
+
+
+def scratch_like(array: Array) -> Array | None:
+    """Room for a result that the caller adds to ``array``; None where cuDNN could not make it anyway."""
+    return mode.xp().empty_like(array) if _serves(array) else None
+
+
+def convolve(
+    kind: Kind, x: Array, weight: Array, y: Array, out: Array, stride: Sequence[int], pad: Sequence[int],
+    dilation: Sequence[int],
+) -> bool:  # fmt: skip
+    """Overwrite ``out``, one of x, weight and y, computed from the other two; or return False.
+
+    Parameters
+    ----------
+    kind:
+        "forward": y from x and weight; "data": the gradient x from weight and y; "weight": the gradient weight from x
+        and y. Groups follow from the shapes.
+    """
+    if not _serves(out):
+        return False
+    options = tuple(map(tuple, (stride, pad, dilation)))
+    plan = _plan(kind, x.shape, weight.shape, y.shape, *options, cublas.get_math(), mode.current_device())
+    if plan is None:
+        return False
+    plan.execute(x, weight, y)
+    return True
+
+
+def _serves(array: Array) -> bool:
+    return bool(array.dtype == np.float32) and available()
+
+
+@dataclass(frozen=True)
+class _Plan:
+    graph: Any
+    tensors: tuple[Any, Any, Any]
+    handle: Any
+    workspace: int
+
+    def execute(self, x: Array, weight: Array, y: Array) -> None:
+        """Run on CuPy's current stream, in scratch memory from its pool."""
+        frontend = importlib.import_module("cudnn")
+        gpu = mode.xp()
+        frontend.set_stream(handle=self.handle, stream=gpu.cuda.get_current_stream().ptr)
+        scratch = gpu.empty(max(self.workspace, 1), np.uint8)
+        pointers = {tensor: array.data.ptr for tensor, array in zip(self.tensors, (x, weight, y), strict=True)}
+        self.graph.execute(pointers, scratch.data.ptr, handle=self.handle)
+
+
+@functools.cache
+def _handle(device_id: int) -> Any:
+    """One handle for each device."""
+    return importlib.import_module("cudnn").create_handle()
+
+
+@functools.cache
+def _plan(
+    kind: Kind, x: tuple[int, ...], weight: tuple[int, ...], y: tuple[int, ...], stride: tuple[int, ...],
+    pad: tuple[int, ...], dilation: tuple[int, ...], math_mode: str, device_id: int,
+) -> _Plan | None:  # fmt: skip
+    """The plan for a shape, or None if the library has none that keeps to the rules."""
+    frontend = importlib.import_module("cudnn")
+    handle = _handle(device_id)
+    float32 = frontend.data_type.FLOAT
+    graph = frontend.pygraph(
+        io_data_type=float32, intermediate_data_type=float32, compute_data_type=float32, handle=handle
+    )
+    shapes = [_four_axes(shape) for shape in (x, weight, y)]
+    options = {
+        "padding": _two_axes(pad, 0), "stride": _two_axes(stride, 1), "dilation": _two_axes(dilation, 1),
+        "compute_data_type": float32,
+    }  # fmt: skip
+    tensors = _describe(graph, kind, shapes, options, float32)
+    try:
+        graph.validate()
+        graph.build_operation_graph()
+        graph.create_execution_plans([frontend.heur_mode.A, frontend.heur_mode.FALLBACK])
+        graph.deselect_numeric_notes(_barred(frontend, math_mode))
+        graph.check_support()
+        graph.build_plans(frontend.build_plan_policy.ALL if _autotune else frontend.build_plan_policy.HEURISTICS_CHOICE)
+    except frontend.cudnnGraphNotSupportedError:
+        return None
+    return _Plan(graph, tensors, handle, int(graph.get_workspace_size()))
+
+
+def _describe(
+    graph: Any, kind: Kind, shapes: Sequence[Sequence[int]], options: dict[str, Any], dtype: Any
+) -> tuple[Any, Any, Any]:
+    """Put the convolution into the graph; the tensors of x, weight and y."""
+    made = {"forward": 2, "data": 0, "weight": 1}[kind]
+    given = [
+        None if i == made else graph.tensor(name=name, dim=list(shape), stride=_strides(shape), data_type=dtype)
+        for i, (name, shape) in enumerate(zip(("x", "weight", "y"), shapes, strict=True))
+    ]
+    x, weight, y = given
+    if kind == "forward":
+        result = graph.conv_fprop(image=x, weight=weight, **options)
+    elif kind == "data":
+        result = graph.conv_dgrad(loss=y, filter=weight, **options)
+    else:
+        result = graph.conv_wgrad(image=x, loss=y, **options)
+    result.set_output(True).set_data_type(dtype).set_dim(list(shapes[made])).set_stride(_strides(shapes[made]))
+    given[made] = result
+    return given[0], given[1], given[2]
+
+
+def _barred(frontend: Any, math_mode: str) -> list[Any]:
+    notes = frontend.numerical_note
+    reduced = [notes.TENSOR_CORE, notes.DOWN_CONVERT_INPUTS, notes.REDUCED_PRECISION_REDUCTION]
+    return [notes.NONDETERMINISTIC, *(reduced if math_mode == "fp32" else [])]
+
+
+def _four_axes(shape: Sequence[int]) -> list[int]:
+    """A one-dimensional convolution as one over images of one row."""
+    return [*shape[:2], 1, shape[2]] if len(shape) == 3 else list(shape)
+
+
+def _two_axes(values: Sequence[int], fill: int) -> list[int]:
+    return [fill, *values] if len(values) == 1 else list(values)
+
+
+def _strides(shape: Sequence[int]) -> list[int]:
+    return [math.prod(shape[i + 1 :]) for i in range(len(shape))]

@@ -1,0 +1,111 @@
+"""Convolution on the GPU: cuDNN where it is installed, else columns of a part of the work at a time and cuBLAS.
+
+A window of one pixel needs no columns: its convolution is a product.
+"""
+# ruff: noqa: D103 (the contracts are in the package)
+
+from __future__ import annotations
+
+import math
+
+from segcaffe.device import cublas, cudnn
+from segcaffe.device.mode import Array
+from segcaffe.kernels.im2col.gpu import Geometry
+from segcaffe.kernels.segaware_conv import gpu as masked
+
+Sizes = tuple[int, ...]
+
+
+def forward(
+    x: Array,
+    weight: Array,
+    bias: Array | None,
+    out: Array,
+    stride: Sizes,
+    pad: Sizes,
+    dilation: Sizes,
+    group: int = 1,
+) -> None:
+    if _is_product(weight, stride, pad):
+        _multiply(weight, x, out, group)
+    elif not cudnn.convolve("forward", x, weight, out, out, stride, pad, dilation):
+        masked.convolve(x, None, weight, out, _geometry(x, weight, out, stride, pad, dilation), group)
+    if bias is not None:
+        out += bias.reshape(-1, *(1,) * (out.ndim - 2))
+
+
+def backward_data(
+    grad_out: Array,
+    weight: Array,
+    grad_x: Array,
+    stride: Sizes,
+    pad: Sizes,
+    dilation: Sizes,
+    group: int = 1,
+) -> None:
+    if _is_product(weight, stride, pad):
+        _multiply(weight, grad_out, grad_x, group, transposed=True)
+    elif not cudnn.convolve("data", grad_x, weight, grad_out, grad_x, stride, pad, dilation):
+        geometry = _geometry(grad_x, weight, grad_out, stride, pad, dilation)
+        masked.convolve_backward(grad_x, None, weight, grad_out, grad_x, None, geometry, group)
+
+
+def backward_weight(
+    x: Array,
+    grad_out: Array,
+    grad_weight: Array,
+    grad_bias: Array | None,
+    stride: Sizes,
+    pad: Sizes,
+    dilation: Sizes,
+    group: int = 1,
+) -> None:
+    if _is_product(grad_weight, stride, pad):
+        _add_products(x, grad_out, grad_weight, group)
+    elif not _add_by_cudnn(x, grad_out, grad_weight, stride, pad, dilation):
+        geometry = _geometry(x, grad_weight, grad_out, stride, pad, dilation)
+        masked.add_weight_grad(x, None, grad_out, grad_weight, geometry, group)
+    if grad_bias is not None:
+        backward_bias(grad_out, grad_bias)
+
+
+def backward_bias(grad_out: Array, grad_bias: Array) -> None:
+    masked.add_bias_grad(grad_out, grad_bias)
+
+
+def _geometry(x: Array, weight: Array, out: Array, stride: Sizes, pad: Sizes, dilation: Sizes) -> Geometry:
+    return Geometry.of(x, out.shape[2:], weight.shape[2:], stride, pad, dilation)
+
+
+def _is_product(weight: Array, stride: Sizes, pad: Sizes) -> bool:
+    return math.prod(weight.shape[2:]) == 1 and set(stride) <= {1} and set(pad) <= {0}
+
+
+def _multiply(weight: Array, source: Array, out: Array, group: int, transposed: bool = False) -> None:
+    """``out[n] = weight @ source[n]`` over each group's channels, or with the weight transposed."""
+    matrix = weight.reshape(len(weight), -1)
+    rows, taken, made = (len(matrix) // group, source.shape[1] // group, out.shape[1] // group)
+    sources, outs = (array.reshape(*array.shape[:2], -1) for array in (source, out))
+    for image, target in zip(sources, outs, strict=True):
+        for g in range(group):
+            chosen = matrix[g * rows : (g + 1) * rows]
+            part = image[g * taken : (g + 1) * taken]
+            cublas.gemm(chosen, part, target[g * made : (g + 1) * made], trans_a=transposed)
+
+
+def _add_products(x: Array, grad_out: Array, grad_weight: Array, group: int) -> None:
+    matrix = grad_weight.reshape(len(grad_weight), -1)
+    rows, taken = len(matrix) // group, x.shape[1] // group
+    images, grads = (array.reshape(*array.shape[:2], -1) for array in (x, grad_out))
+    for image, grad in zip(images, grads, strict=True):
+        for g in range(group):
+            chosen, part = slice(g * rows, (g + 1) * rows), image[g * taken : (g + 1) * taken]
+            cublas.gemm(grad[chosen], part, matrix[chosen], trans_b=True, beta=1.0)
+
+
+def _add_by_cudnn(x: Array, grad_out: Array, grad_weight: Array, stride: Sizes, pad: Sizes, dilation: Sizes) -> bool:
+    made = cudnn.scratch_like(grad_weight)
+    if made is None or not cudnn.convolve("weight", x, made, grad_out, made, stride, pad, dilation):
+        return False
+    grad_weight += made
+    return True
