@@ -71,9 +71,7 @@ def convolve(source, packed, bias, target, layout, taps, residues, offsets, copy
 
 
 @njit(nogil=True, cache=True)
-def convolve_pixels(
-    source, packed, bias, target, images, groups, channels, rows, pixels, strip, span, out, start, stop
-):
+def convolve_pixels(source, packed, bias, target, sizes, out, start, stop):
     """Compute spans [start, stop) of a convolution of single pixels, straight from the source.
 
     A span is a few strips. Spans are counted over images, groups and the spans of an image, whose last strip may
@@ -102,9 +100,7 @@ def convolve_pixels(
                     for r in range(live):
                         copy_run(target, y + r * pixels + begin - p, out, r * strip + begin - p, strip + p - begin)
                 else:
-                    _multiply(
-                        live, source, at, offsets, packed, weights, channels, bias, row, target, index, pixels, ahead
-                    )
+                    _multiply(live, source, x, offsets, packed, weights, channels, bias, row, target, y, pixels, ahead)
 
 
 @njit(nogil=True, cache=True)
