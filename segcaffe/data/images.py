@@ -20,6 +20,7 @@ IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tif
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _GRAY, _PALETTE = 0, 3
+_JPEG, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
 
 
 def read_image(path: str, color: bool, context: str) -> Image:
@@ -83,6 +84,9 @@ def decode(content: bytes, color: bool | None, failure: str) -> Image:
     """
     import cv2
 
+    if content[:3] == _JPEG and content.rfind(_JPEG_END) < 0:
+        # OpenCV 4 would fill up the missing part with gray.
+        raise DataError(f"{failure}: the JPEG is cut off.")
     flag = {True: cv2.IMREAD_COLOR, False: cv2.IMREAD_GRAYSCALE, None: cv2.IMREAD_UNCHANGED}[color]
     try:
         image = cv2.imdecode(np.frombuffer(content, np.uint8), flag)

@@ -27,22 +27,28 @@ class SyntheticSet:
     test_ids: Path
 
 
-def make_scene(rng: np.random.Generator, size: int) -> tuple[Image, Image]:
-    """Draw one image (size, size, 3), BGR, and its label map (size, size): 0 background, 1, 2, ... objects."""
+def make_scene(rng: np.random.Generator, size: int, classes: bool = False) -> tuple[Image, Image]:
+    """Draw one image (size, size, 3), BGR, and its label map (size, size): 0 background, 1, 2, ... objects.
+
+    With ``classes`` labels tell kinds of regions instead: 0, 1, 2 where the mean is bluish, greenish, reddish.
+    """
     import cv2
 
-    image = _texture(rng, size)
-    label = np.zeros((size, size), np.uint8)
+    image, kind = _texture(rng, size, classes)
+    label = np.full((size, size), kind if classes else 0, np.uint8)
     for index in range(1, int(rng.integers(2, 5)) + 1):
         mask = np.zeros((size, size), np.uint8)
         cv2.fillPoly(mask, [_outline(rng, size)], 1)
-        image = np.where(mask[..., None] == 1, _texture(rng, size), image)
-        label[mask == 1] = index
+        texture, kind = _texture(rng, size, classes)
+        image = np.where(mask[..., None] == 1, texture, image)
+        label[mask == 1] = kind if classes else index
     noisy = image + rng.normal(0, 6, image.shape)
     return np.clip(cv2.GaussianBlur(noisy, (0, 0), 0.5), 0, 255).astype(np.uint8), label
 
 
-def write_set(root: Path, train: int = 48, test: int = 12, size: int = 144, seed: int = 0) -> SyntheticSet:
+def write_set(
+    root: Path, train: int = 48, test: int = 12, size: int = 144, seed: int = 0, classes: bool = False
+) -> SyntheticSet:
     """Write ``train`` and ``test`` scenes as PNG pairs with their list files; the same files for the same arguments."""
     import cv2
 
@@ -53,7 +59,7 @@ def write_set(root: Path, train: int = 48, test: int = 12, size: int = 144, seed
         for subset, count in (("train", train), ("test", test)):
             ids = [f"{subset}_{i:03d}" for i in range(count)]
             for name in ids:
-                image, label = make_scene(rng, size)
+                image, label = make_scene(rng, size, classes)
                 cv2.imwrite(str(root / "images" / f"{name}.png"), image)
                 cv2.imwrite(str(root / "labels" / f"{name}.png"), label)
             pairs = [f"images/{name}.png labels/{name}.png\n" for name in ids]
@@ -64,9 +70,15 @@ def write_set(root: Path, train: int = 48, test: int = 12, size: int = 144, seed
     return SyntheticSet(root, root / "train.txt", root / "test.txt", root / "test_id.txt")
 
 
-def _texture(rng: np.random.Generator, size: int) -> np.ndarray[Any, Any]:
-    """A pattern of stripes, checks or spots between two colours, equally far from a random mean."""
+def _texture(rng: np.random.Generator, size: int, classes: bool) -> tuple[np.ndarray[Any, Any], int]:
+    """A pattern of stripes, checks or spots between two colours, equally far from a random mean.
+
+    Also the class: the channel that the mean is strong in; without ``classes`` that is left to chance.
+    """
     mean = rng.uniform(70, 185, 3)
+    if classes:
+        mean = rng.uniform(90, 130, 3)
+        mean[int(rng.integers(3))] += 40
     swing = rng.uniform(25, 55, 3) * rng.choice((-1, 1), 3)
     angle, period = rng.uniform(0, np.pi), rng.uniform(4.5, 9)
     y, x = np.mgrid[:size, :size].astype(np.float64)
@@ -74,7 +86,7 @@ def _texture(rng: np.random.Generator, size: int) -> np.ndarray[Any, Any]:
     v = (y * np.cos(angle) - x * np.sin(angle)) * 2 * np.pi / period
     waves = (np.sin(u), np.sin(u) * np.sin(v), np.sin(u) + np.sin(v) - 0.6)
     blend = 1 / (1 + np.exp(-4 * waves[int(rng.integers(3))]))[..., None]
-    return np.asarray(mean + swing * (2 * blend - 1))
+    return np.asarray(mean + swing * (2 * blend - 1)), int(mean.argmax())
 
 
 def _outline(rng: np.random.Generator, size: int) -> np.ndarray[Any, Any]:

@@ -139,7 +139,8 @@ class Predictor:
                 f"Received: {scores.shape}."
             )
         # A copy: the next run overwrites the blob.
-        return resize_scores(scores[0], height, width)[:, :rows, :cols].copy()
+        cropped: Array = resize_scores(scores[0], height, width)[:, :rows, :cols].copy()
+        return cropped
 
     def _take_one_image(self) -> None:
         if self.input.ndim != 4:

@@ -122,7 +122,8 @@ def test_a_folder_that_is_no_database_is_never_replaced(images: Path) -> None:
 
 
 BROKEN = {
-    "truncated JPEG": ("b.jpg", lambda content: content[:100]),
+    "JPEG without an image": ("b.jpg", lambda content: content[:100]),
+    "truncated JPEG": ("b.jpg", lambda content: content[: len(content) * 9 // 10]),
     "empty file": ("a.png", lambda content: b""),
     "no image": ("a.png", lambda content: b"hello" * 20),
 }
