@@ -5,7 +5,7 @@ image itself, shifted by a constant ``offsets[k]``. Each function here multiplie
 outputs that fits the vector registers:
 
 ``multiply_<rows>``
-    ``out[r, p] = bias[r] + sum_k weight[k, r] * x[offsets[k] + p]`` for ``strip_length(dtype)`` positions p.
+    ``out[r, p] = sum_k weight[k, r] * x[offsets[k] + p] + bias[r]`` for ``strip_length(dtype)`` positions p.
     Unless ``ahead`` is None, the memory ``ahead`` elements behind each stream is fetched for a later call.
 ``correlate_<rows>``
     ``out[j, r] += sum_p a[r, p] * x[offsets[j] + p]`` for `STREAMS` offsets j, any number of positions p from a start.
@@ -170,7 +170,7 @@ def _make_multiply(rows: int) -> Any:
             weight_from = address(context, vectors, weight, args[3], args[4])
             bias_from = address(context, vectors, bias, args[6], args[7])
             out_from = address(context, vectors, out, args[8], args[9])
-            biases = [vectors.splat(builder.load(vectors.at(bias_from, row))) for row in range(rows)]
+            zeros = [ir.Constant(vectors.type, None)] * rows
 
             def step(k):
                 source = vectors.at(x_from, builder.load(vectors.at(offsets_from, k)))
@@ -180,10 +180,12 @@ def _make_multiply(rows: int) -> Any:
                 streams = [vectors.load(vectors.at(source, v * vectors.length)) for v in range(STREAMS)]
                 return lambda row: vectors.splat(builder.load(vectors.at(weights, row))), streams
 
-            for row, sums in enumerate(_loop(vectors, args[5], 1, biases, step)):
+            for row, sums in enumerate(_loop(vectors, args[5], 1, zeros, step)):
+                # Last, so that a bias larger than the products does not cost their sum its digits.
+                last = vectors.splat(builder.load(vectors.at(bias_from, row)))
                 target = vectors.at(out_from, builder.mul(args[10], _INDEX(row)))
                 for v, value in enumerate(sums):
-                    vectors.store(value, vectors.at(target, v * vectors.length))
+                    vectors.store(builder.fadd(value, last), vectors.at(target, v * vectors.length))
             return context.get_dummy_value()
 
         return signature, generate
