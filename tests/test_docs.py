@@ -9,6 +9,10 @@ from pathlib import Path
 import pytest
 
 from segcaffe.cli.main import COMMANDS, main
+from segcaffe.layers import layer_class, layer_types
+from segcaffe.layers.base import NeuronLayer
+from segcaffe.testing import LayerCase
+from tests.cases import all_cases
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -17,6 +21,27 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").g
 def test_layers_page_is_up_to_date() -> None:
     render = runpy.run_path(str(ROOT / "tools" / "make_docs.py"))["render"]
     assert (ROOT / "docs" / "layers.md").read_text() == render(), "run: python tools/make_docs.py"
+
+
+@pytest.mark.parametrize("case", all_cases(), ids=lambda case: case.id)
+def test_parameter_blobs_are_told(case: LayerCase) -> None:
+    layer, _, _ = case.build()
+    if layer.blobs:
+        assert re.search(r"\bblobs?:|Parameters:", type(layer).__doc__ or "")
+
+
+@pytest.mark.parametrize("name", layer_types())
+def test_bottoms_and_tops_are_told(name: str) -> None:
+    cls = layer_class(name)
+    text = (cls.__doc__ or "").lower()
+    if not issubclass(cls, NeuronLayer):
+        assert "top" in text
+        assert "bottom" in text or cls.source
+
+
+def test_differences_name_known_types() -> None:
+    text = (ROOT / "docs" / "differences.md").read_text()
+    assert set(re.findall(r"^### (\w+)$", text, re.MULTILINE)) <= set(layer_types())
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

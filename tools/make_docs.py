@@ -7,14 +7,15 @@ import re
 import sys
 from pathlib import Path
 
-from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from segcaffe.layers import layer_class, layer_types
-from segcaffe.layers.base import Count, Layer
+from segcaffe.layers.base import Count, Layer, NeuronLayer
 from segcaffe.proto import caffe_pb2
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "layers.md"
+DIFFERENCES = ROOT / "docs" / "differences.md"
 ALL_DIALECTS = "bvlc, v1, v2, deeplab"
 
 INTRODUCTION = """# Layers
@@ -25,6 +26,19 @@ have the type's options: upstream Caffe ("bvlc"), the segmentation-aware fork ("
 Where ours differs from an original is told with its reason in [differences.md](differences.md).
 """
 
+NO_GRADIENT = """## Layers without a gradient
+
+A net whose losses need a gradient through one of these is refused with an error that names the layer, the bottom and
+the remedy (`propagate_down: false` for that bottom, or `lr_mult: 0` below it).
+"""
+
+FILLERS = """## FillerParameter
+
+How parameters get their first values: `type` is constant (`value`), uniform (`min` to `max`), gaussian (`mean`, `std`,
+and `sparse`: about that many weights per input are not 0), positive_unitball, xavier, msra (both by `variance_norm`),
+bilinear (for upsampling deconvolutions) or xy (the fork's: channel 0 holds the column, channel 1 the row).
+"""
+
 
 def render() -> str:
     """Return the page."""
@@ -33,10 +47,11 @@ def render() -> str:
         cls = layer_class(name)
         families.setdefault(cls.__module__.split(".")[2], []).append(cls)
     dialects = _dialects()
-    parts = [INTRODUCTION]
+    parts = [INTRODUCTION, _without_gradient()]
     for family, classes in sorted(families.items()):
         parts.append(f"## {family}\n")
         parts.extend(_section(cls, dialects) for cls in classes)
+    parts += [FILLERS, *_message_table(caffe_pb2.FillerParameter.DESCRIPTOR)]
     return "\n".join(parts)
 
 
@@ -44,19 +59,32 @@ def _section(cls: type[Layer], dialects: dict[str, str]) -> str:
     options = [name for name in _option_fields(cls) if name in caffe_pb2.LayerParameter.DESCRIPTOR.fields_by_name]
     own = [dialects[name] for name in options if name not in SHARED_OPTIONS]
     lines = [f"### {cls.__name__}\n", inspect.cleandoc(cls.__doc__ or ""), ""]
+    if issubclass(cls, NeuronLayer) and "bottom" not in (cls.__doc__ or ""):
+        lines += ["bottom: x, any shape;  top: y, the same shape.", ""]
     gradient = _gradient(cls)
     lines += [
         f"- bottoms: {_count(cls.bottom_count)}; tops: {_count(cls.top_count)}"
         + ("; may be in place" if cls.in_place else ""),
+        *([] if _has_parameters(cls) else ["- parameters: none"]),
         f"- gradient: {gradient}",
-        f"- dialects: {own[0] if own else ALL_DIALECTS}",
+        f"- dialects: {WITHOUT_OPTIONS.get(cls.__name__) or (own[0] if own else ALL_DIALECTS)}",
         f"- source: `{cls.__module__.replace('.', '/')}.py`",
+        *_differences(cls),
         "",
     ]
     for name in options:
         lines += _option_table(name)
     return "\n".join(lines)
 
+
+WITHOUT_OPTIONS = {
+    "FloData": "v2",
+    "ImageSegData": "v1, v2, deeplab",
+    "LSTMUnit": "bvlc, deeplab",
+    "SmoothL1Loss": "v2",
+    "SpatialProduct": "v2, deeplab",
+}
+"""Dialects of types that have no option of their own, where not all have them."""
 
 SHARED_OPTIONS = {"convolution_param", "transform_param", "image_data_param", "loss_param", "data_param"}
 """Options that several types read: they say nothing about where a type comes from."""
@@ -71,9 +99,36 @@ def _option_fields(cls: type[Layer]) -> list[str]:
     return list(names)
 
 
+def _has_parameters(cls: type[Layer]) -> bool:
+    """Whether the docstring tells of parameter blobs."""
+    return re.search(r"\bblobs?:|Parameters:", cls.__doc__ or "") is not None
+
+
+def _differences(cls: type[Layer]) -> list[str]:
+    """The link to what is told of the type in differences.md."""
+    if f"\n### {cls.__name__}\n" not in DIFFERENCES.read_text():
+        return []
+    return [f"- [differs from the originals, or keeps an oddity of theirs](differences.md#{cls.__name__.lower()})"]
+
+
+def _without_gradient() -> str:
+    """The section that lists what gives no gradient, to all of its bottoms or to some."""
+    lines = [NO_GRADIENT]
+    classes = [layer_class(name) for name in layer_types()]
+    none = [cls.__name__ for cls in classes if cls.gradient_to == () and not cls.source and cls.bottom_count != (0, 0)]
+    lines += [f"To no bottom: {', '.join(none)}.\n"]
+    lines += ["Sources have no bottoms: " + ", ".join(cls.__name__ for cls in classes if cls.source) + ".\n"]
+    lines += ["To some bottoms only:\n", "| type | bottoms that receive a gradient |", "|---|---|"]
+    lines += [f"| {cls.__name__} | {', '.join(map(str, cls.gradient_to))} |" for cls in classes if cls.gradient_to]
+    return "\n".join([*lines, ""])
+
+
 def _option_table(name: str) -> list[str]:
-    message = caffe_pb2.LayerParameter.DESCRIPTOR.fields_by_name[name].message_type
-    lines = [f"`{name}`:\n", "| option | type | default |", "|---|---|---|"]
+    return [f"`{name}`:\n", *_message_table(caffe_pb2.LayerParameter.DESCRIPTOR.fields_by_name[name].message_type)]
+
+
+def _message_table(message: Descriptor) -> list[str]:
+    lines = ["| option | type | default |", "|---|---|---|"]
     for field in message.fields:
         lines.append(f"| {field.name} | {_type(field)} | {_default(field)} |")
     return [*lines, ""]

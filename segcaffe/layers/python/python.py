@@ -25,6 +25,9 @@ from segcaffe.layers.registry import register
 class Python(Layer):
     """Calls the class ``layer`` of the module ``module``, which derives from ``segcaffe.Layer``.
 
+    bottom, top: any number, as the class wants; its ``reshape`` shapes the tops.
+    param blobs: those that its ``setup`` makes by ``self.blobs.add_blob(...)``.
+
     The module is looked for in the current directory and where Python finds modules. It may say ``import caffe``: where
     Caffe itself is not installed that is segcaffe. ``param_str`` and ``phase`` are attributes of the user's object;
     its ``reshape`` is called before each forward. ``share_in_parallel`` is accepted and changes nothing.

@@ -16,7 +16,7 @@ class LSTM(RecurrentLayer):
 
     z = W_xc x + b_c + W_xc_static s + W_hc (cont h), of 4 num_output rows in the order i, f, o, g. The top is h.
     Bottoms and tops are those of `RecurrentLayer`, the exposed states h and c.
-    blobs: W_xc (4 O, D), b_c (4 O), W_xc_static (4 O, S) where there is a static input, W_hc (4 O, O).
+    param blobs: W_xc (4 O, D), b_c (4 O), W_xc_static (4 O, S) where there is a static input, W_hc (4 O, O).
     [Hochreiter, Schmidhuber 1997; Donahue et al. 2015]
     """
 

@@ -16,7 +16,7 @@ class RNN(RecurrentLayer):
     """For each step: h = tanh(W_xh x + b_h + W_xh_static s + W_hh (cont h)), o = tanh(W_ho h + b_o); the top is o.
 
     Bottoms and tops are those of `RecurrentLayer`, the exposed state h.
-    blobs: W_xh (O, D), b_h (O), W_xh_static (O, S) where there is a static input, W_hh (O, O), W_ho (O, O), b_o (O).
+    param blobs: W_xh (O, D), b_h (O), W_xh_static (O, S) where there is a static input, W_hh (O, O), W_ho (O, O), b_o (O).
     """
 
     bottom_count = (2, 4)

@@ -11,7 +11,10 @@ from segcaffe.layers.shape.same_memory import SameMemory
 
 @register
 class Flatten(SameMemory):
-    """The bottom with the axes ``axis`` to ``end_axis`` (both included) joined into one; by default all but axis 0."""
+    """The bottom with the axes ``axis`` to ``end_axis`` (both included) joined into one; by default all but axis 0.
+
+    bottom: (D_0, ..., D_axis, ..., D_end_axis, ...);  top: (D_0, ..., D_axis·…·D_end_axis, ...), the same memory.
+    """
 
     def top_shape(self, bottom: Blobs) -> tuple[int, ...]:
         """Multiply the extents of the joined axes."""

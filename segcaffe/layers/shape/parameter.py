@@ -12,7 +12,10 @@ from segcaffe.proto import caffe_pb2
 
 @register
 class Parameter(Layer):
-    """No bottom; the top is a parameter blob of the given shape, 0 at first."""
+    """y = w: no bottom; the top is a learnt blob of the given shape, 0 at first.
+
+    param blobs: w, of the shape of ``parameter_param``.
+    """
 
     bottom_count = (0, 0)
 

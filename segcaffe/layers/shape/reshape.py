@@ -13,6 +13,8 @@ from segcaffe.layers.shape.same_memory import SameMemory
 class Reshape(SameMemory):
     """The bottom with ``num_axes`` axes from ``axis`` on replaced by those of ``shape``.
 
+    bottom: any shape;  top: as many elements, the same memory.
+
     In ``shape`` 0 copies the extent at that place of the bottom, and one -1 stands for whatever is left.
     """
 

@@ -10,7 +10,10 @@ from segcaffe.layers.registry import register
 
 @register
 class Silence(Layer):
-    """Takes any bottoms and does nothing, so that they are not outputs of the net; their gradients are 0."""
+    """Takes any bottoms and does nothing, so that they are not outputs of the net; their gradients are 0.
+
+    bottom: any number, any shapes; no top.
+    """
 
     bottom_count = (1, None)
     top_count = (0, 0)
