@@ -77,8 +77,8 @@ def _library() -> Any:
     return importlib.import_module("cupy_backends.cuda.libs.cublas")
 
 
-def _handle(library: Any) -> int:
+def _handle(library: Any) -> Any:
     """The device's handle, told the arithmetic; the library uses CuPy's current stream."""
-    handle = int(mode.xp().cuda.get_cublas_handle())
+    handle: Any = mode.xp().cuda.get_cublas_handle()
     library.setMathMode(handle, _TENSOR_FLOAT_32 if _math == "tf32" else _DEFAULT)
     return handle

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from segcaffe.kernels import permutohedral
 from segcaffe.kernels.lrn import Response
 from segcaffe.kernels.softmax_loss import NO_IGNORE
 from segcaffe.proto.window import Window
@@ -712,3 +713,52 @@ for _suffix, _geometry in _CONVOLUTIONS.items():
 @add("convolution", "backward_bias")
 def _(rng: np.random.Generator, dtype: Any) -> dict[str, Any]:
     return {"grad_out": normal(rng, dtype, 3, 5, 7, 9), "grad_bias": normal(rng, dtype, 5)}
+
+
+# --- lattice ---
+
+for _reverse in (False, True):
+
+    @add("permutohedral", "apply", "reverse" * _reverse)
+    def _(rng: np.random.Generator, dtype: Any, reverse: bool = _reverse) -> dict[str, Any]:
+        features = rng.normal(0, 2, (201, 3)).astype(np.float32)
+        vertices, weights = np.zeros((201, 4), np.int32), np.zeros((201, 4), dtype)
+        neighbours, count = np.zeros((4, 804, 2), np.int32), np.zeros(1, np.int64)
+        permutohedral.build(features, vertices, weights, neighbours, count)
+        lattice = {"vertices": vertices, "weights": weights, "neighbours": neighbours[:, : count[0]].copy()}
+        return {"values": normal(rng, dtype, 7, 201), **lattice, "out": empty(dtype, 7, 201), "reverse": reverse}
+
+
+# --- differences, groups ---
+
+for _with in (True, False):
+
+    @add("difference_loss", "absolute", "" if _with else "alone")
+    def _(rng: np.random.Generator, dtype: Any, both: bool = _with) -> dict[str, Any]:
+        a, b = normal(rng, dtype, 3, 1111), normal(rng, dtype, 3, 1111) if both else None
+        a[0, :5] = np.nan
+        return {"a": a, "b": b, "plateau": 0.3, "slope": empty(dtype, 3, 1111), "totals": empty(np.float64, 2)}
+
+    @add("difference_loss", "smooth", "weighted" * _with)
+    def _(rng: np.random.Generator, dtype: Any, both: bool = _with) -> dict[str, Any]:
+        a, b, inside, outside = (normal(rng, dtype, 3, 1111) for _ in range(4))
+        weights = {"inside": inside, "outside": outside} if both else {"inside": None, "outside": None}
+        return {"a": a, "b": b, **weights, "slope": empty(dtype, 3, 1111), "totals": empty(np.float64, 1)}
+
+
+@add("difference_loss", "squares")
+def _(rng: np.random.Generator, dtype: Any) -> dict[str, Any]:
+    a, b = normal(rng, dtype, 3, 1111), normal(rng, dtype, 3, 1111)
+    return {"a": a, "b": b, "difference": empty(dtype, 3, 1111), "totals": empty(np.float64, 1)}
+
+
+@add("group_max", "forward")
+def _(rng: np.random.Generator, dtype: Any) -> dict[str, Any]:
+    x = np.round(normal(rng, dtype, 6, 5, 71))
+    return {"x": x, "y": empty(dtype, 6, 71), "first": empty(np.int32, 6, 71)}
+
+
+@add("group_max", "backward")
+def _(rng: np.random.Generator, dtype: Any) -> dict[str, Any]:
+    first = rng.integers(0, 5, (6, 71)).astype(np.int32)
+    return {"dy": normal(rng, dtype, 6, 71), "first": first, "dx": empty(dtype, 6, 5, 71)}

@@ -49,6 +49,8 @@ template <class A> static A atomicMax(A *to, A value) {
     return old;
 }
 
+static inline float __fmul_rn(float a, float b) { return a * b; }
+
 struct Index {
     unsigned x, y, z;
 };
