@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -149,6 +149,19 @@ class Blob:
         """Use the gradient of ``other``, which must have as many elements."""
         self._check_count(other)
         self._diff = other._diff
+
+    def buffer(self, side: Literal["data", "diff"]) -> Buffer:
+        """The memory of the values, or of the gradient; blobs that share it have the same."""
+        return self._data if side == "data" else self._diff
+
+    def use_buffer(self, side: Literal["data", "diff"], buffer: Buffer) -> None:
+        """Use other memory, of at least as many elements, for the values or for the gradient."""
+        if buffer.size < self.count:
+            raise ShapeError(f"A blob of shape {self._shape} needs {self.count} elements. Received: {buffer.size}.")
+        if side == "data":
+            self._data = buffer
+        else:
+            self._diff = buffer
 
     def shares_data_with(self, other: Blob) -> bool:
         """Whether both blobs' values are the same memory."""

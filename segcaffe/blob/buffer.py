@@ -62,6 +62,11 @@ class Buffer:
         self.head = "device"
         return self._device
 
+    def release(self) -> None:
+        """Give the memory back; the next use begins with zeros in new memory."""
+        self._host = self._device = None
+        self.head = "nowhere"
+
     @property
     def allocated(self) -> int:
         """Bytes held now, host and device together."""

@@ -59,6 +59,12 @@ def add_fusion_option(parser: argparse.ArgumentParser) -> None:
                         help="run every layer as it is written, instead of several in one")  # fmt: skip
 
 
+def add_memory_option(parser: argparse.ArgumentParser) -> None:
+    """Add the switch that gives every blob memory of its own."""
+    parser.add_argument("--keep-blobs", dest="share_memory", action="store_false",
+                        help="give every blob memory of its own, instead of using it by turns")  # fmt: skip
+
+
 def variables(options: argparse.Namespace) -> dict[str, str]:
     """Values of the templates: the file's, overridden by ``--set``."""
     values = read_vars(options.vars) if options.vars else {}

@@ -19,6 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_option(parser, "out", "folder for the log", metavar="FOLDER")
     common.add_state_options(parser)
     common.add_fusion_option(parser)
+    common.add_memory_option(parser)
     common.add_device_options(parser)
     common.add_template_options(parser)
 
@@ -41,6 +42,7 @@ def run(options: argparse.Namespace) -> int:
             stages=common.stages(options),
             variables=common.variables(options),
             fuse=options.fuse,
+            share_memory=options.share_memory,
         )
         for weights in common.weight_files(options.weights):
             net.copy_from(weights)

@@ -36,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_option(parser, "sighup_effect", "what SIGHUP does", choices=EFFECTS, default="snapshot")
     common.add_state_options(parser)
     common.add_fusion_option(parser)
+    common.add_memory_option(parser)
     common.add_device_options(parser)
     common.add_template_options(parser)
 
@@ -83,7 +84,7 @@ def train(param: SolverParameter, options: argparse.Namespace, values: dict[str,
     from segcaffe.solver.solver import get_solver
     from segcaffe.viz.tensorboard import tensorboard
 
-    solver = get_solver(param, variables=values, net_options={"fuse": options.fuse})
+    solver = get_solver(param, variables=values, net_options=_net_options(options))
     for weights in common.weight_files(options.weights):
         solver.net.copy_from(weights)
         for net in solver.test_nets:
@@ -96,6 +97,10 @@ def train(param: SolverParameter, options: argparse.Namespace, values: dict[str,
     ):
         solver.solve(state)
     return solver
+
+
+def _net_options(options: argparse.Namespace) -> dict[str, bool]:
+    return {"fuse": options.fuse, "share_memory": options.share_memory}
 
 
 @contextmanager

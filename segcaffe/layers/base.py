@@ -89,6 +89,10 @@ class Layer:
         """
         raise NotImplementedError
 
+    def backward_reads(self) -> tuple[bool, bool]:
+        """Whether `backward` reads the values of the bottoms, and of the tops; others' memory may be reused."""
+        return True, True
+
     def multiply_adds(self, bottom: Blobs, top: Blobs) -> int:
         """Multiply-adds of one forward pass; 0 for layers that only move or map values."""
         return 0

@@ -22,30 +22,37 @@ Make = Callable[[], None]
 class DeferredBlob(Blob):
     """A blob that may owe its values, or its gradient, to a function that is called at the first look."""
 
-    __slots__ = ("_make_data", "_make_diff")
+    __slots__ = ("_data_due", "_diff_due", "_make_data", "_make_diff")
 
     def __init__(self, shape: Sequence[int] = (0,), dtype: Any = np.float32) -> None:
         super().__init__(shape, dtype)
         self._make_data: Make | None = None
         self._make_diff: Make | None = None
+        self._data_due = self._diff_due = False
 
-    def defer_data(self, make: Make | None) -> None:
-        """From now on the values are those that ``make`` fills in (None: those that are there)."""
-        self._make_data = make
+    def defer_data(self, make: Make) -> None:
+        """From now on the values are those that ``make`` fills in; the memory of the old ones is given back."""
+        self._make_data, self._data_due = make, True
+        self.buffer("data").release()
 
-    def defer_diff(self, make: Make | None) -> None:
-        """From now on the gradient is what ``make`` fills in (None: what is there)."""
-        self._make_diff = make
+    def defer_diff(self, make: Make) -> None:
+        """From now on the gradient is what ``make`` fills in; the memory of the old one is given back."""
+        self._make_diff, self._diff_due = make, True
+        self.buffer("diff").release()
+
+    def settled(self) -> None:
+        """Note that the values are up to date, or about to be."""
+        self._data_due = False
 
     def _settle_data(self) -> None:
-        make, self._make_data = self._make_data, None
-        if make is not None:
-            make()
+        if self._data_due and self._make_data is not None:
+            self._data_due = False
+            self._make_data()
 
     def _settle_diff(self) -> None:
-        make, self._make_diff = self._make_diff, None
-        if make is not None:
-            make()
+        if self._diff_due and self._make_diff is not None:
+            self._diff_due = False
+            self._make_diff()
 
     @property
     def data(self) -> np.ndarray[Any, Any]:
@@ -104,7 +111,7 @@ class Deferred(Layer):
 
     def _make_tops(self, bottom: Blobs, top: Blobs) -> None:
         for blob in _deferred(top):
-            blob.defer_data(None)
+            blob.settled()
         for source in bottom:
             # A layer that shares its bottom's memory does not look at it itself.
             _ = source.array

@@ -20,6 +20,7 @@ from segcaffe.net.fuse import fuse as fuse_graph
 from segcaffe.net.graph import Graph, Node, build_graph
 from segcaffe.net.loading import copy_weights
 from segcaffe.net.masked_convolution import share_gradients
+from segcaffe.net.memory import MemoryPlan, learns, make_plan
 from segcaffe.net.pycaffe import Hook, PycaffeMembers
 from segcaffe.net.rules import net_state
 from segcaffe.net.sharing import ParamTable
@@ -51,6 +52,10 @@ class Net(PycaffeMembers):
     fuse:
         Whether segmentation-aware convolutions run without writing columns out (see `segcaffe.net.fuse`). The blobs
         in between are then computed when they are read, and what is written into them is not used.
+    share_memory:
+        Whether blobs that are not needed at the same time use the same memory (see `segcaffe.net.memory`). Then only
+        inputs, outputs, losses and parameters can be read after a pass, and in phase TEST the net cannot run backward
+        unless its prototxt says force_backward: true.
 
     Attributes
     ----------
@@ -77,6 +82,7 @@ class Net(PycaffeMembers):
         variables: Mapping[str, str] | None = None,
         dtype: Any = np.float32,
         fuse: bool = True,
+        share_memory: bool = False,
     ) -> None:
         phase, level, stages, weights = _positional(args, phase, level, stages, weights)
         param, places = _read(network_file, variables)
@@ -85,6 +91,9 @@ class Net(PycaffeMembers):
             self._build(param, fuse_graph(graph) if fuse else graph, phase, dtype)
         except SegcaffeError as error:
             raise _placed(error, places) from error
+        self.shares_memory = share_memory
+        if share_memory:
+            self.plan_memory().apply()
         if weights is not None:
             self.copy_from(weights)
 
@@ -231,6 +240,11 @@ class Net(PycaffeMembers):
 
     def backward_from_to(self, first: int, last: int) -> None:
         """Run the backward passes of layers ``first`` down to ``last`` (indices, both included)."""
+        if self.shares_memory and not learns(self):
+            raise GraphError(
+                "The net's blobs share memory, so the values that a backward pass needs are gone. Build it with "
+                "share_memory=False, or with force_backward: true in its prototxt."
+            )
         for i in range(first, last - 1, -1):
             if self.layer_needs_backward[i]:
                 self._check_gradients_allowed(i)
@@ -244,6 +258,17 @@ class Net(PycaffeMembers):
         """Carry changed shapes of the inputs through all layers."""
         for i in range(len(self.layers)):
             self._reshape_layer(i)
+        if self.shares_memory:
+            self.plan_memory().apply()
+
+    @property
+    def blob_list(self) -> list[Blob]:
+        """The blobs by index, as the graph numbers them."""
+        return self._blobs
+
+    def plan_memory(self) -> MemoryPlan:
+        """Work out which blobs can share memory, for their present shapes, and what the net then takes."""
+        return make_plan(self)
 
     def clear_param_diffs(self) -> None:
         """Set the gradients of all parameters to zero."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from segcaffe.layers.base import Layer
 from segcaffe.net.graph import Node
+from segcaffe.net.memory import MemoryPlan
 from segcaffe.net.net import Net
 from segcaffe.proto import caffe_pb2
 
@@ -75,7 +76,17 @@ def table(net: Net) -> str:
     phase = caffe_pb2.Phase.Name(net.phase)
     title = f"{net.name or '(unnamed net)'}, phase {phase}"
     inputs = f"inputs: {', '.join(net.inputs) or 'none'}; outputs: {', '.join(net.outputs) or 'none'}"
-    return "\n".join([title, inputs, "", *lines])
+    return "\n".join([title, inputs, "", *lines, "", *_memory(net.plan_memory())])
+
+
+def _memory(plan: MemoryPlan) -> list[str]:
+    """What the net takes in all, and where most of it is in use."""
+    blobs, separate = _bytes(plan.shared + plan.own), _bytes(plan.unshared + plan.own)
+    return [
+        f"memory: {_bytes(plan.total)} = blobs {blobs} (each by itself: {separate}) + parameters {_bytes(plan.params)}"
+        f" + kept by layers {_bytes(plan.held)}",
+        f"most of it is in use at: {plan.peak_step}",
+    ]
 
 
 def _line(row: tuple[str, ...], widths: list[int]) -> str:

@@ -10,14 +10,20 @@ import numpy as np
 
 from segcaffe.blob import Blob
 from segcaffe.layers.base import Layer
+from segcaffe.net.deferred import DeferredBlob
 from segcaffe.net.net import Net
 
 _log = logging.getLogger("segcaffe")
 
 
 def first_not_finite(net: Net) -> str:
-    """Return a sentence that names the first layer with a value that is NaN or infinite."""
+    """Return a sentence that names the first layer with a value that is NaN or infinite.
+
+    Where blobs share memory the values are gone, so the layers run once more, on the same data.
+    """
     for i, layer in enumerate(net.layers):
+        if net.shares_memory and not layer.source:
+            net.forward_from_to(i, i)
         for index, blob in enumerate(layer.blobs):
             if not is_finite(blob):
                 return f"The first values that are not finite are parameter {index} of {layer.where}."
@@ -81,7 +87,7 @@ def _report_gradients(net: Net, i: int) -> None:
     layer = net.layers[i]
     names = [net.graph.blob_names[j] for j in net.graph.nodes[i].bottoms]
     for name, blob, wanted in zip(names, net.bottom_blobs[i], net.bottom_needs_backward[i], strict=True):
-        if wanted:
+        if wanted and not isinstance(blob, DeferredBlob):
             _log.info("    [Backward] Layer %s, bottom blob %s diff: %.6g", layer.name, name, _mean(blob.diff))
     for index, (name, blob) in enumerate(_parameters(layer)):
         if layer.wants_param(index):
@@ -89,9 +95,10 @@ def _report_gradients(net: Net, i: int) -> None:
 
 
 def _tops(net: Net, i: int) -> Iterator[tuple[str, Blob]]:
-    """Tops of layer ``i`` by name; by index, since layers may be named alike."""
+    """Tops of layer ``i`` by name; by index, since layers may be named alike. Those that fusion avoids are left out."""
     for j, blob in zip(net.graph.nodes[i].tops, net.top_blobs[i], strict=True):
-        yield net.graph.blob_names[j], blob
+        if j not in net.graph.deferred:
+            yield net.graph.blob_names[j], blob
 
 
 def _parameters(layer: Layer) -> Iterator[tuple[str, Blob]]:

@@ -57,6 +57,10 @@ class Scale(KeptInput, Broadcast):
             self.keep(bottom, top)
         channelwise.affine(bottom[0].array.reshape(self._view), scale, bias, top[0].array.reshape(self._view))
 
+    def backward_reads(self) -> tuple[bool, bool]:
+        """The bottom, for the scale's gradient."""
+        return not self.has_parameter or self.wants_param(0), False
+
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Gradients of bias (sum of dy), scale (sum of x·dy) and bottom (scale·dy)."""
         dy = top[0].grad.reshape(self._view)

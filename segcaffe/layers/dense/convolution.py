@@ -55,6 +55,10 @@ class Convolution(WindowedLayer):
         for x, y in zip(bottom, top, strict=True):
             convolution.forward(self.folded(x.array), weight, bias, self.folded(y.array), **self.options())
 
+    def backward_reads(self) -> tuple[bool, bool]:
+        """The bottoms, for the weights."""
+        return True, False
+
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Gradients of the bottoms (overwritten), of weight and bias (added to)."""
         weight = self._weight(self.blobs[0].array)

@@ -54,6 +54,10 @@ class InnerProduct(Layer):
         if self.bias_term:
             y += self.blobs[1].array
 
+    def backward_reads(self) -> tuple[bool, bool]:
+        """The bottom, for the weights."""
+        return True, False
+
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Gradients of x (overwritten), of weight and bias (added to)."""
         grad = top[0].grad.reshape(self.items, self.num_output)

@@ -32,6 +32,10 @@ class Dropout(NeuronLayer):
         elif top[0] is not bottom[0]:
             copy.copy(bottom[0].array, top[0].array)
 
+    def backward_reads(self) -> tuple[bool, bool]:
+        """Gradients only."""
+        return False, False
+
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Drop and scale the gradient as the values were."""
         if not propagate_down[0]:

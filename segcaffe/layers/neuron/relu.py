@@ -25,6 +25,10 @@ class ReLU(KeptInput, NeuronLayer):
             self.keep(bottom, top)
         elementwise.relu(bottom[0].array, self.slope, top[0].array)
 
+    def backward_reads(self) -> tuple[bool, bool]:
+        """The bottom, or in its place the output, for the sign."""
+        return True, False
+
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Pass the gradient where x > 0, else its negative_slope part."""
         if propagate_down[0]:

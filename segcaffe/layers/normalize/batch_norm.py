@@ -69,6 +69,10 @@ class BatchNorm(NeuronLayer):
         if self.update:
             self._update_running_sums(*batch)
 
+    def backward_reads(self) -> tuple[bool, bool]:
+        """The bottom, for the batch's statistics."""
+        return not self.use_stored, False
+
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Gradient of x; through the statistics too where they are the batch's."""
         if not propagate_down[0]:

@@ -55,6 +55,10 @@ class Concat(Layer):
             copy.copy(blob.array.reshape(self._outer, width), joined[:, start : start + width])
             start += width
 
+    def backward_reads(self) -> tuple[bool, bool]:
+        """Gradients only."""
+        return False, False
+
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Copy the gradients back."""
         if len(bottom) == 1:

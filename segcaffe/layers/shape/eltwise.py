@@ -16,8 +16,9 @@ Options = caffe_pb2.EltwiseParameter
 
 @register
 class Eltwise(Layer):
-    """y = sum of coeff_i·x_i, product of x_i, or maximum of x_i, element by element.
+    """y = sum of coeff_i·x_i (SUM), product of x_i (PROD), or maximum of x_i (MAX), element by element.
 
+    bottom: two or more, of one shape;  top: y, the same shape.
     Of equal maxima the second bottom wins over the first, and both over later ones; it alone gets the gradient.
     """
 
@@ -58,6 +59,11 @@ class Eltwise(Layer):
             else:
                 elementwise.maximum(so_far, array, i, y, self._winner)
             so_far = y
+
+    def backward_reads(self) -> tuple[bool, bool]:
+        """The factors of a product."""
+        product = self.operation == Options.PROD
+        return product, product and not self.stable
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Give each bottom its part of the top's gradient."""

@@ -23,5 +23,9 @@ class SameMemory(Layer):
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Nothing to do: the values are shared."""
 
+    def backward_reads(self) -> tuple[bool, bool]:
+        """Gradients only."""
+        return False, False
+
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Nothing to do: the gradient is shared."""

@@ -66,6 +66,10 @@ class Slice(Layer):
             copy.copy(whole[:, start : start + width], blob.array.reshape(self._outer, width))
             start += width
 
+    def backward_reads(self) -> tuple[bool, bool]:
+        """Gradients only."""
+        return False, False
+
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Join the gradients."""
         if len(top) == 1 or not propagate_down[0]:

@@ -27,6 +27,10 @@ class Split(Layer):
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Nothing to do: the values are shared."""
 
+    def backward_reads(self) -> tuple[bool, bool]:
+        """Gradients only."""
+        return False, False
+
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Add the tops' gradients."""
         if not propagate_down[0]:

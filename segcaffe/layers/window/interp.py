@@ -69,6 +69,10 @@ class Interp(Layer):
         """Resize."""
         interp.forward(bottom[0].array, top[0].array, *self._tables)
 
+    def backward_reads(self) -> tuple[bool, bool]:
+        """Gradients only."""
+        return False, False
+
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Share each gradient among the four pixels it came from."""
         if propagate_down[0]:

@@ -85,6 +85,11 @@ class Pooling(Layer):
         self._mask = self.xp.empty(like.shape, np.int32)
         return self._mask
 
+    def backward_reads(self) -> tuple[bool, bool]:
+        """The values that weigh a stochastic choice in phase TEST."""
+        weighted = self.method not in (_Method.AVE, _Method.MAX) and not self.training
+        return weighted, weighted
+
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """The gradient goes to the picked pixel (MAX, STOCHASTIC in training) or to all of the window."""
         if not propagate_down[0]:

@@ -1,0 +1,157 @@
+"""The memory plan: the same results in less memory, and as much memory as it says."""
+
+from __future__ import annotations
+
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from segcaffe import device
+from segcaffe.errors import GraphError
+from segcaffe.net.memory import Item, place
+from segcaffe.net.net import Net
+from segcaffe.proto import caffe_pb2
+from segcaffe.proto.text import parse
+from tests import test_originals as originals
+
+CONV = """layer {{ name: "{0}" type: "Convolution" bottom: "{1}" top: "{0}" convolution_param {{ num_output: {2}
+  kernel_size: 3 pad: 1 weight_filler {{ type: "xavier" }} bias_filler {{ type: "constant" value: 0.1 }} }} }}
+layer {{ name: "{0}_relu" type: "ReLU" bottom: "{0}" top: "{0}" }}"""
+BODY = "".join(
+    [
+        CONV.format("a", "x", 8),
+        CONV.format("b", "a", 8),
+        CONV.format("c", "b", 8),
+        'layer { name: "sum" type: "Eltwise" bottom: "a" bottom: "c" top: "sum" }',
+        'layer { name: "drop" type: "Dropout" bottom: "sum" top: "sum" }',
+        'layer { name: "join" type: "Concat" bottom: "sum" bottom: "b" top: "join" }',
+        'layer { name: "pool" type: "Pooling" bottom: "join" top: "pool" pooling_param { kernel_size: 3 stride: 2 } }',
+        CONV.format("d", "pool", 4),
+        'layer { name: "flat" type: "Flatten" bottom: "d" top: "flat" }',
+    ]
+)
+INPUT = 'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 dim: 33 dim: 41 } } }'
+LOSS = (
+    'layer { name: "t" type: "DummyData" top: "t" dummy_data_param { shape { dim: 2 dim: 1280 } '
+    'data_filler { type: "constant" value: 0.5 } } } '
+    'layer { name: "loss" type: "EuclideanLoss" bottom: "flat" bottom: "t" top: "loss" }'
+)
+
+
+def build(text: str, phase: int, share: bool) -> Net:
+    """A net with the same weights and inputs each time."""
+    device.set_random_seed(1)
+    net = Net(parse(text, caffe_pb2.NetParameter(), "net"), phase, share_memory=share)
+    for name in net.inputs:
+        net.blobs[name].data[...] = np.random.default_rng(2).standard_normal(net.blobs[name].shape)
+    return net
+
+
+def step(net: Net) -> list[np.ndarray[Any, Any]]:
+    """Outputs and all gradients of parameters of one pass."""
+    device.set_random_seed(1)
+    outputs = [array.copy() for array in net.forward().values()]
+    net.clear_param_diffs()
+    if any(net.layer_needs_backward):
+        net.backward()
+    return outputs + [blob.diff.copy() for blob in net.learnable_params]
+
+
+def test_training_gives_the_same_gradients() -> None:
+    shared, plain = (build(INPUT + BODY + LOSS, caffe_pb2.TRAIN, share) for share in (True, False))
+    for _ in range(2):
+        for found, expected in zip(step(shared), step(plain), strict=True):
+            assert np.array_equal(found, expected)
+    assert shared.plan_memory().total < 0.7 * plain.plan_memory().unshared
+
+
+def test_testing_gives_the_same_outputs() -> None:
+    shared, plain = (build(INPUT + BODY, caffe_pb2.TEST, share) for share in (True, False))
+    for _ in range(2):
+        for found, expected in zip(shared.forward().values(), plain.forward().values(), strict=True):
+            assert np.array_equal(found, expected)
+
+
+def test_backward_of_a_test_net_is_refused() -> None:
+    net = build(INPUT + BODY, caffe_pb2.TEST, True)
+    net.forward()
+    with pytest.raises(GraphError, match="share memory"):
+        net.backward()
+
+
+def test_gradients_of_a_test_net_with_force_backward() -> None:
+    shared, plain = (build("force_backward: true " + INPUT + BODY, caffe_pb2.TEST, share) for share in (True, False))
+    for net in (shared, plain):
+        net.forward()
+        net.blobs["flat"].diff[...] = 1
+        net.backward()
+    assert np.array_equal(shared.blobs["x"].diff, plain.blobs["x"].diff)
+
+
+def test_larger_inputs_are_planned_anew() -> None:
+    shared, plain = (build(INPUT + BODY, caffe_pb2.TEST, share) for share in (True, False))
+    values = np.random.default_rng(3).standard_normal((1, 3, 70, 60))
+    for net in (shared, plain):
+        net.blobs["x"].reshape(*values.shape)
+    before_reshape = shared.forward(x=values)["flat"].copy()
+    shared.reshape()
+    assert np.array_equal(shared.forward(x=values)["flat"], before_reshape)
+    assert np.array_equal(plain.forward(x=values)["flat"], before_reshape)
+
+
+@pytest.mark.parametrize(("phase", "text"), [(caffe_pb2.TEST, BODY), (caffe_pb2.TRAIN, BODY + LOSS)])
+@pytest.mark.parametrize("share", [True, False])
+def test_prediction_is_what_is_measured(phase: int, text: str, share: bool) -> None:
+    shape = "dim: 2 dim: 3 dim: 257 dim: 321"
+    text = INPUT.replace("dim: 2 dim: 3 dim: 33 dim: 41", shape) + text.replace("dim: 1280", "dim: 81920")
+    step(build(text, phase, share))
+    tracemalloc.start()
+    try:
+        net = build(text, phase, share)
+        step(net)
+        measured, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    plan = net.plan_memory()
+    predicted = plan.total if share else plan.total - plan.shared + plan.unshared
+    assert abs(predicted - measured) < 0.1 * measured
+
+
+def test_what_lives_at_the_same_time_has_its_own_place() -> None:
+    rng = np.random.default_rng(4)
+    items = []
+    for i in range(200):
+        first = int(rng.integers(0, 60))
+        items.append(Item(str(i), "data", int(rng.integers(1, 1000)), first, first + int(rng.integers(0, 20))))
+    slots = place(items)
+    assert sorted(item.name for slot in slots for item in slot.items) == sorted(item.name for item in items)
+    for slot in slots:
+        assert slot.size == max(item.size for item in slot.items)
+        lived = [t for item in slot.items for t in range(item.first, item.last + 1)]
+        assert len(lived) == len(set(lived))
+    needed = max(sum(item.size for item in items if item.first <= t <= item.last) for t in range(80))
+    assert sum(slot.size for slot in slots) < 1.2 * needed
+
+
+@pytest.mark.slow
+@originals.needs_originals
+@originals.each_small
+def test_originals(path: Path, tmp_path: Path) -> None:
+    results = []
+    for share in (True, False):
+        device.set_random_seed(3)
+        param = originals._read(path, tmp_path)
+        originals._shrink(param)
+        net = Net(param, caffe_pb2.TRAIN if path.stem == "train" else caffe_pb2.TEST, share_memory=share)
+        originals._fill(net)
+        originals._feed(net)
+        device.set_random_seed(3)
+        outputs = [array.copy() for array in net.forward().values()]
+        if path.stem == "train":
+            net.backward()
+        results.append(outputs + [blob.diff.copy() for blob in net.learnable_params])
+    for found, expected in zip(*results, strict=True):
+        assert np.array_equal(found, expected)
