@@ -29,7 +29,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
-def _run(case: LayerCase, on_device: bool) -> dict[str, np.ndarray]:
+def run_case(case: LayerCase, on_device: bool) -> dict[str, np.ndarray]:
     """All values after forward and backward; the layer is set up on the device, as a net would."""
     device.set_random_seed(5)
     if on_device:
@@ -53,7 +53,7 @@ def _run(case: LayerCase, on_device: bool) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
 def test_device_gives_what_the_host_gives(case: LayerCase, fake: None) -> None:
-    expected = _run(case, on_device=False)
-    received = _run(case, on_device=True)
+    expected = run_case(case, on_device=False)
+    received = run_case(case, on_device=True)
     for name, values in expected.items():
         np.testing.assert_allclose(received[name], values, rtol=1e-5, atol=1e-6, err_msg=name)
