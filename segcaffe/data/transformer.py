@@ -98,22 +98,23 @@ class Transformer:
         shape = (part.shape[0], view.height, view.width)
         # The padding is the mean, so zero once the mean is subtracted; zero where there is none.
         out = np.empty(shape, self.dtype) if whole else np.zeros(shape, self.dtype)
-        inside = out[:, : part.shape[1], : part.shape[2]]
+        # Mirrored, the same pixels are written from right to left.
+        inside = (out[:, :, ::-1] if view.mirror else out)[:, : part.shape[1], : part.shape[2]]
         if self.mean is None:
             inside[...] = part
         else:
             np.subtract(part, self._mean_of(image, view), out=inside, casting="unsafe", dtype=self.dtype)
         if self.param.scale != 1:
             out *= self.dtype.type(self.param.scale)
-        return np.ascontiguousarray(out[:, :, ::-1]) if view.mirror else out
+        return out
 
     def _label(self, label: Array, view: View, padding: int) -> Array:
         part = _part(label, view).transpose(2, 0, 1)
         out = np.zeros((part.shape[0], view.height, view.width), self.dtype)
         if part.shape[1:] != out.shape[1:]:
             out[0] = padding
-        out[:, : part.shape[1], : part.shape[2]] = part
-        return np.ascontiguousarray(out[:, :, ::-1]) if view.mirror else out
+        (out[:, :, ::-1] if view.mirror else out)[:, : part.shape[1], : part.shape[2]] = part
+        return out
 
     def _scaled(self, image: Image, label: Array, random: Random) -> tuple[Image, Array]:
         """Both at a size drawn from ``scale_factors``; labels take the nearest value."""
