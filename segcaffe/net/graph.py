@@ -51,6 +51,8 @@ class Graph:
         Blobs that no layer reads, in alphabetical order, as Caffe lists them.
     deferred:
         Blobs that are computed only when somebody looks at them (see `deferred`); empty before fusion.
+    folded:
+        For nodes that do the work of others too, the indices of those (see `fold`); empty before folding.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Graph:
     outputs: list[int] = field(default_factory=list)
     force_backward: bool = False
     deferred: set[int] = field(default_factory=set)
+    folded: dict[int, tuple[int, ...]] = field(default_factory=dict)
 
     def producer(self, blob: int) -> Node:
         """The node that makes a blob first."""

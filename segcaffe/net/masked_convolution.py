@@ -45,8 +45,7 @@ class MaskedConvolution(Convolution):
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Convolve without columns."""
         x, mask = bottom[1].array, bottom[2].array
-        weight = self.blobs[0].array
-        segaware_conv.forward(x, mask, weight, self.bias(), top[0].array, self.taps_window, self.group)
+        segaware_conv.forward(x, mask, *self.parameters(), top[0].array, self.taps_window, self.group)
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Gradients of image, mask, weight and bias; that of the columns on demand."""

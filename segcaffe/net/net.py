@@ -16,6 +16,7 @@ from segcaffe.errors import GraphError, SegcaffeError
 from segcaffe.layers.base import Layer
 from segcaffe.net.backward import BackwardPlanner
 from segcaffe.net.deferred import DeferredBlob
+from segcaffe.net.fold import fold, link
 from segcaffe.net.fuse import fuse as fuse_graph
 from segcaffe.net.graph import Graph, Node, build_graph
 from segcaffe.net.loading import copy_weights
@@ -51,7 +52,8 @@ class Net(PycaffeMembers):
         float32, or float64 for gradient checks.
     fuse:
         Whether segmentation-aware convolutions run without writing columns out (see `segcaffe.net.fuse`). The blobs
-        in between are then computed when they are read, and what is written into them is not used.
+        in between are then computed when they are read, and what is written into them is not used. In nets that only
+        run forward, BatchNorm and Scale become part of the convolution before them (see `segcaffe.net.fold`).
     share_memory:
         Whether blobs that are not needed at the same time use the same memory (see `segcaffe.net.memory`). Then only
         inputs, outputs, losses and parameters can be read after a pass, and in phase TEST the net cannot run backward
@@ -88,7 +90,7 @@ class Net(PycaffeMembers):
         param, places = _read(network_file, variables)
         try:
             graph = build_graph(param, net_state(phase, level, stages or ()))
-            self._build(param, fuse_graph(graph) if fuse else graph, phase, dtype)
+            self._build(param, fold(fuse_graph(graph)) if fuse else graph, phase, dtype)
         except SegcaffeError as error:
             raise _placed(error, places) from error
         self.shares_memory = share_memory
@@ -158,6 +160,7 @@ class Net(PycaffeMembers):
             for needs, bottoms, layer in zip(plan.layers, plan.bottoms, self.layers, strict=True)
         ]
         self.bottom_needs_backward = plan.bottoms
+        link(self.graph, self.layers)
         share_gradients(self.layers, self.bottom_blobs, plan.bottoms)
         if self.graph.force_backward:
             for layer in self.layers:

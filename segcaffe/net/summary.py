@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from segcaffe.layers.base import Layer
-from segcaffe.net.graph import Node
+from segcaffe.net.graph import Graph
 from segcaffe.net.memory import MemoryPlan
 from segcaffe.net.net import Net
 from segcaffe.proto import caffe_pb2
@@ -46,7 +45,7 @@ def rows(net: Net) -> list[Row]:
         result.append(
             Row(
                 layer.name,
-                _type(layer, node, net.graph.deferred),
+                _type(net.graph, i),
                 tops,
                 sum(blob.count for blob in layer.blobs),
                 layer.multiply_adds(bottom, top),
@@ -56,11 +55,15 @@ def rows(net: Net) -> list[Row]:
     return result
 
 
-def _type(layer: Layer, node: Node, deferred: set[int]) -> str:
-    """The layer's type, marked where fusion changed how it runs."""
-    if deferred.intersection(node.tops):
-        return f"{layer.type} (when read)"
-    return f"{layer.type} (fused)" if deferred.intersection(node.bottoms) else layer.type
+def _type(graph: Graph, index: int) -> str:
+    """The layer's type, marked where fusion or folding changed how it runs."""
+    node = graph.nodes[index]
+    if graph.deferred.intersection(node.tops):
+        return f"{node.param.type} (when read)"
+    if any(index in followers for followers in graph.folded.values()):
+        return f"{node.param.type} (folded)"
+    fused = graph.deferred.intersection(node.bottoms) or index in graph.folded
+    return f"{node.param.type} (fused)" if fused else node.param.type
 
 
 def table(net: Net) -> str:

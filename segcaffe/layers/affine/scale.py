@@ -38,6 +38,16 @@ class Scale(KeptInput, Broadcast):
     def _scale(self, bottom: Blobs) -> Blob:
         return self.blobs[0] if self.has_parameter else bottom[1]
 
+    def parameters(self) -> tuple[Array, Array]:
+        """Scale and bias as vectors, where the scale is a parameter."""
+        return self._factors(self.blobs[0])
+
+    def _factors(self, scale: Blob) -> tuple[Array, Array]:
+        factors = scale.array.reshape(-1)
+        if self.bias_index is None:
+            return factors, self.xp.zeros_like(factors)
+        return factors, self.blobs[self.bias_index].array.reshape(-1)
+
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Check the scale's axes against the bottom's."""
         self._view = self.find_view(bottom, self._scale(bottom), self.axis)
@@ -51,8 +61,7 @@ class Scale(KeptInput, Broadcast):
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Multiply and add in one pass."""
-        scale = self._scale(bottom).array.reshape(-1)
-        bias = self.xp.zeros_like(scale) if self.bias_index is None else self.blobs[self.bias_index].array.reshape(-1)
+        scale, bias = self._factors(self._scale(bottom))
         if not self.has_parameter or self.wants_param(0):
             self.keep(bottom, top)
         channelwise.affine(bottom[0].array.reshape(self._view), scale, bias, top[0].array.reshape(self._view))

@@ -49,9 +49,14 @@ class Convolution(WindowedLayer):
         """Number of windows on each axis; the bottom's size where the bottom is columns."""
         return spatial if self.is_im2col else self.window.output_shape(spatial)
 
+    def parameters(self) -> tuple[Any, Any]:
+        """Weight, and bias or None, that the forward pass uses."""
+        return self.blobs[0].array, self.bias()
+
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Compute each top from its bottom."""
-        weight, bias = self._weight(self.blobs[0].array), self.bias()
+        weight, bias = self.parameters()
+        weight = self._weight(weight)
         for x, y in zip(bottom, top, strict=True):
             convolution.forward(self.folded(x.array), weight, bias, self.folded(y.array), **self.options())
 

@@ -91,6 +91,10 @@ class BatchNorm(NeuronLayer):
             raise self.fail("needs a batch axis", "a scalar bottom")
         return (shape[0], 1, 1) if len(shape) == 1 else (shape[0], shape[1], math.prod(shape[2:]))
 
+    def stored_statistics(self) -> tuple[Array, Array]:
+        """The running mean and the square root of the running variance and eps, for each channel."""
+        return self._stored(0), self.xp.sqrt(self._stored(1) + self.eps)
+
     def _stored(self, index: int) -> Array:
         """A running average; 0 while nothing was stored."""
         factor = self.blobs[2].array[0]
