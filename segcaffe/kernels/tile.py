@@ -114,6 +114,9 @@ class Vectors:
     def sums(self, vectors: list[Any]) -> Any:
         """One vector that holds the sum over the lanes of each of ``vectors`` (1, 2, 4 or 8 of them)."""
         count = len(vectors)
+        if count > self.length:
+            first, second = self.sums(vectors[: count // 2]), self.sums(vectors[count // 2 :])
+            return self.shuffle(first, second, list(range(count)))
         while len(vectors) > 1:
             vectors = [self.add_neighbours(a, b) for a, b in zip(vectors[::2], vectors[1::2], strict=True)]
         (total,) = vectors
