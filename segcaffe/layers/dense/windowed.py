@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, ClassVar
 
 from segcaffe.blob import Blob
-from segcaffe.layers.base import Blobs, Count, Layer
-from segcaffe.proto.window import Window
+from segcaffe.layers.base import Blobs, Count
+from segcaffe.layers.sliding_window import SlidingWindow
 
 
-class WindowedLayer(Layer):
+class WindowedLayer(SlidingWindow):
     """Base of layers with a kernel that slides over 1 to 3 spatial axes.
 
     Each bottom is (batch axes, C, spatial axes), the channels on axis ``axis``; each has a top of its own, by the same
@@ -24,14 +23,7 @@ class WindowedLayer(Layer):
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Read the window, num_output, group, axis; make weight and bias."""
         param = self.param.convolution_param
-        self.axis = bottom[0].canonical_axis(param.axis, self.where)
-        num_spatial = bottom[0].ndim - self.axis - 1
-        if not 1 <= num_spatial <= 3:
-            raise self.fail(
-                f"needs 1 to 3 spatial axes behind the channels, which are on axis {self.axis}.",
-                f"a bottom of shape {bottom[0].shape}",
-            )
-        self.window = Window.from_convolution(param, num_spatial, self.where)
+        self.read_window(bottom)
         self.num_output: int = param.num_output
         self.group: int = param.group
         self.bias_term: bool = param.bias_term
@@ -68,11 +60,6 @@ class WindowedLayer(Layer):
         for source, target in zip(bottom, top, strict=True):
             spatial = self.output_spatial(source.shape[self.axis + 1 :])
             target.reshape(*source.shape[: self.axis], self.num_output, *spatial)
-
-    def folded(self, array: Any) -> Any:
-        """View an array as (N, C, spatial axes): all batch axes as one."""
-        shape = array.shape
-        return array.reshape(math.prod(shape[: self.axis]), *shape[self.axis :])
 
     def bias(self) -> Any:
         """The bias on the device, or None."""

@@ -103,8 +103,8 @@ class RecurrentLayer(Layer):
         """What the inputs contribute to each step: (T, N, gates * num_output)."""
         weight, bias = self.blobs[0].array, self.blobs[1].array
         part = self.buffer("input part", self.steps * self.streams, weight.shape[0])
-        part[...] = bias
-        matmul.gemm(self._rows(bottom[0].array, 2), weight, part, trans_b=True, beta=1.0)
+        matmul.gemm(self._rows(bottom[0].array, 2), weight, part, trans_b=True)
+        part += bias
         steps = part.reshape(self.steps, self.streams, -1)
         if self.has_static:
             static = self.buffer("static part", *steps.shape[1:])

@@ -16,7 +16,8 @@ class RNN(RecurrentLayer):
     """For each step: h = tanh(W_xh x + b_h + W_xh_static s + W_hh (cont h)), o = tanh(W_ho h + b_o); the top is o.
 
     Bottoms and tops are those of `RecurrentLayer`, the exposed state h.
-    param blobs: W_xh (O, D), b_h (O), W_xh_static (O, S) where there is a static input, W_hh (O, O), W_ho (O, O), b_o (O).
+    param blobs: W_xh (O, D), b_h (O), W_xh_static (O, S) where there is a static input, W_hh (O, O), W_ho (O, O),
+    b_o (O).
     """
 
     bottom_count = (2, 4)
@@ -60,8 +61,8 @@ class RNN(RecurrentLayer):
     def _output(self, top: Blobs) -> None:
         weight, bias = (blob.array for blob in self.blobs[self.recurrent_index + 1 :])
         out = self._rows(top[0].array, 2)
-        out[...] = bias
-        matmul.gemm(self._rows(self.hidden, 2), weight, out, trans_b=True, beta=1.0)
+        matmul.gemm(self._rows(self.hidden, 2), weight, out, trans_b=True)
+        out += bias
         self.output = self.xp.tanh(out, out=out).copy()
 
     def _output_gradients(self, top: Blobs) -> Array:
