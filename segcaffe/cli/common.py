@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from segcaffe import device
+from segcaffe.device import cublas
 from segcaffe.errors import PrototxtError, SegcaffeError
 from segcaffe.kernels import parallel
 from segcaffe.proto import caffe_pb2
@@ -42,6 +43,8 @@ def add_state_options(parser: argparse.ArgumentParser) -> None:
 def add_device_options(parser: argparse.ArgumentParser) -> None:
     """Add the choice between CPU and GPU, and the number of threads."""
     add_option(parser, "gpu", "number of the GPU to use", default=None, metavar="ID")
+    add_option(parser, "math", "arithmetic on a GPU: fp32 (default), or tf32, which rounds factors to 10 bits",
+               choices=("fp32", "tf32"), default="fp32")  # fmt: skip
     add_option(parser, "cpu", "compute on the CPU, whatever the files say", action="store_true")
     add_option(parser, "threads", "threads for CPU kernels and BLAS together (default: all cores)", type=int)
 
@@ -87,6 +90,7 @@ def phase(name: str) -> int:
 def set_device(options: argparse.Namespace, wants_gpu: bool = False) -> None:
     """Choose the device from ``--cpu``, ``--gpu`` and the solver file's wish, and the threads."""
     set_threads(options)
+    cublas.set_math(options.math)
     if options.cpu:
         device.set_mode_cpu()
     elif options.gpu is not None or wants_gpu:

@@ -27,6 +27,7 @@ COMMANDS = {
     "eval": "compare predicted label maps with the true ones",
     "features": "write blobs of a net run over batches",
     "plot": "draw training logs",
+    "device-query": "print the GPUs of this machine",
     "demo": "train the paper's embeddings on generated images and show what they learnt",
 }
 
@@ -40,7 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=_version())
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, summary in COMMANDS.items():
-        module = importlib.import_module(f"segcaffe.cli.{name}")
+        module = importlib.import_module(f"segcaffe.cli.{name.replace('-', '_')}")
         command = subparsers.add_parser(name, help=summary, description=module.__doc__, allow_abbrev=False)
         module.add_arguments(command)
         command.set_defaults(run=module.run)

@@ -70,7 +70,7 @@ def _pitch(matrix: Array) -> int:
     rows, columns = matrix.shape
     if columns > 1 and element != matrix.itemsize:
         raise ValueError("gemm: the elements of a row must be next to each other")
-    return max(row // matrix.itemsize if rows > 1 else columns, columns)
+    return max(int(row) // int(matrix.itemsize) if rows > 1 else 0, int(columns))
 
 
 def _library() -> Any:

@@ -12,6 +12,7 @@ import numpy as np
 
 from segcaffe.blob import Blob
 from segcaffe.blob.proto import to_proto
+from segcaffe.device.memory import out_of_memory
 from segcaffe.errors import GraphError, SegcaffeError
 from segcaffe.layers.base import Layer
 from segcaffe.net.backward import BackwardPlanner
@@ -220,13 +221,16 @@ class Net(PycaffeMembers):
 
     def forward_from_to(self, first: int, last: int) -> float:
         """Run layers ``first`` to ``last`` (indices, both included); returns and keeps the sum of weighted losses."""
-        loss = 0.0
-        for i in range(first, last + 1):
-            for hook in self._before_forward:
-                hook(i)
-            loss += self._forward_layer(i)
-            for hook in self._after_forward:
-                hook(i)
+        loss, i = 0.0, first
+        try:
+            for i in range(first, last + 1):
+                for hook in self._before_forward:
+                    hook(i)
+                loss += self._forward_layer(i)
+                for hook in self._after_forward:
+                    hook(i)
+        except MemoryError as error:
+            raise out_of_memory(self.layers[i].where, error) from error
         self.loss = loss
         return loss
 
@@ -248,14 +252,21 @@ class Net(PycaffeMembers):
                 "The net's blobs share memory, so the values that a backward pass needs are gone. Build it with "
                 "share_memory=False, or with force_backward: true in its prototxt."
             )
-        for i in range(first, last - 1, -1):
-            if self.layer_needs_backward[i]:
-                self._check_gradients_allowed(i)
-                for hook in self._before_backward:
-                    hook(i)
-                self.layers[i].backward(self.top_blobs[i], self.bottom_needs_backward[i], self.bottom_blobs[i])
-                for hook in self._after_backward:
-                    hook(i)
+        i = first
+        try:
+            for i in range(first, last - 1, -1):
+                if self.layer_needs_backward[i]:
+                    self._backward_layer(i)
+        except MemoryError as error:
+            raise out_of_memory(f"{self.layers[i].where}, backward", error) from error
+
+    def _backward_layer(self, i: int) -> None:
+        self._check_gradients_allowed(i)
+        for hook in self._before_backward:
+            hook(i)
+        self.layers[i].backward(self.top_blobs[i], self.bottom_needs_backward[i], self.bottom_blobs[i])
+        for hook in self._after_backward:
+            hook(i)
 
     def reshape(self) -> None:
         """Carry changed shapes of the inputs through all layers."""
