@@ -48,7 +48,13 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> SyntheticSet:
 
 
 def _variables(images: SyntheticSet, folder: Path) -> dict[str, str]:
-    places = {"LIST_DIR": images.root, "DATA_ROOT": f"{images.root}/", "FEATURE_DIR": folder, "OUT": folder}
+    places = {
+        "SCENES": images.root,
+        "LIST_DIR": images.root,
+        "DATA_ROOT": f"{images.root}/",
+        "FEATURE_DIR": folder,
+        "OUT": folder,
+    }
     return VARIABLES | {name: str(place) for name, place in places.items()}
 
 
@@ -69,6 +75,14 @@ def test_nets_build(path: Path, images: SyntheticSet, tmp_path: Path) -> None:
     if path.stem == "deploy":
         assert list(net.inputs) == ["data"]
         assert net.blobs[net.outputs[0]].shape[2:] == (SIZE, SIZE)
+
+
+@pytest.mark.parametrize("phase", [caffe_pb2.TRAIN, caffe_pb2.TEST], ids=["train", "test"])
+@pytest.mark.parametrize("kind", ["plain", "segaware", "segaware_crf"])
+def test_tiny_nets_build(kind: str, phase: int, images: SyntheticSet, tmp_path: Path) -> None:
+    net = Net(read_net(FOLDER / "tiny" / f"{kind}_train_test.prototxt", _variables(images, tmp_path)), phase)
+    deploy = Net(read_net(FOLDER / "tiny" / f"{kind}_deploy.prototxt"), caffe_pb2.TEST)
+    assert _weights(net) == _weights(deploy)
 
 
 @pytest.mark.parametrize("path", SOLVERS, ids=_name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from segcaffe.recipes import embs, resnet, vgg16
+from segcaffe.recipes import embs, resnet, tiny, vgg16
 
 ROOT = Path(__file__).resolve().parent.parent
 CROP = "${CROP_SIZE}"
@@ -17,7 +17,7 @@ IDS = "${LIST_DIR}/${TEST_SET}_id.txt"
 
 def files() -> dict[str, str]:
     """All files by their path below configs/."""
-    return {**_embs(), **_vgg16(), **_resnet()}
+    return {**_embs(), **_vgg16(), **_resnet(), **_tiny()}
 
 
 def _embs() -> dict[str, str]:
@@ -60,6 +60,28 @@ def _resnet() -> dict[str, str]:
             "configs/resnet/train.prototxt", "${OUT}/resnet", "${LEARNING_RATE}", "${ITER_SIZE}", "${ITERS}", "${SNAP}"
         ),
     }
+
+
+def _tiny() -> dict[str, str]:
+    """Nets for 144 x 144 images; training on crops."""
+    root, crop, side, iterations = "${SCENES}/", 65, 145, 120
+    train = embs.Images(f"{root}train.txt", root, 8, crop, embs.RGB_SCALE)
+    test = embs.Images(f"{root}test.txt", root, 1, side, embs.RGB_SCALE)
+    halves = (crop // 2 + 1, side // 2 + 1)
+    written = {
+        "tiny/embs_train.prototxt": tiny.train_embeddings(train),
+        "tiny/embs_solver.prototxt": tiny.solver(
+            "train_net", "configs/tiny/embs_train.prototxt", "${OUT}/embs", iterations
+        ),
+    }
+    for kind, masked, crf in (("plain", False, False), ("segaware", True, False), ("segaware_crf", True, True)):
+        path = f"tiny/{kind}_train_test.prototxt"
+        written[path] = tiny.train_test(train, test, masked, crf, halves)
+        written[f"tiny/{kind}_deploy.prototxt"] = tiny.deploy(side, halves[1], masked, crf)
+        written[f"tiny/{kind}_solver.prototxt"] = tiny.solver(
+            "net", f"configs/{path}", f"${{OUT}}/{kind}", iterations, 0.0005 if crf else 0.002
+        )
+    return written
 
 
 def _images(subset: str, batch_size: str | int = "${BATCH_SIZE}") -> embs.Images:

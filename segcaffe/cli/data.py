@@ -23,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_option(show, "start", "number of the first item", type=int, default=0)
     common.add_option(show, "columns", "pictures in a row (default 6)", type=int, default=6)
     _add_reading(show, skip=False)
+    _add_make_scenes(actions.add_parser("make-scenes", help="generated images with label maps, to try things on"))
     _add_check(actions.add_parser("check", help="read everything a list names and tell what is wrong"))
     _add_importers(actions)
 
@@ -31,6 +32,7 @@ def run(options: argparse.Namespace) -> int:
     """Run the action."""
     actions = {
         "make-db": _make_db,
+        "make-scenes": _make_scenes,
         "mean": _mean,
         "show": _show,
         "check": _check,
@@ -58,6 +60,16 @@ def _add_make_db(parser: argparse.ArgumentParser) -> None:
     common.add_option(parser, "encode_type", "format to compress to: png, jpg (default: each file's own)", default="")
     _add_database(parser)
     _add_skip(parser)
+
+
+def _add_make_scenes(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("out", metavar="OUT", help="folder for images/, labels/, train.txt, test.txt and their _id.txt")
+    common.add_option(parser, "train", "number of training images (default 48)", type=int, default=48, metavar="N")
+    common.add_option(parser, "test", "number of test images (default 12)", type=int, default=12, metavar="N")
+    common.add_option(parser, "size", "height and width (default 144)", type=int, default=144)
+    common.add_option(parser, "seed", "the same seed gives the same images (default 0)", type=int, default=0)
+    common.add_option(parser, "classes", "labels tell three kinds of regions, not the single objects",
+                      action="store_true")  # fmt: skip
 
 
 def _add_check(parser: argparse.ArgumentParser) -> None:
@@ -131,6 +143,16 @@ def _make_db(options: argparse.Namespace) -> int:
         count = make_database(entries, Path(options.out), conversion, options.backend, bad, options.overwrite, advance)
     common.report_bad(bad)
     print(f"{options.out}: {count} items")
+    return 0
+
+
+def _make_scenes(options: argparse.Namespace) -> int:
+    from segcaffe.data.synthetic import write_set
+
+    common.at_least(options, train=1, test=1, size=32)
+    written = write_set(Path(options.out), options.train, options.test, options.size, options.seed, options.classes)
+    for path in (written.train_list, written.test_list, written.test_ids):
+        print(path)
     return 0
 
 

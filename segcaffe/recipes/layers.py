@@ -54,8 +54,10 @@ def convolution(
     pad: Value = 1,
     lr: Value = 1,
     bias_lr: Value = 2,
+    dilation: int = 1,
 ) -> str:
     """Write a convolution with Xavier weights, its bias learning twice as fast and without decay."""
+    window = f"kernel_size: {kernel} pad: {pad}" + (f" dilation: {dilation}" if dilation > 1 else "")
     return layer(
         "Convolution",
         name,
@@ -64,7 +66,7 @@ def convolution(
         param {{ lr_mult: {lr} decay_mult: 1 }}
         param {{ lr_mult: {bias_lr} decay_mult: 0 }}
         convolution_param {{
-          num_output: {num_output} kernel_size: {kernel} pad: {pad}
+          num_output: {num_output} {window}
           weight_filler {{ type: "xavier" }} bias_filler {{ type: "constant" }}
         }}
         """,
