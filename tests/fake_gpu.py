@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import ModuleType, SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
@@ -38,6 +38,12 @@ class ndarray(NDArrayOperatorsMixin):
     def data(self) -> Any:
         """Where the memory is, as CuPy tells it."""
         return SimpleNamespace(ptr=self._values.ctypes.data)
+
+    def set(self, values: np.ndarray[Any, Any], stream: Any = None) -> None:
+        """Copy from the host, on a stream."""
+        _Stream.log.append(("copy", (stream, self)))
+        module.copies["to device"] += 1
+        self._values[...] = values
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -83,6 +89,39 @@ class _Device:
         _Device.current = self.id
 
 
+class _Stream:
+    """A stream that is always done; ``log`` holds what was asked of all streams, in order."""
+
+    log: ClassVar[list[tuple[str, Any]]] = []
+    ptr = 0
+
+    def __init__(self, non_blocking: bool = False) -> None:
+        self.non_blocking = non_blocking
+
+    def synchronize(self) -> None:
+        pass
+
+    def wait_event(self, event: Any) -> None:
+        assert event.recorded_on is not None, "the event was never recorded"
+        self.log.append(("wait", (self, event)))
+
+
+class _Event:
+    """A point in a stream."""
+
+    recorded_on: Any = None
+
+    def __init__(self, disable_timing: bool = False) -> None:
+        pass
+
+    def record(self, stream: Any) -> None:
+        self.recorded_on = stream
+        _Stream.log.append(("record", (stream, self)))
+
+    def synchronize(self) -> None:
+        assert self.recorded_on is not None
+
+
 class _Random:
     """A generator whose numbers are born on the device."""
 
@@ -101,10 +140,14 @@ class _Module(ModuleType):
     def __init__(self) -> None:
         super().__init__("fake_gpu")
         self.copies = {"to device": 0, "to host": 0}
+        self.main_stream = _Stream()
         self.cuda = SimpleNamespace(
             runtime=SimpleNamespace(getDeviceCount=lambda: DEVICES),
             Device=_Device,
-            get_current_stream=lambda: SimpleNamespace(synchronize=lambda: None, ptr=0),
+            get_current_stream=lambda: self.main_stream,
+            Stream=_Stream,
+            Event=_Event,
+            alloc_pinned_memory=bytearray,
         )
         self.random = SimpleNamespace(default_rng=_Random)
 

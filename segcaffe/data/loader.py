@@ -124,6 +124,12 @@ class BatchLoader(Generic[T]):
         self.number += self.batch_size
         return batch.wait()
 
+    def ready(self) -> Arrays | None:
+        """The batch that `next` will give, if it is done already and in order; nothing moves on."""
+        if not self._pending or not self._pending[0].finished.is_set() or self._pending[0].errors:
+            return None
+        return self._pending[0].arrays
+
     def state(self) -> dict[str, int]:
         """Seed and number of the next item, as after the batches that `next` gave out."""
         return {"seed": self.seed, "item": self.number}

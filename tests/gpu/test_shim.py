@@ -32,15 +32,20 @@ def _run(case: KernelCase, dtype: Any, on_device: bool) -> dict[str, np.ndarray]
     return {name: device.to_host(call[name]) for name in function.writes if call[name] is not None}
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
-@pytest.mark.parametrize("case", KERNEL_CASES, ids=lambda case: case.id)
-def test_cuda_source_gives_what_the_cpu_gives(case: KernelCase, dtype: Any) -> None:
+def check_kernel(case: KernelCase, dtype: Any) -> None:
+    """The kernel's results on the device must be those on the CPU, to rounding."""
     expected, received = _run(case, dtype, on_device=False), _run(case, dtype, on_device=True)
     tolerance = case.tolerance if dtype == np.float32 else case.tolerance * 1e-3
     for name, values in expected.items():
         # Distances that stand for infinity say nothing about the size of the others.
         scale = max(1.0, float(np.abs(values[np.abs(values) < 1e30]).max(initial=0)))
         np.testing.assert_allclose(received[name], values, rtol=tolerance, atol=tolerance * scale, err_msg=name)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
+@pytest.mark.parametrize("case", KERNEL_CASES, ids=lambda case: case.id)
+def test_cuda_source_gives_what_the_cpu_gives(case: KernelCase, dtype: Any) -> None:
+    check_kernel(case, dtype)
 
 
 def test_every_kernel_has_a_case() -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from segcaffe import device
 from segcaffe.data.images import Image, read_image, read_label, resize
 from segcaffe.data.lists import Entry, read_list
 from segcaffe.data.loader import Arrays, BatchLoader, ListFeed, Random
 from segcaffe.data.transformer import Transformer
+from segcaffe.device.upload import Uploader
 from segcaffe.errors import DataError
 from segcaffe.layers.base import Blobs
 from segcaffe.layers.source.base import SourceLayer
@@ -20,18 +22,33 @@ class PrefetchingSource(SourceLayer):
     """A source over a `BatchLoader`; a batch may change the tops' shapes."""
 
     loader: BatchLoader[Any]
+    uploader: Uploader
 
     def start(self, loader: BatchLoader[Any], top: Blobs) -> None:
         """Take batches from ``loader``; its first item gives the tops their shapes."""
-        self.loader = loader
+        self.loader, self.uploader = loader, Uploader()
         for blob, array in zip(top, loader.first(), strict=False):
             blob.reshape(loader.batch_size, *array.shape)
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Copy the next batch into the tops; a DataError of a worker thread is raised here."""
-        for blob, array in zip(top, self.loader.next(), strict=False):
+        arrays = self.loader.next()
+        for blob, array in zip(top, arrays, strict=False):
             blob.reshape(*array.shape)
-            blob.data[...] = array
+        if device.get_mode() == "GPU":
+            self._upload(arrays, top)
+        else:
+            for blob, array in zip(top, arrays, strict=False):
+                blob.data[...] = array
+
+    def _upload(self, arrays: Arrays, top: Blobs) -> None:
+        """Give the tops the batch on the device, and begin to copy the next one if it is there."""
+        arrays = tuple(array.astype(self.dtype, copy=False) for array in arrays)
+        for blob, array in zip(top, self.uploader.fetch(arrays), strict=False):
+            blob.array = array
+        following = self.loader.ready()
+        if following is not None:
+            self.uploader.stage(following)
 
     def state(self) -> dict[str, Any]:
         """Seed of the order and the draws, and number of the next item over all epochs."""
