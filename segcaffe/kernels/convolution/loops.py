@@ -164,13 +164,13 @@ def add_parts(sums, layout, places, count, weight_grad, row_stride, group_stride
     for tile in range(start, stop):
         first = tile % tiles * ROWS
         target = tile // tiles * group_stride + first * row_stride
-        for r in range(min(ROWS, layout.rows - first)):
-            for k in range(places.size):
-                chunk, rest = k // (layout.chunk * taps), k % (layout.chunk * taps)
-                index = ((tile * layout.chunks + chunk) * count + rest) * ROWS + r
+        for k in range(places.size):
+            chunk, rest = k // (layout.chunk * taps), k % (layout.chunk * taps)
+            index = ((tile * layout.chunks + chunk) * count + rest) * ROWS
+            for r in range(min(ROWS, layout.rows - first)):
                 total = sums.dtype.type(0)
                 for part in range(layout.parts):
-                    total += sums[part * part_size + index]
+                    total += sums[part * part_size + index + r]
                 weight_grad[target + r * row_stride + places[k]] += total
 
 

@@ -29,7 +29,7 @@ from segcaffe.kernels.tile import ROWS, STREAMS, strip_length, vector_length
 Axes = tuple[int, int, int]
 Array = np.ndarray[Any, Any]
 
-_CACHE_BYTES = 5 << 18
+_CACHE_BYTES = 3 << 18
 """What a block's copy of the source may occupy of the second-level cache."""
 CHUNK_VECTORS = 64
 """Vectors of a line of gradients that are used at a time, so that a tile's lines stay in the first-level cache."""
@@ -353,7 +353,7 @@ def _divide(layout: Layout, gradient: bool, taps: int, cycles: float) -> Layout:
     blocks, tiles = math.prod(layout.blocks), -(-layout.rows // ROWS)
     weights = layout.groups * tiles * ROWS * layout.channels * taps
     most = blocks if blocks <= 2 * _ITEMS else _ITEMS
-    parts = max(1, min(most, (1 << 22) // weights))
+    parts = max(1, min(most, (1 << 20) // weights))
     others = layout.groups * (parts * layout.chunks if gradient else blocks)
     row_parts = 1 if cycles < 2e5 else min(tiles, -(-_ITEMS // max(1, others)))
     return layout._replace(parts=parts, row_parts=row_parts)
