@@ -66,3 +66,31 @@ def test_the_original_solver_file_tests_and_trains(
     assert f"    Test net output #0: accuracy = {accuracy}" in caplog.messages
     assert f"    Test net output #1: loss = {loss} (* 1 = {loss} loss)" in caplog.messages
     assert "Iteration 0, lr = 0.01" in caplog.messages
+
+
+SOLVERS = {
+    "SGD": "base_lr: 0.01 momentum: 0.9 weight_decay: 0.0005",
+    "Nesterov": "base_lr: 0.01 momentum: 0.9 weight_decay: 0.0005",
+    "AdaGrad": "base_lr: 0.01 weight_decay: 0.0005",
+    "RMSProp": "base_lr: 0.001 rms_decay: 0.98 weight_decay: 0.0005",
+    "AdaDelta": "base_lr: 1.0 momentum: 0.95 delta: 1e-6 weight_decay: 0.0005",
+    "Adam": "base_lr: 0.001 momentum: 0.9 weight_decay: 0.0005",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", SOLVERS)
+def test_lenet_learns_from_scratch(shared: Path, database: Path, kind: str) -> None:
+    net = shared / "models" / "lenet_mnist" / "lenet_train_test.prototxt"
+    (database / "solver.prototxt").write_text(
+        f'net: "{net}" type: "{kind}" {SOLVERS[kind]} lr_policy: "inv" gamma: 0.0001 power: 0.75 random_seed: 1 '
+        "test_iter: 20 test_interval: 1000 test_initialization: false max_iter: 100"
+    )
+    solver = get_solver(database / "solver.prototxt")
+    losses = []
+    for _ in range(100):
+        solver.step(1)
+        losses.append(float(solver.net.blobs["loss"].data))
+    assert np.mean(losses[:3]) > 1.5
+    assert np.mean(losses[-20:]) < 0.6
+    assert float(solver.test(0)["accuracy"]) > 0.85
