@@ -25,19 +25,20 @@ def forward(
 ) -> None:
     """Compute the convolution; see the contract."""
     layout = make_layout(x.shape, out.shape, window, group, x.itemsize)
-    block = layout.block_strips
+    step, block = layout.weight_step, layout.block_strips(parallel.num_threads())
     packed = _pack(layout, weight, transposed=False)
-    biases = np.zeros((group, layout.tiles * ROWS), x.dtype)
+    biases = np.zeros(group * layout.tiles * ROWS + ROWS, x.dtype)
     if bias is not None:
-        biases[:, : layout.rows] = bias.reshape(group, -1)
-    offsets = np.arange(layout.depth) * layout.strip
+        biases[:-ROWS].reshape(group, -1)[:, : layout.rows] = bias.reshape(group, -1)
+    depth = min(step, layout.channels) * layout.taps
+    offsets, ones = np.arange(depth) * layout.strip, np.ones(layout.strip, x.dtype)
 
     def part(start: int, stop: int) -> None:
-        columns = scratch("segaware_columns", block * layout.depth * layout.strip, x.dtype)
+        columns = scratch("segaware_columns", block * depth * layout.strip, x.dtype)
         spare = scratch("segaware_lines", ROWS * layout.strip, x.dtype)
         loops.convolve(
-            x.reshape(-1), mask.reshape(-1), packed, biases.reshape(-1), out.reshape(-1), layout, block, columns,
-            spare, *_tables(layout, block, x.dtype), offsets, start, stop,
+            x.reshape(-1), mask.reshape(-1), packed, biases, out.reshape(-1), layout, step, block, columns, spare, ones,
+            *_tables(layout, block, x.dtype), offsets, start, stop,
         )  # fmt: skip
 
     _run(layout.images * group * parts(layout.strips, block), layout.cycles, part)

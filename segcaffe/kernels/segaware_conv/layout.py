@@ -12,7 +12,7 @@ _COLUMN_BYTES = 1 << 20
 """What the columns of a block may occupy of the second-level cache."""
 _MOST_POSITIONS = 1024
 _MOST_DEPTH = 640
-"""Columns of a block at most, where they are cut for the weights' gradient."""
+"""Columns of a block at most, where they are cut forward and for the weights' gradient."""
 _ITEMS = 16
 """Into how many pieces large work is cut at least, so that all threads have some."""
 _MOST_SUMS = 1 << 22
@@ -71,11 +71,11 @@ class Layout(NamedTuple):
         """Rough cost of one product of the weights with all columns."""
         return self.images * self.groups * self.pixels * self.depth * (self.rows + 8) * self.itemsize / 128
 
-    @property
-    def block_strips(self) -> int:
-        """Strips whose columns are held in the cache together, going forward."""
-        fit = _COLUMN_BYTES // (self.depth * self.strip * self.itemsize)
-        share = self.images * self.groups * self.strips // _ITEMS
+    def block_strips(self, threads: int) -> int:
+        """Strips whose columns are held in the cache together, going forward, so that each thread has some blocks."""
+        depth = min(self.channels, self.weight_step) * self.taps
+        fit = _COLUMN_BYTES // (depth * self.strip * self.itemsize)
+        share = self.images * self.groups * self.strips // (4 * threads)
         return max(1, min(fit, share, _MOST_POSITIONS // self.strip))
 
     @property
@@ -93,7 +93,7 @@ class Layout(NamedTuple):
 
     @property
     def weight_step(self) -> int:
-        """Channels of x for which one piece of work sums up weight gradients; their columns fill whole streams."""
+        """Channels of x whose columns are made together, forward and for weight gradients; they fill whole streams."""
         return max(STREAMS, _MOST_DEPTH // self.taps // STREAMS * STREAMS)
 
     @property

@@ -31,33 +31,55 @@ _SCATTERED = _EMPTY + 1
 
 
 @njit(nogil=True, cache=True)
-def convolve(x, mask, packed, bias, out, layout, block, columns, spare, weights, index, places, offsets, start, stop):
+def convolve(
+    x, mask, packed, bias, out, layout, step, block, columns, spare, ones, weights, index, places, offsets, start, stop
+):
     """Compute items [start, stop): an item is an image, a group, and ``block`` strips.
 
-    ``packed`` (groups, tiles, depth, ROWS), ``bias`` (groups, tiles, ROWS).
+    ``packed`` (groups, tiles, depth, ROWS); ``bias`` (groups, tiles, ROWS), and a tile of zeros. Columns are made for
+    ``step`` channels at a time; all but the first add to the output.
     """
-    depth, tiles, strip = offsets.size, (layout.rows + ROWS - 1) // ROWS, layout.strip
+    taps, tiles, strip = layout.kernel_h * layout.kernel_w, (layout.rows + ROWS - 1) // ROWS, layout.strip
     pixels = layout.out_height * layout.out_width
     strips = (pixels + strip - 1) // strip
     blocks = (strips + block - 1) // block
     for item in range(start, stop):
         place, first = item // blocks, item % blocks * block
         image, group = place // layout.groups, place % layout.groups
-        count, channel = min(block, strips - first), place * layout.channels
+        count = min(block, strips - first)
         _locate(layout, mask, image, first * strip, count, weights, index, places)
-        _columns(x, layout, channel, layout.channels, count, weights, index, places, columns, depth * strip, strip)
-        for tile in range(tiles):
-            live, row = min(ROWS, layout.rows - tile * ROWS), (group * tiles + tile) * ROWS
-            for s in range(count):
-                q, begin = (first + s) * strip, s * depth * strip
-                target = (place * layout.rows + tile * ROWS) * pixels + q
-                length = min(strip, pixels - q)
-                if live == ROWS and length == strip:
-                    _multiply(live, columns, begin, offsets, packed, row * depth, depth, bias, row, out, target, pixels)
-                else:
-                    _multiply(live, columns, begin, offsets, packed, row * depth, depth, bias, row, spare, 0, strip)
-                    for r in range(live):
-                        copy_run(out, target + r * pixels, spare, r * strip, length)
+        for c in range(0, layout.channels, step):
+            channels = min(step, layout.channels - c)
+            here, channel = channels * taps, place * layout.channels + c
+            _columns(x, layout, channel, channels, count, weights, index, places, columns, here * strip, strip)
+            for tile in range(tiles):
+                row = (group * tiles + tile) * ROWS
+                # The bias comes last: one that is large must not cost the sum its digits.
+                last = row if c + step >= layout.channels else bias.size - ROWS
+                weight, target = (row * layout.channels + c * ROWS) * taps, place * layout.rows + tile * ROWS
+                for s in range(count):
+                    live, q = min(ROWS, layout.rows - tile * ROWS), (first + s) * strip
+                    at, length = target * pixels + q, min(strip, pixels - q)
+                    begin = s * here * strip
+                    if c == 0 and live == ROWS and length == strip:
+                        _multiply(live, columns, begin, offsets, packed, weight, here, bias, last, out, at, pixels)
+                    else:
+                        _multiply(live, columns, begin, offsets, packed, weight, here, bias, last, spare, 0, strip)
+                        _put(out, at, pixels, live, length, spare, strip, ones, c > 0)
+
+
+@njit(nogil=True, cache=True)
+def _put(out, at, pixels, live, length, spare, strip, ones, adds):
+    """Copy, or add, ``length`` positions of ``live`` rows of a strip to the output."""
+    for r in range(live):
+        target, source = at + r * pixels, r * strip
+        if not adds:
+            copy_run(out, target, spare, source, length)
+        elif length == strip:
+            add_product(out, target, spare, source, ones, 0)
+        else:
+            for v in range(length):
+                out[target + v] += spare[source + v]
 
 
 @njit(nogil=True, cache=True)
