@@ -84,11 +84,11 @@ def test_lenet_learns_from_scratch(shared: Path, database: Path, kind: str) -> N
     net = shared / "models" / "lenet_mnist" / "lenet_train_test.prototxt"
     (database / "solver.prototxt").write_text(
         f'net: "{net}" type: "{kind}" {SOLVERS[kind]} lr_policy: "inv" gamma: 0.0001 power: 0.75 random_seed: 1 '
-        "test_iter: 20 test_interval: 1000 test_initialization: false max_iter: 100"
+        "test_iter: 20 test_interval: 1000 test_initialization: false max_iter: 150"
     )
     solver = get_solver(database / "solver.prototxt")
     losses = []
-    for _ in range(100):
+    for _ in range(150):
         solver.step(1)
         losses.append(float(solver.net.blobs["loss"].data))
     assert np.mean(losses[:3]) > 1.5
