@@ -9,8 +9,11 @@ the mean, stack 10 of them as (C, H, W) floats. "reads ahead" takes batches as f
 from __future__ import annotations
 
 import argparse
+import multiprocessing
+import os
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -117,19 +120,47 @@ def torch_batches(source: Path, workers: int) -> Iterator[Any]:
     )
 
 
+def cpu_seconds() -> float:
+    """CPU time so far, of this process and of the workers it started."""
+    ticks = 0
+    for worker in multiprocessing.active_children():
+        fields = Path(f"/proc/{worker.pid}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return time.process_time() + ticks / os.sysconf("SC_CLK_TCK")
+
+
+def cpu_of(function: Callable[[], object], rest: float = 1.5) -> float:
+    """CPU milliseconds a call takes, with the reading ahead that it sets off."""
+    time.sleep(rest)
+    start = cpu_seconds()
+    function()
+    time.sleep(rest)
+    return 1e3 * (cpu_seconds() - start)
+
+
+def row(name: str, ours: Callable[[], object], theirs: Callable[[], object], runs: int, pause: float) -> str:
+    """One line of the table."""
+    # First the times: by the end the workers have long started.
+    times = interleave(ours, theirs, runs, pause=pause).row(name)
+    return f"{times} {cpu_of(ours):.0f} | {cpu_of(theirs):.0f} |"
+
+
 def compare_images(folder: Path, suffix: str, workers: int, runs: int, images: int) -> str:
     """One row of the table."""
     source = write_images(folder, suffix, images)
     net = net_of(SEGMENTATION.format(source=source, batch=BATCH, crop=CROP))
     theirs = torch_batches(source, workers)
-    count = max(2, 2 * images // BATCH)
+    count = max(2, 4 * images // BATCH)
 
     def ours() -> None:
         for _ in range(count):
             net.forward()
 
-    pair = interleave(ours, lambda: [next(theirs) for _ in range(count)], runs, pause=0.5)
-    return pair.row(f"{count * BATCH} {suffix} pairs: ours, DataLoader")
+    def dataloader() -> None:
+        for _ in range(count):
+            next(theirs)
+
+    return row(f"{count * BATCH} {suffix} pairs: ours, DataLoader", ours, dataloader, runs, 2.0)
 
 
 def compare_lmdb(folder: Path, runs: int, images: int) -> str:
@@ -158,7 +189,7 @@ def compare_lmdb(folder: Path, runs: int, images: int) -> str:
         for _ in range(count):
             net.forward()
 
-    return interleave(ours, theirs, runs, pause=0.3).row(f"{count * BATCH} raw Datums: LMDB, memory")
+    return row(f"{count * BATCH} raw Datums: LMDB, memory", ours, theirs, runs, 0.3)
 
 
 def main() -> None:
@@ -174,7 +205,8 @@ def main() -> None:
         for folder in folders:
             folder.mkdir()
         print(f"{options.workers} workers, medians of {options.runs} runs\n")
-        print("| work | first, ms | second, ms | first / second |\n|---|---|---|---|")
+        print("| work | first, ms | second, ms | first / second | CPU of first, ms | of second |")
+        print("|---|---|---|---|---|---|")
         for folder, suffix in zip(folders, ("jpg", "png"), strict=False):
             print(compare_images(folder, suffix, options.workers, options.runs, options.images), flush=True)
         print(compare_lmdb(folders[2], options.runs, options.images))

@@ -24,7 +24,9 @@ def parse_datum(content: bytes, where: str) -> caffe_pb2.Datum:
 def datum_array(datum: caffe_pb2.Datum, where: str) -> NDArray[Any]:
     """The values (C, H, W) of a Datum that is not encoded: 8-bit, or float32."""
     shape = (datum.channels, datum.height, datum.width)
-    values: NDArray[Any] = np.frombuffer(datum.data, np.uint8) if datum.data else np.array(datum.float_data, np.float32)
+    # Each look at the field copies it.
+    data = datum.data
+    values: NDArray[Any] = np.frombuffer(data, np.uint8) if data else np.array(datum.float_data, np.float32)
     if min(shape) < 1 or values.size != np.prod(shape):
         raise DataError(
             f"{where}: a Datum must hold channels * height * width values, at least 1. Received: {values.size} values, "
