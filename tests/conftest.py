@@ -12,11 +12,20 @@ from segcaffe.device import compat
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
+GOLDEN_COPIES = ROOT / "tests" / "golden_data"
 
 
 def shared_files(pattern: str) -> list[Path]:
-    """Files of the shared folder by glob pattern; empty where the folder is absent."""
-    return sorted(SHARED.glob(pattern))
+    """Files of the shared folder by glob pattern; where it is absent, of the copies in tests/golden_data, or none."""
+    copies = GOLDEN_COPIES.glob(pattern.removeprefix("golden/")) if pattern.startswith("golden/") else ()
+    return sorted(SHARED.glob(pattern)) or sorted(copies)
+
+
+@pytest.fixture
+def golden() -> Path:
+    """The folder of recorded layers, solvers, snapshots and data layers."""
+    folder = SHARED / "golden"
+    return folder if folder.is_dir() else GOLDEN_COPIES
 
 
 @pytest.fixture

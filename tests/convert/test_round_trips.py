@@ -16,7 +16,7 @@ from tests.conftest import shared_files
 FILES = sorted([*shared_files("models/*/*.caffemodel*"), *shared_files("golden/snapshots/*/*.caffemodel*")])
 TEXT = ("npz", "safetensors")
 BACK = ("caffemodel", "caffemodel.h5", *TEXT)
-files = pytest.mark.parametrize("path", FILES or [None], ids=[f"{p.parent.name}-{p.name}" for p in FILES] or ["absent"])
+files = pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}-{path.name}")
 
 
 def _assert_same_bits(found: NetParameter, expected: NetParameter) -> None:
@@ -29,7 +29,7 @@ def _assert_same_bits(found: NetParameter, expected: NetParameter) -> None:
 
 @files
 @pytest.mark.parametrize("suffix", BACK)
-def test_format_and_back(shared: Path, path: Path, suffix: str, tmp_path: Path) -> None:
+def test_format_and_back(path: Path, suffix: str, tmp_path: Path) -> None:
     net, dialect = formats.load_with_dialect(path)
     formats.save(net, tmp_path / f"there.{suffix}", dialect)
     there, kept = formats.load_with_dialect(tmp_path / f"there.{suffix}")
@@ -56,7 +56,7 @@ def _owned(net: NetParameter) -> NetParameter:
 
 @files
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_dialect_and_back(shared: Path, path: Path, dialect: str) -> None:
+def test_dialect_and_back(path: Path, dialect: str) -> None:
     net, _ = formats.load_with_dialect(path)
     for given in (dialect, None):
         back, found = decode_net(encode_net(net, dialect), given)

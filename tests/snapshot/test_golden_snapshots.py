@@ -17,10 +17,8 @@ FORMATS = {"binaryproto": "", "h5": ".h5"}
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-@pytest.mark.parametrize("folder", FOLDERS or [None], ids=[folder.name for folder in FOLDERS] or ["absent"])
-def test_steps_after_restoring(
-    shared: Path, folder: Path, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_steps_after_restoring(folder: Path, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for file in folder.iterdir():
         shutil.copy(file, tmp_path)
     monkeypatch.chdir(tmp_path)

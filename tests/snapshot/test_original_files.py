@@ -18,8 +18,8 @@ from segcaffe.snapshot.solverstate import encode_state, load_state
 CASES = ["adadelta_shared_a", "sgd_multistep_a"]
 
 
-def _folder(shared: Path, case: str) -> Path:
-    return shared / "golden" / "snapshots" / case
+def _folder(golden: Path, case: str) -> Path:
+    return golden / "snapshots" / case
 
 
 def _arrays(net: NetParameter) -> dict[tuple[str, int], Any]:
@@ -27,8 +27,8 @@ def _arrays(net: NetParameter) -> dict[tuple[str, int], Any]:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_both_formats_hold_the_recorded_weights(shared: Path, case: str) -> None:
-    folder = _folder(shared, case)
+def test_both_formats_hold_the_recorded_weights(golden: Path, case: str) -> None:
+    folder = _folder(golden, case)
     record = np.load(folder / "record_h5.npz")
     for suffix in ("caffemodel", "caffemodel.h5"):
         arrays = _arrays(load_weights(folder / f"snap_iter_10.{suffix}"))
@@ -40,8 +40,8 @@ def test_both_formats_hold_the_recorded_weights(shared: Path, case: str) -> None
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_both_formats_hold_the_same_state(shared: Path, case: str) -> None:
-    folder = _folder(shared, case)
+def test_both_formats_hold_the_same_state(golden: Path, case: str) -> None:
+    folder = _folder(golden, case)
     binary, h5 = (load_state(folder / f"snap_iter_10.{suffix}") for suffix in ("solverstate", "solverstate.h5"))
     assert binary.iter == h5.iter == 10
     assert binary.current_step == h5.current_step
@@ -51,17 +51,17 @@ def test_both_formats_hold_the_same_state(shared: Path, case: str) -> None:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_binary_state_is_written_byte_by_byte_as_the_original_does(shared: Path, case: str) -> None:
-    path = _folder(shared, case) / "snap_iter_10.solverstate"
+def test_binary_state_is_written_byte_by_byte_as_the_original_does(golden: Path, case: str) -> None:
+    path = _folder(golden, case) / "snap_iter_10.solverstate"
     state = load_state(path)
     assert encode_state(state) == path.read_bytes()
 
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("kind", ["caffemodel", "solverstate"])
-def test_hdf5_is_written_in_the_original_layout(shared: Path, case: str, kind: str) -> None:
+def test_hdf5_is_written_in_the_original_layout(golden: Path, case: str, kind: str) -> None:
     h5py = pytest.importorskip("h5py")
-    path = _folder(shared, case) / f"snap_iter_10.{kind}.h5"
+    path = _folder(golden, case) / f"snap_iter_10.{kind}.h5"
     if kind == "caffemodel":
         data = hdf5.encode_net(load_weights(path.with_suffix("")))
     else:

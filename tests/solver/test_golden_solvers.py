@@ -37,9 +37,9 @@ def assert_weights(solver: Solver, expected: dict[str, Array], step: int, tolera
         assert error <= tolerance * scale, f"{key} after step {step}: differs by {error:.3g}, largest {scale:.3g}"
 
 
-@pytest.mark.parametrize("path", PATHS or [None], ids=[path.stem for path in PATHS] or ["absent"])
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
 def test_trajectory(
-    shared: Path, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     arrays = dict(np.load(path))
     monkeypatch.chdir(tmp_path)
