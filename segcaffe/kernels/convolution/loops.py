@@ -21,10 +21,13 @@ from segcaffe.kernels.tile import (
     multiply_8,
 )
 
-_LINES_OF_STRIP = STREAMS + 1
-# Helpers called in inner loops are inlined: a call counts references to its arrays, with locked instructions.
 FIELDS = 7
 """Of a segment, a run of target pixels: image, depth, height, width, length, position in the block, target index."""
+_LINES_OF_STRIP = STREAMS + 1
+
+# Functions that only others here call compile faster without the code that takes arguments from Python. Those called
+# in inner loops are inlined: a call counts references to its arrays, with locked instructions.
+_helper = njit(nogil=True, cache=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 
 
 @njit(nogil=True, cache=True)
@@ -103,7 +106,7 @@ def convolve_pixels(source, packed, bias, target, sizes, out, start, stop):
                     _multiply(live, source, x, offsets, packed, weights, channels, bias, row, target, y, pixels, ahead)
 
 
-@njit(nogil=True, cache=True)
+@_helper
 def _write_rows(target, layout, first, live, table, segments, out):
     """Write a tile's results to the channels from ``first`` on."""
     pixels, step, positions = layout.target[0] * layout.target[1] * layout.target[2], layout.step[2], layout.positions
@@ -216,7 +219,7 @@ def _correlate(live, lines, stride, copy, p, offsets, k, length, sums, start):
         correlate_1(lines, stride, copy, p, offsets, k, length, sums, start)
 
 
-@njit(nogil=True, cache=True)
+@_helper
 def _find_segments(layout, block, table):
     """List the block's runs of target pixels; return their number and how many positions the block uses."""
     depth, height, width = layout.extent
@@ -246,7 +249,7 @@ def _find_segments(layout, block, table):
     return count, position + width
 
 
-@njit(nogil=True, cache=True)
+@_helper
 def _set_segment(layout, table, j, image, d, h, w, length, position):
     row = (
         image * layout.groups * layout.rows * layout.target[0] + layout.base[0] + layout.step[0] * d
@@ -256,7 +259,7 @@ def _set_segment(layout, table, j, image, d, h, w, length, position):
     table[j, 4], table[j, 5], table[j, 6] = length, position, row + layout.base[2] + layout.step[2] * w
 
 
-@njit(nogil=True, cache=True)
+@_helper
 def _copy_source(source, layout, taps, residues, first, channels, table, segments, used, copy):
     if layout.columns:
         _copy_columns(source, layout, taps, first, channels, table, segments, used, copy)
@@ -264,7 +267,7 @@ def _copy_source(source, layout, taps, residues, first, channels, table, segment
         _copy_planes(source, layout, residues, first, channels, table, copy)
 
 
-@njit(nogil=True, cache=True)
+@_helper
 def _copy_planes(source, layout, residues, first, channels, table, copy):
     """Copy the rows that the block needs: (channel, phase, depth, height, image, width), padding as 0."""
     width, images = layout.pitch[2], layout.block[0]
@@ -291,7 +294,7 @@ def _copy_planes(source, layout, residues, first, channels, table, copy):
     clear_run(copy, index, copy.size - index)
 
 
-@njit(nogil=True, cache=True)
+@_helper
 def _copy_columns(source, layout, taps, first, channels, table, segments, used, copy):
     """Copy the block's source once for each channel and tap."""
     stride, index = layout.stride[2], 0
@@ -335,7 +338,7 @@ def _copy_row(source, row, stride, copy, start, begin, end, length):
     clear_run(copy, start + end, length - end)
 
 
-@njit(nogil=True, cache=True)
+@_helper
 def _copy_lines(grad, layout, channel, live, table, segments, length, lines):
     """Copy the block's output gradient for ``live`` channels, 0 at positions that are no output; rows up to ROWS."""
     pixels = layout.target[0] * layout.target[1] * layout.target[2]

@@ -35,6 +35,9 @@ from segcaffe.kernels.tile import (
 
 FIELDS = 5
 """Of a run of tiles in one row: image, first row and column of the output, tiles, position in the block."""
+
+# Functions that only others here call compile faster without the code that takes arguments from Python.
+_helper = njit(nogil=True, cache=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 _NEAR, _FAR = 0.5 / NEAR**2 / (NEAR**2 - FAR**2), 0.5 / FAR**2 / (FAR**2 - NEAR**2)
 
 
@@ -186,7 +189,7 @@ def _gather_taps(values, first, step, out, start, out_step):
         out[start + 2 * out_step, r] = last + values[first + 5 * step, r]
 
 
-@njit(nogil=True, cache=True)
+@_helper
 def _find_runs(layout, block, table):
     """List the block's runs of tiles; return their number and that of the tiles."""
     begin = block * layout.block
@@ -208,7 +211,7 @@ def _find_runs(layout, block, table):
     return count, end - begin
 
 
-@njit(nogil=True, cache=True)
+@_helper
 def _transform_channel(source, layout, channel, c, table, count, inputs, rows):
     """Transform one channel of the block's tiles; vectors may run over into what is written next."""
     height, width = layout.source
@@ -238,7 +241,7 @@ def _transform_channel(source, layout, channel, c, table, count, inputs, rows):
             input_tiles(rows, STEP * tile, layout.row_length, inputs, place + tile, layout.input_step)
 
 
-@njit(nogil=True, cache=True)
+@_helper
 def _transform_row(grad, layout, channel, row, table, count, used, grads, rows):
     """Transform one channel of the output's gradient, 0 outside the image and behind the last tile."""
     height, width = layout.target
@@ -265,7 +268,7 @@ def _transform_row(grad, layout, channel, row, table, count, used, grads, rows):
         clear_run(grads, m * layout.weight_step + row * layout.pitch + used, layout.vector)
 
 
-@njit(nogil=True, cache=True)
+@_helper
 def _multiply(layout, group, first, last, used, inputs, packed, sums):
     """Multiply each of the 36 matrices, for tiles of rows [first, last) of the group."""
     tiles = (layout.rows + ROWS - 1) // ROWS
@@ -289,7 +292,7 @@ def _multiply(layout, group, first, last, used, inputs, packed, sums):
                     multiply_1(inputs, x + p, offsets, packed, weights, depth, zeros, 0, sums, out + p, pitch, None)
 
 
-@njit(nogil=True, cache=True)
+@_helper
 def _write_channel(target, layout, channel, row, table, count, sums, bias, rows):
     """Transform one channel of the block's sums back and write its pixels."""
     height, width = layout.target
