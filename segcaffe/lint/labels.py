@@ -9,7 +9,7 @@ import numpy as np
 from segcaffe.errors import SegcaffeError
 from segcaffe.lint.compare import origins
 from segcaffe.lint.finding import Finding
-from segcaffe.lint.net_checks import label_readers
+from segcaffe.lint.net_checks import PADDED_LABEL, label_readers, padding_sources
 from segcaffe.lint.subject import Subject
 from segcaffe.net.net import Net
 from segcaffe.proto.caffe_pb2 import LayerParameter, NetParameter
@@ -51,7 +51,7 @@ def _judge(subject: Subject, layer: LayerParameter, ignored: int | None, seen: s
             f"Label {strange[0]} is neither a class nor ignored: the run stops there, or learns from memory's rubbish.",
             f"ignore_label: {strange[-1]}, or num_output: {strange[-1] + 1} in the layer that makes the scores.",
         )
-    elif ignored is not None and ignored not in seen:
+    elif ignored is not None and ignored not in seen and not (ignored == PADDED_LABEL and padding_sources(subject)):
         yield Finding(
             "ignored-label",
             subject.where(layer),

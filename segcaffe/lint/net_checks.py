@@ -21,7 +21,7 @@ _WITH_IGNORE = {
     "SegAccuracy": "seg_accuracy_param",
     "Im2parity": "im2parity_param",
 }
-_PADDED_LABEL = 255
+PADDED_LABEL = 255
 
 
 def label_type(subject: Subject) -> Iterator[Finding]:
@@ -152,23 +152,28 @@ def ignored_labels(subject: Subject) -> Iterator[Finding]:
 
 
 def _padding(subject: Subject, readers: list[tuple[LayerParameter, int | None]]) -> Iterator[Finding]:
-    padding = [layer for layer in subject.of_type("TwoImageData") if layer.transform_param.crop_size]
-    padding += [
-        layer
-        for layer in subject.of_type("ImageSegData")
-        if layer.transform_param.crop_size and layer.image_data_param.ignore_label == _PADDED_LABEL
-    ]
+    padding = padding_sources(subject)
     for layer, value in readers:
-        if padding and value != _PADDED_LABEL and layer.type != "Im2parity":
+        if padding and value != PADDED_LABEL and layer.type != "Im2parity":
             ignored = "ignores no label" if value is None else f"ignores label {value}"
             yield Finding(
                 "ignored-label",
                 subject.where(layer),
-                f"{ignored}, but {padding[0].name!r} pads labels with {_PADDED_LABEL} where an image is smaller than "
+                f"{ignored}, but {padding[0].name!r} pads labels with {PADDED_LABEL} where an image is smaller than "
                 "crop_size.",
                 "The padding counts as a class, or stops the run as a label outside the classes.",
-                f"{_WITH_IGNORE[layer.type]} {{ ignore_label: {_PADDED_LABEL} }}.",
+                f"{_WITH_IGNORE[layer.type]} {{ ignore_label: {PADDED_LABEL} }}.",
             )
+
+
+def padding_sources(subject: Subject) -> list[LayerParameter]:
+    """Data layers that pad label maps with `PADDED_LABEL` where images are smaller than the crop."""
+    padding = [layer for layer in subject.of_type("TwoImageData") if layer.transform_param.crop_size]
+    return padding + [
+        layer
+        for layer in subject.of_type("ImageSegData")
+        if layer.transform_param.crop_size and layer.image_data_param.ignore_label == PADDED_LABEL
+    ]
 
 
 def label_readers(subject: Subject) -> Iterator[tuple[LayerParameter, int | None]]:
