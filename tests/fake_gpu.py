@@ -8,6 +8,7 @@ counted.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from types import ModuleType, SimpleNamespace
 from typing import Any, ClassVar
 
@@ -15,6 +16,69 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 DEVICES = 2
+
+
+class _Tape:
+    """What is asked of the device while a stream records: it is undone when the recording ends, and done when it runs.
+
+    An operation on device arrays is known by what it does to memory: it writes to its outputs, or makes an array whose
+    memory stays the same, as that of a graph's temporary arrays does.
+    """
+
+    def __init__(self) -> None:
+        self.records: list[Callable[[], Any]] | None = None
+        self._undo: list[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]] = []
+
+    def begin(self) -> None:
+        self.records, self._undo = [], []
+
+    def end(self) -> list[Callable[[], Any]]:
+        assert self.records is not None
+        records, self.records = self.records, None
+        for array, before in reversed(self._undo):
+            array[...] = before
+        return records
+
+    def wait(self, values: Any) -> Any:
+        """Refuse to wait for a result while recording, as CUDA does."""
+        if self.records is not None:
+            raise RuntimeError("cudaErrorStreamCaptureUnsupported: operation not permitted when stream is capturing")
+        return values
+
+    def run(self, function: Callable[..., Any], args: Any, options: dict[str, Any]) -> Any:
+        """Do an operation of NumPy's, and record it."""
+        if self.records is None:
+            return function(*args, **options)
+        out = options.get("out")
+        own = getattr(function, "__self__", None)
+        targets = [a for a in (*(out if isinstance(out, tuple) else (out,)), own) if isinstance(a, np.ndarray)]
+        self._undo += [(target, target.copy()) for target in targets]
+        result = function(*args, **options)
+        if isinstance(result, np.generic):
+            result = np.asarray(result)
+        made = result if isinstance(result, tuple) else (result,)
+        fresh = [isinstance(a, np.ndarray) and a.base is None and all(a is not t for t in targets) for a in made]
+
+        def again() -> None:
+            values = function(*args, **options)
+            for old, new, is_fresh in zip(made, values if isinstance(values, tuple) else (values,), fresh, strict=True):
+                if is_fresh:
+                    old[...] = new
+
+        self.records.append(again)
+        return result
+
+    def launch(self, work: Callable[[], None], targets: list[np.ndarray[Any, Any]]) -> None:
+        """Run a kernel that writes to ``targets``, or record it."""
+        if self.records is None:
+            work()
+            return
+        self._undo += [(target, target.copy()) for target in targets]
+        work()
+        self.records.append(work)
+
+
+tape = _Tape()
 
 
 class ndarray(NDArrayOperatorsMixin):
@@ -26,10 +90,10 @@ class ndarray(NDArrayOperatorsMixin):
         self._values = values
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
-        return _wrap(getattr(ufunc, method)(*_unwrap(inputs), **_unwrap(options)), options.get("out"))
+        return _wrap(tape.run(getattr(ufunc, method), _unwrap(inputs), _unwrap(options)), options.get("out"))
 
     def __array_function__(self, function: Callable[..., Any], types: Any, args: Any, kwargs: Any) -> Any:
-        return _wrap(function(*_unwrap(args), **_unwrap(kwargs)), kwargs.get("out"))
+        return _wrap(tape.run(function, _unwrap(args), _unwrap(kwargs)), kwargs.get("out"))
 
     def __array__(self, *args: Any, **options: Any) -> Any:
         raise TypeError("Implicit conversion of a device array to a NumPy array is not allowed; use asnumpy.")
@@ -52,22 +116,22 @@ class ndarray(NDArrayOperatorsMixin):
         return _wrapped(value) if callable(value) else _wrap(value)
 
     def __getitem__(self, key: Any) -> Any:
-        return _wrap(self._values[_unwrap(key)])
+        return _wrap(tape.run(self._values.__getitem__, (_unwrap(key),), {}))
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        self._values[_unwrap(key)] = _unwrap(value)
+        tape.run(self._values.__setitem__, (_unwrap(key), _unwrap(value)), {})
 
     def __len__(self) -> int:
         return len(self._values)
 
     def __float__(self) -> float:
-        return float(self._values)
+        return float(tape.wait(self._values))
 
     def __int__(self) -> int:
-        return int(self._values)
+        return int(tape.wait(self._values))
 
     def __bool__(self) -> bool:
-        return bool(self._values)
+        return bool(tape.wait(self._values))
 
     def __dlpack__(self, **options: Any) -> Any:
         return self._values.__dlpack__(**options)
@@ -98,12 +162,39 @@ class _Stream:
     def __init__(self, non_blocking: bool = False) -> None:
         self.non_blocking = non_blocking
 
+    def __enter__(self) -> _Stream:
+        self._outer, module.main_stream = module.main_stream, self
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        module.main_stream = self._outer
+
+    def begin_capture(self, mode: int) -> None:
+        tape.begin()
+
+    def end_capture(self) -> _Graph:
+        return _Graph(tape.end())
+
     def synchronize(self) -> None:
-        pass
+        tape.wait(None)
 
     def wait_event(self, event: Any) -> None:
         assert event.recorded_on is not None, "the event was never recorded"
         self.log.append(("wait", (self, event)))
+
+
+class _Graph:
+    """What a stream recorded."""
+
+    launches = 0
+
+    def __init__(self, records: list[Callable[[], Any]]) -> None:
+        self.records = records
+
+    def launch(self) -> None:
+        _Graph.launches += 1
+        for record in self.records:
+            record()
 
 
 class _Event:
@@ -142,12 +233,14 @@ class _Module(ModuleType):
         self.copies = {"to device": 0, "to host": 0}
         self.main_stream = _Stream()
         self.cuda = SimpleNamespace(
-            runtime=SimpleNamespace(getDeviceCount=lambda: DEVICES),
+            runtime=SimpleNamespace(getDeviceCount=lambda: DEVICES, streamCaptureModeRelaxed=2),
             Device=_Device,
             get_current_stream=lambda: self.main_stream,
             Stream=_Stream,
             Event=_Event,
             alloc_pinned_memory=bytearray,
+            MemoryPool=lambda: SimpleNamespace(malloc=None),
+            using_allocator=lambda allocator: nullcontext(),
         )
         self.random = SimpleNamespace(default_rng=_Random)
 
@@ -163,7 +256,7 @@ class _Module(ModuleType):
     def asnumpy(self, values: Any) -> np.ndarray[Any, Any]:
         """Copy to the host."""
         self.copies["to host"] += 1
-        return np.array(values._values if isinstance(values, ndarray) else values)
+        return np.array(tape.wait(values._values) if isinstance(values, ndarray) else values)
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(np, name)
@@ -172,7 +265,7 @@ class _Module(ModuleType):
 
 def _wrapped(function: Callable[..., Any]) -> Callable[..., Any]:
     def call(*args: Any, **options: Any) -> Any:
-        return _wrap(function(*_unwrap(args), **_unwrap(options)), options.get("out"))
+        return _wrap(tape.run(function, _unwrap(args), _unwrap(options)), options.get("out"))
 
     return call
 

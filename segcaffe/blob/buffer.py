@@ -42,6 +42,7 @@ class Buffer:
 
     def read_host(self) -> np.ndarray[Any, Any]:
         """The flat host array, up to date, for reading only: the device's copy stays valid."""
+        device.note_host_visit()
         if self._host is None:
             self._host = np.zeros(self.size, self.dtype)
         if self.head == "device":

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from segcaffe import device
-from segcaffe.device import cublas
+from segcaffe.device import cublas, cudnn
 from segcaffe.errors import PrototxtError, SegcaffeError
 from segcaffe.kernels import parallel
+from segcaffe.net import replay
 from segcaffe.proto import caffe_pb2
 from segcaffe.proto.template import parse_assignments, read_vars
 
@@ -45,6 +46,8 @@ def add_device_options(parser: argparse.ArgumentParser) -> None:
     add_option(parser, "gpu", "number of the GPU to use", default=None, metavar="ID")
     add_option(parser, "math", "arithmetic on a GPU: fp32 (default), or tf32, which rounds factors to 10 bits",
                choices=("fp32", "tf32"), default="fp32")  # fmt: skip
+    add_option(parser, "graphs", "record a net's layers as CUDA graphs and replay them", action="store_true")
+    add_option(parser, "autotune", "time all of cuDNN's plans for a new shape and keep the fastest", action="store_true")
     add_option(parser, "cpu", "compute on the CPU, whatever the files say", action="store_true")
     add_option(parser, "threads", "threads for CPU kernels and BLAS together (default: all cores)", type=int)
 
@@ -91,6 +94,8 @@ def set_device(options: argparse.Namespace, wants_gpu: bool = False) -> None:
     """Choose the device from ``--cpu``, ``--gpu`` and the solver file's wish, and the threads."""
     set_threads(options)
     cublas.set_math(options.math)
+    cudnn.set_autotune(options.autotune)
+    replay.set_replay(options.graphs)
     if options.cpu:
         device.set_mode_cpu()
     elif options.gpu is not None or wants_gpu:

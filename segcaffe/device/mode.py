@@ -20,6 +20,7 @@ Array = Any
 _gpu: ModuleType | None = None
 _last_gpu: ModuleType | None = None
 _device_id = 0
+_visits = 0
 
 
 def set_mode_cpu() -> None:
@@ -80,6 +81,7 @@ def to_host(array: Array) -> np.ndarray[Any, Any]:
     if not is_device_array(array):
         return np.asarray(array)
     assert _last_gpu is not None
+    note_host_visit()
     host: np.ndarray[Any, Any] = _last_gpu.asnumpy(array)
     return host
 
@@ -88,7 +90,21 @@ def to_device(array: Array) -> Array:
     """``array`` on the current mode's device; itself when it is there already."""
     if _gpu is None:
         return to_host(array)
-    return array if is_device_array(array) else _gpu.asarray(array)
+    if is_device_array(array):
+        return array
+    note_host_visit()
+    return _gpu.asarray(array)
+
+
+def note_host_visit() -> None:
+    """Count that somebody used host memory, or moved it to the device or back."""
+    global _visits
+    _visits += 1
+
+
+def host_visits() -> int:
+    """How often host memory was used or moved: a number that stays where work keeps to the device."""
+    return _visits
 
 
 def synchronize() -> None:

@@ -24,6 +24,7 @@ from segcaffe.net.loading import copy_weights
 from segcaffe.net.masked_convolution import share_gradients
 from segcaffe.net.memory import MemoryPlan, learns, make_plan
 from segcaffe.net.pycaffe import Hook, PycaffeMembers
+from segcaffe.net.replay import Replay, backward_of, forward_of, replay_wanted
 from segcaffe.net.rules import net_state
 from segcaffe.net.sharing import ParamTable
 from segcaffe.proto import caffe_pb2
@@ -116,6 +117,7 @@ class Net(PycaffeMembers):
         self._shapes: list[tuple[tuple[int, ...], ...] | None] = []
         self._table = ParamTable()
         self.loss = 0.0
+        self._graphs: dict[str, Replay] = {}
         self._before_forward: list[Hook] = []
         self._after_forward: list[Hook] = []
         self._before_backward: list[Hook] = []
@@ -221,6 +223,9 @@ class Net(PycaffeMembers):
 
     def forward_from_to(self, first: int, last: int) -> float:
         """Run layers ``first`` to ``last`` (indices, both included); returns and keeps the sum of weighted losses."""
+        if self._replays(first, last, self._before_forward or self._after_forward):
+            self.loss = self._replay_forward()
+            return self.loss
         loss, i = 0.0, first
         try:
             for i in range(first, last + 1):
@@ -235,10 +240,30 @@ class Net(PycaffeMembers):
         return loss
 
     def _forward_layer(self, i: int) -> float:
-        layer, bottom, top = self.layers[i], self.bottom_blobs[i], self.top_blobs[i]
+        self._graphs.clear()
+        self.compute_layer(i)
+        return self._loss_of(i)
+
+    def compute_layer(self, i: int) -> None:
+        """Run one layer forward, reshaped first if a bottom's shape has changed."""
+        layer, bottom = self.layers[i], self.bottom_blobs[i]
         if layer.reshape_always or self._shapes[i] != tuple([b.shape for b in bottom]):
             self._reshape_layer(i)
-        layer.forward(bottom, top)
+        layer.forward(bottom, self.top_blobs[i])
+
+    def _replays(self, first: int, last: int, hooked: object) -> bool:
+        """Whether a pass over these layers is to be replayed: one over the whole net, with nobody looking on."""
+        return replay_wanted() and abs(last - first) == len(self.layers) - 1 and not hooked
+
+    def _replay_forward(self) -> float:
+        try:
+            self._graphs.setdefault("forward", forward_of(self)).run()
+        except MemoryError as error:
+            raise out_of_memory(f'net "{self.name}"', error) from error
+        return sum(self._loss_of(i) for i in range(len(self.layers)))
+
+    def _loss_of(self, i: int) -> float:
+        top = self.top_blobs[i]
         loss = 0.0
         for blob, weight in zip(top, self.loss_weights[i], strict=True):
             if weight:
@@ -254,13 +279,17 @@ class Net(PycaffeMembers):
             )
         i = first
         try:
+            if self._replays(first, last, self._before_backward or self._after_backward):
+                self._graphs.setdefault("backward", backward_of(self)).run()
+                return
             for i in range(first, last - 1, -1):
                 if self.layer_needs_backward[i]:
-                    self._backward_layer(i)
+                    self.backward_layer(i)
         except MemoryError as error:
             raise out_of_memory(f"{self.layers[i].where}, backward", error) from error
 
-    def _backward_layer(self, i: int) -> None:
+    def backward_layer(self, i: int) -> None:
+        """Run one layer backward."""
         self._check_gradients_allowed(i)
         for hook in self._before_backward:
             hook(i)
@@ -270,6 +299,7 @@ class Net(PycaffeMembers):
 
     def reshape(self) -> None:
         """Carry changed shapes of the inputs through all layers."""
+        self._graphs.clear()
         for i in range(len(self.layers)):
             self._reshape_layer(i)
         if self.shares_memory:
@@ -331,7 +361,10 @@ class Net(PycaffeMembers):
     def _reshape_layer(self, i: int) -> None:
         layer, bottom, top = self.layers[i], self.bottom_blobs[i], self.top_blobs[i]
         layer.reshape(bottom, top)
-        self._shapes[i] = tuple([blob.shape for blob in bottom])
+        shapes = tuple([blob.shape for blob in bottom])
+        if shapes != self._shapes[i]:
+            self._graphs.clear()
+        self._shapes[i] = shapes
         for blob, weight in zip(top, self.loss_weights[i], strict=True):
             if weight:
                 blob.diff[...] = weight

@@ -20,6 +20,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from segcaffe.device.compile import Parameter, parse_signatures
+from tests.fake_gpu import tape
 
 _SHIM = Path(__file__).with_name("shim.h")
 _CACHE = Path(tempfile.gettempdir()) / f"segcaffe-host-kernels-{os.getuid()}"
@@ -57,6 +58,11 @@ class HostFunction:
     def __call__(self, grid: Sequence[int], block: Sequence[int], args: Sequence[Any]) -> None:
         """Run in both orders; the arrays get the result."""
         HostModule.launches[self._name] = HostModule.launches.get(self._name, 0) + 1
+        arrays = zip(self._parameters, args, strict=True)
+        written = [a._values for p, a in arrays if p.pointer and not p.constant and not isinstance(a, np.generic)]
+        tape.launch(lambda: self._run_twice(grid, block, args), written)
+
+    def _run_twice(self, grid: Sequence[int], block: Sequence[int], args: Sequence[Any]) -> None:
         first = self._launch(grid, block, args, descending=False)
         second = self._launch(grid, block, args, descending=True)
         for parameter, arg, a, b in zip(self._parameters, args, first, second, strict=True):
@@ -127,8 +133,13 @@ class HostBlas:
     ) -> None:  # fmt: skip
         left, right = _matrix(dtype, a, m, k, lda, trans_a), _matrix(dtype, b, k, n, ldb, trans_b)
         out = _matrix(dtype, c, m, n, ldc, 0)
-        one, other = (_matrix(dtype, at, 1, 1, 1, 0)[0, 0] for at in (alpha, beta))
-        out[...] = one * (left @ right) + (other * out if other else 0)
+        # The factors lie in the caller's memory, which is his again when the call returns.
+        one, other = (_matrix(dtype, at, 1, 1, 1, 0)[0, 0].copy() for at in (alpha, beta))
+
+        def multiply() -> None:
+            out[...] = one * (left @ right) + (other * out if other else 0)
+
+        tape.launch(multiply, [out])
 
 
 def _matrix(dtype: Any, address: int, rows: int, columns: int, pitch: int, transposed: int) -> np.ndarray[Any, Any]:
