@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tarfile
-import time
 from pathlib import Path
 
 import cv2
@@ -216,10 +216,11 @@ def test_submission(folders: tuple[Path, Path], tmp_path: Path) -> None:
 
 
 MEASURED = """
-import resource, sys
+import re, sys
 from segcaffe.cli.main import main
 status = main(["eval", sys.argv[1], sys.argv[2], "--json", sys.argv[3], "--threads", "2"])
-print("peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+# Not getrusage: that figure starts with the memory of the process that started this one.
+print("peak", re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1])
 sys.exit(status)
 """
 
@@ -241,16 +242,16 @@ def test_the_validation_set_of_voc_in_size(tmp_path: Path) -> None:
                 (tmp_path / folder / f"{j}.png").hardlink_to(tmp_path / folder / f"{i}.png")
         counted = label != 255
         np.add.at(expected, (label[counted], prediction[counted]), 1 + len(copies))
-    start = time.perf_counter()
+    before = os.times()
     done = subprocess.run(
         [sys.executable, "-c", MEASURED, tmp_path / "prediction", tmp_path / "label", tmp_path / "report.json"],
         capture_output=True,
         text=True,
     )
-    seconds = time.perf_counter() - start
+    after = os.times()
     assert done.returncode == 0, done.stderr
     content = json.loads((tmp_path / "report.json").read_text())
     np.testing.assert_array_equal(np.array(content["confusion"])[:, :-1], expected)
     assert int(done.stdout.split()[-1]) < 300_000, "kilobytes"
-    # Twice the time it may take on a free machine.
-    assert seconds < 40
+    # Twenty seconds on two cores, which other programs may be using.
+    assert after.children_user + after.children_system - before.children_user - before.children_system < 40
