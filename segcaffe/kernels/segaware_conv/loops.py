@@ -257,16 +257,18 @@ def _columns(x, layout, channel, channels, count, weights, index, places, column
 
 @njit(nogil=True, cache=True)
 def _scatter(grad_x, layout, channel, channels, count, weights, index, places, columns, apart):
-    """Add a block's gradients of the masked columns to those of the image."""
+    """Add a block's gradients of the masked columns to those of the image.
+
+    Neighbouring taps overlap: one after the other they would wait for each other's stores, so channels go innermost.
+    """
     strip, taps, plane = layout.strip, layout.kernel_h * layout.kernel_w, layout.height * layout.width
-    for c in range(channels):
-        base = (channel + c) * plane
-        for i in range(count * taps):
-            at, place = i // taps * apart + (c * taps + i % taps) * strip, places[i]
-            if place == _EMPTY:
-                continue
-            # Only whole strips inside the plane: another thread may be working on the next plane.
-            if place != _SCATTERED and place >= 0 and place + strip <= plane:
+    for i in range(count * taps):
+        first, place = i // taps * apart + i % taps * strip, places[i]
+        # Only whole strips inside the plane: another thread may be working on the next plane.
+        whole = place >= 0 and place + strip <= plane
+        for c in range(channels if place != _EMPTY else 0):
+            at, base = first + c * taps * strip, (channel + c) * plane
+            if whole:
                 add_product(grad_x, base + place, weights, i * strip, columns, at)
             else:
                 for v in range(strip):
