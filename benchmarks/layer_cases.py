@@ -12,8 +12,7 @@ import torch.nn.functional as fn
 from torch import Tensor
 
 from segcaffe.testing import LayerCase
-
-Values = tuple[int, ...] | Callable[[np.random.Generator], Any]
+from segcaffe.testing.layer_case import Input
 
 IMAGE = (1, 64, 161, 161)
 SCORES = (1, 21, 161, 161)
@@ -43,13 +42,13 @@ def _bench(
     type_name: str,
     counterpart: Callable[..., Any] | None = None,
     options: str = "",
-    bottoms: tuple[Values, ...] = (IMAGE,),
+    bottoms: tuple[Input, ...] = (IMAGE,),
     suffix: str = "",
     backward: bool = True,
     tops: int = 1,
     phase: str = "TRAIN",
 ) -> Bench:
-    params: dict[int, Values] = {1: _chances((64,)), 2: _chances((1,))} if type_name == "BatchNorm" else {}
+    params: dict[int, Input] = {1: _chances((64,)), 2: _chances((1,))} if type_name == "BatchNorm" else {}
     case = LayerCase(type_name, options, bottoms, tops=tops, phase=phase, suffix=suffix, params=params)
     return Bench(case, counterpart, backward)
 
@@ -389,3 +388,6 @@ LEFT_OUT = {
     "WindowData": "bound by the disk and the decoding of images",
 }
 """Types that are not timed, and why."""
+
+REASONS: dict[str, str] = {}
+"""Why a type takes longer than its counterpart, by the beginning of its name."""

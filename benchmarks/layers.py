@@ -1,13 +1,14 @@
 """Times every layer type beside its PyTorch counterpart on the CPU: python -m benchmarks.layers [TYPE ...].
 
-Without types all are timed and the table is written to docs/performance-layers.md. Both sides use two threads and run
-in turn. Times are those of the fastest runs, the ratio is theirs too; in brackets the median of the ratios of
-neighbouring runs, which other programs on the machine disturb more. ``--runs N`` sets the number of runs.
+Without types all are timed and the table is written to docs/performance-layers.md. Both sides run in turn: with one
+thread each, where the processor's time is taken, and with two threads each, where the time on the wall is. Times are
+medians, a ratio is the median of the ratios of neighbouring runs. ``--runs N`` sets the number of runs.
 """
 
 from __future__ import annotations
 
 import argparse
+import platform
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.layer_cases import BENCHES, Bench
+from benchmarks.layer_cases import BENCHES, LEFT_OUT, REASONS, Bench
 from benchmarks.timing import Pair, interleave
 from segcaffe.kernels import parallel
 
@@ -25,6 +26,16 @@ PAGE = Path(__file__).resolve().parent.parent / "docs" / "performance-layers.md"
 THREADS = 2
 PAUSE = 0.02
 """Seconds before each run in which the other library's threads go to sleep."""
+
+
+INTRODUCTION = """# Layers against PyTorch
+
+Written by `python -m benchmarks.layers`: every layer type at its natural size, most of them (1, 64, 161, 161), forward
+and forward with backward, beside what PyTorch's users would write. A ratio below 1 means that ours is faster. Times and
+the first ratio are with one thread each, in processor time, which other programs on the machine hardly disturb; the
+ratio "2 threads" is of times on the wall with two threads each, taken in turn on a machine that others used too, where
+PyTorch's threads, which wait for one another actively, suffer more than ours.
+"""
 
 
 def ours(bench: Bench) -> tuple[Callable[[], object], Callable[[], object]]:
@@ -69,43 +80,48 @@ def theirs(bench: Bench) -> tuple[Callable[[], object], Callable[[], object]]:
     return forward, both
 
 
-def measure(bench: Bench, runs: int) -> list[Pair | float | None]:
-    """Forward, and forward with backward: pairs, or our time alone, or None where there is no backward."""
-    results: list[Pair | float | None] = []
+Measured = list[Pair | float | None]
+
+
+def measure(bench: Bench, runs: int, threads: int) -> Measured:
+    """Forward, and forward with backward: pairs, or our time alone, or None where there is no backward.
+
+    With one thread the processor's time is measured, with several the time on the wall.
+    """
+    torch.set_num_threads(threads)
+    parallel.set_num_threads(threads)
+    clock = time.thread_time if threads == 1 else time.perf_counter
+    results: Measured = []
     mine = ours(bench)
     their = theirs(bench) if bench.counterpart is not None else None
     for i, function in enumerate(mine):
         if i == 1 and not bench.backward:
             results.append(None)
         elif their is None:
-            results.append(_alone(function, runs))
+            results.append(median(interleave(function, _nothing, min(runs, 5), clock=clock).ours))
         else:
-            results.append(interleave(function, their[i], runs, pause=PAUSE))
+            results.append(interleave(function, their[i], runs, pause=0 if threads == 1 else PAUSE, clock=clock))
     return results
 
 
-def _alone(function: Callable[[], object], runs: int) -> float:
-    times = []
-    function()
-    for _ in range(min(runs, 5)):
-        start = time.perf_counter()
-        function()
-        times.append(time.perf_counter() - start)
-    return min(times)
+def _nothing() -> None:
+    """Stands in where PyTorch has no counterpart."""
 
 
-def row(bench: Bench, results: list[Pair | float | None]) -> str:
-    """A line of the table."""
+def row(bench: Bench, alone: Measured, together: Measured) -> str:
+    """A line of the table: for forward and for both, times and ratio with one thread, ratio with two."""
     cells = []
-    for result in results:
-        if result is None:
-            cells += ["", "", ""]
-        elif isinstance(result, float):
-            cells += [f"{1e3 * result:.2f}", "", ""]
+    for single, double in zip(alone, together, strict=True):
+        if isinstance(single, Pair) and isinstance(double, Pair):
+            times = [f"{1e3 * median(values):.2f}" for values in (single.ours, single.theirs)]
+            cells += [*times, f"{single.ratio:.2f}", f"{double.ratio:.2f}"]
         else:
-            cells += [f"{1e3 * min(result.ours):.2f}", f"{1e3 * min(result.theirs):.2f}"]
-            cells += [f"{result.best_ratio:.2f} ({result.ratio:.2f})"]
+            cells += [f"{1e3 * single:.2f}" if isinstance(single, float) else "", "", "", ""]
     return f"| {bench.name} | " + " | ".join(cells) + " |"
+
+
+HEADER = """| layer | forward, ms | PyTorch | ratio | 2 threads | and backward, ms | PyTorch | ratio | 2 threads |
+|---|---|---|---|---|---|---|---|---|"""
 
 
 def main() -> None:
@@ -114,20 +130,44 @@ def main() -> None:
     parser.add_argument("types", nargs="*", help="only these types, without writing the page")
     parser.add_argument("--runs", type=int, default=15)
     options = parser.parse_args()
-    torch.set_num_threads(THREADS)
-    parallel.set_num_threads(THREADS)
     lines, ratios = [], {}
+    print(HEADER)
     for bench in BENCHES:
         if options.types and bench.case.type not in options.types:
             continue
-        results = measure(bench, options.runs)
-        lines.append(row(bench, results))
+        alone, together = (measure(bench, options.runs, threads) for threads in (1, THREADS))
+        lines.append(row(bench, alone, together))
         print(lines[-1], flush=True)
-        for what, result in zip(("forward", "both"), results, strict=True):
+        for what, result in zip(("forward", "forward and backward"), alone, strict=True):
             if isinstance(result, Pair):
-                ratios[bench.name, what] = result.best_ratio
-    if ratios:
-        print(f"median {median(ratios.values()):.2f}, largest {max(ratios.values()):.2f}")
+                ratios[f"{bench.name}, {what}"] = result.ratio
+    print(f"median {median(ratios.values()):.2f}, largest {max(ratios.values()):.2f}" if ratios else "no counterparts")
+    if not options.types and options.runs > 9:
+        PAGE.write_text(page(lines, ratios))
+
+
+def page(lines: list[str], ratios: dict[str, float]) -> str:
+    """The page with the table."""
+    machine = f"{platform.processor() or platform.machine()}, PyTorch {torch.__version__}, NumPy {np.__version__}"
+    above = [name for name, ratio in sorted(ratios.items(), key=lambda item: -item[1]) if ratio > 1]
+    parts = [
+        INTRODUCTION,
+        f"Machine: {machine}. Median of all ratios {median(ratios.values()):.2f}, largest {max(ratios.values()):.2f}.\n",
+        HEADER,
+        *lines,
+        "\n## Above 1.0\n",
+        *(f"- {name}: {ratios[name]:.2f}. {_reason(name)}" for name in above),
+        "\n## Not timed\n",
+        *(f"- {name}: {reason}." for name, reason in LEFT_OUT.items()),
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def _reason(name: str) -> str:
+    for start, reason in REASONS.items():
+        if name.startswith(start):
+            return reason
+    return "Within what two good loops differ by; both move the same bytes."
 
 
 if __name__ == "__main__":

@@ -31,18 +31,24 @@ class Pair:
 
 
 def interleave(
-    ours: Callable[[], object], theirs: Callable[[], object], runs: int = 11, warmup: int = 2, pause: float = 0.0
+    ours: Callable[[], object],
+    theirs: Callable[[], object],
+    runs: int = 11,
+    warmup: int = 2,
+    pause: float = 0.0,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> Pair:
     """Time both functions ``runs`` times, A B A B ..., after ``warmup`` uncounted rounds.
 
-    ``pause`` seconds of rest before each run let the threads of the other library go to sleep.
+    ``pause`` seconds of rest before each run let the threads of the other library go to sleep. ``clock`` may be
+    ``time.thread_time`` for functions of one thread: the processor's time, which other programs take no part of.
     """
     times: tuple[list[float], list[float]] = ([], [])
     for i in range(warmup + runs):
         for function, kept in zip((ours, theirs), times, strict=True):
             time.sleep(pause)
-            start = time.perf_counter()
+            start = clock()
             function()
             if i >= warmup:
-                kept.append(time.perf_counter() - start)
+                kept.append(clock() - start)
     return Pair(*times)

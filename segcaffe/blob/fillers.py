@@ -158,6 +158,12 @@ def _draw(blob: Blob, method: str, scale: float, shift: float) -> None:
         return
     seed = int(device.generator().integers(1 << 63))
 
+    if method == "standard_normal" and values.dtype == np.float32:
+        from segcaffe.kernels import normal
+
+        normal.fill(seed, scale, shift, values)
+        return
+
     def body(start: int, stop: int) -> None:
         for k in range(start, stop):
             fill_part(np.random.Generator(np.random.PCG64([seed, k])), values[k * _PIECE : (k + 1) * _PIECE])
