@@ -28,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_option(
         parser, "out", "folder for snapshots and the log, in place of snapshot_prefix's", metavar="FOLDER"
     )
+    common.add_option(parser, "snapshot_keep", "number of snapshots to keep; older ones are removed", type=int)
     common.add_option(parser, "tensorboard", "folder for TensorBoard's event files", metavar="DIR")
     common.add_option(parser, "max_iter", "number of iterations, in place of the solver's", type=int)
     common.add_option(parser, "random_seed", "seed of all random numbers, in place of the solver's", type=int)
@@ -49,6 +50,8 @@ def run(options: argparse.Namespace) -> int:
 
     if options.weights and options.snapshot:
         raise SegcaffeError("give --weights (start from weights) or --snapshot (go on with a run), not both.")
+    if options.snapshot_keep is not None:
+        common.at_least(options, snapshot_keep=1)
     common.show_warnings()
     values = common.variables(options)
     param = read_solver(common.existing_file(options.solver, "--solver"), values)
@@ -85,6 +88,7 @@ def train(param: SolverParameter, options: argparse.Namespace, values: dict[str,
     from segcaffe.viz.tensorboard import tensorboard
 
     solver = get_solver(param, variables=values, net_options=_net_options(options))
+    solver.snapshot_keep = options.snapshot_keep
     for weights in common.weight_files(options.weights):
         solver.net.copy_from(weights)
         for net in solver.test_nets:

@@ -20,7 +20,8 @@ from segcaffe.net.net import Net
 from segcaffe.proto.caffe_pb2 import SolverParameter
 from segcaffe.snapshot import hdf5
 from segcaffe.snapshot.caffemodel import save_weights
-from segcaffe.snapshot.files import read_file, write_file
+from segcaffe.snapshot.files import check_writable, read_file, write_file
+from segcaffe.snapshot.retention import keep_newest
 from segcaffe.snapshot.solverstate import State, encode_state, load_state
 from segcaffe.solver.diagnose import is_finite
 
@@ -50,6 +51,7 @@ def snapshot_prefix(param: SolverParameter, filename: str | Path | None, net_nam
 def save(solver: Solver) -> Paths:
     """Write the weights, then the side file, then the state: where there is a state, there is everything."""
     _check_finite(solver)
+    check_writable(solver.snapshot_prefix)
     as_hdf5 = solver.param.snapshot_format == SolverParameter.HDF5
     suffix, kind = (".h5", "HDF5") if as_hdf5 else ("", "binary proto")
     stem = f"{solver.snapshot_prefix}_iter_{solver.iter}"
@@ -62,6 +64,8 @@ def save(solver: Solver) -> Paths:
     data = hdf5.encode_state(state) if as_hdf5 else encode_state(state)
     write_file(_side_path(paths.state), _encode_run(solver, zlib.crc32(data)))
     write_file(paths.state, data)
+    if solver.snapshot_keep is not None:
+        keep_newest(solver.snapshot_prefix, solver.iter, solver.snapshot_keep)
     return paths
 
 

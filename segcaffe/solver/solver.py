@@ -69,6 +69,8 @@ class Solver(ABC):
         Number of iterations done.
     lr:
         Learning rate of the last iteration.
+    snapshot_keep:
+        How many snapshots of this prefix stay when a new one is written; None for all.
     history:
         For each learnable parameter a blob of its shape; then all second ones, where the algorithm has two.
     """
@@ -98,6 +100,7 @@ class Solver(ABC):
         self.test_nets: list[Net] = build_test_nets(self.param, variables, net_options)
         self._load_weights()
         self.snapshot_prefix = checkpoint.snapshot_prefix(self.param, filename, self.net.name)
+        self.snapshot_keep: int | None = None
         if self.param.snapshot > 0:
             check_writable(self.snapshot_prefix)
         self.iter = 0
