@@ -47,7 +47,7 @@ def add_device_options(parser: argparse.ArgumentParser) -> None:
     add_option(parser, "math", "arithmetic on a GPU: fp32 (default), or tf32, which rounds factors to 10 bits",
                choices=("fp32", "tf32"), default="fp32")  # fmt: skip
     add_option(parser, "graphs", "record a net's layers as CUDA graphs and replay them", action="store_true")
-    add_option(parser, "autotune", "time all of cuDNN's plans for a new shape and keep the fastest", action="store_true")
+    add_option(parser, "autotune", "time all plans of cuDNN for a new shape, keep the fastest", action="store_true")
     add_option(parser, "cpu", "compute on the CPU, whatever the files say", action="store_true")
     add_option(parser, "threads", "threads for CPU kernels and BLAS together (default: all cores)", type=int)
 

@@ -22,6 +22,7 @@ from segcaffe.device.mode import Array
 Kind = Literal["forward", "data", "weight"]
 Run = Callable[[int, int, int], None]
 _autotune = False
+_TRIES = 4
 
 
 def set_autotune(wanted: bool) -> None:
@@ -115,10 +116,43 @@ def _plan(
         graph.create_execution_plans([frontend.heur_mode.A, frontend.heur_mode.FALLBACK])
         graph.deselect_numeric_notes(_barred(frontend, math_mode))
         graph.check_support()
-        graph.build_plans(frontend.build_plan_policy.ALL if _autotune else frontend.build_plan_policy.HEURISTICS_CHOICE)
+        graph.build_plans(frontend.build_plan_policy.HEURISTICS_CHOICE)
     except frontend.cudnnGraphNotSupportedError:
         return None
+    if _autotune:
+        _choose_fastest(frontend, graph, tensors, [x, weight, y], handle)
     return _Plan(graph, tensors, handle, int(graph.get_workspace_size()))
+
+
+def _choose_fastest(
+    frontend: Any, graph: Any, tensors: Sequence[Any], shapes: Sequence[tuple[int, ...]], handle: Any
+) -> None:
+    """Time each plan that may be used, the best of a few runs on zeros, and build the fastest."""
+    gpu = mode.xp()
+    arrays = [gpu.zeros(shape, np.float32) for shape in shapes]
+    pointers = {tensor: array.data.ptr for tensor, array in zip(tensors, arrays, strict=True)}
+    frontend.set_stream(handle=handle, stream=gpu.cuda.get_current_stream().ptr)
+    times: dict[int, float] = {}
+    for index in range(graph.get_execution_plan_count()):
+        try:
+            graph.build_plan_at_index(index)
+        except (frontend.cudnnGraphNotSupportedError, ValueError):
+            # Not for this device, or barred.
+            continue
+        scratch = gpu.empty(max(int(graph.get_workspace_size_plan_at_index(index)), 1), np.uint8)
+        times[index] = min(_time(graph, pointers, scratch, index, handle) for _ in range(_TRIES))
+    if times:
+        graph.build_plan_at_index(min(times, key=times.__getitem__))
+
+
+def _time(graph: Any, pointers: dict[Any, int], scratch: Array, index: int, handle: Any) -> float:
+    gpu = mode.xp()
+    start, stop = gpu.cuda.Event(), gpu.cuda.Event()
+    start.record(gpu.cuda.get_current_stream())
+    graph.execute_plan_at_index(pointers, scratch.data.ptr, index, handle=handle)
+    stop.record(gpu.cuda.get_current_stream())
+    stop.synchronize()
+    return float(gpu.cuda.get_elapsed_time(start, stop))
 
 
 def _describe(
