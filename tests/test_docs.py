@@ -11,6 +11,7 @@ import pytest
 from segcaffe.cli.main import COMMANDS, main
 from segcaffe.layers import layer_class, layer_types
 from segcaffe.layers.base import NeuronLayer
+from segcaffe.proto.caffe_pb2 import SolverParameter
 from segcaffe.testing import LayerCase
 from tests.cases import all_cases
 
@@ -18,9 +19,28 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
-def test_layers_page_is_up_to_date() -> None:
-    render = runpy.run_path(str(ROOT / "tools" / "make_docs.py"))["render"]
-    assert (ROOT / "docs" / "layers.md").read_text() == render(), "run: python tools/make_docs.py"
+@pytest.fixture(scope="module")
+def generated() -> dict[str, str]:
+    pages: dict[str, str] = runpy.run_path(str(ROOT / "tools" / "make_docs.py"))["pages"]()
+    return pages
+
+
+@pytest.mark.parametrize("name", ["layers.md", "cli.md"])
+def test_generated_pages_are_up_to_date(name: str, generated: dict[str, str]) -> None:
+    assert (ROOT / "docs" / name).read_text() == generated[name], "run: python tools/make_docs.py"
+
+
+def test_solver_page_has_every_field_with_its_default() -> None:
+    text = (ROOT / "docs" / "solver.md").read_text()
+    rows = dict(re.findall(r"^\| (\w+) \| ([^|]*?) ?\|[^|]*\|$", text[text.index("## Every field") :], re.MULTILINE))
+    rows.pop("field")
+    fields = SolverParameter.DESCRIPTOR.fields
+    assert set(rows) == {field.name for field in fields}
+    for field in fields:
+        if field.has_default_value and field.enum_type is None and field.name != "rms_decay":
+            kind = type(field.default_value)
+            told = {"true": True, "false": False}.get(rows[field.name], rows[field.name])
+            assert kind(told) == pytest.approx(field.default_value), field.name
 
 
 @pytest.mark.parametrize("case", all_cases(), ids=lambda case: case.id)

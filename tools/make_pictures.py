@@ -1,0 +1,71 @@
+"""Puts the pictures of docs/recipes.md together: python tools/make_pictures.py DEMO RECIPE.
+
+DEMO is the folder that `segcaffe demo` wrote, RECIPE the one in which the commands of docs/recipes.md were run. All
+images are generated ones.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from segcaffe.data.label_files import read_labels
+from segcaffe.viz.embedding import label_colours
+
+Array = np.ndarray[Any, Any]
+TARGET = Path(__file__).resolve().parent.parent / "docs" / "images"
+SCENES = (0, 3, 4)
+KINDS = ("plain", "segaware", "segaware_crf")
+GAP = 6
+
+
+def main() -> int:
+    """Write the pictures."""
+    demo, recipe = Path(sys.argv[1]), Path(sys.argv[2])
+    TARGET.mkdir(exist_ok=True)
+    report = demo / "report"
+    _write("embeddings", _grid([[_read(report / f"image_{i}{part}.png", 0.5) for part in "abcd"] for i in range(2)]))
+    masks = sorted(report.glob("mask_*.png"))[:4]
+    _write("masks", _grid([[_read(path, 0.9) for path in masks[i : i + 2]] for i in (0, 2)]))
+    _write("loss", _read(report / "loss.png", 0.7))
+    _write("steps", _grid([_steps(recipe, index) for index in SCENES]))
+    return 0
+
+
+def _steps(recipe: Path, index: int) -> list[Array]:
+    """Image, labels, and the predictions of the three nets."""
+    name = f"test_{index:03d}.png"
+    labels = [recipe / "scenes" / "labels" / name, *(recipe / "predicted" / kind / name for kind in KINDS)]
+    return [
+        _read(recipe / "scenes" / "images" / name),
+        *(label_colours(read_labels(path, "make_pictures")) for path in labels),
+    ]
+
+
+def _read(path: Path, scale: float = 1) -> Array:
+    image = cv2.imread(str(path))
+    if image is None:
+        sys.exit(f"make_pictures: no picture {path}")
+    return np.asarray(
+        image if scale == 1 else cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    )
+
+
+def _grid(rows: list[list[Array]]) -> Array:
+    """Pictures of one size in rows, on white."""
+    padded = [[np.pad(cell, ((0, GAP), (0, GAP), (0, 0)), constant_values=255) for cell in row] for row in rows]
+    return np.vstack([np.hstack(row) for row in padded])[:-GAP, :-GAP]
+
+
+def _write(name: str, picture: Array) -> None:
+    path = TARGET / f"{name}.png"
+    cv2.imwrite(str(path), picture, [cv2.IMWRITE_PNG_COMPRESSION, 9])
+    print(f"{path.name}: {picture.shape[1]} x {picture.shape[0]}, {path.stat().st_size // 1024} KiB")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
