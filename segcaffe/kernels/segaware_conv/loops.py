@@ -6,6 +6,7 @@ channels share: the mask of each tap, 0 where the tap is outside the image, and 
 
 from __future__ import annotations
 
+import numpy as np
 from numba import njit
 
 from segcaffe.kernels.segaware_conv.strips import add_product, product
@@ -282,19 +283,20 @@ def _mask_sums(x, layout, channel, channels, count, index, places, columns, apar
     """Sum over the channels of the image times the masked columns' gradient; values of outside taps mean nothing."""
     strip, taps, plane = layout.strip, layout.kernel_h * layout.kernel_w, layout.height * layout.width
     clear_run(sums, 0, count * taps * strip)
-    for c in range(channels):
-        base = (channel + c) * plane
-        for i in range(count * taps):
-            at, source = i // taps * apart + (c * taps + i % taps) * strip, base + places[i]
-            if places[i] == _EMPTY:
-                continue
-            if places[i] != _SCATTERED and source >= 0 and source + strip <= x.size:
-                add_product(sums, i * strip, columns, at, x, source)
-            else:
-                for v in range(strip):
-                    j = index[i * strip + v]
-                    if j >= 0:
-                        sums[i * strip + v] += columns[at + v] * x[base + j]
+    for s in range(count):
+        for c in range(channels):
+            base = (channel + c) * plane
+            for i in range(s * taps, (s + 1) * taps):
+                at, source = s * apart + (c * taps + i - s * taps) * strip, base + places[i]
+                if places[i] == _EMPTY:
+                    continue
+                if places[i] != _SCATTERED and source >= 0 and source + strip <= x.size:
+                    add_product(sums, i * strip, columns, at, x, source)
+                else:
+                    for v in range(strip):
+                        j = index[i * strip + v]
+                        if j >= 0:
+                            sums[i * strip + v] += columns[at + v] * x[base + j]
 
 
 @njit(nogil=True, cache=True)
@@ -302,11 +304,13 @@ def _write_mask(grad_mask, target, layout, q, count, index, sums):
     """Write a block's sums to the mask's gradient, 0 for taps outside the image."""
     strip, taps = layout.strip, layout.kernel_h * layout.kernel_w
     pixels = layout.out_height * layout.out_width
+    zero = sums.dtype.type(0)
     for i in range(count * taps):
         first = q + i // taps * strip
-        at = target + i % taps * pixels + first
-        for v in range(min(strip, pixels - first)):
-            grad_mask[at + v] = sums[i * strip + v] if index[i * strip + v] >= 0 else 0
+        # Unsigned: an index that may be negative would be checked for Python's wrap-around, element by element.
+        at, source = np.uint64(target + i % taps * pixels + first), np.uint64(i * strip)
+        for v in range(np.uint64(min(strip, pixels - first))):
+            grad_mask[at + v] = sums[source + v] if index[source + v] >= 0 else zero
 
 
 @njit(nogil=True, cache=True)
