@@ -124,16 +124,6 @@ class Blob:
     def grad(self, values: Any) -> None:
         self._diff.array()[: self.count].reshape(self._shape)[...] = values
 
-    @property
-    def data_buffer(self) -> Buffer:
-        """The memory of the values, which other blobs may share."""
-        return self._data
-
-    @property
-    def diff_buffer(self) -> Buffer:
-        """The memory of the gradient, which other blobs may share."""
-        return self._diff
-
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
         """The values as NumPy sees them: the host's memory itself, unless a copy is asked for or needed."""
         if copy is None:

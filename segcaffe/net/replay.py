@@ -216,7 +216,7 @@ def _host_state() -> tuple[int, str]:
 
 def _place(blob: Blob, grad: bool) -> Place:
     """Shape of a blob, and where its values (and gradient) are on the device, brought up to date there."""
-    return blob.shape, _address(blob.data_buffer), _address(blob.diff_buffer) if grad else 0
+    return blob.shape, _address(blob.buffer("data")), _address(blob.buffer("diff")) if grad else 0
 
 
 def _address(buffer: Buffer) -> int:
