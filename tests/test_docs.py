@@ -59,6 +59,15 @@ def test_bottoms_and_tops_are_told(name: str) -> None:
         assert "bottom" in text or cls.source
 
 
+def test_every_type_is_timed_or_named_as_left_out() -> None:
+    pytest.importorskip("torch")
+    from benchmarks.layer_cases import BENCHES, LEFT_OUT
+
+    timed = {bench.case.type for bench in BENCHES}
+    assert not timed & set(LEFT_OUT)
+    assert timed | set(LEFT_OUT) == set(layer_types())
+
+
 def test_differences_name_known_types() -> None:
     text = (ROOT / "docs" / "differences.md").read_text()
     assert set(re.findall(r"^### (\w+)$", text, re.MULTILINE)) <= set(layer_types())
