@@ -12,6 +12,8 @@ from pathlib import Path
 from segcaffe.errors import SegcaffeError
 
 log = logging.getLogger("segcaffe")
+ANNOUNCEMENTS = "segcaffe.compile"
+"""Logger of what people on a terminal are told by every command, in plain words: why the first run takes long."""
 
 
 class GlogFormatter(logging.Formatter):
@@ -35,6 +37,14 @@ class _TerminalHandler(logging.Handler):
         tqdm.write(self.format(record), file=sys.stderr)
 
 
+def show_announcements() -> None:
+    """From now on print what is announced to the terminal."""
+    logger = logging.getLogger(ANNOUNCEMENTS)
+    logger.setLevel(logging.INFO)
+    if not logger.handlers:
+        logger.addHandler(_TerminalHandler())
+
+
 @contextmanager
 def start_log(folder: str | None, name: str, *, quiet: bool = False) -> Iterator[Path | None]:
     """Send log lines to the terminal (warnings only if ``quiet``) and to ``<folder>/<name>.log`` while it lasts.
@@ -42,6 +52,7 @@ def start_log(folder: str | None, name: str, *, quiet: bool = False) -> Iterator
     Raises SegcaffeError where the file cannot be written.
     """
     handlers: list[logging.Handler] = [_TerminalHandler(logging.WARNING if quiet else logging.INFO)]
+    handlers[0].addFilter(lambda record: record.name != ANNOUNCEMENTS)
     path = None
     if folder is not None:
         path = Path(folder) / f"{name}.log"

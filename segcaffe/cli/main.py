@@ -9,6 +9,7 @@ import sys
 import textwrap
 from collections.abc import Sequence
 
+from segcaffe.cli.log import show_announcements
 from segcaffe.errors import SegcaffeError
 
 COMMANDS = {
@@ -51,6 +52,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status: 0, 2 for an error the user can mend, 130 after Ctrl-C."""
     options = build_parser().parse_args(arguments)
+    show_announcements()
     try:
         return int(options.run(options) or 0)
     except SegcaffeError as error:

@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 from segcaffe import device
 
 _log = logging.getLogger("segcaffe")
+_announcements = logging.getLogger("segcaffe.compile")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -78,7 +79,7 @@ def _announce_compilation() -> None:
         def on_start(self, event: Any) -> None:
             if not Announce.said:
                 Announce.said = True
-                _log.info("Compiling kernels for this machine; this is done once and kept.")
+                _announcements.info("Compiling kernels for this machine; this is done once and kept.")
 
         def on_end(self, event: Any) -> None:
             """Nothing to say: compilation goes on kernel by kernel."""

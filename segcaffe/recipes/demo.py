@@ -6,6 +6,7 @@ prototxt files, ``model/`` the snapshots, ``features/`` the embeddings of the te
 
 from __future__ import annotations
 
+import importlib.util
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,11 +117,18 @@ class Demo:
         )
         page.heading("Same or different region? (ROC AUC over neighbouring pixels)")
         page.table(HEADER, score_rows(pixels, before, after))
-        loss_curve(page.folder / "loss.png", self.losses)
-        page.heading("Training")
-        page.figure("loss.png", f"Loss of {self.plan.iterations} iterations; on the held-out images {test_loss:.3f}")
+        self._training(page, test_loss)
         self._pictures(page)
         return Outcome(pixels, before, after, self.losses, test_loss, page.write())
+
+    def _training(self, page: Report, test_loss: float) -> None:
+        page.heading("Training")
+        told = f"Loss of {self.plan.iterations} iterations; on the held-out images {test_loss:.3f}"
+        if importlib.util.find_spec("matplotlib") is None:
+            page.text(f'{told}. (For the curve: pip install "segcaffe[plot]".)')
+            return
+        loss_curve(page.folder / "loss.png", self.losses)
+        page.figure("loss.png", told)
 
     def _pictures(self, page: Report) -> None:
         page.heading("Held-out images")
