@@ -16,7 +16,7 @@ class Row:
 
     name: str
     type: str
-    tops: str
+    tops: list[str]
     params: int
     multiply_adds: int
     bytes: int
@@ -35,7 +35,7 @@ def rows(net: Net) -> list[Row]:
     for i, (layer, node) in enumerate(zip(net.layers, net.graph.nodes, strict=True)):
         bottom, top = net.bottom_blobs[i], net.top_blobs[i]
         names = [net.graph.blob_names[j] for j in node.tops]
-        tops = ", ".join(f"{name} {_shape(blob.shape)}" for name, blob in zip(names, top, strict=True))
+        tops = [f"{name} {_shape(blob.shape)}" for name, blob in zip(names, top, strict=True)]
         held = seen | net.graph.deferred
         owns = [blob for j, blob in zip(node.tops, top, strict=True) if j not in held]
         shares = {id(blob) for blob in owns for other in bottom if blob.shares_data_with(other)}
@@ -69,7 +69,7 @@ def _type(graph: Graph, index: int) -> str:
 def table(net: Net) -> str:
     """Return the net's table, with totals."""
     body = rows(net)
-    cells = [(r.name, r.type, r.tops, _count(r.params), _count(r.multiply_adds), _bytes(r.bytes)) for r in body]
+    cells = [line for row in body for line in _cells(row)]
     learnable = sum(blob.count for blob in net.learnable_params)
     total = ("total", f"{len(body)} layers", "", _count(learnable), _count(sum(r.multiply_adds for r in body)),
              _bytes(sum(r.bytes for r in body)))  # fmt: skip
@@ -80,6 +80,13 @@ def table(net: Net) -> str:
     title = f"{net.name or '(unnamed net)'}, phase {phase}"
     inputs = f"inputs: {', '.join(net.inputs) or 'none'}; outputs: {', '.join(net.outputs) or 'none'}"
     return "\n".join([title, inputs, "", *lines, "", *_memory(net.plan_memory())])
+
+
+def _cells(row: Row) -> list[tuple[str, ...]]:
+    """A layer's lines: one for each top, everything else in the first."""
+    first, *others = row.tops or [""]
+    numbers = _count(row.params), _count(row.multiply_adds), _bytes(row.bytes)
+    return [(row.name, row.type, first, *numbers), *(("", "", top, "", "", "") for top in others)]
 
 
 def _memory(plan: MemoryPlan) -> list[str]:
