@@ -1,4 +1,4 @@
-"""Pooling on the CPU: threads divide the channels; down the window first (contiguous rows), then across."""
+"""Pooling on the CPU: threads divide the channels; down the window first, then across, or small windows one by one."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from segcaffe.proto.window import Window
 Array = np.ndarray[Any, Any]
 
 _GRAIN = 50_000
+_LONG_ROW = 96
+"""Pixels of a row above which 3 x 3 windows are pooled down the columns first."""
 _NOWHERE = 2**31 - 1
 _TINY = float(np.finfo(np.float32).tiny)
 
@@ -30,9 +32,15 @@ def _run(compiled: Any, window: Window | None, *arrays: Array) -> None:
     parallel.run(len(planes[0]), lambda start, stop: compiled(*planes, options, start, stop), grain)
 
 
+def _is_small(image: Array, window: Window) -> bool:
+    """Whether windows are better pooled one by one: down first, then across, is less work, but for long rows only."""
+    sizes = (2,) if image.shape[3] > _LONG_ROW else (2, 3)
+    return window.stride == (2, 2) and window.kernel[0] == window.kernel[1] and window.kernel[0] in sizes
+
+
 def max_forward(image: Array, top: Array, mask: Array, window: Window) -> None:
     """See the contract."""
-    _run(_max_forward, window, image, top, mask)
+    _run(_max_forward_small if _is_small(image, window) else _max_forward, window, image, top, mask)
 
 
 def scatter(top_grad: Array, mask: Array, image_grad: Array, window: Window) -> None:
@@ -42,7 +50,7 @@ def scatter(top_grad: Array, mask: Array, image_grad: Array, window: Window) -> 
 
 def average_forward(image: Array, top: Array, window: Window) -> None:
     """See the contract."""
-    _run(_average_forward, window, image, top)
+    _run(_average_forward_small if _is_small(image, window) else _average_forward, window, image, top)
 
 
 def average_backward(top_grad: Array, image_grad: Array, window: Window) -> None:
@@ -105,6 +113,72 @@ def _raise_to(best, place, step, top, mask):
 
 
 @njit(nogil=True, cache=True)
+def _window_maximum(image, first, last, left, right):
+    """The largest number of a window and its place; its first pixel if it holds none, `EMPTY` if it has no pixels."""
+    width = image.shape[1]
+    if left >= right or first >= last:
+        return image.dtype.type(EMPTY), np.int32(-1)
+    best, place = image.dtype.type(-np.inf), np.int32(_NOWHERE)
+    for y in range(first, last):
+        for x in range(left, right):
+            if image[y, x] > best:
+                best, place = image[y, x], np.int32(y * width + x)
+    if place == _NOWHERE:
+        return image[first, left], np.int32(first * width + left)
+    return best, place
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _inner_maxima(pixels, width, size, pads, rows, columns, top, mask):
+    """Maxima of the windows of size x size pixels, 2 apart, with indices in the ranges ``rows`` and ``columns``."""
+    for oy in range(*rows):
+        start = (2 * oy - pads[0]) * width + 2 * columns[0] - pads[1]
+        corner = pixels[start:]
+        top_row, mask_row = top[oy, columns[0] : columns[1]], mask[oy, columns[0] : columns[1]]
+        for ox in range(top_row.size):
+            best, place = pixels.dtype.type(-np.inf), np.int32(_NOWHERE)
+            for i in range(size):
+                for j in range(size):
+                    value = corner[i * width + j + 2 * ox]
+                    higher = value > best
+                    best = value if higher else best
+                    place = np.int32(start + i * width + j + 2 * ox) if higher else place
+            top_row[ox] = best
+            mask_row[ox] = place
+
+
+@njit(nogil=True, cache=True)
+def _max_forward_small(image, top, mask, window, start, stop):
+    """Windows of 2 x 2 or 3 x 3 pixels, 2 apart, each by itself; vector code for those that lie in the image."""
+    size, _, _, _, ph, pw = window
+    _, height, width = image.shape
+    rows = _whole(ph, size, height, top.shape[1])
+    columns = _whole(pw, size, width, top.shape[2])
+    for plane in range(start, stop):
+        pixels = image[plane].reshape(-1)
+        mask[plane] = _NOWHERE
+        # The size as a constant, so that the loop becomes vector code.
+        if size == 2:
+            _inner_maxima(pixels, width, 2, (ph, pw), rows, columns, top[plane], mask[plane])
+        else:
+            _inner_maxima(pixels, width, 3, (ph, pw), rows, columns, top[plane], mask[plane])
+        for oy in range(top.shape[1]):
+            first, last, _ = _clip(oy, size, 2, ph, height)
+            for ox in range(top.shape[2]):
+                # Windows at the border, and those without a number.
+                if mask[plane, oy, ox] == _NOWHERE:
+                    left, right, _ = _clip(ox, size, 2, pw, width)
+                    top[plane, oy, ox], mask[plane, oy, ox] = _window_maximum(image[plane], first, last, left, right)
+
+
+@njit(nogil=True, cache=True)
+def _whole(pad, size, extent, count):
+    """The range of windows, 2 apart, of which no pixel lies outside the image."""
+    low = min(count, (pad + 1) // 2)
+    return low, max(low, min(count, (extent + pad - size) // 2 + 1))
+
+
+@njit(nogil=True, cache=True)
 def _max_forward(image, top, mask, window, start, stop):
     kh, kw, sh, sw, ph, pw = window
     _, height, width = image.shape
@@ -129,9 +203,7 @@ def _max_forward(image, top, mask, window, start, stop):
             for ox in range(top_row.size):
                 if mask_row[ox] == _NOWHERE:
                     left, right, _ = _clip(ox, kw, sw, pw, width)
-                    empty = left >= right or first >= last
-                    top_row[ox] = EMPTY if empty else image[plane, first, left]
-                    mask_row[ox] = -1 if empty else first * width + left
+                    top_row[ox], mask_row[ox] = _window_maximum(image[plane], first, last, left, right)
 
 
 @njit(nogil=True, cache=True)
@@ -150,6 +222,49 @@ def _scatter(top_grad, mask, image_grad, _window, start, stop):
 def _add(source, step, out):
     for i in range(out.size):
         out[i] += source[i * step]
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _inner_means(image, size, pads, rows, columns, top):
+    """Means of the windows of size x size pixels, 2 apart, with indices in the ranges ``rows`` and ``columns``."""
+    width = image.shape[1]
+    pixels = image.reshape(-1)
+    for oy in range(*rows):
+        corner = pixels[(2 * oy - pads[0]) * width + 2 * columns[0] - pads[1] :]
+        out = top[oy, columns[0] : columns[1]]
+        for ox in range(out.size):
+            total = pixels.dtype.type(0)
+            for i in range(size):
+                for j in range(size):
+                    total += corner[i * width + j + 2 * ox]
+            out[ox] = total / pixels.dtype.type(size * size)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _average_forward_small(image, top, window, start, stop):
+    """Windows of 2 x 2 or 3 x 3 pixels, 2 apart, each by itself; vector code for those that lie in the image."""
+    size, _, _, _, ph, pw = window
+    _, height, width = image.shape
+    rows = _whole(ph, size, height, top.shape[1])
+    columns = _whole(pw, size, width, top.shape[2])
+    for plane in range(start, stop):
+        # The size as a constant, so that the loop becomes vector code.
+        if size == 2:
+            _inner_means(image[plane], 2, (ph, pw), rows, columns, top[plane])
+        else:
+            _inner_means(image[plane], 3, (ph, pw), rows, columns, top[plane])
+        for oy in range(top.shape[1]):
+            first, last, extent = _clip(oy, size, 2, ph, height)
+            low, high = columns if rows[0] <= oy < rows[1] else (0, 0)
+            for i in range(top.shape[2] - (high - low)):
+                ox = i if i < low else i + high - low
+                left, right, across = _clip(ox, size, 2, pw, width)
+                total = image.dtype.type(0)
+                for y in range(first, last):
+                    for x in range(left, right):
+                        total += image[plane, y, x]
+                # A window without a pixel keeps its 0, whatever its extent.
+                top[plane, oy, ox] = total / image.dtype.type(max(extent * across, 1))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

@@ -94,6 +94,15 @@ def test_average_counts_padding_but_no_overhang(window) -> None:
     np.testing.assert_allclose(gradient, expected, atol=1e-12)
 
 
+@pytest.mark.parametrize("pool", ["MAX", "AVE"])
+@pytest.mark.parametrize("window", [w for w in WINDOWS if w[1] == (2, 2)], ids=str)
+def test_rows_of_any_length_are_pooled_alike(window, pool: str) -> None:
+    image = np.random.default_rng(0).standard_normal((1, 2, 7, 203))
+    top = run(LayerCase("Pooling", text(window, f"pool: {pool}")), image)[0][0]
+    part = run(LayerCase("Pooling", text(window, f"pool: {pool}")), image[..., :60])[0][0]
+    np.testing.assert_allclose(top.data[..., :28], part.data[..., :28], rtol=1e-12)
+
+
 @pytest.mark.parametrize("phase", ["TRAIN", "TEST"])
 @pytest.mark.parametrize("window", [w for w in WINDOWS if w[2] == (0, 0)], ids=str)
 def test_stochastic_picks_in_training_and_weighs_in_testing(window, phase: str) -> None:
