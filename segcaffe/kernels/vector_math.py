@@ -45,6 +45,9 @@ _L10 = np.float32(7.0376836292e-2)
 _SMALLEST_NORMAL = np.float32(2.0**-126)
 _TO_NORMAL = np.float32(2.0**24)
 _TO_NORMAL_POWER = np.float32(24.0)
+_SMALLEST_NORMAL_BITS = np.int32(0x00800000)
+NORMAL = np.uint32(0x7F000000)
+"""What `abnormal` gives is smaller for positive normal numbers."""
 _SQRT_HALF_BITS = np.int32(0x3F3504F3)
 _NAN = np.float32(np.nan)
 _ONE = np.float32(1.0)
@@ -97,17 +100,29 @@ def _exp32(x):
 def _log32(x):
     """Logarithm of a float32: -inf at 0, NaN below."""
     tiny = x < _SMALLEST_NORMAL
-    bits = _bits(x * _TO_NORMAL if tiny else x)
-    # x = 2^n (1 + m) with 1 + m between the roots of 1/2 and of 2, where the series in m converges fast.
-    k = np.int32((bits - _SQRT_HALF_BITS) >> np.int32(23))
-    m = _from_bits(np.int32(bits - np.int32(k << np.int32(23)))) - _ONE
-    n = np.float32(k) - (_TO_NORMAL_POWER if tiny else _ZERO)
-    p = (((((((_L10 * m + _L9) * m + _L8) * m + _L7) * m + _L6) * m + _L5) * m + _L4) * m + _L3) * m + _L2
-    y = (p * m + _L1) * (m * m) + n * _LN2_LOW
-    y = m + y + n * _LN2_HIGH
+    y = _log32_normal(x * _TO_NORMAL if tiny else x, _TO_NORMAL_POWER if tiny else _ZERO)
     y = x if x == _INF else y
     y = -_INF if x == _ZERO else y
     return y if x >= _ZERO else _NAN
+
+
+@njit(nogil=True, cache=True, fastmath={"contract"})
+def _log32_normal(x, power):
+    """Logarithm of x / 2^power, x being a positive normal float32; any number for other x."""
+    bits = _bits(x)
+    # x = 2^n (1 + m) with 1 + m between the roots of 1/2 and of 2, where the series in m converges fast.
+    k = np.int32((bits - _SQRT_HALF_BITS) >> np.int32(23))
+    m = _from_bits(np.int32(bits - np.int32(k << np.int32(23)))) - _ONE
+    n = np.float32(k) - power
+    p = (((((((_L10 * m + _L9) * m + _L8) * m + _L7) * m + _L6) * m + _L5) * m + _L4) * m + _L3) * m + _L2
+    y = (p * m + _L1) * (m * m) + n * _LN2_LOW
+    return m + y + n * _LN2_HIGH
+
+
+@njit(nogil=True, cache=True)
+def _abnormal32(x):
+    """An unsigned number below `NORMAL` where x is a positive normal float32, at least as large elsewhere."""
+    return np.uint32(np.int32(_bits(x) - _SMALLEST_NORMAL_BITS))
 
 
 # Without Numba's check for a zero divisor, which would keep the loop from becoming SIMD code.
@@ -145,6 +160,16 @@ def log(x: float) -> float:
     raise TypeError("vector_math.log can only be called from a compiled kernel")
 
 
+def log_normal(x: float) -> float:
+    """Natural logarithm of a positive normal number, faster than `log`; callable from compiled kernels only."""
+    raise TypeError("vector_math.log_normal can only be called from a compiled kernel")
+
+
+def abnormal(x: float) -> int:
+    """Less than `NORMAL` where `log_normal` may be used; callable from compiled kernels only."""
+    raise TypeError("vector_math.abnormal can only be called from a compiled kernel")
+
+
 def sigmoid(x: float) -> float:
     """1 / (1 + exp(-x)); callable from compiled kernels only."""
     raise TypeError("vector_math.sigmoid can only be called from a compiled kernel")
@@ -167,6 +192,20 @@ def _log(x):
     if x == types.float32:
         return lambda x: _log32(x)
     return lambda x: _log64(x)
+
+
+@overload(log_normal, inline="always")
+def _log_normal(x):
+    if x == types.float32:
+        return lambda x: _log32_normal(x, _ZERO)
+    return lambda x: _log64(x)
+
+
+@overload(abnormal, inline="always")
+def _abnormal(x):
+    if x == types.float32:
+        return lambda x: _abnormal32(x)
+    return lambda x: np.uint32(0)
 
 
 @overload(sigmoid, inline="always")

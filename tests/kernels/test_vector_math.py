@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numba import njit
 
-from segcaffe.kernels import vector_math
+from segcaffe.kernels import elementwise, vector_math
 
 exp, sigmoid, tanh = vector_math.exp, vector_math.sigmoid, vector_math.tanh
 
@@ -53,7 +53,20 @@ def test_the_ends_of_the_range(dtype):
     np.testing.assert_array_equal(apply(map_tanh, x), [-1, -1, 0, 1, 1, np.nan])
 
 
-@pytest.mark.parametrize("function", [exp, sigmoid, tanh])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 3e-7), (np.float64, 1e-15)])
+def test_logarithms_among_ordinary_and_other_numbers(dtype, tolerance):
+    x = np.random.default_rng(1).uniform(1e-3, 1e3, 5000).astype(dtype)
+    x[[1024, 1030, 3000, 3001, 3002, 4999]] = [0, np.inf, -1, np.nan, 1e-40, 1e-30]
+    y = np.empty_like(x)
+    elementwise.logarithm(x, 1.0, 0.0, 1.0, y)
+    with np.errstate(all="ignore"):
+        expected = np.log(x.astype(np.float64))
+    np.testing.assert_allclose(y, expected, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize(
+    "function", [exp, sigmoid, tanh, vector_math.log, vector_math.log_normal, vector_math.abnormal]
+)
 def test_outside_of_compiled_code_they_say_so(function):
     with pytest.raises(TypeError, match="only be called from a compiled kernel"):
         function(1.0)

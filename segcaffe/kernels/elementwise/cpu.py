@@ -15,6 +15,8 @@ from segcaffe.kernels import parallel, vector_math
 Array = np.ndarray[Any, Any]
 GRAIN = 50_000
 _BLOCK = 32_768
+_LOG_BLOCK = 1024
+"""Logarithms taken at once as if all were of ordinary numbers, and again if one was not."""
 _compiled = njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
 
 
@@ -213,8 +215,16 @@ def logarithm(x: Array, scale: float, shift: float, outer: float, y: Array) -> N
 
 @_compiled
 def _logarithm(x, scale, shift, outer, y):
-    for i in range(x.size):
-        y[i] = outer * vector_math.log(scale * x[i] + shift)
+    for start in range(0, x.size, _LOG_BLOCK):
+        source, target = x[start : start + _LOG_BLOCK], y[start : start + _LOG_BLOCK]
+        worst = np.uint32(0)
+        for i in range(source.size):
+            v = scale * source[i] + shift
+            target[i] = outer * vector_math.log_normal(v)
+            worst = max(worst, vector_math.abnormal(v))
+        if worst >= vector_math.NORMAL:
+            for i in range(source.size):
+                target[i] = outer * vector_math.log(scale * source[i] + shift)
 
 
 def reciprocal_grad(x: Array, dy: Array, scale: float, shift: float, outer: float, dx: Array) -> None:
