@@ -1,8 +1,8 @@
 """What fusion and the memory plan save: a net with 14 segmentation-aware convolutions, fused and as it is written.
 
 Run: python -m benchmarks.fusion [--model configs/vgg16/deploy.prototxt] [--size 321] [--runs 5]
-Times are of both nets in turn in one process; memory is the peak of a process of its own, less that of one which has
-only loaded the package.
+Times are of both nets in turn in one process, with two threads on the wall and with one in processor time. Memory is
+the peak of a process of its own, less that of one which has only loaded the package.
 """
 
 from __future__ import annotations
@@ -10,11 +10,14 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks.machine import report
 from benchmarks.timing import interleave
+from segcaffe.kernels import parallel
 from segcaffe.net.net import Net
 from segcaffe.proto import caffe_pb2
 from segcaffe.proto.text import read_net
@@ -65,8 +68,10 @@ def child(model: str, size: int, mode: str) -> None:
 def compare(model: str, size: int, runs: int) -> None:
     """Time and memory of the net, fused and not."""
     nets = [build(model, size, *MODES[mode]) for mode in ("fused", "unfused")]
-    pair = interleave(lambda: run(nets[0]), lambda: run(nets[1]), runs=runs, warmup=1)
-    print(pair.row(f"forward at {size}x{size}"))
+    for threads, clock in ((2, time.perf_counter), (1, time.thread_time)):
+        parallel.set_num_threads(threads)
+        pair = interleave(lambda: run(nets[0]), lambda: run(nets[1]), runs=runs, warmup=1, clock=clock)
+        print(pair.row(f"forward at {size}x{size}, {threads} threads"))
     plan, base = nets[0].plan_memory(), peak_bytes(model, size, "base")
     nets.clear()
     for mode in MODES:
@@ -75,13 +80,14 @@ def compare(model: str, size: int, runs: int) -> None:
 
 
 def growth(model: str, runs: int) -> None:
-    """Time and planned memory against the number of pixels, relative to the smallest image."""
+    """Processor time of one thread, and planned memory, against the number of pixels."""
+    parallel.set_num_threads(1)
     print("| size | ms | ns per pixel | planned MB | bytes per pixel |\n|---|---|---|---|---|")
     nets = {size: build(model, size, True, True) for size in SIZES}
     times: dict[int, list[float]] = {size: [] for size in SIZES}
     first = nets[SIZES[0]]
     for size, net in nets.items():
-        pair = interleave(lambda: run(first), lambda net=net: run(net), runs=runs, warmup=1)  # type: ignore[misc]
+        pair = interleave(lambda: run(first), lambda net=net: run(net), runs, 1, clock=time.thread_time)  # type: ignore[misc]
         times[size] = sorted(pair.theirs)
     for size, net in nets.items():
         plan, seconds = net.plan_memory(), times[size][runs // 2]
@@ -104,6 +110,7 @@ def main() -> None:
     elif options.growth:
         growth(options.model, options.runs)
     else:
+        print(report())
         compare(options.model, options.size, options.runs)
 
 

@@ -1,18 +1,21 @@
 """The segmentation-aware convolution against PyTorch: the same by unfold, and a plain convolution of that shape.
 
 Run: python -m benchmarks.segaware [--size 161] [--channels 64] [--embedding 64] [--runs 7]
-PyTorch must be installed; both sides use the same number of threads and run in turn.
+PyTorch must be installed. Both sides run in turn: with two threads, timed on the wall, and with one, in processor time,
+which other programs on the machine hardly disturb.
 """
 
 from __future__ import annotations
 
 import argparse
+import time
 from typing import Any
 
 import numpy as np
 import torch
 from torch.nn import functional
 
+from benchmarks.machine import report
 from benchmarks.timing import interleave
 from segcaffe.kernels import parallel
 from segcaffe.net.net import Net
@@ -120,17 +123,21 @@ def main() -> None:
     for name, value in (("size", 161), ("channels", 64), ("embedding", 64), ("runs", 7)):
         parser.add_argument(f"--{name}", type=int, default=value)
     options = parser.parse_args()
-    torch.set_num_threads(parallel.num_threads())
     ours = Ours(options.size, options.channels, options.embedding)
     theirs = Theirs(ours)
+    print(report())
     print(f"largest relative difference of values and gradients: {agree(ours, theirs):.1e}\n")
     print("| work | ours ms | PyTorch ms | ours / PyTorch |\n|---|---|---|---|")
-    for name, a, b in (
-        ("forward, against unfold", ours.forward, theirs.forward),
-        ("forward and backward, against unfold", ours.both, theirs.both),
-        ("forward, against plain conv2d", ours.forward, theirs.plain),
-    ):
-        print(interleave(a, b, runs=options.runs, warmup=2).row(name))
+    for threads, clock, unit in ((2, time.perf_counter, "on the wall"), (1, time.thread_time, "of the processor")):
+        torch.set_num_threads(threads)
+        parallel.set_num_threads(threads)
+        for name, a, b in (
+            ("forward, against unfold", ours.forward, theirs.forward),
+            ("forward and backward, against unfold", ours.both, theirs.both),
+            ("forward, against plain conv2d", ours.forward, theirs.plain),
+        ):
+            pair = interleave(a, b, runs=options.runs, warmup=2, pause=0.02, clock=clock)
+            print(pair.row(f"{name}; {threads} threads, time {unit}"))
 
 
 if __name__ == "__main__":

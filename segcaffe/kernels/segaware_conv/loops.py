@@ -243,17 +243,19 @@ def _columns(x, layout, channel, channels, count, weights, index, places, column
     strip, taps, plane = layout.strip, layout.kernel_h * layout.kernel_w, layout.height * layout.width
     for c in range(channels):
         base = (channel + c) * plane
-        for i in range(count * taps):
-            at = i // taps * apart + (c * taps + i % taps) * pitch
-            source = base + places[i]
-            if places[i] == _EMPTY:
-                clear_run(columns, at, strip)
-            elif places[i] != _SCATTERED and source >= 0 and source + strip <= x.size:
-                product(columns, at, weights, i * strip, x, source)
-            else:
-                for v in range(strip):
-                    j = index[i * strip + v]
-                    columns[at + v] = weights[i * strip + v] * x[base + j] if j >= 0 else 0
+        for s in range(count):
+            at = s * apart + c * taps * pitch
+            for i in range(s * taps, (s + 1) * taps):
+                source = base + places[i]
+                if places[i] == _EMPTY:
+                    clear_run(columns, at, strip)
+                elif places[i] != _SCATTERED and source >= 0 and source + strip <= x.size:
+                    product(columns, at, weights, i * strip, x, source)
+                else:
+                    for v in range(strip):
+                        j = index[i * strip + v]
+                        columns[at + v] = weights[i * strip + v] * x[base + j] if j >= 0 else 0
+                at += pitch
 
 
 @njit(nogil=True, cache=True)
