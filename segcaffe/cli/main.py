@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import importlib
 import os
 import sys
 import textwrap
 from collections.abc import Sequence
+from typing import Any, NoReturn
 
 from segcaffe.cli.log import show_announcements
 from segcaffe.errors import SegcaffeError
@@ -33,25 +35,76 @@ COMMANDS = {
 }
 
 
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one paragraph, with the option or command that was probably meant."""
+
+    _given: Sequence[str] = ()
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Remember the words, for the error message."""
+        self._given = list(sys.argv[1:] if args is None else args)
+        return super().parse_known_args(args, namespace)
+
+    def error(self, message: str) -> NoReturn:
+        """Print the paragraph and leave with status 2."""
+        print(
+            _paragraph(f"{self.prog}: {message.rstrip('.')}.{self._hint()} `{self.prog} --help` lists what there is."),
+            file=sys.stderr,
+        )
+        self.exit(2)
+
+    def unrecognized(self, words: Sequence[str]) -> NoReturn:
+        """Leave with the error for words that no option takes."""
+        self._given = words
+        self.error(f"unrecognized arguments: {' '.join(words)}")
+
+    def names(self) -> list[str]:
+        """Names of commands and options, of those below as well."""
+        known = [flag for action in self._actions for flag in action.option_strings if flag.startswith("--")]
+        for action in self._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                known += action.choices
+                known += [name for parser in action.choices.values() for name in parser.names()]
+        return known
+
+    def _hint(self) -> str:
+        known = self.names()
+        for index, word in enumerate(self._given):
+            name = word.partition("=")[0]
+            flag = f"--{name.lstrip('-')}"
+            if name in known or flag in known or not (name.startswith("-") or index == 0):
+                continue
+            near = difflib.get_close_matches(flag if name.startswith("-") else name, known, n=1)
+            if near:
+                return f" Did you mean {near[0]} instead of {name}?"
+        return ""
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Make the parser with all commands; each command's file adds its own options."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="segcaffe",
         description="Caffe-compatible networks in Python. Options take one dash or two, a space or '='.",
     )
     parser.add_argument("--version", action="version", version=_version())
-    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND")
     for name, summary in COMMANDS.items():
         module = importlib.import_module(f"segcaffe.cli.{name.replace('-', '_')}")
         command = subparsers.add_parser(name, help=summary, description=module.__doc__, allow_abbrev=False)
         module.add_arguments(command)
-        command.set_defaults(run=module.run)
+        command.set_defaults(run=module.run, parser=command)
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status: 0, 2 for an error the user can mend, 130 after Ctrl-C."""
-    options = build_parser().parse_args(arguments)
+    parser = build_parser()
+    options, rest = parser.parse_known_args(arguments)
+    if options.command is None:
+        parser.print_help()
+        return 2
+    if rest:
+        options.parser.unrecognized(rest)
     show_announcements()
     try:
         return int(options.run(options) or 0)
