@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <functional>
+#include <setjmp.h>
 #include <ucontext.h>
 #include <vector>
 
@@ -59,22 +60,35 @@ static Index threadIdx, blockIdx, blockDim, gridDim;
 static const size_t STACK = 64 * 1024;
 static ucontext_t scheduler;
 static std::vector<ucontext_t> threads;
+// Once a thread has begun, jumps switch to it and back: without the system call that changes of context make.
+struct Place {
+    jmp_buf at;
+    bool begun;
+};
+static std::vector<Place> places;
+static jmp_buf scheduler_at;
 static std::vector<char> stacks;
 static std::vector<char> ended;
 static std::function<void()> *body;
 static unsigned current;
 
-static inline void __syncthreads() { swapcontext(&threads[current], &scheduler); }
+static inline void __syncthreads() {
+    if (_setjmp(places[current].at) == 0) _longjmp(scheduler_at, 1);
+}
 
 static void run_thread() {
     (*body)();
     ended[current] = 1;
+    _longjmp(scheduler_at, 1);
 }
 
 static void resume(unsigned thread) {
     current = thread;
     threadIdx = {thread, 0, 0};
-    swapcontext(&scheduler, &threads[thread]);
+    if (_setjmp(scheduler_at) != 0) return;
+    if (places[thread].begun) _longjmp(places[thread].at, 1);
+    places[thread].begun = true;
+    setcontext(&threads[thread]);
 }
 
 // Run a block whose threads meet at barriers; false if a thread ended while others wait.
@@ -82,12 +96,14 @@ static bool run_with_barriers(unsigned count, bool descending) {
     threads.resize(count);
     stacks.resize(count * STACK);
     ended.assign(count, 0);
+    places.resize(count);
     for (unsigned t = 0; t < count; ++t) {
         getcontext(&threads[t]);
         threads[t].uc_stack.ss_sp = &stacks[t * STACK];
         threads[t].uc_stack.ss_size = STACK;
         threads[t].uc_link = &scheduler;
         makecontext(&threads[t], run_thread, 0);
+        places[t].begun = false;
     }
     while (true) {
         for (unsigned t = 0; t < count; ++t) resume(descending ? count - 1 - t : t);
