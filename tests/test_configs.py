@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from segcaffe.cli.main import main
 from segcaffe.data.synthetic import SyntheticSet, write_set
 from segcaffe.net.net import Net
 from segcaffe.proto import caffe_pb2
@@ -44,7 +45,7 @@ def _name(path: Path) -> str:
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> SyntheticSet:
-    return write_set(tmp_path_factory.mktemp("images"), train=2, test=1, size=80)
+    return write_set(tmp_path_factory.mktemp("images"), train=2, test=1, size=80, classes=True)
 
 
 def _variables(images: SyntheticSet, folder: Path) -> dict[str, str]:
@@ -83,6 +84,33 @@ def test_tiny_nets_build(kind: str, phase: int, images: SyntheticSet, tmp_path: 
     net = Net(read_net(FOLDER / "tiny" / f"{kind}_train_test.prototxt", _variables(images, tmp_path)), phase)
     deploy = Net(read_net(FOLDER / "tiny" / f"{kind}_deploy.prototxt"), caffe_pb2.TEST)
     assert _weights(net) == _weights(deploy)
+
+
+@pytest.mark.parametrize("path", FILES, ids=_name)
+def test_lint_finds_nothing(path: Path, images: SyntheticSet, capsys: pytest.CaptureFixture[str]) -> None:
+    values = ["--set", f"SCENES={images.root}"] if path.parent.name == "tiny" else []
+    assert main(["lint", str(path), *values]) == 0, capsys.readouterr().out
+
+
+def test_lenet_trains_on_imported_digits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("lmdb")
+    _write_digits(tmp_path / "mnist", np.random.default_rng(1))
+    monkeypatch.chdir(ROOT)
+    folder = str(tmp_path / "databases")
+    assert main(["data", "import-mnist", str(tmp_path / "mnist"), folder]) == 0
+    command = ["train", "--solver", "configs/tiny/lenet_solver.prototxt", "--max_iter", "2", "--cpu"]
+    assert main([*command, "--set", f"MNIST={folder}", "--set", f"OUT={tmp_path}"]) == 0
+    assert (tmp_path / "lenet_iter_2.caffemodel").is_file()
+
+
+def _write_digits(folder: Path, rng: np.random.Generator) -> None:
+    """Noise in MNIST's files: a magic number and the sizes, big-endian, then bytes."""
+    folder.mkdir()
+    for subset in ("train", "t10k"):
+        images, labels = rng.integers(0, 256, (100, 28, 28)), rng.integers(0, 10, 100)
+        for name, magic, values in (("images-idx3", 2051, images), ("labels-idx1", 2049, labels)):
+            head = np.array([magic, *values.shape], ">i4").tobytes()
+            (folder / f"{subset}-{name}-ubyte").write_bytes(head + values.astype(np.uint8).tobytes())
 
 
 @pytest.mark.parametrize("path", SOLVERS, ids=_name)
