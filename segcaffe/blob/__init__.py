@@ -1,6 +1,6 @@
 """Blobs: the arrays that layers pass on, with their gradients, kept in step between host and device."""
 
 from segcaffe.blob.blob import Blob
-from segcaffe.blob.buffer import Buffer
+from segcaffe.blob.buffer import Buffer, BufferPart
 
-__all__ = ["Blob", "Buffer"]
+__all__ = ["Blob", "Buffer", "BufferPart"]

@@ -73,3 +73,36 @@ class Buffer:
         """Bytes held now, host and device together."""
         sides = (self._host is not None) + (self._device is not None)
         return sides * self.size * self.dtype.itemsize
+
+    def place_in(self, other: Buffer) -> int | None:
+        """Where in ``other`` this memory begins, in elements; None where it is not part of it."""
+        return 0 if other is self else None
+
+
+class BufferPart(Buffer):
+    """Part of another buffer: ``size`` elements from ``start`` on. Its newest side is the whole's."""
+
+    __slots__ = ("start", "whole")
+
+    def __init__(self, whole: Buffer, start: int, size: int) -> None:
+        super().__init__(size, whole.dtype)
+        self.whole, self.start = whole, start
+
+    def host(self) -> np.ndarray[Any, Any]:
+        """The part on the host, up to date; taken to be written to."""
+        return self.whole.host()[self.start : self.start + self.size]
+
+    def read_host(self) -> np.ndarray[Any, Any]:
+        """The part on the host, up to date, for reading only."""
+        return self.whole.read_host()[self.start : self.start + self.size]
+
+    def array(self) -> Any:
+        """The part on the current mode's device, up to date; taken to be written to."""
+        return self.whole.array()[self.start : self.start + self.size]
+
+    def release(self) -> None:
+        """Nothing to do: the memory is the whole's."""
+
+    def place_in(self, other: Buffer) -> int | None:
+        """Where in ``other`` this memory begins, in elements; None where it is not part of it."""
+        return self.start if other is self.whole else super().place_in(other)

@@ -93,6 +93,10 @@ class Layer:
         """Whether `backward` reads the values of the bottoms, and of the tops; others' memory may be reused."""
         return True, True
 
+    def held_bytes(self, bottom: Blobs, top: Blobs) -> int:
+        """Bytes of what `forward` makes and keeps for `backward`, besides blobs and what `reshape` makes."""
+        return 0
+
     def multiply_adds(self, bottom: Blobs, top: Blobs) -> int:
         """Multiply-adds of one forward pass; 0 for layers that only move or map values."""
         return 0

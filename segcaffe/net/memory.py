@@ -3,7 +3,8 @@
 Time runs over the layers forward, then backward. A blob's values live from the layer that makes them to the last that
 reads them, forward or, where the net learns, backward (`Layer.backward_reads`); its
 gradient lives from the last layer that reads the blob to the one that makes it. What lives at different times may use
-one buffer: the largest are placed first, each into the smallest buffer that is free for as long as it lives.
+one buffer: the largest are placed first, each into the smallest buffer that is free for as long as it lives. What a
+Concat joins is made in its place in the result where that saves memory.
 
 Kept out of the plan, because somebody outside the layers writes or reads them: inputs and what data layers make,
 outputs, losses, gradients that nobody writes (they must stay zero), and deferred blobs (which have no memory until they
@@ -19,8 +20,9 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from segcaffe import device
-from segcaffe.blob import Blob, Buffer
+from segcaffe.blob import Blob, Buffer, BufferPart
 from segcaffe.layers.base import Layer
+from segcaffe.layers.shape.concat import Concat
 from segcaffe.net.deferred import DeferredBlob
 from segcaffe.proto import caffe_pb2
 
@@ -40,6 +42,8 @@ class Item:
     first: int
     last: int
     blobs: list[Blob] = field(default_factory=list)
+    parts: list[tuple[Item, int]] = field(default_factory=list)
+    """Items that lie inside this one, and where, in elements."""
 
 
 @dataclass
@@ -84,7 +88,8 @@ class MemoryPlan:
     @property
     def unshared(self) -> int:
         """Bytes that the slots' blobs would take if each had its own memory."""
-        return sum(item.size for slot in self.slots for item in slot.items) * self.itemsize
+        items = [item for slot in self.slots for item in slot.items]
+        return sum(item.size + sum(part.size for part, _ in item.parts) for item in items) * self.itemsize
 
     @property
     def total(self) -> int:
@@ -96,18 +101,34 @@ class MemoryPlan:
         for slot in self.slots:
             buffer = Buffer(slot.size, slot.items[0].blobs[0].dtype)
             for item in slot.items:
-                for blob in item.blobs:
-                    blob.use_buffer(item.side, buffer)
+                _assign(item, buffer)
+                for part, start in item.parts:
+                    _assign(part, BufferPart(buffer, start, part.size))
+
+    def undo(self) -> None:
+        """Give each item memory of its own again, for its blobs' present shapes; what they hold is lost."""
+        for slot in self.slots:
+            for item in slot.items:
+                for one in (item, *(part for part, _ in item.parts)):
+                    size = max(blob.count for blob in one.blobs)
+                    _assign(one, Buffer(size, one.blobs[0].dtype))
+
+
+def _assign(item: Item, buffer: Buffer) -> None:
+    for blob in item.blobs:
+        blob.use_buffer(item.side, buffer)
 
 
 def make_plan(net: Net) -> MemoryPlan:
     """Plan the memory of a net from its present shapes."""
     sides: tuple[Side, ...] = ("data", "diff") if learns(net) else ("data",)
     items = [item for side in sides for item in _items(net, side) if item.size]
-    slots = place(items)
+    roots = _join(net, items)
+    slots = place(roots)
     shared = {id(blob.buffer(item.side)) for item in items for blob in item.blobs}
-    own, params, held = _own(net, sides, shared), _params(net), sum(map(_held, net.layers))
-    return MemoryPlan(slots, own, params, held, net.dtype.itemsize, _peak(net, items))
+    own, params = _own(net, sides, shared), _params(net)
+    held = sum(_held(*each) for each in zip(net.layers, net.bottom_blobs, net.top_blobs, strict=True))
+    return MemoryPlan(slots, own, params, held, net.dtype.itemsize, _peak(net, roots))
 
 
 def learns(net: Net) -> bool:
@@ -201,28 +222,68 @@ def _params(net: Net) -> int:
     return (count + gradients) * int(net.dtype.itemsize)
 
 
-def _held(layer: Layer) -> int:
-    """Bytes of the arrays and blobs that a layer keeps besides its parameters."""
+def _held(layer: Layer, bottom: list[Blob], top: list[Blob]) -> int:
+    """Bytes of the arrays and blobs that a layer keeps besides its parameters, or will."""
     size = 0
     for value in vars(layer).values():
         if isinstance(value, Blob):
             size += value.count * value.dtype.itemsize
         elif isinstance(value, (np.ndarray, device.xp().ndarray)):
             size += value.nbytes
-    return size
+    return max(size, layer.held_bytes(bottom, top))
+
+
+def _join(net: Net, items: list[Item]) -> list[Item]:
+    """Put what a Concat joins inside its result where less is in use at a time for it; return the items to place."""
+    by_buffer = {id(blob.buffer("data")): item for item in items if item.side == "data" for blob in item.blobs}
+    inside: set[int] = set()
+    best = _most(items)[0]
+    for i, layer in enumerate(net.layers):
+        whole = by_buffer.get(id(net.top_blobs[i][0].buffer("data"))) if isinstance(layer, Concat) else None
+        if whole is None or not isinstance(layer, Concat):
+            continue
+        for blob, start in layer.places(net.bottom_blobs[i]):
+            part = by_buffer.get(id(blob.buffer("data")))
+            if part is None or id(part) in inside or not _fits(net, i, part, whole):
+                continue
+            before = whole.first
+            whole.first = min(whole.first, part.first)
+            most = _most([item for item in items if id(item) not in inside and item is not part])[0]
+            if most > best:
+                whole.first = before
+                continue
+            best = most
+            whole.parts.append((part, start))
+            inside.add(id(part))
+    return [item for item in items if id(item) not in inside]
+
+
+def _fits(net: Net, index: int, part: Item, whole: Item) -> bool:
+    """Whether a bottom of Concat ``index`` may lie in its top: as long, and never different from it."""
+    nested = part is whole or part.parts or any(whole is other for other, _ in part.parts)
+    if nested or part.last > whole.last or any(blob.count != part.size for blob in part.blobs):
+        return False
+    later = {id(blob) for tops in net.top_blobs[index + 1 :] for blob in tops}
+    return part.last <= index or not any(id(blob) in later for blob in (*part.blobs, *whole.blobs))
+
+
+def _most(items: list[Item]) -> tuple[int, int]:
+    """How many elements are in use at a time at most, and when first."""
+    changes: dict[int, int] = {}
+    for item in items:
+        changes[item.first] = changes.get(item.first, 0) + item.size
+        changes[item.last + 1] = changes.get(item.last + 1, 0) - item.size
+    used, best, where = 0, 0, 0
+    for step in sorted(changes):
+        used += changes[step]
+        if used > best:
+            best, where = used, step
+    return best, where
 
 
 def _peak(net: Net, items: list[Item]) -> str:
     """Where most is in use at a time."""
-    steps = [0] * (2 * len(net.layers) + 1)
-    for item in items:
-        steps[item.first] += item.size
-        steps[item.last + 1] -= item.size
-    used, best, where = 0, -1, 0
-    for step, change in enumerate(steps):
-        used += change
-        if used > best:
-            best, where = used, step
+    where = _most(items)[1]
     count = len(net.layers)
     index = where if where < count else 2 * count - 1 - where
     direction = "forward" if where < count else "backward"

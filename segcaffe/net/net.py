@@ -95,9 +95,9 @@ class Net(PycaffeMembers):
             self._build(param, fold(fuse_graph(graph)) if fuse else graph, phase, dtype)
         except SegcaffeError as error:
             raise _placed(error, places) from error
-        self.shares_memory = share_memory
+        self._memory: MemoryPlan | None = None
         if share_memory:
-            self.plan_memory().apply()
+            self._share_memory()
         if weights is not None:
             self.copy_from(weights)
 
@@ -303,7 +303,7 @@ class Net(PycaffeMembers):
         for i in range(len(self.layers)):
             self._reshape_layer(i)
         if self.shares_memory:
-            self.plan_memory().apply()
+            self._share_memory()
 
     @property
     def blob_list(self) -> list[Blob]:
@@ -311,8 +311,20 @@ class Net(PycaffeMembers):
         return self._blobs
 
     def plan_memory(self) -> MemoryPlan:
-        """Work out which blobs can share memory, for their present shapes, and what the net then takes."""
-        return make_plan(self)
+        """Return which blobs share memory, or could, and what the net takes then."""
+        return self._memory or make_plan(self)
+
+    @property
+    def shares_memory(self) -> bool:
+        """Whether blobs use the same memory by turns."""
+        return self._memory is not None
+
+    def _share_memory(self) -> None:
+        """Plan the memory for the blobs' present shapes, and lay it out so."""
+        if self._memory is not None:
+            self._memory.undo()
+        self._memory = make_plan(self)
+        self._memory.apply()
 
     def clear_param_diffs(self) -> None:
         """Set the gradients of all parameters to zero."""

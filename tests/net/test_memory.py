@@ -91,6 +91,28 @@ def test_gradients_of_a_test_net_with_force_backward() -> None:
     assert np.array_equal(shared.blobs["x"].diff, plain.blobs["x"].diff)
 
 
+def test_what_is_joined_is_made_in_its_place() -> None:
+    text = INPUT.replace("dim: 2", "dim: 1", 1) + CONV.format("a", "x", 8) + CONV.format("b", "a", 8)
+    text += 'layer { name: "join" type: "Concat" bottom: "a" bottom: "b" bottom: "x" top: "join" }'
+    text += CONV.format("y", "join", 2)
+    shared, plain = (build(text, caffe_pb2.TEST, share) for share in (True, False))
+    places = [shared.blobs[name].buffer("data").place_in(shared.blobs["join"].buffer("data")) for name in "bx"]
+    assert places == [8 * 33 * 41, None]
+    for size in ((33, 41), (20, 31), (40, 50)):
+        values = np.random.default_rng(3).standard_normal((1, 3, *size))
+        for net in (shared, plain):
+            net.blobs["x"].reshape(*values.shape)
+        assert np.array_equal(shared.forward(x=values)["y"], plain.forward(x=values)["y"])
+
+
+def test_planning_again_changes_nothing() -> None:
+    net = build(INPUT + BODY, caffe_pb2.TEST, True)
+    before = net.forward()["flat"].copy(), net.plan_memory().shared
+    net.reshape()
+    assert net.plan_memory().shared == before[1]
+    assert np.array_equal(net.forward()["flat"], before[0])
+
+
 def test_larger_inputs_are_planned_anew() -> None:
     shared, plain = (build(INPUT + BODY, caffe_pb2.TEST, share) for share in (True, False))
     values = np.random.default_rng(3).standard_normal((1, 3, 70, 60))

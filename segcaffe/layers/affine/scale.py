@@ -66,6 +66,11 @@ class Scale(KeptInput, Broadcast):
             self.keep(bottom, top)
         channelwise.affine(bottom[0].array.reshape(self._view), scale, bias, top[0].array.reshape(self._view))
 
+    def held_bytes(self, bottom: Blobs, top: Blobs) -> int:
+        """The input, where the top overwrites it and the scale's gradient needs it."""
+        keeps = top[0] is bottom[0] and (not self.has_parameter or self.wants_param(0))
+        return bottom[0].count * int(self.dtype.itemsize) if keeps else 0
+
     def backward_reads(self) -> tuple[bool, bool]:
         """The bottom, for the scale's gradient."""
         return not self.has_parameter or self.wants_param(0), False

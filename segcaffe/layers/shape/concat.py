@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from segcaffe.blob import Blob
 from segcaffe.kernels import copy
 from segcaffe.layers.base import Blobs, Layer
 from segcaffe.layers.registry import register
@@ -46,14 +47,26 @@ class Concat(Layer):
             top[0].share_data(bottom[0])
             top[0].share_diff(bottom[0])
 
+    def places(self, bottom: Blobs) -> list[tuple[Blob, int]]:
+        """The bottoms that could lie in the top's memory, each with where it begins there, in elements."""
+        if len(bottom) == 1 or self._outer != 1:
+            return []
+        return [(blob, sum(self._widths[:i])) for i, blob in enumerate(bottom)]
+
     def forward(self, bottom: Blobs, top: Blobs) -> None:
-        """Copy each bottom to its place."""
+        """Copy each bottom to its place, unless a memory plan has put it there."""
         if len(bottom) == 1:
             return
-        joined, start = top[0].array.reshape(self._outer, sum(self._widths)), 0
-        for blob, width in zip(bottom, self._widths, strict=True):
-            copy.copy(blob.array.reshape(self._outer, width), joined[:, start : start + width])
-            start += width
+        joined = top[0].array.reshape(self._outer, sum(self._widths))
+        starts = [sum(self._widths[:i]) for i in range(len(bottom))]
+        places = [blob.buffer("data").place_in(top[0].buffer("data")) for blob in bottom]
+        there = [self._outer == 1 and place == start for place, start in zip(places, starts, strict=True)]
+        # After a change of shape a bottom may lie in the top at another place, where others will be written.
+        moved = [place is not None and not fits for place, fits in zip(places, there, strict=True)]
+        sources = [blob.array.copy() if moves else blob.array for blob, moves in zip(bottom, moved, strict=True)]
+        for source, start, width, fits in zip(sources, starts, self._widths, there, strict=True):
+            if not fits:
+                copy.copy(source.reshape(self._outer, width), joined[:, start : start + width])
 
     def backward_reads(self) -> tuple[bool, bool]:
         """Gradients only."""

@@ -81,6 +81,10 @@ class Pooling(Layer):
         else:
             pooling.weighted_forward(image, out, self.window)
 
+    def held_bytes(self, bottom: Blobs, top: Blobs) -> int:
+        """The picked pixels."""
+        return 0 if self.method == _Method.AVE else 4 * top[0].count
+
     def _new_mask(self, like: Array) -> Array:
         self._mask = self.xp.empty(like.shape, np.int32)
         return self._mask
