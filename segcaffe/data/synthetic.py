@@ -79,7 +79,7 @@ def _texture(rng: np.random.Generator, size: int, classes: bool) -> tuple[np.nda
     if classes:
         mean = rng.uniform(90, 130, 3)
         mean[int(rng.integers(3))] += 40
-    swing = rng.uniform(25, 55, 3) * rng.choice((-1, 1), 3)
+    swing = rng.uniform(20, 45, 3) * rng.choice((-1, 1), 3)
     angle, period = rng.uniform(0, np.pi), rng.uniform(4.5, 9)
     y, x = np.mgrid[:size, :size].astype(np.float64)
     u = (x * np.cos(angle) + y * np.sin(angle)) * 2 * np.pi / period

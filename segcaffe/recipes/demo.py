@@ -46,7 +46,7 @@ class Plan:
     """
 
     folder: Path
-    iterations: int = 480
+    iterations: int = 640
     batch_size: int = 4
     crop_size: int = 65
     learning_rate: float = 2e-3
@@ -192,7 +192,13 @@ def _write_config(plan: Plan, data: SyntheticSet) -> Path:
         "test": embs.test(test, f"{plan.folder / 'features'}/", str(data.test_ids), "embs"),
         "deploy": embs.deploy(size, size, embs.RGB_SCALE),
         "solver": embs.solver(
-            str(folder / "train.prototxt"), prefix, plan.learning_rate, plan.iterations, plan.iterations, plan.seed
+            str(folder / "train.prototxt"),
+            prefix,
+            plan.learning_rate,
+            plan.iterations,
+            plan.iterations,
+            plan.seed,
+            policy='lr_policy: "poly"\npower: 0.9',
         ),
     }
     for name, text in texts.items():

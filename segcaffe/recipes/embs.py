@@ -73,12 +73,23 @@ def deploy(height: Value, width: Value, scale: float = 1, name: str = "embs") ->
     return net(name, [data, *features(height, width, scale)], "Embeddings of one image (BGR, mean subtracted).")
 
 
-def solver(train_net: str, prefix: str, learning_rate: Value, max_iter: Value, snapshot: Value, seed: int = -1) -> str:
-    """Write the solver: Adam, with the momentum that the original's solver left out."""
+def solver(
+    train_net: str,
+    prefix: str,
+    learning_rate: Value,
+    max_iter: Value,
+    snapshot: Value,
+    seed: int = -1,
+    policy: str = 'lr_policy: "fixed"',
+) -> str:
+    """Write the solver: Adam, with the momentum that the original's solver left out.
+
+    ``policy`` is the learning rate's policy with its options; the paper's is fixed.
+    """
     return f"""train_net: "{train_net}"
 type: "Adam"
 base_lr: {learning_rate}
-lr_policy: "fixed"
+{policy}
 momentum: 0.9
 momentum2: 0.999
 max_iter: {max_iter}
