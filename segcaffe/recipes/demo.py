@@ -46,7 +46,7 @@ class Plan:
     """
 
     folder: Path
-    iterations: int = 640
+    iterations: int = 480
     batch_size: int = 4
     crop_size: int = 65
     learning_rate: float = 2e-3
