@@ -21,8 +21,8 @@ def shifted(x: np.ndarray, window: Window) -> np.ndarray:
 
 
 @pytest.mark.parametrize("window", WINDOWS, ids=["odd", "even"])
-@pytest.mark.parametrize("classes", [1, 3, 7])
-@pytest.mark.parametrize("size", [(6, 9), (2, 3)], ids=["larger", "smaller_than_the_window"])
+@pytest.mark.parametrize("classes", [1, 3, 9])
+@pytest.mark.parametrize("size", [(6, 9), (2, 3), (5, 8), (4, 37)], ids=["larger", "small", "one_run", "long_rows"])
 def test_filter_and_its_gradients(window: Window, classes: int, size: tuple[int, int]) -> None:
     rng = np.random.default_rng(3)
     values, grad = (rng.standard_normal((2, classes, *size)) for _ in range(2))

@@ -1,4 +1,8 @@
-"""Im2dist on the CPU: rows are contiguous, so the inner loops run along x; threads divide the rows."""
+"""Im2dist on the CPU: rows are contiguous, so the inner loops run along x; threads divide the rows.
+
+Large windows around every pixel go through `stencil`, where sums stay in registers, on a copy of the image whose rows
+have margins; for small windows the copy would cost more than it saves.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +13,23 @@ from numba import njit
 
 from segcaffe.kernels import parallel
 from segcaffe.kernels.im2dist import FAR
+from segcaffe.kernels.stencil import (
+    MANY_ROWS,
+    OFFSETS,
+    Rows,
+    compare_distances,
+    compare_squares,
+    gather_differences_1,
+    gather_differences_7,
+    gather_signs_1,
+    gather_signs_7,
+    run_length,
+)
 from segcaffe.proto.window import Window
 
 Array = np.ndarray[Any, Any]
 
+_MANY_TAPS = 20
 _GRAIN = 200_000
 """Channel differences worth a thread of their own (a tenth of a millisecond)."""
 
@@ -24,6 +41,12 @@ def forward(
     n, taps, height, width = dist.shape
     center, far = (FAR if remove else 0.0 for remove in (remove_center, remove_bounds))
     grain = 1 + _GRAIN // max(1, taps * width * image.shape[1])
+    if _is_large(window, image):
+        rows = Rows.of(image, _reach(window), "im2dist_rows")
+        layout = rows.margin, rows.pitch, run_length(image.dtype)
+        sizes = image.shape[1], dist, _geometry(window), layout, l1, center, far
+        parallel.run(n * height, lambda start, stop: _forward_runs(rows.flat, *sizes, start, stop), grain)
+        return
     parallel.run(
         n * height,
         lambda start, stop: _forward(image, dist, _geometry(window), l1, center, far, start, stop),
@@ -35,11 +58,30 @@ def backward(image: Array, dist_grad: Array, image_grad: Array, window: Window, 
     """Divide the image's rows among threads."""
     n, channels, height, width = image.shape
     grain = 1 + _GRAIN // max(1, window.taps * width * channels)
+    if _is_large(window, image):
+        rows = Rows.of(image, _reach(window), "im2dist_rows")
+        layout = rows.margin, rows.pitch, run_length(image.dtype)
+        rest = dist_grad, image_grad, _geometry(window), layout, l1
+        parallel.run(n * height, lambda start, stop: _backward_runs(rows.flat, *rest, start, stop), grain)
+        return
     parallel.run(
         n * height,
         lambda start, stop: _backward(image, dist_grad, image_grad, _geometry(window), l1, start, stop),
         grain,
     )
+
+
+def _is_large(window: Window, image: Array) -> bool:
+    """Whether there is a window around every pixel, of many taps, and rows have a register's length."""
+    axes = zip(window.kernel, window.pad, window.dilation, strict=True)
+    same = all(k % 2 == 1 and 2 * p == d * (k - 1) for k, p, d in axes)
+    wide = image.shape[3] >= run_length(image.dtype)
+    return same and window.stride == (1, 1) and window.taps >= _MANY_TAPS and wide
+
+
+def _reach(window: Window) -> int:
+    """How many columns a tap lies away from the centre, at most."""
+    return window.pad[1]
 
 
 def _geometry(window: Window) -> tuple[int, ...]:
@@ -132,6 +174,59 @@ def _forward(image, dist, geometry, l1, center, far, start, stop):
                 if c < d:
                     twin = dist[n, twin_i * kw + twin_j, oy + dy, c:d]
                     _scaled(sums[c - dx + first_x - left :], scale, twin)
+
+
+@njit(nogil=True, cache=True)
+def _compare_run(flat, at, pitch, offsets, k, channels, l1, sums, x, width):
+    if l1:
+        compare_distances(flat, at, pitch, flat, at, pitch, offsets, k, channels, sums, x, width)
+    else:
+        compare_squares(flat, at, pitch, flat, at, pitch, offsets, k, channels, sums, x, width)
+
+
+@njit(nogil=True, cache=True)
+def _shift(tap, geometry):
+    """How far a tap lies from the centre of its window, in rows and columns."""
+    kh, kw, _, _, _, _, dh, dw = geometry
+    return (tap // kw - kh // 2) * dh, (tap % kw - kw // 2) * dw
+
+
+@njit(nogil=True, cache=True)
+def _forward_runs(flat, channels, dist, geometry, layout, l1, center, far, start, stop):
+    """`_forward` for large windows; each pair of pixels is computed for the later tap of the two."""
+    margin, pitch, length = layout
+    taps, height, width = dist.shape[1:]
+    scale = dist.dtype.type(1.0 if l1 else 0.5)
+    chosen, offsets = np.empty(taps, np.int64), np.empty(taps + OFFSETS, np.int64)
+    sums = np.empty(OFFSETS * width, dist.dtype)
+    for row in range(start, stop):
+        n, y = row // height, row % height
+        count = 0
+        for tap in range(taps):
+            dy, dx = _shift(tap, geometry)
+            left, right = max(0, -dx), min(width, width - dx)
+            if not 0 <= y + dy < height or left >= right:
+                left = right = width
+            dist[n, tap, y, :left] = far
+            dist[n, tap, y, right:] = far
+            if 2 * tap + 1 == taps:
+                dist[n, tap, y] = center
+            elif 2 * tap + 1 > taps and left < right:
+                chosen[count], offsets[count] = tap, dy * channels * pitch + dx
+                count += 1
+        offsets[count : count + OFFSETS] = 0
+        base = row * channels * pitch + margin
+        for k in range(0, count, OFFSETS):
+            for run in range(-(-width // length)):
+                x = min(run * length, width - length)
+                _compare_run(flat, base + x, pitch, offsets, k, channels, l1, sums, x, width)
+            for j in range(min(OFFSETS, count - k)):
+                tap = chosen[k + j]
+                dy, dx = _shift(tap, geometry)
+                left, right = max(0, -dx), min(width, width - dx)
+                part = sums[j * width + left : j * width + right]
+                _scaled(part, scale, dist[n, tap, y, left:right])
+                _scaled(part, scale, dist[n, taps - 1 - tap, y + dy, left + dx : right + dx])
 
 
 @njit(nogil=True, cache=True)
@@ -231,3 +326,55 @@ def _backward(image, dist_grad, image_grad, geometry, l1, start, stop):
                         np.uint64(right),
                     )
             _move(sums, flat_grad, np.uint64(origin))
+
+
+@njit(nogil=True, cache=True)
+def _gather_run(flat, at, pitch, offsets, weights, x, places, count, l1, out, to, plane, channels):
+    """One run of pixels of all channels; the last few channels together with some that are done already."""
+    many = channels >= MANY_ROWS
+    rows = MANY_ROWS if many else 1
+    for group in range(-(-channels // rows)):
+        c = min(group * rows, channels - rows)
+        source, target = at + c * pitch, to + c * plane
+        if many and l1:
+            gather_signs_7(flat, source, pitch, offsets, weights, x, places, count, out, target, plane)
+        elif many:
+            gather_differences_7(flat, source, pitch, offsets, weights, x, places, count, out, target, plane)
+        elif l1:
+            gather_signs_1(flat, source, pitch, offsets, weights, x, places, count, out, target, plane)
+        else:
+            gather_differences_1(flat, source, pitch, offsets, weights, x, places, count, out, target, plane)
+
+
+@njit(nogil=True, cache=True)
+def _backward_runs(flat, dist_grad, image_grad, geometry, layout, l1, start, stop):
+    """`_backward` for large windows."""
+    margin, pitch, length = layout
+    _, channels, height, width = image_grad.shape
+    taps = dist_grad.shape[1]
+    weights, flat_grad = np.empty((taps, width), image_grad.dtype), image_grad.reshape(-1)
+    offsets, places = np.empty(taps, np.int64), np.empty(taps, np.int64)
+    for row in range(start, stop):
+        n, y = row // height, row % height
+        weights[:] = 0
+        for tap in range(taps):
+            dy, dx = _shift(tap, geometry)
+            if 2 * tap + 1 != taps and 0 <= y + dy < height:
+                left, right = max(0, -dx), min(width, width - dx)
+                own, other = dist_grad[n, tap, y, left:right], dist_grad[n, taps - 1 - tap, y + dy, left + dx :]
+                for x in range(right - left):
+                    weights[tap, left + x] = own[x] + other[x]
+        for run in range(-(-width // length)):
+            x = min(run * length, width - length)
+            # The centre, whose weight is 0, so that there is at least one.
+            count = 1
+            offsets[0], places[0] = 0, taps // 2 * width
+            for tap in range(taps):
+                dy, dx = _shift(tap, geometry)
+                if 2 * tap + 1 != taps and 0 <= y + dy < height and -length < x + dx < width:
+                    offsets[count], places[count] = dy * channels * pitch + dx, tap * width
+                    count += 1
+            at, to = row * channels * pitch + margin + x, (n * channels * height + y) * width + x
+            plane = height * width
+            factors = weights.reshape(-1)
+            _gather_run(flat, at, pitch, offsets, factors, x, places, count, l1, flat_grad, to, plane, channels)

@@ -18,7 +18,7 @@ class MeanfieldLayer(Layer):
 
     bottom: unary (N, C, H, W), q of the first iteration (N, C, H, W), and what the filters depend on;  top: the last q,
     no softmax applied. Each W_i and compat is a parameter of shape (1, 1, C, C): W_i start as identity, compat as minus
-    identity. Only the probabilities of each iteration are kept for the backward pass, the rest is computed again.
+    identity. The probabilities of each iteration and what the filters make of them are kept for the backward pass.
     """
 
     num_filters = 2
@@ -51,7 +51,8 @@ class MeanfieldLayer(Layer):
                     f"shapes {blob.shape} and {shape}",
                 )
         top[0].reshape(*shape)
-        self._probabilities = [self.xp.empty(shape, self.dtype) for _ in range(self.num_iterations)]
+        self._probabilities = self.xp.empty((self.num_iterations, *shape), self.dtype)
+        self._filtered = self.xp.empty((self.num_iterations, self.num_filters, *shape), self.dtype)
 
     def prepare(self, bottom: Blobs) -> None:
         """Compute what the filters need from the bottoms; called once per forward pass."""
@@ -71,46 +72,43 @@ class MeanfieldLayer(Layer):
         """Run the iterations."""
         self.prepare(bottom)
         unary, q = bottom[0].array, bottom[1].array
-        filtered, out = self.xp.empty_like(unary), top[0].array
-        for p in self._probabilities:
+        out = top[0].array
+        for p, filtered in zip(self._probabilities, self._filtered, strict=True):
             softmax_kernel.forward(_planes(q), _planes(p))
-            message = self._message(p, [filtered] * self.num_filters)
+            for i, values in enumerate(filtered):
+                self.filter(i, p, values, False)
             out[...] = unary
-            _mix(self._matrix(self.num_filters), message, out, alpha=-1, beta=1)
+            _mix(self._matrix(self.num_filters), self._message(filtered), out, alpha=-1, beta=1)
             q = out
 
-    def _message(self, p: Array, filtered: list[Array]) -> Array:
-        """Sum over filters of W_i · filter_i(p); the filters' outputs are left in ``filtered``."""
-        message = self.xp.empty_like(p)
-        for i, out in enumerate(filtered):
-            self.filter(i, p, out, False)
-            _mix(self._matrix(i), out, message, beta=0 if i == 0 else 1)
+    def _message(self, filtered: Array) -> Array:
+        """Sum of W_i times what filter i made."""
+        message = self.xp.empty_like(filtered[0])
+        for i, values in enumerate(filtered):
+            _mix(self._matrix(i), values, message, beta=0 if i == 0 else 1)
         return message
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Go back through the iterations; all use the same parameters and filters, so their gradients add."""
         q_grad, unary_grad = top[0].grad.copy(), self.xp.zeros_like(top[0].grad)
-        for p in reversed(self._probabilities):
+        for p, filtered in zip(self._probabilities[::-1], self._filtered[::-1], strict=True):
             unary_grad += q_grad
-            self._backward_iteration(p, q_grad)
+            self._backward_iteration(p, filtered, q_grad)
         if propagate_down[0]:
             bottom[0].grad[...] = unary_grad
         if propagate_down[1]:
             bottom[1].grad[...] = q_grad
         self.finish_backward(propagate_down, bottom)
 
-    def _backward_iteration(self, p: Array, q_grad: Array) -> None:
+    def _backward_iteration(self, p: Array, filtered: Array, q_grad: Array) -> None:
         """Turn the gradient of an iteration's q into that of the q before, in place."""
         compat, last = self._matrix(self.num_filters), self.num_filters
         message_grad = self.xp.empty_like(p)
         _mix(compat, q_grad, message_grad, transposed=True, alpha=-1)
-        if any(self.wants_param(i) for i in range(last + 1)):
-            filtered = [self.xp.empty_like(p) for _ in range(last)]
-            message = self._message(p, filtered)
-            self._add_matrix_grad(last, q_grad, message, -1)
-            for i, values in enumerate(filtered):
-                self._add_matrix_grad(i, message_grad, values, 1)
-            del filtered, message
+        if self.wants_param(last):
+            self._add_matrix_grad(last, q_grad, self._message(filtered), -1)
+        for i, values in enumerate(filtered):
+            self._add_matrix_grad(i, message_grad, values, 1)
         filtered_grad, back = self.xp.empty_like(p), self.xp.empty_like(p)
         q_grad.fill(0)
         for i in range(last):

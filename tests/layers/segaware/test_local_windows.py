@@ -23,6 +23,8 @@ GEOMETRIES = [
     for geometry in itertools.product(KERNELS, STRIDES, PADS, DILATIONS)
     if all(n + 2 * p > d * (k - 1) for n, k, p, d in zip(SIZE, geometry[0], geometry[2], geometry[3], strict=True))
 ]
+# Large windows around every pixel.
+GEOMETRIES += [((5, 5), (1, 1), (2, 2), (1, 1)), ((5, 7), (1, 1), (4, 9), (2, 3))]
 
 
 def window_text(kernel, stride, pad, dilation) -> str:
