@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from segcaffe.kernels import convolution, parallel
-from segcaffe.kernels.convolution import cpu
+from segcaffe.kernels.convolution import columns, cpu
 from segcaffe.kernels.convolution.plan import backward_grids, forward_grid
 from segcaffe.kernels.convolution.winograd.plan import make_layout
 
@@ -31,6 +31,9 @@ CASES = {
     "tiles_groups": (2, 64, 72, (32, 33), (3, 3), (1, 1), (2, 0), (1, 1), 2),
     "tiles_dilated": (2, 40, 35, (32, 46), (3, 3), (1, 1), (2, 3), (2, 3), 1),
     "one_axis": (3, 4, 6, (40,), (5,), (2,), (2,), (1,), 2),
+    "few_pixels": (2, 70, 52, (7, 9), (3, 3), (2, 1), (2, 1), (2, 1), 1),
+    "few_pixels_1x1": (2, 150, 220, (7, 9), (1, 1), (1, 1), (0, 0), (1, 1), 1),
+    "1x1_gradient": (1, 40, 36, (40, 41), (1, 1), (1, 1), (0, 0), (1, 1), 1),
     "three_axes": (2, 3, 5, (5, 6, 7), (2, 3, 3), (1, 2, 1), (1, 0, 1), (1, 1, 2), 1),
 }
 
@@ -175,3 +178,9 @@ def test_four_axes_are_refused():
     x = np.zeros((1, 1, 2, 2, 2, 2))
     with pytest.raises(ValueError, match=r"1 to 3 spatial axes. Received: 4"):
         convolution.forward(x, np.zeros((1, 1, 1, 1, 1, 1)), None, x, (1,) * 4, (0,) * 4, (1,) * 4)
+
+
+def test_columns_of_some_channels_at_a_time(monkeypatch):
+    monkeypatch.setattr(columns, "_COLUMNS", 9 * 63 * 8)
+    for dtype in (np.float32, np.float64):
+        test_equals_definition("few_pixels", dtype)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from segcaffe.kernels import parallel
-from segcaffe.kernels.convolution import loops
+from segcaffe.kernels.convolution import columns, loops
 from segcaffe.kernels.convolution.plan import Axes, Grid, Plan, Task, backward_grids, forward_grid, make_plan
 from segcaffe.kernels.convolution.winograd import loops as winograd
 from segcaffe.kernels.convolution.winograd.plan import Layout, make_layout
@@ -36,6 +36,9 @@ def forward(
     group: int = 1,
 ) -> None:
     """Compute the convolution; see the contract."""
+    if columns.suit_forward(out, weight, group):
+        columns.forward(x, weight, bias, out, (stride, pad, dilation))
+        return
     task, window = _problem(x, out, weight, (stride, pad, dilation), group, gradient=False)
     _convolve(task, forward_grid(task.target, *window), x, weight, bias, out, transposed=False)
 
@@ -50,6 +53,9 @@ def backward_data(
     group: int = 1,
 ) -> None:
     """Overwrite ``grad_x``; see the contract."""
+    if columns.suit_data(grad_out, weight, group):
+        columns.backward_data(grad_out, weight, grad_x, (stride, pad, dilation))
+        return
     task, window = _problem(grad_out, grad_x, weight, (stride, pad, dilation), group, gradient=False)
     grids = backward_grids(task.target, *window)
     if sum(math.prod(grid.extent) for grid in grids) < math.prod(task.target):
@@ -69,6 +75,11 @@ def backward_weight(
     group: int = 1,
 ) -> None:
     """Add to ``grad_weight`` and ``grad_bias``; see the contract."""
+    if columns.suit_gradient(grad_out, grad_weight, (stride, pad, dilation), group):
+        columns.backward_weight(x, grad_out, grad_weight, (stride, pad, dilation))
+        if grad_bias is not None:
+            backward_bias(grad_out, grad_bias)
+        return
     task, window = _problem(x, grad_out, grad_weight, (stride, pad, dilation), group, gradient=True)
     grid = forward_grid(task.target, *window)
     by_tiles = make_layout(task, grid)
