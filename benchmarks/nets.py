@@ -1,7 +1,8 @@
 """Whole nets beside the same in PyTorch: python -m benchmarks.nets [ROW ...] [--runs N] [--memory] [--check].
 
-Every row runs both sides in turn in one process, with the same number of threads, weights and (random) inputs;
-times are medians. ``--memory`` then runs each side in a process of its own and tells its largest resident size.
+Every row runs both sides in turn in one process, with the same weights and (random) inputs: with two threads each, timed
+on the wall, and with one, in processor time, which other programs on the machine hardly disturb. Times are medians in
+ms; ratios say how many times as fast ours is (in brackets: the best runs). ``--memory`` then runs each side in a process of its own and tells its largest resident size.
 ``--check`` compares outputs, losses and gradients on small images instead of timing. ``--profile`` shows where our time
 goes. PyTorch must be installed.
 """
@@ -248,7 +249,6 @@ class Theirs:
 
         from benchmarks.torch_net import TorchNet
 
-        torch.set_num_threads(parallel.num_threads())
         phase = caffe_pb2.TRAIN if row.work == "iteration" else caffe_pb2.TEST
         net = Net(row.net(size), phase=phase, fuse=False)
         fill(net)
@@ -275,23 +275,41 @@ def side(row: Row, name: str) -> Ours | Theirs:
 
 
 def compare(name: str, row: Row, runs: int | None) -> str:
-    """Time both sides in turn; returns a line of the table."""
+    """Time both sides in turn, with two threads on the wall and with one in processor time; returns a line."""
     ours, theirs = side(row, "ours"), side(row, row.peer)
+    cells = []
+    for threads, clock in ((2, time.perf_counter), (1, time.process_time)):
+        set_threads(threads, row.peer)
+        cells += _times(row, ours.run, theirs.run, runs or row.runs, clock)
+    return f"| {name} | {row.peer} | {' | '.join(cells)} | {row.target:g} |"
+
+
+def set_threads(count: int, peer: str) -> None:
+    """Let both sides use as many threads."""
+    parallel.set_num_threads(count)
+    if peer == "torch":
+        import torch
+
+        torch.set_num_threads(count)
+
+
+def _times(
+    row: Row, ours: Callable[[], None], theirs: Callable[[], None], runs: int, clock: Callable[[], float]
+) -> list[str]:
+    """Median milliseconds of ours and theirs, how many times as fast ours is, and in brackets that of the best runs."""
 
     def repeated(work: Callable[[], None]) -> Callable[[], None]:
         return lambda: [work() for _ in range(row.repeat)] and None
 
-    count = runs or row.runs
-    pair = interleave(repeated(ours.run), repeated(theirs.run), count, warmup=1 if count <= 3 else 2, pause=0.05)
+    warmup = 1 if runs <= 3 else 2
+    pair = interleave(repeated(ours), repeated(theirs), runs, warmup, pause=0.05, clock=clock)
     mine, other = (1e3 * median(times) / row.repeat for times in (pair.ours, pair.theirs))
-    best = 1 / pair.best_ratio
-    peer = "PyTorch" if row.peer == "torch" else "unfused"
-    return f"| {name} | {mine:.1f} | {peer} {other:.1f} | {1 / pair.ratio:.2f} ({best:.2f}) | {row.target:g} |"
+    return [f"{mine:.1f}", f"{other:.1f}", f"{1 / pair.ratio:.2f} ({1 / pair.best_ratio:.2f})"]
 
 
-def peak_memory(name: str, which: str, threads: int) -> tuple[float, float]:
+def peak_memory(name: str, which: str) -> tuple[float, float]:
     """Largest resident size and the size before the net was made, in MB, of one side in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.nets", name, "--side", which, "--threads", str(threads)]
+    command = [sys.executable, "-m", "benchmarks.nets", name, "--side", which]
     found = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT.parent)
     peak, before = json.loads(found.stdout.splitlines()[-1])
     return peak, before
@@ -302,6 +320,7 @@ def measure_memory(row: Row, which: str) -> None:
     if which == "torch":
         import torch  # noqa: F401
     before = _resident()
+    set_threads(2, which)
     one = side(row, which)
     for _ in range(2):
         one.run()
@@ -394,14 +413,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("rows", nargs="*", help="only rows whose names begin so")
     parser.add_argument("--runs", type=int)
-    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--memory", action="store_true", help="also the largest resident size of each side")
     parser.add_argument("--check", action="store_true", help="compare values on small images instead")
     parser.add_argument("--profile", action="store_true", help="our time by layer type instead")
     parser.add_argument("--side", choices=("ours", "unfused", "torch"), help="print the memory of one side")
     options = parser.parse_args()
     device.set_mode_cpu()
-    parallel.set_num_threads(options.threads)
     rows = {name: row for name, row in ROWS.items() if not options.rows or name.startswith(tuple(options.rows))}
     for name, row in rows.items():
         if options.side:
@@ -415,7 +432,7 @@ def main() -> None:
         else:
             print(compare(name, row, options.runs), flush=True)
             if options.memory:
-                sizes = {which: peak_memory(name, which, options.threads) for which in ("ours", row.peer)}
+                sizes = {which: peak_memory(name, which) for which in ("ours", row.peer)}
                 print(
                     *[f"{key}: {peak:.0f} MB ({before:.0f} before)" for key, (peak, before) in sizes.items()], sep="; "
                 )
