@@ -2,9 +2,9 @@
 
 Every row runs both sides in turn in one process, with the same weights and (random) inputs: with two threads each,
 timed on the wall, and with one, in processor time, which other programs on the machine hardly disturb. Times are
-medians in ms: ours, theirs, and how many times as fast ours is (in brackets: the best runs). ``--memory`` then runs each
-side in a process of its own and tells its largest resident size. ``--check`` compares outputs, losses and gradients on
-small images instead of timing. ``--profile`` shows where our time goes. PyTorch must be installed.
+medians in ms: ours, theirs, and how many times as fast ours is (in brackets: the best runs). ``--memory`` then runs
+each side in a process of its own and tells its largest resident size. ``--check`` compares outputs, losses and
+gradients on small images instead of timing. ``--profile`` shows where our time goes. PyTorch must be installed.
 """
 
 from __future__ import annotations
