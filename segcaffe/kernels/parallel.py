@@ -3,21 +3,34 @@
 A kernel is a serial function over a range that releases the GIL; `run` divides the range among threads. BLAS is called
 from inside those ranges, so the BLAS libraries themselves are kept at one thread while segcaffe computes: two levels of
 threads on one set of cores only get in each other's way.
+
+A pass through a net is a sequence of short jobs. A thread that has finished its part watches for the next one for
+`WATCH` microseconds before it goes to sleep, and so does the caller who waits for the others (`waiting.py`).
 """
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
 from collections.abc import Callable
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
+from typing import Any
+
+import numpy as np
 
 Body = Callable[[int, int], None]
 
+WATCH = 200.0
+"""Microseconds that a thread waits awake for something to do."""
+_CALLER_LEAVES = 10.0
+"""Microseconds that a caller needs, at most, from giving a job to being in compiled code, without the GIL."""
+_HELPER_LEAVES = 3.0
+"""The same for a helper, from its last range to watching again; and between two helpers that begin."""
+
 _state = threading.local()
 _lock = threading.Lock()
-_workers: SimpleQueue[_Job] | None = None
-_started = 0
+_pool: _Pool | None = None
 _threads = 0
 
 
@@ -73,11 +86,10 @@ def run(count: int, body: Body, grain: int = 1, blocks: int = 0) -> None:
             body(count * i // pieces, count * (i + 1) // pieces)
         return
     job = _Job(count, pieces, body)
-    queue = _pool(workers - 1)
-    for _ in range(min(workers, pieces) - 1):
-        queue.put(job)
+    pool = _shared_pool(workers - 1)
+    pool.give(job, min(workers, pieces) - 1)
     job.work()
-    job.wait()
+    job.wait(pool)
 
 
 class _Job:
@@ -94,6 +106,7 @@ class _Job:
         self.lock = threading.Lock()
         self.finished = threading.Lock()
         self.finished.acquire()
+        self.done = np.zeros(1, np.int64)
         self.error: BaseException | None = None
 
     def work(self) -> None:
@@ -111,40 +124,85 @@ class _Job:
                 self.left -= 1
                 if self.left == 0:
                     self.finished.release()
+                    self.done[0] = 1
         _state.inside = outer
 
-    def wait(self) -> None:
+    def wait(self, pool: _Pool) -> None:
         """Return when every range is done; raise what a range raised."""
+        if self.left:
+            pool.watch(self.done, 0, _HELPER_LEAVES)
         self.finished.acquire()
         if self.error is not None:
             raise self.error
 
 
-def _pool(size: int) -> SimpleQueue[_Job]:
-    """The queue of a pool with at least ``size`` threads."""
-    global _workers, _started
-    if _workers is None or _started < size:
+class _Pool:
+    """Threads that take jobs from a queue. ``bell`` changes whenever a job is put there."""
+
+    def __init__(self) -> None:
+        from segcaffe.kernels import waiting
+
+        self.jobs: SimpleQueue[_Job] = SimpleQueue()
+        self.bell = np.zeros(1, np.int64)
+        self.started = 0
+        self._watch = waiting.watch
+        self._per_microsecond = waiting.pauses_per_microsecond()
+
+    def start(self, size: int) -> None:
+        """Have at least ``size`` threads."""
+        for index in range(self.started, size):
+            threading.Thread(target=self._serve, args=(index,), daemon=True, name="segcaffe-kernel").start()
+        self.started = max(self.started, size)
+
+    def give(self, job: _Job, helpers: int) -> None:
+        """Ask for that many helpers."""
+        for _ in range(helpers):
+            self.jobs.put(job)
+        self.bell[0] += 1
+
+    def watch(self, cell: np.ndarray[Any, Any], old: int, settling: float) -> int:
+        """Wait for ``cell[0]`` to change, and ``settling`` microseconds more; not where threads outnumber cores."""
+        if num_threads() > _usable_cores():
+            return int(cell[0])
+        return int(self._watch(cell, old, int(WATCH * self._per_microsecond), int(settling * self._per_microsecond)))
+
+    def _serve(self, index: int) -> None:
+        settling = _CALLER_LEAVES + index * _HELPER_LEAVES
+        while True:
+            # In this order, a job put in between is seen by one or the other.
+            rung = int(self.bell[0])
+            if not self.jobs.empty() or self.watch(self.bell, rung, settling) != rung:
+                self._try()
+            else:
+                self.jobs.get().work()
+
+    def _try(self) -> None:
+        try:
+            job = self.jobs.get_nowait()
+        except Empty:
+            return
+        job.work()
+
+
+def _shared_pool(size: int) -> _Pool:
+    """The pool, with at least ``size`` threads."""
+    global _pool
+    if _pool is None or _pool.started < size:
         with _lock:
-            if _workers is None:
-                _workers = SimpleQueue()
-            for _ in range(size - _started):
-                threading.Thread(target=_serve, args=(_workers,), daemon=True, name="segcaffe-kernel").start()
-            _started = max(_started, size)
-    return _workers
-
-
-def _serve(queue: SimpleQueue[_Job]) -> None:
-    while True:
-        queue.get().work()
+            if _pool is None:
+                _pool = _Pool()
+            _pool.start(size)
+    return _pool
 
 
 def _after_fork() -> None:
     """A forked child has none of its parent's threads."""
-    global _workers, _started, _lock
-    _workers, _started, _lock = None, 0, threading.Lock()
+    global _pool, _lock
+    _pool, _lock = None, threading.Lock()
     _state.__dict__.clear()
 
 
+@functools.cache
 def _usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
