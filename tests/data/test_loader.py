@@ -189,9 +189,12 @@ def test_a_forked_child_has_a_loader_of_its_own() -> None:
 
 
 SLOW = """
-import sys, time
+import signal, time
 import numpy as np
 from segcaffe.data.loader import BatchLoader, ListFeed
+
+# A shell that runs tests in the background lets its children ignore interrupts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 def load(item, random):
     print("loading", flush=True)
