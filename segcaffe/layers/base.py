@@ -150,6 +150,11 @@ class Layer:
         self.blobs.append(blob)
         return blob
 
+    def param_spec(self, index: int) -> caffe_pb2.ParamSpec:
+        """How parameter ``index`` is named, shared and learnt: its ``param`` entry, or what stands for a missing one."""
+        specs = self.param.param
+        return specs[index] if index < len(specs) else caffe_pb2.ParamSpec()
+
     def wants_param(self, index: int) -> bool:
         """Whether the gradient of parameter ``index`` is wanted."""
         return index >= len(self.param_propagate_down) or self.param_propagate_down[index]

@@ -20,7 +20,8 @@ class BackwardPlanner:
     """Decides about backward passes while the net is built, layer by layer, and then for the net as a whole.
 
     A gradient is needed by every parameter with a learning rate, flows down to such a parameter from a loss, and
-    nowhere else, unless ``force_backward`` or ``propagate_down`` say otherwise.
+    nowhere else, unless ``force_backward`` or ``propagate_down`` say otherwise. What ``propagate_down`` switches is the
+    one bottom: it makes no layer run backward that would not, and the gradient still comes down to where it ends.
     """
 
     def __init__(self, graph: Graph) -> None:
@@ -32,6 +33,7 @@ class BackwardPlanner:
         """Take in node ``index``; ``params_learn`` says whether any of its parameters has a learning rate."""
         node = self.graph.nodes[index]
         wanted = [self.blob_needs[blob] for blob in node.bottoms]
+        needs = any(wanted) or params_learn
         if node.param.propagate_down:
             if len(node.param.propagate_down) != len(node.bottoms):
                 raise GraphError(
@@ -39,7 +41,6 @@ class BackwardPlanner:
                     f"Received: {len(node.param.propagate_down)}."
                 )
             wanted = list(node.param.propagate_down)
-        needs = any(wanted) or params_learn
         self.plan.bottoms.append(wanted)
         self.plan.layers.append(needs)
         if needs:

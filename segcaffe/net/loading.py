@@ -76,6 +76,13 @@ def copy_weights(layers: Sequence[Layer], source: caffe_pb2.NetParameter, where:
     return report
 
 
+def take_own_blobs(layer: Layer) -> None:
+    """Give a layer the values that its own definition holds in ``blobs``, if any; WeightsError if they do not fit."""
+    if layer.param.blobs:
+        _check(layer, layer.param, "blobs of the net's definition")
+        _copy(layer, layer.param, "blobs of the net's definition")
+
+
 def _copy(layer: Layer, message: caffe_pb2.LayerParameter, where: str) -> None:
     for index, (blob, stored_blob) in enumerate(zip(layer.blobs, message.blobs, strict=False)):
         if not _stored_by_owner(layer, index, message):

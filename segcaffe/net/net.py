@@ -20,7 +20,7 @@ from segcaffe.net.deferred import DeferredBlob
 from segcaffe.net.fold import fold, link
 from segcaffe.net.fuse import fuse as fuse_graph
 from segcaffe.net.graph import Graph, Node, build_graph
-from segcaffe.net.loading import copy_weights
+from segcaffe.net.loading import copy_weights, take_own_blobs
 from segcaffe.net.masked_convolution import share_gradients
 from segcaffe.net.memory import MemoryPlan, learns, make_plan
 from segcaffe.net.pycaffe import Hook, PycaffeMembers
@@ -91,7 +91,7 @@ class Net(PycaffeMembers):
         phase, level, stages, weights = _positional(args, phase, level, stages, weights)
         param, places = _read(network_file, variables)
         try:
-            graph = build_graph(param, net_state(phase, level, stages or ()))
+            graph = build_graph(param, net_state(phase, level, [*param.state.stage, *(stages or ())]))
             self._build(param, fold(fuse_graph(graph)) if fuse else graph, phase, dtype)
         except SegcaffeError as error:
             raise _placed(error, places) from error
@@ -134,6 +134,7 @@ class Net(PycaffeMembers):
         top = [self._blobs[i] for i in node.tops]
         layer.check_counts(len(bottom), len(top))
         layer.setup(bottom, top)
+        take_own_blobs(layer)
         self.layers.append(layer)
         self.bottom_blobs.append(bottom)
         self.top_blobs.append(top)
@@ -461,9 +462,9 @@ def _placed(error: SegcaffeError, places: Mapping[str, str]) -> SegcaffeError:
 
 def _loss_weights(node: Node, num_top: int) -> list[float]:
     given = list(node.param.loss_weight)
-    if given and len(given) != len(node.param.top):
+    if given and len(given) != num_top:
         raise GraphError(
-            f"{node.where}: loss_weight needs one value for each of its {len(node.param.top)} tops. "
+            f"{node.where}: loss_weight needs one value for each of its {num_top} tops. "
             f"Received: {len(given)}."
         )
     if not given and node.cls.loss:

@@ -42,8 +42,7 @@ class ParamTable:
                 "remove the last ones, or check options such as bias_term."
             )
         for index, blob in enumerate(layer.blobs):
-            spec = layer.param.param[index] if index < len(layer.param.param) else caffe_pb2.ParamSpec()
-            self._append(layer, index, blob, spec)
+            self._append(layer, index, blob, layer.param_spec(index))
 
     def _append(self, layer: Layer, index: int, blob: Blob, spec: caffe_pb2.ParamSpec) -> None:
         self.all_blobs.append(blob)

@@ -39,9 +39,16 @@ class BatchNorm(NeuronLayer):
             raise self.fail("moving_average_fraction must lie in 0..1", f"{self.fraction:g}")
         if self.eps < 0:
             raise self.fail("eps must not be negative", f"{self.eps:g}")
+        if any(spec.lr_mult != 0 for spec in self.param.param):
+            raise self.fail("its parameters are statistics, not learnt; remove its param entries, or set lr_mult: 0")
         self.channels = self._layout(bottom)[1]
         for size in (self.channels, self.channels, 1):
             self.add_parameter((size,), caffe_pb2.FillerParameter(type="constant", value=0))
+
+    def param_spec(self, index: int) -> caffe_pb2.ParamSpec:
+        """Statistics are not for the solver, whose weight decay would spoil them."""
+        given = index < len(self.param.param)
+        return super().param_spec(index) if given else caffe_pb2.ParamSpec(lr_mult=0)
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Check the number of channels."""
