@@ -1,4 +1,4 @@
-"""Pooling on the CPU: threads divide the channels; down the window first, then across, or small windows one by one."""
+"""Pooling on the CPU: threads divide the channels; down the window first, then across. Small windows: `loops`."""
 
 from __future__ import annotations
 
@@ -8,15 +8,13 @@ import numpy as np
 from numba import njit
 
 from segcaffe.kernels import parallel
-from segcaffe.kernels.pooling import EMPTY
+from segcaffe.kernels.pooling import EMPTY, loops
 from segcaffe.proto.window import Window
 
 Array = np.ndarray[Any, Any]
 
 _GRAIN = 50_000
-_LONG_ROW = 96
-"""Pixels of a row above which 3 x 3 windows are pooled down the columns first."""
-_NOWHERE = 2**31 - 1
+_NOWHERE = loops.NOWHERE
 _TINY = float(np.finfo(np.float32).tiny)
 
 
@@ -32,15 +30,14 @@ def _run(compiled: Any, window: Window | None, *arrays: Array) -> None:
     parallel.run(len(planes[0]), lambda start, stop: compiled(*planes, options, start, stop), grain)
 
 
-def _is_small(image: Array, window: Window) -> bool:
-    """Whether windows are better pooled one by one: down first, then across, is less work, but for long rows only."""
-    sizes = (2,) if image.shape[3] > _LONG_ROW else (2, 3)
-    return window.stride == (2, 2) and window.kernel[0] == window.kernel[1] and window.kernel[0] in sizes
+def _is_small(window: Window) -> bool:
+    """Whether `loops` has code for the window."""
+    return window.stride == (2, 2) and window.kernel in ((2, 2), (3, 3))
 
 
 def max_forward(image: Array, top: Array, mask: Array, window: Window) -> None:
     """See the contract."""
-    _run(_max_forward_small if _is_small(image, window) else _max_forward, window, image, top, mask)
+    _run(_max_forward_small if _is_small(window) else _max_forward, window, image, top, mask)
 
 
 def scatter(top_grad: Array, mask: Array, image_grad: Array, window: Window) -> None:
@@ -50,12 +47,12 @@ def scatter(top_grad: Array, mask: Array, image_grad: Array, window: Window) -> 
 
 def average_forward(image: Array, top: Array, window: Window) -> None:
     """See the contract."""
-    _run(_average_forward_small if _is_small(image, window) else _average_forward, window, image, top)
+    _run(_average_forward_small if _is_small(window) else _average_forward, window, image, top)
 
 
 def average_backward(top_grad: Array, image_grad: Array, window: Window) -> None:
     """See the contract."""
-    _run(_average_backward, window, top_grad, image_grad)
+    _run(_average_backward_small if _is_small(window) else _average_backward, window, top_grad, image_grad)
 
 
 def stochastic_forward(image: Array, chance: Array, top: Array, mask: Array, window: Window) -> None:
@@ -128,54 +125,28 @@ def _window_maximum(image, first, last, left, right):
     return best, place
 
 
-@njit(nogil=True, cache=True, inline="always")
-def _inner_maxima(pixels, width, size, pads, rows, columns, top, mask):
-    """Maxima of the windows of size x size pixels, 2 apart, with indices in the ranges ``rows`` and ``columns``."""
-    for oy in range(*rows):
-        start = (2 * oy - pads[0]) * width + 2 * columns[0] - pads[1]
-        corner = pixels[start:]
-        top_row, mask_row = top[oy, columns[0] : columns[1]], mask[oy, columns[0] : columns[1]]
-        for ox in range(top_row.size):
-            best, place = pixels.dtype.type(-np.inf), np.int32(_NOWHERE)
-            for i in range(size):
-                for j in range(size):
-                    value = corner[i * width + j + 2 * ox]
-                    higher = value > best
-                    best = value if higher else best
-                    place = np.int32(start + i * width + j + 2 * ox) if higher else place
-            top_row[ox] = best
-            mask_row[ox] = place
-
-
 @njit(nogil=True, cache=True)
 def _max_forward_small(image, top, mask, window, start, stop):
-    """Windows of 2 x 2 or 3 x 3 pixels, 2 apart, each by itself; vector code for those that lie in the image."""
     size, _, _, _, ph, pw = window
     _, height, width = image.shape
-    rows = _whole(ph, size, height, top.shape[1])
-    columns = _whole(pw, size, width, top.shape[2])
     for plane in range(start, stop):
-        pixels = image[plane].reshape(-1)
-        mask[plane] = _NOWHERE
-        # The size as a constant, so that the loop becomes vector code.
-        if size == 2:
-            _inner_maxima(pixels, width, 2, (ph, pw), rows, columns, top[plane], mask[plane])
-        else:
-            _inner_maxima(pixels, width, 3, (ph, pw), rows, columns, top[plane], mask[plane])
+        loops.max_windows(image, top, mask, size, (ph, pw), plane, plane + 1)
+        if not _has(mask[plane].reshape(-1), np.int32(_NOWHERE)):
+            continue
         for oy in range(top.shape[1]):
             first, last, _ = _clip(oy, size, 2, ph, height)
             for ox in range(top.shape[2]):
-                # Windows at the border, and those without a number.
                 if mask[plane, oy, ox] == _NOWHERE:
                     left, right, _ = _clip(ox, size, 2, pw, width)
                     top[plane, oy, ox], mask[plane, oy, ox] = _window_maximum(image[plane], first, last, left, right)
 
 
 @njit(nogil=True, cache=True)
-def _whole(pad, size, extent, count):
-    """The range of windows, 2 apart, of which no pixel lies outside the image."""
-    low = min(count, (pad + 1) // 2)
-    return low, max(low, min(count, (extent + pad - size) // 2 + 1))
+def _has(values, wanted):
+    found = False
+    for i in range(values.size):
+        found |= values[i] == wanted
+    return found
 
 
 @njit(nogil=True, cache=True)
@@ -224,47 +195,14 @@ def _add(source, step, out):
         out[i] += source[i * step]
 
 
-@njit(nogil=True, cache=True, inline="always")
-def _inner_means(image, size, pads, rows, columns, top):
-    """Means of the windows of size x size pixels, 2 apart, with indices in the ranges ``rows`` and ``columns``."""
-    width = image.shape[1]
-    pixels = image.reshape(-1)
-    for oy in range(*rows):
-        corner = pixels[(2 * oy - pads[0]) * width + 2 * columns[0] - pads[1] :]
-        out = top[oy, columns[0] : columns[1]]
-        for ox in range(out.size):
-            total = pixels.dtype.type(0)
-            for i in range(size):
-                for j in range(size):
-                    total += corner[i * width + j + 2 * ox]
-            out[ox] = total / pixels.dtype.type(size * size)
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True)
 def _average_forward_small(image, top, window, start, stop):
-    """Windows of 2 x 2 or 3 x 3 pixels, 2 apart, each by itself; vector code for those that lie in the image."""
-    size, _, _, _, ph, pw = window
-    _, height, width = image.shape
-    rows = _whole(ph, size, height, top.shape[1])
-    columns = _whole(pw, size, width, top.shape[2])
-    for plane in range(start, stop):
-        # The size as a constant, so that the loop becomes vector code.
-        if size == 2:
-            _inner_means(image[plane], 2, (ph, pw), rows, columns, top[plane])
-        else:
-            _inner_means(image[plane], 3, (ph, pw), rows, columns, top[plane])
-        for oy in range(top.shape[1]):
-            first, last, extent = _clip(oy, size, 2, ph, height)
-            low, high = columns if rows[0] <= oy < rows[1] else (0, 0)
-            for i in range(top.shape[2] - (high - low)):
-                ox = i if i < low else i + high - low
-                left, right, across = _clip(ox, size, 2, pw, width)
-                total = image.dtype.type(0)
-                for y in range(first, last):
-                    for x in range(left, right):
-                        total += image[plane, y, x]
-                # A window without a pixel keeps its 0, whatever its extent.
-                top[plane, oy, ox] = total / image.dtype.type(max(extent * across, 1))
+    loops.mean_windows(image, top, window[0], (window[4], window[5]), start, stop)
+
+
+@njit(nogil=True, cache=True)
+def _average_backward_small(top_grad, image_grad, window, start, stop):
+    loops.gradient_of_means(top_grad, image_grad, window[0], (window[4], window[5]), start, stop)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
