@@ -7,13 +7,15 @@ outputs that fits the vector registers:
 ``multiply_<rows>``
     ``out[r, p] = sum_k weight[k, r] * x[offsets[k] + p] + bias[r]`` for ``strip_length(dtype)`` positions p.
     Unless ``ahead`` is None, the memory ``ahead`` elements behind each stream is fetched for a later call.
+``convolve_<rows>``
+    The same with an end for each row: ``out[r, p]`` is ``v = scale[r] * sum + bias[r]``, or ``slope * v`` where v <= 0.
 ``correlate_<rows>``
     ``out[j, r] += sum_p a[r, p] * x[offsets[j] + p]`` for `STREAMS` offsets j, any number of positions p from a start.
 ``copy_run``, ``clear_run``
     Consecutive elements copied, or set to 0.
 
-The first two are made of LLVM vectors because a loop nest in Python does not keep its tile in registers. All take flat
-arrays of one dtype with start indices, are callable from compiled kernels only, and check nothing.
+The first three are made of LLVM vectors because a loop nest in Python does not keep its tile in registers. All take
+flat arrays of one dtype with start indices, are callable from compiled kernels only, and check nothing.
 """
 
 from __future__ import annotations
@@ -105,6 +107,25 @@ class Vectors:
         product = self.builder.fmul(a, b, flags=("contract",))
         return self.builder.fadd(product, total, flags=("contract",))
 
+    def rectify(self, values: list[Any], slope: Any) -> list[Any]:
+        """Each of ``values``, times the scalar ``slope`` where it is not above 0; with a slope of 0 that is 0."""
+        builder = self.builder
+        before = builder.block
+        with builder.if_then(builder.fcmp_unordered("!=", slope, ir.Constant(slope.type, 1.0))):
+            factor = self.splat(slope)
+            flat = builder.fcmp_ordered("==", slope, ir.Constant(slope.type, 0.0))
+            results = []
+            for value in values:
+                # An infinite value times 0 would not be a number.
+                low = builder.select(flat, self.zero, builder.fmul(value, factor))
+                results.append(builder.select(builder.fcmp_ordered("<=", value, self.zero), low, value))
+            changed = builder.block
+        merged = [builder.phi(self.type) for _ in values]
+        for phi, value, result in zip(merged, values, results, strict=True):
+            phi.add_incoming(value, before)
+            phi.add_incoming(result, changed)
+        return merged
+
     def add_neighbours(self, a: Any, b: Any) -> Any:
         """Sums of neighbouring lanes: those of ``a``, then those of ``b``."""
         lanes = range(a.type.count + b.type.count)
@@ -161,6 +182,31 @@ def address(context: Any, vectors: Vectors, array_type: Any, array: Any, start: 
     return vectors.at(data, start)
 
 
+def _products(vectors: Vectors, rows: int, addresses: list[Any], count: Any, ahead: Any) -> Any:
+    """Code for the sums of ``rows`` x STREAMS vectors.
+
+    ``addresses`` are those of x, offsets and weights; ``ahead`` is None, or how far behind to fetch memory.
+    """
+    builder = vectors.builder
+    x_from, offsets_from, weight_from = addresses
+
+    def step(k: Any) -> tuple[Any, Any]:
+        source = vectors.at(x_from, builder.load(vectors.at(offsets_from, k)))
+        if ahead is not None:
+            vectors.prefetch(vectors.at(source, ahead))
+        weights = vectors.at(weight_from, builder.mul(k, _INDEX(ROWS)))
+        streams = [vectors.load(vectors.at(source, v * vectors.length)) for v in range(STREAMS)]
+        return lambda row: vectors.splat(builder.load(vectors.at(weights, row))), streams
+
+    return _loop(vectors, count, 1, [vectors.zero] * rows, step)
+
+
+def _store_rows(vectors: Vectors, values: list[Any], out_from: Any, stride: Any) -> None:
+    for i, value in enumerate(values):
+        target = vectors.at(out_from, vectors.builder.mul(stride, _INDEX(i // STREAMS)))
+        vectors.store(value, vectors.at(target, i % STREAMS * vectors.length))
+
+
 def _make_multiply(rows: int) -> Any:
     @intrinsic
     def multiply(typing, x, start, offsets, weight, weight_at, count, bias, bias_at, out, out_at, stride, ahead):
@@ -168,32 +214,48 @@ def _make_multiply(rows: int) -> Any:
 
         def generate(context, builder, signature, args):
             vectors = Vectors(context, builder, x.dtype)
-            x_from = address(context, vectors, x, args[0], args[1])
-            offsets_from = address(context, vectors, offsets, args[2], _INDEX(0))
-            weight_from = address(context, vectors, weight, args[3], args[4])
+            arrays = ((x, args[0], args[1]), (offsets, args[2], _INDEX(0)), (weight, args[3], args[4]))
+            addresses = [address(context, vectors, *array) for array in arrays]
             bias_from = address(context, vectors, bias, args[6], args[7])
             out_from = address(context, vectors, out, args[8], args[9])
-            zeros = [ir.Constant(vectors.type, None)] * rows
-
-            def step(k):
-                source = vectors.at(x_from, builder.load(vectors.at(offsets_from, k)))
-                if ahead != types.none:
-                    vectors.prefetch(vectors.at(source, args[11]))
-                weights = vectors.at(weight_from, builder.mul(k, _INDEX(ROWS)))
-                streams = [vectors.load(vectors.at(source, v * vectors.length)) for v in range(STREAMS)]
-                return lambda row: vectors.splat(builder.load(vectors.at(weights, row))), streams
-
-            for row, sums in enumerate(_loop(vectors, args[5], 1, zeros, step)):
+            fetched, values = None if ahead == types.none else args[11], []
+            for row, sums in enumerate(_products(vectors, rows, addresses, args[5], fetched)):
                 # Last, so that a bias larger than the products does not cost their sum its digits.
                 last = vectors.splat(builder.load(vectors.at(bias_from, row)))
-                target = vectors.at(out_from, builder.mul(args[10], _INDEX(row)))
-                for v, value in enumerate(sums):
-                    vectors.store(builder.fadd(value, last), vectors.at(target, v * vectors.length))
+                values += [builder.fadd(value, last) for value in sums]
+            _store_rows(vectors, values, out_from, args[10])
             return context.get_dummy_value()
 
         return signature, generate
 
     return multiply
+
+
+def _make_convolve(rows: int) -> Any:
+    """``ends`` holds (scale, bias) for each row from ``ends_at`` on; ``slope`` is of the arrays' type."""
+
+    @intrinsic
+    def convolve(typing, x, start, offsets, weight, weight_at, count, ends, ends_at, slope, out, out_at, stride, ahead):
+        signature = types.void(
+            x, start, offsets, weight, weight_at, count, ends, ends_at, slope, out, out_at, stride, ahead
+        )
+
+        def generate(context, builder, signature, args):
+            vectors = Vectors(context, builder, x.dtype)
+            arrays = ((x, args[0], args[1]), (offsets, args[2], _INDEX(0)), (weight, args[3], args[4]))
+            addresses = [address(context, vectors, *array) for array in arrays]
+            ends_from = address(context, vectors, ends, args[6], args[7])
+            out_from = address(context, vectors, out, args[9], args[10])
+            fetched, values = None if ahead == types.none else args[12], []
+            for row, sums in enumerate(_products(vectors, rows, addresses, args[5], fetched)):
+                scale, bias = (vectors.splat(builder.load(vectors.at(ends_from, 2 * row + i))) for i in (0, 1))
+                values += [vectors.multiply_add(value, scale, bias) for value in sums]
+            _store_rows(vectors, vectors.rectify(values, args[8]), out_from, args[11])
+            return context.get_dummy_value()
+
+        return signature, generate
+
+    return convolve
 
 
 def _make_correlate(rows: int) -> Any:
@@ -257,4 +319,5 @@ def clear_run(typing, target, start, count):
 
 
 multiply_1, multiply_2, multiply_4, multiply_8 = (_make_multiply(rows) for rows in (1, 2, 4, 8))
+convolve_1, convolve_2, convolve_4, convolve_8 = (_make_convolve(rows) for rows in (1, 2, 4, 8))
 correlate_1, correlate_2, correlate_4, correlate_8 = (_make_correlate(rows) for rows in (1, 2, 4, 8))

@@ -47,6 +47,10 @@ class MaskedConvolution(Convolution):
         x, mask = bottom[1].array, bottom[2].array
         segaware_conv.forward(x, mask, *self.parameters(), top[0].array, self.taps_window, self.group)
 
+    def parameters(self) -> tuple[Any, Any]:
+        """Weight, and bias or None, that the forward pass uses."""
+        return self.blobs[0].array, self.bias()
+
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Gradients of image, mask, weight and bias; that of the columns on demand."""
         grad, x, mask = top[0].grad, bottom[1].array, bottom[2].array

@@ -542,6 +542,12 @@ for _trans_a in (False, True):
             return {"a": a, "b": b, "out": normal(rng, dtype, 7, 3), **factors}
 
 
+@add("matmul", "finish")
+def _(rng: np.random.Generator, dtype: Any) -> dict[str, Any]:
+    vectors = {name: normal(rng, dtype, 5) for name in ("bias", "scale")}
+    return {"out": normal(rng, dtype, 7, 5), **vectors, "negative_slope": 0.0}
+
+
 @add("lstm", "forward")
 def _(rng: np.random.Generator, dtype: Any) -> dict[str, Any]:
     steps, streams, cells = 4, 3, 11
@@ -696,12 +702,15 @@ for _suffix, _geometry in _CONVOLUTIONS.items():
             rng: np.random.Generator, dtype: Any, make: Any = _convolution, bias: bool = _group == 1
         ) -> dict[str, Any]:
             given = make(rng, dtype)
-            return {**given, "bias": normal(rng, dtype, 4) if bias else None, "out": empty(dtype, *given["y"].shape)}
+            end = {"scale": normal(rng, dtype, 4), "negative_slope": 0.0} if bias else {"negative_slope": 0.2}
+            end["bias"] = normal(rng, dtype, 4) if bias else None
+            return {**given, **end, "out": empty(dtype, *given["y"].shape)}
 
         @add("convolution", "backward_data", f"{_suffix}-{_group}")
         def _(rng: np.random.Generator, dtype: Any, make: Any = _convolution) -> dict[str, Any]:
             given = make(rng, dtype)
-            return {**given, "grad_out": given["y"], "grad_x": empty(dtype, *given["x"].shape)}
+            end = {"bias": normal(rng, dtype, 6), "scale": normal(rng, dtype, 6), "negative_slope": 0.1}
+            return {**given, **end, "grad_out": given["y"], "grad_x": empty(dtype, *given["x"].shape)}
 
         @add("convolution", "backward_weight", f"{_suffix}-{_group}")
         def _(rng: np.random.Generator, dtype: Any, make: Any = _convolution) -> dict[str, Any]:

@@ -110,6 +110,42 @@ def test_equals_definition(case, dtype):
     _close(grad_bias, 2 * expected[3] + 1)
 
 
+def _ended(sums, scale, bias, slope):
+    shape = (-1, *[1] * (sums.ndim - 2))
+    values = (sums if scale is None else sums * scale.reshape(shape)) + (0 if bias is None else bias.reshape(shape))
+    return np.where(values > 0, values, slope * values)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("case", CASES)
+def test_ends_equal_definition(case, dtype):
+    (x, weight, bias, grad), options = _problem(case, dtype)
+    rng = np.random.default_rng(5)
+    scale, bias_x, scale_x = (rng.standard_normal(size).astype(dtype) for size in (len(bias), *2 * (x.shape[1],)))
+    wide = [a.astype(np.float64) for a in (x, weight, np.zeros_like(bias), grad)]
+    sums, sums_x, *_ = _reference(*wide, weight.shape[2:], *options)
+    for chosen, chosen_x, slope in [((scale, bias), (scale_x, bias_x), 0.0), ((scale, None), (scale_x, None), 0.3),
+                                    ((None, bias), (None, bias_x), -0.5)]:  # fmt: skip
+        out, grad_x = np.full_like(grad, np.nan), np.full_like(x, np.nan)
+        convolution.forward(x, weight, chosen[1], out, *options, scale=chosen[0], negative_slope=slope)
+        _close(out, _ended(sums, *chosen, slope))
+        end = {"scale": chosen_x[0], "bias": chosen_x[1], "negative_slope": slope}
+        convolution.backward_data(grad, weight, grad_x, *options, **end)
+        _close(grad_x, _ended(sums_x, *chosen_x, slope))
+
+
+@pytest.mark.parametrize("size", [1, 7, 40])
+def test_rectifier_of_what_is_no_number(size):
+    """As the ReLU layer: minus infinity becomes 0 with slope 0, what is no number stays."""
+    x = np.ones((1, 2, size, size), np.float32)
+    x[0, :, 0, 0] = -np.inf
+    x[0, 0, size - 1, size - 1] = np.nan
+    weight, out = np.ones((9, 1, 1, 1), np.float32), np.empty((1, 9, size, size), np.float32)
+    convolution.forward(x[:, :1], weight, None, out, (1, 1), (0, 0), (1, 1), negative_slope=0.0)
+    expected = np.where(x[:, :1] <= 0, 0, x[:, :1])
+    np.testing.assert_array_equal(out, np.broadcast_to(expected, out.shape))
+
+
 @pytest.mark.parametrize("case", ["tiles", "tiles_groups", "tiles_dilated"])
 def test_cases_that_go_by_tiles_do(case):
     (x, weight, _, grad), (stride, pad, dilation, group) = _problem(case, np.float32)

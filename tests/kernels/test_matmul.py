@@ -66,3 +66,21 @@ def test_bad_arguments():
         matmul.gemm(np.ones((2, 3)), np.ones((4, 2)), np.ones((2, 2)))
     with pytest.raises(ValueError, match="next to each other"):
         matmul.gemm(np.ones((3, 2)).T, np.ones((3, 2)), np.ones((2, 2)))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(1, 5), (70, 900), (0, 3)])
+def test_finish(shape, dtype):
+    rng = np.random.default_rng(4)
+    out, bias, scale = (rng.standard_normal(s).astype(dtype) for s in (shape, shape[1], shape[1]))
+    for given, slope in [((bias, None), 1.0), ((bias, scale), 0.0), ((None, scale), -0.5), ((None, None), 0.25)]:
+        values = out * (1 if given[1] is None else given[1]) + (0 if given[0] is None else given[0])
+        made = out.copy()
+        matmul.finish(made, *given, negative_slope=slope)
+        np.testing.assert_allclose(made, np.where(values > 0, values, slope * values), rtol=1e-6, atol=1e-6)
+
+
+def test_finish_of_what_is_no_number():
+    out = np.array([[-np.inf, np.nan, np.inf]])
+    matmul.finish(out, negative_slope=0.0)
+    np.testing.assert_array_equal(out, [[0, np.nan, np.inf]])

@@ -1,4 +1,4 @@
-"""Folding BatchNorm and Scale into convolutions changes no result, and only nets that run forward alone."""
+"""Folding BatchNorm, Scale and ReLU into convolutions changes no result, and only nets that run forward alone."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ CONV = """layer {{ name: "conv" type: "Convolution" bottom: "x" top: "y"
 NORM = 'layer { name: "norm" type: "BatchNorm" bottom: "y" top: "y" }'
 SCALE = 'layer {{ name: "scale" type: "Scale" bottom: "y" top: "y" scale_param {{ bias_term: {} }} }}'
 RELU = 'layer { name: "relu" type: "ReLU" bottom: "y" top: "y" }'
+LEAKY = 'layer { name: "relu" type: "ReLU" bottom: "y" top: "y" relu_param { negative_slope: -0.3 } }'
 
 
 def build(text: str, fuse: bool, phase: int = caffe_pb2.TEST) -> Net:
@@ -26,7 +27,9 @@ def build(text: str, fuse: bool, phase: int = caffe_pb2.TEST) -> Net:
     net.blobs["x"].data[...] = rng.standard_normal(net.blobs["x"].shape)
     for layer in net.layers:
         for blob in layer.blobs:
-            blob.data[...] = rng.uniform(0.5, 1.5, blob.shape)
+            # Weights of both signs, else no sum would be negative; a BatchNorm's variance and its factor are positive.
+            low = 0.5 if layer.type == "BatchNorm" else -1.5
+            blob.data[...] = rng.uniform(low, 1.5, blob.shape)
     return net
 
 
@@ -45,12 +48,23 @@ def assert_same(text: str, expected: list[str]) -> None:
 @pytest.mark.parametrize(("rest", "expected"), [
     (NORM, ["norm"]),
     (NORM + SCALE.format("true"), ["norm", "scale"]),
-    (NORM + SCALE.format("false") + RELU, ["norm", "scale"]),
-    (NORM + RELU + SCALE.format("true"), ["norm"]),
-    (RELU + NORM, []),
+    (NORM + SCALE.format("false") + RELU, ["norm", "scale", "relu"]),
+    (NORM + RELU + SCALE.format("true"), ["norm", "relu"]),
+    (RELU + NORM, ["relu"]),
+    (RELU, ["relu"]),
+    (LEAKY, ["relu"]),
+    (SCALE.format("true") + LEAKY, ["scale", "relu"]),
+    (SCALE.format("true") + NORM, ["scale"]),
 ])  # fmt: skip
-def test_same_results(options: str, rest: str, expected: list[str]) -> None:
-    assert_same(INPUT + CONV.format(options) + rest, expected)
+@pytest.mark.parametrize("maker", ["Convolution", "Deconvolution", "InnerProduct"])
+def test_same_results(maker: str, options: str, rest: str, expected: list[str]) -> None:
+    conv = CONV.format(options).replace("Convolution", maker)
+    if maker == "InnerProduct":
+        bias = "false" if "false" in options else "true"
+        conv = conv[: conv.index("convolution_param")] + f"inner_product_param {{ num_output: 6 bias_term: {bias} }} }}"
+    else:
+        conv = conv.replace("num_output: 6", "num_output: 6 stride: 2")
+    assert_same(INPUT + conv + rest, expected)
 
 
 def test_changed_parameters_count() -> None:

@@ -20,14 +20,14 @@ FILES = [path for path in originals.FILES if "_voc" not in path.name and "_coco"
 each_file = pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.stem}")
 
 
-def _nets(path: Path, folder: Path) -> list[Net]:
+def _nets(path: Path, folder: Path, backward: bool = True) -> list[Net]:
     """The net of a file at a small crop, fused and not, with equal weights and inputs."""
     nets = []
     training = "train" in path.stem
     for fuse in (True, False):
         param = originals._read(path, folder)
         originals._shrink(param)
-        param.force_backward = path.stem == "deploy"
+        param.force_backward = backward and path.stem == "deploy"
         phase = caffe_pb2.TRAIN if training else caffe_pb2.TEST
         device.set_random_seed(3)
         nets.append(Net(param, phase, fuse=fuse, dtype=np.float64))
@@ -67,3 +67,16 @@ def test_values_and_gradients(path: Path, tmp_path: Path) -> None:
     between = [name for name, blob in ours.blobs.items() if isinstance(blob, DeferredBlob)]
     for name in (*between, *plain.inputs):
         _agree(f"gradient of {name}", ours.blobs[name].diff, plain.blobs[name].diff)
+
+
+WITHOUT_LOSS = [path for path in FILES if path.stem == "deploy" and path.parent.name != "config_embs"]
+
+
+@pytest.mark.parametrize("path", WITHOUT_LOSS, ids=lambda path: path.parent.name)
+def test_folded_nets_give_the_same(path: Path, tmp_path: Path) -> None:
+    ours, plain = _nets(path, tmp_path, backward=False)
+    assert sum(map(len, ours.graph.folded.values())) >= 8
+    for net in (ours, plain):
+        net.forward()
+    for name, blob in plain.blobs.items():
+        _agree(f"blob {name}", ours.blobs[name].data, blob.data)

@@ -3,6 +3,10 @@
 Arrays are (N, C, *spatial) and (N, M, *output), C-contiguous and of one dtype, float32 or float64; ``weight`` is
 (M, C / group, *kernel). ``stride``, ``pad`` and ``dilation`` have one value per spatial axis. A deconvolution is
 `backward_data` with the roles of input and output exchanged.
+
+Results can be given an *end* while they are at hand: ``v = scale[channel] * sum + bias[channel]``, and then ``v`` where
+v > 0, else ``negative_slope * v`` (0 where the slope is 0, also for minus infinity). ``scale`` and ``bias`` are arrays
+of one value per channel of the result, or None for 1 and 0.
 """
 
 from __future__ import annotations
@@ -23,11 +27,13 @@ def forward(
     pad: Sizes,
     dilation: Sizes,
     group: int = 1,
+    scale: Array | None = None,
+    negative_slope: float = 1.0,
 ) -> None:
-    """``out[n, m, q] = bias[m] + sum over c, t of weight[m, c, t] * x[n, c, q * stride + t * dilation - pad]``.
+    """``out[n, m, q] = end of sum over c, t of weight[m, c, t] * x[n, c, q * stride + t * dilation - pad]``.
 
     ``x`` counts as 0 outside the image; with groups, output channel m sees only the C / group input channels of its
-    own group. ``bias`` is (M,) or None.
+    own group. ``bias`` and ``scale`` are (M,) or None.
     """
 
 
@@ -40,8 +46,14 @@ def backward_data(
     pad: Sizes,
     dilation: Sizes,
     group: int = 1,
+    bias: Array | None = None,
+    scale: Array | None = None,
+    negative_slope: float = 1.0,
 ) -> None:
-    """Gradient with respect to ``x``, overwriting ``grad_x``, from the gradient ``grad_out`` of ``out``."""
+    """Gradient with respect to ``x``, overwriting ``grad_x``, from the gradient ``grad_out`` of ``out``.
+
+    As a deconvolution's forward pass it has an end: ``bias`` and ``scale`` are (C,) or None.
+    """
 
 
 @kernel(writes=("grad_weight", "grad_bias"))

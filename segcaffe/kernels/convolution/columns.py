@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from segcaffe.kernels import matmul
+from segcaffe.kernels.convolution.end import End
 from segcaffe.kernels.im2col import cpu as im2col
+from segcaffe.kernels.matmul import cpu as matmul
 from segcaffe.kernels.scratch import scratch
 
 Array = np.ndarray[Any, Any]
@@ -45,27 +46,31 @@ def suit_gradient(grad_out: Array, weight: Array, window: Window, group: int) ->
     return suit_forward(grad_out, weight, group) or (large and _is_pixelwise(weight.shape[2:], window))
 
 
-def forward(x: Array, weight: Array, bias: Array | None, out: Array, window: Window) -> None:
+def forward(x: Array, weight: Array, end: End, out: Array, window: Window) -> None:
     """Overwrite ``out``."""
     for image, result in zip(x, out, strict=True):
         target = result.reshape(len(weight), -1)
+        done = 0
         for first, part, columns in _parts(image, weight, result.shape[1:], window):
             _write(image, columns, first, part, weight, result.shape[1:], window)
-            matmul.gemm(part, columns, target, beta=float(first > 0))
-        if bias is not None:
-            target += bias.reshape(-1, 1)
+            done += part.shape[1]
+            put = end.put if done * len(weight) == weight.size else None
+            matmul.multiply(part, columns, target, beta=float(first > 0), then=put)
 
 
-def backward_data(grad_out: Array, weight: Array, grad_x: Array, window: Window) -> None:
+def backward_data(grad_out: Array, weight: Array, end: End, grad_x: Array, window: Window) -> None:
     """Overwrite ``grad_x``."""
     for grad, image in zip(grad_out, grad_x, strict=True):
         source = grad.reshape(len(weight), -1)
         for first, part, columns in _parts(image, weight, grad.shape[1:], window):
-            matmul.gemm(part, source, columns, trans_a=True)
-            if not _is_pixelwise(weight.shape[2:], window):
-                channels = _channels(image, first, part, weight)
-                spread = columns.reshape(1, len(columns), *grad.shape[1:])
-                im2col.backward(spread, channels, weight.shape[2:], *window)
+            if _is_pixelwise(weight.shape[2:], window):
+                matmul.multiply(part, source, columns, trans_a=True, then=end.put)
+                continue
+            matmul.multiply(part, source, columns, trans_a=True)
+            channels = _channels(image, first, part, weight)
+            spread = columns.reshape(1, len(columns), *grad.shape[1:])
+            im2col.backward(spread, channels, weight.shape[2:], *window)
+            end.put_to_image(channels[0], first)
 
 
 def backward_weight(x: Array, grad_out: Array, grad_weight: Array, window: Window) -> None:
@@ -74,7 +79,7 @@ def backward_weight(x: Array, grad_out: Array, grad_weight: Array, window: Windo
         source = grad.reshape(len(grad_weight), -1)
         for first, part, columns in _parts(image, grad_weight, grad.shape[1:], window):
             _write(image, columns, first, part, grad_weight, grad.shape[1:], window)
-            matmul.gemm(source, columns, part, trans_b=True, beta=1.0)
+            matmul.multiply(source, columns, part, trans_b=True, beta=1.0)
 
 
 def _is_pixelwise(kernel: Sizes, window: Window) -> bool:

@@ -10,6 +10,7 @@ import numpy as np
 
 from segcaffe.kernels import parallel
 from segcaffe.kernels.convolution import columns, loops
+from segcaffe.kernels.convolution.end import End
 from segcaffe.kernels.convolution.plan import Axes, Grid, Plan, Task, backward_grids, forward_grid, make_plan
 from segcaffe.kernels.convolution.winograd import loops as winograd
 from segcaffe.kernels.convolution.winograd.plan import Layout, make_layout
@@ -34,13 +35,16 @@ def forward(
     pad: Sizes,
     dilation: Sizes,
     group: int = 1,
+    scale: Array | None = None,
+    negative_slope: float = 1.0,
 ) -> None:
     """Compute the convolution; see the contract."""
+    end = End(scale, bias, negative_slope)
     if columns.suit_forward(out, weight, group):
-        columns.forward(x, weight, bias, out, (stride, pad, dilation))
+        columns.forward(x, weight, end, out, (stride, pad, dilation))
         return
     task, window = _problem(x, out, weight, (stride, pad, dilation), group, gradient=False)
-    _convolve(task, forward_grid(task.target, *window), x, weight, bias, out, transposed=False)
+    _convolve(task, forward_grid(task.target, *window), x, weight, end, out, transposed=False)
 
 
 def backward_data(
@@ -51,17 +55,21 @@ def backward_data(
     pad: Sizes,
     dilation: Sizes,
     group: int = 1,
+    bias: Array | None = None,
+    scale: Array | None = None,
+    negative_slope: float = 1.0,
 ) -> None:
     """Overwrite ``grad_x``; see the contract."""
+    end = End(scale, bias, negative_slope)
     if columns.suit_data(grad_out, weight, group):
-        columns.backward_data(grad_out, weight, grad_x, (stride, pad, dilation))
+        columns.backward_data(grad_out, weight, end, grad_x, (stride, pad, dilation))
         return
     task, window = _problem(grad_out, grad_x, weight, (stride, pad, dilation), group, gradient=False)
     grids = backward_grids(task.target, *window)
     if sum(math.prod(grid.extent) for grid in grids) < math.prod(task.target):
-        grad_x[...] = 0
+        grad_x[...] = 0 if end.is_identity else end.of_zero(grad_x.shape[1], grad_x.ndim)
     for grid in grids:
-        _convolve(task, grid, grad_out, weight, None, grad_x, transposed=True)
+        _convolve(task, grid, grad_out, weight, end, grad_x, transposed=True)
 
 
 def backward_weight(
@@ -102,24 +110,20 @@ def backward_bias(grad_out: Array, grad_bias: Array) -> None:
     _run(channels, float(grad_out.size), part)
 
 
-def _convolve(
-    task: Task, grid: Grid, source: Array, weight: Array, bias: Array | None, target: Array, transposed: bool
-) -> None:
+def _convolve(task: Task, grid: Grid, source: Array, weight: Array, end: End, target: Array, transposed: bool) -> None:
     """Run one pass; ``transposed`` says that the weights' first axis belongs to the source."""
     layout = make_layout(task, grid)
     if layout is not None:
-        _convolve_by_tiles(layout, grid, source, weight, bias, target, transposed)
+        _convolve_by_tiles(layout, grid, source, weight, end, target, transposed)
         return
     plan = make_plan(task, grid)
     packed = _pack(plan, weight, transposed)
-    biases = np.zeros((plan.layout.groups, plan.tiles * ROWS), source.dtype)
-    if bias is not None:
-        biases[:, : plan.layout.rows] = bias.reshape(plan.layout.groups, -1)
+    ends, slope = end.table(plan.layout.groups, plan.layout.rows, plan.tiles * ROWS, source.dtype)
 
     def part(start: int, stop: int) -> None:
         layout = plan.layout
         copy, out, table = _memory(plan, source.dtype)
-        arrays = source.reshape(-1), packed, biases.reshape(-1), target.reshape(-1)
+        arrays = source.reshape(-1), packed, ends, slope, target.reshape(-1)
         if plan.in_place:
             sizes = layout.groups, layout.channels, layout.rows, plan.pixels, layout.strip, plan.span
             loops.convolve_pixels(*arrays, sizes, out, start, stop)
@@ -131,7 +135,7 @@ def _convolve(
 
 
 def _convolve_by_tiles(
-    layout: Layout, grid: Grid, source: Array, weight: Array, bias: Array | None, target: Array, transposed: bool
+    layout: Layout, grid: Grid, source: Array, weight: Array, end: End, target: Array, transposed: bool
 ) -> None:
     """Run one pass by Winograd's method."""
     taps = math.prod(weight.shape[2:])
@@ -140,7 +144,7 @@ def _convolve_by_tiles(
     places = np.array([h * 3 + w for h in grid.places[1] for w in grid.places[2]])
     tiles = layout.groups * layout.row_tiles
     packed = scratch("packed", SIZE * SIZE * layout.weight_step, weight.dtype)
-    biases = np.zeros(layout.groups * layout.rows, source.dtype) if bias is None else bias
+    ends, slope = end.table(layout.groups, layout.rows, layout.rows, source.dtype)
 
     def pack(start: int, stop: int) -> None:
         winograd.transform_weights(weight.reshape(-1), packed, layout, places, *strides, start, stop)
@@ -149,7 +153,7 @@ def _convolve_by_tiles(
         inputs = scratch("winograd_inputs", SIZE * SIZE * layout.input_step, source.dtype)
         sums = scratch("winograd_sums", SIZE * SIZE * layout.sum_step, source.dtype)
         rows, table = _tile_memory(layout, source.dtype)
-        flat = source.reshape(-1), packed, biases, target.reshape(-1)
+        flat = source.reshape(-1), packed, ends, slope, target.reshape(-1)
         winograd.convolve(*flat, layout, inputs, sums, rows, table, start, stop)
 
     _run(tiles, 5.0 * packed.size, pack)

@@ -10,6 +10,7 @@ import math
 
 from segcaffe.device import cublas, cudnn
 from segcaffe.device.mode import Array
+from segcaffe.kernels.elementwise import gpu as elementwise
 from segcaffe.kernels.im2col.gpu import Geometry
 from segcaffe.kernels.segaware_conv import gpu as masked
 
@@ -25,13 +26,14 @@ def forward(
     pad: Sizes,
     dilation: Sizes,
     group: int = 1,
+    scale: Array | None = None,
+    negative_slope: float = 1.0,
 ) -> None:
     if _is_product(weight, stride, pad):
         _multiply(weight, x, out, group)
     elif not cudnn.convolve("forward", x, weight, out, out, stride, pad, dilation):
         masked.convolve(x, None, weight, out, _geometry(x, weight, out, stride, pad, dilation), group)
-    if bias is not None:
-        out += bias.reshape(-1, *(1,) * (out.ndim - 2))
+    _end(out, scale, bias, negative_slope)
 
 
 def backward_data(
@@ -42,12 +44,16 @@ def backward_data(
     pad: Sizes,
     dilation: Sizes,
     group: int = 1,
+    bias: Array | None = None,
+    scale: Array | None = None,
+    negative_slope: float = 1.0,
 ) -> None:
     if _is_product(weight, stride, pad):
         _multiply(weight, grad_out, grad_x, group, transposed=True)
     elif not cudnn.convolve("data", grad_x, weight, grad_out, grad_x, stride, pad, dilation):
         geometry = _geometry(grad_x, weight, grad_out, stride, pad, dilation)
         masked.convolve_backward(grad_x, None, weight, grad_out, grad_x, None, geometry, group)
+    _end(grad_x, scale, bias, negative_slope)
 
 
 def backward_weight(
@@ -71,6 +77,17 @@ def backward_weight(
 
 def backward_bias(grad_out: Array, grad_bias: Array) -> None:
     masked.add_bias_grad(grad_out, grad_bias)
+
+
+def _end(out: Array, scale: Array | None, bias: Array | None, negative_slope: float) -> None:
+    """``v = scale * out + bias`` for each channel, then ``negative_slope * v`` where v is not above 0."""
+    shape = (-1, *(1,) * (out.ndim - 2))
+    if scale is not None:
+        out *= scale.reshape(shape)
+    if bias is not None:
+        out += bias.reshape(shape)
+    if negative_slope != 1:
+        elementwise.relu(out, negative_slope, out)
 
 
 def _geometry(x: Array, weight: Array, out: Array, stride: Sizes, pad: Sizes, dilation: Sizes) -> Geometry:

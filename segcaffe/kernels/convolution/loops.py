@@ -10,15 +10,15 @@ from segcaffe.kernels.tile import (
     ROWS,
     STREAMS,
     clear_run,
+    convolve_1,
+    convolve_2,
+    convolve_4,
+    convolve_8,
     copy_run,
     correlate_1,
     correlate_2,
     correlate_4,
     correlate_8,
-    multiply_1,
-    multiply_2,
-    multiply_4,
-    multiply_8,
 )
 
 FIELDS = 7
@@ -47,10 +47,10 @@ def pack_weights(weight, packed, places, rows, row_stride, group_stride, tiles, 
 
 
 @njit(nogil=True, cache=True)
-def convolve(source, packed, bias, target, layout, taps, residues, offsets, copy, out, table, start, stop):
+def convolve(source, packed, ends, slope, target, layout, taps, residues, offsets, copy, out, table, start, stop):
     """Compute items [start, stop) of a pass; an item is a block, a group, and a part of the group's tiles.
 
-    ``bias`` is (groups * tiles * ROWS,).
+    ``ends`` is (groups * tiles * ROWS, 2): scales and biases.
     """
     blocks = layout.blocks[0] * layout.blocks[1] * layout.blocks[2]
     tiles = (layout.rows + ROWS - 1) // ROWS
@@ -69,12 +69,12 @@ def convolve(source, packed, bias, target, layout, taps, residues, offsets, copy
             live = min(ROWS, layout.rows - tile * ROWS)
             row = (group * tiles + tile) * ROWS
             for p in range(0, used, layout.strip):
-                _multiply(live, copy, p, offsets, packed, row * depth, depth, bias, row, out, p, positions, None)
+                _multiply(live, copy, p, offsets, packed, row * depth, depth, ends, row, slope, out, p, positions, None)
             _write_rows(target, layout, group * layout.rows + tile * ROWS, live, table, segments, out)
 
 
 @njit(nogil=True, cache=True)
-def convolve_pixels(source, packed, bias, target, sizes, out, start, stop):
+def convolve_pixels(source, packed, ends, slope, target, sizes, out, start, stop):
     """Compute spans [start, stop) of a convolution of single pixels, straight from the source.
 
     A span is a few strips. Spans are counted over images, groups and the spans of an image, whose last strip may
@@ -99,11 +99,15 @@ def convolve_pixels(source, packed, bias, target, sizes, out, start, stop):
                 x = place * channels * pixels + p
                 y = (place * rows + tile * ROWS) * pixels + p
                 if live < ROWS or p < begin:
-                    _multiply(live, source, x, offsets, packed, weights, channels, bias, row, out, 0, strip, ahead)
+                    _multiply(
+                        live, source, x, offsets, packed, weights, channels, ends, row, slope, out, 0, strip, ahead
+                    )
                     for r in range(live):
                         copy_run(target, y + r * pixels + begin - p, out, r * strip + begin - p, strip + p - begin)
                 else:
-                    _multiply(live, source, x, offsets, packed, weights, channels, bias, row, target, y, pixels, ahead)
+                    _multiply(
+                        live, source, x, offsets, packed, weights, channels, ends, row, slope, target, y, pixels, ahead
+                    )
 
 
 @_helper
@@ -187,6 +191,17 @@ def channel_sums(grad, sums, images, channels, pixels, start, stop):
         sums[channel] += total
 
 
+@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
+def end_rows(sums, ends, slope):
+    """Scale, shift and rectify the rows of a matrix; ``ends`` is (rows, 2) flat, scales and biases."""
+    for row in range(sums.shape[0]):
+        scale, bias, line = ends[2 * row], ends[2 * row + 1], sums[row]
+        for i in range(line.size):
+            value = line[i] * scale + bias
+            low = slope * value if slope != 0 else slope
+            line[i] = low if value <= 0 else value
+
+
 @njit(nogil=True, cache=True, fastmath={"reassoc"})
 def _total(values, start, length):
     total = values.dtype.type(0)
@@ -196,15 +211,15 @@ def _total(values, start, length):
 
 
 @njit(inline="always")
-def _multiply(live, x, start, offsets, packed, weights, depth, bias, row, out, out_at, stride, ahead):
+def _multiply(live, x, start, offsets, packed, weights, depth, ends, row, slope, out, out_at, stride, ahead):
     if live > 4:
-        multiply_8(x, start, offsets, packed, weights, depth, bias, row, out, out_at, stride, ahead)
+        convolve_8(x, start, offsets, packed, weights, depth, ends, 2 * row, slope, out, out_at, stride, ahead)
     elif live > 2:
-        multiply_4(x, start, offsets, packed, weights, depth, bias, row, out, out_at, stride, ahead)
+        convolve_4(x, start, offsets, packed, weights, depth, ends, 2 * row, slope, out, out_at, stride, ahead)
     elif live > 1:
-        multiply_2(x, start, offsets, packed, weights, depth, bias, row, out, out_at, stride, ahead)
+        convolve_2(x, start, offsets, packed, weights, depth, ends, 2 * row, slope, out, out_at, stride, ahead)
     else:
-        multiply_1(x, start, offsets, packed, weights, depth, bias, row, out, out_at, stride, ahead)
+        convolve_1(x, start, offsets, packed, weights, depth, ends, 2 * row, slope, out, out_at, stride, ahead)
 
 
 @njit(inline="always")

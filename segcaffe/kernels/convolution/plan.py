@@ -197,9 +197,10 @@ def _phases(size: int, kernel: int, stride: int, pad: int, dilation: int) -> Ite
 def make_plan(task: Task, grid: Grid) -> Plan:
     """Choose a pass's blocks by estimated cost, and work out its tables."""
     cycles, layout, buffer = min(_choices(task, grid), key=lambda choice: choice[0])
-    residues = np.zeros((3, max(layout.phases)), np.int64)
-    for axis, used in enumerate(_residues(grid)):
-        residues[axis, : len(used)] = used
+    used = _residues(grid)
+    residues = np.zeros((3, max(map(len, used))), np.int64)
+    for axis, phases in enumerate(used):
+        residues[axis, : len(phases)] = phases
     taps = np.array(list(itertools.product(*grid.taps)), np.int64)
     _, height, width = grid.kernel
     places = np.array([(d * height + h) * width + w for d, h, w in itertools.product(*grid.places)], np.int64)

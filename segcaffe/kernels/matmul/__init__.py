@@ -35,3 +35,18 @@ def gemm(
     ValueError
         The shapes do not make a product, or the elements of a row are not next to each other.
     """
+
+
+@kernel(writes=("out",))
+def finish(out: Array, bias: Array | None = None, scale: Array | None = None, negative_slope: float = 1.0) -> None:
+    """Set each element to ``v = scale * out + bias``, or to ``negative_slope * v`` where v is not above 0.
+
+    Parameters
+    ----------
+    out:
+        (M, N), C-contiguous.
+    bias, scale:
+        (N,), or None for 0 and 1.
+    negative_slope:
+        With 0 negative values become 0, also minus infinity; with 1 they stay.
+    """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ from segcaffe.kernels import blas, parallel
 Array = np.ndarray[Any, Any]
 _SMALL = 1 << 18
 """Multiply-adds below which a second thread costs more than it saves."""
+_GRAIN = 1 << 15
+"""Elements worth a thread of their own."""
 _SIGNATURES = [
     f"void(boolean, boolean, float64, {t}[:, :], {t}[:, :], float64, {t}[:, :])" for t in ("float32", "float64")
 ]
@@ -27,26 +30,62 @@ def gemm(
     beta: float = 0.0,
 ) -> None:
     """``out = alpha * op(a) @ op(b) + beta * out``; see the contract."""
+    multiply(a, b, out, trans_a, trans_b, alpha, beta)
+
+
+def multiply(
+    a: Array,
+    b: Array,
+    out: Array,
+    trans_a: bool = False,
+    trans_b: bool = False,
+    alpha: float = 1.0,
+    beta: float = 0.0,
+    then: Callable[[Array, int], None] | None = None,
+) -> None:
+    """`gemm` for other kernels.
+
+    ``then`` is called with each part of ``out`` when it is finished, and the part's first row, by the thread that made
+    it.
+    """
     _check(a, b, out, trans_a, trans_b)
     rows, columns = out.shape
     depth = a.shape[0] if trans_a else a.shape[1]
     if depth == 0 or rows == 0 or columns == 0:
         out[...] = out * beta if beta else 0
+        if then is not None:
+            then(out, 0)
         return
     by_rows = rows > columns
 
     def part(start: int, stop: int) -> None:
         if by_rows:
             mine = a[:, start:stop] if trans_a else a[start:stop]
-            _gemm(trans_a, trans_b, alpha, mine, b, beta, out[start:stop])
+            made = out[start:stop]
+            _gemm(trans_a, trans_b, alpha, mine, b, beta, made)
         else:
             mine = b[start:stop] if trans_b else b[:, start:stop]
-            _gemm(trans_a, trans_b, alpha, a, mine, beta, out[:, start:stop])
+            made = out[:, start:stop]
+            _gemm(trans_a, trans_b, alpha, a, mine, beta, made)
+        if then is not None:
+            then(made, start if by_rows else 0)
 
     long = rows if by_rows else columns
     grain = max(16, -(-_SMALL * long // (rows * columns * depth)))
     # Each part packs the shared operand anew, so there are as many parts as threads and not more.
     parallel.run(long, part, grain=grain, blocks=parallel.parts(long, grain))
+
+
+def finish(out: Array, bias: Array | None = None, scale: Array | None = None, negative_slope: float = 1.0) -> None:
+    """Scale, add and rectify; see the contract."""
+    if out.size == 0 or (bias is None and scale is None and negative_slope == 1):
+        return
+    ends = np.empty((2, out.shape[1]), out.dtype)
+    ends[0] = 1 if scale is None else scale
+    ends[1] = 0 if bias is None else bias
+    slope = out.dtype.type(negative_slope)
+    grain = max(1, _GRAIN // out.shape[1])
+    parallel.run(len(out), lambda start, stop: _finish(out[start:stop], ends, slope), grain)
 
 
 def _check(a: Array, b: Array, out: Array, trans_a: bool, trans_b: bool) -> None:
@@ -71,3 +110,18 @@ def _gemm(trans_a, trans_b, alpha, a, b, beta, out):
     ldb = max(b.strides[0] // size, b.shape[1])
     ldc = max(out.strides[0] // size, n)
     blas.gemm(trans_a, trans_b, m, n, k, alpha, a, lda, b, ldb, beta, out, ldc)
+
+
+@njit(
+    [f"void({t}[:, ::1], {t}[:, ::1], {t})" for t in ("float32", "float64")],
+    nogil=True,
+    cache=True,
+    error_model="numpy",
+    fastmath={"contract"},
+)
+def _finish(out, ends, slope):
+    for row in range(out.shape[0]):
+        for i in range(out.shape[1]):
+            value = out[row, i] * ends[0, i] + ends[1, i]
+            low = slope * value if slope != 0 else slope
+            out[row, i] = low if value <= 0 else value

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from segcaffe.device import cublas
 from segcaffe.device.mode import Array
+from segcaffe.kernels.elementwise import gpu as elementwise
 
 
 def gemm(
@@ -17,3 +18,12 @@ def gemm(
     beta: float = 0.0,
 ) -> None:
     cublas.gemm(a, b, out, trans_a, trans_b, alpha, beta)
+
+
+def finish(out: Array, bias: Array | None = None, scale: Array | None = None, negative_slope: float = 1.0) -> None:
+    if scale is not None:
+        out *= scale
+    if bias is not None:
+        out += bias
+    if negative_slope != 1:
+        elementwise.relu(out, negative_slope, out)

@@ -49,16 +49,11 @@ class Convolution(WindowedLayer):
         """Number of windows on each axis; the bottom's size where the bottom is columns."""
         return spatial if self.is_im2col else self.window.output_shape(spatial)
 
-    def parameters(self) -> tuple[Any, Any]:
-        """Weight, and bias or None, that the forward pass uses."""
-        return self.blobs[0].array, self.bias()
-
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Compute each top from its bottom."""
-        weight, bias = self.parameters()
-        weight = self._weight(weight)
+        weight, end = self._weight(self.blobs[0].array), self.end()
         for x, y in zip(bottom, top, strict=True):
-            convolution.forward(self.folded(x.array), weight, bias, self.folded(y.array), **self.options())
+            convolution.forward(self.folded(x.array), weight, out=self.folded(y.array), **end, **self.options())
 
     def backward_reads(self) -> tuple[bool, bool]:
         """The bottoms, for the weights."""

@@ -37,12 +37,9 @@ class Deconvolution(WindowedLayer):
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Compute each top from its bottom."""
-        weight = self.blobs[0].array
+        weight, end = self.blobs[0].array, self.end()
         for x, y in zip(bottom, top, strict=True):
-            out = self.folded(y.array)
-            convolution.backward_data(self.folded(x.array), weight, out, **self.options())
-            if self.bias_term:
-                out += self.blobs[1].array.reshape(-1, *(1,) * self.window.num_axes)
+            convolution.backward_data(self.folded(x.array), weight, self.folded(y.array), **end, **self.options())
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Gradients of the bottoms (overwritten), of weight and bias (added to)."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from segcaffe.blob import Blob
-from segcaffe.kernels.matmul import gemm
+from segcaffe.kernels.matmul import finish, gemm
 from segcaffe.layers.base import Blobs, Layer
 from segcaffe.layers.registry import register
 
@@ -51,8 +52,11 @@ class InnerProduct(Layer):
         x = bottom[0].array.reshape(self.items, self.length)
         y = top[0].array.reshape(self.items, self.num_output)
         gemm(x, self.blobs[0].array, y, trans_b=not self.transpose)
-        if self.bias_term:
-            y += self.blobs[1].array
+        finish(y, **self.end())
+
+    def end(self) -> dict[str, Any]:
+        """What follows the product: the bias."""
+        return {"bias": self.blobs[1].array if self.bias_term else None}
 
     def backward_reads(self) -> tuple[bool, bool]:
         """The bottom, for the weights."""

@@ -65,6 +65,10 @@ class WindowedLayer(SlidingWindow):
         """The bias on the device, or None."""
         return self.blobs[1].array if self.bias_term else None
 
+    def end(self) -> dict[str, Any]:
+        """What the kernel does to the results while they are at hand: adds the bias."""
+        return {"bias": self.bias()}
+
     def options(self) -> dict[str, Any]:
         """Window and group, as the convolution kernel takes them."""
         return {

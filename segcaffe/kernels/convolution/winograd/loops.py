@@ -83,11 +83,11 @@ def _transform_taps(taps, first, second, third, out, start, step):
 
 
 @njit(nogil=True, cache=True)
-def convolve(source, packed, bias, target, layout, inputs, sums, rows, table, start, stop):
+def convolve(source, packed, ends, slope, target, layout, inputs, sums, rows, table, start, stop):
     """Compute items [start, stop), each a block of tiles, a group, and a part of the group's output channels.
 
-    ``packed`` holds the transformed weights, ``inputs`` 36 matrices (channels, pitch), ``sums`` 36 (tiles * ROWS,
-    pitch).
+    ``packed`` holds the transformed weights, ``ends`` (groups * rows, 2) scales and biases, ``inputs`` 36 matrices
+    (channels, pitch), ``sums`` 36 (tiles * ROWS, pitch).
     """
     # Vectors read beyond the ends of rows, and should find numbers that are quick to compute with.
     clear_run(rows, 0, rows.size)
@@ -107,7 +107,7 @@ def convolve(source, packed, bias, target, layout, inputs, sums, rows, table, st
         _multiply(layout, group, first, last, used, inputs, packed, sums)
         for row in range(first * ROWS, min(last * ROWS, layout.rows)):
             channel = group * layout.rows + row
-            _write_channel(target, layout, channel, row, table, count, sums, bias, rows)
+            _write_channel(target, layout, channel, row, table, count, sums, ends, slope, rows)
 
 
 @njit(nogil=True, cache=True)
@@ -293,14 +293,16 @@ def _multiply(layout, group, first, last, used, inputs, packed, sums):
 
 
 @_helper
-def _write_channel(target, layout, channel, row, table, count, sums, bias, rows):
+def _write_channel(target, layout, channel, row, table, count, sums, ends, slope, rows):
     """Transform one channel of the block's sums back and write its pixels."""
     height, width = layout.target
     stride = layout.dilation[1]
     for run in range(count):
         place = row * layout.pitch + table[run, 4]
         for tile in range(0, table[run, 3], layout.vector):
-            output_tiles(sums, place + tile, layout.sum_step, bias, channel, rows, STEP * tile, layout.row_length)
+            output_tiles(
+                sums, place + tile, layout.sum_step, ends, 2 * channel, slope, rows, STEP * tile, layout.row_length
+            )
         w = table[run, 2]
         length = max(0, min(STEP * table[run, 3], (width - 1 - w) // stride + 1))
         plane = table[run, 0] * layout.groups * layout.rows + channel

@@ -114,17 +114,18 @@ def gradient_tiles(typing, rows, start, row_step, out, out_start, out_step):
 
 
 @intrinsic
-def output_tiles(typing, sums, start, step, bias, bias_at, rows, rows_start, row_step):
-    """``rows[i * row_step + 4 * tile + j] = (A^T m A)[i, j] + bias``.
+def output_tiles(typing, sums, start, step, ends, ends_at, slope, rows, rows_start, row_step):
+    """``rows[i * row_step + 4 * tile + j]`` is ``v = scale * (A^T m A)[i, j] + bias``, or ``slope * v`` where v <= 0.
 
-    m[i, j] is ``sums[(i * 6 + j) * step + tile]``. Writes 4 rows of 4 * lanes elements each.
+    m[i, j] is ``sums[(i * 6 + j) * step + tile]``; ``ends`` holds scale and bias. Writes 4 rows of 4 * lanes elements.
     """
 
     def generate(context, builder, signature, args):
         vectors = Vectors(context, builder, sums.dtype)
         source = address(context, vectors, sums, args[0], args[1])
-        added = vectors.splat(builder.load(address(context, vectors, bias, args[3], args[4])))
-        target = address(context, vectors, rows, args[5], args[6])
+        ends_from = address(context, vectors, ends, args[3], args[4])
+        scale, bias = (vectors.splat(builder.load(vectors.at(ends_from, i))) for i in (0, 1))
+        target = address(context, vectors, rows, args[6], args[7])
         lanes = vectors.length
         columns = []
         for j in range(SIZE):
@@ -133,11 +134,11 @@ def output_tiles(typing, sums, start, step, bias, bias_at, rows, rows_start, row
         woven = [(t % STEP) * lanes + t // STEP for t in range(STEP * lanes)]
         for i in range(STEP):
             pixels = _transform_output(vectors, [column[i] for column in columns])
-            a, b, c, d = (builder.fadd(value, added) for value in pixels)
+            a, b, c, d = vectors.rectify([vectors.multiply_add(p, scale, bias) for p in pixels], args[5])
             both = list(range(2 * lanes))
             left, right = vectors.shuffle(a, b, both), vectors.shuffle(c, d, both)
-            row = vectors.at(target, builder.mul(args[7], vectors.index(i)))
+            row = vectors.at(target, builder.mul(args[8], vectors.index(i)))
             vectors.store(vectors.shuffle(left, right, woven), row)
         return context.get_dummy_value()
 
-    return types.void(sums, start, step, bias, bias_at, rows, rows_start, row_step), generate
+    return types.void(sums, start, step, ends, ends_at, slope, rows, rows_start, row_step), generate
