@@ -68,7 +68,7 @@ class _Row:
 def _every_other(row: _Row, pointer: Any, lanes: list[Any], first: int, missing: Any) -> Any:
     """Pixels ``first``, ``first + 2`` and so on behind an address; ``lanes`` says which of two vectors are meant."""
     halves = [row.load(row.vectors.at(pointer, i * row.length), lanes[i], missing) for i in (0, 1)]
-    return row.vectors.shuffle(*halves, list(range(first, 2 * row.length, 2)))
+    return row.vectors.shuffle(halves[0], halves[1], list(range(first, 2 * row.length, 2)))
 
 
 def _taps(row: _Row, size: int, pointer: Any, column: Any, width: Any, missing: Any) -> list[Any]:
