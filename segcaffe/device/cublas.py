@@ -6,7 +6,6 @@ apart, which CuPy's own ``matmul`` would copy.
 
 from __future__ import annotations
 
-import importlib
 from typing import Any, Literal
 
 import numpy as np
@@ -74,7 +73,8 @@ def _pitch(matrix: Array) -> int:
 
 
 def _library() -> Any:
-    return importlib.import_module("cupy_backends.cuda.libs.cublas")
+    """CuPy's module of cuBLAS, by the name that finds the library where pip put it and loads it first."""
+    return mode.xp().cuda.cublas
 
 
 def _handle(library: Any) -> Any:
