@@ -44,6 +44,12 @@ CASES = [
     convolution("two_sizes", "num_output: 3 kernel_size: 3", (2, 2, 4, 5), (2, 2, 6, 3)),
     convolution("one_axis", "num_output: 3 kernel_size: 3 stride: 2 pad: 1", (2, 3, 7)),
     convolution("three_axes", "num_output: 3 kernel_size: 2 stride: 1 stride: 2 stride: 1 pad: 1", (2, 2, 3, 4, 3)),
+    convolution(
+        "columns_of_a_strided_source",
+        "num_output: 1 kernel_size: 3 kernel_size: 1 kernel_size: 3 stride: 1 stride: 2 stride: 2 "
+        "pad: 0 pad: 3 pad: 0 dilation: 3 dilation: 3 dilation: 1",
+        (2, 1, 7, 6, 7),
+    ),
     convolution("axis", "num_output: 3 kernel_size: 2 axis: 2", (2, 2, 3, 4, 3)),
     convolution("axis_from_the_end", "num_output: 3 kernel_size: 2 axis: -2", (2, 2, 3, 4)),
     convolution("columns", "num_output: 4 kernel_size: 3 bottom_is_im2col: true", (2, 18, 4, 5)),
