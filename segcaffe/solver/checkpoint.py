@@ -40,8 +40,13 @@ class Paths(NamedTuple):
 
 
 def snapshot_prefix(param: SolverParameter, filename: str | Path | None, net_name: str) -> str:
-    """Return what the paths of snapshots begin with: a folder, or nothing, is completed by the solver file's name."""
+    """Return what the paths of snapshots begin with.
+
+    A folder is completed by the solver file's name; nothing means that file's path without its suffix.
+    """
     prefix: str = param.snapshot_prefix
+    if not prefix and filename is not None:
+        return str(Path(filename).with_suffix(""))
     if prefix and not (prefix.endswith("/") or Path(prefix).is_dir()):
         return prefix
     name = Path(filename).stem if filename is not None else net_name.replace("/", "_") or "net"

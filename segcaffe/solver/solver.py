@@ -214,7 +214,7 @@ class Solver(ABC):
             _log.info("Iteration %d, lr = %.6g", self.iter, self.lr)
         net = self.net
         learning = [i for i, lr in enumerate(net.params_lr) if lr != 0]
-        scale = gradient_scale(self.param, [net.learnable_params[i] for i in learning])
+        scale = gradient_scale(self.param, net.learnable_params)
         for i in learning:
             blob = net.learnable_params[i]
             step = Step(self._rate_of(net.params_lr[i]), scale, *decay(self.param, net.params_weight_decay[i]))
@@ -251,7 +251,10 @@ class Solver(ABC):
             if self._stopped:
                 _log.info("Test interrupted.")
                 return {}
-            loss += net.forward_from_to(0, len(net.layers) - 1)
+            if self.param.debug_info:
+                loss += diagnose.forward_with_info(net)
+            else:
+                loss += net.forward_from_to(0, len(net.layers) - 1)
             for name in net.outputs:
                 sums[name] = sums.get(name, np.float64(0)) + net.blobs[name].data
         if self.param.test_compute_loss:

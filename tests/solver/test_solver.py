@@ -182,6 +182,8 @@ def test_snapshots_are_named_after_the_solver_file_when_nothing_else_names_them(
     Path("other.prototxt").write_text(text.replace('snapshot_prefix: "snap"', ""))
     assert get_solver("other.prototxt").snapshot_prefix == "other"
     Path("folder").mkdir()
+    Path("folder/third.v2.prototxt").write_text(text.replace('snapshot_prefix: "snap"', ""))
+    assert get_solver("folder/third.v2.prototxt").snapshot_prefix == "folder/third.v2"
     Path("other.prototxt").write_text(text.replace('"snap"', '"folder/"'))
     assert get_solver("other.prototxt").snapshot_prefix == "folder/other"
 
@@ -243,6 +245,36 @@ def test_gradient_clipping_is_logged(small: Path, caplog: pytest.LogCaptureFixtu
     assert re.fullmatch(
         rf"Gradient clipping: scaling down gradients \(L2 norm {NUMBER} > 0\.001\) by scale factor {NUMBER}", line
     )
+
+
+def test_frozen_parameters_count_in_the_norm_where_their_gradients_are_computed(
+    small: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With force_backward they are."""
+    Path("net.prototxt").write_text("force_backward: true" + NET.replace("lr_mult: 1", "lr_mult: 0"))
+    solver = small_solver(extra="clip_gradients: 0.001")
+    squares: list[float] = []
+
+    def record() -> None:
+        squares.extend(float(np.square(blob.diff).sum()) for blob in solver.net.learnable_params)
+
+    solver.add_callback(lambda: None, record)
+    with caplog.at_level(logging.INFO, "segcaffe"):
+        solver.step(1)
+    frozen = solver.net.params_lr.index(0)
+    assert squares[frozen] > 0
+    line = next(line for line in caplog.messages if line.startswith("Gradient clipping"))
+    norm = re.search(rf"L2 norm ({NUMBER}) ", line)
+    assert norm is not None
+    assert float(norm[1]) == pytest.approx(sum(squares) ** 0.5, rel=1e-4)
+
+
+def test_debug_info_covers_the_nets_that_are_tested(small: Path, caplog: pytest.LogCaptureFixture) -> None:
+    solver = small_solver(extra="debug_info: true test_iter: 2 test_interval: 1")
+    with caplog.at_level(logging.INFO, "segcaffe"):
+        scores = solver.test()
+    assert sum(line.startswith("    [Forward] Layer ip1, top blob ip1 data: ") for line in caplog.messages) == 2
+    assert set(scores) == {"loss", "noise_loss"}
 
 
 def test_lr_mult_zero_leaves_a_parameter_alone(small: Path) -> None:
