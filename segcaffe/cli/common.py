@@ -71,6 +71,12 @@ def add_memory_option(parser: argparse.ArgumentParser) -> None:
                         help="give every blob memory of its own, instead of using it by turns")  # fmt: skip
 
 
+def add_recompute_option(parser: argparse.ArgumentParser) -> None:
+    """Add the choice of layers whose values are computed again for the backward pass."""
+    add_option(parser, "recompute", "compute these layers' values again for the backward pass instead of keeping them: "
+               "names and patterns ('conv*,fused'), separated by commas, or auto", metavar="LAYERS")  # fmt: skip
+
+
 def variables(options: argparse.Namespace) -> dict[str, str]:
     """Values of the templates: the file's, overridden by ``--set``."""
     values = read_vars(options.vars) if options.vars else {}

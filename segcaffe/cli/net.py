@@ -15,6 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--types", action="store_true", help="list the layer types there are, and stop")
     common.add_state_options(parser)
     common.add_fusion_option(parser)
+    common.add_recompute_option(parser)
     common.add_template_options(parser)
 
 
@@ -39,5 +40,5 @@ def run(options: argparse.Namespace) -> int:
         variables=common.variables(options),
         fuse=options.fuse,
     )
-    print(table(net))
+    print(table(net, options.recompute))
     return 0

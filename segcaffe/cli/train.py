@@ -38,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_state_options(parser)
     common.add_fusion_option(parser)
     common.add_memory_option(parser)
+    common.add_recompute_option(parser)
     common.add_device_options(parser)
     common.add_template_options(parser)
 
@@ -50,6 +51,8 @@ def run(options: argparse.Namespace) -> int:
 
     if options.weights and options.snapshot:
         raise SegcaffeError("give --weights (start from weights) or --snapshot (go on with a run), not both.")
+    if options.recompute and not options.share_memory:
+        raise SegcaffeError("give --recompute (less memory) or --keep-blobs (more), not both.")
     if options.snapshot_keep is not None:
         common.at_least(options, snapshot_keep=1)
     common.show_warnings()
@@ -103,8 +106,8 @@ def train(param: SolverParameter, options: argparse.Namespace, values: dict[str,
     return solver
 
 
-def _net_options(options: argparse.Namespace) -> dict[str, bool]:
-    return {"fuse": options.fuse, "share_memory": options.share_memory}
+def _net_options(options: argparse.Namespace) -> dict[str, Any]:
+    return {"fuse": options.fuse, "share_memory": options.share_memory, "recompute": options.recompute}
 
 
 @contextmanager

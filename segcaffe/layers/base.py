@@ -94,8 +94,19 @@ class Layer:
         return True, True
 
     def held_bytes(self, bottom: Blobs, top: Blobs) -> int:
-        """Bytes of what `forward` makes and keeps for `backward`, besides blobs and what `reshape` makes."""
+        """Bytes of what `forward` makes and keeps for `backward`, and `forget` gives back."""
         return 0
+
+    def repeats(self) -> bool:
+        """Whether `forward_again` can compute the tops' values anew: nothing comes from outside or from a state."""
+        return not (self.source or self.loss or self.reshape_always)
+
+    def forward_again(self, bottom: Blobs, top: Blobs) -> None:
+        """Compute the tops' values, and what is kept, as the last `forward` did: nothing is drawn or counted anew."""
+        self.forward(bottom, top)
+
+    def forget(self) -> None:
+        """Give back what `held_bytes` counts; `forward_again` makes it anew."""
 
     def multiply_adds(self, bottom: Blobs, top: Blobs) -> int:
         """Multiply-adds of one forward pass; 0 for layers that only move or map values."""

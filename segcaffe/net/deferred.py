@@ -109,6 +109,10 @@ class Deferred(Layer):
             if propagate_down[i] and isinstance(blob, DeferredBlob):
                 blob.defer_diff(lambda i=i: self._make_gradient(i, top, bottom))  # type: ignore[misc]
 
+    def backward_reads(self) -> tuple[bool, bool]:
+        """Nothing, in the net's own backward pass."""
+        return False, False
+
     def _make_tops(self, bottom: Blobs, top: Blobs) -> None:
         for blob in _deferred(top):
             blob.settled()

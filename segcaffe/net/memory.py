@@ -1,9 +1,11 @@
 """The memory plan: blobs that are never needed at the same time share memory.
 
-Time runs over the layers forward, then backward. A blob's values live from the layer that makes them to the last that
+Time runs over the steps of a `Schedule`: the layers forward, then backward, some of them again in between. A blob's
+values live from the layer that makes them to the last that
 reads them, forward or, where the net learns, backward (`Layer.backward_reads`); its
-gradient lives from the last layer that reads the blob to the one that makes it. What lives at different times may use
-one buffer: the largest are placed first, each into the smallest buffer that is free for as long as it lives. What a
+gradient lives from the last layer that reads the blob to the one that makes it. Values that are computed again live
+twice: as far as forward layers read them, and from when they are made again. What lives at different times may use
+one place: see `packing`. What a
 Concat joins is made in its place in the result where that saves memory.
 
 Kept out of the plan, because somebody outside the layers writes or reads them: inputs and what data layers make,
@@ -13,9 +15,9 @@ are read).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,38 +26,12 @@ from segcaffe.blob import Blob, Buffer, BufferPart
 from segcaffe.layers.base import Layer
 from segcaffe.layers.shape.concat import Concat
 from segcaffe.net.deferred import DeferredBlob
+from segcaffe.net.packing import Item, Side, Slot, most_at_once, pack, place, union
+from segcaffe.net.schedule import Kind, Schedule, holds, make_schedule
 from segcaffe.proto import caffe_pb2
 
 if TYPE_CHECKING:
     from segcaffe.net.net import Net
-
-Side = Literal["data", "diff"]
-
-
-@dataclass
-class Item:
-    """Values or gradients that some blobs have in common, and the first and last step at which they are needed."""
-
-    name: str
-    side: Side
-    size: int
-    first: int
-    last: int
-    blobs: list[Blob] = field(default_factory=list)
-    parts: list[tuple[Item, int]] = field(default_factory=list)
-    """Items that lie inside this one, and where, in elements."""
-
-
-@dataclass
-class Slot:
-    """One buffer of the plan, in elements, and what uses it by turns."""
-
-    size: int
-    items: list[Item] = field(default_factory=list)
-
-    def is_free(self, item: Item) -> bool:
-        """Whether nothing in the slot is needed at the same time as ``item``."""
-        return all(item.last < other.first or other.last < item.first for other in self.items)
 
 
 @dataclass
@@ -66,9 +42,12 @@ class MemoryPlan:
     ----------
     slots:
         Buffers that several blobs use by turns.
-    own, params, held:
-        Bytes of blobs with memory of their own; of parameters, with their gradients if the net learns; and what layers
-        keep for themselves from forward to backward.
+    own, params:
+        Bytes of blobs with memory of their own; of parameters, with their gradients if the net learns.
+    held, held_unshared:
+        Bytes that layers keep for themselves, at most at a time; and with every blob in memory of its own.
+    schedule:
+        The steps that the plan is for.
     peak_step:
         The layer and direction at which most of the slots' memory is in use.
     """
@@ -77,7 +56,9 @@ class MemoryPlan:
     own: int
     params: int
     held: int
+    held_unshared: int
     itemsize: int
+    schedule: Schedule
     peak_step: str
 
     @property
@@ -96,14 +77,19 @@ class MemoryPlan:
         """Bytes the net takes with this plan."""
         return self.shared + self.own + self.params + self.held
 
+    @property
+    def total_unshared(self) -> int:
+        """Bytes the net takes if each blob has its own memory."""
+        return self.unshared + self.own + self.params + self.held_unshared
+
     def apply(self) -> None:
         """Give the blobs their shared memory; what they hold is lost."""
         for slot in self.slots:
             buffer = Buffer(slot.size, slot.items[0].blobs[0].dtype)
-            for item in slot.items:
-                _assign(item, buffer)
-                for part, start in item.parts:
-                    _assign(part, BufferPart(buffer, start, part.size))
+            for item, start in zip(slot.items, slot.starts, strict=True):
+                _assign(item, buffer if item.size == slot.size else BufferPart(buffer, start, item.size))
+                for part, inside in item.parts:
+                    _assign(part, BufferPart(buffer, start + inside, part.size))
 
     def undo(self) -> None:
         """Give each item memory of its own again, for its blobs' present shapes; what they hold is lost."""
@@ -119,16 +105,23 @@ def _assign(item: Item, buffer: Buffer) -> None:
         blob.use_buffer(item.side, buffer)
 
 
-def make_plan(net: Net) -> MemoryPlan:
-    """Plan the memory of a net from its present shapes."""
+def make_plan(net: Net, schedule: Schedule | None = None) -> MemoryPlan:
+    """Plan the memory of a net from its present shapes; without a schedule nothing is computed again."""
+    schedule = make_schedule(net, learns(net)) if schedule is None else schedule
     sides: tuple[Side, ...] = ("data", "diff") if learns(net) else ("data",)
-    items = [item for side in sides for item in _items(net, side) if item.size]
+    items = find_items(net, schedule)
     roots = _join(net, items)
-    slots = place(roots)
+    # On a GPU parts of a buffer would go to and from the host all together.
+    slots = pack(roots) if device.get_mode() == "CPU" else place(roots)
     shared = {id(blob.buffer(item.side)) for item in items for blob in item.blobs}
     own, params = _own(net, sides, shared), _params(net)
-    held = sum(_held(*each) for each in zip(net.layers, net.bottom_blobs, net.top_blobs, strict=True))
-    return MemoryPlan(slots, own, params, held, net.dtype.itemsize, _peak(net, roots))
+    held = [_held(*each) for each in zip(net.layers, net.bottom_blobs, net.top_blobs, strict=True)]
+    stays = sum(held) - sum(min(held[i], holds(net, i)) for i in schedule.forgets)
+    most = most_at_once([*roots, *_passing(net, schedule)])
+    return MemoryPlan(
+        slots, own, params, stays + _most_passing(net, schedule), sum(held), net.dtype.itemsize, schedule,
+        _peak(net, schedule, most[1]),
+    )  # fmt: skip
 
 
 def learns(net: Net) -> bool:
@@ -136,52 +129,70 @@ def learns(net: Net) -> bool:
     return (net.phase != caffe_pb2.TEST or net.graph.force_backward) and any(net.layer_needs_backward)
 
 
-def place(items: Iterable[Item]) -> list[Slot]:
-    """Distribute items over slots."""
-    slots: list[Slot] = []
-    for item in sorted(items, key=lambda item: -item.size):
-        free = [slot for slot in slots if slot.is_free(item)]
-        if free:
-            # The largest items came first, so every slot is large enough.
-            min(free, key=lambda slot: slot.size).items.append(item)
-        else:
-            slots.append(Slot(item.size, [item]))
-    return slots
+def find_items(net: Net, schedule: Schedule) -> list[Item]:
+    """What may share memory: one item for each buffer of the blobs' values and gradients, with its spans."""
+    sides: tuple[Side, ...] = ("data", "diff") if learns(net) else ("data",)
+    return [item for side in sides for item in _items(net, side, schedule) if item.size]
 
 
-def _items(net: Net, side: Side) -> list[Item]:
-    """What may share memory: one item for each buffer of the blobs, with its lifetime."""
-    fixed = _fixed(net, side)
+def _items(net: Net, side: Side, schedule: Schedule) -> list[Item]:
+    fixed = fixed_buffers(net, side)
     items: dict[int, Item] = {}
-    for index, step in _uses(net, side):
+    for time, kind, index in _uses(net, side, schedule):
         blob = net.blob_list[index]
         key = id(blob.buffer(side))
         if key in fixed or isinstance(blob, DeferredBlob):
             continue
-        item = items.setdefault(key, Item(net.graph.blob_names[index], side, 0, step, step))
-        item.first, item.last = min(item.first, step), max(item.last, step)
+        if key not in items:
+            items[key] = Item(net.graph.blob_names[index], side, 0, [(time, time)])
+        item = items[key]
+        comes_again = side == "data" and key in schedule.dropped and kind != "forward"
+        if comes_again and len(item.spans) == 1:
+            item.spans.append((time, time))
+        item.spans[-1] = (item.spans[-1][0], time)
         item.size = max(item.size, blob.count)
         if not any(blob is other for other in item.blobs):
             item.blobs.append(blob)
     return list(items.values())
 
 
-def _uses(net: Net, side: Side) -> Iterator[tuple[int, int]]:
-    """The steps at which layers read or write each blob's values, or its gradient."""
-    backward = learns(net)
-    for i, (node, layer) in enumerate(zip(net.graph.nodes, net.layers, strict=True)):
-        back = 2 * len(net.layers) - 1 - i
+def _uses(net: Net, side: Side, schedule: Schedule) -> Iterator[tuple[int, Kind, int]]:
+    """When layers read or write each blob's values, or its gradient: step, its kind, blob; in order."""
+    for time, (kind, i) in enumerate(schedule.steps):
+        node = net.graph.nodes[i]
         if side == "diff":
-            yield from ((blob, back) for blob in (*node.bottoms, *node.tops))
+            if kind == "backward":
+                yield from ((time, kind, blob) for blob in (*node.bottoms, *node.tops))
+        elif kind != "backward":
+            yield from ((time, kind, blob) for blob in (*node.bottoms, *node.tops))
+        elif net.layer_needs_backward[i]:
+            bottoms, tops = net.layers[i].backward_reads()
+            yield from ((time, kind, blob) for blob in (node.bottoms if bottoms else []))
+            yield from ((time, kind, blob) for blob in (node.tops if tops else []))
+
+
+def _passing(net: Net, schedule: Schedule) -> list[Item]:
+    """What layers keep for a while and give back."""
+    found: dict[int, Item] = {}
+    backward = any(kind == "backward" for kind, _ in schedule.steps)
+    for time, (kind, i) in enumerate(schedule.steps):
+        if i not in schedule.forgets:
             continue
-        yield from ((blob, i) for blob in (*node.bottoms, *node.tops))
-        if backward and net.layer_needs_backward[i]:
-            bottoms, tops = layer.backward_reads()
-            yield from ((blob, back) for blob in (node.bottoms if bottoms else []))
-            yield from ((blob, back) for blob in (node.tops if tops else []))
+        if i not in found:
+            size = holds(net, i) // net.dtype.itemsize
+            found[i] = Item(net.graph.nodes[i].name, "data", size, [(time, time)])
+        elif kind == "again":
+            found[i].spans.append((time, time))
+        elif backward and len(found[i].spans) > 1:
+            found[i].spans[-1] = (found[i].spans[-1][0], time)
+    return list(found.values())
 
 
-def _fixed(net: Net, side: Side) -> set[int]:
+def _most_passing(net: Net, schedule: Schedule) -> int:
+    return most_at_once(_passing(net, schedule))[0] * int(net.dtype.itemsize)
+
+
+def fixed_buffers(net: Net, side: Side) -> set[int]:
     """Buffers that keep their memory to themselves."""
     graph, blobs = net.graph, net.blob_list
     fixed = {id(blobs[i].buffer(side)) for i in (*graph.inputs, *graph.outputs)}
@@ -237,7 +248,7 @@ def _join(net: Net, items: list[Item]) -> list[Item]:
     """Put what a Concat joins inside its result where less is in use at a time for it; return the items to place."""
     by_buffer = {id(blob.buffer("data")): item for item in items if item.side == "data" for blob in item.blobs}
     inside: set[int] = set()
-    best = _most(items)[0]
+    best = most_at_once(items)[0]
     for i, layer in enumerate(net.layers):
         whole = by_buffer.get(id(net.top_blobs[i][0].buffer("data"))) if isinstance(layer, Concat) else None
         if whole is None or not isinstance(layer, Concat):
@@ -246,11 +257,11 @@ def _join(net: Net, items: list[Item]) -> list[Item]:
             part = by_buffer.get(id(blob.buffer("data")))
             if part is None or id(part) in inside or not _fits(net, i, part, whole):
                 continue
-            before = whole.first
-            whole.first = min(whole.first, part.first)
-            most = _most([item for item in items if id(item) not in inside and item is not part])[0]
+            before = whole.spans
+            whole.spans = union(before, part.spans)
+            most = most_at_once([item for item in items if id(item) not in inside and item is not part])[0]
             if most > best:
-                whole.first = before
+                whole.spans = before
                 continue
             best = most
             whole.parts.append((part, start))
@@ -267,24 +278,9 @@ def _fits(net: Net, index: int, part: Item, whole: Item) -> bool:
     return part.last <= index or not any(id(blob) in later for blob in (*part.blobs, *whole.blobs))
 
 
-def _most(items: list[Item]) -> tuple[int, int]:
-    """How many elements are in use at a time at most, and when first."""
-    changes: dict[int, int] = {}
-    for item in items:
-        changes[item.first] = changes.get(item.first, 0) + item.size
-        changes[item.last + 1] = changes.get(item.last + 1, 0) - item.size
-    used, best, where = 0, 0, 0
-    for step in sorted(changes):
-        used += changes[step]
-        if used > best:
-            best, where = used, step
-    return best, where
-
-
-def _peak(net: Net, items: list[Item]) -> str:
-    """Where most is in use at a time."""
-    where = _most(items)[1]
-    count = len(net.layers)
-    index = where if where < count else 2 * count - 1 - where
-    direction = "forward" if where < count else "backward"
-    return f"{net.graph.nodes[index].name} ({direction})" if net.layers else "(no layers)"
+def _peak(net: Net, schedule: Schedule, where: int) -> str:
+    """The layer and direction of a step."""
+    if not schedule.steps:
+        return "(no layers)"
+    kind, layer = schedule.steps[where]
+    return f"{net.graph.nodes[layer].name} ({kind})"

@@ -24,6 +24,7 @@ from segcaffe.net.loading import copy_weights, take_own_blobs
 from segcaffe.net.masked_convolution import share_gradients
 from segcaffe.net.memory import MemoryPlan, learns, make_plan
 from segcaffe.net.pycaffe import Hook, PycaffeMembers
+from segcaffe.net.recompute import names_of, plan_steps
 from segcaffe.net.replay import Replay, backward_of, forward_of, replay_wanted
 from segcaffe.net.rules import net_state
 from segcaffe.net.sharing import ParamTable
@@ -60,6 +61,10 @@ class Net(PycaffeMembers):
         Whether blobs that are not needed at the same time use the same memory (see `segcaffe.net.memory`). Then only
         inputs, outputs, losses and parameters can be read after a pass, and in phase TEST the net cannot run backward
         unless its prototxt says force_backward: true.
+    recompute:
+        Layers whose values are not kept for the backward pass but computed again: names, patterns such as ``conv*``,
+        in a list or separated by commas, or "auto" (see `segcaffe.net.recompute`). Blobs then share memory, and a
+        backward pass takes a forward pass before it.
 
     Attributes
     ----------
@@ -87,6 +92,7 @@ class Net(PycaffeMembers):
         dtype: Any = np.float32,
         fuse: bool = True,
         share_memory: bool = False,
+        recompute: str | Sequence[str] | None = None,
     ) -> None:
         phase, level, stages, weights = _positional(args, phase, level, stages, weights)
         param, places = _read(network_file, variables)
@@ -96,7 +102,10 @@ class Net(PycaffeMembers):
         except SegcaffeError as error:
             raise _placed(error, places) from error
         self._memory: MemoryPlan | None = None
-        if share_memory:
+        self._recompute = names_of(recompute)
+        self._runs_again: dict[int, list[int]] = {}
+        self._next_backward: int | None = None
+        if share_memory or (self._recompute and learns(self)):
             self._share_memory()
         if weights is not None:
             self.copy_from(weights)
@@ -242,6 +251,7 @@ class Net(PycaffeMembers):
 
     def _forward_layer(self, i: int) -> float:
         self._graphs.clear()
+        self._next_backward = None
         self.compute_layer(i)
         return self._loss_of(i)
 
@@ -251,10 +261,11 @@ class Net(PycaffeMembers):
         if layer.reshape_always or self._shapes[i] != tuple([b.shape for b in bottom]):
             self._reshape_layer(i)
         layer.forward(bottom, self.top_blobs[i])
+        self._forget(i)
 
     def _replays(self, first: int, last: int, hooked: object) -> bool:
         """Whether a pass over these layers is to be replayed: one over the whole net, with nobody looking on."""
-        return replay_wanted() and abs(last - first) == len(self.layers) - 1 and not hooked
+        return replay_wanted() and not self._runs_again and abs(last - first) == len(self.layers) - 1 and not hooked
 
     def _replay_forward(self) -> float:
         try:
@@ -292,11 +303,32 @@ class Net(PycaffeMembers):
     def backward_layer(self, i: int) -> None:
         """Run one layer backward."""
         self._check_gradients_allowed(i)
+        if self._runs_again:
+            self._compute_again(i)
         for hook in self._before_backward:
             hook(i)
         self.layers[i].backward(self.top_blobs[i], self.bottom_needs_backward[i], self.bottom_blobs[i])
+        self._forget(i)
         for hook in self._after_backward:
             hook(i)
+
+    def _forget(self, i: int) -> None:
+        """Let a layer give back what it keeps, where the plan says so; what is recorded on a GPU stays in its place."""
+        if self._memory is not None and i in self._memory.schedule.forgets and not replay_wanted():
+            self.layers[i].forget()
+
+    def _compute_again(self, i: int) -> None:
+        """Make the values anew that the backward passes down to layer ``i`` read and that were not kept."""
+        start = len(self.layers) if self._next_backward is None else self._next_backward
+        if i >= start:
+            raise GraphError(
+                f"{self.layers[i].where}: with recompute, values are there for one backward pass only; run forward "
+                "before the next one."
+            )
+        for j in range(start - 1, i - 1, -1):
+            for again in self._runs_again.get(j, ()):
+                self.layers[again].forward_again(self.bottom_blobs[again], self.top_blobs[again])
+        self._next_backward = i
 
     def reshape(self) -> None:
         """Carry changed shapes of the inputs through all layers."""
@@ -324,7 +356,9 @@ class Net(PycaffeMembers):
         """Plan the memory for the blobs' present shapes, and lay it out so."""
         if self._memory is not None:
             self._memory.undo()
-        self._memory = make_plan(self)
+        schedule = plan_steps(self, self._recompute)
+        self._memory = make_plan(self, schedule)
+        self._runs_again = schedule.again()
         self._memory.apply()
 
     def clear_param_diffs(self) -> None:
@@ -464,8 +498,7 @@ def _loss_weights(node: Node, num_top: int) -> list[float]:
     given = list(node.param.loss_weight)
     if given and len(given) != num_top:
         raise GraphError(
-            f"{node.where}: loss_weight needs one value for each of its {num_top} tops. "
-            f"Received: {len(given)}."
+            f"{node.where}: loss_weight needs one value for each of its {num_top} tops. Received: {len(given)}."
         )
     if not given and node.cls.loss:
         given = [1.0]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from segcaffe.net.graph import Graph
-from segcaffe.net.memory import MemoryPlan
+from segcaffe.net.memory import MemoryPlan, make_plan
 from segcaffe.net.net import Net
+from segcaffe.net.recompute import names_of, plan_steps
 from segcaffe.proto import caffe_pb2
 
 
@@ -66,8 +68,8 @@ def _type(graph: Graph, index: int) -> str:
     return f"{node.param.type} (fused)" if fused else node.param.type
 
 
-def table(net: Net) -> str:
-    """Return the net's table, with totals."""
+def table(net: Net, recompute: str | Sequence[str] | None = None) -> str:
+    """Return the net's table, with totals, and the memory it takes; also with ``recompute``, as `Net` takes it."""
     body = rows(net)
     cells = [line for row in body for line in _cells(row)]
     learnable = sum(blob.count for blob in net.learnable_params)
@@ -79,7 +81,10 @@ def table(net: Net) -> str:
     phase = caffe_pb2.Phase.Name(net.phase)
     title = f"{net.name or '(unnamed net)'}, phase {phase}"
     inputs = f"inputs: {', '.join(net.inputs) or 'none'}; outputs: {', '.join(net.outputs) or 'none'}"
-    return "\n".join([title, inputs, "", *lines, "", *_memory(net.plan_memory())])
+    text = [title, inputs, "", *lines, "", *_memory(net.plan_memory())]
+    if recompute:
+        text += ["", *_with_recompute(net, make_plan(net, plan_steps(net, names_of(recompute))))]
+    return "\n".join(text)
 
 
 def _cells(row: Row) -> list[tuple[str, ...]]:
@@ -97,6 +102,18 @@ def _memory(plan: MemoryPlan) -> list[str]:
         f" + kept by layers {_bytes(plan.held)}",
         f"most of it is in use at: {plan.peak_step}",
     ]
+
+
+def _with_recompute(net: Net, plan: MemoryPlan) -> list[str]:
+    """What the net takes where some values are computed again, and what that costs."""
+    again = [i for layers in plan.schedule.again().values() for i in layers]
+    layers = zip(net.layers, net.bottom_blobs, net.top_blobs, strict=True)
+    work = [layer.multiply_adds(bottom, top) for layer, bottom, top in layers]
+    extra = sum(work[i] for i in again)
+    share = f" of {_count(sum(work))} in the forward pass" if extra else ""
+    first, *others = _memory(plan)
+    return [f"with recompute, {first}", *others, f"computed again: {len(again)} of {len(work)} layers, "
+            f"{_count(extra)} multiply-adds{share}"]  # fmt: skip
 
 
 def _line(row: tuple[str, ...], widths: list[int]) -> str:

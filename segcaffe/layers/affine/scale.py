@@ -62,18 +62,17 @@ class Scale(KeptInput, Broadcast):
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Multiply and add in one pass."""
         scale, bias = self._factors(self._scale(bottom))
-        if not self.has_parameter or self.wants_param(0):
+        if self.keeps():
             self.keep(bottom, top)
         channelwise.affine(bottom[0].array.reshape(self._view), scale, bias, top[0].array.reshape(self._view))
 
-    def held_bytes(self, bottom: Blobs, top: Blobs) -> int:
-        """The input, where the top overwrites it and the scale's gradient needs it."""
-        keeps = top[0] is bottom[0] and (not self.has_parameter or self.wants_param(0))
-        return bottom[0].count * int(self.dtype.itemsize) if keeps else 0
+    def keeps(self) -> bool:
+        """Where the scale's gradient needs the input."""
+        return not self.has_parameter or self.wants_param(0)
 
     def backward_reads(self) -> tuple[bool, bool]:
         """The bottom, for the scale's gradient."""
-        return not self.has_parameter or self.wants_param(0), False
+        return self.keeps(), False
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Gradients of bias (sum of dy), scale (sum of x·dy) and bottom (scale·dy)."""

@@ -28,6 +28,11 @@ class Dropout(NeuronLayer):
         """Drop and scale in TRAIN; copy in TEST."""
         if self.training:
             self._seed = int(device.generator().integers(1 << 63))
+        self.forward_again(bottom, top)
+
+    def forward_again(self, bottom: Blobs, top: Blobs) -> None:
+        """Drop the same values as the last time."""
+        if self.training:
             elementwise.dropout(bottom[0].array, self._seed, self.ratio, top[0].array)
         elif top[0] is not bottom[0]:
             copy.copy(bottom[0].array, top[0].array)

@@ -33,6 +33,10 @@ class Power(KeptInput, NeuronLayer):
             self.keep(bottom, top)
             elementwise.power(bottom[0].array, self.scale, self.shift, self.power, top[0].array)
 
+    def keeps(self) -> bool:
+        """Where the slope depends on the input."""
+        return not self.constant and self.power != 1
+
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Dx = power·scale·(shift + scale·x)^(power - 1)·dy."""
         if not propagate_down[0]:

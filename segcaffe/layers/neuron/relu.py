@@ -20,10 +20,13 @@ class ReLU(KeptInput, NeuronLayer):
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Rectify."""
-        if self.slope < 0:
-            # Otherwise the output has the input's sign and serves the gradient as well.
+        if self.keeps():
             self.keep(bottom, top)
         elementwise.relu(bottom[0].array, self.slope, top[0].array)
+
+    def keeps(self) -> bool:
+        """Where the slope is negative; otherwise the output has the input's sign and serves the gradient as well."""
+        return bool(self.slope < 0)
 
     def backward_reads(self) -> tuple[bool, bool]:
         """The bottom, or in its place the output, for the sign."""

@@ -24,7 +24,8 @@ class BatchNorm(NeuronLayer):
 
     Mean and variance are the stored ones with use_global_stats (the default in TEST). Otherwise they are those of the
     batch, and the running sums are updated: old values count moving_average_fraction, the variance is made unbiased.
-    With update_global_stats the running sums are also updated in TRAIN when the stored ones are used.
+    With update_global_stats and stored statistics, TRAIN takes only the mean from them: the variance is that of the
+    batch around the stored mean, and both are added to the running sums.
     [Ioffe, Szegedy 2015]
     """
 
@@ -71,10 +72,29 @@ class BatchNorm(NeuronLayer):
         if self.update:
             batch_norm.moments(x, *batch)
         mean, variance = (self._stored(0), self._stored(1)) if self.use_stored else batch
+        if self.use_stored and self.update:
+            variance = batch[1] + (batch[0] - mean) ** 2
         self.used_mean, self.scale = mean, 1 / self.xp.sqrt(variance + self.eps)
         batch_norm.normalize(x, mean, self.scale, top[0].array.reshape(self.layout))
         if self.update:
-            self._update_running_sums(*batch)
+            self._update_running_sums(mean, variance)
+
+    def forward_again(self, bottom: Blobs, top: Blobs) -> None:
+        """Normalize by the statistics that `forward` used; the running sums stay."""
+        x = bottom[0].array.reshape(self.layout)
+        if self.kept is not None:
+            self.kept.array = x
+            x = self.kept.array
+        batch_norm.normalize(x, self.used_mean, self.scale, top[0].array.reshape(self.layout))
+
+    def held_bytes(self, bottom: Blobs, top: Blobs) -> int:
+        """The values that an in-place forward overwrites."""
+        return 0 if self.kept is None else self.kept.count * int(self.dtype.itemsize)
+
+    def forget(self) -> None:
+        """Give those values back."""
+        if self.kept is not None:
+            self.kept.buffer("data").release()
 
     def backward_reads(self) -> tuple[bool, bool]:
         """The bottom, for the batch's statistics."""
@@ -107,11 +127,11 @@ class BatchNorm(NeuronLayer):
         factor = self.blobs[2].array[0]
         return self.blobs[index].array.astype(np.float64) * self.xp.where(factor == 0, 0, 1 / (factor + (factor == 0)))
 
-    def _update_running_sums(self, batch_mean: Array, batch_variance: Array) -> None:
+    def _update_running_sums(self, used_mean: Array, used_variance: Array) -> None:
         mean, variance, factor = (blob.array for blob in self.blobs)
         count = self.layout[0] * self.layout[2]
         unbiased = count / (count - 1) if count > 1 else 1.0
         factor *= self.fraction
         factor += 1
-        mean[...] = self.fraction * mean + batch_mean
-        variance[...] = self.fraction * variance + unbiased * batch_variance
+        mean[...] = self.fraction * mean + used_mean
+        variance[...] = self.fraction * variance + unbiased * used_variance

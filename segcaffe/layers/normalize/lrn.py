@@ -41,6 +41,14 @@ class LRN(Layer):
         """Normalise, keeping the scale."""
         lrn.forward(bottom[0].array, self._scale.array, top[0].array, self.response)
 
+    def held_bytes(self, bottom: Blobs, top: Blobs) -> int:
+        """The scale."""
+        return bottom[0].count * int(self.dtype.itemsize)
+
+    def forget(self) -> None:
+        """Give the scale back."""
+        self._scale.buffer("data").release()
+
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Gradient through the value itself and through the regions that it lies in."""
         if propagate_down[0]:

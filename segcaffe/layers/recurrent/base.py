@@ -52,6 +52,10 @@ class RecurrentLayer(Layer):
         self.add_parameter((rows, self.num_output), param.weight_filler)
         self.recurrent_index = 2 + self.has_static
 
+    def repeats(self) -> bool:
+        """Each forward goes on from the state that the one before left."""
+        return False
+
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Check shapes; a new number of streams starts from state zero."""
         x, cont = bottom[0], bottom[1]

@@ -52,6 +52,10 @@ class AdaptiveBiasChannel(Layer):
         if top[0] is not bottom[0]:
             top[0].reshape_like(bottom[0])
 
+    def repeats(self) -> bool:
+        """The order of the labels is random."""
+        return False
+
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Adapt each image; DataError where a label has no channel."""
         if top[0] is not bottom[0]:

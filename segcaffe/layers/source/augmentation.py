@@ -46,6 +46,10 @@ class Augmentation(Layer):
             blob.reshape_like(source)
         top[3].reshape(shape[0], 1, *shape[2:])
 
+    def repeats(self) -> bool:
+        """What it does to images is random."""
+        return False
+
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Change each item."""
         images = np.stack([bottom[0].data, bottom[1].data], axis=1)

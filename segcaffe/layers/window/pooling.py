@@ -29,6 +29,7 @@ class Pooling(Layer):
     """
 
     top_count = (1, 2)
+    _mask: Array | None = None
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Read the method; the window's size may depend on the bottom's."""
@@ -83,7 +84,16 @@ class Pooling(Layer):
 
     def held_bytes(self, bottom: Blobs, top: Blobs) -> int:
         """The picked pixels."""
-        return 0 if self.method == _Method.AVE else 4 * top[0].count
+        picks = self.method == _Method.MAX or (self.method == _Method.STOCHASTIC and self.training)
+        return 4 * top[0].count if picks else 0
+
+    def forget(self) -> None:
+        """Give the picks back."""
+        self._mask = None
+
+    def repeats(self) -> bool:
+        """Unless the picks are random."""
+        return super().repeats() and not (self.method == _Method.STOCHASTIC and self.training)
 
     def _new_mask(self, like: Array) -> Array:
         self._mask = self.xp.empty(like.shape, np.int32)
