@@ -47,9 +47,16 @@ def test_update_global_stats_moves_the_running_sums_in_train_only(phase, moves):
     x = np.random.default_rng(3).standard_normal((4, 2, 5)).astype(np.float32)
     layer, bottom, top = build("use_global_stats: true update_global_stats: true", x, phase, (1, 4, 2))
     layer.forward(bottom, top)
-    np.testing.assert_allclose(top[0].data, (x - 0.5) / np.sqrt(2 + 1e-5), rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(layer.blobs[0].data, 0.999 + x.mean(axis=(0, 2)) if moves else 1, rtol=1e-5)
+    # The batch's variance around the stored mean takes the place of the stored one.
+    variance = ((x - 0.5) ** 2).mean(axis=(0, 2)) if moves else np.array([2, 2])
+    scale = 1 / np.sqrt(variance + 1e-5)[:, None]
+    np.testing.assert_allclose(top[0].data, (x - 0.5) * scale, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(layer.blobs[0].data, 0.999 + 0.5 if moves else 1, rtol=1e-5)
+    np.testing.assert_allclose(layer.blobs[1].data, 0.999 * 4 + variance * 20 / 19 if moves else 4, rtol=1e-5)
     assert float(layer.blobs[2].data[0]) == pytest.approx(2.998 if moves else 2)
+    top[0].diff[...] = x
+    layer.backward(top, [True], bottom)
+    np.testing.assert_allclose(bottom[0].diff, x * scale, rtol=1e-5, atol=1e-6)
 
 
 def test_backward_in_place_after_the_top_was_overwritten():
