@@ -107,5 +107,5 @@ class BufferPart(Buffer):
         """Where in ``other`` this memory begins, in elements; None where it is not part of it."""
         if isinstance(other, BufferPart) and other.whole is self.whole:
             start = self.start - other.start
-            return start if 0 <= start and start + self.size <= other.size else None
+            return start if start >= 0 and start + self.size <= other.size else None
         return self.start if other is self.whole else super().place_in(other)

@@ -162,7 +162,7 @@ class Layer:
         return blob
 
     def param_spec(self, index: int) -> caffe_pb2.ParamSpec:
-        """How parameter ``index`` is named, shared and learnt: its ``param`` entry, or what stands for a missing one."""
+        """How parameter ``index`` is named, shared and learnt: its ``param`` entry, or what stands in for it."""
         specs = self.param.param
         return specs[index] if index < len(specs) else caffe_pb2.ParamSpec()
 
