@@ -68,10 +68,9 @@ def _compare(
     case: LayerCase, name: str, layer: Layer, bottom: list[Blob], top: list[Blob], weights: list[Array],
     blob: Blob, gradient: Array, step: float, rtol: float,
 ) -> None:  # fmt: skip
-    flat = blob.data.reshape(-1)
     rng = np.random.default_rng(0)
-    elements = rng.permutation(flat.size)[:MAX_ELEMENTS]
-    numeric = np.array([_difference(layer, bottom, top, weights, flat, i, step) for i in elements])
+    elements = rng.permutation(blob.count)[:MAX_ELEMENTS]
+    numeric = np.array([_difference(layer, bottom, top, weights, blob, i, step) for i in elements])
     found = gradient.reshape(-1)[elements]
     scale = max(np.abs(numeric).max(initial=0.0), np.abs(found).max(initial=0.0), 1e-3)
     error = np.abs(numeric - found)
@@ -83,13 +82,14 @@ def _compare(
 
 
 def _difference(
-    layer: Layer, bottom: list[Blob], top: list[Blob], weights: list[Array], flat: Array, index: int, step: float
+    layer: Layer, bottom: list[Blob], top: list[Blob], weights: list[Array], blob: Blob, index: int, step: float
 ) -> float:
-    kept = flat[index]
+    kept = blob.data.reshape(-1)[index]
     values = []
     for sign in (1.0, -1.0):
-        flat[index] = kept + sign * step
+        # Asked for anew each time: so a blob on a device knows that its host side is the newest.
+        blob.data.reshape(-1)[index] = kept + sign * step
         layer.forward(bottom, top)
         values.append(sum(float((blob.data * w).sum()) for blob, w in zip(top, weights, strict=True)))
-    flat[index] = kept
+    blob.data.reshape(-1)[index] = kept
     return (values[0] - values[1]) / (2 * step)
