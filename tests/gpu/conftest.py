@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from segcaffe import device
-from segcaffe.device import compat, compile, cublas
+from segcaffe.device import compat, compile, cublas, cublas_library
 from tests import fake_gpu
 from tests.gpu import host
 
@@ -18,7 +18,7 @@ def host_device(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     if not host.available:
         pytest.skip("g++ is not installed: CUDA sources cannot be compiled for the host")
     monkeypatch.setattr(fake_gpu.module, "RawModule", host.HostModule, raising=False)
-    monkeypatch.setattr(fake_gpu.module.cuda, "get_cublas_handle", lambda: 7, raising=False)
+    monkeypatch.setattr(cublas_library, "address", lambda: 7)
     monkeypatch.setattr(cublas, "_library", host.HostBlas)
     compat.substitute_gpu_module(fake_gpu.module)
     device.set_mode_gpu()
