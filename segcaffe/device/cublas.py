@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from segcaffe.device import mode
+from segcaffe.device import cublas_library
 from segcaffe.device.mode import Array
 from segcaffe.errors import DeviceError
 
@@ -73,12 +73,11 @@ def _pitch(matrix: Array) -> int:
 
 
 def _library() -> Any:
-    """CuPy's module of cuBLAS, by the name that finds the library where pip put it and loads it first."""
-    return mode.xp().cuda.cublas
+    return cublas_library.library()
 
 
 def _handle(library: Any) -> Any:
-    """The device's handle, told the arithmetic; the library uses CuPy's current stream."""
-    handle: Any = mode.xp().cuda.get_cublas_handle()
+    """The device's handle, told the arithmetic, for CuPy's current stream."""
+    handle = cublas_library.address()
     library.setMathMode(handle, _TENSOR_FLOAT_32 if _math == "tf32" else _DEFAULT)
     return handle
