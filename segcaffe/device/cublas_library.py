@@ -68,7 +68,8 @@ class Handle:
         address = _ADDRESS()
         blas.create(ctypes.byref(address))
         self.address = address.value
-        self._blas, self._stream = blas, None
+        self._blas = blas
+        self._stream: int | None = None
         # What NVIDIA advises: 32 MiB from Hopper on, 4 MiB before.
         modern = int(gpu.cuda.Device(device_id).compute_capability) >= 90
         self._scratch = gpu.empty((32 if modern else 4) << 20, "uint8")
