@@ -195,6 +195,20 @@ def test_reshape_to_another_batch(case: LayerCase) -> None:
             np.testing.assert_allclose(blob.data, expected.data, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("case", [c for c in CASES if c.batched and c.bottoms], ids=lambda case: case.id)
+def test_an_empty_batch_passes_through(case: LayerCase) -> None:
+    inputs = case.inputs()
+    if any(x.ndim == 0 or x.shape[0] != inputs[0].shape[0] for x in inputs) or case.type in ("LSTM", "RNN", "LSTMUnit"):
+        pytest.skip("axis 0 is not that of the items")
+    layer, bottom, top = case.build(inputs=[x[:0] for x in inputs])
+    layer.param_propagate_down = [True] * len(layer.blobs)
+    layer.forward(bottom, top)
+    assert all(np.isfinite(blob.data).all() for blob in top)
+    if _has_gradient(case):
+        layer.backward(top, [layer.allows_gradient(i) for i in range(len(bottom))], bottom)
+        assert all((blob.diff == 0).all() for blob in layer.blobs)
+
+
 @every_case
 def test_wrong_number_of_bottoms_or_tops_is_an_error(case: LayerCase) -> None:
     cls = layer_class(case.type)

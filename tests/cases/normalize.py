@@ -50,4 +50,5 @@ CASES = [
     LayerCase("MVN", bottoms=((2, 3, 4, 5),)),
     LayerCase("MVN", "mvn_param { across_channels: true eps: 1e-7 }", ((2, 3, 4, 5),), suffix="across_channels"),
     LayerCase("MVN", "mvn_param { normalize_variance: false }", ((2, 3, 4, 5),), suffix="mean_only"),
+    LayerCase("MVN", bottoms=((4,),), suffix="one_axis"),
 ]

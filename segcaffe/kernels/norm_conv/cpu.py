@@ -40,7 +40,7 @@ def softmax_backward(weights: Array, weight_grad: Array, factor: float) -> None:
 
 def convolve(x: Array, weights: Array, filters: Array, out: Array, window: Window) -> None:
     """See the contract."""
-    matrix, flat = filters.reshape(len(filters), -1), out.reshape(*out.shape[:2], -1)
+    matrix, flat = filters.reshape(len(filters), -1), _flat(out)
     width = _block_width(matrix.shape[1])
     blocks = -(-flat.shape[2] // width)
     geometry = geometry_of(window)
@@ -59,7 +59,7 @@ def convolve_backward(
     window: Window,
 ) -> None:
     """See the contract."""
-    matrix, flat = filters.reshape(len(filters), -1), out_grad.reshape(*out_grad.shape[:2], -1)
+    matrix, flat = filters.reshape(len(filters), -1), _flat(out_grad)
     to_x, to_filters = x_grad is not None, filters_grad is not None
     # The compiled function takes arrays only: those not wanted are replaced by ones that are not written.
     dx = x_grad if x_grad is not None else x
@@ -77,7 +77,7 @@ def convolve_backward(
 
 def convolve_backward_weights(x: Array, filters: Array, out_grad: Array, weight_grad: Array, window: Window) -> None:
     """See the contract."""
-    matrix, flat = filters.reshape(len(filters), -1), out_grad.reshape(*out_grad.shape[:2], -1)
+    matrix, flat = filters.reshape(len(filters), -1), _flat(out_grad)
     step = _channel_step(filters.shape[1])
     width = _block_width(step * window.taps)
     blocks = -(-flat.shape[2] // width)
@@ -87,6 +87,11 @@ def convolve_backward_weights(x: Array, filters: Array, out_grad: Array, weight_
         len(x) * blocks,
         lambda a, b: _convolve_backward_weights(x, matrix, flat, weight_grad, geometry, step, width, blocks, a, b),
     )
+
+
+def _flat(image: Array) -> Array:
+    """View (N, C, H, W) as (N, C, H · W), also where N is 0."""
+    return image.reshape(*image.shape[:2], image.shape[2] * image.shape[3])
 
 
 def geometry_of(window: Window) -> tuple[int, ...]:

@@ -47,7 +47,7 @@ def ignored(has: bool, label: int) -> int:
 
 def check_one_label_each(layer: Layer, scores: Blob, labels: Blob) -> None:
     """Raise ShapeError unless there is one label for each item of a batch of scores (N, C)."""
-    if not scores.ndim or not scores.count or labels.count != scores.shape[0]:
+    if not scores.ndim or not math.prod(scores.shape[1:]) or labels.count != scores.shape[0]:
         raise layer.fail(
             "needs scores (N, C), or (N, C, 1, 1), and one label for each of the N items",
             f"shapes {scores.shape} and {labels.shape}",

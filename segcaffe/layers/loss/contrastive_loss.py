@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from segcaffe.device.mode import Array
 from segcaffe.layers.base import Blobs, LossLayer
 from segcaffe.layers.registry import register
+from segcaffe.layers.views import rows
 
 _NEAR = 1e-4
 
@@ -42,20 +43,19 @@ class ContrastiveLoss(LossLayer):
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Compute the loss, keep differences and distances."""
-        num = bottom[0].shape[0]
-        self.difference = (bottom[0].array - bottom[1].array.reshape(bottom[0].shape)).reshape(num, -1)
+        self.difference = rows(bottom[0].array - bottom[1].array.reshape(bottom[0].shape))
         self.squared = (self.difference * self.difference).sum(axis=1)
         self.similar = self.xp.trunc(bottom[2].array.reshape(-1)) != 0
         if self.legacy:
             apart = self.xp.maximum(self.margin - self.squared, 0)
         else:
             apart = self.xp.maximum(self.margin - self.xp.sqrt(self.squared), 0) ** 2
-        top[0].array[...] = self.xp.where(self.similar, self.squared, apart).sum() / (2 * num)
+        top[0].array[...] = self.xp.where(self.similar, self.squared, apart).sum() / (2 * max(1, bottom[0].shape[0]))
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Gradient to both vectors of each pair, of opposite signs."""
         pull = self.xp.where(self.similar, 1, -self._push()).astype(self.dtype)
-        gradient = self.difference * (pull * (top[0].grad / bottom[0].shape[0]))[:, None]
+        gradient = self.difference * (pull * (top[0].grad / max(1, bottom[0].shape[0])))[:, None]
         for i, sign in enumerate((1, -1)):
             if propagate_down[i]:
                 bottom[i].grad = (sign * gradient).reshape(bottom[i].shape)

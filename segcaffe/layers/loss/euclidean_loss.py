@@ -37,11 +37,11 @@ class EuclideanLoss(LossLayer):
         total = self.total.array
         a, b = bottom[0].array.reshape(-1), bottom[1].array.reshape(-1)
         difference_loss.squares(a, b, self.difference.array, total)
-        top[0].array[...] = total[0] / (2 * bottom[0].shape[0])
+        top[0].array[...] = total[0] / (2 * max(1, bottom[0].shape[0]))
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Gradient (a - b) / N to a, its negative to b."""
         for i, sign in enumerate((1, -1)):
             if propagate_down[i]:
-                factor = float(top[0].diff) * sign / bottom[0].shape[0]
+                factor = float(top[0].diff) * sign / max(1, bottom[0].shape[0])
                 elementwise.linear(self.difference.array, factor, 0.0, bottom[i].grad.reshape(-1))

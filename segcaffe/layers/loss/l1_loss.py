@@ -51,7 +51,7 @@ class L1Loss(LossLayer):
         loss, known = self._lengths(bottom) if self.by_length else self._absolutes(bottom)
         num, channels = bottom[0].shape[:2]
         # Without a single number the loss is 0 rather than 0 / 0.
-        self.divisor = (known / channels or 1.0) if self.by_entries else num
+        self.divisor = (known / channels if self.by_entries else num) or 1.0
         top[0].array[...] = loss / self.divisor
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:

@@ -36,10 +36,11 @@ class MVN(NeuronLayer):
         """Find the rows that share statistics."""
         super().reshape(bottom, top)
         shape = bottom[0].shape
-        if len(shape) < 2:
-            raise self.fail("needs at least two axes (N, C, ...)", f"shape {shape}")
-        rows = shape[0] if self.across_channels else shape[0] * shape[1]
-        self.layout = (1, rows, math.prod(shape) // max(1, rows))
+        if not shape:
+            raise self.fail("needs a batch axis: (N, ...)", "a scalar bottom")
+        shared = 1 if self.across_channels else 2
+        rows = math.prod(shape[:shared])
+        self.layout = (1, rows, math.prod(shape[shared:]))
         self.mean, self.variance = (Blob((rows,), np.float64) for _ in range(2))
         # Backward needs the values that an in-place forward overwrites.
         self.kept = Blob(self.layout, self.dtype) if top[0] is bottom[0] else None

@@ -12,6 +12,7 @@ from segcaffe.device.mode import Array
 from segcaffe.errors import GraphError
 from segcaffe.kernels import matmul
 from segcaffe.layers.base import Blobs, Layer
+from segcaffe.layers.views import rows
 
 
 class RecurrentLayer(Layer):
@@ -44,12 +45,12 @@ class RecurrentLayer(Layer):
         self.has_static = len(bottom) > 2 + exposed
         self.state: list[Array] = []
         self.buffers: dict[str, Blob] = {}
-        rows = self.gates * self.num_output
-        self.add_parameter((rows, math.prod(bottom[0].shape[2:])), param.weight_filler)
-        self.add_parameter((rows,), param.bias_filler)
+        outputs = self.gates * self.num_output
+        self.add_parameter((outputs, math.prod(bottom[0].shape[2:])), param.weight_filler)
+        self.add_parameter((outputs,), param.bias_filler)
         if self.has_static:
-            self.add_parameter((rows, math.prod(bottom[2].shape[1:])), param.weight_filler)
-        self.add_parameter((rows, self.num_output), param.weight_filler)
+            self.add_parameter((outputs, math.prod(bottom[2].shape[1:])), param.weight_filler)
+        self.add_parameter((outputs, self.num_output), param.weight_filler)
         self.recurrent_index = 2 + self.has_static
 
     def repeats(self) -> bool:
@@ -59,8 +60,8 @@ class RecurrentLayer(Layer):
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Check shapes; a new number of streams starts from state zero."""
         x, cont = bottom[0], bottom[1]
-        if x.ndim < 2 or cont.shape != x.shape[:2]:
-            raise self.fail("needs x (T, N, ...) and cont (T, N)", f"shapes {x.shape} and {cont.shape}")
+        if x.ndim < 2 or not x.shape[0] or cont.shape != x.shape[:2]:
+            raise self.fail("needs x (T, N, ...) and cont (T, N), T at least 1", f"shapes {x.shape} and {cont.shape}")
         self.steps, self.streams = x.shape[:2]
         self._check_input(bottom[0].shape[2:], 0)
         if self.has_static:
@@ -107,18 +108,18 @@ class RecurrentLayer(Layer):
         """What the inputs contribute to each step: (T, N, gates * num_output)."""
         weight, bias = self.blobs[0].array, self.blobs[1].array
         part = self.buffer("input part", self.steps * self.streams, weight.shape[0])
-        matmul.gemm(self._rows(bottom[0].array, 2), weight, part, trans_b=True)
+        matmul.gemm(rows(bottom[0].array, 2), weight, part, trans_b=True)
         part += bias
-        steps = part.reshape(self.steps, self.streams, -1)
+        steps = part.reshape(self.steps, self.streams, weight.shape[0])
         if self.has_static:
             static = self.buffer("static part", *steps.shape[1:])
-            matmul.gemm(self._rows(bottom[2].array, 1), self.blobs[2].array, static, trans_b=True)
+            matmul.gemm(rows(bottom[2].array, 1), self.blobs[2].array, static, trans_b=True)
             steps += static
         return steps
 
     def input_gradients(self, grad: Array, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """From the gradient of `input_part` to those of the inputs and their weights; zero for exposed states."""
-        flat = grad.reshape(self.steps * self.streams, -1)
+        flat = rows(grad, 2)
         self._product_gradients(flat, bottom[0], 2, 0, propagate_down[0])
         if self.wants_param(1):
             self.blobs[1].grad[...] += flat.sum(axis=0)
@@ -133,9 +134,7 @@ class RecurrentLayer(Layer):
         if self.wants_param(self.recurrent_index):
             kept = self.buffer("kept", *before.shape)
             self.xp.multiply(before, cont[:, :, None], out=kept)
-            matmul.gemm(
-                self._rows(grad, 2), self._rows(kept, 2), self.blobs[self.recurrent_index].grad, trans_a=True, beta=1.0
-            )
+            matmul.gemm(rows(grad, 2), rows(kept, 2), self.blobs[self.recurrent_index].grad, trans_a=True, beta=1.0)
 
     def multiply_adds(self, bottom: Blobs, top: Blobs) -> int:
         """Products of inputs and states with the weights."""
@@ -147,16 +146,11 @@ class RecurrentLayer(Layer):
         return self.has_static and index == 2
 
     def _product_gradients(self, grad: Array, source: Blob, axis: int, index: int, down: bool) -> None:
-        values = self._rows(source.array, axis)
+        values = rows(source.array, axis)
         if self.wants_param(index):
             matmul.gemm(grad, values, self.blobs[index].grad, trans_a=True, beta=1.0)
         if down:
-            matmul.gemm(grad, self.blobs[index].array, self._rows(source.grad, axis))
-
-    @staticmethod
-    def _rows(array: Array, axis: int) -> Array:
-        """The array as a matrix whose columns are the axes from ``axis`` on."""
-        return array.reshape(math.prod(array.shape[:axis]), math.prod(array.shape[axis:]))
+            matmul.gemm(grad, self.blobs[index].array, rows(source.grad, axis))
 
     def _check_input(self, shape: tuple[int, ...], index: int) -> None:
         wanted = self.blobs[index].shape[1]

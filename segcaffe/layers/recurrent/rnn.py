@@ -9,6 +9,7 @@ from segcaffe.kernels import matmul
 from segcaffe.layers.base import Blobs
 from segcaffe.layers.recurrent.base import RecurrentLayer
 from segcaffe.layers.registry import register
+from segcaffe.layers.views import rows
 
 
 @register
@@ -60,19 +61,19 @@ class RNN(RecurrentLayer):
 
     def _output(self, top: Blobs) -> None:
         weight, bias = (blob.array for blob in self.blobs[self.recurrent_index + 1 :])
-        out = self._rows(top[0].array, 2)
-        matmul.gemm(self._rows(self.hidden, 2), weight, out, trans_b=True)
+        out = rows(top[0].array, 2)
+        matmul.gemm(rows(self.hidden, 2), weight, out, trans_b=True)
         out += bias
         self.output = self.xp.tanh(out, out=out).copy()
 
     def _output_gradients(self, top: Blobs) -> Array:
         """Gradients of the output's weights; returns that of the hidden states (T, N, O)."""
         index = self.recurrent_index + 1
-        grad = self._rows(top[0].grad, 2) * (1 - self.output * self.output)
+        grad = rows(top[0].grad, 2) * (1 - self.output * self.output)
         if self.wants_param(index):
-            matmul.gemm(grad, self._rows(self.hidden, 2), self.blobs[index].grad, trans_a=True, beta=1.0)
+            matmul.gemm(grad, rows(self.hidden, 2), self.blobs[index].grad, trans_a=True, beta=1.0)
         if self.wants_param(index + 1):
             self.blobs[index + 1].grad[...] += grad.sum(axis=0)
         hidden = self.buffer("hidden gradient", *self.hidden.shape)
-        matmul.gemm(grad, self.blobs[index].array, self._rows(hidden, 2))
+        matmul.gemm(grad, self.blobs[index].array, rows(hidden, 2))
         return hidden

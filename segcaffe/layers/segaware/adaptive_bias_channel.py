@@ -10,6 +10,7 @@ from segcaffe import device
 from segcaffe.errors import DataError
 from segcaffe.layers.base import Blobs, Layer
 from segcaffe.layers.registry import register
+from segcaffe.layers.views import rows
 
 
 @register
@@ -60,8 +61,8 @@ class AdaptiveBiasChannel(Layer):
         """Adapt each image; DataError where a label has no channel."""
         if top[0] is not bottom[0]:
             top[0].array = bottom[0].array
-        num, channels = bottom[0].shape[:2]
-        for n, row in enumerate(bottom[1].data.reshape(num, -1).astype(int)):
+        channels = bottom[0].shape[1]
+        for n, row in enumerate(rows(bottom[1].data).astype(int)):
             labels = sorted(row[row != -1])
             if labels and not 0 <= labels[0] <= labels[-1] < channels:
                 raise DataError(

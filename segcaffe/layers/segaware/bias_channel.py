@@ -10,6 +10,7 @@ import numpy as np
 from segcaffe.errors import DataError
 from segcaffe.layers.base import Blobs, Layer
 from segcaffe.layers.registry import register
+from segcaffe.layers.views import rows
 from segcaffe.proto import caffe_pb2
 
 _NO_LABEL = -1
@@ -74,7 +75,7 @@ class BiasChannel(Layer):
         if self.per_pixel:
             self._raise_pixels(top[0].array, bottom[1].array[:, 0], self.xp.asarray(known[:, 0]))
         else:
-            self._raise_channels(top[0].array, labels.reshape(len(labels), -1), known.reshape(len(labels), -1))
+            self._raise_channels(top[0].array, rows(labels), rows(known))
 
     def _raise_channels(self, scores: Any, labels: Any, known: Any) -> None:
         for n, place in zip(*np.nonzero(known), strict=True):

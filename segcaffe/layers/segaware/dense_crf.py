@@ -10,6 +10,7 @@ from segcaffe.kernels import softmax as softmax_kernel
 from segcaffe.layers.base import Blobs, Layer
 from segcaffe.layers.registry import register
 from segcaffe.layers.segaware.lattice import Lattice, bilateral, coordinates
+from segcaffe.layers.views import rows
 
 Array = Any
 
@@ -70,12 +71,12 @@ class DenseCRF(Layer):
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Infer each image by itself, within its size."""
         scores, out = bottom[0].array, top[0].array
-        num, _, rows, columns = scores.shape
+        height, width = scores.shape[2:]
         out[...] = 0
-        for n, (height, width) in enumerate(bottom[1].data.reshape(num, -1)[:, :2]):
-            size = (min(rows, int(height)), min(columns, int(width)))
+        for n, own in enumerate(rows(bottom[1].data)[:, :2]):
+            size = (min(height, int(own[0])), min(width, int(own[1])))
             if min(size) < 1:
-                raise self.fail("the sizes must be positive", f"height {height:g}, width {width:g} for image {n}")
+                raise self.fail("the sizes must be positive", f"height {own[0]:g}, width {own[1]:g} for image {n}")
             image = bottom[2].array[n, :, : size[0], : size[1]] if len(bottom) == 3 else None
             out[n, :, : size[0], : size[1]] = self._infer(scores[n, :, : size[0], : size[1]], image)
 

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from segcaffe.kernels import domain_transform as kernels
 from segcaffe.layers.base import Blobs, Layer
 from segcaffe.layers.registry import register
+from segcaffe.layers.views import rows
 
 Array = Any
 
@@ -81,8 +82,8 @@ class DomainTransform(Layer):
 
     def _sizes(self, bottom: Blobs) -> Array:
         """Return each image's height and width, (N, 2) integers."""
-        num, _, height, width = bottom[0].shape
-        sizes = bottom[2].data.reshape(num, -1)[:, :2].astype(int)
+        height, width = bottom[0].shape[2:]
+        sizes = rows(bottom[2].data)[:, :2].astype(int)
         if (sizes < 1).any() or (sizes > (height, width)).any():
             raise self.fail(
                 f"each image's size must be positive and at most that of the values, {height}x{width}",

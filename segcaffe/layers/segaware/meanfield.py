@@ -8,6 +8,7 @@ from typing import Any
 from segcaffe.kernels import matmul
 from segcaffe.kernels import softmax as softmax_kernel
 from segcaffe.layers.base import Blobs, Layer
+from segcaffe.layers.views import planes
 from segcaffe.proto import caffe_pb2
 
 Array = Any
@@ -74,7 +75,7 @@ class MeanfieldLayer(Layer):
         unary, q = bottom[0].array, bottom[1].array
         out = top[0].array
         for p, filtered in zip(self._probabilities, self._filtered, strict=True):
-            softmax_kernel.forward(_planes(q), _planes(p))
+            softmax_kernel.forward(planes(q), planes(p))
             for i, values in enumerate(filtered):
                 self.filter(i, p, values, False)
             out[...] = unary
@@ -116,7 +117,7 @@ class MeanfieldLayer(Layer):
             self.add_filter_grad(i, p, filtered_grad)
             self.filter(i, filtered_grad, back, True)
             q_grad += back
-        softmax_kernel.backward(_planes(p), _planes(q_grad), _planes(q_grad))
+        softmax_kernel.backward(planes(p), planes(q_grad), planes(q_grad))
 
     def _matrix(self, index: int) -> Array:
         return self.blobs[index].array[0, 0]
@@ -124,18 +125,13 @@ class MeanfieldLayer(Layer):
     def _add_matrix_grad(self, index: int, out_grad: Array, values: Array, alpha: float) -> None:
         if self.wants_param(index):
             total = self.blobs[index].grad[0, 0]
-            for grad, value in zip(_planes(out_grad), _planes(values), strict=True):
+            for grad, value in zip(planes(out_grad), planes(values), strict=True):
                 matmul.gemm(grad, value, total, trans_b=True, alpha=alpha, beta=1)
-
-
-def _planes(x: Array) -> Array:
-    """Return (N, C, H, W) as (N, C, H · W)."""
-    return x.reshape(*x.shape[:2], -1)
 
 
 def _mix(
     matrix: Array, values: Array, out: Array, transposed: bool = False, alpha: float = 1.0, beta: float = 0.0
 ) -> None:
     """Replace each pixel's vector of classes by alpha · matrix (or its transpose) times it, plus beta times ``out``."""
-    for value, target in zip(_planes(values), _planes(out), strict=True):
+    for value, target in zip(planes(values), planes(out), strict=True):
         matmul.gemm(matrix, value, target, trans_a=transposed, alpha=alpha, beta=beta)

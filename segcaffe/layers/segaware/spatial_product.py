@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from segcaffe.layers.base import Blobs, Layer
 from segcaffe.layers.registry import register
+from segcaffe.layers.views import planes
 
 
 @register
@@ -34,6 +35,5 @@ class SpatialProduct(Layer):
         if propagate_down[0]:
             self.xp.multiply(dy, bottom[1].array, out=bottom[0].grad)
         if propagate_down[1]:
-            num, channels = bottom[0].shape[:2]
-            x, dy = (array.reshape(num, channels, -1) for array in (bottom[0].array, dy))
+            x, dy = planes(bottom[0].array), planes(dy)
             bottom[1].grad = self.xp.einsum("nci,nci->ni", x, dy).reshape(bottom[1].shape)

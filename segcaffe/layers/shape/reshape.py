@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from segcaffe.layers.base import Blobs
 from segcaffe.layers.registry import register
@@ -36,10 +37,12 @@ class Reshape(SameMemory):
             raise self.fail("a dim of 0 copies an axis of the bottom, which has none there.", self._text(shape))
         dims = [shape[start + i] if dim == 0 else dim for i, dim in enumerate(self.dims)]
         if -1 in dims:
-            known = math.prod(shape[:start]) * math.prod(d for d in dims if d != -1) * math.prod(shape[stop:])
-            if known == 0 or count % known:
+            known = [*shape[:start], *(d for d in dims if d != -1), *shape[stop:]]
+            # An empty batch: what is left of an item is told by the other extents.
+            total, part = (_items(shape), _items(known)) if 0 in known else (count, math.prod(known))
+            if total % part:
                 raise self.fail("the dim of -1 cannot be found: the others do not divide the count.", self._text(shape))
-            dims[dims.index(-1)] = count // known
+            dims[dims.index(-1)] = total // part
         result = (*shape[:start], *dims, *shape[stop:])
         if math.prod(result) != count:
             raise self.fail(f"the new shape {result} must have as many elements as the bottom.", self._text(shape))
@@ -56,3 +59,8 @@ class Reshape(SameMemory):
     def _text(self, shape: tuple[int, ...]) -> str:
         options = f"dims {self.dims}, axis {self.axis}, num_axes {self.num_axes}"
         return f"{options} for a bottom of shape {shape}"
+
+
+def _items(extents: Sequence[int]) -> int:
+    """Product of the extents that are not 0."""
+    return math.prod(extent for extent in extents if extent)

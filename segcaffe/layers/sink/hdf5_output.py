@@ -57,6 +57,8 @@ class HDF5Output(Layer):
 
     def _append(self, file: Any, name: str, blob: Blob) -> None:
         shape = _shape(blob)
+        if not blob.count:
+            return
         if name not in file:
             file.create_dataset(name, data=blob.data.reshape(shape), maxshape=(None, *shape[1:]), chunks=shape)
             return

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from segcaffe.blob import Blob
 from segcaffe.layers.base import Blobs, Layer
 from segcaffe.layers.registry import register
+from segcaffe.layers.views import rows
 from segcaffe.layers.window.pooling import Pooling
 from segcaffe.proto import caffe_pb2
 
@@ -36,11 +38,11 @@ class SPP(Layer):
         for pooling, out in zip(self._poolings, self._pooled, strict=True):
             pooling.setup([self._image], [out])
             pooling.reshape([self._image], [out])
-        num, length = bottom[0].shape[0], sum(blob.count for blob in self._pooled)
+        num, length = bottom[0].shape[0], sum(math.prod(blob.shape[1:]) for blob in self._pooled)
         if self.levels == 1:
             top[0].reshape_like(self._pooled[0])
         else:
-            top[0].reshape(num, length // max(num, 1))
+            top[0].reshape(num, length)
 
     def _pooling(self, level: int, height: int, width: int) -> Pooling:
         param = caffe_pb2.LayerParameter(name=self.name, type=self.type)
@@ -59,27 +61,25 @@ class SPP(Layer):
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Pool each level, coarse to fine."""
-        num = bottom[0].shape[0]
-        vector = top[0].array.reshape(num, -1)
+        vector = rows(top[0].array)
         self._image.share_data(bottom[0])
         first = 0
         for pooling, out in zip(self._poolings, self._pooled, strict=True):
             pooling.forward([self._image], [out])
-            last = first + out.count // max(num, 1)
-            vector[:, first:last] = out.array.reshape(num, -1)
+            last = first + math.prod(out.shape[1:])
+            vector[:, first:last] = rows(out.array)
             first = last
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Sum the gradients of the levels."""
         if not propagate_down[0]:
             return
-        num = bottom[0].shape[0]
-        vector = top[0].grad.reshape(num, -1)
+        vector = rows(top[0].grad)
         bottom[0].grad = 0
         self._image.share_data(bottom[0])
         first = 0
         for pooling, out in zip(self._poolings, self._pooled, strict=True):
-            last = first + out.count // max(num, 1)
+            last = first + math.prod(out.shape[1:])
             out.grad = vector[:, first:last].reshape(out.shape)
             pooling.backward([out], [True], [self._image])
             bottom[0].grad[...] += self._image.grad

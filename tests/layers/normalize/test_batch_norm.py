@@ -102,7 +102,7 @@ def test_constant_input_gives_zero():
         ("BatchNorm", "batch_norm_param { eps: -1 }", (2, 3), "eps must not be negative"),
         ("BatchNorm", "", (), "batch axis"),
         ("MVN", "mvn_param { eps: -1 }", (2, 3), "eps must not be negative"),
-        ("MVN", "", (3,), "at least two axes"),
+        ("MVN", "", (), "batch axis"),
         ("Softmax", "softmax_param { axis: 2 }", (2, 3), "axis must lie in"),
         ("Softmax", "", (2, 0), "at least one class"),
     ],
