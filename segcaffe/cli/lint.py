@@ -29,7 +29,7 @@ def run(options: argparse.Namespace) -> int:
         if path is not None:
             common.existing_file(path, option)
     report = lint(options.file, common.variables(options), options.weights, options.train, phase)
-    for remark in report.remarks:
+    for remark in dict.fromkeys(report.remarks):
         print(f"note: {remark}", file=sys.stderr)
     for finding in report.findings:
         print(finding.text())

@@ -109,7 +109,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(options.run(options) or 0)
     except SegcaffeError as error:
-        print(_paragraph(f"segcaffe {options.command}: {error}"), file=sys.stderr)
+        # Errors of the commands' own modules begin with the command's name.
+        told = str(error).removeprefix(f"{options.command}: ")
+        print(_paragraph(f"segcaffe {options.command}: {told}"), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"\nsegcaffe {options.command}: stopped.", file=sys.stderr)

@@ -151,7 +151,8 @@ def _train_path(solver: SolverParameter, path: Path) -> Path | None:
 def _about_templates(path: str | Path, unset: list[str]) -> list[str]:
     if not unset:
         return []
+    lack = "has no value" if len(unset) == 1 else "have no values"
     return [
-        f"{path}: {', '.join(unset)} have no values, so sizes and data were not looked at. "
+        f"{path}: {', '.join(unset)} {lack}, so sizes and data were not looked at. "
         f"Give them with --set {unset[0]}=VALUE or --vars FILE."
     ]

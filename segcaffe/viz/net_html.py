@@ -99,9 +99,10 @@ function choose(group, centre) {
 }
 document.getElementById("all").addEventListener("click", () => { box = [...full]; show(); });
 document.getElementById("find").addEventListener("change", event => {
-  const text = event.target.value.toLowerCase();
-  const group = [...document.querySelectorAll("[data-layer], [data-blob]")].find(e =>
-    (e.dataset.blob !== undefined ? e.dataset.blob : layers[e.dataset.layer].name).toLowerCase().includes(text));
+  const text = event.target.value.toLowerCase(), groups = [...document.querySelectorAll("[data-layer], [data-blob]")];
+  const name = e => (e.dataset.blob !== undefined ? e.dataset.blob : layers[e.dataset.layer].name).toLowerCase();
+  const group = groups.find(e => name(e) === text) || groups.find(e => name(e).startsWith(text))
+    || groups.find(e => name(e).includes(text));
   if (text && group) choose(group, true);
 });
 </script>

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
@@ -148,6 +150,53 @@ def test_html_stands_alone() -> None:
     assert not re.findall("@[A-Z]+@", page)
 
 
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+USER = """<script>
+const told = [], box0 = picture.getAttribute("viewBox"), group = document.querySelector("[data-layer='1']");
+const click = target => target.dispatchEvent(new MouseEvent("click", { bubbles: true }));
+const mouse = (type, x, y) => new PointerEvent(type, { clientX: x, clientY: y, bubbles: true });
+click(group.querySelector("text"));
+told.push("chosen " + document.querySelectorAll(".chosen").length, details.querySelector("dd").textContent);
+view.dispatchEvent(new WheelEvent("wheel", { deltaY: -500, clientX: 300, clientY: 200, bubbles: true }));
+told.push("zoom " + (box[2] / full[2]).toFixed(3));
+const under = at({ clientX: 300, clientY: 200 });
+view.dispatchEvent(mouse("pointerdown", 300, 200));
+window.dispatchEvent(mouse("pointermove", 360, 230));
+const moved = at({ clientX: 360, clientY: 230 });
+told.push("grip " + (Math.hypot(moved[0] - under[0], moved[1] - under[1]) < 0.01));
+window.dispatchEvent(mouse("pointerup", 360, 230));
+document.getElementById("all").click();
+told.push("whole " + (picture.getAttribute("viewBox") === box0));
+const find = document.getElementById("find");
+for (const text of ["res2b", "branch2c"]) {
+  find.value = text; find.dispatchEvent(new Event("change")); told.push(details.querySelector("dd").textContent);
+}
+document.body.append(element("output", told.join("|")));
+</script></body>"""
+
+
+def test_html_answers_mouse_and_search(tmp_path: Path) -> None:
+    browser = next((path for name in BROWSERS if (path := shutil.which(name))), None)
+    if browser is None:
+        pytest.skip(f"needs a browser: {', '.join(BROWSERS)}")
+    page = tmp_path / "net.html"
+    draw.draw_net_to_file(residual(), page)
+    page.write_text(page.read_text().replace("</body>", USER))
+    command = [browser, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
+    dom = subprocess.run([*command, "--dump-dom", page.as_uri()], capture_output=True, text=True, timeout=120).stdout
+    told = re.search("<output>(.*)</output>", dom)
+    assert told is not None, dom[-2000:]
+    assert told[1].split("|") == [
+        "chosen 1",
+        "res2a_branch2a",
+        "zoom 0.368",
+        "grip true",
+        "whole true",
+        "res2b",
+        "res2a_branch2c",
+    ]
+
+
 @pytest.mark.parametrize("suffix", ["png", "pdf", "eps", "svg", "html", "dot"])
 def test_every_format_is_written(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"net.{suffix}"
@@ -169,6 +218,7 @@ def test_dot_has_all_nodes_and_edges() -> None:
     assert text.count("->") == len(drawing.edges) + cells - len(drawing.nodes)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:pydot", "ignore::DeprecationWarning:pyparsing")
 def test_pydot_graph_or_how_to_get_pydot() -> None:
     try:
         import pydot
@@ -176,7 +226,11 @@ def test_pydot_graph_or_how_to_get_pydot() -> None:
         with pytest.raises(SegcaffeError, match="pip install pydot"):
             draw.get_pydot_graph(lenet(), "LR")
     else:
-        assert isinstance(draw.get_pydot_graph(lenet(), "LR"), pydot.Dot)
+        drawing = draw.make_drawing(residual(), "LR")
+        graph = draw.get_pydot_graph(residual(), "LR")
+        assert isinstance(graph, pydot.Dot)
+        within = sum(len(node.cells) - 1 for node in drawing.nodes)
+        assert len(graph.get_edges()) == len(drawing.edges) + within
 
 
 def test_mistakes_are_explained(tmp_path: Path) -> None:
