@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
+import warnings
 from collections.abc import Iterator
+from types import ModuleType
 
 import pytest
 
@@ -25,3 +28,15 @@ def host_device(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     device.set_mode_cpu()
     compile._function.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def core() -> Iterator[ModuleType]:
+    """NVIDIA's package whose Program compiles by NVRTC."""
+    with warnings.catch_warnings():
+        # The package warns about drivers and toolkits that this does not use.
+        warnings.simplefilter("ignore")
+        try:
+            yield importlib.import_module("cuda.core")
+        except ImportError as error:
+            pytest.skip(f"cuda-core, cuda-bindings and NVRTC are needed to compile CUDA sources: {error}")

@@ -127,6 +127,21 @@ class HostBlas:
     def dgemm(self, *arguments: Any) -> None:
         self._gemm(np.float64, *arguments)
 
+    def sgemmStridedBatched(self, *arguments: Any) -> None:
+        self._batched(np.float32, *arguments)
+
+    def dgemmStridedBatched(self, *arguments: Any) -> None:
+        self._batched(np.float64, *arguments)
+
+    def _batched(
+        self, dtype: Any, handle: int, trans_a: int, trans_b: int, m: int, n: int, k: int, alpha: int, a: int, lda: int,
+        stride_a: int, b: int, ldb: int, stride_b: int, beta: int, c: int, ldc: int, stride_c: int, count: int,
+    ) -> None:  # fmt: skip
+        size = np.dtype(dtype).itemsize
+        for i in range(count):
+            left, right, out = a + i * stride_a * size, b + i * stride_b * size, c + i * stride_c * size
+            self._gemm(dtype, handle, trans_a, trans_b, m, n, k, alpha, left, lda, right, ldb, beta, out, ldc)
+
     def _gemm(
         self, dtype: Any, handle: int, trans_a: int, trans_b: int, m: int, n: int, k: int, alpha: int, a: int, lda: int,
         b: int, ldb: int, beta: int, c: int, ldc: int,
@@ -172,6 +187,9 @@ def _compile(code: str, options: tuple[str, ...]) -> Path:
                 "-shared",
                 "-fPIC",
                 "-w",
+                # Each library has its own shared memory, also that of functions which have the same name in others.
+                "-fvisibility=hidden",
+                "-fno-gnu-unique",
                 f"-I{_SHIM.parent}",
                 *options,
                 str(source),
@@ -190,6 +208,7 @@ def _wrapper(item: tuple[str, Sequence[Parameter]]) -> str:
     types = [f"{p.type}{'*' if p.pointer else ''}" for p in parameters]
     arguments = ", ".join(f"*({kind}*)a[{i}]" for i, kind in enumerate(types))
     return (
-        f'extern "C" int host_{name}(unsigned* s, int barriers, int descending, void** a) {{\n'
+        'extern "C" __attribute__((visibility("default"))) '
+        f"int host_{name}(unsigned* s, int barriers, int descending, void** a) {{\n"
         f"    return run_grid({{s[0], s[1], s[2]}}, s[3], barriers, descending, [=] {{ {name}({arguments}); }});\n}}"
     )

@@ -14,7 +14,7 @@
 
 // Not extern "C", as the compilers for devices need it: a kernel may be called what a function of the C library is.
 #define KERNEL static void
-#define __device__ static
+#define __device__
 #define __shared__ static
 #define __constant__ static
 #define __restrict__

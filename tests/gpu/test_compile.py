@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import warnings
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType
 
@@ -12,18 +9,6 @@ import numpy as np
 import pytest
 
 from segcaffe.device import compile as cuda_source
-
-
-@pytest.fixture(scope="module")
-def core() -> Iterator[ModuleType]:
-    """NVIDIA's package whose Program compiles by NVRTC."""
-    with warnings.catch_warnings():
-        # The package warns about drivers and toolkits that this does not use.
-        warnings.simplefilter("ignore")
-        try:
-            yield importlib.import_module("cuda.core")
-        except ImportError as error:
-            pytest.skip(f"cuda-core, cuda-bindings and NVRTC are needed to compile CUDA sources: {error}")
 
 
 def _compile(core: ModuleType, name: str, architecture: str, dtype: str, wide: bool) -> bytes:

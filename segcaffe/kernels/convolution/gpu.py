@@ -13,6 +13,7 @@ from segcaffe.device.mode import Array
 from segcaffe.kernels.elementwise import gpu as elementwise
 from segcaffe.kernels.im2col.gpu import Geometry
 from segcaffe.kernels.segaware_conv import gpu as masked
+from segcaffe.kernels.segaware_conv.gpu_columns import multiply_groups
 
 Sizes = tuple[int, ...]
 
@@ -100,24 +101,17 @@ def _is_product(weight: Array, stride: Sizes, pad: Sizes) -> bool:
 
 def _multiply(weight: Array, source: Array, out: Array, group: int, transposed: bool = False) -> None:
     """``out[n] = weight @ source[n]`` over each group's channels, or with the weight transposed."""
-    matrix = weight.reshape(len(weight), -1)
-    rows, taken, made = (len(matrix) // group, source.shape[1] // group, out.shape[1] // group)
-    sources, outs = (array.reshape(*array.shape[:2], -1) for array in (source, out))
-    for image, target in zip(sources, outs, strict=True):
-        for g in range(group):
-            chosen = matrix[g * rows : (g + 1) * rows]
-            part = image[g * taken : (g + 1) * taken]
-            cublas.gemm(chosen, part, target[g * made : (g + 1) * made], trans_a=transposed)
+    matrices = weight.reshape(group, len(weight) // group, -1)
+    sources, outs = (array.reshape(len(array), group, array.shape[1] // group, -1) for array in (source, out))
+    multiply_groups(matrices, sources, outs, transposed)
 
 
 def _add_products(x: Array, grad_out: Array, grad_weight: Array, group: int) -> None:
-    matrix = grad_weight.reshape(len(grad_weight), -1)
-    rows, taken = len(matrix) // group, x.shape[1] // group
-    images, grads = (array.reshape(*array.shape[:2], -1) for array in (x, grad_out))
+    """Add each image's products to the weights' gradient: one image after the other, since all add to the same."""
+    matrices = grad_weight.reshape(group, len(grad_weight) // group, -1)
+    images, grads = (array.reshape(len(array), group, array.shape[1] // group, -1) for array in (x, grad_out))
     for image, grad in zip(images, grads, strict=True):
-        for g in range(group):
-            chosen, part = slice(g * rows, (g + 1) * rows), image[g * taken : (g + 1) * taken]
-            cublas.gemm(grad[chosen], part, matrix[chosen], trans_b=True, beta=1.0)
+        cublas.gemm_batched(grad, image, matrices, trans_b=True, beta=1.0)
 
 
 def _add_by_cudnn(x: Array, grad_out: Array, grad_weight: Array, stride: Sizes, pad: Sizes, dilation: Sizes) -> bool:

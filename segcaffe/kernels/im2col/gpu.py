@@ -15,14 +15,12 @@ Sizes = tuple[int, ...]
 
 def forward(x: Array, columns: Array, kernel: Sizes, stride: Sizes, pad: Sizes, dilation: Sizes) -> None:
     geometry = Geometry.of(x, columns.shape[2:], kernel, stride, pad, dilation)
-    for image, target in zip(x, columns, strict=True):
-        geometry.gather(image, None, target)
+    geometry.gather(x, None, columns)
 
 
 def backward(columns: Array, x: Array, kernel: Sizes, stride: Sizes, pad: Sizes, dilation: Sizes) -> None:
     geometry = Geometry.of(x, columns.shape[2:], kernel, stride, pad, dilation)
-    for source, image in zip(columns, x, strict=True):
-        geometry.fold(source, None, image)
+    geometry.fold(columns, None, x)
 
 
 @dataclass(frozen=True)
@@ -55,19 +53,27 @@ class Geometry:
         """Positions of the window."""
         return math.prod(self.out)
 
+    @property
+    def pixels(self) -> int:
+        """Pixels of an image."""
+        return math.prod(self.size)
+
     def gather(self, x: Array, mask: Array | None, columns: Array, first: int = 0, width: int = 0) -> None:
-        """Fill ``columns`` (C * taps, width) of x (C, *spatial) from position ``first`` on (default: all)."""
-        width, channels = width or self.positions, len(x)
-        threads = -(-channels // 4) * self.taps * width
-        launch("im2col", "gather", threads, x, mask, columns, channels, self.positions, first, width, *self._numbers())
+        """Fill ``columns`` (N, C * taps, width) of x (N, C, *spatial) from position ``first`` on (default: all)."""
+        width = width or self.positions
+        num, channels = x.shape[:2]
+        threads = num * -(-channels // 4) * self.taps * width
+        sizes = (num, channels, self.positions, first, width, *self.numbers())
+        launch("im2col", "gather", threads, x, mask, columns, *sizes)
 
     def fold(self, columns: Array, mask: Array | None, x: Array) -> None:
-        """Overwrite x (C, *spatial) with the sums of the columns (C * taps, positions) that `gather` copies it to."""
-        launch("im2col", "fold", x.size, columns, mask, x, len(x), *self._numbers())
+        """Overwrite x (N, C, *spatial) with the sums of the columns that `gather` copies it to, at all positions."""
+        launch("im2col", "fold", x.size, columns, mask, x, *x.shape[:2], *self.numbers())
 
     def mask_grad(self, columns: Array, x: Array, grad: Array, accumulate: bool) -> None:
-        """Set ``grad`` (taps, positions), or add to it, the sums over x's channels of column times pixel."""
-        launch("im2col", "mask_grad", grad.size, columns, x, grad, len(x), accumulate, *self._numbers())
+        """Set ``grad`` (N, taps * positions), or add to it, the sums over x's channels of column times pixel."""
+        launch("im2col", "mask_grad", grad.size, columns, x, grad, *x.shape[:2], accumulate, *self.numbers())
 
-    def _numbers(self) -> tuple[int, ...]:
+    def numbers(self) -> tuple[int, ...]:
+        """The arguments that describe a window to a function of a source."""
         return (*self.size, *self.out, *self.kernel, *self.stride, *self.pad, *self.dilation)
