@@ -32,7 +32,7 @@ def run(options: argparse.Namespace) -> int:
     runtime = gpu.cuda.runtime
     print(f"CuPy: {gpu.__version__}")
     print(f"driver for CUDA: {_version(runtime.driverGetVersion())}, CUDA: {_version(runtime.runtimeGetVersion())}")
-    print(f"cuDNN front end: {_front_end()}")
+    print(f"cuDNN: {_cudnn()}")
     count = runtime.getDeviceCount()
     for number in _chosen(options.gpu, count):
         print(f"\nGPU {number}")
@@ -71,7 +71,8 @@ def _version(number: int) -> str:
     return f"{number // 1000}.{number % 1000 // 10}"
 
 
-def _front_end() -> str:
-    if not cudnn.available():
+def _cudnn() -> str:
+    version = cudnn.version()
+    if version is None:
         return "not installed (convolutions go through cuBLAS)"
-    return importlib.metadata.version("nvidia-cudnn-frontend")
+    return f"{version}, front end: {importlib.metadata.version('nvidia-cudnn-frontend')}"

@@ -21,13 +21,24 @@ def load_gpu_module() -> ModuleType:
     try:
         count = cupy.cuda.runtime.getDeviceCount()
     except cupy.cuda.runtime.CUDARuntimeError as error:
-        raise DeviceError(
-            f"GPU mode needs a CUDA device and its driver; the driver says: {error}. Run on the CPU with --cpu."
-        ) from error
+        raise DeviceError(f"GPU mode needs a CUDA device. {_driver(cupy, error)} Run on the CPU with --cpu.") from error
     if count == 0:
         raise DeviceError("GPU mode needs a CUDA device; this machine has none. Run on the CPU with --cpu.")
     module: ModuleType = cupy
     return module
+
+
+def _driver(cupy: ModuleType, error: Exception) -> str:
+    """What is wrong with the driver: missing, older than CuPy's CUDA, or what it says itself."""
+    driver, needed = cupy.cuda.runtime.driverGetVersion(), cupy.cuda.runtime.runtimeGetVersion()
+    if driver == 0:
+        return "No driver for one is installed, or this process cannot see it."
+    if driver // 1000 < needed // 1000:
+        return (
+            f"The driver serves CUDA {driver // 1000}, this CuPy needs {needed // 1000}: install a newer driver, or "
+            f"CuPy for CUDA {driver // 1000}."
+        )
+    return f"The driver says: {error}."
 
 
 def substitute_gpu_module(module: ModuleType | None) -> None:

@@ -10,6 +10,7 @@ import functools
 import importlib
 import importlib.util
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -23,6 +24,8 @@ Kind = Literal["forward", "data", "weight"]
 Run = Callable[[int, int, int], None]
 _autotune = False
 _TRIES = 4
+_MOST_SCRATCH = 1 << 30
+"""Plans that need more bytes of scratch memory are not taken."""
 
 
 def set_autotune(wanted: bool) -> None:
@@ -33,9 +36,21 @@ def set_autotune(wanted: bool) -> None:
 
 
 @functools.cache
+def version() -> str | None:
+    """The library's version, as ``9.12.0``; None where the front end is not installed, or finds no library."""
+    if importlib.util.find_spec("cudnn") is None:
+        return None
+    try:
+        number = int(importlib.import_module("cudnn").backend_version())
+    except (ImportError, OSError, RuntimeError, AttributeError) as error:
+        warnings.warn(f"cuDNN's front end is installed, but cannot use the library: {error}", stacklevel=2)
+        return None
+    return f"{number // 10000}.{number // 100 % 100}.{number % 100}"
+
+
 def available() -> bool:
-    """Whether the front end is installed; it finds the library itself."""
-    return importlib.util.find_spec("cudnn") is not None
+    """Whether the front end is installed and has found the library."""
+    return version() is not None
 
 
 def scratch_like(array: Array) -> Array | None:
@@ -115,9 +130,14 @@ def _plan(
         graph.build_operation_graph()
         graph.create_execution_plans([frontend.heur_mode.A, frontend.heur_mode.FALLBACK])
         graph.deselect_numeric_notes(_barred(frontend, math_mode))
+        graph.deselect_workspace_greater_than(_MOST_SCRATCH)
         graph.check_support()
         graph.build_plans(frontend.build_plan_policy.HEURISTICS_CHOICE)
     except frontend.cudnnGraphNotSupportedError:
+        return None
+    except RuntimeError as error:
+        message = f"cuDNN failed to plan the convolution of {x} with {weight}, which goes through cuBLAS: {error}"
+        warnings.warn(message, stacklevel=2)
         return None
     if _autotune:
         _choose_fastest(frontend, graph, tensors, [x, weight, y], handle)
@@ -136,11 +156,11 @@ def _choose_fastest(
     for index in range(graph.get_execution_plan_count()):
         try:
             graph.build_plan_at_index(index)
-        except (frontend.cudnnGraphNotSupportedError, ValueError):
-            # Not for this device, or barred.
+            scratch = gpu.empty(max(int(graph.get_workspace_size_plan_at_index(index)), 1), np.uint8)
+            times[index] = min(_time(graph, pointers, scratch, index, handle) for _ in range(_TRIES))
+        except (frontend.cudnnGraphNotSupportedError, ValueError, RuntimeError, MemoryError):
+            # Barred, not for this device, or too large for what is free.
             continue
-        scratch = gpu.empty(max(int(graph.get_workspace_size_plan_at_index(index)), 1), np.uint8)
-        times[index] = min(_time(graph, pointers, scratch, index, handle) for _ in range(_TRIES))
     if times:
         graph.build_plan_at_index(min(times, key=times.__getitem__))
 

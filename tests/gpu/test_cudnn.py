@@ -81,12 +81,19 @@ class Graph:
             raise NotSupportedError
 
     def build_operation_graph(self) -> None: ...
-    def create_execution_plans(self, modes: list[str]) -> None: ...
+
+    def create_execution_plans(self, modes: list[str]) -> None:
+        if self.tensors[1].dim[-1] == 4:
+            raise RuntimeError("CUDNN_STATUS_INTERNAL_ERROR")
+
     def check_support(self) -> None: ...
     def build_plans(self, policy: str) -> None: ...
 
     def deselect_numeric_notes(self, notes: list[str]) -> None:
         Graph.barred = notes
+
+    def deselect_workspace_greater_than(self, limit: int) -> None:
+        assert limit >= 1 << 28
 
     def get_execution_plan_count(self) -> int:
         return 3
@@ -138,7 +145,7 @@ def front_end(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         pygraph=Graph,
     )
     monkeypatch.setitem(sys.modules, "cudnn", module)
-    monkeypatch.setattr(cudnn, "available", lambda: True)
+    monkeypatch.setattr(cudnn, "version", lambda: "9.9.9")
     monkeypatch.setattr(fake_gpu.module.cuda, "get_elapsed_time", lambda start, stop: 1.0, raising=False)
     cudnn._plan.cache_clear()
     cudnn._handle.cache_clear()
@@ -198,6 +205,16 @@ def test_a_plan_is_made_once_for_a_shape_and_an_arithmetic() -> None:
     _forward()
     assert Graph.made == made + 2
     assert Graph.barred == ["NONDETERMINISTIC"]
+
+
+def test_a_failure_to_plan_is_told_and_the_result_comes_another_way() -> None:
+    given = _arguments((7, 8), (3, 4), 1)
+    x, weight, y = (device.to_device(given[name]) for name in ("x", "weight", "y"))
+    expected = given["y"] * 0
+    convolution.forward(given["x"], given["weight"], None, expected, **given["options"])
+    with pytest.warns(UserWarning, match="through cuBLAS: CUDNN_STATUS_INTERNAL_ERROR"):
+        convolution.forward(x, weight, None, y, **given["options"])
+    np.testing.assert_allclose(device.to_host(y), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_autotuning_builds_a_plan_that_may_be_used() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import builtins
-from types import SimpleNamespace
+import sys
+from importlib.machinery import ModuleSpec
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,7 @@ import pytest
 
 from segcaffe import device
 from segcaffe.cli.main import main
-from segcaffe.device import compat, memory
+from segcaffe.device import compat, cudnn, memory
 from segcaffe.errors import DeviceError
 from segcaffe.net.net import Net
 from segcaffe.proto import caffe_pb2
@@ -77,6 +79,50 @@ def test_without_cupy_the_error_says_how_to_get_it(
     monkeypatch.setattr(builtins, "__import__", without_cupy)
     assert main(["device-query"]) == 2
     assert "segcaffe[cuda12]" in capsys.readouterr().err
+
+
+class _NoDriverError(RuntimeError):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("driver", "message"),
+    [(0, "No driver for one"), (12080, "serves CUDA 12, this CuPy needs 13"), (13000, "The driver says: no device")],
+)
+def test_the_error_says_what_is_wrong_with_the_driver(
+    driver: int, message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail() -> int:
+        raise _NoDriverError("no device")
+
+    cupy = ModuleType("cupy")
+    runtime = SimpleNamespace(
+        getDeviceCount=fail,
+        CUDARuntimeError=_NoDriverError,
+        driverGetVersion=lambda: driver,
+        runtimeGetVersion=lambda: 13020,
+    )
+    vars(cupy)["cuda"] = SimpleNamespace(runtime=runtime)
+    monkeypatch.setitem(sys.modules, "cupy", cupy)
+    assert main(["device-query"]) == 2
+    assert message in " ".join(capsys.readouterr().err.split())
+
+
+def test_cudnn_that_finds_no_library_is_told_and_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> int:
+        raise RuntimeError("libcudnn.so.9: cannot open shared object file")
+
+    front_end = ModuleType("cudnn")
+    front_end.__spec__ = ModuleSpec("cudnn", None)
+    vars(front_end)["backend_version"] = fail
+    monkeypatch.setitem(sys.modules, "cudnn", front_end)
+    cudnn.version.cache_clear()
+    with pytest.warns(UserWarning, match="cannot use the library: libcudnn"):
+        assert not cudnn.available()
+    vars(front_end)["backend_version"] = lambda: 92801
+    cudnn.version.cache_clear()
+    assert cudnn.version() == "9.28.1"
+    cudnn.version.cache_clear()
 
 
 def test_out_of_memory_says_who_asked_for_how_much_and_what_helps(gpu: Any, monkeypatch: pytest.MonkeyPatch) -> None:
