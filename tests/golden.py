@@ -30,10 +30,10 @@ class Record:
         """Arrays whose key starts with ``prefix/``, by the rest of the key."""
         return {key[len(prefix) + 1 :]: value for key, value in self.arrays.items() if key.startswith(prefix + "/")}
 
-    def net(self) -> Net:
+    def net(self, fuse: bool = True) -> Net:
         """The case's net."""
         message = parse(str(self.arrays["prototxt"]), caffe_pb2.NetParameter(), str(self.path))
-        return Net(message, self.phase)
+        return Net(message, self.phase, fuse=fuse)
 
     def weights(self) -> dict[str, Array]:
         """Weights that ``weights_spec`` describes, by ``layer/index``."""

@@ -1,4 +1,4 @@
-"""Folding: BatchNorm, Scale and ReLU behind a convolution become part of it, in nets that only run forward.
+"""Folding: BatchNorm, Scale and ReLU behind a convolution become part of it.
 
 With stored statistics the first two multiply and shift each channel, so
 
@@ -8,14 +8,19 @@ and the kernels of Convolution, Deconvolution and InnerProduct do all of it whil
 cache. This is done only where the layers work in place on the convolution's top, so that no blob is missing: all that
 differs is that the top has its final values as soon as the convolution has run. Factors and shifts are computed anew in
 each pass, from whatever the blobs hold.
+
+Where the net learns, a Scale is folded only if its parameters do not: their gradients need what lies in between. The
+gradient passes through all that is folded at once, before the convolution's own backward pass.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from segcaffe.blob import Blob
+from segcaffe.kernels import channelwise, elementwise
 from segcaffe.layers.affine.scale import Scale
 from segcaffe.layers.base import Blobs, Layer
 from segcaffe.layers.dense.inner_product import InnerProduct
@@ -46,6 +51,44 @@ class Folded(Layer):
         return end
 
 
+class FoldedLearning(Folded):
+    """Mixin: a layer that does the followers' work in both directions."""
+
+    _scale: Any = None
+
+    def end(self) -> dict[str, Any]:
+        """As in nets that only run forward; the factors are kept."""
+        end = super().end()
+        self._scale = end.get("scale")
+        return end
+
+    def backward_reads(self) -> tuple[bool, bool]:
+        """Besides what the layer itself reads, the top, for the sign."""
+        bottoms, tops = super().backward_reads()
+        return bottoms, tops or self._slope() is not None
+
+    def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
+        """Take the top's gradient through the followers, then through the layer itself."""
+        self._pass_followers(top[0])
+        super().backward(top, propagate_down, bottom)
+
+    def _slope(self) -> float | None:
+        return next((layer.slope for layer in self.followers if isinstance(layer, ReLU)), None)
+
+    def _pass_followers(self, top: Blob) -> None:
+        """Make the gradient of the top's final values that of the layer's own result, in place."""
+        slope, grad = self._slope(), top.grad
+        if self._scale is None:
+            elementwise.relu_grad(top.array, grad, slope, grad)
+            return
+        view = (grad.shape[0], self._scale.size, -1)
+        flat = grad.reshape(view)
+        if slope is None:
+            channelwise.affine(flat, self._scale, self.xp.zeros_like(self._scale), flat)
+        else:
+            channelwise.rectified_affine_grad(top.array.reshape(view), flat, self._scale, slope, flat)
+
+
 class FoldedMasked(Folded, MaskedConvolution):
     """A convolution of masked columns whose weights have the followers' factors."""
 
@@ -73,17 +116,29 @@ class Idle(Layer):
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Nothing to do: the top has its values already."""
 
+    def backward_reads(self) -> tuple[bool, bool]:
+        """Nothing."""
+        return False, False
+
+    def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
+        """Nothing to do: the layer that does the work takes the gradient through this one too."""
+
 
 def fold(graph: Graph) -> Graph:
-    """Return the graph with BatchNorm, Scale and ReLU folded into the convolutions before them, if nothing learns."""
-    if graph.force_backward or any(_has_loss(node) for node in graph.nodes):
+    """Return the graph with BatchNorm, Scale and ReLU folded into the convolutions before them.
+
+    With force_backward every gradient is asked for, those of a Scale too: such nets are left alone.
+    """
+    if graph.force_backward:
         return graph
+    learns = any(_has_loss(node) for node in graph.nodes)
     nodes, folded = list(graph.nodes), {}
     for i, node in enumerate(graph.nodes):
-        followers = _followers(graph, i) if _can_lead(node) else ()
+        masked = issubclass(node.cls, MaskedConvolution)
+        followers = _followers(graph, i, learns) if _can_lead(node) and not (masked and learns) else ()
         if followers:
             folded[i] = followers
-            mixin = FoldedMasked if issubclass(node.cls, MaskedConvolution) else Folded
+            mixin = FoldedMasked if masked else FoldedLearning if learns else Folded
             nodes[i] = replace(node, cls=type(node.cls.__name__, (mixin, node.cls), {"__doc__": node.cls.__doc__}))
         for j in followers:
             cls = graph.nodes[j].cls
@@ -110,7 +165,7 @@ def _can_lead(node: Node) -> bool:
     return issubclass(node.cls, WindowedLayer) and len(node.tops) == 1 and node.param.convolution_param.axis == 1
 
 
-def _followers(graph: Graph, index: int) -> tuple[int, ...]:
+def _followers(graph: Graph, index: int, learns: bool) -> tuple[int, ...]:
     """The BatchNorm, Scale and ReLU, in this order, that work in place on a layer's top before others read it."""
     blob = graph.nodes[index].tops[0]
     kinds: list[Callable[[Node], bool]] = [_is_stored_norm, _is_channel_scale, _is_relu]
@@ -122,11 +177,22 @@ def _followers(graph: Graph, index: int) -> tuple[int, ...]:
         if blob not in node.bottoms:
             continue
         place = next((k for k, fits in enumerate(kinds) if fits(node)), None)
-        if place is None or node.bottoms != [blob] or node.tops != [blob]:
+        if place is None or node.bottoms != [blob] or node.tops != [blob] or (learns and not _passes(node)):
             break
         found.append(i)
         kinds = kinds[place + 1 :]
     return tuple(found)
+
+
+def _passes(node: Node) -> bool:
+    """Whether a gradient passes a layer without anything but the top, and nothing else is asked of it."""
+    if node.param.propagate_down or any(node.param.loss_weight):
+        return False
+    if issubclass(node.cls, Scale):
+        rates = [spec.lr_mult for spec in node.param.param]
+        return len(rates) == 1 + node.param.scale_param.bias_term and not any(rates)
+    # With a negative slope the top's sign is not the input's.
+    return node.param.relu_param.negative_slope >= 0
 
 
 def _is_stored_norm(node: Node) -> bool:

@@ -55,8 +55,9 @@ class Net(PycaffeMembers):
         float32, or float64 for gradient checks.
     fuse:
         Whether segmentation-aware convolutions run without writing columns out (see `segcaffe.net.fuse`). The blobs
-        in between are then computed when they are read, and what is written into them is not used. In nets that only
-        run forward, BatchNorm and Scale become part of the convolution before them (see `segcaffe.net.fold`).
+        in between are then computed when they are read, and what is written into them is not used. BatchNorm, Scale
+        and ReLU become part of the convolution before them, unless debug_info asks for each layer's values (see
+        `segcaffe.net.fold`).
     share_memory:
         Whether blobs that are not needed at the same time use the same memory (see `segcaffe.net.memory`). Then only
         inputs, outputs, losses and parameters can be read after a pass, and in phase TEST the net cannot run backward
@@ -98,7 +99,9 @@ class Net(PycaffeMembers):
         param, places = _read(network_file, variables)
         try:
             graph = build_graph(param, net_state(phase, level, [*param.state.stage, *(stages or ())]))
-            self._build(param, fold(fuse_graph(graph)) if fuse else graph, phase, dtype)
+            if fuse:
+                graph = fuse_graph(graph) if param.debug_info else fold(fuse_graph(graph))
+            self._build(param, graph, phase, dtype)
         except SegcaffeError as error:
             raise _placed(error, places) from error
         self._memory: MemoryPlan | None = None

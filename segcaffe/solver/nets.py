@@ -45,7 +45,9 @@ def build_train_net(param: SolverParameter, variables: Variables = None, options
         )
     source = sources[0]
     _log.info("Creating training net%s.", _described(source, ": "))
-    return _build(source.load(variables), TRAIN, param.train_state, variables, options)
+    net = source.load(variables)
+    net.debug_info |= param.debug_info
+    return _build(net, TRAIN, param.train_state, variables, options)
 
 
 def build_test_nets(param: SolverParameter, variables: Variables = None, options: Options = None) -> list[Net]:

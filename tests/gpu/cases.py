@@ -145,6 +145,13 @@ def _channelwise(function: str, arrays: str, vectors: str, output: str, sums: bo
 _channelwise("affine", "x", "scale bias", "y", sums=False)
 _channelwise("prelu", "x", "slope", "y", sums=False)
 _channelwise("prelu_grad", "x dy", "slope", "dx", sums=False)
+for _slope in (0.0, 0.3):
+
+    def _make(rng: np.random.Generator, dtype: Any, slope: float = _slope) -> dict[str, Any]:
+        given = {name: normal(rng, dtype, 3, 7, 45) for name in ("y", "dy")}
+        return {**given, "scale": normal(rng, dtype, 7), "slope": slope, "dx": empty(dtype, 3, 7, 45)}
+
+    KERNEL_CASES.append(KernelCase("channelwise", "rectified_affine_grad", _make, f"{_slope:g}"))
 _channelwise("channel_sum", "x", "", "out", sums=True)
 _channelwise("channel_dot", "a b", "", "out", sums=True)
 _channelwise("prelu_slope_grad", "x dy", "", "out", sums=True)

@@ -1,8 +1,6 @@
-"""Folding BatchNorm, Scale and ReLU into convolutions changes no result, and only nets that run forward alone."""
+"""Folding BatchNorm, Scale and ReLU into convolutions changes no result and no gradient."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 import pytest
@@ -82,24 +80,88 @@ def test_weights_are_saved_as_they_are() -> None:
     assert ours.to_proto() == plain.to_proto()
 
 
-LEARNING: dict[str, tuple[str, Any]] = {
-    "force_backward": ("force_backward: true ", caffe_pb2.TEST),
-    "batch statistics": ("", caffe_pb2.TRAIN),
-}
+FROZEN = """layer { name: "scale" type: "Scale" bottom: "y" top: "y" param { lr_mult: 0 } param { lr_mult: 0 }
+  scale_param { bias_term: true } }"""
+LOSS = """layer { name: "target" type: "DummyData" top: "target" dummy_data_param {
+  shape { dim: 2 dim: 6 dim: 7 dim: 9 }
+  data_filler { type: "constant" value: 0.3 } } }
+layer { name: "loss" type: "EuclideanLoss" bottom: "y" bottom: "target" top: "loss" }"""
+STORED = NORM.replace("}", "batch_norm_param { use_global_stats: true } }")
 
 
-@pytest.mark.parametrize("name", LEARNING)
-def test_nets_that_learn_are_left_alone(name: str) -> None:
-    prefix, phase = LEARNING[name]
-    assert folded(build(prefix + INPUT + CONV.format("") + NORM, True, phase)) == []
+@pytest.mark.parametrize("prefix", ["", "force_backward: true "])
+@pytest.mark.parametrize(("rest", "expected"), [
+    (STORED, ["norm"]),
+    (STORED + FROZEN, ["norm", "scale"]),
+    (STORED + FROZEN + RELU, ["norm", "scale", "relu"]),
+    (STORED + RELU, ["norm", "relu"]),
+    (RELU, ["relu"]),
+    (RELU.replace("}", "relu_param { negative_slope: 0.2 } }"), ["relu"]),
+    (LEAKY, []),
+    (STORED + SCALE.format("true") + RELU, ["norm"]),
+    (NORM + FROZEN + RELU, []),
+    (STORED.replace("type:", "propagate_down: true type:"), []),
+])  # fmt: skip
+@pytest.mark.parametrize("phase", [caffe_pb2.TRAIN, caffe_pb2.TEST])
+def test_nets_that_learn(rest: str, expected: list[str], prefix: str, phase: int) -> None:
+    if rest.startswith(NORM) and phase == caffe_pb2.TEST:
+        pytest.skip("in phase TEST these are the stored statistics")
+    text = prefix + INPUT + CONV.format("") + rest + LOSS
+    ours, plain = build(text, True, phase), build(text, False, phase)
+    assert (folded(ours), folded(plain)) == ([] if prefix else expected, [])
+    for net in (ours, plain):
+        for _ in range(2):
+            net.forward()
+            net.backward()
+    assert np.allclose(ours.blobs["y"].data, plain.blobs["y"].data, rtol=1e-12, atol=1e-12)
+    assert np.allclose(ours.blobs["y"].diff, plain.blobs["y"].diff, rtol=1e-12, atol=1e-12)
+    assert np.allclose(ours.blobs["x"].diff, plain.blobs["x"].diff, rtol=1e-12, atol=1e-12)
+    for mine, other in zip(ours.learnable_params, plain.learnable_params, strict=True):
+        assert np.allclose(mine.diff, other.diff, rtol=1e-12, atol=1e-12)
 
 
-def test_a_loss_keeps_the_layers_apart() -> None:
-    text = INPUT + CONV.format("") + NORM
-    text += 'layer { name: "sum" type: "Reduction" bottom: "y" top: "sum" loss_weight: 1 }'
-    assert folded(build(text, True)) == []
+@pytest.mark.parametrize("maker", ["Deconvolution", "InnerProduct"])
+def test_other_makers_learn(maker: str) -> None:
+    conv = CONV.format("").replace("Convolution", maker)
+    loss = LOSS
+    if maker == "InnerProduct":
+        conv = conv[: conv.index("convolution_param")] + "inner_product_param { num_output: 6 } }"
+        loss = LOSS.replace("dim: 7 dim: 9", "")
+    nets = [build(INPUT + conv + STORED + FROZEN + RELU + loss, fuse, caffe_pb2.TRAIN) for fuse in (True, False)]
+    assert folded(nets[0]) == ["norm", "scale", "relu"]
+    for net in nets:
+        net.forward()
+        net.backward()
+    for mine, other in zip(*(net.learnable_params for net in nets), strict=True):
+        assert np.allclose(mine.diff, other.diff, rtol=1e-12, atol=1e-12)
+
+
+def test_shared_memory_changes_no_gradient() -> None:
+    text = INPUT + CONV.format("") + STORED + FROZEN + RELU
+    text += text[len(INPUT) :].replace('"y"', '"z"').replace('"x"', '"y"').replace('name: "', 'name: "second_')
+    text += LOSS.replace('"y"', '"z"')
+    param = parse(text, caffe_pb2.NetParameter(), "net")
+    nets = [Net(param, caffe_pb2.TRAIN, fuse=True, share_memory=share) for share in (True, False)]
+    rng = np.random.default_rng(2)
+    values = [rng.uniform(0.5, 1.5, blob.shape) for layer in nets[0].layers for blob in layer.blobs]
+    image = rng.standard_normal(nets[0].blobs["x"].shape)
+    for net in nets:
+        for blob, value in zip([blob for layer in net.layers for blob in layer.blobs], values, strict=True):
+            blob.data[...] = value
+        net.blobs["x"].data[...] = image
+        for _ in range(2):
+            net.forward()
+            net.clear_param_diffs()
+            net.backward()
+    for mine, other in zip(*(net.learnable_params for net in nets), strict=True):
+        np.testing.assert_array_equal(mine.diff, other.diff)
 
 
 def test_layers_that_are_not_in_place_are_left_alone() -> None:
     text = INPUT + CONV.format("").replace('top: "y"', 'top: "z"') + NORM.replace('bottom: "y"', 'bottom: "z"')
     assert_same(text, [])
+
+
+def test_debug_info_shows_every_layer() -> None:
+    net = build("debug_info: true " + INPUT + CONV.format("") + STORED + RELU + LOSS, True, caffe_pb2.TRAIN)
+    assert folded(net) == []

@@ -17,6 +17,11 @@ def affine(x: Array, scale: Array, bias: Array, y: Array) -> None:
     """Set y = scale·x + bias for x, y (outer, channels, inner); scale, bias (channels,)."""
 
 
+@kernel(writes=("dx",))
+def rectified_affine_grad(y: Array, dy: Array, scale: Array, slope: float, dx: Array) -> None:
+    """Set dx = scale·dy where y > 0, else slope·scale·dy, for y, dy, dx (outer, channels, inner); scale (channels,)."""
+
+
 @kernel(writes=("out",))
 def channel_sum(x: Array, out: Array) -> None:
     """Set out (channels,) to the sums of x (outer, channels, inner) over outer and inner."""

@@ -14,6 +14,15 @@ KERNEL affine(const REAL* x, const REAL* scale, const REAL* bias, REAL* y, INDEX
     }
 }
 
+KERNEL rectified_affine_grad(
+    const REAL* y, const REAL* dy, const REAL* scale, REAL slope, REAL* dx, INDEX channels, INDEX inner, INDEX count
+) {
+    EACH(i, count) {
+        const REAL factor = scale[i / inner % channels];
+        dx[i] = dy[i] * (y[i] > 0 ? factor : slope * factor);
+    }
+}
+
 KERNEL prelu_grad(const REAL* x, const REAL* dy, const REAL* slope, REAL* dx, INDEX channels, INDEX inner, INDEX count) {
     EACH(i, count) dx[i] = x[i] > 0 ? dy[i] : slope[i / inner % channels] * dy[i];
 }

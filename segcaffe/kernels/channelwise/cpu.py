@@ -44,6 +44,29 @@ def _affine(start, stop, inner, x, scale, bias, y):
         start = end
 
 
+def rectified_affine_grad(y: Array, dy: Array, scale: Array, slope: float, dx: Array) -> None:
+    _map(_rectified_affine_grad, (y, dy), (scale, scale * y.dtype.type(slope)), dx)
+
+
+@_compiled
+def _rectified_affine_grad(start, stop, inner, y, dy, above, below, dx):
+    if inner == 1:
+        for first in range(start, stop, above.size):
+            last = first + above.size
+            row, given, to = y[first:last], dy[first:last], dx[first:last]
+            for c in range(above.size):
+                to[c] = given[c] * (above[c] if row[c] > 0 else below[c])
+        return
+    while start < stop:
+        row_index = start // inner
+        end = min(stop, (row_index + 1) * inner)
+        s, t = above[row_index % above.size], below[row_index % above.size]
+        row, given, to = y[start:end], dy[start:end], dx[start:end]
+        for i in range(row.size):
+            to[i] = given[i] * (s if row[i] > 0 else t)
+        start = end
+
+
 def prelu(x: Array, slope: Array, y: Array) -> None:
     prelu_grad(x, x, slope, y)
 
