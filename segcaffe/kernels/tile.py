@@ -9,10 +9,18 @@ outputs that fits the vector registers:
     Unless ``ahead`` is None, the memory ``ahead`` elements behind each stream is fetched for a later call.
 ``convolve_<rows>``
     The same with an end for each row: ``out[r, p]`` is ``v = scale[r] * sum + bias[r]``, or ``slope * v`` where v <= 0.
+    Unless ``fetch`` is None, lines of it are fetched for a later call: in step k number ``n = k * rate / 2^16``, which
+    is line ``n % 2^lines`` of the rows that begin at ``fetch_at`` and are ``step`` apart, row ``n / 2^lines``.
 ``correlate_<rows>``
     ``out[j, r] += sum_p a[r, p] * x[offsets[j] + p]`` for `STREAMS` offsets j, any number of positions p from a start.
+``pack_block``
+    A block of a matrix, `ROWS` rows of a vector's length, written column by column.
+``copy_strip``
+    ``strip_length(dtype)`` elements copied.
 ``copy_run``, ``clear_run``
     Consecutive elements copied, or set to 0.
+``pick_run``, ``spread_run``
+    Every stride-th element copied to consecutive ones, or the reverse.
 
 The first three are made of LLVM vectors because a loop nest in Python does not keep its tile in registers. All take
 flat arrays of one dtype with start indices, are callable from compiled kernels only, and check nothing.
@@ -182,18 +190,21 @@ def address(context: Any, vectors: Vectors, array_type: Any, array: Any, start: 
     return vectors.at(data, start)
 
 
-def _products(vectors: Vectors, rows: int, addresses: list[Any], count: Any, ahead: Any) -> Any:
+def _products(
+    vectors: Vectors, rows: int, addresses: list[Any], count: Any, fetch: Callable[[Any, Any], Any] | None
+) -> Any:
     """Code for the sums of ``rows`` x STREAMS vectors.
 
-    ``addresses`` are those of x, offsets and weights; ``ahead`` is None, or how far behind to fetch memory.
+    ``addresses`` are those of x, offsets and weights; ``fetch`` tells the address of memory to fetch, from a step and
+    the address of its first stream.
     """
     builder = vectors.builder
     x_from, offsets_from, weight_from = addresses
 
     def step(k: Any) -> tuple[Any, Any]:
         source = vectors.at(x_from, builder.load(vectors.at(offsets_from, k)))
-        if ahead is not None:
-            vectors.prefetch(vectors.at(source, ahead))
+        if fetch is not None:
+            vectors.prefetch(fetch(k, source))
         weights = vectors.at(weight_from, builder.mul(k, _INDEX(ROWS)))
         streams = [vectors.load(vectors.at(source, v * vectors.length)) for v in range(STREAMS)]
         return lambda row: vectors.splat(builder.load(vectors.at(weights, row))), streams
@@ -218,8 +229,9 @@ def _make_multiply(rows: int) -> Any:
             addresses = [address(context, vectors, *array) for array in arrays]
             bias_from = address(context, vectors, bias, args[6], args[7])
             out_from = address(context, vectors, out, args[8], args[9])
-            fetched, values = None if ahead == types.none else args[11], []
-            for row, sums in enumerate(_products(vectors, rows, addresses, args[5], fetched)):
+            fetch = None if ahead == types.none else lambda _, source: vectors.at(source, args[11])
+            values = []
+            for row, sums in enumerate(_products(vectors, rows, addresses, args[5], fetch)):
                 # Last, so that a bias larger than the products does not cost their sum its digits.
                 last = vectors.splat(builder.load(vectors.at(bias_from, row)))
                 values += [builder.fadd(value, last) for value in sums]
@@ -235,10 +247,14 @@ def _make_convolve(rows: int) -> Any:
     """``ends`` holds (scale, bias) for each row from ``ends_at`` on; ``slope`` is of the arrays' type."""
 
     @intrinsic
-    def convolve(typing, x, start, offsets, weight, weight_at, count, ends, ends_at, slope, out, out_at, stride, ahead):
+    def convolve(
+        typing, x, start, offsets, weight, at, count, ends, ends_at, slope, out, out_at, stride,
+        fetch, fetch_at, step, lines, rate,
+    ):  # fmt: skip
         signature = types.void(
-            x, start, offsets, weight, weight_at, count, ends, ends_at, slope, out, out_at, stride, ahead
-        )
+            x, start, offsets, weight, at, count, ends, ends_at, slope, out, out_at, stride,
+            fetch, fetch_at, step, lines, rate,
+        )  # fmt: skip
 
         def generate(context, builder, signature, args):
             vectors = Vectors(context, builder, x.dtype)
@@ -246,7 +262,18 @@ def _make_convolve(rows: int) -> Any:
             addresses = [address(context, vectors, *array) for array in arrays]
             ends_from = address(context, vectors, ends, args[6], args[7])
             out_from = address(context, vectors, out, args[9], args[10])
-            fetched, values = None if ahead == types.none else args[12], []
+            fetched = None
+            if fetch != types.none:
+                fetch_from = address(context, vectors, fetch, args[12], args[13])
+
+                def fetched(k, _):
+                    number = builder.lshr(builder.mul(k, args[16]), _INDEX(16))
+                    row = builder.lshr(number, args[15])
+                    line = builder.sub(number, builder.shl(row, args[15]))
+                    place = builder.add(builder.mul(row, args[14]), builder.mul(line, _INDEX(vectors.length)))
+                    return vectors.at(fetch_from, place)
+
+            values = []
             for row, sums in enumerate(_products(vectors, rows, addresses, args[5], fetched)):
                 scale, bias = (vectors.splat(builder.load(vectors.at(ends_from, 2 * row + i))) for i in (0, 1))
                 values += [vectors.multiply_add(value, scale, bias) for value in sums]
@@ -300,6 +327,101 @@ def copy_run(typing, target, target_start, source, source_start, count):
         come_from = address(context, vectors, source, args[2], args[3])
         size = context.get_abi_sizeof(context.get_value_type(target.dtype))
         cgutils.raw_memcpy(builder, to, come_from, args[4], size)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+def _transpose(vectors: Vectors, rows: list[Any]) -> list[Any]:
+    """The elements of a power of two of vectors, all first ones before all second ones and so on."""
+    half, middle = len(rows) // 2, vectors.length // 2
+    for _ in range(half.bit_length()):
+        # The first half of all elements is interleaved with the second.
+        woven = []
+        for a, b in zip(rows[:half], rows[half:], strict=True):
+            for first in (0, middle):
+                picks = [lane + side for lane in range(first, first + middle) for side in (0, vectors.length)]
+                woven.append(vectors.shuffle(a, b, picks))
+        rows = woven
+    return rows
+
+
+@intrinsic
+def pack_block(typing, packed, packed_at, weight, start, row_stride):
+    """``packed[k * ROWS + r] = weight[start + r * row_stride + k]`` for a vector's length of k."""
+    signature = types.void(packed, packed_at, weight, start, row_stride)
+
+    def generate(context, builder, signature, args):
+        vectors = Vectors(context, builder, weight.dtype)
+        to = address(context, vectors, packed, args[0], args[1])
+        come_from = address(context, vectors, weight, args[2], args[3])
+        rows = [vectors.load(vectors.at(come_from, builder.mul(args[4], _INDEX(row)))) for row in range(ROWS)]
+        for i, value in enumerate(_transpose(vectors, rows)):
+            vectors.store(value, vectors.at(to, i * vectors.length))
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic
+def copy_strip(typing, target, target_start, source, source_start):
+    """Copy `STREAMS` vectors."""
+    signature = types.void(target, target_start, source, source_start)
+
+    def generate(context, builder, signature, args):
+        vectors = Vectors(context, builder, target.dtype)
+        to = address(context, vectors, target, args[0], args[1])
+        come_from = address(context, vectors, source, args[2], args[3])
+        values = [vectors.load(vectors.at(come_from, v * vectors.length)) for v in range(STREAMS)]
+        for v, value in enumerate(values):
+            vectors.store(value, vectors.at(to, v * vectors.length))
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic
+def pick_run(typing, target, target_start, source, source_start, stride, count):
+    """``target[i] = source[i * stride]`` for ``count`` elements; pairs of vectors are sorted where the stride is 2."""
+    signature = types.void(target, target_start, source, source_start, stride, count)
+
+    def generate(context, builder, signature, args):
+        vectors = Vectors(context, builder, target.dtype)
+        to = address(context, vectors, target, args[0], args[1])
+        come_from = address(context, vectors, source, args[2], args[3])
+        length = _INDEX(vectors.length)
+        done = cgutils.alloca_once_value(builder, _INDEX(0))
+        with builder.if_then(builder.icmp_signed("==", args[4], _INDEX(2))):
+            # The last vectors would read one element too many.
+            whole = builder.sdiv(builder.sub(args[5], _INDEX(1)), length)
+            with cgutils.for_range(builder, whole) as loop:
+                first = builder.mul(loop.index, length)
+                pair = vectors.at(come_from, builder.mul(first, _INDEX(2)))
+                low, high = vectors.load(pair), vectors.load(vectors.at(pair, vectors.length))
+                even = vectors.shuffle(low, high, list(range(0, 2 * vectors.length, 2)))
+                vectors.store(even, vectors.at(to, first))
+            positive = builder.icmp_signed(">", whole, _INDEX(0))
+            builder.store(builder.select(positive, builder.mul(whole, length), _INDEX(0)), done)
+        with cgutils.for_range_slice(builder, builder.load(done), args[5], _INDEX(1)) as (i, _):
+            builder.store(builder.load(vectors.at(come_from, builder.mul(i, args[4]))), vectors.at(to, i))
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic
+def spread_run(typing, target, target_start, stride, source, source_start, count):
+    """``target[i * stride] = source[i]`` for ``count`` elements."""
+    signature = types.void(target, target_start, stride, source, source_start, count)
+
+    def generate(context, builder, signature, args):
+        vectors = Vectors(context, builder, target.dtype)
+        to = address(context, vectors, target, args[0], args[1])
+        come_from = address(context, vectors, source, args[3], args[4])
+        with cgutils.for_range(builder, args[5]) as loop:
+            builder.store(
+                builder.load(vectors.at(come_from, loop.index)), vectors.at(to, builder.mul(loop.index, args[2]))
+            )
         return context.get_dummy_value()
 
     return signature, generate

@@ -78,3 +78,64 @@ def test_scratch_is_kept_and_aligned():
     larger = scratch("test", 1000, np.float64)
     assert larger.size == 1000
     assert not larger.any()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_strided_runs(vector_bytes, dtype):
+    @njit
+    def run(target, source, stride, count):
+        tile.pick_run(target, 2, source, 3, stride, count)
+
+    @njit
+    def spread(target, source, stride, count):
+        tile.spread_run(target, 1, stride, source, 2, count)
+
+    for stride, count in [(1, 5), (2, 0), (2, 1), (2, 16), (2, 17), (2, 40), (3, 20)]:
+        source = np.random.default_rng(0).standard_normal(3 + max(0, stride * (count - 1) + 1)).astype(dtype)
+        target = np.zeros(2 + count + 3, dtype)
+        run(target, source, stride, count)
+        np.testing.assert_array_equal(target, [0, 0, *source[3 : 3 + stride * count : stride], 0, 0, 0])
+        source, target = np.arange(count + 2, dtype=dtype), np.zeros(1 + stride * count, dtype)
+        spread(target, source, stride, count)
+        expected = np.zeros_like(target)
+        expected[1::stride] = source[2:]
+        np.testing.assert_array_equal(target, expected)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_blocks_and_strips(vector_bytes, dtype):
+    @njit
+    def run(packed, weight, strip, source):
+        tile.pack_block(packed, 3, weight, 2, 70)
+        tile.copy_strip(strip, 1, source, 4)
+
+    weight, length = np.random.default_rng(0).standard_normal(70 * tile.ROWS).astype(dtype), tile.vector_length(dtype)
+    packed, strip = np.zeros(4 + tile.ROWS * length, dtype), np.zeros(2 + tile.strip_length(dtype), dtype)
+    run(packed, weight, strip, weight)
+    expected = weight.reshape(tile.ROWS, 70)[:, 2 : 2 + length].T
+    np.testing.assert_array_equal(packed, [0, 0, 0, *expected.ravel(), 0])
+    np.testing.assert_array_equal(strip, [0, *weight[4 : 4 + tile.strip_length(dtype)], 0])
+
+
+@pytest.mark.parametrize("slope", [0.0, 0.5, 1.0, -1.0])
+@pytest.mark.parametrize("rows", [1, tile.ROWS])
+def test_convolve(vector_bytes, rows, slope):
+    convolve = tile._make_convolve(rows)
+
+    @njit
+    def run(x, offsets, weight, ends, slope, out, fetch):
+        convolve(x, 5, offsets, weight, 0, offsets.size, ends, 2, slope, out, 2, 60, fetch, 0, 20, 2, 1 << 16)
+
+    rng = np.random.default_rng(0)
+    x, offsets = rng.standard_normal(300).astype(np.float32), np.array([3, 90, 41, 0])
+    weight, ends = (rng.standard_normal(s).astype(np.float32) for s in ((4, tile.ROWS), 2 + 2 * tile.ROWS))
+    length = tile.strip_length(np.float32)
+    for fetch in (None, x):
+        out = np.full(2 + rows * 60, np.nan, np.float32)
+        run(x, offsets, weight.ravel(), ends, np.float32(slope), out, fetch)
+        for r in range(rows):
+            sums = sum(weight[k, r] * x[5 + o : 5 + o + length] for k, o in enumerate(offsets))
+            values = ends[2 + 2 * r] * sums + ends[3 + 2 * r]
+            expected = np.where(values > 0, values, slope * values)
+            np.testing.assert_allclose(out[2 + r * 60 : 2 + r * 60 + length], expected, rtol=1e-5, atol=1e-5)
+        assert np.isnan(out).sum() == out.size - rows * length

@@ -124,9 +124,10 @@ def _convolve(task: Task, grid: Grid, source: Array, weight: Array, end: End, ta
         layout = plan.layout
         copy, out, table = _memory(plan, source.dtype)
         arrays = source.reshape(-1), packed, ends, slope, target.reshape(-1)
-        if plan.in_place:
+        if plan.pixelwise:
             sizes = layout.groups, layout.channels, layout.rows, plan.pixels, layout.strip, plan.span
-            loops.convolve_pixels(*arrays, sizes, out, start, stop)
+            panels = scratch("convolution_copy", layout.channels * layout.strip * plan.span, source.dtype)
+            loops.convolve_pixels(*arrays, sizes, panels, out, start, stop)
         else:
             tables = plan.taps, plan.residues, plan.offsets
             loops.convolve(*arrays, layout, *tables, copy, out, table, start, stop)
@@ -223,12 +224,12 @@ def _add_weight_gradient_by_tiles(layout: Layout, x: Array, grad_out: Array, gra
 def _pack(plan: Plan, weight: Array, transposed: bool) -> Array:
     places, row_stride, group_stride = _weight_index(plan, weight, transposed)
     tiles = plan.layout.groups * plan.tiles
+    together = int(places[-1] - places[0] == places.size - 1) and not transposed
     packed = scratch("packed", tiles * ROWS * places.size, weight.dtype)
 
     def part(start: int, stop: int) -> None:
-        loops.pack_weights(
-            weight.reshape(-1), packed, places, plan.layout.rows, row_stride, group_stride, plan.tiles, start, stop
-        )
+        sizes = plan.layout.rows, row_stride, group_stride, plan.tiles, together * plan.layout.vector
+        loops.pack_weights(weight.reshape(-1), packed, places, *sizes, start, stop)
 
     _run(tiles, 2.0 * packed.size, part)
     return packed

@@ -15,15 +15,18 @@ from segcaffe.kernels.tile import (
     convolve_4,
     convolve_8,
     copy_run,
+    copy_strip,
     correlate_1,
     correlate_2,
     correlate_4,
     correlate_8,
+    pack_block,
+    pick_run,
+    spread_run,
 )
 
 FIELDS = 7
 """Of a segment, a run of target pixels: image, depth, height, width, length, position in the block, target index."""
-_LINES_OF_STRIP = STREAMS + 1
 
 # Functions that only others here call compile faster without the code that takes arguments from Python. Those called
 # in inner loops are inlined: a call counts references to its arrays, with locked instructions.
@@ -31,19 +34,28 @@ _helper = njit(nogil=True, cache=True, no_cpython_wrapper=True, no_cfunc_wrapper
 
 
 @njit(nogil=True, cache=True)
-def pack_weights(weight, packed, places, rows, row_stride, group_stride, tiles, start, stop):
-    """Write tiles [start, stop) of the weights as (tile, places, ROWS), rows that do not exist as 0."""
+def pack_weights(weight, packed, places, rows, row_stride, group_stride, tiles, vector, start, stop):
+    """Write tiles [start, stop) of the weights as (tile, places, ROWS), rows that do not exist as 0.
+
+    ``vector`` is a vector's length where the places of a row lie next to each other, else 0.
+    """
     depth = places.size
     for tile in range(start, stop):
         first = tile % tiles * ROWS
         live = min(ROWS, rows - first)
         source = tile // tiles * group_stride + first * row_stride
-        for k in range(depth):
+        done = 0
+        if live == ROWS and vector > 0:
+            done = depth // vector * vector
+            for k in range(0, done, vector):
+                pack_block(packed, (tile * depth + k) * ROWS, weight, source + k, row_stride)
+        for k in range(done, depth):
             target = (tile * depth + k) * ROWS
-            for r in range(live):
-                packed[target + r] = weight[source + r * row_stride + places[k]]
-            for r in range(live, ROWS):
-                packed[target + r] = 0
+            if live == ROWS and row_stride == 1:
+                copy_run(packed, target, weight, source + places[k], ROWS)
+            else:
+                pick_run(packed, target, weight, source + places[k], row_stride, live)
+                clear_run(packed, target + live, ROWS - live)
 
 
 @njit(nogil=True, cache=True)
@@ -69,45 +81,64 @@ def convolve(source, packed, ends, slope, target, layout, taps, residues, offset
             live = min(ROWS, layout.rows - tile * ROWS)
             row = (group * tiles + tile) * ROWS
             for p in range(0, used, layout.strip):
-                _multiply(live, copy, p, offsets, packed, row * depth, depth, ends, row, slope, out, p, positions, None)
+                x, weights = p * layout.panel, row * depth
+                _multiply(live, copy, x, offsets, packed, weights, depth, ends, row, slope, out, p, positions)
             _write_rows(target, layout, group * layout.rows + tile * ROWS, live, table, segments, out)
 
 
 @njit(nogil=True, cache=True)
-def convolve_pixels(source, packed, ends, slope, target, sizes, out, start, stop):
-    """Compute spans [start, stop) of a convolution of single pixels, straight from the source.
+def convolve_pixels(source, packed, ends, slope, target, sizes, panels, out, start, stop):
+    """Compute spans [start, stop) of a convolution of single pixels.
 
-    A span is a few strips. Spans are counted over images, groups and the spans of an image, whose last strip may
-    overlap the one before. ``sizes`` are groups, channels, rows, pixels, strip length and strips of a span.
+    A span is a few strips, which are copied first, each as (channels, strip). Spans are counted over images, groups and
+    the spans of an image. ``sizes`` are groups, channels, rows, pixels, strip length and strips of a span.
     """
     groups, channels, rows, pixels, strip, span = sizes
     spans, tiles = (pixels + strip * span - 1) // (strip * span), (rows + ROWS - 1) // ROWS
-    offsets = np.arange(channels) * pixels
+    offsets = np.arange(channels) * strip
+    # Each turn has some channels of the next span brought from memory, spread evenly over its steps.
+    lines = 2
+    while 1 << lines <= STREAMS * span:
+        lines += 1
     for item in range(start, stop):
         place = item // spans
         group = place % groups
         first = item % spans * span * strip
+        last = min(first + strip * span, pixels)
+        following, strips = place * channels * pixels + last, (last - first + strip - 1) // strip
+        turns = tiles * strips
+        rate = (1 << lines + 16) // turns + 1
+        _copy_panels(source, place * channels * pixels, channels, pixels, strip, first, last, panels)
         for tile in range(tiles):
             live = min(ROWS, rows - tile * ROWS)
             row = (group * tiles + tile) * ROWS
             weights = row * channels
-            # The next span comes from memory, with each tile one line of each channel. The processor may drop such
-            # requests, so they go around until the tiles end.
-            ahead = strip * span + tile % _LINES_OF_STRIP * (strip // STREAMS)
-            for begin in range(first, min(first + strip * span, pixels), strip):
-                p = min(begin, pixels - strip)
-                x = place * channels * pixels + p
+            for p in range(first, last, strip):
+                x = (p - first) * channels
+                turn = tile * strips + (p - first) // strip
                 y = (place * rows + tile * ROWS) * pixels + p
-                if live < ROWS or p < begin:
-                    _multiply(
-                        live, source, x, offsets, packed, weights, channels, ends, row, slope, out, 0, strip, ahead
-                    )
+                if live < ROWS or p + strip > pixels:
+                    _multiply(live, panels, x, offsets, packed, weights, channels, ends, row, slope, out, 0, strip)
                     for r in range(live):
-                        copy_run(target, y + r * pixels + begin - p, out, r * strip + begin - p, strip + p - begin)
+                        copy_run(target, y + r * pixels, out, r * strip, min(strip, pixels - p))
                 else:
-                    _multiply(
-                        live, source, x, offsets, packed, weights, channels, ends, row, slope, target, y, pixels, ahead
-                    )
+                    convolve_8(
+                        panels, x, offsets, packed, weights, channels, ends, 2 * row, slope, target, y, pixels,
+                        source, following + turn * channels // turns * pixels, pixels, lines, rate,
+                    )  # fmt: skip
+
+
+@_helper
+def _copy_panels(source, start, channels, pixels, strip, first, last, panels):
+    """Copy pixels [first, last) of the image at ``start`` strip by strip, each (channels, strip), filled up with 0."""
+    for c in range(channels):
+        for p in range(first, last, strip):
+            target = (p - first) * channels + c * strip
+            if p + strip <= last:
+                copy_strip(panels, target, source, start + c * pixels + p)
+            else:
+                copy_run(panels, target, source, start + c * pixels + p, last - p)
+                clear_run(panels, target + last - p, strip + p - last)
 
 
 @_helper
@@ -121,8 +152,7 @@ def _write_rows(target, layout, first, live, table, segments, out):
             if step == 1:
                 copy_run(target, index, out, position, length)
             else:
-                for i in range(length):
-                    target[index + i * step] = out[position + i]
+                spread_run(target, index, step, out, position, length)
 
 
 @njit(nogil=True, cache=True)
@@ -211,15 +241,16 @@ def _total(values, start, length):
 
 
 @njit(inline="always")
-def _multiply(live, x, start, offsets, packed, weights, depth, ends, row, slope, out, out_at, stride, ahead):
+def _multiply(live, x, start, offsets, packed, weights, depth, ends, row, slope, out, out_at, stride):
+    e = 2 * row
     if live > 4:
-        convolve_8(x, start, offsets, packed, weights, depth, ends, 2 * row, slope, out, out_at, stride, ahead)
+        convolve_8(x, start, offsets, packed, weights, depth, ends, e, slope, out, out_at, stride, None, 0, 0, 0, 0)
     elif live > 2:
-        convolve_4(x, start, offsets, packed, weights, depth, ends, 2 * row, slope, out, out_at, stride, ahead)
+        convolve_4(x, start, offsets, packed, weights, depth, ends, e, slope, out, out_at, stride, None, 0, 0, 0, 0)
     elif live > 1:
-        convolve_2(x, start, offsets, packed, weights, depth, ends, 2 * row, slope, out, out_at, stride, ahead)
+        convolve_2(x, start, offsets, packed, weights, depth, ends, e, slope, out, out_at, stride, None, 0, 0, 0, 0)
     else:
-        convolve_1(x, start, offsets, packed, weights, depth, ends, 2 * row, slope, out, out_at, stride, ahead)
+        convolve_1(x, start, offsets, packed, weights, depth, ends, e, slope, out, out_at, stride, None, 0, 0, 0, 0)
 
 
 @njit(inline="always")
@@ -311,24 +342,36 @@ def _copy_planes(source, layout, residues, first, channels, table, copy):
 
 @_helper
 def _copy_columns(source, layout, taps, first, channels, table, segments, used, copy):
-    """Copy the block's source once for each channel and tap."""
-    stride, index = layout.stride[2], 0
-    for channel in range(first, first + channels):
+    """Copy the block's source once for each channel and tap.
+
+    For the weights' gradient that is (channels * taps, positions), else (strips, channels * taps, strip).
+    """
+    stride, depth = layout.stride[2], channels * len(taps)
+    run = layout.strip if layout.panel > 1 else layout.positions
+    for channel in range(channels):
         for tap in range(len(taps)):
             d_first, h_first = taps[tap, 0] - layout.low[0], taps[tap, 1] - layout.low[1]
             w_first = taps[tap, 2] - layout.low[2]
+            index = (channel * len(taps) + tap) * run
             for j in range(segments):
                 d_source = table[j, 1] * layout.stride[0] + d_first
                 h_source = table[j, 2] * layout.stride[1] + h_first
-                first, length = table[j, 3] * stride + w_first, table[j, 4]
-                plane = (table[j, 0] * layout.groups * layout.channels + channel) * layout.source[0] + d_source
-                row = (plane * layout.source[1] + h_source) * layout.source[2] + first
-                begin, end = _inside(layout.source[2], stride, first, length)
-                if not (0 <= d_source < layout.source[0] and 0 <= h_source < layout.source[1]):
-                    end = begin
-                _copy_row(source, row, stride, copy, index + table[j, 5], begin, end, length)
-            clear_run(copy, index + used, layout.positions - used)
-            index += layout.positions
+                inside = 0 <= d_source < layout.source[0] and 0 <= h_source < layout.source[1]
+                plane = (table[j, 0] * layout.groups * layout.channels + first + channel) * layout.source[0] + d_source
+                line = (plane * layout.source[1] + h_source) * layout.source[2] + w_first
+                column, position, left = table[j, 3], table[j, 5], table[j, 4]
+                while left > 0:
+                    length = min(left, run - position % run)
+                    begin, end = _inside(layout.source[2], stride, column * stride + w_first, length)
+                    target = position // run * depth * run + index + position % run
+                    end = end if inside else begin
+                    _copy_row(source, line + column * stride, stride, copy, target, begin, end, length)
+                    column, position, left = column + length, position + length, left - length
+            position = used
+            while position < layout.positions:
+                length = min(layout.positions - position, run - position % run)
+                clear_run(copy, position // run * depth * run + index + position % run, length)
+                position += length
 
 
 @njit(inline="always")
@@ -348,8 +391,7 @@ def _copy_row(source, row, stride, copy, start, begin, end, length):
     if stride == 1:
         copy_run(copy, start + begin, source, row + begin, end - begin)
     else:
-        for i in range(begin, end):
-            copy[start + i] = source[row + i * stride]
+        pick_run(copy, start + begin, source, row + begin * stride, stride, end - begin)
     clear_run(copy, start + end, length - end)
 
 

@@ -33,10 +33,8 @@ _CACHE_BYTES = 3 << 18
 """What a block's copy of the source may occupy of the second-level cache."""
 CHUNK_VECTORS = 64
 """Vectors of a line of gradients that are used at a time, so that a tile's lines stay in the first-level cache."""
-_WEIGHT_BYTES = 1 << 19
-"""What weights that are read anew for each strip may occupy of it."""
-_SPAN_BYTES = 160 << 10
-"""What a few strips that are read in place may occupy of it."""
+_SPAN_BYTES = 384 << 10
+"""What the strips of a convolution of single pixels may occupy of it."""
 _ROW_CYCLES = 50.0
 _COPY_CYCLES = 0.5
 """Costs in cycles of beginning to copy a row, and of one element of it."""
@@ -80,10 +78,11 @@ class Layout(NamedTuple):
     """The sizes that the compiled loops need.
 
     ``block`` is (images, depth, height) for planes, (positions, 1, 1) for columns; ``pitch`` the extent of a plane;
-    ``positions`` the length of a block's row of results; ``segments`` how many runs of target pixels a block has at
-    most; ``chunk`` how many channels of the source are copied at a time, in ``chunks`` turns (for the weights'
-    gradient only, else all at once); ``parts`` into how many partial sums that gradient is divided and ``row_parts``
-    into how many parts the tiles of rows are.
+    ``positions`` the length of a block's row of results; ``panel`` how many elements of the source's copy belong to a
+    position, where the copy holds all of a strip before the next strip, else 1; ``segments`` how many runs of target
+    pixels a block has at most; ``chunk`` how many channels of the source are copied at a time, in ``chunks`` turns (for
+    the weights' gradient only, else all at once); ``parts`` into how many partial sums that gradient is divided and
+    ``row_parts`` into how many parts the tiles of rows are.
     """
 
     images: int
@@ -106,6 +105,7 @@ class Layout(NamedTuple):
     positions: int
     segments: int
     strip: int
+    panel: int
     vector: int
     chunk: int
     chunks: int
@@ -144,7 +144,7 @@ class Plan(NamedTuple):
     @property
     def items(self) -> int:
         """Pieces of work that can be done side by side in a forward pass."""
-        if self.in_place:
+        if self.pixelwise:
             return self.layout.images * self.layout.groups * -(-self.pixels // (self.layout.strip * self.span))
         return self.layout.groups * math.prod(self.layout.blocks) * self.layout.row_parts
 
@@ -155,15 +155,16 @@ class Plan(NamedTuple):
 
     @property
     def span(self) -> int:
-        """Strips that are computed at a time where the source is read without a copy."""
-        return max(1, min(16, _SPAN_BYTES // (self.layout.channels * self.layout.strip * self.itemsize)))
+        """Strips of single pixels that are computed at a time: with a line more their lines are nearly a power of 2."""
+        strips = self.layout.images * self.layout.groups * -(-self.pixels // self.layout.strip)
+        room = min(_SPAN_BYTES // (self.layout.channels * self.layout.strip * self.itemsize), 2 * strips // _ITEMS)
+        return max(count for count in (1, 2, 5, 10, 21) if count <= max(1, room))
 
     @property
-    def in_place(self) -> bool:
-        """Whether a forward pass reads the source without a copy: single pixels, and weights that stay in the cache."""
+    def pixelwise(self) -> bool:
+        """Whether each result of a forward pass comes from one pixel, so that images can be cut anywhere."""
         single = len(self.taps) == 1 and self.layout.source == self.layout.target == self.layout.extent
-        weight_bytes = self.tiles * ROWS * self.depth * self.itemsize
-        return single and self.layout.strip <= self.pixels and weight_bytes <= _WEIGHT_BYTES
+        return single and self.layout.strip <= self.pixels
 
 
 def forward_grid(output: Axes, kernel: Axes, stride: Axes, pad: Axes, dilation: Axes) -> Grid:
@@ -214,7 +215,7 @@ def _residues(grid: Grid) -> list[list[int]]:
 def _offsets(layout: Layout, grid: Grid, taps: Array) -> Array:
     """Where in the source's copy each (channel, tap) begins."""
     if layout.columns:
-        offsets = np.arange(layout.chunk * len(taps)) * layout.positions
+        offsets = np.arange(layout.chunk * len(taps)) * (layout.strip if layout.panel > 1 else layout.positions)
     else:
         residues, (_, height, width) = _residues(grid), layout.pitch
         shifts = []
@@ -341,6 +342,7 @@ def _layout(task: Task, grid: Grid, block: _Block, chunk: int) -> Layout:
         positions=positions,
         segments=block.segments,
         strip=strip,
+        panel=1 if task.gradient or not block.columns else block.channel_size // block.used * chunk,
         vector=vector,
         chunk=chunk,
         chunks=chunks,

@@ -31,6 +31,8 @@ from segcaffe.kernels.tile import (
     multiply_2,
     multiply_4,
     multiply_8,
+    pick_run,
+    spread_run,
 )
 
 FIELDS = 5
@@ -233,8 +235,7 @@ def _transform_channel(source, layout, channel, c, table, count, inputs, rows):
             if stride == 1:
                 copy_run(rows, row + begin, source, index + begin, end - begin)
             else:
-                for k in range(begin, end):
-                    rows[row + k] = source[index + k * stride]
+                pick_run(rows, row + begin, source, index + begin * stride, stride, end - begin)
             clear_run(rows, row + end, length - end)
         place = c * layout.pitch + table[run, 4]
         for tile in range(0, table[run, 3], layout.vector):
@@ -258,8 +259,7 @@ def _transform_row(grad, layout, channel, row, table, count, used, grads, rows):
             if stride == 1:
                 copy_run(rows, line, grad, index, some)
             else:
-                for k in range(some):
-                    rows[line + k] = grad[index + k * stride]
+                pick_run(rows, line, grad, index, stride, some)
             clear_run(rows, line + some, length - some)
         place = row * layout.pitch + table[run, 4]
         for tile in range(0, table[run, 3], layout.vector):
@@ -314,5 +314,4 @@ def _write_channel(target, layout, channel, row, table, count, sums, ends, slope
             if stride == 1:
                 copy_run(target, index, rows, i * layout.row_length, length)
             else:
-                for k in range(length):
-                    target[index + k * stride] = rows[i * layout.row_length + k]
+                spread_run(target, index, stride, rows, i * layout.row_length, length)
