@@ -117,6 +117,8 @@ class Window:
         Raises ShapeError if the padding leaves nothing of it.
         """
         self._check_axes(spatial)
+        if min(spatial, default=1) < 1:
+            raise self._error("the input must have at least one pixel", f"input {_show(spatial)}")
         sizes = tuple(
             s * (n - 1) + e - 2 * p for n, e, s, p in zip(spatial, self.extent, self.stride, self.pad, strict=True)
         )

@@ -21,7 +21,7 @@ def blocks_of(inner: int) -> int:
 
 def grain_of(classes: int, inner: int) -> int:
     """How many blocks (or rows) are worth a thread of their own."""
-    return max(1, _SMALL // (classes * min(inner, BLOCK)))
+    return max(1, _SMALL // max(1, classes * min(inner, BLOCK)))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

@@ -81,6 +81,8 @@ class WindowedLayer(SlidingWindow):
     def _check_options(self) -> None:
         if self.num_output < 1:
             raise self.fail("num_output must be 1 or more.", self.num_output)
+        if self.channels < 1:
+            raise self.fail(f"the bottom needs at least one channel, on axis {self.axis}.", self.channels)
         if self.group < 1 or self.channels % self.group or self.num_output % self.group:
             raise self.fail(
                 "group must divide the bottom's channels and num_output.",

@@ -84,7 +84,9 @@ def bad_label(layer: Layer, labels: Blob, position: int, classes: int, option: s
         Where the label to ignore can be set, for example ``loss_param``; None where it cannot.
     """
     value = float(labels.data.reshape(-1)[position])
-    remedy = f", or set {option} {{ ignore_label: {value:g} }} if it marks what is not to count" if option else ""
+    remedy = f", or set {option} {{ ignore_label: {value:g} }} if it marks what is not to count"
+    if option is None or not value.is_integer():
+        remedy = ""
     return DataError(
         f"{layer.where}: label {value:g} (number {position} of {labels.count}) is not one of the {classes} classes, "
         f"0..{classes - 1}. Correct the labels{remedy}."

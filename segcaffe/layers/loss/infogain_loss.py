@@ -104,7 +104,7 @@ class InfogainLoss(LossLayer):
         source: str = self.param.infogain_loss_param.source
         where = f'{self.where}: infogain_loss_param.source "{source}"'
         if not source:
-            raise self.fail("needs the matrix H: a third bottom, or infogain_loss_param { source: FILE }")
+            raise self.fail("needs the matrix H: a third bottom, or infogain_loss_param { source: FILE }", "neither")
         try:
             message = caffe_pb2.BlobProto.FromString(Path(source).read_bytes())
         except (OSError, DecodeError) as error:

@@ -9,6 +9,9 @@ from segcaffe.kernels import elementwise
 from segcaffe.layers.base import Blobs, NeuronLayer
 from segcaffe.layers.registry import register
 
+_LARGEST = 700.0
+"""Whose exponential is still a number."""
+
 
 @register
 class Exp(NeuronLayer):
@@ -20,8 +23,10 @@ class Exp(NeuronLayer):
         if options.base != -1 and options.base <= 0:
             raise self.fail("the base must be positive, or -1 for e.", options.base)
         log_base = 1.0 if options.base == -1 else math.log(options.base)
-        self.inner = log_base * options.scale
-        self.outer = math.exp(log_base * options.shift)
+        self.inner, power = log_base * options.scale, log_base * options.shift
+        if not power < _LARGEST:
+            raise self.fail("base^shift must be a number.", f"base {options.base:g}, shift {options.shift:g}")
+        self.outer = math.exp(power)
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Exponentiate."""

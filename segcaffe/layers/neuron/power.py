@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from segcaffe.kernels import elementwise
 from segcaffe.layers.base import Blobs, NeuronLayer
 from segcaffe.layers.kept_input import KeptInput
@@ -19,9 +21,15 @@ class Power(KeptInput, NeuronLayer):
         options = self.param.power_param
         self.power, self.scale, self.shift = options.power, options.scale, options.shift
         self.constant = self.power == 0 or self.scale == 0
-        broken = self.shift < 0 and not self.power.is_integer()
-        if self.scale == 0 and (broken or (self.shift == 0 and self.power < 0)):
-            raise self.fail("with scale 0 the output is shift^power, which must be a number.", options)
+        if self.constant and self.power:
+            self._check_constant()
+
+    def _check_constant(self) -> None:
+        with np.errstate(all="ignore"):
+            constant = np.float64(self.shift) ** self.power
+        if not np.isfinite(constant):
+            received = f"shift {self.shift:g}, power {self.power:g}"
+            raise self.fail("with scale 0 the output is shift^power, which must be a number.", received)
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Raise to the power; NaN where a negative number meets a broken power."""

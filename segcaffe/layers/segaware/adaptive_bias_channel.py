@@ -46,8 +46,9 @@ class AdaptiveBiasChannel(Layer):
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Check the labels' shape."""
         scores, labels = bottom[0].shape, bottom[1].shape
-        if len(scores) != 4 or scores[1] < 2:
-            raise self.fail("the scores must have 4 axes (N, C, H, W) and at least 2 channels.", f"shape {scores}")
+        if len(scores) != 4 or scores[1] < 2 or min(scores[2:]) < 1:
+            rule = "the scores must have 4 axes (N, C, H, W), at least 2 channels and at least one pixel."
+            raise self.fail(rule, f"shape {scores}")
         if labels[:1] != scores[:1] or len(labels) < 2 or labels[1] < 1 or labels[2:] not in ((), (1, 1)):
             raise self.fail("the labels must be (N, L, 1, 1).", f"labels {labels}, scores {scores}")
         if top[0] is not bottom[0]:

@@ -74,9 +74,9 @@ class DenseCRF(Layer):
         height, width = scores.shape[2:]
         out[...] = 0
         for n, own in enumerate(rows(bottom[1].data)[:, :2]):
-            size = (min(height, int(own[0])), min(width, int(own[1])))
-            if min(size) < 1:
+            if not min(own) >= 1:
                 raise self.fail("the sizes must be positive", f"height {own[0]:g}, width {own[1]:g} for image {n}")
+            size = int(min(height, own[0])), int(min(width, own[1]))
             image = bottom[2].array[n, :, : size[0], : size[1]] if len(bottom) == 3 else None
             out[n, :, : size[0], : size[1]] = self._infer(scores[n, :, : size[0], : size[1]], image)
 
@@ -101,10 +101,10 @@ class DenseCRF(Layer):
         """Return weight and lattice of each potential; those of position depend on the size only."""
         if size not in self._position_lattices:
             features = [coordinates(self.xp, *size, xy) for _, xy in self.position]
-            self._position_lattices = {size: [Lattice(f, self.dtype) for f in features]}
+            self._position_lattices = {size: [Lattice(f, self.dtype, self.where) for f in features]}
         weights = [weight for weight, _ in self.position]
         filters = list(zip(weights, self._position_lattices[size], strict=True))
         if image is not None:
             for weight, xy, rgb in self.bilateral:
-                filters.append((weight, Lattice(bilateral(self.xp, image, xy, rgb), self.dtype)))
+                filters.append((weight, Lattice(bilateral(self.xp, image, xy, rgb), self.dtype, self.where)))
         return filters

@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 
 from segcaffe import device
+from segcaffe.errors import DataError
 from segcaffe.kernels import permutohedral
 
 Array = Any
+_LARGEST = 1e5
 
 
 class Lattice:
@@ -21,11 +23,23 @@ class Lattice:
         (D, P): what makes points alike, in standard deviations; computed on in float32.
     dtype:
         Of the values to be filtered.
+    where:
+        How error messages name the owner, ``layer "crf" (DenseCRF)``.
+
+    Raises
+    ------
+    DataError
+        A feature is not a number, or so large that float32 does not tell its simplex.
     """
 
-    def __init__(self, features: Array, dtype: Any) -> None:
+    def __init__(self, features: Array, dtype: Any, where: str) -> None:
         xp = device.array_module(features)
         points = xp.ascontiguousarray(features.T.astype(np.float32))
+        if not bool((xp.abs(points) < _LARGEST).all()):
+            raise DataError(
+                f"{where}: positions and colours, divided by their deviations, must be numbers below {_LARGEST:g} in "
+                f"size; check the image and the deviations. Received: {_worst(xp, points)}."
+            )
         num, dims = points.shape
         self._vertices = xp.empty((num, dims + 1), np.int32)
         self._weights = xp.empty((num, dims + 1), dtype)
@@ -49,6 +63,10 @@ class Lattice:
         else:
             self.apply(values, out)
             out *= self._inverse
+
+
+def _worst(xp: Any, points: Array) -> str:
+    return "NaN" if bool(xp.isnan(points).any()) else f"{float(xp.abs(points).max()):g}"
 
 
 def coordinates(xp: Any, height: int, width: int, deviation: float) -> Array:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from segcaffe.device.mode import Array
 from segcaffe.layers.base import Blobs, Layer
 from segcaffe.proto.window import Window
@@ -27,6 +29,8 @@ class LocalWindow(Layer):
                 f"two spatial axes must follow the channel axis {self.axis}; give an image (N, C, H, W), or set axis.",
                 f"shape {bottom[0].shape}",
             )
+        if min(bottom[0].shape[-2:]) < 1:
+            raise self.fail("the image must have at least one pixel", f"shape {bottom[0].shape}")
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """One channel for each tap of the window, the size of a convolution's output."""
@@ -36,4 +40,4 @@ class LocalWindow(Layer):
 
     @staticmethod
     def _images(array: Array) -> Array:
-        return array.reshape(-1, *array.shape[-3:])
+        return array.reshape(math.prod(array.shape[:-3]), *array.shape[-3:])

@@ -43,14 +43,15 @@ class MultiStageMeanfield(MeanfieldLayer):
             raise self.fail("the image must have 3 channels", f"shape {bottom[2].shape}")
         size = bottom[0].height, bottom[0].width
         if getattr(self, "_spatial_size", None) != size:
-            self._spatial = Lattice(coordinates(self.xp, *size, self.theta_gamma), self.dtype)
+            self._spatial = Lattice(coordinates(self.xp, *size, self.theta_gamma), self.dtype, self.where)
             self._spatial_size = size
 
     def prepare(self, bottom: Blobs) -> None:
         """Build each image's bilateral lattice."""
         images = bottom[2].array
         self._bilateral = [
-            Lattice(bilateral(self.xp, image, self.theta_alpha, self.theta_beta), self.dtype) for image in images
+            Lattice(bilateral(self.xp, image, self.theta_alpha, self.theta_beta), self.dtype, self.where)
+            for image in images
         ]
 
     def filter(self, index: int, values: Array, out: Array, transposed: bool) -> None:

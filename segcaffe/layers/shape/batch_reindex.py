@@ -28,11 +28,11 @@ class BatchReindex(Layer):
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Copy the chosen items."""
-        self._index = [int(i) for i in device.to_host(bottom[1].array)]
-        items = bottom[0].shape[0]
-        for i in self._index:
+        index, items = device.to_host(bottom[1].array), bottom[0].shape[0]
+        for i in index:
             if not 0 <= i < items:
-                raise self.fail(f"an index must lie in [0, {items}), the number of items.", i)
+                raise self.fail(f"an index must lie in [0, {items}), the number of items.", f"{i:g}")
+        self._index = [int(i) for i in index]
         x, y = bottom[0].array, top[0].array
         for m, i in enumerate(self._index):
             copy.copy(x[i : i + 1], y[m : m + 1])

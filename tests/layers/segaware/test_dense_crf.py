@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from segcaffe.errors import ShapeError
+from segcaffe.errors import DataError, ShapeError
 from segcaffe.testing import LayerCase
 from tests.layers.segaware.test_multi_stage_meanfield import normalised_matrix, positions
 
@@ -90,7 +90,16 @@ def test_options_that_cannot_be(options: str, bottoms: Shapes, rule: str) -> Non
         case(options, bottoms).build()
 
 
-def test_a_size_of_0_is_an_error() -> None:
-    layer, bottom, top = case("max_iter: 1", ((1, 3, 4, 5), np.zeros((1, 2, 1, 1)))).build()
+@pytest.mark.parametrize("size", [0, np.nan])
+def test_a_size_of_0_is_an_error(size: float) -> None:
+    layer, bottom, top = case("max_iter: 1", ((1, 3, 4, 5), np.full((1, 2, 1, 1), size))).build()
     with pytest.raises(ShapeError, match="the sizes must be positive"):
+        layer.forward(bottom, top)
+
+
+@pytest.mark.parametrize(("value", "rule"), [(np.nan, "Received: NaN"), (1e9, "Received: [1-9]")])
+def test_an_image_without_a_place_on_the_lattice_is_an_error(value: float, rule: str) -> None:
+    image = np.full((1, 3, 4, 5), value)
+    layer, bottom, top = case(OPTIONS, ((1, 3, 4, 5), np.array([4, 5]).reshape(1, 2, 1, 1), image)).build()
+    with pytest.raises(DataError, match=rule):
         layer.forward(bottom, top)
