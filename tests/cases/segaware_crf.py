@@ -67,6 +67,14 @@ CASES: list[LayerCase] = [
         suffix="iterations",
     ),
     LayerCase(
+        "NormConvMeanfield",
+        "norm_conv_meanfield_param { num_iterations: 2 kernel_size: 3 pad: 2 dilation: 2 scale: 0.8 "
+        "kernel_size: 5 pad: 2 dilation: 1 scale: 1.3 remove_center: false remove_center: true "
+        "remove_bounds: true remove_bounds: false }",
+        bottoms=((2, 3, 4, 17), (2, 3, 4, 17), (2, 4, 4, 17), (2, 2, 4, 17)),
+        suffix="wide",
+    ),
+    LayerCase(
         "NospConvMeanfield",
         "norm_conv_meanfield_param { num_iterations: 2 kernel_size: 3 pad: 2 dilation: 2 scale: 0.7 }",
         bottoms=((2, 3, 5, 6), (2, 3, 5, 6), (2, 4, 5, 6)),

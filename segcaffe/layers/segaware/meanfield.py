@@ -52,8 +52,9 @@ class MeanfieldLayer(Layer):
                     f"shapes {blob.shape} and {shape}",
                 )
         top[0].reshape(*shape)
-        self._probabilities = self.xp.empty((self.num_iterations, *shape), self.dtype)
-        self._filtered = self.xp.empty((self.num_iterations, self.num_filters, *shape), self.dtype)
+        # Made by the first forward pass that needs them: windows on the CPU keep what they need elsewhere.
+        self._probabilities: Array = None
+        self._filtered: Array = None
 
     def prepare(self, bottom: Blobs) -> None:
         """Compute what the filters need from the bottoms; called once per forward pass."""
@@ -74,6 +75,9 @@ class MeanfieldLayer(Layer):
         self.prepare(bottom)
         unary, q = bottom[0].array, bottom[1].array
         out = top[0].array
+        if self._probabilities is None:
+            self._probabilities = self.xp.empty((self.num_iterations, *out.shape), self.dtype)
+            self._filtered = self.xp.empty((self.num_iterations, self.num_filters, *out.shape), self.dtype)
         for p, filtered in zip(self._probabilities, self._filtered, strict=True):
             softmax_kernel.forward(planes(q), planes(p))
             for i, values in enumerate(filtered):

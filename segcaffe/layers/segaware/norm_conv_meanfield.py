@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from segcaffe.kernels import im2dist, norm_conv
 from segcaffe.kernels import meanfield as kernels
@@ -12,6 +14,9 @@ from segcaffe.layers.base import Blobs
 from segcaffe.layers.registry import register
 from segcaffe.layers.segaware.meanfield import MeanfieldLayer
 from segcaffe.proto.window import Window
+
+if TYPE_CHECKING:
+    from segcaffe.kernels.window_meanfield.cpu import Inference
 
 Array = Any
 
@@ -22,7 +27,8 @@ class WindowMeanfield(MeanfieldLayer):
     """Mean-field inference where filter i averages a window of bottom ``guides[i]`` with softmax(-scale · distance).
 
     The distance is ½Σ(centre - neighbour)² over the guide's channels. The weights are computed once per forward pass
-    and serve all iterations; nothing of size taps · channels ever exists.
+    and serve all iterations; nothing of size taps · channels ever exists. On the CPU symmetric windows go through
+    `kernels.window_meanfield`, unless weights are too small to be summed without scaling each window's.
     """
 
     guides: tuple[int, ...]
@@ -64,7 +70,7 @@ class WindowMeanfield(MeanfieldLayer):
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Check the shapes; size the top and the weights."""
         super().reshape(bottom, top)
-        num, size = bottom[0].shape[0], bottom[0].shape[2:]
+        size = bottom[0].shape[2:]
         for window in self.windows:
             if window.stride != (1, 1) or window.output_shape(size) != size:
                 raise self.fail(
@@ -73,11 +79,44 @@ class WindowMeanfield(MeanfieldLayer):
                     f"kernel_size {window.kernel[0]}, stride {window.stride[0]}, pad {window.pad[0]}, "
                     f"dilation {window.dilation[0]}",
                 )
-        self.weights = [self.xp.empty((num, window.taps, *size), self.dtype) for window in self.windows]
+        self.weights: list[Array] = []
         self._weight_grads: list[Array | None] = [None] * len(self.windows)
+        self._inference: Inference | None = None
+        self._inferred = False
+
+    def forward(self, bottom: Blobs, top: Blobs) -> None:
+        """Run the iterations, if possible by pairs of pixels."""
+        if self._inference is None and self.xp is np and top[0].count:
+            self._inference = self._make_inference(bottom)
+        self._inferred = self._inference is not None and self._inference.forward(
+            bottom[0].array,
+            bottom[1].array,
+            [bottom[guide].array for guide in self.guides],
+            self._matrices(),
+            top[0].array,
+        )
+        if not self._inferred:
+            super().forward(bottom, top)
+
+    def _make_inference(self, bottom: Blobs) -> Inference | None:
+        from segcaffe.kernels.window_meanfield import cpu
+
+        options = zip(self.windows, self.scales, self.remove_center, self.remove_bounds, strict=True)
+        filters = [cpu.Filter(*one) for one in options]
+        if not cpu.is_possible(bottom[0].shape[3], filters, self.dtype):
+            return None
+        return cpu.Inference(bottom[0].shape, filters, self.num_iterations, self.dtype)
+
+    def _matrices(self) -> Array:
+        """What is subtracted for each filter's average: the product of compat and its matrix."""
+        compat = self._matrix(self.num_filters)
+        return np.stack([compat @ self._matrix(i) for i in range(self.num_filters)])
 
     def prepare(self, bottom: Blobs) -> None:
         """Compute the weights of every filter."""
+        if not self.weights:
+            num, _, *size = bottom[0].shape
+            self.weights = [self.xp.empty((num, window.taps, *size), self.dtype) for window in self.windows]
         for i, guide in enumerate(self.guides):
             distances, removed = self.weights[i], (self.remove_center[i], self.remove_bounds[i])
             im2dist.forward(bottom[guide].array, distances, self.windows[i], False, *removed)
@@ -89,11 +128,28 @@ class WindowMeanfield(MeanfieldLayer):
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Go back through the iterations, then to the guides."""
+        if self._inferred:
+            self._backward_inference(top, propagate_down, bottom)
+            return
         self._weight_grads = [
             self.xp.zeros_like(weights) if propagate_down[guide] else None
             for weights, guide in zip(self.weights, self.guides, strict=True)
         ]
         super().backward(top, propagate_down, bottom)
+
+    def _backward_inference(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
+        """The backward pass after a forward pass by pairs of pixels."""
+        assert self._inference is not None
+        out_grad = top[0].grad
+        unary_grad, q_grad = (bottom[i].grad if propagate_down[i] else np.empty_like(out_grad) for i in range(2))
+        guides = [bottom[guide].grad if propagate_down[guide] else None for guide in self.guides]
+        matrix_grads = self._inference.backward(out_grad, self._matrices(), unary_grad, q_grad, guides)
+        compat = self._matrix(self.num_filters)
+        for i, grad in enumerate(matrix_grads):
+            if self.wants_param(i):
+                self.blobs[i].grad[0, 0] += compat.T @ grad
+            if self.wants_param(self.num_filters):
+                self.blobs[self.num_filters].grad[0, 0] += grad @ self._matrix(i).T
 
     def add_filter_grad(self, index: int, values: Array, out_grad: Array) -> None:
         """Add up the gradient of the weights over the iterations."""

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from segcaffe.errors import ShapeError
+from segcaffe.kernels import parallel
+from segcaffe.kernels.window_meanfield import cpu
 from segcaffe.testing import LayerCase
 
 TWO_WINDOWS = "kernel_size: 3 pad: 2 dilation: 2 scale: 0.8 kernel_size: 5 pad: 2 dilation: 1 scale: 1.3"
@@ -154,3 +156,120 @@ def test_memory_of_a_full_size_image() -> None:
     finally:
         tracemalloc.stop()
     assert peak < 300e6
+
+
+FAR_TAPS = "kernel_size: 5 pad: 40 dilation: 20 scale: 1 kernel_size: 3 pad: 1 scale: 1"
+LONG_ROWS = "kernel_size: 9 pad: 20 dilation: 5 scale: 0.5 kernel_size: 3 pad: 1 scale: 2"
+WIDE = {
+    "two_windows": ((2, 3, 11, 18), 4, TWO_WINDOWS),
+    "more_classes": ((1, 15, 7, 33), 8, TWO_WINDOWS),
+    "single_rows": ((1, 3, 4, 40), 4, LONG_ROWS),
+    "columns_outside": ((1, 3, 9, 16), 4, FAR_TAPS),
+}
+"""Images wide enough for sums over pairs of pixels: the scores' shape, channels of the guide, options."""
+
+
+def wide(name: str, dtype: type, flags: str = "") -> tuple[object, list, list]:
+    shape, channels, options = WIDE[name]
+    if "dilation" not in options.split("kernel_size")[2]:
+        options += " dilation: 1"
+    guides = [(shape[0], count, *shape[2:]) for count in (channels, 2)]
+    layer, bottom, top = case(f"num_iterations: 3 {options} {flags}", (shape, shape, *guides)).build(dtype)
+    rng = np.random.default_rng(5)
+    for i, blob in enumerate(bottom):
+        blob.data[...] = rng.standard_normal(blob.shape) * (1.0 if i < 2 else 0.4)
+    for blob in layer.blobs:
+        blob.data[...] += 0.2 * rng.standard_normal(blob.shape)
+        blob.diff[...] = 0
+    top[0].diff[...] = rng.standard_normal(shape)
+    return layer, bottom, top
+
+
+def run(name: str, dtype: type, flags: str = "") -> list[np.ndarray]:
+    """Output and all gradients."""
+    layer, bottom, top = wide(name, dtype, flags)
+    layer.forward(bottom, top)
+    layer.backward(top, [True] * 4, bottom)
+    return [top[0].data, *(blob.diff for blob in bottom), *(blob.diff for blob in layer.blobs)]
+
+
+def one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let layers take taps one by one, as narrow images do."""
+    monkeypatch.setattr(cpu, "is_possible", lambda *_: False)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-10), (np.float32, 2e-5)])
+@pytest.mark.parametrize("removed", [(True, True), (False, True), (True, False)])
+@pytest.mark.parametrize("name", WIDE)
+def test_pairs_of_pixels_equal_taps_one_by_one(
+    name: str, removed: tuple[bool, bool], dtype: type, tolerance: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    center, bounds = removed
+    flags = f"remove_center: {center} remove_center: {center} remove_bounds: {bounds} remove_bounds: {bounds}".lower()
+    found = run(name, dtype, flags)
+    one_by_one(monkeypatch)
+    for a, b in zip(found, run(name, dtype, flags), strict=True):
+        np.testing.assert_allclose(a, b, atol=tolerance * np.abs(b).max())
+
+
+@pytest.mark.parametrize("center", [True, False])
+def test_pairs_of_pixels_equal_dense_filters(center: bool) -> None:
+    flags = f"remove_center: {center} remove_center: {center}".lower()
+    layer, bottom, top = wide("two_windows", np.float64, flags)
+    layer.forward(bottom, top)
+    assert layer._inferred
+    params = [blob.data[0, 0] for blob in layer.blobs]
+    for n in range(2):
+        windows = ((3, 5, 1, 1.3), (2, 3, 2, 0.8))
+        matrices = [averaging_matrix(bottom[i].data[n], k, d, s, center, True) for i, k, d, s in windows]
+        expected = inference([bottom[0].data[n], bottom[1].data[n]], matrices, params, 3)
+        np.testing.assert_allclose(top[0].data[n].reshape(3, -1), expected, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["two_windows", "more_classes"])
+def test_results_do_not_depend_on_threads(name: str) -> None:
+    before = parallel.num_threads()
+    try:
+        results = []
+        for count in (1, 2, 3, 2):
+            parallel.set_num_threads(count)
+            results.append(run(name, np.float32))
+    finally:
+        parallel.set_num_threads(before)
+    for other in results[1:]:
+        for a, b in zip(results[0], other, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_weights_too_small_for_sums_over_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One pixel so far from all others that its weights have no sum in float32 before they are scaled."""
+
+    def outlier() -> tuple[bool, np.ndarray]:
+        layer, bottom, top = wide("two_windows", np.float32)
+        bottom[2].data[0, :, 5, 7] += 20
+        layer.forward(bottom, top)
+        layer.backward(top, [True] * 4, bottom)
+        return layer._inferred, np.concatenate([top[0].data.ravel(), *(blob.diff.ravel() for blob in bottom)])
+
+    inferred, found = outlier()
+    assert not inferred
+    assert np.isfinite(found).all()
+    one_by_one(monkeypatch)
+    np.testing.assert_array_equal(found, outlier()[1])
+
+
+def test_a_second_pass_and_another_size() -> None:
+    layer, bottom, top = wide("two_windows", np.float64)
+    layer.forward(bottom, top)
+    first = top[0].data.copy()
+    for blob in bottom:
+        blob.reshape(*blob.shape[:2], 6, 21)
+        blob.data[...] = 0.3
+    layer.reshape(bottom, top)
+    layer.forward(bottom, top)
+    assert top[0].shape == (2, 3, 6, 21)
+    layer, bottom, top = wide("two_windows", np.float64)
+    for _ in range(2):
+        layer.forward(bottom, top)
+        layer.backward(top, [True] * 4, bottom)
+    np.testing.assert_array_equal(top[0].data, first)

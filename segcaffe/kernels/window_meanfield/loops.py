@@ -1,0 +1,559 @@
+"""The compiled loops of mean-field inference with symmetric windows.
+
+Images lie as rows: (N, H, lines, pitch), one line a channel, with zeros behind each line's pixels, and `Grid.lead`
+zeros before the first and behind the last line. Of a window's taps only those behind its centre have weights of their
+own ("pairs"): the weight between two pixels is the same seen from either. Pairs that leave the image have weight 0.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from segcaffe.kernels.tile import ROWS, STREAMS, clear_run, copy_run, correlate_4, correlate_8, multiply_4, multiply_8
+from segcaffe.kernels.vector_math import exp
+from segcaffe.kernels.window_meanfield.tiles import (
+    TABLE,
+    compare_products_1,
+    compare_products_2,
+    compare_squares_1,
+    compare_squares_2,
+    gather_1,
+    gather_2,
+    gather_differences_1,
+    gather_differences_2,
+)
+
+FAST = {"reassoc", "contract", "arcp", "nsz"}
+"""Sums may be reordered; NaN and infinity survive."""
+TAPS = 26
+"""Taps whose sums are made in the registers at a time, unless a row of the window has more."""
+_CHANNELS = 36
+"""Channels of a guide that are compared at a time, so that three rows of them stay in the first-level cache."""
+
+
+class Grid(NamedTuple):
+    """Sizes of an image's rows; ``length`` is a vector register's, ``strip`` what one call of ``multiply_*`` takes."""
+
+    height: int
+    width: int
+    pitch: int
+    lead: int
+    length: int
+    strip: int
+
+
+class Taps(NamedTuple):
+    """A window: its height and width in taps, and its dilations."""
+
+    high: int
+    wide: int
+    down: int
+    right: int
+
+
+@njit(inline="always")
+def _line(grid, row, lines, line):
+    """Where a line's first pixel is."""
+    return grid.lead + (row * lines + line) * grid.pitch
+
+
+@njit(inline="always")
+def _pair_of_rows(item, grid, down):
+    """The image and the first row of a work item; the second is ``down`` further, and either may not exist."""
+    each = -(-grid.height // (2 * down)) * down
+    k = item % each
+    return item // each, k // down * 2 * down + k % down
+
+
+@njit(inline="always")
+def _overlap(width, shift):
+    """The pixels x of a row for which x + shift is in it too; (width, width) if there are none."""
+    left, right = max(0, -shift), min(width, width - shift)
+    return (left, right) if left < right else (width, width)
+
+
+@njit(nogil=True, cache=True)
+def to_rows(images, rows, lines, grid, start, stop):
+    """Copy rows [start, stop) of (N, C, H, W), counted over all images."""
+    _, channels, height, width = images.shape
+    flat = images.reshape(-1)
+    for row in range(start, stop):
+        n, y = row // height, row % height
+        for c in range(channels):
+            copy_run(rows, _line(grid, row, lines, c), flat, ((n * channels + c) * height + y) * width, width)
+
+
+# Elementwise loops on flat arrays: slices would be counted. Starts are unsigned, because an index that may be negative
+# would be checked for Python's wrap-around.
+
+
+@njit(nogil=True, cache=True)
+def _scaled(source, at, factor, target, to, count):
+    a, b = np.uint64(at), np.uint64(to)
+    for x in range(np.uint64(count)):
+        target[b + x] = source[a + x] * factor
+
+
+@njit(nogil=True, cache=True)
+def _times(source, at, factors, beside, target, to, count):
+    a, b, c = np.uint64(at), np.uint64(beside), np.uint64(to)
+    for x in range(np.uint64(count)):
+        target[c + x] = source[a + x] * factors[b + x]
+
+
+@njit(nogil=True, cache=True)
+def _plus(source, at, other, beside, target, to, count):
+    a, b, c = np.uint64(at), np.uint64(beside), np.uint64(to)
+    for x in range(np.uint64(count)):
+        target[c + x] = source[a + x] + other[b + x]
+
+
+@njit(nogil=True, cache=True, fastmath=FAST)
+def _add_times(source, at, factors, beside, sums, count):
+    a, b = np.uint64(at), np.uint64(beside)
+    for x in range(np.uint64(count)):
+        sums[x] += source[a + x] * factors[b + x]
+
+
+@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
+def _inverse(source, at, extra, target, to, count):
+    a, b = np.uint64(at), np.uint64(to)
+    one = source.dtype.type(1)
+    for x in range(np.uint64(count)):
+        target[b + x] = one / (source[a + x] + extra[x])
+
+
+@njit(nogil=True, cache=True, fastmath=FAST)
+def _exponentials(sums, at, factor, target, to, count):
+    a, b = np.uint64(at), np.uint64(to)
+    for x in range(np.uint64(count)):
+        target[b + x] = exp(sums[a + x] * factor)
+
+
+@njit(inline="always")
+def _shift(taps, j):
+    return (j - taps.wide // 2) * taps.right
+
+
+@njit(nogil=True, cache=True)
+def weigh(offsets, guide, lines, channels, weights, taps, grid, factor, sums, start, stop):
+    """Fill pairs with exp(factor * sum of squared differences), for pairs of rows [start, stop).
+
+    Taps of one row of the window are taken len(offsets) at a time, channels as many as stay in the first-level cache.
+    """
+    middle_y, middle_x, count = taps.high // 2, taps.wide // 2, taps.high * taps.wide // 2
+    pitch, between, together = grid.pitch, taps.down * lines * grid.pitch, len(offsets)
+    for item in range(start, stop):
+        n, y = _pair_of_rows(item, grid, taps.down)
+        row = n * grid.height + y
+        for i in range(middle_y + 2 if y < grid.height else 0):
+            if y + i * taps.down >= grid.height:
+                break
+            for first in range(0, taps.wide, together):
+                later = min(first + together, taps.wide) - 1 > middle_x
+                one = i <= middle_y and (i > 0 or later)
+                two = y + taps.down < grid.height and i > 0 and (i > 1 or later)
+                clear_run(sums, 0, 2 * together * pitch)
+                for channel in range(0, channels if one or two else 0, _CHANNELS):
+                    own = _line(grid, row if one else row + taps.down, lines, channel)
+                    other = _line(grid, row + i * taps.down, lines, channel) + _shift(taps, first)
+                    here = min(_CHANNELS, channels - channel)
+                    for x in range(0, grid.width, grid.length):
+                        p, q = own + x, other + x
+                        if one and two:
+                            compare_squares_2(
+                                offsets, guide, p, between, guide, q, taps.right, pitch, here, sums, x, pitch
+                            )
+                        else:
+                            compare_squares_1(
+                                offsets, guide, p, between, guide, q, taps.right, pitch, here, sums, x, pitch
+                            )
+                for second in range(2):
+                    if not (two if second else one):
+                        continue
+                    for k in range(min(together, taps.wide - first)):
+                        pair = (i - second) * taps.wide + first + k - middle_x - 1
+                        if pair >= 0:
+                            left, right = _overlap(grid.width, _shift(taps, first + k))
+                            at = (k + (together if second and one else 0)) * pitch
+                            to = _line(grid, row + second * taps.down, count, pair)
+                            clear_run(weights, to, left)
+                            _exponentials(sums, at + left, factor, weights, to + left, right - left)
+                            clear_run(weights, to + right, grid.width - right)
+
+
+@njit(nogil=True, cache=True)
+def pair_gradients(offsets, a, b, size, lines, channels, weights, out, taps, grid, sums, start, stop):
+    """Pairs' weights times the sum over channels of ``a(x) b(x + tap) + b(x) a(x + tap)``.
+
+    ``a`` and ``b`` hold several images of rows, ``size`` numbers each, over which the sum goes too.
+    """
+    middle_y, middle_x, count = taps.high // 2, taps.wide // 2, taps.high * taps.wide // 2
+    pitch, between, together = grid.pitch, taps.down * lines * grid.pitch, len(offsets)
+    shift = taps.right
+    for item in range(start, stop):
+        n, y = _pair_of_rows(item, grid, taps.down)
+        row = n * grid.height + y
+        for i in range(middle_y + 2 if y < grid.height else 0):
+            if y + i * taps.down >= grid.height:
+                break
+            for first in range(0, taps.wide, together):
+                later = min(first + together, taps.wide) - 1 > middle_x
+                one = i <= middle_y and (i > 0 or later)
+                two = y + taps.down < grid.height and i > 0 and (i > 1 or later)
+                clear_run(sums, 0, 2 * together * pitch)
+                for part in range(a.size // size if one or two else 0):
+                    other = part * size + _line(grid, row + i * taps.down, lines, 0) + _shift(taps, first)
+                    own = part * size + _line(grid, row if one else row + taps.down, lines, 0)
+                    for x in range(0, grid.width, grid.length):
+                        p, q = own + x, other + x
+                        if one and two:
+                            compare_products_2(offsets, a, p, between, b, q, shift, pitch, channels, sums, x, pitch)
+                            compare_products_2(offsets, b, p, between, a, q, shift, pitch, channels, sums, x, pitch)
+                        else:
+                            compare_products_1(offsets, a, p, between, b, q, shift, pitch, channels, sums, x, pitch)
+                            compare_products_1(offsets, b, p, between, a, q, shift, pitch, channels, sums, x, pitch)
+                for second in range(2):
+                    if not (two if second else one):
+                        continue
+                    for k in range(min(together, taps.wide - first)):
+                        pair = (i - second) * taps.wide + first + k - middle_x - 1
+                        if pair >= 0:
+                            left, right = _overlap(grid.width, _shift(taps, first + k))
+                            at = (k + (together if second and one else 0)) * pitch
+                            to = _line(grid, row + second * taps.down, count, pair)
+                            clear_run(out, to, left)
+                            _times(sums, at + left, weights, to + left, out, to + left, right - left)
+                            clear_run(out, to + right, grid.width - right)
+
+
+@njit(nogil=True, cache=True)
+def _fill(table, side, taps, grid, lines, row, i, above, rows):
+    """Write into the table the offsets of taps of some rows of a window, and where their weights begin for x = 0.
+
+    The window's rows are i, i + 1, ..., ``above`` of ``rows``; taps that are equally far to the right lie together.
+    """
+    count = taps.high * taps.wide // 2
+    for j in range(taps.wide):
+        tap = i * taps.wide + j - taps.wide // 2
+        # The centre's weights are the zeros at the beginning.
+        place = 0
+        if tap > 0:
+            place = _line(grid, row, count, tap - 1)
+        elif tap < 0:
+            place = _line(grid, row + i * taps.down, count, -tap - 1) + _shift(taps, j)
+        entry = (j * rows + above) * TABLE
+        table[entry] = _shift(taps, j) + above * taps.down * lines * grid.pitch
+        table[entry + 1 + side] = place
+
+
+@njit(nogil=True, cache=True)
+def _gather_rows(
+    lines, values, other, own, between, weights, taps, table, rows, acc, at, apart, grid, both, differences
+):
+    """Add the taps of some rows of a window to the sums of one row of pixels, or two."""
+    first, last, half = taps.wide - 1, taps.wide - 1, taps.wide // 2
+    for x in range(0, grid.width, grid.length):
+        # Only taps that are inside the image for some pixel of the run.
+        while first > 0 and x + (first - 1 - half) * taps.right > -grid.length:
+            first -= 1
+        while last >= 0 and x + (last - half) * taps.right >= grid.width:
+            last -= 1
+        begin, count = first * rows, (last + 1 - first) * rows
+        if count <= 0:
+            continue
+        p, q, to = other + x, own + x, at + x
+        # ``differences`` is a type, None for plain sums: only one branch is compiled.
+        if differences is None:
+            if both:
+                gather_2(lines, values, p, grid.pitch, weights, x, table, begin, count, acc, to, apart, q, between)
+            else:
+                gather_1(lines, values, p, grid.pitch, weights, x, table, begin, count, acc, to, apart, q, between)
+        elif both:
+            gather_differences_2(
+                lines, values, p, grid.pitch, weights, x, table, begin, count, acc, to, apart, q, between
+            )
+        else:
+            gather_differences_1(
+                lines, values, p, grid.pitch, weights, x, table, begin, count, acc, to, apart, q, between
+            )
+
+
+@njit(nogil=True, cache=True)
+def _gather(lines, total, values, weights, taps, grid, row, y, acc, differences, table):
+    """Add to ``acc`` (2, total, pitch) the sums over the neighbours of row y and of that one dilation further.
+
+    ``total`` lines are taken len(lines) at a time; a line's sums stay in registers along some rows of the window.
+    """
+    middle, pitch, height = taps.high // 2, grid.pitch, grid.height
+    second = y + taps.down < height
+    between = taps.down * total * pitch
+    lowest, highest = -min(middle, y // taps.down), min(middle + 1, (height - 1 - y) // taps.down)
+    for group in range(0, total, len(lines)):
+        i = lowest
+        while i <= highest:
+            one, two = i <= middle, second and i > -middle
+            rows = 1
+            if one and two:
+                rows = min(max(1, TAPS // taps.wide), min(middle, highest) + 1 - i)
+            for above in range(rows if one or two else 0):
+                if one:
+                    _fill(table, 0, taps, grid, total, row, i + above, above, rows)
+                if two:
+                    side = 1 if one else 0
+                    _fill(table, side, taps, grid, total, row + taps.down, i + above - 1, above, rows)
+            if one or two:
+                _gather_rows(
+                    lines, values, _line(grid, row + i * taps.down, total, group),
+                    _line(grid, row if one else row + taps.down, total, group), between, weights, taps, table, rows,
+                    acc, (group if one else total + group) * pitch, total * pitch, grid, one and two, differences,
+                )  # fmt: skip
+            i += rows
+
+
+@njit(nogil=True, cache=True)
+def _begin(values, total, grid, row, down, center, acc):
+    """Clear the sums of two rows, or begin them with the pixels themselves, which then are their own neighbours."""
+    for second in range(2 if center else 0):
+        copy_run(acc, second * total * grid.pitch, values, _line(grid, row, total, 0), total * grid.pitch)
+        row += down
+    if not center:
+        clear_run(acc, 0, 2 * total * grid.pitch)
+
+
+@njit(inline="always")
+def _inside(size, position, count, dilation):
+    """How many of ``count`` taps around a position are inside."""
+    half = count // 2
+    return min(half, position // dilation) + min(half, (size - 1 - position) // dilation) + 1
+
+
+@njit(nogil=True, cache=True)
+def _average(acc, at, classes, taps, grid, y, outside, missing, inverse, factor, out, to):
+    """Divide sums by those of the weights, which are the line behind the classes'; ``inverse`` gets the factors."""
+    pitch, width = grid.pitch, grid.width
+    if outside:
+        down = _inside(grid.height, y, taps.high, taps.down)
+        for x in range(width):
+            missing[x] = taps.high * taps.wide - down * _inside(width, x, taps.wide, taps.right)
+    _inverse(acc, at + classes * pitch, missing, inverse, factor, width)
+    for c in range(classes):
+        _times(acc, at + c * pitch, inverse, factor, out, to + c * pitch, width)
+
+
+@njit(nogil=True, cache=True)
+def average(
+    lines, total, p, weights, taps, grid, classes, center, outside, inverse, inverse_at, out, out_lines, first, acc,
+    table, start, stop,
+):  # fmt: skip
+    """Windows' averages of ``p``, into lines ``first``... of ``out``; pairs of rows [start, stop)."""
+    missing = np.zeros(grid.width, p.dtype)
+    for item in range(start, stop):
+        n, y = _pair_of_rows(item, grid, taps.down)
+        if y >= grid.height:
+            continue
+        row = n * grid.height + y
+        down = taps.down if y + taps.down < grid.height else 0
+        _begin(p, total, grid, row, down, center, acc)
+        _gather(lines, total, p, weights, taps, grid, row, y, acc, None, table)
+        for second in range(2 if down else 1):
+            here, at = row + second * down, second * total * grid.pitch
+            to, factor = _line(grid, here, out_lines, first), inverse_at + here * grid.pitch
+            _average(acc, at, classes, taps, grid, y + second * down, outside, missing, inverse, factor, out, to)
+
+
+@njit(nogil=True, cache=True)
+def spread(lines, total, g, weights, taps, grid, classes, center, out, adds, acc, table, start, stop):
+    """Sums over neighbours of ``g``, written or added to ``out`` (rows of ``classes`` lines)."""
+    for item in range(start, stop):
+        n, y = _pair_of_rows(item, grid, taps.down)
+        if y >= grid.height:
+            continue
+        row = n * grid.height + y
+        down = taps.down if y + taps.down < grid.height else 0
+        _begin(g, total, grid, row, down, center, acc)
+        _gather(lines, total, g, weights, taps, grid, row, y, acc, None, table)
+        for second in range(2 if down else 1):
+            to = _line(grid, row + second * down, classes, 0)
+            at, count = second * total * grid.pitch, classes * grid.pitch
+            if adds:
+                _plus(acc, at, out, to, out, to, count)
+            else:
+                copy_run(out, to, acc, at, count)
+
+
+@njit(nogil=True, cache=True)
+def guide_gradient(lines, total, guide, pairs, taps, grid, factor, out, acc, table, start, stop):
+    """``out`` (N, C, H, W): factor times the sum over neighbours of the pair's number times the difference to them."""
+    channels, width, flat = out.shape[1], grid.width, out.reshape(-1)
+    for item in range(start, stop):
+        n, y = _pair_of_rows(item, grid, taps.down)
+        if y >= grid.height:
+            continue
+        row = n * grid.height + y
+        _begin(guide, total, grid, row, 0, False, acc)
+        _gather(lines, total, guide, pairs, taps, grid, row, y, acc, 1, table)
+        for second in range(2 if y + taps.down < grid.height else 1):
+            for c in range(channels):
+                to = ((n * channels + c) * grid.height + y + second * taps.down) * width
+                _scaled(acc, (second * total + c) * grid.pitch, factor, flat, to, width)
+
+
+@njit(inline="always")
+def _products(x, base, offsets, packed, rows, zeros, out, grid):
+    """``out`` (lines, pitch): a matrix, packed as tiles of ROWS rows, times the lines of x from ``base`` on."""
+    depth = offsets.size
+    for tile in range(-(-rows // ROWS)):
+        for first in range(0, grid.width, grid.strip):
+            at = min(first, grid.pitch - grid.strip)
+            weight, to = tile * depth * ROWS, tile * ROWS * grid.pitch + at
+            if ROWS > 4:
+                multiply_8(x, base + at, offsets, packed, weight, depth, zeros, 0, out, to, grid.pitch, None)
+            else:
+                multiply_4(x, base + at, offsets, packed, weight, depth, zeros, 0, out, to, grid.pitch, None)
+
+
+@njit(nogil=True, cache=True, fastmath=FAST)
+def _highest(q, at, top, count):
+    a = np.uint64(at)
+    for x in range(np.uint64(count)):
+        top[x] = top[x] if q[a + x] <= top[x] else q[a + x]
+
+
+@njit(nogil=True, cache=True, fastmath=FAST)
+def _exponentials_below(q, at, top, total, target, to, count):
+    a, b = np.uint64(at), np.uint64(to)
+    for x in range(np.uint64(count)):
+        value = exp(q[a + x] - top[x])
+        target[b + x] = value
+        total[x] += value
+
+
+@njit(nogil=True, cache=True)
+def _softmax(q, classes, grid, top, total, none, p, to):
+    """Probabilities of one row of pixels from scores (classes, pitch); ``none`` are zeros."""
+    width, pitch = grid.width, grid.pitch
+    copy_run(top, 0, q, 0, width)
+    clear_run(total, 0, width)
+    for c in range(1, classes):
+        _highest(q, c * pitch, top, width)
+    for c in range(classes):
+        _exponentials_below(q, c * pitch, top, total, p, to + c * pitch, width)
+    _inverse(total, 0, none, top, 0, width)
+    for c in range(classes):
+        _times(p, to + c * pitch, top, 0, p, to + c * pitch, width)
+
+
+@njit(nogil=True, cache=True)
+def begin(scores, p, lines, grid, q, start, stop):
+    """Probabilities from scores (N, C, H, W); rows [start, stop)."""
+    classes, width = scores.shape[1], grid.width
+    flat = scores.reshape(-1)
+    top, total, none = np.empty(width, p.dtype), np.empty(width, p.dtype), np.zeros(width, p.dtype)
+    for row in range(start, stop):
+        n, y = row // grid.height, row % grid.height
+        for c in range(classes):
+            copy_run(q, c * grid.pitch, flat, ((n * classes + c) * grid.height + y) * width, width)
+        _softmax(q, classes, grid, top, total, none, p, _line(grid, row, lines, 0))
+
+
+@njit(nogil=True, cache=True)
+def update(filtered, offsets, packed, zeros, unary, out, p, lines, last, grid, q, start, stop):
+    """Scores of an iteration: to ``out`` (N, C, H, W) if it is the last, else to the next probabilities ``p``."""
+    classes, width = unary.shape[1], grid.width
+    flat, target = unary.reshape(-1), out.reshape(-1)
+    top, total, none = np.empty(width, p.dtype), np.empty(width, p.dtype), np.zeros(width, p.dtype)
+    for row in range(start, stop):
+        n, y = row // grid.height, row % grid.height
+        _products(filtered, _line(grid, row, offsets.size, 0), offsets, packed, classes, zeros, q, grid)
+        for c in range(classes):
+            own = ((n * classes + c) * grid.height + y) * width
+            if last:
+                _plus(q, c * grid.pitch, flat, own, target, own, width)
+            else:
+                _plus(q, c * grid.pitch, flat, own, q, c * grid.pitch, width)
+        if not last:
+            _softmax(q, classes, grid, top, total, none, p, _line(grid, row, lines, 0))
+
+
+@njit(nogil=True, cache=True)
+def _divide_gradient(source, at, inverse, factor, filtered, beside, classes, grid, g, to, dot):
+    """The gradient of sums before the division: ``g`` (classes lines), and behind it minus what the divisor gets."""
+    pitch, width = grid.pitch, grid.width
+    clear_run(dot, 0, width)
+    for c in range(classes):
+        _times(source, at + c * pitch, inverse, factor, g, to + c * pitch, width)
+        _add_times(g, to + c * pitch, filtered, beside + c * pitch, dot, width)
+    _scaled(dot, 0, dot.dtype.type(-1), g, to + classes * pitch, width)
+
+
+@njit(inline="always")
+def _correlate(lines, pitch, x, offsets, first, count, sums, at):
+    if ROWS > 4:
+        correlate_8(lines, pitch, x, 0, offsets, first, count, sums, at)
+    else:
+        correlate_4(lines, pitch, x, 0, offsets, first, count, sums, at)
+
+
+@njit(nogil=True, cache=True)
+def message_gradient(
+    q_grad, unary_grad, filtered, offsets, filtered_lines, packed, zeros, inverse, g, apart, lines, sums, parts, grid,
+    scores, messages, start, stop,
+):  # fmt: skip
+    """From an iteration's gradient of q to that of the windows' sums, of the unary scores and of the matrices.
+
+    ``g`` has rows (``lines``) for each window, ``apart`` numbers apart. Parts [start, stop) of all rows; each part has
+    sums of its own: products of the gradients of q (tiles of ROWS) with all lines of ``filtered``.
+    """
+    num, classes, height, width = q_grad.shape
+    pitch, dot = grid.pitch, np.empty(width, q_grad.dtype)
+    flat, flat_unary = q_grad.reshape(-1), unary_grad.reshape(-1)
+    windows, rows = filtered_lines // classes, num * height
+    depth = -(-filtered_lines // STREAMS) * STREAMS
+    places = np.empty(depth, np.int64)
+    tiles = -(-classes // ROWS)
+    length = -(-width // grid.length) * grid.length
+    for part in range(start, stop):
+        for row in range(rows * part // parts, rows * (part + 1) // parts):
+            n, y = row // height, row % height
+            for c in range(classes):
+                own = ((n * classes + c) * height + y) * width
+                copy_run(scores, c * pitch, flat, own, width)
+                _plus(flat, own, flat_unary, own, flat_unary, own, width)
+            _products(scores, 0, offsets, packed, windows * classes, zeros, messages, grid)
+            base = _line(grid, row, filtered_lines, 0)
+            for w in range(windows):
+                factor, at = (w * rows + row) * pitch, w * classes * pitch
+                to = w * apart + _line(grid, row, lines, 0)
+                _divide_gradient(messages, at, inverse, factor, filtered, base + at, classes, grid, g, to, dot)
+            for k in range(depth):
+                places[k] = base + min(k, filtered_lines - 1) * pitch
+            for tile in range(tiles):
+                for k in range(0, depth, STREAMS):
+                    at = ((part * tiles + tile) * depth + k) * ROWS
+                    _correlate(scores[tile * ROWS * pitch :], pitch, filtered, places, k, length, sums, at)
+
+
+@njit(nogil=True, cache=True, fastmath=FAST)
+def _pulled(grad, at, dot, p, beside, target, to, count):
+    a, b, c = np.uint64(at), np.uint64(beside), np.uint64(to)
+    for x in range(np.uint64(count)):
+        target[c + x] = p[b + x] * (grad[a + x] - dot[x])
+
+
+@njit(nogil=True, cache=True)
+def softmax_gradient(p_grad, p, lines, grid, q_grad, start, stop):
+    """``q_grad`` (N, C, H, W) from the gradient of probabilities (rows of C lines); rows [start, stop)."""
+    _, classes, height, width = q_grad.shape
+    dot, flat = np.empty(width, p.dtype), q_grad.reshape(-1)
+    for row in range(start, stop):
+        n, y = row // height, row % height
+        clear_run(dot, 0, width)
+        for c in range(classes):
+            _add_times(p_grad, _line(grid, row, classes, c), p, _line(grid, row, lines, c), dot, width)
+        for c in range(classes):
+            to = ((n * classes + c) * height + y) * width
+            _pulled(p_grad, _line(grid, row, classes, c), dot, p, _line(grid, row, lines, c), flat, to, width)
