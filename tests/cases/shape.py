@@ -44,7 +44,7 @@ CASES = [
     ),
     LayerCase(
         "Eltwise",
-        "eltwise_param { operation: MAX }",
+        "eltwise_param { operation: MAX coeff: 2 coeff: 2 coeff: 3 coeff: 4 }",
         tuple(distinct(i, 4, *X) for i in range(4)),
         suffix="maximum_of_four",
     ),

@@ -331,7 +331,11 @@ def softplus(x: Array, y: Array) -> None:
 @_compiled
 def _softplus(x, zero, one, y):
     for i in range(x.size):
-        y[i] = max(x[i], zero) + vector_math.log(one + vector_math.exp(-abs(x[i])))
+        e = vector_math.exp(-abs(x[i]))
+        # The logarithm's rounded argument is 1 + d: times e / d it keeps its digits also where e is small.
+        d = (one + e) - one
+        log = vector_math.log(one + e) * (e / d) if d > zero else e
+        y[i] = max(x[i], zero) + log
 
 
 def softplus_grad(x: Array, dy: Array, dx: Array) -> None:

@@ -34,8 +34,8 @@ class Eltwise(Layer):
             raise self.fail(
                 "give no coeff, or one for each bottom.", f"{len(self.coeff)} coefficients for {len(bottom)} bottoms"
             )
-        if options.coeff and self.operation != Options.SUM:
-            raise self.fail("only operation SUM takes coefficients.", Options.EltwiseOp.Name(self.operation))
+        if options.coeff and self.operation == Options.PROD:
+            raise self.fail("only operation SUM takes coefficients.", "coeff with operation PROD")
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Check that all shapes are equal."""

@@ -46,6 +46,13 @@ def test_values(case: LayerCase, formula: Formula, in_place: bool) -> None:
     np.testing.assert_allclose(top[0].data, expected, rtol=3e-6, atol=1e-6)
 
 
+def test_bnll_keeps_its_digits_far_below_zero() -> None:
+    x = -np.logspace(-2, 1.9, 200)
+    layer, bottom, top = LayerCase("BNLL", bottoms=(x,)).build()
+    layer.forward(bottom, top)
+    np.testing.assert_allclose(top[0].data, np.log1p(np.exp(bottom[0].data.astype(np.float64))), rtol=1e-6)
+
+
 def test_nan_and_infinity_pass_through() -> None:
     special = np.array([np.nan, np.inf, -np.inf, 0.0])
     expected = {
