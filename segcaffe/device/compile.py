@@ -26,6 +26,7 @@ MAX_GRID = 1 << 16
 """Most blocks of a grid over elements: enough to fill any device; the kernels loop over the rest."""
 _KERNELS = Path(__file__).resolve().parent.parent / "kernels"
 _DECLARATION = re.compile(r"^KERNEL\s+(\w+)\(([^)]*)\)", re.MULTILINE)
+_INCLUDE = re.compile(r'^#include "(\w+\.cuh)"$', re.MULTILINE)
 _SCALARS: dict[str, Any] = {
     "int": np.int32,
     "unsigned": np.uint32,
@@ -57,6 +58,8 @@ def names() -> list[str]:
 def source(name: str) -> str:
     """Source of a kernel, as the compiler gets it: the prelude, then the kernel's own file."""
     own = (_KERNELS / name / f"{name}.cu").read_text(encoding="utf-8")
+    # NVRTC has no files: what several sources share is put in place here.
+    own = _INCLUDE.sub(lambda found: (_KERNELS / found[1]).read_text(encoding="utf-8"), own)
     prelude = (_KERNELS / "prelude.cuh").read_text(encoding="utf-8")
     return f'#line 1 "prelude.cuh"\n{prelude}\n#line 1 "{name}.cu"\n{own}'
 

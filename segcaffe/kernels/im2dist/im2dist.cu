@@ -1,7 +1,11 @@
-// Distances of each pixel from those of a window around it, over all channels.
+// Distances of each pixel from those of a window around it, over all channels. Windows of stride 1 with as many
+// positions as pixels go in strips; `forward` and `backward` take any.
+
+#include "strips.cuh"
 
 #define TAPS 8      // taps that a thread works on together
 #define CHANNELS 8  // channels that a thread works on together
+#define STRIP_CHANNELS 6  // the same in strips: what registers allow
 
 // The gradient of the distance by the difference.
 __device__ inline REAL slope(REAL d, int l1) { return !l1 ? d : d > 0 ? 1 : d < 0 ? -1 : 0; }
@@ -83,4 +87,149 @@ KERNEL backward(
             image_grad[(n * channels + first + k) * pixels + (INDEX)y * width + x] = sums[k];
         }
     }
+}
+
+// Distances of strips: a thread has 8 pixels and RUN taps of one column of their windows.
+template <int RUN>
+__device__ __forceinline__ void forward_strip(
+    const REAL* image, REAL* dist, int num, INDEX channels, int height, int width, int kh, int kw, int dh, int dw,
+    int l1, REAL center, REAL far
+) {
+    enum { PIXELS = 8 };
+    const int runs = (kh + RUN - 1) / RUN, groups = runs * kw;
+    const INDEX plane = (INDEX)height * width;
+    const INDEX i = (INDEX)blockIdx.x * BLOCK + threadIdx.x;
+    const Strip s = strip_of<PIXELS>(i, groups, height, width, dh);
+    if (s.x >= width || s.image >= num) return;
+    const int tap_x = s.group / runs, tap_y = s.group % runs * RUN;
+    const int x = s.x + (tap_x - kw / 2) * dw, y = s.y + (tap_y - kh / 2) * dh;
+    const bool column = x >= 0 && x < width;
+    const unsigned own_inside = rows_inside<PIXELS>(s.y, dh, height);
+    const unsigned inside = column ? rows_inside<PIXELS + RUN - 1>(y, dh, height) : 0;
+    const REAL* first = image + s.image * channels * plane;
+    const REAL *own = first + (INDEX)s.y * width + s.x, *other = first + (INDEX)y * width + x;
+    const INDEX step = (INDEX)dh * width;
+    REAL sums[PIXELS][RUN] = {};
+    if (inside && l1) correlate<Difference>(own, other, channels, plane, step, own_inside, inside, sums);
+    if (inside && !l1) correlate<Square>(own, other, channels, plane, step, own_inside, inside, sums);
+    REAL* out = dist + (s.image * kh * kw + tap_y * kw + tap_x) * plane + (INDEX)s.y * width + s.x;
+#pragma unroll
+    for (int k = 0; k < RUN; ++k) {
+        const bool centre = tap_x == kw / 2 && tap_y + k == kh / 2;
+#pragma unroll
+        for (int j = 0; j < PIXELS; ++j) {
+            if (tap_y + k >= kh || !(own_inside >> j & 1)) continue;
+            const REAL sum = l1 ? sums[j][k] : sums[j][k] * (REAL)0.5;
+            out[k * kw * plane + j * step] = centre ? center : inside >> (j + k) & 1 ? sum : far;
+        }
+    }
+}
+
+// Gradient of strips: a thread has 4 pixels in 6 channels. A pixel is its neighbour's neighbour at the opposite tap, so
+// that both ways' gradients multiply the same difference.
+template <int RUN, bool L1>
+__device__ __forceinline__ void backward_strip(
+    const REAL* image, const REAL* dist_grad, REAL* image_grad, int num, INDEX channels, int height, int width, int kh,
+    int kw, int dh, int dw
+) {
+    enum { PIXELS = 4, ROWS = PIXELS + RUN - 1 };
+    const int groups = (channels + STRIP_CHANNELS - 1) / STRIP_CHANNELS, taps = kh * kw;
+    const INDEX plane = (INDEX)height * width, step = (INDEX)dh * width;
+    const INDEX i = (INDEX)blockIdx.x * BLOCK + threadIdx.x;
+    const Strip s = strip_of<PIXELS>(i, groups, height, width, dh);
+    if (s.x >= width || s.image >= num) return;
+    const unsigned own_inside = rows_inside<PIXELS>(s.y, dh, height);
+    const INDEX pixel = (INDEX)s.y * width + s.x;
+    const int first = s.group * STRIP_CHANNELS;
+    const REAL* own = image + (s.image * channels + first) * plane + pixel;
+    const REAL* grads = dist_grad + s.image * taps * plane + pixel;
+    REAL sums[STRIP_CHANNELS][PIXELS] = {};
+    for (int tap_x = 0; tap_x < kw; ++tap_x) {
+        const int tx = (tap_x - kw / 2) * dw;
+        if (s.x + tx < 0 || s.x + tx >= width) continue;
+#pragma unroll 1
+        for (int tap_y = 0; tap_y < kh; tap_y += RUN) {
+            const int ty = (tap_y - kh / 2) * dh, tap = tap_y * kw + tap_x;
+            const unsigned inside = rows_inside<ROWS>(s.y + ty, dh, height);
+            const INDEX offset = (INDEX)ty * width + tx;
+            REAL weights[PIXELS][RUN];
+#pragma unroll
+            for (int k = 0; k < RUN; ++k) {
+                const INDEX there = tap + k * kw, back = taps - 1 - there;
+#pragma unroll
+                for (int j = 0; j < PIXELS; ++j) {
+                    const bool pair = tap_y + k < kh && (own_inside >> j & 1) && (inside >> (j + k) & 1);
+                    const INDEX at = j * step;
+                    weights[j][k] = pair ? grads[there * plane + at] + grads[back * plane + at + k * step + offset] : 0;
+                }
+            }
+#pragma unroll
+            for (int c = 0; c < STRIP_CHANNELS; ++c) {
+                if (first + c >= channels) break;
+                const REAL *here = own + c * plane, *other = here + offset;
+                REAL a[PIXELS];
+#pragma unroll
+                for (int j = 0; j < PIXELS; ++j) a[j] = own_inside >> j & 1 ? here[j * step] : 0;
+#pragma unroll
+                for (int r = 0; r < ROWS; ++r) {
+                    if (!(inside >> r & 1)) continue;
+                    const REAL b = other[r * step];
+#pragma unroll
+                    for (int j = 0; j < PIXELS; ++j) {
+                        if (r - j >= 0 && r - j < RUN) sums[c][j] += weights[j][r - j] * slope(a[j] - b, L1);
+                    }
+                }
+            }
+        }
+    }
+#pragma unroll
+    for (int c = 0; c < STRIP_CHANNELS; ++c) {
+#pragma unroll
+        for (int j = 0; j < PIXELS; ++j) {
+            if (first + c >= channels || !(own_inside >> j & 1)) continue;
+            image_grad[(s.image * channels + first + c) * plane + pixel + j * step] = sums[c][j];
+        }
+    }
+}
+
+KERNEL forward_3(
+    const REAL* image, REAL* dist, int num, INDEX channels, int height, int width, int kh, int kw, int dh, int dw,
+    int l1, REAL center, REAL far
+) {
+    forward_strip<3>(image, dist, num, channels, height, width, kh, kw, dh, dw, l1, center, far);
+}
+
+KERNEL backward_3_l1(
+    const REAL* image, const REAL* dist_grad, REAL* image_grad, int num, INDEX channels, int height, int width, int kh,
+    int kw, int dh, int dw
+) {
+    backward_strip<3, true>(image, dist_grad, image_grad, num, channels, height, width, kh, kw, dh, dw);
+}
+
+KERNEL backward_3_l2(
+    const REAL* image, const REAL* dist_grad, REAL* image_grad, int num, INDEX channels, int height, int width, int kh,
+    int kw, int dh, int dw
+) {
+    backward_strip<3, false>(image, dist_grad, image_grad, num, channels, height, width, kh, kw, dh, dw);
+}
+
+KERNEL forward_7(
+    const REAL* image, REAL* dist, int num, INDEX channels, int height, int width, int kh, int kw, int dh, int dw,
+    int l1, REAL center, REAL far
+) {
+    forward_strip<7>(image, dist, num, channels, height, width, kh, kw, dh, dw, l1, center, far);
+}
+
+KERNEL backward_7_l1(
+    const REAL* image, const REAL* dist_grad, REAL* image_grad, int num, INDEX channels, int height, int width, int kh,
+    int kw, int dh, int dw
+) {
+    backward_strip<7, true>(image, dist_grad, image_grad, num, channels, height, width, kh, kw, dh, dw);
+}
+
+KERNEL backward_7_l2(
+    const REAL* image, const REAL* dist_grad, REAL* image_grad, int num, INDEX channels, int height, int width, int kh,
+    int kw, int dh, int dw
+) {
+    backward_strip<7, false>(image, dist_grad, image_grad, num, channels, height, width, kh, kw, dh, dw);
 }

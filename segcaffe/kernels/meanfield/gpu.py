@@ -5,23 +5,30 @@ from __future__ import annotations
 
 from typing import Any
 
-from segcaffe.device.compile import launch
+from segcaffe.device.compile import launch_blocks
+from segcaffe.kernels.strips import blocks_of, run_of
 from segcaffe.proto.window import Window
 
 Array = Any
-_CLASSES = 8
-"""As in the source: classes of one thread."""
+_CLASSES = 7
+"""As in the source: classes of one thread, at most."""
+_FILTER_PIXELS, _GRAD_PIXELS = 4, 5
+"""As in the source: pixels of one thread."""
 
 
 def filter_classes(values: Array, weights: Array, out: Array, window: Window, transposed: bool) -> None:
-    num, classes, height, width = values.shape
-    threads = num * -(-classes // _CLASSES) * height * width
-    launch("meanfield", "filter", threads, values, weights, out, *values.shape, *_numbers(window), transposed)
+    groups = -(-values.shape[1] // _CLASSES)
+    blocks = blocks_of(values.shape, window, groups, _FILTER_PIXELS)
+    arguments = (values, weights, out, *values.shape, *_numbers(window), transposed)
+    launch_blocks("meanfield", f"filter_{run_of(window)}", blocks, *arguments)
 
 
 def add_weight_grad(values: Array, out_grad: Array, weight_grad: Array, window: Window) -> None:
-    numbers = (*values.shape, *_numbers(window))
-    launch("meanfield", "add_weight_grad", weight_grad.size, values, out_grad, weight_grad, *numbers)
+    run = run_of(window)
+    groups = window.kernel[1] * -(-window.kernel[0] // run)
+    blocks = blocks_of(values.shape, window, groups, _GRAD_PIXELS)
+    arguments = (values, out_grad, weight_grad, *values.shape, *_numbers(window))
+    launch_blocks("meanfield", f"add_weight_grad_{run}", blocks, *arguments)
 
 
 def _numbers(window: Window) -> tuple[int, ...]:
