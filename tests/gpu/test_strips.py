@@ -1,4 +1,4 @@
-"""Windows in strips: both runs of taps, dilations that leave rows over or exceed the image, uneven groups of classes."""
+"""Windows in strips: both runs of taps, dilations that leave rows over or exceed the image, classes left over."""
 
 from __future__ import annotations
 
