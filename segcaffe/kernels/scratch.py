@@ -9,6 +9,7 @@ import numpy as np
 
 _KEEP_BYTES = 1 << 26
 _ALIGN_BYTES = 64
+_STEP_BYTES = 1 << 20
 
 _memory = threading.local()
 
@@ -21,10 +22,23 @@ def scratch(name: str, size: int, dtype: Any) -> np.ndarray[Any, Any]:
     count = size * np.dtype(dtype).itemsize
     held: np.ndarray[Any, Any] | None = getattr(_memory, name, None)
     if held is None or held.size < count:
-        held = _aligned(count)
+        # First the old one goes; sizes of which one is a little larger than the other use the same memory.
+        held = None
+        vars(_memory).pop(name, None)
+        held = _aligned(-(-count // _STEP_BYTES) * _STEP_BYTES if count > _STEP_BYTES else count)
         if count <= _KEEP_BYTES:
             setattr(_memory, name, held)
     return held[:count].view(dtype)
+
+
+def release() -> None:
+    """Give back what the calling thread keeps."""
+    vars(_memory).clear()
+
+
+def kept() -> dict[str, int]:
+    """Bytes that the calling thread keeps, by name."""
+    return {name: held.nbytes for name, held in vars(_memory).items()}
 
 
 def _aligned(count: int) -> np.ndarray[Any, Any]:

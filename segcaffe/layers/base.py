@@ -97,6 +97,10 @@ class Layer:
         """Bytes of what `forward` makes and keeps for `backward`, and `forget` gives back."""
         return 0
 
+    def working_bytes(self, bottom: Blobs, top: Blobs, backward: bool) -> dict[str, int]:
+        """Bytes of working memory on the CPU by name, where it is large; kernels that use a name use it in turn."""
+        return {}
+
     def repeats(self) -> bool:
         """Whether `forward_again` can compute the tops' values anew: nothing comes from outside or from a state."""
         return not (self.source or self.loss or self.reshape_always)

@@ -37,5 +37,8 @@ class SlidingWindow(Layer):
 
     def folded(self, array: Any) -> Any:
         """View an array as (N, C, spatial axes): all batch axes as one."""
-        shape = array.shape
-        return array.reshape(math.prod(shape[: self.axis]), *shape[self.axis :])
+        return array.reshape(self.folded_shape(array.shape))
+
+    def folded_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """A shape as (N, C, spatial axes)."""
+        return (math.prod(shape[: self.axis]), *shape[self.axis :])

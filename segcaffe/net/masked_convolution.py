@@ -66,6 +66,12 @@ class MaskedConvolution(Convolution):
                 if target is not None and self.adds[i]:
                     bottom[i].grad[...] += target
 
+    def working_bytes(self, bottom: Blobs, top: Blobs, backward: bool) -> dict[str, int]:
+        """Packed weights, columns of some strips, and gradients in parts."""
+        from segcaffe.kernels.segaware_conv.working import working
+
+        return working(bottom[1].shape, top[0].shape, self.taps_window, self.group, self.dtype, backward)
+
     def _target(self, index: int, blob: Blob) -> Any:
         """Where the kernel may overwrite the gradient of a bottom."""
         return self.xp.empty(blob.shape, self.dtype) if self.adds[index] else blob.grad

@@ -46,6 +46,9 @@ class MemoryPlan:
         Bytes of blobs with memory of their own; of parameters, with their gradients if the net learns.
     held, held_unshared:
         Bytes that layers keep for themselves, at most at a time; and with every blob in memory of its own.
+    working:
+        Bytes of kernels' working memory on the CPU, as far as it is known: that of convolutions. It is the process's:
+        several nets use the same.
     schedule:
         The steps that the plan is for.
     peak_step:
@@ -57,6 +60,7 @@ class MemoryPlan:
     params: int
     held: int
     held_unshared: int
+    working: int
     itemsize: int
     schedule: Schedule
     peak_step: str
@@ -119,9 +123,16 @@ def make_plan(net: Net, schedule: Schedule | None = None) -> MemoryPlan:
     stays = sum(held) - sum(min(held[i], holds(net, i)) for i in schedule.forgets)
     most = most_at_once([*roots, *_passing(net, schedule)])
     return MemoryPlan(
-        slots, own, params, stays + _most_passing(net, schedule), sum(held), net.dtype.itemsize, schedule,
-        _peak(net, schedule, most[1]),
-    )  # fmt: skip
+        slots=slots,
+        own=own,
+        params=params,
+        held=stays + _most_passing(net, schedule),
+        held_unshared=sum(held),
+        working=_working(net),
+        itemsize=net.dtype.itemsize,
+        schedule=schedule,
+        peak_step=_peak(net, schedule, most[1]),
+    )
 
 
 def learns(net: Net) -> bool:
@@ -229,19 +240,44 @@ def _own(net: Net, sides: tuple[Side, ...], shared: set[int]) -> int:
 def _params(net: Net) -> int:
     """Bytes of parameters, and of their gradients where the net runs backward."""
     count = sum({id(blob.buffer("data")): blob.count for layer in net.layers for blob in layer.blobs}.values())
-    gradients = sum(blob.count for blob in net.learnable_params) if learns(net) else 0
+    wanted = {id(blob.buffer("data")): blob for layer in net.layers for blob in _learning(layer)}
+    gradients = sum(blob.count for blob in wanted.values()) if learns(net) else 0
     return (count + gradients) * int(net.dtype.itemsize)
+
+
+def _learning(layer: Layer) -> list[Blob]:
+    """The parameters whose gradients are computed."""
+    return [blob for index, blob in enumerate(layer.blobs) if layer.wants_param(index)]
 
 
 def _held(layer: Layer, bottom: list[Blob], top: list[Blob]) -> int:
     """Bytes of the arrays and blobs that a layer keeps besides its parameters, or will."""
-    size = 0
-    for value in vars(layer).values():
-        if isinstance(value, Blob):
-            size += value.count * value.dtype.itemsize
-        elif isinstance(value, (np.ndarray, device.xp().ndarray)):
-            size += value.nbytes
+    size = sum(_bytes(value) for name, value in vars(layer).items() if name != "blobs")
     return max(size, layer.held_bytes(bottom, top))
+
+
+def _bytes(value: object) -> int:
+    """Bytes of an array or a blob, or of those in a list, a dictionary, or an object that belongs to a layer."""
+    if isinstance(value, Blob):
+        return value.count * value.dtype.itemsize
+    if isinstance(value, (np.ndarray, device.xp().ndarray)):
+        return int(value.nbytes)
+    if isinstance(value, dict):
+        return sum(_bytes(one) for one in value.values())
+    if type(value).__module__.startswith("segcaffe.") and not isinstance(value, Layer):
+        return sum(_bytes(one) for one in getattr(value, "__dict__", {}).values())
+    return sum(_bytes(one) for one in value) if isinstance(value, (list, tuple)) else 0
+
+
+def _working(net: Net) -> int:
+    """Bytes of kernels' working memory: of each name as much as the layer takes that takes most."""
+    if device.get_mode() != "CPU":
+        return 0
+    most: dict[str, int] = {}
+    for i, (layer, bottom, top) in enumerate(zip(net.layers, net.bottom_blobs, net.top_blobs, strict=True)):
+        wanted = layer.working_bytes(bottom, top, learns(net) and net.layer_needs_backward[i])
+        most.update({name: max(most.get(name, 0), size) for name, size in wanted.items()})
+    return sum(most.values())
 
 
 def _join(net: Net, items: list[Item]) -> list[Item]:

@@ -367,7 +367,9 @@ class Net(PycaffeMembers):
     def clear_param_diffs(self) -> None:
         """Set the gradients of all parameters to zero."""
         for blob in self.learnable_params:
-            blob.grad[...] = 0
+            # What nobody has looked at yet is zero, and takes no memory.
+            if blob.buffer("diff").head != "nowhere":
+                blob.grad[...] = 0
 
     def copy_from(self, weights: str | Path) -> None:
         """Load weights from a file: by layer name, each layer's blobs in order; layers not in the file keep theirs."""

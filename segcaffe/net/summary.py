@@ -100,6 +100,7 @@ def _memory(plan: MemoryPlan) -> list[str]:
     return [
         f"memory: {_bytes(plan.total)} = blobs {blobs} (each by itself: {separate}) + parameters {_bytes(plan.params)}"
         f" + kept by layers {_bytes(plan.held)}",
+        *([f"convolutions' working memory besides: {_bytes(plan.working)}"] if plan.working else []),
         f"most of it is in use at: {plan.peak_step}",
     ]
 

@@ -59,7 +59,7 @@ def step(net: Net) -> list[np.ndarray[Any, Any]]:
     net.clear_param_diffs()
     if any(net.layer_needs_backward):
         net.backward()
-    return outputs + [blob.diff.copy() for blob in net.learnable_params]
+    return outputs + [blob.diff.copy() for blob, rate in zip(net.learnable_params, net.params_lr, strict=True) if rate]
 
 
 def test_training_gives_the_same_gradients() -> None:
@@ -142,6 +142,15 @@ def test_prediction_is_what_is_measured(phase: int, text: str, share: bool) -> N
     plan = net.plan_memory()
     predicted = plan.total if share else plan.total_unshared
     assert abs(predicted - measured) < 0.1 * measured
+
+
+def test_frozen_parameters_take_no_memory_for_gradients() -> None:
+    frozen = BODY.replace("convolution_param", "param { lr_mult: 0 } param { lr_mult: 0 } convolution_param", 1)
+    net = build(INPUT + frozen + LOSS, caffe_pb2.TRAIN, True)
+    step(net)
+    assert [blob.buffer("diff").allocated > 0 for blob in net.learnable_params] == [False, False, *[True] * 6]
+    sizes = [blob.count for blob in net.learnable_params]
+    assert net.plan_memory().params == 4 * (sum(sizes) + sum(sizes[2:]))
 
 
 def _items(count: int, twice: bool) -> list[Item]:

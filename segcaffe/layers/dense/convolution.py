@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -74,6 +75,22 @@ class Convolution(WindowedLayer):
             return super().options()
         ones, zeros = (1,) * self.window.num_axes, (0,) * self.window.num_axes
         return {"stride": ones, "pad": zeros, "dilation": ones, "group": self.group}
+
+    def working_bytes(self, bottom: Blobs, top: Blobs, backward: bool) -> dict[str, int]:
+        """Packed weights, blocks of the image, and the weights' gradient in parts."""
+        from segcaffe.kernels.convolution import working
+
+        x, y = (self.folded_shape(blob.shape) for blob in (bottom[0], top[0]))
+        weight = self.blobs[0].shape
+        if self.is_im2col:
+            weight = (weight[0], math.prod(weight[1:]), *(1,) * self.window.num_axes)
+        options = self.options()
+        window = options["stride"], options["pad"], options["dilation"]
+        passes = [working.forward(x, weight, y, window, self.group, self.dtype)]
+        if backward:
+            passes.append(working.backward_data(y, weight, x, window, self.group, self.dtype))
+            passes.append(working.backward_weight(x, y, weight, window, self.group, self.dtype))
+        return working.largest(*passes)
 
     def multiply_adds(self, bottom: Blobs, top: Blobs) -> int:
         """One for each weight at each window."""

@@ -1,0 +1,46 @@
+"""How much working memory a masked convolution takes on the CPU, by name (see `scratch`), in bytes."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from segcaffe.kernels import parallel
+from segcaffe.kernels.convolution.working import Bytes, largest
+from segcaffe.kernels.segaware_conv.layout import Layout, make_layout, parts
+from segcaffe.kernels.tile import ROWS, STREAMS
+from segcaffe.proto.window import Window
+
+Sizes = tuple[int, ...]
+
+
+def working(x: Sizes, out: Sizes, window: Window, group: int, dtype: Any, backward: bool) -> Bytes:
+    """Working memory of `forward`, and where ``backward`` of both gradients, of all threads together."""
+    itemsize = np.dtype(dtype).itemsize
+    layout = make_layout(x, out, window, group, itemsize)
+    depth = min(layout.weight_step, layout.channels) * layout.taps
+    found = [_block(layout, layout.block_strips(parallel.num_threads()), depth) | _packed(layout)]
+    if backward:
+        channels = parts(layout.channels, layout.channel_step) * group
+        mask = layout.taps * math.prod((x[0], *out[2:]))
+        sums = layout.weight_parts * group * layout.tiles * (-(-layout.depth // STREAMS) * STREAMS) * ROWS
+        step = min(layout.channel_step, layout.channels) * layout.taps
+        found += [
+            _block(layout, layout.gradient_strips, step),
+            _block(layout, layout.weight_strips, depth),
+            {"segaware_partial": itemsize * (channels * mask if channels > 1 else 0)},
+            {"segaware_gradient": itemsize * sums},
+        ]
+    return largest(*found)
+
+
+def _packed(layout: Layout) -> Bytes:
+    return {"packed": layout.groups * layout.tiles * ROWS * layout.depth * layout.itemsize}
+
+
+def _block(layout: Layout, strips: int, depth: int) -> Bytes:
+    """Columns, and tables with two entries for each tap, of a block of strips in every thread."""
+    positions = strips * layout.strip * parallel.num_threads() * layout.itemsize
+    return {"segaware_columns": depth * positions, "segaware_tables": 2 * layout.taps * positions}

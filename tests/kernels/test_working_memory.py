@@ -1,0 +1,77 @@
+"""Working memory of convolutions: what is told beforehand is what the kernels then keep."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from segcaffe.kernels import convolution, parallel, scratch, segaware_conv
+from segcaffe.kernels.convolution import working
+from segcaffe.kernels.segaware_conv.working import working as masked_working
+from segcaffe.proto.window import Window
+
+WINDOW = {3: ((1, 1), (1, 1), (1, 1)), 1: ((1, 1), (0, 0), (1, 1)), 5: ((2, 2), (2, 2), (1, 1))}
+SHAPES = [
+    pytest.param(64, 96, 3, 60, id="winograd"),
+    pytest.param(3, 64, 3, 60, id="direct"),
+    pytest.param(160, 96, 1, 50, id="pixelwise"),
+    pytest.param(32, 64, 5, 70, id="strided"),
+    pytest.param(256, 300, 3, 15, id="columns"),
+]
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = parallel.num_threads()
+    parallel.set_num_threads(1)
+    scratch.release()
+    yield
+    parallel.set_num_threads(before)
+
+
+def _kept() -> int:
+    total = sum(scratch.kept().values())
+    scratch.release()
+    return total
+
+
+def _agrees(told: working.Bytes, found: int, made: tuple[str, ...] = ()) -> bool:
+    """Within 10%, steps of the memory that is kept and tables of a few kilobytes; ``made`` is not kept at all."""
+    expected = sum(size for name, size in told.items() if name not in made)
+    return 0.9 * expected - 1e5 < found < 1.1 * expected + 1e5 + len(told) * 2**20
+
+
+@pytest.mark.parametrize(("channels", "rows", "kernel", "size"), SHAPES)
+def test_convolution(channels: int, rows: int, kernel: int, size: int) -> None:
+    stride, pad, dilation = window = WINDOW[kernel]
+    out = (size - 1) // stride[0] + 1
+    x = np.ones((1, channels, size, size), np.float32)
+    weight = np.ones((rows, channels, kernel, kernel), np.float32)
+    y = np.ones((1, rows, out, out), np.float32)
+    options = {"stride": stride, "pad": pad, "dilation": dilation}
+    convolution.forward(x, weight, None, y, **options)
+    assert _agrees(working.forward(x.shape, weight.shape, y.shape, window, 1, np.float32), _kept())
+    convolution.backward_data(y, weight, x, **options)
+    assert _agrees(working.backward_data(y.shape, weight.shape, x.shape, window, 1, np.float32), _kept())
+    convolution.backward_weight(x, y, weight, None, **options)
+    told = working.backward_weight(x.shape, y.shape, weight.shape, window, 1, np.float32)
+    assert _agrees(told, _kept(), made=("convolution_gradient",))
+
+
+@pytest.mark.parametrize(("channels", "rows"), [(64, 96), (300, 128)])
+def test_masked_convolution(channels: int, rows: int) -> None:
+    window = Window((3, 3), (1, 1), (1, 1), (1, 1))
+    x, mask = np.ones((1, channels, 40, 50), np.float32), np.ones((1, 9, 40, 50), np.float32)
+    weight, y = np.ones((rows, channels, 3, 3), np.float32), np.ones((1, rows, 40, 50), np.float32)
+    segaware_conv.forward(x, mask, weight, None, y, window)
+    assert _agrees(masked_working(x.shape, y.shape, window, 1, np.float32, backward=False), _kept())
+    segaware_conv.backward_data(x, mask, weight, y, np.empty_like(x), np.empty_like(mask), window)
+    segaware_conv.backward_weight(x, mask, y, weight, None, window)
+    told = masked_working(x.shape, y.shape, window, 1, np.float32, backward=True)
+    assert _agrees(told, _kept(), made=("segaware_gradient",))
+
+
+def test_passes_in_turn_take_the_most_of_each() -> None:
+    assert working.largest({"a": 1, "b": 5}, {"a": 3, "c": 2}) == {"a": 3, "b": 5, "c": 2}
