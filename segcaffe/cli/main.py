@@ -64,8 +64,12 @@ class Parser(argparse.ArgumentParser):
         for action in self._actions:
             if isinstance(action, argparse._SubParsersAction):
                 known += action.choices
-                known += [name for parser in action.choices.values() for name in parser.names()]
-        return known
+        return known + [name for parser in self.below() for name in parser.names()]
+
+    def below(self) -> list[Parser]:
+        """Parsers of the commands inside this one."""
+        nested = [action for action in self._actions if isinstance(action, argparse._SubParsersAction)]
+        return [parser for action in nested for parser in action.choices.values()]
 
     def _hint(self) -> str:
         known = self.names()
@@ -93,6 +97,8 @@ def build_parser() -> argparse.ArgumentParser:
         command = subparsers.add_parser(name, help=summary, description=module.__doc__, allow_abbrev=False)
         module.add_arguments(command)
         command.set_defaults(run=module.run, parser=command)
+        for action in command.below():
+            action.set_defaults(parser=action)
     return parser
 
 

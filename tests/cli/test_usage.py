@@ -32,6 +32,21 @@ def test_a_right_word_is_not_corrected(capsys: pytest.CaptureFixture[str]) -> No
     assert "Did you mean" not in capsys.readouterr().err
 
 
+def test_words_too_many_name_the_command_inside_a_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["weights", "show", "one", "two"])
+    told = " ".join(capsys.readouterr().err.split())
+    assert (
+        told
+        == "segcaffe weights show: unrecognized arguments: two. `segcaffe weights show --help` lists what there is."
+    )
+
+
+def test_a_command_is_named_once(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plot", "no.log"]) == 2
+    assert capsys.readouterr().err.startswith('segcaffe plot: cannot read "no.log"')
+
+
 def test_without_a_command_there_is_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 2
     assert "usage: segcaffe" in capsys.readouterr().out
