@@ -124,6 +124,18 @@ class Blob:
     def grad(self, values: Any) -> None:
         self._diff.array()[: self.count].reshape(self._shape)[...] = values
 
+    def clear_grad(self) -> None:
+        """Make the gradient zero; see `Buffer.clear`."""
+        self._diff.clear()
+
+    def grad_to_add_to(self) -> tuple[Any, float]:
+        """The gradient for somebody who adds to it, and the factor of what it holds.
+
+        The factor is 1, or 0 where the gradient is zero but nobody has written the zeros yet.
+        """
+        array, cleared = self._diff.take()
+        return array[: self.count].reshape(self._shape), 0.0 if cleared else 1.0
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
         """The values as NumPy sees them: the host's memory itself, unless a copy is asked for or needed."""
         if copy is None:

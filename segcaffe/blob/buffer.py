@@ -18,7 +18,7 @@ class Buffer:
     date when it is asked for. A host array, once given out, stays the same memory for the life of the buffer.
     """
 
-    __slots__ = ("_device", "_host", "dtype", "head", "size")
+    __slots__ = ("_cleared", "_device", "_host", "dtype", "head", "size")
 
     def __init__(self, size: int, dtype: np.dtype[Any]) -> None:
         self.size = size
@@ -26,6 +26,7 @@ class Buffer:
         self.head: Head = "nowhere"
         self._host: np.ndarray[Any, Any] | None = None
         self._device: Any = None
+        self._cleared = False
 
     @classmethod
     def around(cls, array: np.ndarray[Any, Any]) -> Buffer:
@@ -45,6 +46,10 @@ class Buffer:
         device.note_host_visit()
         if self._host is None:
             self._host = np.zeros(self.size, self.dtype)
+        if self._cleared:
+            self._cleared = False
+            self._host[...] = 0
+            self.head = "host"
         if self.head == "device":
             self._host[...] = device.to_host(self._device)
             self.head = "both"
@@ -52,10 +57,24 @@ class Buffer:
             self.head = "host"
         return self._host
 
+    def clear(self) -> None:
+        """Make all elements zero; on the host they are written only when somebody looks, not before a `take`."""
+        if device.get_mode() == "CPU":
+            self._cleared = True
+        else:
+            self.array()[...] = 0
+
+    def take(self) -> tuple[Any, bool]:
+        """As `array`, and whether what it holds is out of date because all elements should be zero."""
+        cleared, self._cleared = self._cleared, False
+        return self.array(), cleared
+
     def array(self) -> Any:
         """The flat array on the current mode's device, up to date; taken to be written to."""
         if device.get_mode() == "CPU":
             return self.host()
+        if self._cleared:
+            self.read_host()
         if self._device is None:
             self._device = device.xp().zeros(self.size, self.dtype)
         if self.head == "host":
@@ -67,6 +86,7 @@ class Buffer:
         """Give the memory back; the next use begins with zeros in new memory."""
         self._host = self._device = None
         self.head = "nowhere"
+        self._cleared = False
 
     @property
     def allocated(self) -> int:

@@ -78,7 +78,7 @@ class FoldedLearning(Folded):
     def _pass_followers(self, top: Blob) -> None:
         """Make the gradient of the top's final values that of the layer's own result, in place."""
         slope, grad = self._slope(), top.grad
-        if self._scale is None:
+        if self._scale is None and slope is not None:
             elementwise.relu_grad(top.array, grad, slope, grad)
             return
         view = (grad.shape[0], self._scale.size, -1)

@@ -171,7 +171,8 @@ class Solver(ABC):
 
     def _iterate(self) -> None:
         display = self._due(self.param.display)
-        self.net.clear_param_diffs()
+        for blob in self.net.learnable_params:
+            blob.clear_grad()
         for on_start, _ in self._callbacks:
             on_start()
         loss = self.average_loss.add(self._forward_backward(debug=display and self.param.debug_info))

@@ -66,10 +66,12 @@ def backward_weight(
     pad: Sizes,
     dilation: Sizes,
     group: int = 1,
+    beta: float = 1.0,
 ) -> None:
     """Add the gradients with respect to weight and bias to ``grad_weight`` and ``grad_bias`` (unless that is None).
 
-    The order of the sums does not depend on the number of threads.
+    ``beta`` is 1, or 0 to overwrite ``grad_weight`` instead. The order of the sums does not depend on the number of
+    threads.
     """
 
 

@@ -73,13 +73,14 @@ def backward_data(grad_out: Array, weight: Array, end: End, grad_x: Array, windo
             end.put_to_image(channels[0], first)
 
 
-def backward_weight(x: Array, grad_out: Array, grad_weight: Array, window: Window) -> None:
-    """Add to ``grad_weight``."""
+def backward_weight(x: Array, grad_out: Array, grad_weight: Array, window: Window, beta: float) -> None:
+    """Add to ``beta * grad_weight``."""
     for image, grad in zip(x, grad_out, strict=True):
         source = grad.reshape(len(grad_weight), -1)
         for first, part, columns in _parts(image, grad_weight, grad.shape[1:], window):
             _write(image, columns, first, part, grad_weight, grad.shape[1:], window)
-            matmul.multiply(source, columns, part, trans_b=True, beta=1.0)
+            matmul.multiply(source, columns, part, trans_b=True, beta=beta)
+        beta = 1.0
 
 
 def _is_pixelwise(kernel: Sizes, window: Window) -> bool:

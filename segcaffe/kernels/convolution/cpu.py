@@ -81,13 +81,16 @@ def backward_weight(
     pad: Sizes,
     dilation: Sizes,
     group: int = 1,
+    beta: float = 1.0,
 ) -> None:
     """Add to ``grad_weight`` and ``grad_bias``; see the contract."""
-    if columns.suit_gradient(grad_out, grad_weight, (stride, pad, dilation), group):
-        columns.backward_weight(x, grad_out, grad_weight, (stride, pad, dilation))
+    if len(x) and columns.suit_gradient(grad_out, grad_weight, (stride, pad, dilation), group):
+        columns.backward_weight(x, grad_out, grad_weight, (stride, pad, dilation), beta)
         if grad_bias is not None:
             backward_bias(grad_out, grad_bias)
         return
+    if beta == 0:
+        grad_weight[...] = 0
     task, window = _problem(x, grad_out, grad_weight, (stride, pad, dilation), group, gradient=True)
     grid = forward_grid(task.target, *window)
     by_tiles = make_layout(task, grid)

@@ -66,7 +66,10 @@ def backward_weight(
     pad: Sizes,
     dilation: Sizes,
     group: int = 1,
+    beta: float = 1.0,
 ) -> None:
+    if beta == 0:
+        grad_weight[...] = 0
     if _is_product(grad_weight, stride, pad):
         _add_products(x, grad_out, grad_weight, group)
     elif not _add_by_cudnn(x, grad_out, grad_weight, stride, pad, dilation):

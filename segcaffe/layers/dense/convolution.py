@@ -100,7 +100,8 @@ class Convolution(WindowedLayer):
         wants_bias = self.bias_term and self.wants_param(1)
         grad_bias = self.blobs[1].grad if wants_bias else None
         if self.wants_param(0):
-            convolution.backward_weight(x, grad, self._weight(self.blobs[0].grad), grad_bias, **self.options())
+            weight_grad, beta = self.blobs[0].grad_to_add_to()
+            convolution.backward_weight(x, grad, self._weight(weight_grad), grad_bias, **self.options(), beta=beta)
         elif wants_bias:
             convolution.backward_bias(grad, grad_bias)
 

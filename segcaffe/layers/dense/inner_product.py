@@ -68,7 +68,8 @@ class InnerProduct(Layer):
         if self.wants_param(0):
             x = bottom[0].array.reshape(self.items, self.length)
             first, second = (x, grad) if self.transpose else (grad, x)
-            gemm(first, second, self.blobs[0].grad, trans_a=True, beta=1.0)
+            weight_grad, beta = self.blobs[0].grad_to_add_to()
+            gemm(first, second, weight_grad, trans_a=True, beta=beta)
         if self.bias_term and self.wants_param(1):
             self.blobs[1].grad += grad.sum(0)
         if propagate_down[0]:
