@@ -113,6 +113,7 @@ CASES = [
     l1_case("lengths_plateau", "l2_per_location: true plateau: 1.5 epsilon: 0"),
     l1_case("entries", "normalize_by_num_entries: true"),
     LayerCase("SmoothL1Loss", bottoms=((2, 3, 4, 5), (2, 3, 4, 5))),
+    LayerCase("SmoothL1Loss", bottoms=((4, 3), (4, 3, 1, 1)), suffix="rows"),
     LayerCase("SmoothL1Loss", bottoms=((2, 3, 4, 5),) * 3, suffix="weights"),
     LayerCase("SmoothL1Loss", bottoms=((2, 3, 4, 5),) * 4, suffix="inside_and_outside_weights"),
 ]

@@ -17,7 +17,7 @@ from segcaffe.layers.registry import register
 class SmoothL1Loss(LossLayer):
     """Loss = sum of v f(w (a - b)) over a divisor, with f(x) = x^2 / 2 for |x| < 1, |x| - 1/2 beyond.
 
-    bottom: a, b (N, C, H, W), optionally w, optionally v, all of one shape; top: scalar.
+    bottom: a, b (N, C, H, W), optionally w, optionally v, all of one shape but for axes of 1 at the end; top: scalar.
 
     Weights that are not given are 1. The divisor is N H W, but N where v is given. [Fast R-CNN, Girshick 2015]
     """
@@ -27,7 +27,7 @@ class SmoothL1Loss(LossLayer):
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Check that all bottoms have one shape."""
-        if any(blob.shape != bottom[0].shape for blob in bottom) or not bottom[0].ndim:
+        if any(_four_axes(blob.shape) != _four_axes(bottom[0].shape) for blob in bottom) or not bottom[0].ndim:
             raise self.fail("all bottoms need one shape (N, ...)", [blob.shape for blob in bottom])
         top[0].reshape()
         self.slope = Blob(bottom[0].shape, self.dtype)
@@ -48,4 +48,8 @@ class SmoothL1Loss(LossLayer):
         scale = float(top[0].diff) / self.divisor
         for i, sign in enumerate((1, -1)):
             if propagate_down[i]:
-                elementwise.linear(self.slope.array, sign * scale, 0.0, bottom[i].grad)
+                elementwise.linear(self.slope.array.reshape(-1), sign * scale, 0.0, bottom[i].grad.reshape(-1))
+
+
+def _four_axes(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return shape + (1,) * (4 - len(shape))
