@@ -17,8 +17,8 @@ outputs that fits the vector registers:
     A block of a matrix, `ROWS` rows of a vector's length, written column by column.
 ``copy_strip``
     ``strip_length(dtype)`` elements copied.
-``copy_run``, ``clear_run``
-    Consecutive elements copied, or set to 0.
+``copy_run``, ``clear_run``, ``add_run``
+    Consecutive elements copied, set to 0, or added to.
 ``pick_run``, ``spread_run``
     Every stride-th element copied to consecutive ones, or the reverse.
 
@@ -327,6 +327,35 @@ def copy_run(typing, target, target_start, source, source_start, count):
         come_from = address(context, vectors, source, args[2], args[3])
         size = context.get_abi_sizeof(context.get_value_type(target.dtype))
         cgutils.raw_memcpy(builder, to, come_from, args[4], size)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic
+def add_run(typing, target, target_start, source, source_start, count):
+    """Add ``count`` elements of ``source`` to those of ``target``; the arrays do not overlap."""
+    signature = types.void(target, target_start, source, source_start, count)
+
+    def generate(context, builder, signature, args):
+        vectors = Vectors(context, builder, target.dtype)
+        to = address(context, vectors, target, args[0], args[1])
+        come_from = address(context, vectors, source, args[2], args[3])
+        whole = builder.and_(args[4], _INDEX(-vectors.length))
+
+        def add(index: Any, length: int) -> None:
+            place = vectors.at(to, index)
+            values = vectors.load(place, length), vectors.load(vectors.at(come_from, index), length)
+            vectors.store(builder.fadd(*values), place)
+
+        with cgutils.for_range_slice(builder, _INDEX(0), whole, _INDEX(vectors.length), _INDEX) as (index, _):
+            add(index, vectors.length)
+        length = vectors.length // 2
+        while length:
+            # What is left, in vectors of half the length, a quarter, and so on.
+            with builder.if_then(builder.icmp_signed("!=", builder.and_(args[4], _INDEX(length)), _INDEX(0))):
+                add(builder.and_(args[4], _INDEX(-2 * length)), length)
+            length //= 2
         return context.get_dummy_value()
 
     return signature, generate

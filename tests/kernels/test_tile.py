@@ -139,3 +139,17 @@ def test_convolve(vector_bytes, rows, slope):
             expected = np.where(values > 0, values, slope * values)
             np.testing.assert_allclose(out[2 + r * 60 : 2 + r * 60 + length], expected, rtol=1e-5, atol=1e-5)
         assert np.isnan(out).sum() == out.size - rows * length
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("count", [0, 1, 2, 7, 15, 16, 17, 31, 45, 64])
+def test_added_runs(vector_bytes, dtype, count):
+    @njit
+    def run(target, source, count):
+        tile.add_run(target, 2, source, 3, count)
+
+    target, source = (np.random.default_rng(seed).standard_normal(80).astype(dtype) for seed in (1, 2))
+    expected = target.copy()
+    expected[2 : 2 + count] += source[3 : 3 + count]
+    run(target, source, count)
+    np.testing.assert_array_equal(target, expected)

@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 
 from segcaffe.kernels import parallel
-from segcaffe.kernels.tile import clear_run, copy_run
+from segcaffe.kernels.tile import add_run, clear_run, copy_run
 
 Array = np.ndarray[Any, Any]
 Sizes = tuple[int, ...]
@@ -90,8 +90,7 @@ def _sum_columns(x, columns, image, output, kernel, stride, pad, dilation, start
                     if 0 <= d_to < image[0] and 0 <= h_to < image[1]:
                         row = ((channel * image[0] + d_to) * image[1] + h_to) * image[2] + first
                         if stride[2] == 1:
-                            for w in range(begin, end):
-                                x[row + w] += columns[source + w]
+                            add_run(x, row + begin, columns, source + begin, end - begin)
                         else:
                             for w in range(begin, end):
                                 x[row + w * stride[2]] += columns[source + w]
