@@ -25,6 +25,7 @@ _LEAST_EXPONENT = 1e4
 """A removed neighbour's argument of the exponential function at least, so that its weight is 0."""
 _LARGEST_INVERSE = 1e30
 """Weights are not scaled by the largest of a window; where their sum is less than this one's inverse, they are lost."""
+_ALIGN_BYTES = 64
 _PARTS = 16
 """Into how many sums the gradients of the matrices are divided."""
 
@@ -62,16 +63,28 @@ class Filter:
 
 
 class Rows:
-    """Images as rows (see `loops`), zeros at first: ``images`` of them behind one another, ``size`` numbers each."""
+    """Images as rows (see `loops`): ``images`` of them behind one another, ``size`` numbers each, once allocated."""
 
-    def __init__(self, images: int, num: int, lines: int, grid: Grid, dtype: Any) -> None:
-        self.lines = lines
+    flat: Array
+
+    def __init__(self, images: int, num: int, lines: int, grid: Grid) -> None:
+        self.images, self.lines = images, lines
         self.size = num * grid.height * lines * grid.pitch + 2 * grid.lead
-        self.flat = np.zeros(images * self.size, dtype)
 
     def image(self, index: int) -> Array:
         """One of the images, flat."""
         return self.flat[index * self.size : (index + 1) * self.size]
+
+
+def _allocate(arrays: Sequence[Rows], dtype: Any) -> None:
+    """Give rows their memory, zeros: in one piece, which the system can map with large pages, by cache lines."""
+    sizes = [rows.images * rows.size for rows in arrays]
+    memory = np.empty(sum(sizes) + _ALIGN_BYTES // np.dtype(dtype).itemsize, dtype)
+    memory.fill(0)
+    at = -memory.ctypes.data % _ALIGN_BYTES // memory.itemsize
+    for rows, size in zip(arrays, sizes, strict=True):
+        rows.flat = memory[at : at + size]
+        at += size
 
 
 def is_possible(width: int, filters: Sequence[Filter], dtype: Any) -> bool:
@@ -86,6 +99,8 @@ class Inference:
     ----------
     shape:
         Of the scores.
+    channels:
+        Of each window's guide.
     filters:
         The windows; `is_possible` of them.
     iterations:
@@ -94,26 +109,32 @@ class Inference:
         float32 or float64; of all arrays.
     """
 
-    def __init__(self, shape: tuple[int, ...], filters: Sequence[Filter], iterations: int, dtype: Any) -> None:
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        channels: Sequence[int],
+        filters: Sequence[Filter],
+        iterations: int,
+        dtype: Any,
+    ) -> None:
         self.shape, self.filters, self.iterations = shape, tuple(filters), iterations
         num, self.classes, height, width = shape
         self.dtype = np.dtype(dtype)
         self.grid = grid = _grid(height, width, self.filters, self.dtype)
         self.rows = num * height
-        count = self.classes + 1
-        groups = -(-count // LINES)
-        self.together = (0,) * -(-count // groups)
-        self.total = groups * len(self.together)
-        self.probabilities = Rows(iterations, num, self.total, grid, self.dtype)
+        self.total = _in_groups(self.classes + 1, LINES)
+        self.together = (0,) * (self.total // -(-self.total // LINES))
+        self.probabilities = Rows(iterations, num, self.total, grid)
+        self.filtered = Rows(iterations, num, len(filters) * self.classes, grid)
+        self.weights = [Rows(1, num, one.pairs, grid) for one in self.filters]
+        self.guides = [Rows(1, num, _in_groups(count, DIFFERENCES), grid) for count in channels]
+        _allocate([self.probabilities, self.filtered, *self.weights, *self.guides], self.dtype)
+        self.inverse = np.zeros(len(filters) * self.rows * grid.pitch, self.dtype)
         for i in range(iterations):
             lines = self.probabilities.image(i)[grid.lead : -grid.lead].reshape(self.rows, self.total, grid.pitch)
             lines[:, self.classes, :width] = 1
-        self.filtered = Rows(iterations, num, len(filters) * self.classes, grid, self.dtype)
-        self.inverse = np.zeros(len(filters) * self.rows * grid.pitch, self.dtype)
-        self.weights = [Rows(1, num, one.pairs, grid, self.dtype) for one in self.filters]
-        self.guides: dict[int, Rows] = {}
+        self._back, self._pairs = Rows(1, num, self.classes, grid), [Rows(1, num, one.pairs, grid) for one in filters]
         self._gradients: Rows | None = None
-        self._pairs: dict[int, Rows] = {}
 
     def forward(self, unary: Array, q: Array, guides: Sequence[Array], matrices: Array, out: Array) -> bool:
         """Infer ``out`` (N, C, H, W); False if weights are too small for it, and ``out`` is unspecified then.
@@ -159,8 +180,9 @@ class Inference:
         """
         grid, count = self.grid, len(self.filters)
         if self._gradients is None:
-            self._gradients = Rows(count * self.iterations, self.shape[0], self.total, grid, self.dtype)
-        back = np.zeros(self.rows * self.classes * grid.pitch + 2 * grid.lead, self.dtype)
+            self._gradients = Rows(count * self.iterations, self.shape[0], self.total, grid)
+            _allocate([self._gradients, self._back, *self._pairs], self.dtype)
+        back = self._back.flat
         sums = np.zeros((_PARTS, -(-self.classes // ROWS), _whole(count * self.classes, STREAMS), ROWS), self.dtype)
         packed = _pack(-np.concatenate(list(matrices), 1).T, self.dtype)
         q_grad[...] = out_grad
@@ -184,12 +206,7 @@ class Inference:
     def _weigh(self, index: int, guide: Array) -> None:
         """Compute a window's weights from its guide."""
         one, grid = self.filters[index], self.grid
-        channels = guide.shape[1]
-        groups = -(-channels // DIFFERENCES)
-        lines = groups * -(-channels // groups)
-        if index not in self.guides or self.guides[index].lines != lines:
-            self.guides[index] = Rows(1, self.shape[0], lines, grid, self.dtype)
-        rows = self.guides[index].flat
+        channels, lines, rows = guide.shape[1], self.guides[index].lines, self.guides[index].flat
         self._over_rows(lambda a, b: loops.to_rows(guide, rows, lines, grid, a, b), 8)
         weights, factor = self.weights[index].flat, self.dtype.type(-0.5 * one.scale)
 
@@ -248,8 +265,6 @@ class Inference:
     def _guide_gradient(self, index: int, guide_grad: Array) -> None:
         one, grid, guide, gradients = self.filters[index], self.grid, self.guides[index], self._gradients
         assert gradients is not None
-        if index not in self._pairs:
-            self._pairs[index] = Rows(1, self.shape[0], one.pairs, grid, self.dtype)
         pairs, weights = self._pairs[index].flat, self.weights[index].flat
         each = self.iterations * gradients.size
         g, p = gradients.flat[index * each : (index + 1) * each], self.probabilities.flat
@@ -260,8 +275,7 @@ class Inference:
                 self._comparison(one), start, stop,
             )  # fmt: skip
 
-        groups = -(-guide_grad.shape[1] // DIFFERENCES)
-        together, factor = (0,) * (guide.lines // groups), self.dtype.type(-one.scale)
+        together, factor = (0,) * (guide.lines // -(-guide.lines // DIFFERENCES)), self.dtype.type(-one.scale)
 
         def gather(start: int, stop: int) -> None:
             loops.guide_gradient(
@@ -305,6 +319,11 @@ def _grid(height: int, width: int, filters: Sequence[Filter], dtype: Any) -> Gri
 def _whole(count: int, step: int) -> int:
     """The smallest multiple of ``step`` that is not less than ``count``."""
     return math.ceil(count / step) * step
+
+
+def _in_groups(count: int, most: int) -> int:
+    """How many make ``count`` lines or a few more, in equal groups of ``most`` at most."""
+    return _whole(count, math.ceil(count / math.ceil(count / most)))
 
 
 def _pack(matrix: Array, dtype: Any) -> Array:

@@ -98,6 +98,14 @@ class WindowMeanfield(MeanfieldLayer):
         if not self._inferred:
             super().forward(bottom, top)
 
+    def kept_bytes(self, bottom: Blobs, top: Blobs) -> int:
+        """Weights of pairs of pixels, guides, and what each iteration makes."""
+        filters = len(self.windows)
+        each = (filters + 1) * self.classes + 1
+        guides = sum(bottom[guide].shape[1] for guide in self.guides)
+        of_pixel = self.num_iterations * each + guides + filters + sum(window.taps // 2 for window in self.windows)
+        return bottom[0].count // self.classes * of_pixel * int(self.dtype.itemsize)
+
     def _make_inference(self, bottom: Blobs) -> Inference | None:
         from segcaffe.kernels.window_meanfield import cpu
 
@@ -105,7 +113,8 @@ class WindowMeanfield(MeanfieldLayer):
         filters = [cpu.Filter(*one) for one in options]
         if not cpu.is_possible(bottom[0].shape[3], filters, self.dtype):
             return None
-        return cpu.Inference(bottom[0].shape, filters, self.num_iterations, self.dtype)
+        channels = [bottom[guide].shape[1] for guide in self.guides]
+        return cpu.Inference(bottom[0].shape, channels, filters, self.num_iterations, self.dtype)
 
     def _matrices(self) -> Array:
         """What is subtracted for each filter's average: the product of compat and its matrix."""
