@@ -1,22 +1,24 @@
-"""The domain transform on the GPU: four passes an iteration, a thread for each row or column."""
+"""The domain transform on the GPU: four passes an iteration, in which a thread steps along a row or column."""
 # ruff: noqa: D103 (the contracts are in the package)
 
 from __future__ import annotations
 
 from typing import Any
 
-from segcaffe.device.compile import launch
+from segcaffe.device.compile import launch, launch_blocks
 from segcaffe.device.mode import xp
 
 Array = Any
 _PASSES = ((False, False), (False, True), (True, False), (True, True))
 """Down the columns or along the rows; back or forth."""
+_LINES = 32
+"""As in the source: rows of a block."""
 
 
 def forward(image: Array, weights: Array, sizes: Array) -> None:
     for weight in weights:
         for direction in _PASSES:
-            _pass("pass", image, weight, sizes, None, direction)
+            _pass("", image, weight, sizes, None, direction)
 
 
 def backward(image: Array, weights: Array, sizes: Array, grad: Array, weight_grad: Array) -> None:
@@ -25,21 +27,25 @@ def backward(image: Array, weights: Array, sizes: Array, grad: Array, weight_gra
     filtered = image.copy()
     for kept, weight in zip(deltas, weights, strict=True):
         for delta, direction in zip(kept, _PASSES, strict=True):
-            _pass("pass", filtered, weight, sizes, delta, direction)
+            _pass("", filtered, weight, sizes, delta, direction)
     weight_grad.fill(0)
     for i in range(len(weights) - 1, -1, -1):
         for k in range(len(_PASSES) - 1, -1, -1):
-            _pass("pass_backward", grad, weights[i], sizes, deltas[i, k], _PASSES[k])
+            _pass("_backward", grad, weights[i], sizes, deltas[i, k], _PASSES[k])
             _add_channels(deltas[i, k], weight_grad[i])
 
 
 def _pass(
-    function: str, array: Array, weight: Array, sizes: Array, deltas: Array | None, direction: tuple[bool, bool]
+    suffix: str, array: Array, weight: Array, sizes: Array, deltas: Array | None, direction: tuple[bool, bool]
 ) -> None:
     num, channels, height, width = array.shape
-    lines = num * channels * (width if direction[0] else height)
-    arrays = (array, weight, sizes.astype("int64"), deltas)
-    launch("domain_transform", function, lines, *arrays, *direction, channels, height, width, lines)
+    down, back = direction
+    lines = num * channels * (width if down else height)
+    arguments = (array, weight, sizes.astype("int64"), deltas, back, channels, height, width, lines)
+    if down:
+        launch("domain_transform", f"columns{suffix}", lines, *arguments)
+    else:
+        launch_blocks("domain_transform", f"rows{suffix}", -(-lines // _LINES), *arguments)
 
 
 def _add_channels(grads: Array, weight_grad: Array) -> None:
