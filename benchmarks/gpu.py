@@ -1,207 +1,210 @@
-"""On a GPU, beside PyTorch on the same one: python -m benchmarks.gpu [ROW ...] [--runs N] [--tf32] [--graphs].
+"""On a GPU, beside PyTorch on the same one: python -m benchmarks.gpu --out DIR [ROW ...] [--tests] [--tf32-only].
 
-Both sides run in turn in one process, on one stream, timed by device events; figures are medians after warm-up.
-The floor of a convolution is what its bytes or its multiply-adds take at the bandwidth and matrix product that the
-device was measured to reach. Float32 products are exact on both sides, or TF32 on both with ``--tf32``.
-Needs CuPy, PyTorch for CUDA, and a device.
+Writes DIR/results.md, a line as soon as it is known, and DIR/results.json. Every row runs in a process of its own, so
+that one that fails, hangs or runs out of memory is a line that says so and the rest goes on; rows for which no time is
+left (``--minutes``) say that. First comes the device itself: what a copy and a product of matrices reach, from which
+each row's floor is computed. Float32 products are exact on both sides, then, row by row again, TF32 on both.
+Needs CuPy, PyTorch for CUDA, and a device; ``--smoke`` tries everything out on small sizes, on the CPU if need be.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import json
+import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from statistics import median
+import time
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch.nn import functional
 
-from benchmarks import nets
+from benchmarks import gpu_rows
+from benchmarks.gpu_rows import Bench, Line, Speeds
 from segcaffe import device
-from segcaffe.device import cublas
+from segcaffe.device import cublas, cudnn
 from segcaffe.errors import DeviceError
-from segcaffe.kernels import segaware_conv
-from segcaffe.net import replay
-from segcaffe.proto.window import Window
 
-Work = Callable[[], object]
-
-
-@dataclass(frozen=True)
-class Masked:
-    """A segmentation-aware convolution, channels to as many channels."""
-
-    channels: int
-    size: int
-    dilation: int
+ROOT = Path(__file__).resolve().parent.parent
+MARK = "benchmarks.gpu: "
+"""What a row's process writes before its result."""
+HEAD = (
+    "| work | ours ms | PyTorch ms | times as fast | wanted | floor ms | times the floor | ours MB | PyTorch MB | |\n"
+    "|---|---|---|---|---|---|---|---|---|---|\n"
+)
+_LEAST_SECONDS = 15
 
 
-MASKED = {
-    "masked 64 at 321": Masked(64, 321, 1),
-    "masked 512 at 41": Masked(512, 41, 2),
-    "masked 1024 at 41": Masked(1024, 41, 12),
-}
-NETS = {
-    "crf forward": (257, 30.0),
-    "resnet deploy": (513, 1.3),
-    "vgg16 deploy": (321, 1.3),
-    "resnet101 iteration": (321, 1.0),
-    "vgg16 iteration": (321, 1.1),
-}
-"""Rows of `benchmarks.nets` at the sizes for a GPU, and how many times as fast as PyTorch each should be."""
-
-
-def time_pair(ours: Work, theirs: Work, runs: int, warmup: int = 3) -> tuple[float, float]:
-    """Median milliseconds of both, run in turn."""
-    times: tuple[list[float], list[float]] = ([], [])
-    for i in range(warmup + runs):
-        for work, kept in zip((ours, theirs), times, strict=True):
-            start, stop = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-            torch.cuda.synchronize()
-            start.record()
-            work()
-            stop.record()
-            torch.cuda.synchronize()
-            if i >= warmup:
-                kept.append(start.elapsed_time(stop))
-    return median(times[0]), median(times[1])
-
-
-def bandwidth() -> float:
-    """Bytes per second of a copy, read and written ones counted."""
-    source = torch.empty(1 << 28)
-    target = torch.empty_like(source)
-    copied, _ = time_pair(lambda: target.copy_(source), lambda: None, 9)
-    return 2 * source.numel() * 4 / copied * 1e3
-
-
-def peak() -> float:
-    """Multiply-adds per second of a large product of matrices."""
-    a = torch.randn(8192, 8192)
-    product, _ = time_pair(lambda: a @ a, lambda: None, 9)
-    return 8192**3 / product * 1e3
-
-
-class MaskedPair:
-    """The same masked convolution by segcaffe's kernel and by unfold in PyTorch, forward and backward."""
-
-    def __init__(self, work: Masked) -> None:
-        c, s, d = work.channels, work.size, work.dilation
-        rng = np.random.default_rng(0)
-        shapes = {"x": (1, c, s, s), "mask": (1, 9, s, s), "weight": (c, c, 3, 3), "grad": (1, c, s, s)}
-        values = {name: rng.random(shape, np.float32) - np.float32(0.3) for name, shape in shapes.items()}
-        self.window = Window((3, 3), (1, 1), (d, d), (d, d))
-        self.ours = {name: device.to_device(value) for name, value in values.items()}
-        self.made = {name: device.to_device(np.zeros_like(value)) for name, value in values.items()}
-        self.theirs = {name: torch.tensor(value) for name, value in values.items()}
-        self.bytes = 4 * (2 * c * s * s + 9 * s * s + 9 * c * c)
-        self.products = 9 * c * c * s * s
-
-    def forward(self) -> None:
-        """Our forward pass."""
-        o = self.ours
-        segaware_conv.forward(o["x"], o["mask"], o["weight"], None, self.made["grad"], self.window)
-
-    def both(self) -> None:
-        """Our passes, with all gradients."""
-        self.forward()
-        o, made, window = self.ours, self.made, self.window
-        segaware_conv.backward_data(o["x"], o["mask"], o["weight"], o["grad"], made["x"], made["mask"], window)
-        segaware_conv.backward_weight(o["x"], o["mask"], o["grad"], made["weight"], None, window)
-
-    def their_forward(self) -> None:
-        """Their forward pass."""
-        with torch.no_grad():
-            self._unfolded()
-
-    def their_both(self) -> None:
-        """Their passes, with all gradients."""
-        leaves = [self.theirs[name].requires_grad_() for name in ("x", "mask", "weight")]
-        torch.autograd.grad(self._unfolded(), leaves, self.theirs["grad"])
-
-    def plain(self) -> None:
-        """A convolution of that shape, without a mask."""
-        d = self.window.dilation[0]
-        with torch.no_grad():
-            functional.conv2d(self.theirs["x"], self.theirs["weight"], padding=d, dilation=d)
-
-    def difference(self) -> float:
-        """Largest difference of the outputs, relative to the largest value."""
-        self.forward()
-        with torch.no_grad():
-            expected = self._unfolded().cpu().numpy()
-        return float(np.abs(device.to_host(self.made["grad"]) - expected).max() / np.abs(expected).max())
-
-    def _unfolded(self) -> torch.Tensor:
-        x, mask, weight = (self.theirs[name] for name in ("x", "mask", "weight"))
-        d, c, size = self.window.dilation[0], x.shape[1], x.shape[2] * x.shape[3]
-        columns = functional.unfold(x, 3, padding=d, dilation=d).view(1, c, 9, size) * mask.view(1, 1, 9, size)
-        return (weight.view(len(weight), -1) @ columns.view(1, c * 9, size)).view_as(x)
-
-
-def masked_rows(name: str, runs: int, speeds: tuple[float, float]) -> list[str]:
-    """Lines of the table for one masked convolution."""
-    pair = MaskedPair(MASKED[name])
-    error = pair.difference()
-    floor = 1e3 * max(pair.bytes / speeds[0], pair.products / speeds[1])
-    rows = [
-        ("forward, unfold", pair.forward, pair.their_forward, "10", floor),
-        ("both, unfold", pair.both, pair.their_both, "6", 3 * floor),
-        ("forward, plain conv", pair.forward, pair.plain, "0.67", floor),
-    ]
-    return [
-        _line(f"{name} {title} (differs by {error:.0e})", time_pair(ours, theirs, runs), wanted, f"{least:.3f}")
-        for title, ours, theirs, wanted, least in rows
-    ]
-
-
-def net_row(name: str, runs: int) -> str:
-    """A line of the table for one net."""
-    size, wanted = NETS[name]
-    row = replace(nets.ROWS[name], size=size, peer="torch")
-    ours, theirs = nets.side(row, "ours"), nets.side(row, "torch")
-    if isinstance(theirs, nets.Theirs):
-        theirs.seeds = {key: seed.cuda() for key, seed in theirs.seeds.items()}
-    return _line(f"{name} at {size}", time_pair(ours.run, theirs.run, runs), f"{wanted:g}", "")
-
-
-def _line(name: str, times: tuple[float, float], wanted: str, floor: str) -> str:
-    return f"| {name} | {times[0]:.3f} | {times[1]:.3f} | {times[1] / times[0]:.2f} | {wanted} | {floor} |"
-
-
-def start(options: Any) -> None:
+def start(options: argparse.Namespace) -> None:
     """Choose the device and the arithmetic on both sides."""
-    device.set_mode_gpu()
-    if not torch.cuda.is_available():
-        raise DeviceError("The benchmark needs PyTorch for CUDA; this one sees no device.")
-    torch.set_default_device("cuda")
-    cublas.set_math("tf32" if options.tf32 else "fp32")
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = options.tf32
-    replay.set_replay(options.graphs)
-
-
-def main() -> int:
-    """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("rows", nargs="*", help=f"of: {', '.join([*MASKED, *NETS])}")
-    parser.add_argument("--runs", type=int, default=15)
-    parser.add_argument("--tf32", action="store_true", help="products of rounded factors, on both sides")
-    parser.add_argument("--graphs", action="store_true", help="replay our nets as CUDA graphs")
-    options = parser.parse_args()
     try:
-        start(options)
-    except DeviceError as error:
-        print(f"benchmarks.gpu: {error}", file=sys.stderr)
-        return 2
-    speeds = bandwidth(), peak()
-    print(f"{torch.cuda.get_device_name()}: {speeds[0] / 1e9:.0f} GB/s, {2 * speeds[1] / 1e12:.1f} TFLOP/s")
-    print("| work | ours ms | PyTorch ms | times as fast | wanted | floor ms |\n|---|---|---|---|---|---|")
-    for name in options.rows or [*MASKED, *NETS]:
-        for line in masked_rows(name, options.runs, speeds) if name in MASKED else [net_row(name, options.runs)]:
-            print(line, flush=True)
+        device.set_mode_gpu()
+        if not torch.cuda.is_available() and not options.smoke:
+            raise DeviceError("The benchmark needs PyTorch for CUDA; this one sees no device.")
+    except DeviceError:
+        if not options.smoke:
+            raise
+    if torch.cuda.is_available():
+        torch.set_default_device("cuda")
+    cublas.set_math("tf32" if options.tf32 else "fp32")
+    cudnn.set_autotune(options.autotune)
+    torch.backends.cudnn.benchmark = options.autotune
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = options.tf32
+
+
+def describe() -> str:
+    """The device and the versions of what runs on it."""
+    names = {"PyTorch": torch.__version__, "cuDNN by segcaffe": cudnn.version() or "none"}
+    if device.get_mode() == "GPU":
+        gpu = device.xp()
+        names["CuPy"] = getattr(gpu, "__version__", "?")
+    if torch.cuda.is_available():
+        names["cuDNN by PyTorch"] = str(torch.backends.cudnn.version())
+    where = torch.cuda.get_device_name() if torch.cuda.is_available() else "no device of PyTorch's"
+    return f"{where}; {', '.join(f'{name} {version}' for name, version in names.items())}"
+
+
+def run_row(options: argparse.Namespace) -> dict[str, Any]:
+    """Measure one row, or the device, in this process."""
+    start(options)
+    if options.row == "device":
+        return {"speeds": dataclasses.asdict(gpu_rows.measure_speeds(options.smoke)), "device": describe()}
+    bench = Bench(options.smoke, options.runs, Speeds(*options.speeds))
+    return {"lines": [dataclasses.asdict(line) for line in gpu_rows.ROWS[options.row](bench)]}
+
+
+def in_own_process(name: str, options: argparse.Namespace, seconds: float, speeds: Speeds | None) -> dict[str, Any]:
+    """Measure one row in a process of its own; ``{"error": why}`` if that fails or takes longer."""
+    command = [sys.executable, "-m", "benchmarks.gpu", "--row", name, "--runs", str(options.runs)]
+    command += [f"--{flag}" for flag in ("smoke", "tf32", "autotune") if getattr(options, flag)]
+    if speeds is not None:
+        command += ["--speeds", str(speeds.bandwidth), str(speeds.products)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, cwd=ROOT, check=False)
+    except subprocess.TimeoutExpired:
+        return {"error": f"stopped after {seconds:.0f} s"}
+    for line in done.stdout.splitlines():
+        if line.startswith(MARK):
+            result: dict[str, Any] = json.loads(line.removeprefix(MARK))
+            return result
+    words = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+    return {"error": f"process ended with {done.returncode}: {' '.join(words[-3:])[-400:]}"}
+
+
+class Report:
+    """The files of results, written anew after each line."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._text, self._data = folder / "results.md", folder / "results.json"
+        self._rows: list[dict[str, Any]] = []
+        self._text.write_text("", encoding="utf-8")
+
+    def write(self, text: str) -> None:
+        """Append to the text, and show it."""
+        with self._text.open("a", encoding="utf-8") as file:
+            file.write(text)
+        print(text, end="", flush=True)
+
+    def add(self, section: str, name: str, result: dict[str, Any]) -> None:
+        """Append a row's lines, or why it has none."""
+        self._rows.append({"section": section, "row": name, **result})
+        self._data.write_text(json.dumps(self._rows, indent=1), encoding="utf-8")
+        lines = [table_line(Line(**line)) for line in result.get("lines", [])]
+        if "error" in result:
+            lines = [f"| {name} | {'| ' * 8}{result['error'].replace('|', '/')} |"]
+        self.write("".join(f"{line}\n" for line in lines))
+
+
+def table_line(line: Line) -> str:
+    """A line of the table; what is not known stays empty."""
+    faster = line.theirs / line.ours if line.theirs is not None and line.ours else None
+    over = line.ours / line.floor if line.floor else None
+    cells = [
+        line.work, f"{line.ours:.3f}", _number(line.theirs, 3), _number(faster, 2), line.wanted,
+        _number(line.floor, 3), _number(over, 1), _number(line.our_memory, 0), _number(line.their_memory, 0), line.note,
+    ]  # fmt: skip
+    return f"| {' | '.join(cells)} |"
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "" if value is None else f"{value:.{digits}f}"
+
+
+def measure_all(options: argparse.Namespace) -> int:
+    """Measure every row wanted, in both arithmetics, as long as there is time."""
+    end = time.monotonic() + 60 * options.minutes
+    report = Report(options.out)
+    for tf32 in (True,) if options.tf32_only else (False, True):
+        options.tf32 = tf32
+        section = "TF32" if tf32 else "float32"
+        found = in_own_process("device", options, max(_LEAST_SECONDS, end - time.monotonic()), None)
+        if "error" in found:
+            report.add(section, "device", found)
+            return 1
+        speeds = Speeds(**found["speeds"])
+        reached = f"{speeds.bandwidth / 1e9:.0f} GB/s, {2 * speeds.products / 1e12:.1f} TFLOP/s"
+        report.write(f"\n## {section}\n\n{found['device']}: {reached}\n\n{HEAD}")
+        for name in options.rows or gpu_rows.ROWS:
+            left = end - time.monotonic()
+            enough = left > _LEAST_SECONDS
+            seconds = min(options.row_seconds, left)
+            result = in_own_process(name, options, seconds, speeds) if enough else {"error": "no time was left"}
+            report.add(section, name, result)
+        if not tf32 and options.tests:
+            report.write(f"\n{run_tests(end - time.monotonic())}\n")
+    return 0
+
+
+def run_tests(seconds: float) -> str:
+    """The tests that need a GPU: the last line that pytest prints."""
+    if seconds < _LEAST_SECONDS:
+        return "`pytest -m gpu`: no time was left"
+    command = [sys.executable, "-m", "pytest", "-m", "gpu", "-q", "--tb=short", "-p", "no:cacheprovider"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, cwd=ROOT, check=False)
+    except subprocess.TimeoutExpired as error:
+        shown = error.stdout.decode(errors="replace") if isinstance(error.stdout, bytes) else error.stdout or ""
+        return f"`pytest -m gpu`: stopped after {seconds:.0f} s\n\n```\n{shown[-2000:]}\n```"
+    lines = done.stdout.splitlines()
+    failed = [line for line in lines if line.startswith(("FAILED", "ERROR"))]
+    return "\n".join([f"`pytest -m gpu`: {lines[-1] if lines else done.stderr[-400:]}", *(f"- {x}" for x in failed)])
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The options of the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("rows", nargs="*", help=f"of: {', '.join(gpu_rows.ROWS)} (all)")
+    parser.add_argument("--out", type=Path, default=Path("gpu-results"), help="folder for the results")
+    parser.add_argument("--runs", type=int, default=15, help="how often each side runs")
+    parser.add_argument("--minutes", type=float, default=9.0, help="how long all may take")
+    parser.add_argument("--row-seconds", type=float, default=120.0, help="how long one row may take")
+    parser.add_argument("--autotune", action="store_true", help="time cuDNN's plans, on both sides")
+    parser.add_argument("--tf32-only", action="store_true", help="leave exact products out")
+    parser.add_argument("--tests", action="store_true", help="run the tests that need a GPU as well")
+    parser.add_argument("--smoke", action="store_true", help="small sizes, on the CPU where there is no GPU")
+    parser.add_argument("--row", help=argparse.SUPPRESS)
+    parser.add_argument("--tf32", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--speeds", type=float, nargs=2, default=(1e9, 1e9), help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    unknown = [name for name in options.rows if name not in gpu_rows.ROWS]
+    if unknown:
+        parser.error(f"no row is called {unknown[0]!r}")
+    return options
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure all rows, or be the process of one."""
+    options = parse(arguments)
+    if not options.row:
+        return measure_all(options)
+    try:
+        result = run_row(options)
+    except Exception as error:  # a row that fails is a line that says why, whatever it was
+        result = {"error": f"{type(error).__name__}: {error}"}
+    print(f"{MARK}{json.dumps(result)}")
     return 0
 
 

@@ -7,6 +7,7 @@ counted.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from types import ModuleType, SimpleNamespace
@@ -203,14 +204,23 @@ class _Event:
     recorded_on: Any = None
 
     def __init__(self, disable_timing: bool = False) -> None:
-        pass
+        self.time = None if disable_timing else 0.0
 
-    def record(self, stream: Any) -> None:
-        self.recorded_on = stream
+    def record(self, stream: Any = None) -> None:
+        self.recorded_on = stream or module.main_stream
+        if self.time is not None:
+            self.time = time.perf_counter()
         _Stream.log.append(("record", (stream, self)))
 
     def synchronize(self) -> None:
         assert self.recorded_on is not None
+
+
+def _elapsed(first: _Event, last: _Event) -> float:
+    """Milliseconds between two events, which were recorded and measure time."""
+    assert first.recorded_on is not None
+    assert last.recorded_on is not None
+    return 1e3 * (last.time - first.time)
 
 
 class _Random:
@@ -233,16 +243,21 @@ class _Module(ModuleType):
         self.copies = {"to device": 0, "to host": 0}
         self.main_stream = _Stream()
         self.cuda = SimpleNamespace(
-            runtime=SimpleNamespace(getDeviceCount=lambda: DEVICES, streamCaptureModeRelaxed=2),
+            runtime=SimpleNamespace(
+                getDeviceCount=lambda: DEVICES, streamCaptureModeRelaxed=2, memGetInfo=lambda: (1 << 32, 1 << 33)
+            ),
             Device=_Device,
             get_current_stream=lambda: self.main_stream,
             Stream=_Stream,
             Event=_Event,
+            get_elapsed_time=_elapsed,
             alloc_pinned_memory=bytearray,
             MemoryPool=lambda: SimpleNamespace(malloc=None),
             using_allocator=lambda allocator: nullcontext(),
         )
         self.random = SimpleNamespace(default_rng=_Random)
+        pool = SimpleNamespace(used_bytes=lambda: 1 << 20, total_bytes=lambda: 1 << 21, free_all_blocks=lambda: None)
+        self.get_default_memory_pool = lambda: pool
 
     def asarray(self, values: Any, dtype: Any = None) -> ndarray:
         """Copy to the device, unless it is there."""
