@@ -97,6 +97,14 @@ def test_force_backward_reaches_the_data_and_frozen_parameters() -> None:
     assert np.any(net.params["a"][0].diff)
 
 
+def test_where_nothing_learns_a_backward_pass_does_nothing() -> None:
+    text = INPUT + _dense("a", "x", "last", FROZEN) + LOSS
+    net = Net(parse(text, NetParameter()), phase=TRAIN, share_memory=True)
+    net.forward()
+    net.backward()
+    assert not any(net.layer_needs_backward)
+
+
 def test_batch_norm_counts_as_learning_for_what_is_above_it() -> None:
     norm = 'layer { name: "n" type: "BatchNorm" bottom: "x" top: "n" } '
     net = _run(norm + _sigmoid("s", "n", "last") + LOSS)
