@@ -287,7 +287,7 @@ class Net(PycaffeMembers):
 
     def backward_from_to(self, first: int, last: int) -> None:
         """Run the backward passes of layers ``first`` down to ``last`` (indices, both included)."""
-        if self.shares_memory and any(self.layer_needs_backward) and not learns(self):
+        if self.shares_memory and self.phase == caffe_pb2.TEST and not learns(self):
             raise GraphError(
                 "The net's blobs share memory, so the values that a backward pass needs are gone. Build it with "
                 "share_memory=False, or with force_backward: true in its prototxt."
