@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from segcaffe import device
 from segcaffe.blob import Blob, Buffer
+from segcaffe.errors import DeviceError
 from segcaffe.layers.base import Layer
 from segcaffe.net.deferred import Deferred
 
@@ -147,6 +148,10 @@ class _Part:
             stuck = self._record()
             if stuck is not None:
                 return stuck
+        if self._graph is None:
+            # CUDA refused without saying which layer's fault it was.
+            self.recordable = False
+            return self.run()
         self._graph.launch()
         self.replayed = len(self.layers)
         return None
@@ -162,22 +167,24 @@ class _Part:
         self._pool = gpu.cuda.MemoryPool()
         stream = gpu.cuda.Stream(non_blocking=True)
         device.synchronize()
+        stuck: int | None = None
         with gpu.cuda.using_allocator(self._pool.malloc), stream:
             stream.begin_capture(gpu.cuda.runtime.streamCaptureModeRelaxed)
-            for place, i in enumerate(self.layers):
-                if not self._keeps_to_device(i):
-                    with contextlib.suppress(RuntimeError):
-                        stream.end_capture()
-                    return place
-            self._graph = stream.end_capture()
-        return None
+            try:
+                stuck = next((k for k, i in enumerate(self.layers) if not self._keeps_to_device(i)), None)
+            finally:
+                graph = None
+                with contextlib.suppress(RuntimeError):
+                    graph = stream.end_capture()
+        self._graph = graph if stuck is None else None
+        return stuck
 
     def _keeps_to_device(self, i: int) -> bool:
         before = _host_state()
         try:
             self._step(i)
-        except RuntimeError:
-            # What CUDA does not let a graph hold, as waiting for a result.
+        except (RuntimeError, MemoryError, DeviceError):
+            # What CUDA does not let a graph hold, as waiting for a result; or no memory for its temporary arrays.
             return False
         return _host_state() == before
 

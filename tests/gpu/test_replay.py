@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -100,6 +101,53 @@ def test_a_part_of_the_net_run_alone_makes_the_net_record_anew() -> None:
     assert "forward" in net._graphs
     net.forward(end="relu")
     assert "forward" not in net._graphs
+
+
+def _replayed_net() -> Net:
+    """A net after the passes that decide what is recorded."""
+    replay.set_replay(True)
+    net = Net(parse(NET, caffe_pb2.NetParameter(), "net"), caffe_pb2.TEST)
+    for _ in range(2):
+        net.forward()
+    return net
+
+
+def test_no_memory_while_recording_ends_the_recording(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = _replayed_net()
+    pool = net.layers[3]
+    forward = pool.forward
+
+    def exhausted(*arguments: Any) -> None:
+        if fake_gpu.tape.records is not None:
+            raise MemoryError("Out of memory allocating 1,024 bytes (allocated so far: 512 bytes).")
+        forward(*arguments)
+
+    monkeypatch.setattr(pool, "forward", exhausted)
+    for _ in range(5):
+        net.forward()
+    assert fake_gpu.tape.records is None
+    parts = net._graphs["forward"]._parts
+    assert parts is not None
+    alone = [[net.layers[i].name for i in part.layers] for part in parts if not part.recordable]
+    assert ["pool"] in alone
+
+
+def test_a_recording_that_cuda_refuses_at_its_end_is_run_as_usual(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = _replayed_net()
+    end = fake_gpu._Stream.end_capture
+
+    def refuse(stream: Any) -> None:
+        end(stream)
+        raise RuntimeError("cudaErrorStreamCaptureInvalidated")
+
+    monkeypatch.setattr(fake_gpu._Stream, "end_capture", refuse)
+    launches = fake_gpu._Graph.launches
+    for _ in range(3):
+        net.blobs["x"].data[...] = 1
+        received = net.forward()
+    assert fake_gpu._Graph.launches == launches
+    replay.set_replay(False)
+    np.testing.assert_array_equal(net.forward()["l"], received["l"])
 
 
 def test_off_by_default_and_in_cpu_mode() -> None:
