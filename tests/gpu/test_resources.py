@@ -20,7 +20,7 @@ _FUNCTION = re.compile(
     r"Function properties for (\w+)\n.*?(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads\n"
     r".*?Used (\d+) registers(?:.*?(\d+) bytes smem)?"
 )
-FAST = ("segaware_conv", "meanfield", "im2dist", "domain_transform", "im2col")
+FAST = ("segaware_conv", "meanfield", "im2dist", "norm_conv", "domain_transform", "im2col")
 """Sources whose kernels were made for speed."""
 
 

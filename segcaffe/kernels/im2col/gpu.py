@@ -7,10 +7,12 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from segcaffe.device.compile import launch
+from segcaffe.device.compile import launch, launch_blocks
 
 Array = Any
 Sizes = tuple[int, ...]
+_GATHERED, _LANES = 16, 32
+"""As in the source: channels of one thread, and elements of the mask's gradient of one block."""
 
 
 def forward(x: Array, columns: Array, kernel: Sizes, stride: Sizes, pad: Sizes, dilation: Sizes) -> None:
@@ -62,7 +64,7 @@ class Geometry:
         """Fill ``columns`` (N, C * taps, width) of x (N, C, *spatial) from position ``first`` on (default: all)."""
         width = width or self.positions
         num, channels = x.shape[:2]
-        threads = num * -(-channels // 4) * self.taps * width
+        threads = num * -(-channels // _GATHERED) * self.taps * width
         sizes = (num, channels, self.positions, first, width, *self.numbers())
         launch("im2col", "gather", threads, x, mask, columns, *sizes)
 
@@ -72,7 +74,7 @@ class Geometry:
 
     def mask_grad(self, columns: Array, x: Array, grad: Array, accumulate: bool) -> None:
         """Set ``grad`` (N, taps * positions), or add to it, the sums over x's channels of column times pixel."""
-        launch("im2col", "mask_grad", grad.size, columns, x, grad, *x.shape[:2], accumulate, *self.numbers())
+        launch_blocks("im2col", "mask_grad", -(-grad.size // _LANES), columns, x, grad, *x.shape[:2], accumulate, *self.numbers())
 
     def numbers(self) -> tuple[int, ...]:
         """The arguments that describe a window to a function of a source."""
