@@ -74,7 +74,9 @@ class Geometry:
 
     def mask_grad(self, columns: Array, x: Array, grad: Array, accumulate: bool) -> None:
         """Set ``grad`` (N, taps * positions), or add to it, the sums over x's channels of column times pixel."""
-        launch_blocks("im2col", "mask_grad", -(-grad.size // _LANES), columns, x, grad, *x.shape[:2], accumulate, *self.numbers())
+        launch_blocks(
+            "im2col", "mask_grad", -(-grad.size // _LANES), columns, x, grad, *x.shape[:2], accumulate, *self.numbers()
+        )
 
     def numbers(self) -> tuple[int, ...]:
         """The arguments that describe a window to a function of a source."""
