@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from segcaffe.kernels import convolution, parallel
-from segcaffe.kernels.convolution import columns, cpu
-from segcaffe.kernels.convolution.plan import backward_grids, forward_grid
+from segcaffe.kernels.convolution import columns, cpu, spread
+from segcaffe.kernels.convolution.plan import backward_grids, forward_grid, make_plan
 from segcaffe.kernels.convolution.winograd.plan import make_layout
 
 # (images, channels, outputs, spatial, kernel, stride, pad, dilation, group)
@@ -27,9 +27,12 @@ CASES = {
     "wide": (1, 3, 12, (9, 150), (3, 3), (1, 1), (1, 1), (1, 1), 1),
     "many_images": (33, 2, 21, (6, 5), (3, 3), (1, 1), (0, 0), (1, 1), 1),
     "many_channels": (1, 150, 40, (20, 21), (3, 3), (1, 1), (1, 1), (1, 1), 1),
-    "tiles": (3, 20, 24, (37, 30), (3, 3), (1, 1), (1, 1), (1, 1), 1),
-    "tiles_groups": (2, 64, 72, (32, 33), (3, 3), (1, 1), (2, 0), (1, 1), 2),
-    "tiles_dilated": (2, 40, 35, (32, 46), (3, 3), (1, 1), (2, 3), (2, 3), 1),
+    "tiles": (3, 40, 48, (37, 30), (3, 3), (1, 1), (1, 1), (1, 1), 1),
+    "tiles_groups": (2, 96, 112, (32, 33), (3, 3), (1, 1), (2, 0), (1, 1), 2),
+    "tiles_dilated": (2, 100, 99, (32, 46), (3, 3), (1, 1), (2, 3), (2, 3), 1),
+    "tiles_odd": (2, 61, 59, (33, 30), (3, 3), (1, 1), (1, 1), (1, 1), 1),
+    "few_outputs": (2, 300, 5, (30, 31), (3, 3), (1, 1), (12, 9), (12, 10), 1),
+    "few_outputs_one_axis": (1, 400, 3, (70,), (5,), (1,), (20,), (15,), 1),
     "one_axis": (3, 4, 6, (40,), (5,), (2,), (2,), (1,), 2),
     "few_pixels": (2, 70, 52, (7, 9), (3, 3), (2, 1), (2, 1), (2, 1), 1),
     "few_pixels_1x1": (2, 150, 220, (7, 9), (1, 1), (1, 1), (0, 0), (1, 1), 1),
@@ -146,7 +149,7 @@ def test_rectifier_of_what_is_no_number(size):
     np.testing.assert_array_equal(out, np.broadcast_to(expected, out.shape))
 
 
-@pytest.mark.parametrize("case", ["tiles", "tiles_groups", "tiles_dilated"])
+@pytest.mark.parametrize("case", ["tiles", "tiles_groups", "tiles_dilated", "tiles_odd"])
 def test_cases_that_go_by_tiles_do(case):
     (x, weight, _, grad), (stride, pad, dilation, group) = _problem(case, np.float32)
     task, window = cpu._problem(x, grad, weight, (stride, pad, dilation), group, gradient=False)
@@ -168,7 +171,7 @@ def test_tiles_are_as_exact_as_single_precision_allows():
     assert np.abs(out - exact).max() <= 1e-5 * np.abs(exact).max()
 
 
-@pytest.mark.parametrize("case", ["3x3", "many_images", "dilated_stride", "groups", "tiles"])
+@pytest.mark.parametrize("case", CASES)
 def test_same_for_any_number_of_threads(case):
     (x, weight, bias, grad), options = _problem(case, np.float32)
     results = []
@@ -220,3 +223,12 @@ def test_columns_of_some_channels_at_a_time(monkeypatch):
     monkeypatch.setattr(columns, "_COLUMNS", 9 * 63 * 8)
     for dtype in (np.float32, np.float64):
         test_equals_definition("few_pixels", dtype)
+
+
+def test_cases_with_few_outputs_go_by_planes():
+    for case in ("few_outputs", "few_outputs_one_axis"):
+        (x, weight, _, grad), (stride, pad, dilation, group) = _problem(case, np.float32)
+        for gradient in (False, True):
+            task, window = cpu._problem(x, grad, weight, (stride, pad, dilation), group, gradient)
+            plan = make_plan(task, forward_grid(task.target, *window))
+            assert spread.suits(plan, x, weight, (stride, pad, dilation))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from segcaffe.kernels import parallel
-from segcaffe.kernels.convolution import columns, loops
+from segcaffe.kernels.convolution import columns, loops, spread
 from segcaffe.kernels.convolution.end import End
 from segcaffe.kernels.convolution.plan import Axes, Grid, Plan, Task, backward_grids, forward_grid, make_plan
 from segcaffe.kernels.convolution.winograd import loops as winograd
@@ -40,11 +40,14 @@ def forward(
 ) -> None:
     """Compute the convolution; see the contract."""
     end = End(scale, bias, negative_slope)
-    if columns.suit_forward(out, weight, group):
-        columns.forward(x, weight, end, out, (stride, pad, dilation))
-        return
     task, window = _problem(x, out, weight, (stride, pad, dilation), group, gradient=False)
-    _convolve(task, forward_grid(task.target, *window), x, weight, end, out, transposed=False)
+    grid, given = forward_grid(task.target, *window), (stride, pad, dilation)
+    if make_layout(task, grid) is None and spread.suits(make_plan(task, grid), x, weight, given):
+        spread.forward(x, weight, end, out, given)
+    elif columns.suit_forward(out, weight, group) and make_layout(task, grid) is None:
+        columns.forward(x, weight, end, out, given)
+    else:
+        _convolve(task, grid, x, weight, end, out, transposed=False)
 
 
 def backward_data(
@@ -61,11 +64,11 @@ def backward_data(
 ) -> None:
     """Overwrite ``grad_x``; see the contract."""
     end = End(scale, bias, negative_slope)
-    if columns.suit_data(grad_out, weight, group):
-        columns.backward_data(grad_out, weight, end, grad_x, (stride, pad, dilation))
-        return
     task, window = _problem(grad_out, grad_x, weight, (stride, pad, dilation), group, gradient=False)
     grids = backward_grids(task.target, *window)
+    if columns.suit_data(grad_out, weight, group) and not any(make_layout(task, grid) for grid in grids):
+        columns.backward_data(grad_out, weight, end, grad_x, (stride, pad, dilation))
+        return
     if sum(math.prod(grid.extent) for grid in grids) < math.prod(task.target):
         grad_x[...] = 0 if end.is_identity else end.of_zero(grad_x.shape[1], grad_x.ndim)
     for grid in grids:
@@ -147,21 +150,25 @@ def _convolve_by_tiles(
     strides = (taps, row, layout.channels * row) if transposed else (row, taps, layout.rows * row)
     places = np.array([h * 3 + w for h in grid.places[1] for w in grid.places[2]])
     tiles = layout.groups * layout.row_tiles
-    packed = scratch("packed", SIZE * SIZE * layout.weight_step, weight.dtype)
     ends, slope = end.table(layout.groups, layout.rows, layout.rows, source.dtype)
+    whole = SIZE * SIZE * layout.weight_step
+    packed = scratch("packed", 0 if layout.fresh else whole, weight.dtype)
 
     def pack(start: int, stop: int) -> None:
-        winograd.transform_weights(weight.reshape(-1), packed, layout, places, *strides, start, stop)
+        winograd.transform_weights(weight.reshape(-1), packed, layout, places, strides, start, stop)
 
     def part(start: int, stop: int) -> None:
+        mine = scratch("winograd_kernels", whole, weight.dtype) if layout.fresh else packed
         inputs = scratch("winograd_inputs", SIZE * SIZE * layout.input_step, source.dtype)
         sums = scratch("winograd_sums", SIZE * SIZE * layout.sum_step, source.dtype)
         rows, table = _tile_memory(layout, source.dtype)
-        flat = source.reshape(-1), packed, ends, slope, target.reshape(-1)
-        winograd.convolve(*flat, layout, inputs, sums, rows, table, start, stop)
+        kernels = weight.reshape(-1), places, strides
+        flat = source.reshape(-1), kernels, ends, slope, target.reshape(-1)
+        winograd.convolve(*flat, layout, mine, inputs, sums, rows, table, start, stop)
 
-    _run(tiles, 5.0 * packed.size, pack)
-    _run(layout.items, float(layout.tiles) * packed.size, part)
+    if not layout.fresh:
+        _run(tiles, 5.0 * packed.size, pack)
+    _run(layout.items, float(layout.tiles) * SIZE * SIZE * layout.channels * tiles * ROWS, part)
 
 
 def _add_weight_gradient(plan: Plan, x: Array, grad_out: Array, grad_weight: Array, grad_bias: Array | None) -> None:

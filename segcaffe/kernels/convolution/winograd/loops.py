@@ -16,6 +16,7 @@ from segcaffe.kernels.convolution.winograd.transforms import (
     STEP,
     gradient_tiles,
     input_tiles,
+    kernel_tiles,
     output_tiles,
 )
 from segcaffe.kernels.tile import (
@@ -40,61 +41,63 @@ FIELDS = 5
 
 # Functions that only others here call compile faster without the code that takes arguments from Python.
 _helper = njit(nogil=True, cache=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+_KERNELS = 16 * ROWS
+"""Kernels that are transformed at a time."""
 _NEAR, _FAR = 0.5 / NEAR**2 / (NEAR**2 - FAR**2), 0.5 / FAR**2 / (FAR**2 - NEAR**2)
 
 
 @njit(nogil=True, cache=True)
-def transform_weights(weight, packed, layout, places, row_stride, channel_stride, group_stride, start, stop):
-    """Write G g G^T, 36 matrices (groups * tiles, channels, ROWS), for tiles [start, stop); 0 where there is no row."""
-    tiles = (layout.rows + ROWS - 1) // ROWS
-    taps = np.zeros((9, ROWS), weight.dtype)
-    half = np.empty((SIZE * 3, ROWS), weight.dtype)
-    full = np.empty((SIZE * SIZE, ROWS), weight.dtype)
+def transform_weights(weight, packed, layout, places, strides, start, stop):
+    """Write G g G^T, 36 matrices (groups * tiles, channels, ROWS), for tiles [start, stop); 0 where there is no row.
+
+    ``strides`` are those between rows, channels and groups.
+    """
     for tile in range(start, stop):
-        live = min(ROWS, layout.rows - tile % tiles * ROWS)
-        first = tile // tiles * group_stride + tile % tiles * ROWS * row_stride
-        taps[:] = 0
-        for c in range(layout.channels):
-            for r in range(live):
-                source = first + r * row_stride + c * channel_stride
-                for t in range(9):
-                    taps[t, r] = weight[source + places[t]]
-            for j in range(3):
-                _transform_taps(taps, j, 3 + j, 6 + j, half, j, 3)
-            for i in range(SIZE):
-                _transform_taps(half, 3 * i, 3 * i + 1, 3 * i + 2, full, SIZE * i, 1)
-            target = (tile * layout.channels + c) * ROWS
+        _transform_kernels(weight, packed, layout, places, strides, tile, tile)
+
+
+@_helper
+def _transform_kernels(weight, packed, layout, places, strides, tile, place):
+    """Transform the weights of a tile, counted over groups, into ``packed`` as number ``place``."""
+    row_stride, channel_stride, group_stride = strides
+    tiles = (layout.rows + ROWS - 1) // ROWS
+    taps = np.zeros(9 * _KERNELS, weight.dtype)
+    last = np.empty(SIZE * SIZE * layout.vector, weight.dtype)
+    live = min(ROWS, layout.rows - tile % tiles * ROWS)
+    source = tile // tiles * group_stride + tile % tiles * ROWS * row_stride
+    for first in range(0, layout.channels, _KERNELS // ROWS):
+        channels = min(_KERNELS // ROWS, layout.channels - first)
+        for c in range(channels):
+            for t in range(9):
+                where = source + (first + c) * channel_stride + places[t]
+                if live == ROWS:
+                    pick_run(taps, t * _KERNELS + c * ROWS, weight, where, row_stride, ROWS)
+                else:
+                    pick_run(taps, t * _KERNELS + c * ROWS, weight, where, row_stride, live)
+        target = (place * layout.channels + first) * ROWS
+        for k in range(0, channels * ROWS, layout.vector):
+            if k + layout.vector <= channels * ROWS:
+                kernel_tiles(taps, k, _KERNELS, packed, target + k, layout.weight_step)
+                continue
+            kernel_tiles(taps, k, _KERNELS, last, 0, layout.vector)
             for m in range(SIZE * SIZE):
-                for r in range(ROWS):
-                    packed[m * layout.weight_step + target + r] = full[m, r]
-
-
-@njit(inline="always")
-def _transform_taps(taps, first, second, third, out, start, step):
-    """G times three taps of each of ROWS kernels."""
-    kind = out.dtype.type
-    for r in range(ROWS):
-        a, b, c = taps[first, r], taps[second, r], taps[third, r]
-        near, far = a * kind(_NEAR) + c * kind(_NEAR * NEAR**2), a * kind(_FAR) + c * kind(_FAR * FAR**2)
-        out[start, r] = a * kind(1 / (NEAR * FAR) ** 2)
-        out[start + step, r] = near + b * kind(_NEAR * NEAR)
-        out[start + 2 * step, r] = near - b * kind(_NEAR * NEAR)
-        out[start + 3 * step, r] = far + b * kind(_FAR * FAR)
-        out[start + 4 * step, r] = far - b * kind(_FAR * FAR)
-        out[start + 5 * step, r] = c
+                copy_run(packed, m * layout.weight_step + target + k, last, m * layout.vector, channels * ROWS - k)
 
 
 @njit(nogil=True, cache=True)
-def convolve(source, packed, ends, slope, target, layout, inputs, sums, rows, table, start, stop):
+def convolve(source, kernels, ends, slope, target, layout, packed, inputs, sums, rows, table, start, stop):
     """Compute items [start, stop), each a block of tiles, a group, and a part of the group's output channels.
 
-    ``packed`` holds the transformed weights, ``ends`` (groups * rows, 2) scales and biases, ``inputs`` 36 matrices
-    (channels, pitch), ``sums`` 36 (tiles * ROWS, pitch).
+    ``kernels`` are the weights, where their taps stand, and their strides between rows, channels and groups; ``ends``
+    (groups * rows, 2) scales and biases. ``packed`` holds the transformed weights, or is memory for those
+    of a part where the layout says that these are ``fresh``; ``inputs`` is memory for 36 matrices (channels, pitch),
+    ``sums`` for 36 (tiles of a part * ROWS, pitch).
     """
     # Vectors read beyond the ends of rows, and should find numbers that are quick to compute with.
     clear_run(rows, 0, rows.size)
     blocks = (layout.tiles + layout.block - 1) // layout.block
     tiles = (layout.rows + ROWS - 1) // ROWS
+    weight, places, strides = kernels
     held = -1
     count, used = 0, 0
     for item in range(start, stop):
@@ -106,10 +109,15 @@ def convolve(source, packed, ends, slope, target, layout, inputs, sums, rows, ta
                 _transform_channel(source, layout, group * layout.channels + c, c, table, count, inputs, rows)
             held = place
         first, last = tiles * part // layout.row_parts, tiles * (part + 1) // layout.row_parts
-        _multiply(layout, group, first, last, used, inputs, packed, sums)
+        begin = group * tiles + first
+        if layout.fresh:
+            for tile in range(last - first):
+                _transform_kernels(weight, packed, layout, places, strides, begin + tile, tile)
+            begin = 0
+        _multiply(layout, begin, last - first, min(last * ROWS, layout.rows) - first * ROWS, used, inputs, packed, sums)
         for row in range(first * ROWS, min(last * ROWS, layout.rows)):
             channel = group * layout.rows + row
-            _write_channel(target, layout, channel, row, table, count, sums, ends, slope, rows)
+            _write_channel(target, layout, channel, row - first * ROWS, table, count, sums, ends, slope, rows)
 
 
 @njit(nogil=True, cache=True)
@@ -269,17 +277,16 @@ def _transform_row(grad, layout, channel, row, table, count, used, grads, rows):
 
 
 @_helper
-def _multiply(layout, group, first, last, used, inputs, packed, sums):
-    """Multiply each of the 36 matrices, for tiles of rows [first, last) of the group."""
-    tiles = (layout.rows + ROWS - 1) // ROWS
+def _multiply(layout, begin, tiles, rows, used, inputs, packed, sums):
+    """Multiply each of the 36 matrices for some tiles, which hold so many rows and begin at ``begin`` in ``packed``."""
     offsets = np.arange(layout.channels) * layout.pitch
     zeros = np.zeros(ROWS, inputs.dtype)
     depth, pitch = layout.channels, layout.pitch
     for m in range(SIZE * SIZE):
         x = m * layout.input_step
-        for tile in range(first, last):
-            live = min(ROWS, layout.rows - tile * ROWS)
-            weights = m * layout.weight_step + (group * tiles + tile) * depth * ROWS
+        for tile in range(tiles):
+            live = min(ROWS, rows - tile * ROWS)
+            weights = m * layout.weight_step + (begin + tile) * depth * ROWS
             out = m * layout.sum_step + tile * ROWS * pitch
             for p in range(0, used, layout.strip):
                 if live > 4:

@@ -61,6 +61,36 @@ def _transform_gradient(vectors: Vectors, y: list[Any]) -> list[Any]:
     return [*out, y[3]]
 
 
+def _transform_taps(vectors: Vectors, a: Any, b: Any, c: Any) -> list[Any]:
+    """G times three taps: six values. The first should be divided by (NEAR * FAR)^2, which is 1."""
+    out = [a]
+    times, add, sub = vectors.builder.fmul, vectors.builder.fadd, vectors.builder.fsub
+    for point, other in ((NEAR, FAR), (FAR, NEAR)):
+        factor = 0.5 / point**2 / (point**2 - other**2)
+        even = _times(vectors, factor * point**2, c, times(a, vectors.constant(factor)))
+        odd = times(b, vectors.constant(factor * point))
+        out += [add(even, odd), sub(even, odd)]
+    return [*out, c]
+
+
+@intrinsic
+def kernel_tiles(typing, taps, start, tap_step, out, out_start, out_step):
+    """``out[(i * 6 + j) * out_step + kernel] = (G g G^T)[i, j]``, g being the taps ``taps[t * tap_step + kernel]``."""
+
+    def generate(context, builder, signature, args):
+        vectors = Vectors(context, builder, taps.dtype)
+        source = address(context, vectors, taps, args[0], args[1])
+        target = address(context, vectors, out, args[3], args[4])
+        g = [vectors.load(vectors.at(source, builder.mul(args[2], vectors.index(t)))) for t in range(9)]
+        columns = [_transform_taps(vectors, *g[j::3]) for j in range(3)]
+        for i in range(SIZE):
+            for j, value in enumerate(_transform_taps(vectors, *(column[i] for column in columns))):
+                vectors.store(value, vectors.at(target, builder.mul(args[5], vectors.index(i * SIZE + j))))
+        return context.get_dummy_value()
+
+    return types.void(taps, start, tap_step, out, out_start, out_step), generate
+
+
 @intrinsic
 def input_tiles(typing, rows, start, row_step, out, out_start, out_step):
     """``out[(i * 6 + j) * out_step + tile] = (B^T d B)[i, j]``, d being 6 rows from column ``4 * tile`` on.
