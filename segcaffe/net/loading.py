@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -59,21 +60,42 @@ def copy_weights(layers: Sequence[Layer], source: caffe_pb2.NetParameter, where:
     Layers that the file does not have keep their values; layers that the net does not have are passed over. The log
     tells which. WeightsError names layer, index, both shapes and the remedy.
     """
-    by_name: dict[str, list[Layer]] = {}
-    for layer in layers:
-        by_name.setdefault(layer.name, []).append(layer)
     stored = [message for message in source.layer if message.blobs]
-    for message in stored:
-        for layer in by_name.get(message.name, ()):
+    matches = _matches(layers, stored)
+    for message, takers in matches:
+        for layer in takers:
             _check(layer, message, where)
-    for message in stored:
-        if message.name not in by_name:
+    for message, takers in matches:
+        if not takers:
             log.info("Ignoring source layer %s", message.name)
-        for layer in by_name.get(message.name, ()):
+        for layer in takers:
             _copy(layer, message, where)
     report = LoadReport.of((layer.name for layer in layers if layer.blobs), (message.name for message in stored))
     _log(report, where)
     return report
+
+
+def _matches(
+    layers: Sequence[Layer], stored: Sequence[caffe_pb2.LayerParameter]
+) -> list[tuple[caffe_pb2.LayerParameter, list[Layer]]]:
+    """Say for each stored layer which layers take its blobs: those of its name.
+
+    Of layers named alike, as many in the file as in the net, each takes those of its own counterpart.
+    """
+    by_name: dict[str, list[Layer]] = {}
+    for layer in layers:
+        by_name.setdefault(layer.name, []).append(layer)
+    counts = Counter(message.name for message in stored)
+    met: Counter[str] = Counter()
+    matches = []
+    for message in stored:
+        takers = by_name.get(message.name, [])
+        with_blobs = [layer for layer in takers if layer.blobs]
+        if len(with_blobs) == counts[message.name]:
+            takers = with_blobs[met[message.name] :][:1]
+        met[message.name] += 1
+        matches.append((message, takers))
+    return matches
 
 
 def take_own_blobs(layer: Layer) -> None:

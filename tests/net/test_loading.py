@@ -53,3 +53,32 @@ def test_report() -> None:
     assert not LoadReport.of([], ["b"]).strangers
     assert not LoadReport.of(["a"], []).strangers
     assert LoadReport.of(["a"], ["b"]).strangers
+
+
+ALIKE = """
+layer { name: "data" type: "Input" top: "data" input_param { shape: { dim: 1 dim: 2 } } }
+layer { name: "same" type: "ReLU" bottom: "data" top: "relu" }
+layer { name: "same" type: "InnerProduct" bottom: "relu" top: "a"
+  inner_product_param { num_output: 3 bias_term: false } }
+layer { name: "same" type: "InnerProduct" bottom: "a" top: "b"
+  inner_product_param { num_output: SIZE bias_term: false } }
+"""
+
+
+@pytest.mark.parametrize("size", [3, 5])
+def test_layers_named_alike_get_their_own_weights_back(size: int) -> None:
+    text = ALIKE.replace("SIZE", str(size))
+    first, second = (Net(parse(text, NetParameter()), phase=TEST) for _ in range(2))
+    blobs = [layer.blobs[0] for layer in first.layers if layer.blobs]
+    for number, blob in enumerate(blobs, start=1):
+        blob.data[...] = number
+    second.copy_trained_layers(first.to_proto(), "weights.file")
+    assert [float(layer.blobs[0].data.mean()) for layer in second.layers if layer.blobs] == [1.0, 2.0]
+
+
+def test_all_layers_named_alike_get_the_weights_of_the_only_one() -> None:
+    net = Net(parse(ALIKE.replace("SIZE", "3").replace("dim: 2", "dim: 3"), NetParameter()), phase=TEST)
+    stored = NetParameter()
+    stored.layer.add(name="same").blobs.append(from_array(np.full((3, 3), 7, np.float32)))
+    net.copy_trained_layers(stored, "weights.file")
+    assert [float(layer.blobs[0].data.mean()) for layer in net.layers if layer.blobs] == [7.0, 7.0]
