@@ -89,10 +89,10 @@ def _matches(
     met: Counter[str] = Counter()
     matches = []
     for message in stored:
-        takers = by_name.get(message.name, [])
-        with_blobs = [layer for layer in takers if layer.blobs]
-        if len(with_blobs) == counts[message.name]:
-            takers = with_blobs[met[message.name] :][:1]
+        alike = by_name.get(message.name, [])
+        takers = [layer for layer in alike if layer.blobs] or alike
+        if len(takers) == counts[message.name]:
+            takers = [takers[met[message.name]]]
         met[message.name] += 1
         matches.append((message, takers))
     return matches
