@@ -3,7 +3,8 @@
 Each line is a process of its own. It first runs the same net on small images, so that libraries and compiled kernels
 are there, then builds the net and runs it twice (in training: whole iterations with momentum). Measured is the peak of
 resident memory from then on. Planned is `Net.plan_memory` with the convolutions' working memory, to which training
-adds the solver's history. Time is that of the second run, with one thread, in processor time. Weights are random.
+adds the solver's history, and Python's objects. Time is that of the second run, with one thread, in processor time.
+Weights are random.
 """
 
 from __future__ import annotations
@@ -33,8 +34,10 @@ ROWS = {
     "resnet train, auto": ("resnet", "train", "auto"),
 }
 WARM_SIZE = 65
+OBJECT_BYTES = 7000
+"""What Python's objects of a layer take, about."""
 HEADER = (
-    "| net | planned MB | of it blobs, parameters, kept, working, history | measured MB | measured / planned | s |\n"
+    "| net | planned MB | blobs, parameters, kept, working, history, objects | measured MB | measured / planned | s |\n"
     "|---|---|---|---|---|---|"
 )
 
@@ -75,7 +78,7 @@ def measure(row: str, size: int) -> None:
     run()
     seconds = time.process_time() - start
     plan = net.plan_memory()
-    parts = [plan.shared + plan.own, plan.params, plan.held, plan.working, history]
+    parts = [plan.shared + plan.own, plan.params, plan.held, plan.working, history, OBJECT_BYTES * len(net.layers)]
     print(json.dumps([parts, status("VmHWM") - before, seconds]))
 
 

@@ -25,6 +25,8 @@ class Classifier(Net):
         (height, width) to which images are resized before crops are taken; the input's size by default.
     mean, input_scale, raw_scale, channel_swap:
         Settings of the transformer; its transpose is always from (H, W, K) to (K, H, W).
+    share_memory:
+        As `Net` takes it: less memory, and no blob but inputs and outputs to look at afterwards.
     """
 
     def __init__(
@@ -36,8 +38,9 @@ class Classifier(Net):
         input_scale: float | None = None,
         raw_scale: float | None = None,
         channel_swap: Sequence[int] | None = None,
+        share_memory: bool = False,
     ) -> None:
-        super().__init__(model_file, TEST, weights=pretrained_file)
+        super().__init__(model_file, TEST, weights=pretrained_file, share_memory=share_memory)
         self.transformer = make_transformer(self, mean, input_scale, raw_scale, channel_swap)
         self.crop_dims = np.array(self.blobs[self.inputs[0]].shape[2:])
         self.image_dims = self.crop_dims if image_dims is None else np.array(image_dims)

@@ -40,6 +40,8 @@ class Detector(Net):
         Settings of the `segcaffe.io.Transformer` for the input.
     context_pad:
         How many pixels of its surroundings a window gets on each side, counted in the net's input.
+    share_memory:
+        As `Net` takes it: less memory, and no blob but inputs and outputs to look at afterwards.
     """
 
     def __init__(
@@ -51,8 +53,9 @@ class Detector(Net):
         raw_scale: float | None = None,
         channel_swap: Sequence[int] | None = None,
         context_pad: int | None = None,
+        share_memory: bool = False,
     ) -> None:
-        super().__init__(model_file, TEST, weights=pretrained_file)
+        super().__init__(model_file, TEST, weights=pretrained_file, share_memory=share_memory)
         self.transformer = make_transformer(self, mean, input_scale, raw_scale, channel_swap)
         self.configure_crop(context_pad)
 

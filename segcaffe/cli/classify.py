@@ -47,6 +47,7 @@ def run(options: argparse.Namespace) -> int:
         common.existing_file(options.pretrained_model, "--pretrained_model"),
         image_dims=numbers(options.images_dim, "--images_dim", 2) if options.images_dim else None,
         **preparation(options),
+        share_memory=True,
     )
     inputs = _images(Path(options.input_file), options.ext)
     print(f"Classifying {len(inputs)} inputs.")

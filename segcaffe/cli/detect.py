@@ -39,6 +39,7 @@ def run(options: argparse.Namespace) -> int:
         common.existing_file(options.pretrained_model, "--pretrained_model"),
         context_pad=options.context_pad,
         **classify.preparation(options),
+        share_memory=True,
     )
     source = common.existing_file(options.input_file, "input")
     if options.crop_mode == "list":

@@ -30,16 +30,18 @@ def run(options: argparse.Namespace) -> int:
     common.at_least(options, iterations=1)
     common.show_warnings()
     common.set_device(options)
+    blobs = [name.strip() for name in options.blobs.split(",")]
     net = Net(
         common.existing_file(options.net, "NET"),
         phase=common.phase(options.phase),
         level=options.level,
         stages=common.stages(options),
         variables=common.variables(options),
+        share_memory=True,
+        keep=blobs,
     )
     for weights in common.weight_files(options.weights):
         net.copy_from(weights)
-    blobs = [name.strip() for name in options.blobs.split(",")]
     with common.progress(options.iterations, "batch") as advance:
         shapes = extract(net, blobs, Path(options.out), options.iterations, options.overwrite, advance)
     for name, shape in shapes.items():

@@ -97,6 +97,10 @@ class Layer:
         """Bytes of what `forward` makes and keeps for `backward`, and `forget` gives back."""
         return 0
 
+    def kept_bytes(self, bottom: Blobs, top: Blobs) -> int:
+        """Bytes of what the first pass makes and the layer keeps from then on, if that is much; an estimate."""
+        return 0
+
     def working_bytes(self, bottom: Blobs, top: Blobs, backward: bool) -> dict[str, int]:
         """Bytes of working memory on the CPU by name, where it is large; kernels that use a name use it in turn."""
         return {}

@@ -9,8 +9,8 @@ one place: see `packing`. What a
 Concat joins is made in its place in the result where that saves memory.
 
 Kept out of the plan, because somebody outside the layers writes or reads them: inputs and what data layers make,
-outputs, losses, gradients that nobody writes (they must stay zero), and deferred blobs (which have no memory until they
-are read).
+outputs, blobs that the net is told to keep, losses, gradients that nobody writes (they must stay zero), and deferred
+blobs (which have no memory until they are read).
 """
 
 from __future__ import annotations
@@ -207,6 +207,8 @@ def fixed_buffers(net: Net, side: Side) -> set[int]:
     """Buffers that keep their memory to themselves."""
     graph, blobs = net.graph, net.blob_list
     fixed = {id(blobs[i].buffer(side)) for i in (*graph.inputs, *graph.outputs)}
+    if side == "data":
+        fixed |= {id(blob.buffer(side)) for blob in _readable(net)}
     for node, layer, weights in zip(graph.nodes, net.layers, net.loss_weights, strict=True):
         kept = node.tops if layer.source or layer.type == "Parameter" else []
         kept = [*kept, *(top for top, weight in zip(node.tops, weights, strict=True) if weight)]
@@ -214,6 +216,20 @@ def fixed_buffers(net: Net, side: Side) -> set[int]:
     if side == "diff":
         fixed.update(id(blob.buffer(side)) for blob in _without_gradient(net))
     return fixed
+
+
+def _readable(net: Net) -> list[Blob]:
+    """The blobs that the net was told to keep; for one that is computed when it is read also what it is made from."""
+    names = net.graph.blob_names
+    waiting = [i for i, name in enumerate(names) if name in net.kept_blobs]
+    found: dict[int, Blob] = {}
+    while waiting:
+        index = waiting.pop()
+        if index not in found:
+            found[index] = net.blob_list[index]
+            if isinstance(found[index], DeferredBlob):
+                waiting += net.graph.producer(index).bottoms
+    return list(found.values())
 
 
 def _without_gradient(net: Net) -> list[Blob]:
@@ -253,7 +269,7 @@ def _learning(layer: Layer) -> list[Blob]:
 def _held(layer: Layer, bottom: list[Blob], top: list[Blob]) -> int:
     """Bytes of the arrays and blobs that a layer keeps besides its parameters, or will."""
     size = sum(_bytes(value) for name, value in vars(layer).items() if name != "blobs")
-    return max(size, layer.held_bytes(bottom, top))
+    return max(size, layer.held_bytes(bottom, top), layer.kept_bytes(bottom, top))
 
 
 def _bytes(value: object) -> int:

@@ -32,6 +32,9 @@ from segcaffe.proto import caffe_pb2
 from segcaffe.proto.text import layer_places, read_net
 from segcaffe.proto.upgrade import upgrade_net
 
+_PLANS = 8
+"""For how many shapes a net remembers its memory plan: images come in few sizes, by turns."""
+
 
 class Net(PycaffeMembers):
     """A net built from a prototxt file or a NetParameter.
@@ -62,6 +65,8 @@ class Net(PycaffeMembers):
         Whether blobs that are not needed at the same time use the same memory (see `segcaffe.net.memory`). Then only
         inputs, outputs, losses and parameters can be read after a pass, and in phase TEST the net cannot run backward
         unless its prototxt says force_backward: true.
+    keep:
+        Names of blobs that can be read after a pass all the same.
     recompute:
         Layers whose values are not kept for the backward pass but computed again: names, patterns such as ``conv*``,
         in a list or separated by commas, or "auto" (see `segcaffe.net.recompute`). Blobs then share memory, and a
@@ -93,6 +98,7 @@ class Net(PycaffeMembers):
         dtype: Any = np.float32,
         fuse: bool = True,
         share_memory: bool = False,
+        keep: Sequence[str] = (),
         recompute: str | Sequence[str] | None = None,
     ) -> None:
         phase, level, stages, weights = _positional(args, phase, level, stages, weights)
@@ -104,7 +110,9 @@ class Net(PycaffeMembers):
             self._build(param, graph, phase, dtype)
         except SegcaffeError as error:
             raise _placed(error, places) from error
+        self.kept_blobs = frozenset(keep)
         self._memory: MemoryPlan | None = None
+        self._plans: dict[tuple[tuple[int, ...], ...], MemoryPlan] = {}
         self._recompute = names_of(recompute)
         self._runs_again: dict[int, list[int]] = {}
         self._next_backward: int | None = None
@@ -357,12 +365,18 @@ class Net(PycaffeMembers):
 
     def _share_memory(self) -> None:
         """Plan the memory for the blobs' present shapes, and lay it out so."""
-        if self._memory is not None:
-            self._memory.undo()
-        schedule = plan_steps(self, self._recompute)
-        self._memory = make_plan(self, schedule)
-        self._runs_again = schedule.again()
-        self._memory.apply()
+        shapes = tuple(blob.shape for blob in self._blobs)
+        plan = self._plans.get(shapes)
+        if plan is None:
+            if self._memory is not None:
+                self._memory.undo()
+            plan = make_plan(self, plan_steps(self, self._recompute))
+            if len(self._plans) >= _PLANS:
+                self._plans.pop(next(iter(self._plans)))
+            self._plans[shapes] = plan
+        self._memory = plan
+        self._runs_again = plan.schedule.again()
+        plan.apply()
 
     def clear_param_diffs(self) -> None:
         """Set the gradients of all parameters to zero."""

@@ -84,7 +84,8 @@ class Predictor:
     ) -> None:
         self.settings = settings or Settings()
         self.deployed: Deployed = deploy(read_net(net_file, variables), level, stages)
-        self.net = Net(self.deployed.param, caffe_pb2.TEST, level, list(stages))
+        keep = [self.settings.blob] if self.settings.blob else []
+        self.net = Net(self.deployed.param, caffe_pb2.TEST, level, list(stages), share_memory=True, keep=keep)
         for path in weights:
             self.net.copy_from(path)
         self.input = self.net.blobs[self.deployed.image]

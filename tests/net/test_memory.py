@@ -144,6 +144,34 @@ def test_prediction_is_what_is_measured(phase: int, text: str, share: bool) -> N
     assert abs(predicted - measured) < 0.1 * measured
 
 
+def test_blobs_that_are_kept_can_be_read() -> None:
+    param = parse(INPUT + BODY, caffe_pb2.NetParameter(), "net")
+    device.set_random_seed(1)
+    kept = Net(param, caffe_pb2.TEST, share_memory=True, keep=["b", "join"])
+    device.set_random_seed(1)
+    plain = Net(param, caffe_pb2.TEST)
+    values = np.random.default_rng(2).standard_normal(plain.blobs["x"].shape)
+    for net in (kept, plain):
+        net.forward(x=values)
+    for name in ("b", "join", "flat"):
+        assert np.array_equal(kept.blobs[name].data, plain.blobs[name].data)
+    assert kept.plan_memory().total > build(INPUT + BODY, caffe_pb2.TEST, True).plan_memory().total
+
+
+def test_shapes_that_come_back_are_planned_once() -> None:
+    shared, plain = (build(INPUT + BODY, caffe_pb2.TEST, share) for share in (True, False))
+    plans = []
+    for size in ((33, 41), (49, 60), (20, 31), (33, 41), (49, 60)):
+        values = np.random.default_rng(3).standard_normal((2, 3, *size))
+        for net in (shared, plain):
+            net.blobs["x"].reshape(*values.shape)
+            net.reshape()
+        plans.append(shared.plan_memory())
+        assert np.array_equal(shared.forward(x=values)["flat"], plain.forward(x=values)["flat"])
+    assert plans[0] is plans[3]
+    assert plans[1] is plans[4]
+
+
 def test_frozen_parameters_take_no_memory_for_gradients() -> None:
     frozen = BODY.replace("convolution_param", "param { lr_mult: 0 } param { lr_mult: 0 } convolution_param", 1)
     net = build(INPUT + frozen + LOSS, caffe_pb2.TRAIN, True)
