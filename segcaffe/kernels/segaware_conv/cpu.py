@@ -58,7 +58,8 @@ def backward_data(
     layout = make_layout(x.shape, grad_out.shape, window, group, x.itemsize)
     step, block = layout.channel_step, layout.gradient_strips
     channel_parts = parts(layout.channels, step)
-    items = layout.images * group * channel_parts
+    together = max(1, layout.images * group * channel_parts // (2 * parallel.num_threads()))
+    items = layout.images * group * parts(channel_parts, together)
     pieces = 1 if grad_x is not None else max(1, min(parts(layout.strips, block), 16 // items))
     packed = _pack(layout, weight, transposed=True)
     nothing = np.empty(0, x.dtype)
@@ -73,7 +74,8 @@ def backward_data(
         tap_sums = scratch("segaware_sums", block * layout.taps * layout.strip, x.dtype)
         loops.gradients(
             x.reshape(-1), mask.reshape(-1), packed, grad_out.reshape(-1), flat_x, sums.reshape(-1), layout, step,
-            block, pieces, lines, columns, zeros, tap_sums, *_tables(layout, block, x.dtype), offsets, start, stop,
+            together, block, pieces, lines, columns, zeros, tap_sums, *_tables(layout, block, x.dtype), offsets, start,
+            stop,
         )  # fmt: skip
 
     _run(items * pieces, layout.cycles, part)

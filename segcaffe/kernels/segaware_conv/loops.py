@@ -85,13 +85,13 @@ def _put(out, at, pixels, live, length, spare, strip, ones, adds):
 
 @njit(nogil=True, cache=True)
 def gradients(
-    x, mask, packed, grad_out, grad_x, grad_mask, layout, step, block, pieces, lines, columns, zeros, sums, weights,
-    index, places, offsets, start, stop,
+    x, mask, packed, grad_out, grad_x, grad_mask, layout, step, together, block, pieces, lines, columns, zeros, sums,
+    weights, index, places, offsets, start, stop,
 ):  # fmt: skip
     """Compute items [start, stop) of the gradients of x and mask.
 
-    An item is an image, a group, ``step`` channels and a piece of the blocks of strips (one of ``pieces``, which must
-    be 1 where ``grad_x`` is wanted).
+    An item is an image, a group, ``together`` parts of ``step`` channels and a piece of the blocks of strips (one of
+    ``pieces``, which must be 1 where ``grad_x`` is wanted).
     ``packed`` (groups, tiles of the depth, rows, ROWS); ``grad_x`` is empty where it is not wanted; ``grad_mask``
     (groups * parts of the channels, images, taps, pixels) or empty.
     """
@@ -100,27 +100,29 @@ def gradients(
     strips = (pixels + strip - 1) // strip
     blocks = (strips + block - 1) // block
     parts = (layout.channels + step - 1) // step
+    several = (parts + together - 1) // together
     tiles = (layout.channels * taps + ROWS - 1) // ROWS
     for item in range(start, stop):
-        piece, part = item % pieces, item // pieces % parts
-        place = item // (pieces * parts)
+        piece, low = item % pieces, item // pieces % several * together
+        place, high = item // (pieces * several), min(parts, low + together)
         image, group = place // layout.groups, place % layout.groups
-        count = min(step, layout.channels - part * step)
-        channel = place * layout.channels + part * step
-        tile = group * tiles + part * step * taps // ROWS
-        target = (group * parts + part) * layout.images + image
         if grad_x.size > 0:
-            clear_run(grad_x, channel * plane, count * plane)
+            count = min(layout.channels, high * step) - low * step
+            clear_run(grad_x, (place * layout.channels + low * step) * plane, count * plane)
         for first in range(blocks * piece // pieces * block, blocks * (piece + 1) // pieces * block, block):
             here, q = min(block, strips - first), first * strip
             _locate(layout, mask, image, q, here, weights, index, places)
             _lines(grad_out, place * layout.rows, layout.rows, pixels, q, here * strip, strip, lines)
-            pitch = _multiply_back(layout, packed, tile, count * taps, lines, here, offsets, zeros, columns)
-            if grad_x.size > 0:
-                _scatter(grad_x, layout, channel, count, here, weights, index, places, columns, pitch)
-            if grad_mask.size > 0:
-                _mask_sums(x, layout, channel, count, here, index, places, columns, pitch, sums)
-                _write_mask(grad_mask, target * taps * pixels, layout, q, here, index, sums)
+            for part in range(low, high):
+                count, channel = min(step, layout.channels - part * step), place * layout.channels + part * step
+                tile = group * tiles + part * step * taps // ROWS
+                pitch = _multiply_back(layout, packed, tile, count * taps, lines, here, offsets, zeros, columns)
+                if grad_x.size > 0:
+                    _scatter(grad_x, layout, channel, count, here, weights, index, places, columns, pitch)
+                if grad_mask.size > 0:
+                    target = (group * parts + part) * layout.images + image
+                    _mask_sums(x, layout, channel, count, here, index, places, columns, pitch, sums)
+                    _write_mask(grad_mask, target * taps * pixels, layout, q, here, index, sums)
 
 
 @njit(inline="always")
