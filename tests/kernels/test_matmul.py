@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from segcaffe.kernels import matmul, parallel
+from segcaffe.kernels.matmul.cpu import multiply
 
 SHAPES = [(1, 1, 1), (3, 5, 4), (1, 900, 700), (900, 1, 700), (130, 700, 33), (700, 130, 33), (64, 3000, 27)]
 
@@ -84,3 +85,28 @@ def test_finish_of_what_is_no_number():
     out = np.array([[-np.inf, np.nan, np.inf]])
     matmul.finish(out, negative_slope=0.0)
     np.testing.assert_array_equal(out, [[0, np.nan, np.inf]])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("trans_a", [False, True])
+@pytest.mark.parametrize(("rows", "columns", "depth"), [(64, 48, 64), (71, 49, 385), (100, 441, 100), (65, 1000, 770)])
+def test_few_columns(rows, columns, depth, trans_a, dtype):
+    rng = np.random.default_rng(5)
+    wide = rng.standard_normal((depth, rows + 9) if trans_a else (rows, depth + 9)).astype(dtype)
+    a = wide[:, 4:-5]
+    b = rng.standard_normal((depth, columns)).astype(dtype)
+    expected = (a.T if trans_a else a).astype(np.float64) @ b
+    found, before = [], parallel.num_threads()
+    try:
+        for threads in (1, 2, 3):
+            parallel.set_num_threads(threads)
+            out, parts = np.full((rows, columns), np.nan, dtype), []
+            multiply(a, b, out, trans_a, then=lambda made, first, parts=parts: parts.append((first, made.copy())))
+            found.append(out)
+            np.testing.assert_array_equal(np.concatenate([made for _, made in sorted(parts, key=lambda p: p[0])]), out)
+    finally:
+        parallel.set_num_threads(before)
+    scale = np.abs(expected).max()
+    assert np.abs(found[0] - expected).max() < (1e-6 if dtype == np.float32 else 1e-14) * scale
+    for other in found[1:]:
+        np.testing.assert_array_equal(other, found[0])

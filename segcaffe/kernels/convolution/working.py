@@ -12,6 +12,7 @@ from segcaffe.kernels.convolution import columns, cpu
 from segcaffe.kernels.convolution.plan import Plan, backward_grids, forward_grid, make_plan
 from segcaffe.kernels.convolution.winograd.plan import Layout, make_layout
 from segcaffe.kernels.convolution.winograd.transforms import SIZE
+from segcaffe.kernels.matmul import cpu as matmul
 from segcaffe.kernels.tile import ROWS
 
 Sizes = tuple[int, ...]
@@ -28,23 +29,23 @@ def largest(*several: Bytes) -> Bytes:
 def forward(x: Sizes, weight: Sizes, out: Sizes, window: Window, group: int, dtype: Any) -> Bytes:
     """Working memory of `forward`, from the shapes of its arrays."""
     source, weights, target = (_empty(shape, dtype) for shape in (x, weight, out))
-    if columns.suit_forward(target, weights, group):
-        return _columns(weight, out, window, weights.itemsize)
     task, axes = cpu._problem(source, target, weights, window, group, gradient=False)
     grid = forward_grid(task.target, *axes)
     layout = make_layout(task, grid)
+    if layout is None and columns.suit_forward(target, weights, group):
+        return _columns(weight, out, window, dtype)
     return _plain(make_plan(task, grid)) if layout is None else _tiles(layout)
 
 
 def backward_data(grad_out: Sizes, weight: Sizes, grad_x: Sizes, window: Window, group: int, dtype: Any) -> Bytes:
     """Working memory of `backward_data`."""
     source, weights, target = (_empty(shape, dtype) for shape in (grad_out, weight, grad_x))
-    if columns.suit_data(source, weights, group):
-        return _columns(weight, grad_out, window, weights.itemsize)
     task, axes = cpu._problem(source, target, weights, window, group, gradient=False)
+    layouts = [(grid, make_layout(task, grid)) for grid in backward_grids(task.target, *axes)]
+    if columns.suit_data(source, weights, group) and not any(layout for _, layout in layouts):
+        return _columns(weight, grad_out, window, dtype)
     found = []
-    for grid in backward_grids(task.target, *axes):
-        layout = make_layout(task, grid)
+    for grid, layout in layouts:
         found.append(_plain(make_plan(task, grid)) if layout is None else _tiles(layout))
     return largest(*found)
 
@@ -53,7 +54,7 @@ def backward_weight(x: Sizes, grad_out: Sizes, weight: Sizes, window: Window, gr
     """Working memory of `backward_weight`."""
     source, target, weights = (_empty(shape, dtype) for shape in (x, grad_out, weight))
     if columns.suit_gradient(target, weights, window, group):
-        return _columns(weight, grad_out, window, weights.itemsize)
+        return _columns(weight, grad_out, window, dtype, product=False)
     task, axes = cpu._problem(source, target, weights, window, group, gradient=True)
     grid = forward_grid(task.target, *axes)
     layout = make_layout(task, grid)
@@ -73,12 +74,16 @@ def _empty(shape: Sizes, dtype: Any) -> np.ndarray[Any, Any]:
     return np.broadcast_to(np.zeros((), dtype), shape)
 
 
-def _columns(weight: Sizes, small: Sizes, window: Window, itemsize: int) -> Bytes:
+def _columns(weight: Sizes, small: Sizes, window: Window, dtype: Any, product: bool = True) -> Bytes:
+    """``product`` says that few columns are the right factor of a product, not of a gradient."""
+    itemsize, pixels = np.dtype(dtype).itemsize, math.prod(small[2:])
+    packed = matmul.working_elements(pixels, dtype) * itemsize
+    found = {"matmul": packed * parallel.num_threads()} if product and matmul.few(pixels) else {}
     if columns._is_pixelwise(weight[2:], window):
-        return {}
-    taps, pixels = math.prod(weight[2:]), math.prod(small[2:])
+        return found
+    taps = math.prod(weight[2:])
     step = max(1, columns._COLUMNS // max(1, taps * pixels))
-    return {"convolution_columns": min(step, weight[1]) * taps * pixels * itemsize}
+    return found | {"convolution_columns": min(step, weight[1]) * taps * pixels * itemsize}
 
 
 def _plain(plan: Plan) -> Bytes:
@@ -97,8 +102,9 @@ def _blocks(plan: Plan) -> Bytes:
 
 def _tiles(layout: Layout) -> Bytes:
     size = SIZE * SIZE * 4
+    kernels = size * layout.weight_step
     return {
-        "packed": size * layout.weight_step,
+        **({"winograd_kernels": _of_all(kernels, layout.items)} if layout.fresh else {"packed": kernels}),
         "winograd_inputs": _of_all(size * layout.input_step, layout.items),
         "winograd_sums": _of_all(size * layout.sum_step, layout.items),
     }

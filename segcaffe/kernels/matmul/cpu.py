@@ -1,4 +1,4 @@
-"""Matrix products on the CPU: each thread multiplies its part of the rows or columns by single-threaded BLAS."""
+"""Matrix products on the CPU: each thread makes some of the rows or columns, by single-threaded BLAS or by `loops`."""
 
 from __future__ import annotations
 
@@ -9,10 +9,15 @@ import numpy as np
 from numba import njit
 
 from segcaffe.kernels import blas, parallel
+from segcaffe.kernels.matmul import loops
+from segcaffe.kernels.scratch import scratch
+from segcaffe.kernels.tile import ROWS, strip_length, vector_length
 
 Array = np.ndarray[Any, Any]
 _SMALL = 1 << 18
 """Multiply-adds below which a second thread costs more than it saves."""
+_COLUMNS, _FEW_ROWS, _FEW_TERMS = (40, 1024), 64, 64
+_WIDE_REGISTERS = ROWS * vector_length(np.float32) >= 128
 _GRAIN = 1 << 15
 """Elements worth a thread of their own."""
 _SIGNATURES = [
@@ -56,6 +61,9 @@ def multiply(
         if then is not None:
             then(out, 0)
         return
+    if alpha == 1 and beta == 0 and not trans_b and _suits_tiles(a, b, out, depth):
+        _multiply_tiles(a, b, out, trans_a, then)
+        return
     by_rows = rows > columns
 
     def part(start: int, stop: int) -> None:
@@ -74,6 +82,38 @@ def multiply(
     grain = max(16, -(-_SMALL * long // (rows * columns * depth)))
     # Each part packs the shared operand anew, so there are as many parts as threads and not more.
     parallel.run(long, part, grain=grain, blocks=parallel.parts(long, grain))
+
+
+def _suits_tiles(a: Array, b: Array, out: Array, depth: int) -> bool:
+    """Whether `loops` is faster than BLAS: on processors with many wide registers, where few columns keep them busy."""
+    contiguous = b.flags.c_contiguous and out.flags.c_contiguous
+    return few(out.shape[1]) and len(out) >= _FEW_ROWS and depth >= _FEW_TERMS and contiguous
+
+
+def few(columns: int) -> bool:
+    """Whether products of so many columns go by `loops`, if both factors are large enough."""
+    return _WIDE_REGISTERS and _COLUMNS[0] <= columns <= _COLUMNS[1]
+
+
+def _multiply_tiles(a: Array, b: Array, out: Array, trans_a: bool, then: Callable[[Array, int], None] | None) -> None:
+    """``out = op(a) @ b``, rows divided among threads."""
+    tiles, strip = -(-len(out) // ROWS), strip_length(out.dtype)
+    memory = working_elements(out.shape[1], out.dtype)
+
+    def part(start: int, stop: int) -> None:
+        loops.multiply(a, b, out, trans_a, scratch("matmul", memory, out.dtype), strip, start, stop)
+        if then is not None:
+            then(out[start * ROWS : stop * ROWS], start * ROWS)
+
+    grain = max(1, -(-_SMALL // (ROWS * out.shape[1] * len(b))))
+    # Each part packs the right factor anew.
+    parallel.run(tiles, part, grain=grain, blocks=parallel.parts(tiles, grain))
+
+
+def working_elements(columns: int, dtype: Any) -> int:
+    """Elements of working memory for each thread that multiplies by `loops`."""
+    strip = strip_length(dtype)
+    return loops.DEPTH * (ROWS + -(-columns // strip) * strip)
 
 
 def finish(out: Array, bias: Array | None = None, scale: Array | None = None, negative_slope: float = 1.0) -> None:

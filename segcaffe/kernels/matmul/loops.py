@@ -1,0 +1,174 @@
+"""Products of a few hundred columns: both factors packed, tiles of the result kept in registers.
+
+Some hundred terms at a time, the right factor is packed in panels of as many columns as a tile has, which stay in the
+second-level cache, and the left one a tile's height at a time, when it is needed. That is what BLAS does too; here the
+tile is as high and as wide as the registers allow, and half a tile is not computed where a third of it will do.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from segcaffe.kernels.tile import (
+    ROWS,
+    STREAMS,
+    Vectors,
+    address,
+    clear_run,
+    copy_run,
+    copy_strip,
+    pack_block,
+)
+
+DEPTH = 384
+"""Terms of the sums at a time: a tile's factors of so many stay in the first-level cache."""
+_INDEX, _INT, _BIT = ir.IntType(64), ir.IntType(32), ir.IntType(1)
+
+
+def _make_tile(streams: int) -> Any:
+    """``out[r, p] (+)= sum_k left[k * ROWS + r] * right[k * STREAMS * length + p]`` for p < streams * vector length.
+
+    ``rows`` and ``columns`` limit what is written; it is added to what is there unless ``first``. ``stride`` is that
+    of the rows of ``out``.
+    """
+
+    @intrinsic
+    def tile(typing, left, left_at, right, right_at, count, first, out, out_at, stride, rows, columns):
+        def generate(context, builder, signature, args):
+            left_, left_at_, right_, right_at_, count_, first_, out_, out_at_, stride_, rows_, columns_ = args
+            vectors = Vectors(context, builder, out.dtype)
+            sources = (
+                address(context, vectors, left, left_, left_at_),
+                address(context, vectors, right, right_, right_at_),
+            )
+            target = address(context, vectors, out, out_, out_at_)
+            before, loop, after = builder.block, builder.append_basic_block("loop"), builder.append_basic_block("after")
+            builder.branch(loop)
+            builder.position_at_end(loop)
+            index = builder.phi(_INDEX)
+            totals = [builder.phi(vectors.type) for _ in range(ROWS * streams)]
+            line = vectors.at(sources[1], builder.mul(index, _INDEX(STREAMS * vectors.length)))
+            values = [vectors.load(vectors.at(line, v * vectors.length)) for v in range(streams)]
+            factors = vectors.at(sources[0], builder.mul(index, _INDEX(ROWS)))
+            sums = []
+            for r in range(ROWS):
+                factor = vectors.splat(builder.load(vectors.at(factors, r)))
+                sums += [vectors.multiply_add(factor, values[v], totals[r * streams + v]) for v in range(streams)]
+            following = builder.add(index, _INDEX(1))
+            index.add_incoming(_INDEX(0), before)
+            index.add_incoming(following, loop)
+            for total, new in zip(totals, sums, strict=True):
+                total.add_incoming(vectors.zero, before)
+                total.add_incoming(new, loop)
+            builder.cbranch(builder.icmp_signed("<", following, count_), loop, after)
+            builder.position_at_end(after)
+            lanes = [_lanes(vectors, builder, columns_, v) for v in range(streams)]
+            for r in range(ROWS):
+                row = vectors.at(target, builder.mul(stride_, _INDEX(r)))
+                with builder.if_then(builder.icmp_signed("<", _INDEX(r), rows_)):
+                    for v in range(streams):
+                        place = vectors.at(row, v * vectors.length)
+                        there = _masked(vectors, builder, "load", [place, _INT(4), lanes[v], vectors.zero])
+                        there = builder.select(first_, vectors.zero, there)
+                        value = builder.fadd(there, sums[r * streams + v])
+                        _masked(vectors, builder, "store", [value, place, _INT(4), lanes[v]])
+            return context.get_dummy_value()
+
+        numbers = types.int64
+        return types.void(left, numbers, right, numbers, numbers, types.boolean, out, *(numbers,) * 4), generate
+
+    return tile
+
+
+def _lanes(vectors: Vectors, builder: Any, count: Any, vector: int) -> Any:
+    """The lanes of one of several vectors whose number is below a count."""
+    kind = ir.VectorType(_INDEX, vectors.length)
+    empty = ir.Constant(kind, ir.Undefined)
+    limit = vectors.shuffle(builder.insert_element(empty, count, _INT(0)), empty, [0] * vectors.length)
+    return builder.icmp_signed(
+        "<", ir.Constant(kind, [vector * vectors.length + i for i in range(vectors.length)]), limit
+    )
+
+
+def _masked(vectors: Vectors, builder: Any, name: str, arguments: list[Any]) -> Any:
+    """LLVM's masked load or store of a vector."""
+    place = 0 if name == "load" else 1
+    arguments[place] = builder.bitcast(arguments[place], vectors.type.as_pointer())
+    code = "f32" if isinstance(vectors.type.element, ir.FloatType) else "f64"
+    result = vectors.type if name == "load" else ir.VoidType()
+    signature = ir.FunctionType(result, [argument.type for argument in arguments])
+    full = f"llvm.masked.{name}.v{vectors.length}{code}.p0"
+    return builder.call(cgutils.get_or_insert_function(builder.module, signature, full), arguments)
+
+
+_wide, _narrow = _make_tile(STREAMS), _make_tile(1)
+
+
+@njit(nogil=True, cache=True)
+def _pack_right(right, packed, first, count, width):
+    """Terms ``first`` to ``first + count`` of ``right`` (K, N), contiguous, as (panel, count, width), beyond N as 0."""
+    columns, flat = right.shape[1], right.reshape(-1)
+    whole = columns - columns % width
+    for k in range(count):
+        row, to = (first + k) * columns, k * width
+        for column in range(0, whole, width):
+            copy_strip(packed, to, flat, row + column)
+            to += count * width
+        if whole < columns:
+            copy_run(packed, to, flat, row + whole, columns - whole)
+            clear_run(packed, to + columns - whole, whole + width - columns)
+
+
+@njit(nogil=True, cache=True)
+def _pack_left(left, packed, row, rows, first, count, transposed, vector):
+    """Rows ``row`` to ``row + rows`` of op(left), terms ``first`` to ``first + count``, as (count, ROWS)."""
+    stride, flat = left.strides[0] // left.itemsize, left[0]
+    if rows < ROWS:
+        for k in range(count):
+            for r in range(ROWS):
+                missing = r >= rows
+                value = left[0, 0] if missing else left[first + k, row + r] if transposed else left[row + r, first + k]
+                packed[k * ROWS + r] = 0 if missing else value
+        return
+    if transposed:
+        for k in range(count):
+            copy_run(packed, k * ROWS, flat, (first + k) * stride + row, ROWS)
+        return
+    whole = count - count % vector
+    for k in range(0, whole, vector):
+        pack_block(packed, k * ROWS, flat, row * stride + first + k, stride)
+    for k in range(whole, count):
+        for r in range(ROWS):
+            packed[k * ROWS + r] = left[row + r, first + k]
+
+
+@njit(nogil=True, cache=True)
+def multiply(left, right, out, transposed, memory, width, start, stop):
+    """Rows start..stop, counted in tiles, of ``out = op(left) @ right``.
+
+    ``left`` is (M, K), or (K, M) if ``transposed``, rows any distance apart; ``right`` (K, N) and ``out`` (M, N) are
+    contiguous. ``memory`` has room for a tile's factors and DEPTH terms of all panels, each ``width`` wide.
+    """
+    height, columns = out.shape
+    depth, vector, target = len(right), width // STREAMS, out.reshape(-1)
+    factors, panels = memory[: DEPTH * ROWS], memory[DEPTH * ROWS :]
+    for first in range(0, depth, DEPTH):
+        count = min(DEPTH, depth - first)
+        _pack_right(right, panels, first, count, width)
+        for tile in range(start, stop):
+            row = tile * ROWS
+            rows = min(ROWS, height - row)
+            _pack_left(left, factors, row, rows, first, count, transposed, vector)
+            panel = 0
+            for column in range(0, columns, width):
+                to, some = row * columns + column, min(width, columns - column)
+                if some <= vector:
+                    _narrow(factors, 0, panels, panel, count, first == 0, target, to, columns, rows, some)
+                else:
+                    _wide(factors, 0, panels, panel, count, first == 0, target, to, columns, rows, some)
+                panel += count * width
