@@ -31,6 +31,11 @@ struct alignas(16) Quad {
     REAL v[4];
 };
 
+// A thread's place in its block's square. A warp has 4 by 8 threads, so that all its lanes' quads of one factor are at
+// most 128 bytes: what shared memory gives at once.
+__device__ inline int down_of_thread() { return threadIdx.x / 64 * 4 + threadIdx.x % 32 / 8; }
+__device__ inline int across_of_thread() { return threadIdx.x / 32 % 2 * 8 + threadIdx.x % 8; }
+
 // Rows (or columns) of a tile that a thread has: quads of neighbours, SIDE quads apart.
 __device__ inline int place(int i, int side) { return i / 4 * 4 * SIDE + side * 4 + i % 4; }
 
@@ -39,7 +44,7 @@ template <int DEPTH, int LEFT, int RIGHT, int ROWS, int COLUMNS>
 __device__ __forceinline__ void multiply(
     const Quad (&left)[DEPTH][LEFT], const Quad (&right)[DEPTH][RIGHT], REAL (&sums)[ROWS][COLUMNS]
 ) {
-    const int across = threadIdx.x % SIDE, down = threadIdx.x / SIDE;
+    const int across = across_of_thread(), down = down_of_thread();
 // No further: what is read ahead takes registers.
 #pragma unroll 2
     for (int k = 0; k < DEPTH; ++k) {
@@ -188,7 +193,7 @@ __device__ __forceinline__ void write_tile(
     const REAL (&sums)[ROWS][COLUMNS], REAL* stage, const Window& w, const REAL* bias, REAL* out, int num,
     INDEX outputs, int group, INDEX g, INDEX row0
 ) {
-    const int column = threadIdx.x % WIDTH;
+    const int column = threadIdx.x % WIDTH, across = across_of_thread(), down = down_of_thread();
     const INDEX to = elements(BACK ? w.size : w.out);
     const Target<BACK> target(w, (INDEX)blockIdx.x * WIDTH + column, num * to);
     REAL* made = out + ((blockIdx.z * (INDEX)num + target.n) * group + g) * outputs * to + target.index;
@@ -196,7 +201,7 @@ __device__ __forceinline__ void write_tile(
     for (int i = 0; i < ROWS; ++i) {
         __syncthreads();
 #pragma unroll
-        for (int j = 0; j < COLUMNS; ++j) stage[threadIdx.x / SIDE * WIDTH + place(j, threadIdx.x % SIDE)] = sums[i][j];
+        for (int j = 0; j < COLUMNS; ++j) stage[down * WIDTH + place(j, across)] = sums[i][j];
         __syncthreads();
         for (int row = threadIdx.x / WIDTH; row < SIDE; row += BLOCK / WIDTH) {
             const INDEX m = row0 + place(i, row);
@@ -299,7 +304,7 @@ KERNEL backward_both(
     const INDEX begin = (int)blockIdx.z * taps(w) / (int)gridDim.z * per_tap;
     const INDEX end = ((int)blockIdx.z + 1) * taps(w) / (int)gridDim.z * per_tap;
     Reader<HEIGHT, DEPTH, true> reader(w, grad_out, mask, packed, num, inputs, group, g, row0, padded_outputs, begin);
-    const int across = threadIdx.x % SIDE, down = threadIdx.x / SIDE;
+    const int across = across_of_thread(), down = down_of_thread();
     const auto keep_tap = [&] {
         if (threadIdx.x >= WIDTH) return;
         factors[reader.tap % 2][threadIdx.x] = reader.factor;
@@ -463,11 +468,11 @@ __device__ __forceinline__ void weight_product(
     }
 #pragma unroll
     for (int i = 0; i < HEIGHT / SIDE; ++i) {
-        const INDEX m = row0 + place(i, threadIdx.x / SIDE);
+        const INDEX m = row0 + place(i, down_of_thread());
         REAL* to = parts + ((blockIdx.z * group + g) * outputs + m) * taps(w) * channels;
 #pragma unroll
         for (int j = 0; j < WIDTH / SIDE; ++j) {
-            const INDEX c = channel[j / 4] + place(j % 4, threadIdx.x % SIDE);
+            const INDEX c = channel[j / 4] + place(j % 4, across_of_thread());
             if (m < outputs && c < channels) to[tap[j / 4] * channels + c] = sums[i][j];
         }
     }
