@@ -15,6 +15,8 @@ outputs that fits the vector registers:
     ``out[j, r] += sum_p a[r, p] * x[offsets[j] + p]`` for `STREAMS` offsets j, any number of positions p from a start.
 ``pack_block``
     A block of a matrix, `ROWS` rows of a vector's length, written column by column.
+``add_block``
+    The reverse: sums of such blocks added to a block of a matrix.
 ``copy_strip``
     ``strip_length(dtype)`` elements copied.
 ``copy_run``, ``clear_run``, ``add_run``
@@ -387,6 +389,38 @@ def pack_block(typing, packed, packed_at, weight, start, row_stride):
         rows = [vectors.load(vectors.at(come_from, builder.mul(args[4], _INDEX(row)))) for row in range(ROWS)]
         for i, value in enumerate(_transpose(vectors, rows)):
             vectors.store(value, vectors.at(to, i * vectors.length))
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic
+def add_block(typing, weight, start, row_stride, sums, sums_at, part_step, parts):
+    """``weight[start + r * row_stride + k] += sum over p < parts of sums[sums_at + p * part_step + k * ROWS + r]``.
+
+    For a vector's length of k; there is at least one part.
+    """
+    signature = types.void(weight, start, row_stride, sums, sums_at, part_step, parts)
+
+    def generate(context, builder, signature, args):
+        vectors = Vectors(context, builder, weight.dtype)
+        to = address(context, vectors, weight, args[0], args[1])
+        come_from = address(context, vectors, sums, args[3], args[4])
+        places = [vectors.at(come_from, i * vectors.length) for i in range(ROWS)]
+        totals = [cgutils.alloca_once_value(builder, vectors.load(place)) for place in places]
+        with cgutils.for_range_slice(builder, _INDEX(1), args[6], _INDEX(1)) as (p, _):
+            step = builder.mul(p, args[5])
+            for total, place in zip(totals, places, strict=True):
+                builder.store(builder.fadd(builder.load(total), vectors.load(vectors.at(place, step))), total)
+        rows = [builder.load(total) for total in totals]
+        lanes = list(range(2 * vectors.length))
+        for _ in range((ROWS // 2).bit_length()):
+            # All even elements come before all odd ones: what `_transpose` does, backwards.
+            pairs = list(zip(rows[::2], rows[1::2], strict=True))
+            rows = [vectors.shuffle(a, b, lanes[side::2]) for side in (0, 1) for a, b in pairs]
+        for row, value in enumerate(rows):
+            target = vectors.at(to, builder.mul(args[2], _INDEX(row)))
+            vectors.store(builder.fadd(vectors.load(target), value), target)
         return context.get_dummy_value()
 
     return signature, generate

@@ -109,11 +109,21 @@ def test_blocks_and_strips(vector_bytes, dtype):
         tile.pack_block(packed, 3, weight, 2, 70)
         tile.copy_strip(strip, 1, source, 4)
 
+    @njit
+    def add(target, sums, step):
+        tile.add_block(target, 5, 70, sums, 3, step, 2)
+
     weight, length = np.random.default_rng(0).standard_normal(70 * tile.ROWS).astype(dtype), tile.vector_length(dtype)
     packed, strip = np.zeros(4 + tile.ROWS * length, dtype), np.zeros(2 + tile.strip_length(dtype), dtype)
     run(packed, weight, strip, weight)
     expected = weight.reshape(tile.ROWS, 70)[:, 2 : 2 + length].T
     np.testing.assert_array_equal(packed, [0, 0, 0, *expected.ravel(), 0])
+    added = weight.copy()
+    parts = np.concatenate([packed[:-1], packed[3:-1]])
+    add(added, parts, tile.ROWS * length)
+    expected = weight.reshape(tile.ROWS, 70).copy()
+    expected[:, 5 : 5 + length] += 2 * expected[:, 2 : 2 + length]
+    np.testing.assert_allclose(added, expected.ravel(), rtol=1e-6)
     np.testing.assert_array_equal(strip, [0, *weight[4 : 4 + tile.strip_length(dtype)], 0])
 
 

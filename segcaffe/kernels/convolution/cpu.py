@@ -26,6 +26,10 @@ _GRAIN_CYCLES = 1e5
 """Work below which a second thread costs more than it saves."""
 
 
+_PIECES = 4
+"""Pieces of the weights' gradient for each thread."""
+
+
 def forward(
     x: Array,
     weight: Array,
@@ -173,6 +177,10 @@ def _convolve_by_tiles(
 
 def _add_weight_gradient(plan: Plan, x: Array, grad_out: Array, grad_weight: Array, grad_bias: Array | None) -> None:
     layout = plan.layout
+    others = layout.parts * layout.groups * layout.chunks
+    # Each part of the rows copies the source anew. How many there are changes no sum.
+    wanted = -(-_PIECES * parallel.num_threads() // max(1, others)) if parallel.num_threads() > 1 else 1
+    layout = layout._replace(row_parts=min(layout.row_parts, wanted))
     sums = np.zeros(layout.parts * layout.groups * plan.tiles * layout.chunks * plan.offsets.size * ROWS, x.dtype)
     bias_sums = np.zeros(0 if grad_bias is None else layout.parts * layout.groups * layout.rows)
 
@@ -194,7 +202,7 @@ def _add_weight_gradient(plan: Plan, x: Array, grad_out: Array, grad_weight: Arr
             stop,
         )
 
-    _run(layout.parts * layout.groups * layout.chunks * layout.row_parts, plan.cycles, part)
+    _run(others * layout.row_parts, plan.cycles, part)
     _add_parts(plan, sums, grad_weight)
     if grad_bias is not None:
         grad_bias += bias_sums.reshape(layout.parts, -1).sum(axis=0)
@@ -204,7 +212,8 @@ def _add_weight_gradient_by_tiles(layout: Layout, x: Array, grad_out: Array, gra
     """Add the weights' gradient by Winograd's method: block by block, its transforms first, then its products."""
     inputs = scratch("winograd_inputs", SIZE * SIZE * layout.input_step, x.dtype)
     grads = scratch("winograd_grads", SIZE * SIZE * layout.weight_step, x.dtype)
-    sums = scratch("winograd_sums", SIZE * SIZE * layout.sum_step, x.dtype)
+    # The last vector of taps reads beyond the last sums.
+    sums = scratch("winograd_sums", SIZE * SIZE * layout.sum_step + layout.vector, x.dtype)
     offsets = np.minimum(np.arange(-(-layout.channels // STREAMS) * STREAMS), layout.channels - 1) * layout.pitch
     blocks = -(-layout.tiles // layout.block)
     cycles = float(layout.block) * layout.channels * layout.rows
@@ -246,13 +255,13 @@ def _pack(plan: Plan, weight: Array, transposed: bool) -> Array:
 
 
 def _add_parts(plan: Plan, sums: Array, grad_weight: Array) -> None:
-    places, row_stride, group_stride = _weight_index(plan, grad_weight, transposed=False)
+    row, layout = grad_weight[0].size, plan.layout
+    sizes = len(plan.taps), plan.offsets.size
 
     def part(start: int, stop: int) -> None:
-        target = grad_weight.reshape(-1)
-        loops.add_parts(sums, plan.layout, places, plan.offsets.size, target, row_stride, group_stride, start, stop)
+        loops.add_parts(sums, layout, *sizes, grad_weight.reshape(-1), row, layout.rows * row, start, stop)
 
-    _run(plan.layout.groups * plan.tiles, 2.0 * sums.size, part)
+    _run(layout.groups * plan.tiles, 2.0 * sums.size, part)
 
 
 def _weight_index(plan: Plan, weight: Array, transposed: bool) -> tuple[Array, int, int]:

@@ -9,6 +9,7 @@ from segcaffe.kernels.convolution.plan import CHUNK_VECTORS
 from segcaffe.kernels.tile import (
     ROWS,
     STREAMS,
+    add_block,
     clear_run,
     convolve_1,
     convolve_2,
@@ -193,22 +194,26 @@ def weight_gradient(source, grad, sums, bias_sums, layout, taps, residues, offse
 
 
 @njit(nogil=True, cache=True)
-def add_parts(sums, layout, places, count, weight_grad, row_stride, group_stride, start, stop):
+def add_parts(sums, layout, taps, count, weight_grad, row_stride, group_stride, start, stop):
     """Add the partial sums of tiles [start, stop) to the weights' gradient; ``count`` is the number of offsets."""
     tiles = (layout.rows + ROWS - 1) // ROWS
-    taps = places.size // layout.channels
     part_size = layout.groups * tiles * layout.chunks * count * ROWS
     for tile in range(start, stop):
         first = tile % tiles * ROWS
-        target = tile // tiles * group_stride + first * row_stride
-        for k in range(places.size):
-            chunk, rest = k // (layout.chunk * taps), k % (layout.chunk * taps)
-            index = ((tile * layout.chunks + chunk) * count + rest) * ROWS
-            for r in range(min(ROWS, layout.rows - first)):
-                total = sums.dtype.type(0)
-                for part in range(layout.parts):
-                    total += sums[part * part_size + index + r]
-                weight_grad[target + r * row_stride + places[k]] += total
+        live = min(ROWS, layout.rows - first)
+        for chunk in range(layout.chunks):
+            target = tile // tiles * group_stride + first * row_stride + chunk * layout.chunk * taps
+            source = (tile * layout.chunks + chunk) * count * ROWS
+            depth = min(layout.chunk, layout.channels - chunk * layout.chunk) * taps
+            whole = depth // layout.vector * layout.vector if live == ROWS else 0
+            for k in range(0, whole, layout.vector):
+                add_block(weight_grad, target + k, row_stride, sums, source + k * ROWS, part_size, layout.parts)
+            for k in range(whole, depth):
+                for r in range(live):
+                    total = sums.dtype.type(0)
+                    for part in range(layout.parts):
+                        total += sums[part * part_size + source + k * ROWS + r]
+                    weight_grad[target + r * row_stride + k] += total
 
 
 @njit(nogil=True, cache=True)

@@ -9,7 +9,7 @@ A pass is cut into blocks whose source fits the cache. Before the innermost loop
 
 planes
     its rows with their padding, de-interleaved by the stride, so that every tap is a constant shift. Positions then
-    include the columns that the window adds to a row, and their results are dropped; or as
+    include the padding between rows, and their results are dropped; or as
 columns
     one copy per tap (im2col) of just the block, for windows that are wide compared to the image.
 """
@@ -284,7 +284,7 @@ def _planes(task: Task, grid: Grid) -> Iterator[_Block]:
     """Blocks of whole rows, from one row to whole images."""
     reach = [max(taps) // s for taps, s in zip(grid.taps, grid.stride, strict=True)]
     d, h, w = (len(used) for used in _residues(grid))
-    width = grid.extent[2] + reach[2]
+    width = _plane_width(task, grid, reach[2])
     for images, depth, height in _block_sizes(task.images, grid.extent):
         pitch = depth + reach[0], height + reach[1], width
         plane = math.prod(pitch) * images
@@ -293,6 +293,14 @@ def _planes(task: Task, grid: Grid) -> Iterator[_Block]:
         size = d * h * w * plane
         segments = images * depth * height
         yield _Block(0, (images, depth, height), blocks, pitch, (d, h, w), plane, used, segments, size, size / width)
+
+
+def _plane_width(task: Task, grid: Grid, reach: int) -> int:
+    """Length of a row of a plane: the padding on its right is that on the next row's left, where both are zeros."""
+    extent, low = grid.extent[2], grid.low[2]
+    if grid.stride[2] > 1 or low <= 0:
+        return extent + reach
+    return max(extent, low + task.source[2], extent + reach - low)
 
 
 def _columns(task: Task, grid: Grid) -> Iterator[_Block]:

@@ -10,18 +10,18 @@ import numpy as np
 from numba import njit
 
 from segcaffe.kernels.convolution.winograd.transforms import (
-    FAR,
-    NEAR,
     SIZE,
     STEP,
     gradient_tiles,
     input_tiles,
     kernel_tiles,
     output_tiles,
+    tap_tiles,
 )
 from segcaffe.kernels.tile import (
     ROWS,
     STREAMS,
+    add_block,
     clear_run,
     copy_run,
     correlate_1,
@@ -43,7 +43,6 @@ FIELDS = 5
 _helper = njit(nogil=True, cache=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 _KERNELS = 16 * ROWS
 """Kernels that are transformed at a time."""
-_NEAR, _FAR = 0.5 / NEAR**2 / (NEAR**2 - FAR**2), 0.5 / FAR**2 / (FAR**2 - NEAR**2)
 
 
 @njit(nogil=True, cache=True)
@@ -165,38 +164,25 @@ def add_gradient(sums, layout, count, weight_grad, first_row, start, stop):
 
     ``count`` is the number of offsets.
     """
-    half = np.empty((3 * SIZE, ROWS), sums.dtype)
-    taps = np.empty((9, ROWS), sums.dtype)
-    full = np.empty((SIZE * SIZE, ROWS), sums.dtype)
+    taps = np.zeros(9 * _KERNELS + layout.vector, sums.dtype)
+    packed = np.zeros(9 * _KERNELS, sums.dtype)
     for tile in range(start, stop):
-        for c in range(layout.channels):
-            source = (tile * count + c) * ROWS
-            for m in range(SIZE * SIZE):
-                for r in range(ROWS):
-                    full[m, r] = sums[m * layout.sum_step + source + r]
-            for j in range(SIZE):
-                _gather_taps(full, j, SIZE, half, j, SIZE)
-            for i in range(3):
-                _gather_taps(half, SIZE * i, 1, taps, 3 * i, 1)
-            for r in range(min(ROWS, layout.rows - tile * ROWS)):
-                target = ((first_row + tile * ROWS + r) * layout.channels + c) * 9
+        live = min(ROWS, layout.rows - tile * ROWS)
+        for first in range(0, layout.channels, _KERNELS // ROWS):
+            channels = min(_KERNELS // ROWS, layout.channels - first)
+            for k in range(0, channels * ROWS, layout.vector):
+                # The last vector may run over into what belongs to others, and is not used there.
+                tap_tiles(sums, (tile * count + first) * ROWS + k, layout.sum_step, taps, k, _KERNELS)
+            for c in range(channels):
                 for t in range(9):
-                    weight_grad[target + t] += taps[t, r]
-
-
-@njit(inline="always")
-def _gather_taps(values, first, step, out, start, out_step):
-    """G^T times six values of each of ROWS kernels."""
-    kind = out.dtype.type
-    for r in range(ROWS):
-        near, far = values[first + step, r], values[first + 3 * step, r]
-        near_even, near_odd = near + values[first + 2 * step, r], near - values[first + 2 * step, r]
-        far_even, far_odd = far + values[first + 4 * step, r], far - values[first + 4 * step, r]
-        corner = values[first, r] * kind(1 / (NEAR * FAR) ** 2)
-        out[start, r] = corner + near_even * kind(_NEAR) + far_even * kind(_FAR)
-        out[start + out_step, r] = near_odd * kind(_NEAR * NEAR) + far_odd * kind(_FAR * FAR)
-        last = near_even * kind(_NEAR * NEAR**2) + far_even * kind(_FAR * FAR**2)
-        out[start + 2 * out_step, r] = last + values[first + 5 * step, r]
+                    copy_run(packed, (c * 9 + t) * ROWS, taps, t * _KERNELS + c * ROWS, ROWS)
+            target = ((first_row + tile * ROWS) * layout.channels + first) * 9
+            whole = channels * 9 // layout.vector * layout.vector if live == ROWS else 0
+            for k in range(0, whole, layout.vector):
+                add_block(weight_grad, target + k, layout.channels * 9, packed, k * ROWS, 0, 1)
+            for k in range(whole, channels * 9):
+                for r in range(live):
+                    weight_grad[target + r * layout.channels * 9 + k] += packed[k * ROWS + r]
 
 
 @_helper

@@ -91,6 +91,40 @@ def kernel_tiles(typing, taps, start, tap_step, out, out_start, out_step):
     return types.void(taps, start, tap_step, out, out_start, out_step), generate
 
 
+def _gather_taps(vectors: Vectors, m: list[Any]) -> list[Any]:
+    """G^T times six values: three taps. The first value should be divided by (NEAR * FAR)^2, which is 1."""
+    times, add, sub = vectors.builder.fmul, vectors.builder.fadd, vectors.builder.fsub
+    taps = [m[0], None, m[5]]
+    for point, other, plus, minus in ((NEAR, FAR, m[1], m[2]), (FAR, NEAR, m[3], m[4])):
+        factor = 0.5 / point**2 / (point**2 - other**2)
+        even, odd = add(plus, minus), sub(plus, minus)
+        taps[0] = _times(vectors, factor, even, taps[0])
+        middle = vectors.constant(factor * point)
+        taps[1] = times(odd, middle) if taps[1] is None else vectors.multiply_add(odd, middle, taps[1])
+        taps[2] = _times(vectors, factor * point**2, even, taps[2])
+    return taps
+
+
+@intrinsic
+def tap_tiles(typing, sums, start, step, out, out_start, out_step):
+    """``out[t * out_step + kernel] = (G^T s G)[t]`` for nine taps, s being ``sums[(i * 6 + j) * step + kernel]``."""
+
+    def generate(context, builder, signature, args):
+        vectors = Vectors(context, builder, sums.dtype)
+        source = address(context, vectors, sums, args[0], args[1])
+        target = address(context, vectors, out, args[3], args[4])
+        columns = []
+        for j in range(SIZE):
+            places = [vectors.at(source, builder.mul(args[2], vectors.index(i * SIZE + j))) for i in range(SIZE)]
+            columns.append(_gather_taps(vectors, [vectors.load(place) for place in places]))
+        for i in range(3):
+            for j, value in enumerate(_gather_taps(vectors, [column[i] for column in columns])):
+                vectors.store(value, vectors.at(target, builder.mul(args[5], vectors.index(3 * i + j))))
+        return context.get_dummy_value()
+
+    return types.void(sums, start, step, out, out_start, out_step), generate
+
+
 @intrinsic
 def input_tiles(typing, rows, start, row_step, out, out_start, out_step):
     """``out[(i * 6 + j) * out_step + tile] = (B^T d B)[i, j]``, d being 6 rows from column ``4 * tile`` on.
