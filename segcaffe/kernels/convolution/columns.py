@@ -22,8 +22,8 @@ Sizes = tuple[int, ...]
 Window = tuple[Sizes, Sizes, Sizes]
 """Stride, pad, dilation."""
 
-_FEW_PIXELS = 1024
-_MANY_WEIGHTS = 1 << 15
+FEW_PIXELS = 1024
+MANY_WEIGHTS = 1 << 15
 _FEW_ROWS = 32
 _COLUMNS = 1 << 21
 """Elements of columns at a time."""
@@ -32,7 +32,7 @@ _COLUMNS = 1 << 21
 def suit_forward(out: Array, weight: Array, group: int) -> bool:
     """Whether forward is better done this way."""
     positions = out.shape[0] * math.prod(out.shape[2:])
-    return group == 1 and positions <= _FEW_PIXELS and weight.size >= _MANY_WEIGHTS
+    return group == 1 and positions <= FEW_PIXELS and weight.size >= MANY_WEIGHTS
 
 
 def suit_data(grad_out: Array, weight: Array, group: int) -> bool:

@@ -6,6 +6,7 @@ import functools
 import math
 from typing import NamedTuple
 
+from segcaffe.kernels.convolution.columns import FEW_PIXELS, MANY_WEIGHTS
 from segcaffe.kernels.convolution.plan import Grid, Task
 from segcaffe.kernels.convolution.winograd.transforms import SIZE, STEP
 from segcaffe.kernels.tile import ROWS, STREAMS, strip_length, vector_length
@@ -71,10 +72,9 @@ class Layout(NamedTuple):
 def make_layout(task: Task, grid: Grid) -> Layout | None:
     """The layout for a pass, or None where another method is faster or this one is not possible.
 
-    The choice depends neither on the number of images nor on that of threads, so that an item of a batch gives what
-    it gives alone.
+    The choice does not depend on the number of threads, and on that of images only where there are few pixels in all.
     """
-    if not _fits(task, grid):
+    if not _fits(task, grid) or (not task.gradient and task.groups == 1 and _has_few_pixels(task)):
         return None
     dilation = grid.taps[1][1] - grid.taps[1][0], grid.taps[2][1] - grid.taps[2][0]
     rows, columns = (math.ceil(math.ceil(e / d) / STEP) for e, d in zip(grid.extent[1:], dilation, strict=True))
@@ -113,6 +113,15 @@ def make_layout(task: Task, grid: Grid) -> Layout | None:
         row_parts=row_parts,
         fresh=fresh,
     )
+
+
+def _has_few_pixels(task: Task) -> bool:
+    """Whether the transformed weights would take far more memory than everything else.
+
+    One thread is then still faster this way; several wait for the memory that they share.
+    """
+    pixels = task.images * min(math.prod(task.source), math.prod(task.target))
+    return pixels <= FEW_PIXELS and 9 * task.channels * task.rows >= MANY_WEIGHTS
 
 
 def _fits(task: Task, grid: Grid) -> bool:
