@@ -116,6 +116,9 @@ class Idle(Layer):
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Nothing to do: the top has its values already."""
 
+    def forward_again(self, bottom: Blobs, top: Blobs) -> None:
+        """Nothing to do either, whatever the layer itself would do."""
+
     def backward_reads(self) -> tuple[bool, bool]:
         """Nothing."""
         return False, False
