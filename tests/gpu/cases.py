@@ -203,6 +203,7 @@ WINDOWS = {
     "3x3": Window((3, 3), (1, 1), (2, 2), (2, 2)),
     "even": Window((2, 4), (1, 2), (1, 1), (1, 3)),
     "overpadded": Window((3, 5), (2, 1), (4, 3), (1, 1)),
+    "long": Window((11, 3), (1, 1), (10, 1), (2, 1)),
 }
 IMAGE = (9, 13)
 
@@ -653,18 +654,21 @@ def _(rng: np.random.Generator, dtype: Any) -> dict[str, Any]:
     return {"weights": weights, "weight_grad": grad, "factor": -0.3}
 
 
-for _transposed in (False, True):
+for _suffix in ("3x3", "long"):
+    for _transposed in (False, True):
 
-    @add("meanfield", "filter_classes", "transposed" * _transposed)
-    def _(rng: np.random.Generator, dtype: Any, transposed: bool = _transposed) -> dict[str, Any]:
-        arrays = {"values": normal(rng, dtype, 2, 11, *IMAGE), "weights": normal(rng, dtype, 2, 9, *IMAGE)}
-        return {**arrays, "out": empty(dtype, 2, 11, *IMAGE), "window": WINDOWS["3x3"], "transposed": transposed}
+        @add("meanfield", "filter_classes", f"{_suffix}{'-transposed' * _transposed}")
+        def _(
+            rng: np.random.Generator, dtype: Any, window: Window = WINDOWS[_suffix], transposed: bool = _transposed
+        ) -> dict[str, Any]:
+            values, weights = normal(rng, dtype, 2, 11, *IMAGE), normal(rng, dtype, 2, window.taps, *IMAGE)
+            out = empty(dtype, 2, 11, *IMAGE)
+            return {"values": values, "weights": weights, "out": out, "window": window, "transposed": transposed}
 
-
-@add("meanfield", "add_weight_grad")
-def _(rng: np.random.Generator, dtype: Any) -> dict[str, Any]:
-    arrays = {"values": normal(rng, dtype, 2, 11, *IMAGE), "out_grad": normal(rng, dtype, 2, 11, *IMAGE)}
-    return {**arrays, "weight_grad": normal(rng, dtype, 2, 9, *IMAGE), "window": WINDOWS["3x3"]}
+    @add("meanfield", "add_weight_grad", _suffix)
+    def _(rng: np.random.Generator, dtype: Any, window: Window = WINDOWS[_suffix]) -> dict[str, Any]:
+        arrays = {"values": normal(rng, dtype, 2, 11, *IMAGE), "out_grad": normal(rng, dtype, 2, 11, *IMAGE)}
+        return {**arrays, "weight_grad": normal(rng, dtype, 2, window.taps, *IMAGE), "window": window}
 
 
 def _edges(rng: np.random.Generator, dtype: Any) -> dict[str, Any]:

@@ -36,7 +36,8 @@ def test_both_ways_give_what_the_cpu_gives(
     check_kernel(case, dtype)
 
 
-def _arrays(dtype: Any) -> dict[str, np.ndarray]:
+def arrays_of(dtype: Any) -> dict[str, np.ndarray]:
+    """Arguments of all passes of one convolution."""
     rng = np.random.default_rng(5)
     shapes = {
         "x": (NUM, CHANNELS, *IMAGE),
@@ -48,7 +49,7 @@ def _arrays(dtype: Any) -> dict[str, np.ndarray]:
     return {name: rng.standard_normal(shape).astype(dtype) for name, shape in shapes.items()}
 
 
-def _all_results(arrays: dict[str, Any]) -> dict[str, np.ndarray]:
+def all_results(arrays: dict[str, Any]) -> dict[str, np.ndarray]:
     """Outputs and gradients, with the gradient of x both alone and beside that of the mask."""
     x, mask, weight, bias, grad_out = arrays.values()
     made = {name: arrays[name].copy() for name in ("x", "mask", "weight", "grad_out")}
@@ -58,6 +59,16 @@ def _all_results(arrays: dict[str, Any]) -> dict[str, np.ndarray]:
     segaware_conv.backward_data(x, mask, weight, grad_out, alone, None, WINDOW)
     segaware_conv.backward_weight(x, mask, grad_out, made["weight"], None, WINDOW)
     return {**made, "alone": alone}
+
+
+def check_all_results(dtype: Any) -> None:
+    """What the device makes of the tiles must be what the CPU makes of them."""
+    arrays = arrays_of(dtype)
+    expected = all_results(arrays)
+    received = all_results({name: device.to_device(array) for name, array in arrays.items()})
+    for name, values in expected.items():
+        tolerance = (2e-5 if dtype == np.float32 else 2e-13) * np.abs(values).max()
+        np.testing.assert_allclose(device.to_host(received[name]), values, rtol=0, atol=tolerance, err_msg=name)
 
 
 @pytest.mark.usefixtures("host_device")
@@ -72,12 +83,7 @@ def test_fused_tiles_cover_everything(height: int, parts: int, dtype: Any, monke
 
     monkeypatch.setenv(VARIABLE, "fused")
     monkeypatch.setattr(gpu_fused, "tiles_of", tiles)
-    arrays = _arrays(dtype)
-    expected = _all_results(arrays)
-    received = _all_results({name: device.to_device(array) for name, array in arrays.items()})
-    for name, values in expected.items():
-        tolerance = (2e-5 if dtype == np.float32 else 2e-13) * np.abs(values).max()
-        np.testing.assert_allclose(device.to_host(received[name]), values, rtol=0, atol=tolerance, err_msg=name)
+    check_all_results(dtype)
 
 
 @pytest.mark.parametrize("kind", ["forward", "data", "both", "weight"])
@@ -112,6 +118,20 @@ def test_few_tiles_divide_their_sums() -> None:
         assert tiles.down * tiles.across * tiles.parts >= gpu_choice.MULTIPROCESSORS // 2
     assert tiles_of("forward", SHALLOW).parts == 1
     assert tiles_of("forward", Shape(1, 1, 3, 8, 9, 10, 10)).parts == 1
+
+
+@pytest.mark.usefixtures("host_device")
+def test_batches_of_products() -> None:
+    """Matrices that lie apart, rows too; one for all; and what does not fit."""
+    rng = np.random.default_rng(0)
+    a, b, out = (rng.standard_normal(shape) for shape in ((3, 4, 7), (1, 5, 7), (3, 4, 6)))
+    moved = [device.to_device(array) for array in (a, b, out)]
+    target = moved[2][:, :, :5]
+    cublas.gemm_batched(moved[0], moved[1], target, trans_b=True, alpha=0.5, beta=2.0)
+    np.testing.assert_allclose(device.to_host(target), 0.5 * a @ b[0].T + 2 * out[:, :, :5], rtol=1e-12, atol=1e-12)
+    np.testing.assert_array_equal(device.to_host(moved[2])[:, :, 5], out[:, :, 5])
+    with pytest.raises(ValueError, match="2 and 1 matrices do not make 3"):
+        cublas.gemm_batched(moved[0][:2], moved[1], target, trans_b=True)
 
 
 def test_estimates_count_padding() -> None:

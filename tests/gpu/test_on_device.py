@@ -15,11 +15,13 @@ import pytest
 
 from segcaffe import device
 from segcaffe.errors import DeviceError
+from segcaffe.kernels.segaware_conv.gpu_choice import VARIABLE
 from segcaffe.layers import layer_class
 from segcaffe.testing import LayerCase
 from segcaffe.testing.gradient import check_gradients
 from tests.cases import all_cases
 from tests.conftest import SHARED, shared_files
+from tests.gpu import test_masked
 from tests.gpu.cases import KERNEL_CASES, KernelCase
 from tests.gpu.test_shim import check_kernel
 from tests.test_fake_device_layers import run_case
@@ -44,6 +46,23 @@ def gpu() -> Iterator[None]:
 @pytest.mark.parametrize("case", KERNEL_CASES, ids=lambda case: case.id)
 def test_kernel(case: KernelCase, dtype: Any) -> None:
     check_kernel(case, dtype)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
+@pytest.mark.parametrize("way", ["fused", "columns"])
+@pytest.mark.parametrize("case", test_masked.WINDOWED, ids=lambda case: case.id)
+def test_both_ways_of_masked_convolutions(
+    case: KernelCase, way: str, dtype: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLE, way)
+    check_kernel(case, dtype)
+
+
+@pytest.mark.parametrize("way", ["fused", "columns"])
+def test_masked_convolutions_of_several_tiles(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, way)
+    for dtype in (np.float32, np.float64):
+        test_masked.check_all_results(dtype)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)

@@ -95,7 +95,12 @@ def choose(kind: Kind, shape: Shape) -> Way:
     forced = forced_way()
     if forced is not None:
         return forced
-    return "fused" if fused_seconds(kind, shape) <= columns_seconds(kind, shape) else "columns"
+    return _faster(kind, shape, cublas.get_math())
+
+
+@functools.lru_cache(maxsize=1024)
+def _faster(kind: Kind, shape: Shape, math_of_products: cublas.Math) -> Way:
+    return "fused" if fused_seconds(kind, shape) <= columns_seconds(kind, shape, math_of_products) else "columns"
 
 
 def forced_way() -> Way | None:
@@ -121,9 +126,9 @@ def fused_seconds(kind: Kind, shape: Shape) -> float:
     return tiles.products / rate + moved / CACHE_BYTES + LAUNCH * (2 + (tiles.parts > 1))
 
 
-def columns_seconds(kind: Kind, shape: Shape) -> float:
+def columns_seconds(kind: Kind, shape: Shape, math_of_products: cublas.Math = "fp32") -> float:
     """Estimated seconds of columns and cuBLAS: columns are written and read, by two kernels where two gradients are."""
-    tf32 = cublas.get_math() == "tf32" and shape.itemsize == 4
+    tf32 = math_of_products == "tf32" and shape.itemsize == 4
     passes = 3 if kind == "both" else 2
     parts = math.ceil(shape.column_bytes / PART_BYTES)
     rate = PRODUCTS * BLAS_SHARE * _fill(_blas_blocks(kind, shape, parts)) * (TF32 if tf32 else 1)
