@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from segcaffe import TEST, io
 from segcaffe.classifier import make_transformer
+from segcaffe.data.opencv import hold_threads
 from segcaffe.errors import DataError
 from segcaffe.net.net import Net
 
@@ -156,6 +157,7 @@ def propose_selective_search(filename: str) -> list[tuple[int, int, int, int]]:
     """Windows that OpenCV's selective search (fast mode) proposes for an image; DataError where it is not there."""
     import cv2
 
+    hold_threads()
     segmentation = getattr(getattr(cv2, "ximgproc", None), "segmentation", None)
     if segmentation is None:
         raise DataError(

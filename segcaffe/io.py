@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from segcaffe.blob.proto import from_array, shape_of, values_of
 from segcaffe.data.datum import datum_array
+from segcaffe.data.opencv import hold_threads
 from segcaffe.errors import DataError
 from segcaffe.proto import caffe_pb2
 
@@ -106,6 +107,7 @@ def load_image(filename: str | Path, color: bool = True) -> NDArray[np.float32]:
     """
     import cv2
 
+    hold_threads()
     from segcaffe.data.images import read_bytes
 
     pixels = cv2.imdecode(np.frombuffer(read_bytes(str(filename), "load_image"), np.uint8), cv2.IMREAD_UNCHANGED)
@@ -137,6 +139,7 @@ def resize_image(im: Array, new_dims: Sequence[int] | Array, interp_order: int =
     """
     import cv2
 
+    hold_threads()
     modes = {0: cv2.INTER_NEAREST, 1: cv2.INTER_LINEAR, 3: cv2.INTER_CUBIC}
     if interp_order not in modes:
         raise DataError(f"resize_image: interp_order is 0, 1 or 3. Received: {interp_order}.")

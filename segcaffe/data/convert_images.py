@@ -10,6 +10,7 @@ from segcaffe.data.database_writer import create_database
 from segcaffe.data.files import BadItems
 from segcaffe.data.images import Image, decode, read_bytes, resize
 from segcaffe.data.lists import Entry, name_and_label
+from segcaffe.data.opencv import hold_threads
 from segcaffe.data.pool import ordered
 from segcaffe.errors import DataError
 from segcaffe.proto import caffe_pb2
@@ -66,6 +67,7 @@ class Conversion:
         """The file as it is where that holds what is asked for, otherwise compressed anew."""
         import cv2
 
+        hold_threads()
         kind = _kind(name)
         wanted = _kind(f".{self.encode_type}") or kind
         same_colour = decode(content, None, name).shape[2] == image.shape[2]

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from segcaffe.data.opencv import hold_threads
 from segcaffe.errors import DataError
 
 _SHOWN = 20
@@ -49,6 +50,7 @@ def write_picture(path: Path, image: object, where: str) -> None:
     """Write an image (H, W) or (H, W, 3), BGR, in the format that the path's suffix names."""
     import cv2
 
+    hold_threads()
     try:
         encoded, content = cv2.imencode(path.suffix, image)
     except cv2.error as error:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from segcaffe.data.opencv import hold_threads
 from segcaffe.errors import DataError
 
 Image = NDArray[np.uint8]
@@ -84,6 +85,7 @@ def decode(content: bytes, color: bool | None, failure: str) -> Image:
     """
     import cv2
 
+    hold_threads()
     if content[:3] == _JPEG and content.rfind(_JPEG_END) < 0:
         # OpenCV 4 would fill up the missing part with gray.
         raise DataError(f"{failure}: the JPEG is cut off.")
@@ -103,6 +105,7 @@ def resize(image: Image, height: int, width: int) -> Image:
     """The image at another size, bilinear; itself where ``height`` or ``width`` is 0."""
     import cv2
 
+    hold_threads()
     if height == 0 or width == 0 or image.shape[:2] == (height, width):
         return image
     return _with_channels(cv2.resize(image, (width, height)))

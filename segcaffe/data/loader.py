@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segcaffe import device
+from segcaffe.data.opencv import add_readers
 from segcaffe.errors import DataError
 from segcaffe.kernels import parallel
 
@@ -238,6 +239,7 @@ class _Pool:
 
     def __init__(self, size: int, owner: object) -> None:
         self.process = os.getpid()
+        add_readers(size)
         self.tasks: Tasks = SimpleQueue()
         threads = [
             threading.Thread(target=_work, args=(self.tasks,), daemon=True, name=f"segcaffe-data-{i}")
@@ -261,6 +263,7 @@ def _end(tasks: Tasks, threads: list[threading.Thread], process: int) -> None:
     """Forget what is not begun, and wait until the threads have ended; a forked child has none to wait for."""
     if process != os.getpid():
         return
+    add_readers(-len(threads))
     with contextlib.suppress(Empty):
         while True:
             tasks.get_nowait()

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from segcaffe.data.opencv import hold_threads
 from segcaffe.errors import DataError
 
 Image = np.ndarray[Any, np.dtype[np.uint8]]
@@ -34,6 +35,7 @@ def make_scene(rng: np.random.Generator, size: int, classes: bool = False) -> tu
     """
     import cv2
 
+    hold_threads()
     image, kind = _texture(rng, size, classes)
     label = np.full((size, size), kind if classes else 0, np.uint8)
     for index in range(1, int(rng.integers(2, 5)) + 1):
@@ -52,6 +54,7 @@ def write_set(
     """Write ``train`` and ``test`` scenes as PNG pairs with their list files; the same files for the same arguments."""
     import cv2
 
+    hold_threads()
     rng = np.random.default_rng(seed)
     try:
         for folder in ("images", "labels"):

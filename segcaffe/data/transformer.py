@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segcaffe.data.images import Image
+from segcaffe.data.opencv import hold_threads
 from segcaffe.errors import DataError
 from segcaffe.proto import caffe_pb2
 
@@ -120,6 +121,7 @@ class Transformer:
         """Both at a size drawn from ``scale_factors``; labels take the nearest value."""
         import cv2
 
+        hold_threads()
         factors = self.param.scale_factors
         factor = factors[int(random.integers(len(factors)))] if factors else 1.0
         if factor == 1.0:

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from segcaffe.data.opencv import hold_threads
+
 Array = np.ndarray[Any, Any]
 
 
@@ -51,6 +53,7 @@ def near_boundary(label: Array, radius: int = 5) -> Array:
     """Whether a pixel (H, W) lies within ``radius`` pixels of one with another label."""
     import cv2
 
+    hold_threads()
     kernel = np.ones((2 * radius + 1, 2 * radius + 1), np.uint8)
     lowest = cv2.erode(label.astype(np.uint8), kernel)
     highest = cv2.dilate(label.astype(np.uint8), kernel)

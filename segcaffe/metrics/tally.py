@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from segcaffe.data.opencv import hold_threads
 from segcaffe.errors import DataError
 from segcaffe.metrics.segmentation import Agreement
 
@@ -87,6 +88,7 @@ def band_of(label: NDArray[Any], bands: int) -> NDArray[np.uint8]:
     """For each pixel (H, W) its band, counted from 0; ``bands`` for those further away. See `Tally`."""
     import cv2
 
+    hold_threads()
     inside = np.ones(label.shape, np.uint8)
     across, down = label[:, 1:] == label[:, :-1], label[1:] == label[:-1]
     inside[:, 1:] &= across

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from segcaffe.data.opencv import hold_threads
 from segcaffe.data.synthetic import SyntheticSet, write_set
 from segcaffe.metrics.pairs import PairScores, score_pairs
 from segcaffe.net.net import Net
@@ -213,6 +214,7 @@ def _write_config(plan: Plan, data: SyntheticSet) -> Path:
 def _read_pair(root: Path, line: str) -> tuple[Array, Array]:
     import cv2
 
+    hold_threads()
     image, label = line.split()
     return np.asarray(cv2.imread(str(root / image))), np.asarray(cv2.imread(str(root / label), cv2.IMREAD_UNCHANGED))
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segcaffe.data.contents import Item
+from segcaffe.data.opencv import hold_threads
 from segcaffe.errors import DataError
 from segcaffe.viz.embedding import label_colours
 
@@ -71,6 +72,7 @@ def _colour(image: NDArray[Any]) -> Picture:
 def _fitted(image: Picture, side: int, nearest: bool = False) -> Picture:
     import cv2
 
+    hold_threads()
     scale = side / max(image.shape[:2])
     size = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
     method = cv2.INTER_NEAREST if nearest or scale > 1 else cv2.INTER_AREA
@@ -84,6 +86,7 @@ def _filled(image: Picture, height: int) -> Picture:
 def _captioned(image: Picture, caption: str) -> Picture:
     import cv2
 
+    hold_threads()
     strip = np.full((_CAPTION, image.shape[1], 3), _BACKGROUND, np.uint8)
     text = caption.encode("ascii", "replace").decode()
     cv2.putText(strip, text, (1, _CAPTION - 5), cv2.FONT_HERSHEY_SIMPLEX, 0.36, (40, 40, 40), 1, cv2.LINE_AA)

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from segcaffe.data.opencv import hold_threads
+
 Array = np.ndarray[Any, Any]
 
 
@@ -51,4 +53,5 @@ def heat(values: Array) -> Array:
     """Values in [0, 1] (H, W) through OpenCV's viridis colours, as BGR."""
     import cv2
 
+    hold_threads()
     return np.asarray(cv2.applyColorMap(np.clip(255 * values, 0, 255).astype(np.uint8), cv2.COLORMAP_VIRIDIS))

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from segcaffe.data.opencv import hold_threads
 from segcaffe.errors import DataError
 
 Array = np.ndarray[Any, Any]
@@ -58,6 +59,7 @@ class Report:
         """Write a BGR or gray picture as ``name``.png and show it, ``width`` pixels wide (0: its own width)."""
         import cv2
 
+        hold_threads()
         path = self.folder / f"{name}.png"
         if not cv2.imwrite(str(path), image):
             raise DataError(f"{path}: the picture cannot be written; is the disk full or the folder read-only?")
