@@ -12,12 +12,18 @@ from segcaffe.kernels.convolution import working
 from segcaffe.kernels.segaware_conv.working import working as masked_working
 from segcaffe.proto.window import Window
 
-WINDOW = {3: ((1, 1), (1, 1), (1, 1)), 1: ((1, 1), (0, 0), (1, 1)), 5: ((2, 2), (2, 2), (1, 1))}
+WINDOW = {
+    1: ((1, 1), (0, 0), (1, 1)),
+    3: ((1, 1), (1, 1), (1, 1)),
+    4: ((1, 1), (18, 18), (12, 12)),
+    5: ((2, 2), (2, 2), (1, 1)),
+}
 SHAPES = [
     pytest.param(64, 96, 3, 60, id="winograd"),
     pytest.param(3, 64, 3, 60, id="direct"),
     pytest.param(160, 96, 1, 50, id="pixelwise"),
     pytest.param(32, 64, 5, 70, id="strided"),
+    pytest.param(300, 5, 4, 70, id="spread"),
     pytest.param(256, 300, 3, 15, id="columns"),
 ]
 

@@ -91,20 +91,22 @@ def backward_weight(
     beta: float = 1.0,
 ) -> None:
     """Add to ``grad_weight`` and ``grad_bias``; see the contract."""
-    if len(x) and columns.suit_gradient(grad_out, grad_weight, (stride, pad, dilation), group):
-        columns.backward_weight(x, grad_out, grad_weight, (stride, pad, dilation), beta)
-        if grad_bias is not None:
-            backward_bias(grad_out, grad_bias)
-        return
-    if beta == 0:
-        grad_weight[...] = 0
     task, window = _problem(x, grad_out, grad_weight, (stride, pad, dilation), group, gradient=True)
-    grid = forward_grid(task.target, *window)
+    grid, given = forward_grid(task.target, *window), (stride, pad, dilation)
     by_tiles = make_layout(task, grid)
-    if by_tiles is None:
+    by_taps = by_tiles is None and spread.suits(make_plan(task, grid), x, grad_weight, given)
+    by_columns = len(x) > 0 and not by_taps and columns.suit_gradient(grad_out, grad_weight, given, group)
+    if beta == 0 and not by_columns:
+        grad_weight[...] = 0
+    if by_taps:
+        spread.backward_weight(x, grad_out, grad_weight, given)
+    elif by_columns:
+        columns.backward_weight(x, grad_out, grad_weight, given, beta)
+    elif by_tiles is not None:
+        _add_weight_gradient_by_tiles(by_tiles, x, grad_out, grad_weight)
+    else:
         _add_weight_gradient(make_plan(task, grid), x, grad_out, grad_weight, grad_bias)
         return
-    _add_weight_gradient_by_tiles(by_tiles, x, grad_out, grad_weight)
     if grad_bias is not None:
         backward_bias(grad_out, grad_bias)
 

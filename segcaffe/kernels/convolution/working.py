@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from segcaffe.kernels import parallel
-from segcaffe.kernels.convolution import columns, cpu
+from segcaffe.kernels.convolution import columns, cpu, spread
 from segcaffe.kernels.convolution.plan import Plan, backward_grids, forward_grid, make_plan
 from segcaffe.kernels.convolution.winograd.plan import Layout, make_layout
 from segcaffe.kernels.convolution.winograd.transforms import SIZE
@@ -32,6 +32,8 @@ def forward(x: Sizes, weight: Sizes, out: Sizes, window: Window, group: int, dty
     task, axes = cpu._problem(source, target, weights, window, group, gradient=False)
     grid = forward_grid(task.target, *axes)
     layout = make_layout(task, grid)
+    if layout is None and spread.suits(make_plan(task, grid), source, weights, window):
+        return _planes(x, weight, dtype)
     if layout is None and columns.suit_forward(target, weights, group):
         return _columns(weight, out, window, dtype)
     return _plain(make_plan(task, grid)) if layout is None else _tiles(layout)
@@ -53,11 +55,13 @@ def backward_data(grad_out: Sizes, weight: Sizes, grad_x: Sizes, window: Window,
 def backward_weight(x: Sizes, grad_out: Sizes, weight: Sizes, window: Window, group: int, dtype: Any) -> Bytes:
     """Working memory of `backward_weight`."""
     source, target, weights = (_empty(shape, dtype) for shape in (x, grad_out, weight))
-    if columns.suit_gradient(target, weights, window, group):
-        return _columns(weight, grad_out, window, dtype, product=False)
     task, axes = cpu._problem(source, target, weights, window, group, gradient=True)
     grid = forward_grid(task.target, *axes)
     layout = make_layout(task, grid)
+    if layout is None and spread.suits(make_plan(task, grid), source, weights, window):
+        return _planes(x, weight, dtype) | {"convolution_gradient": weights.size * weights.itemsize}
+    if columns.suit_gradient(target, weights, window, group):
+        return _columns(weight, grad_out, window, dtype, product=False)
     if layout is not None:
         size = SIZE * SIZE * weights.itemsize
         steps = {"winograd_inputs": layout.input_step, "winograd_grads": layout.weight_step,
@@ -72,6 +76,12 @@ def backward_weight(x: Sizes, grad_out: Sizes, weight: Sizes, window: Window, gr
 def _empty(shape: Sizes, dtype: Any) -> np.ndarray[Any, Any]:
     """An array of that shape that takes no memory."""
     return np.broadcast_to(np.zeros((), dtype), shape)
+
+
+def _planes(x: Sizes, weight: Sizes, dtype: Any) -> Bytes:
+    """What `spread` takes: a plane for each tap of each output."""
+    planes = weight[0] * math.prod(weight[2:])
+    return {"convolution_columns": planes * math.prod(x[2:]) * np.dtype(dtype).itemsize}
 
 
 def _columns(weight: Sizes, small: Sizes, window: Window, dtype: Any, product: bool = True) -> Bytes:
@@ -89,13 +99,14 @@ def _columns(weight: Sizes, small: Sizes, window: Window, dtype: Any, product: b
 def _plain(plan: Plan) -> Bytes:
     layout = plan.layout
     packed = {"packed": layout.groups * plan.tiles * ROWS * plan.depth * plan.itemsize}
-    return packed | _blocks(plan)
+    return packed | _blocks(plan, plan.pixelwise)
 
 
-def _blocks(plan: Plan) -> Bytes:
+def _blocks(plan: Plan, pixelwise: bool = False) -> Bytes:
     lines = ROWS * plan.layout.positions * plan.itemsize
+    panels = plan.layout.channels * plan.layout.strip * plan.span if pixelwise else 0
     return {
-        "convolution_copy": _of_all(plan.buffer * plan.itemsize, plan.items),
+        "convolution_copy": _of_all(max(plan.buffer, panels) * plan.itemsize, plan.items),
         "convolution_lines": _of_all(lines, plan.items),
     }
 
