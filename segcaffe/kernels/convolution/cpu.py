@@ -157,24 +157,52 @@ def _convolve_by_tiles(
     places = np.array([h * 3 + w for h in grid.places[1] for w in grid.places[2]])
     tiles = layout.groups * layout.row_tiles
     ends, slope = end.table(layout.groups, layout.rows, layout.rows, source.dtype)
-    whole = SIZE * SIZE * layout.weight_step
-    packed = scratch("packed", 0 if layout.fresh else whole, weight.dtype)
+    kernels = weight.reshape(-1), places, strides
+    flat = source.reshape(-1), kernels, ends, slope, target.reshape(-1)
+    cycles = float(layout.tiles) * SIZE * SIZE * layout.channels * tiles * ROWS
+
+    def multiply(packed: Array, inputs: Array, start: int, stop: int) -> None:
+        sums = scratch("winograd_sums", SIZE * SIZE * layout.sum_step, source.dtype)
+        rows, table = _tile_memory(layout, source.dtype)
+        winograd.convolve(*flat, layout, packed, inputs, sums, rows, table, start, stop)
+
+    if layout.fresh:
+        _convolve_by_parts(layout, source, multiply, cycles)
+        return
+    packed = scratch("packed", SIZE * SIZE * layout.weight_step, weight.dtype)
 
     def pack(start: int, stop: int) -> None:
         winograd.transform_weights(weight.reshape(-1), packed, layout, places, strides, start, stop)
 
-    def part(start: int, stop: int) -> None:
-        mine = scratch("winograd_kernels", whole, weight.dtype) if layout.fresh else packed
-        inputs = scratch("winograd_inputs", SIZE * SIZE * layout.input_step, source.dtype)
-        sums = scratch("winograd_sums", SIZE * SIZE * layout.sum_step, source.dtype)
-        rows, table = _tile_memory(layout, source.dtype)
-        kernels = weight.reshape(-1), places, strides
-        flat = source.reshape(-1), kernels, ends, slope, target.reshape(-1)
-        winograd.convolve(*flat, layout, mine, inputs, sums, rows, table, start, stop)
+    # Parts of the rows transform their block anew, so they are work for several threads only where blocks are few.
+    parts = 1 if layout.items < 2 * parallel.num_threads() * layout.row_parts else layout.row_parts
 
-    if not layout.fresh:
-        _run(tiles, 5.0 * packed.size, pack)
-    _run(layout.items, float(layout.tiles) * SIZE * SIZE * layout.channels * tiles * ROWS, part)
+    def part(start: int, stop: int) -> None:
+        inputs = scratch("winograd_inputs", SIZE * SIZE * layout.input_step, source.dtype)
+        multiply(packed, inputs, start * parts, stop * parts)
+
+    _run(tiles, 5.0 * packed.size, pack)
+    _run(layout.items // parts, cycles, part)
+
+
+def _convolve_by_parts(
+    layout: Layout, source: Array, multiply: Callable[[Array, Array, int, int], None], cycles: float
+) -> None:
+    """Winograd's method where all tiles make one block: its input is transformed once, by all threads."""
+    inputs = scratch("winograd_inputs", SIZE * SIZE * layout.input_step, source.dtype)
+    for group in range(layout.groups):
+
+        def transform(start: int, stop: int, group: int = group) -> None:
+            rows, table = _tile_memory(layout, source.dtype)
+            flat = source.reshape(-1)
+            winograd.transform_block(flat, flat, layout, group, 0, inputs, inputs, rows, table, start, stop)
+
+        def part(start: int, stop: int, first: int = group * layout.row_parts) -> None:
+            packed = scratch("winograd_kernels", SIZE * SIZE * layout.weight_step, source.dtype)
+            multiply(packed, inputs, first + start, first + stop)
+
+        _run(layout.channels, 20.0 * layout.tiles * layout.channels, transform)
+        _run(layout.row_parts, cycles / layout.groups, part)
 
 
 def _add_weight_gradient(plan: Plan, x: Array, grad_out: Array, grad_weight: Array, grad_bias: Array | None) -> None:

@@ -116,7 +116,7 @@ def _tiles(layout: Layout) -> Bytes:
     kernels = size * layout.weight_step
     return {
         **({"winograd_kernels": _of_all(kernels, layout.items)} if layout.fresh else {"packed": kernels}),
-        "winograd_inputs": _of_all(size * layout.input_step, layout.items),
+        "winograd_inputs": _of_all(size * layout.input_step, 1 if layout.fresh else layout.items),
         "winograd_sums": _of_all(size * layout.sum_step, layout.items),
     }
 

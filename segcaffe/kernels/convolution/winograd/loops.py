@@ -90,7 +90,7 @@ def convolve(source, kernels, ends, slope, target, layout, packed, inputs, sums,
     ``kernels`` are the weights, where their taps stand, and their strides between rows, channels and groups; ``ends``
     (groups * rows, 2) scales and biases. ``packed`` holds the transformed weights, or is memory for those
     of a part where the layout says that these are ``fresh``; ``inputs`` is memory for 36 matrices (channels, pitch),
-    ``sums`` for 36 (tiles of a part * ROWS, pitch).
+    which in that case are there already, ``sums`` for 36 (tiles of a part * ROWS, pitch).
     """
     # Vectors read beyond the ends of rows, and should find numbers that are quick to compute with.
     clear_run(rows, 0, rows.size)
@@ -104,7 +104,7 @@ def convolve(source, kernels, ends, slope, target, layout, packed, inputs, sums,
         group = place // blocks
         if place != held:
             count, used = _find_runs(layout, place % blocks, table)
-            for c in range(layout.channels):
+            for c in range(0 if layout.fresh else layout.channels):
                 _transform_channel(source, layout, group * layout.channels + c, c, table, count, inputs, rows)
             held = place
         first, last = tiles * part // layout.row_parts, tiles * (part + 1) // layout.row_parts
