@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -331,20 +332,27 @@ def _run(items: int, cycles: float, part: Callable[[int, int], None]) -> None:
 
 def _problem(source: Array, target: Array, weight: Array, window: Window, group: int, gradient: bool) -> Problem:
     """Sizes over three axes; a convolution of single pixels sees the image as one row."""
-    spatial, output = _axes(source.shape[2:], 1), _axes(target.shape[2:], 1)
+    return _problem_of(source.shape, target.shape, weight.shape[2:], window, group, source.itemsize, gradient)
+
+
+@functools.lru_cache(maxsize=1024)
+def _problem_of(
+    source: Sizes, target: Sizes, taps: Sizes, window: Window, group: int, itemsize: int, gradient: bool
+) -> Problem:
+    spatial, output = _axes(source[2:], 1), _axes(target[2:], 1)
     kernel, stride, pad, dilation = (
-        _axes(sizes, missing) for sizes, missing in zip((weight.shape[2:], *window), (1, 1, 0, 1), strict=True)
+        _axes(sizes, missing) for sizes, missing in zip((taps, *window), (1, 1, 0, 1), strict=True)
     )
     if kernel == stride == (1, 1, 1) and pad == (0, 0, 0):
         spatial = output = (1, 1, math.prod(spatial))
     task = Task(
-        images=source.shape[0],
+        images=source[0],
         groups=group,
-        channels=source.shape[1] // group,
-        rows=target.shape[1] // group,
+        channels=source[1] // group,
+        rows=target[1] // group,
         source=spatial,
         target=output,
-        itemsize=source.itemsize,
+        itemsize=itemsize,
         gradient=gradient,
     )
     return task, (kernel, stride, pad, dilation)

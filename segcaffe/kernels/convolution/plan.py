@@ -167,13 +167,15 @@ class Plan(NamedTuple):
         return single and self.layout.strip <= self.pixels
 
 
+@functools.lru_cache(maxsize=1024)
 def forward_grid(output: Axes, kernel: Axes, stride: Axes, pad: Axes, dilation: Axes) -> Grid:
     """The pass of a forward convolution."""
     taps = tuple(tuple(t * d for t in range(k)) for k, d in zip(kernel, dilation, strict=True))
     return Grid(output, (0, 0, 0), (1, 1, 1), stride, pad, taps, tuple(tuple(range(k)) for k in kernel), kernel)
 
 
-def backward_grids(image: Axes, kernel: Axes, stride: Axes, pad: Axes, dilation: Axes) -> list[Grid]:
+@functools.lru_cache(maxsize=1024)
+def backward_grids(image: Axes, kernel: Axes, stride: Axes, pad: Axes, dilation: Axes) -> tuple[Grid, ...]:
     """The passes that compute the gradient of an image from that of the output; phases without a tap are left out."""
     axes = [list(_phases(*sizes)) for sizes in zip(image, kernel, stride, pad, dilation, strict=True)]
     grids = []
@@ -181,7 +183,7 @@ def backward_grids(image: Axes, kernel: Axes, stride: Axes, pad: Axes, dilation:
         extent, base, low, taps, places = zip(d, h, w, strict=True)
         if all(extent) and all(taps):
             grids.append(Grid(extent, base, stride, (1, 1, 1), low, taps, places, kernel))
-    return grids
+    return tuple(grids)
 
 
 def _phases(size: int, kernel: int, stride: int, pad: int, dilation: int) -> Iterator[tuple[Any, ...]]:
