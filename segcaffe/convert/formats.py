@@ -1,10 +1,11 @@
 """Reading and writing weights in any of four formats.
 
-The name tells the format: ``.npz``, ``.safetensors``, when writing also ``.h5``, otherwise binary. When reading, the
-first bytes tell binary from HDF5. In .npz and .safetensors files a blob is called ``<layer>/<index>``, and beside the
-blobs stands the net they belong to, so that a binary file made of them is the one they came from: in .safetensors as
-the metadata ``definition`` (base64 of the binary net without its numbers) and ``dialect``, in .npz as arrays of bytes
-``__definition__`` and of text ``__dialect__``. Files of others lack them; their layers have names and blobs alone.
+When writing, the name tells the format: ``.npz``, ``.safetensors``, ``.h5``, otherwise binary. When reading, the first
+bytes tell it, unless the name ends in ``.npz`` or ``.safetensors``. In .npz and .safetensors files a blob is called
+``<layer>/<index>``, and beside the blobs stands the net they belong to, so that a binary file made of them is the one
+they came from: in .safetensors as the metadata ``definition`` (base64 of the binary net without its numbers) and
+``dialect``, in .npz as arrays of bytes ``__definition__`` and of text ``__dialect__``. Files of others lack them; their
+layers have names and blobs alone.
 """
 
 from __future__ import annotations
@@ -30,10 +31,12 @@ from segcaffe.proto.caffe_pb2 import NetParameter
 from segcaffe.proto.dialect import DIALECTS
 from segcaffe.snapshot.caffemodel import load_with_dialect as load_caffe
 from segcaffe.snapshot.caffemodel import save_weights
-from segcaffe.snapshot.files import read_file, write_file
+from segcaffe.snapshot.files import read_file, unreadable, write_file
 
 Array = np.ndarray[Any, Any]
 _DEFINITION, _DIALECT = "__definition__", "__dialect__"
+_ARRAYS = (".npz", ".safetensors")
+_ZIP = b"PK\x03\x04"
 
 
 def load(path: str | Path, dialect: str | None = None) -> NetParameter:
@@ -47,9 +50,10 @@ def load_with_dialect(path: str | Path, dialect: str | None = None) -> tuple[Net
     ``dialect`` prescribes that of a binary file.
     """
     path = Path(path)
-    if path.suffix == ".safetensors":
+    kind = path.suffix if path.suffix in _ARRAYS else _kind(path)
+    if kind == ".safetensors":
         arrays, metadata = safetensors.decode(read_file(path), str(path))
-    elif path.suffix == ".npz":
+    elif kind == ".npz":
         arrays, metadata = _read_npz(read_file(path), str(path))
     else:
         return load_caffe(path, dialect)
@@ -57,10 +61,24 @@ def load_with_dialect(path: str | Path, dialect: str | None = None) -> tuple[Net
     return _to_net(arrays, str(path), metadata), kept if kept in DIALECTS else "bvlc"
 
 
+def _kind(path: Path) -> str:
+    """What a file's first bytes say: a .zip archive, or a table in braces after its length; "" for Caffe's formats."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(9)
+        size = path.stat().st_size
+    except OSError as error:
+        raise unreadable(path, error) from error
+    if head.startswith(_ZIP):
+        return ".npz"
+    is_table = head[8:] == b"{" and int.from_bytes(head[:8], "little") < size
+    return ".safetensors" if is_table else ""
+
+
 def save(net: NetParameter, path: str | Path, dialect: str = "bvlc") -> None:
     """Write layers and blobs in the format that the name asks for; a binary file has the numbers of ``dialect``."""
     path = Path(path)
-    if path.suffix in (".npz", ".safetensors"):
+    if path.suffix in _ARRAYS:
         _check_names(net, path)
     if path.suffix == ".npz":
         memory = io.BytesIO()

@@ -386,10 +386,13 @@ class Net(PycaffeMembers):
                 blob.grad[...] = 0
 
     def copy_from(self, weights: str | Path) -> None:
-        """Load weights from a file: by layer name, each layer's blobs in order; layers not in the file keep theirs."""
-        from segcaffe.snapshot.caffemodel import load_weights
+        """Load weights from a file: by layer name, each layer's blobs in order; layers not in the file keep theirs.
 
-        self.copy_trained_layers(load_weights(weights), str(weights))
+        The file may have any of the formats that `segcaffe.convert.formats` reads.
+        """
+        from segcaffe.convert import formats
+
+        self.copy_trained_layers(formats.load(weights), str(weights))
 
     def copy_trained_layers(self, source: caffe_pb2.NetParameter, where: str = "weights") -> None:
         """Copy the blobs of a NetParameter's layers into the layers of the same names."""

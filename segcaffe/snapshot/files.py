@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import hashlib
 import os
+import re
+import socket
+import time
 from pathlib import Path
 
 from segcaffe.errors import WeightsError
 
+_DAY = 24 * 3600.0
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 
 
@@ -36,12 +43,13 @@ def unreadable(path: str | Path, error: OSError) -> WeightsError:
 def write_file(path: str | Path, data: bytes) -> None:
     """Write a file so that at every moment either the old one or the whole new one is there, even after a crash.
 
-    The bytes go to a file beside it, to the disk, and only then under the name. WeightsError says why a file cannot be
-    written; what was there before stays.
+    The bytes go to a file beside it, to the disk, and only then under the name. Such files that killed processes left
+    behind are removed. WeightsError says why a file cannot be written; what was there before stays.
     """
     path = Path(path)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    beside = path.with_name(f".{path.name}.{_place()}-{os.getpid()}.tmp")
     try:
+        _remove_leftovers(path)
         try:
             _write_through(beside, data)
             beside.replace(path)
@@ -69,6 +77,41 @@ def check_writable(prefix: str | Path) -> None:
         ) from error
     if not os.access(folder, os.W_OK | os.X_OK):
         raise WeightsError(f"Snapshots would go to {prefix}*, but the folder {folder} is not writable.")
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Remove what other processes began to write under that name and never will finish.
+
+    Those are the processes of this machine (and container) that no longer run; of others nobody can tell from here,
+    so their files must be a day old: no write takes that long.
+    """
+    pattern = re.compile(rf"\.{re.escape(path.name)}\.([0-9a-f]{{8}})-(\d+)\.tmp")
+    for file in path.parent.iterdir():
+        match = pattern.fullmatch(file.name)
+        if match is None:
+            continue
+        with contextlib.suppress(FileNotFoundError):
+            ours = match[1] == _place() and os.name == "posix"
+            if (ours and not _runs(int(match[2]))) or time.time() - file.stat().st_mtime > _DAY:
+                file.unlink()
+
+
+@functools.cache
+def _place() -> str:
+    """Eight letters for the machine and, on Linux, the container: where numbers of processes mean the same."""
+    namespace = Path("/proc/self/ns/pid")
+    container = str(namespace.readlink()) if namespace.exists() else ""
+    return hashlib.sha256(f"{socket.gethostname()} {container}".encode()).hexdigest()[:8]
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
 
 
 def _write_through(path: Path, data: bytes) -> None:

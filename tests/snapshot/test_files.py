@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -45,6 +48,51 @@ def test_interrupted_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytes
     with pytest.raises(KeyboardInterrupt):
         files.write_file(path, b"new")
     assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def _dead_process() -> int:
+    """The number of a process that has ended."""
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    return child.pid
+
+
+@pytest.mark.parametrize(
+    ("place", "alive", "hours", "stays"),
+    [
+        (None, False, 0, False),
+        (None, True, 0, True),
+        ("0" * 8, False, 0, True),
+        ("0" * 8, True, 23, True),
+        ("0" * 8, True, 25, False),
+    ],
+    ids=["dead", "alive", "elsewhere", "elsewhere a while ago", "elsewhere long ago"],
+)
+def test_what_a_killed_process_left_is_removed(
+    place: str | None, alive: bool, hours: int, stays: bool, tmp_path: Path
+) -> None:
+    process = os.getppid() if alive else _dead_process()
+    left = tmp_path / f".a.bin.{place or files._place()}-{process}.tmp"
+    others = [tmp_path / f".b.bin.{files._place()}-{process}.tmp", tmp_path / ".a.bin.tmp", tmp_path / ".a.bin.x.tmp"]
+    for file in (left, *others):
+        file.write_bytes(b"part")
+        os.utime(file, (time.time() - 3600 * hours,) * 2)
+    files.write_file(tmp_path / "a.bin", b"new")
+    assert left.exists() == stays
+    assert all(file.exists() for file in others)
+
+
+def test_a_process_killed_while_it_writes_leaves_what_the_next_removes(tmp_path: Path) -> None:
+    code = (
+        "import os, signal, sys; from segcaffe.snapshot import files;"
+        "os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL);"
+        "files.write_file(sys.argv[1], b'part')"
+    )
+    path = tmp_path / "a.bin"
+    assert subprocess.run([sys.executable, "-c", code, str(path)], check=False).returncode != 0
+    assert [file.name.endswith(".tmp") for file in tmp_path.iterdir()] == [True]
+    files.write_file(path, b"whole")
     assert list(tmp_path.iterdir()) == [path]
 
 
