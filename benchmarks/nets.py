@@ -311,20 +311,22 @@ def peak_memory(name: str, which: str) -> tuple[float, float]:
     """Largest resident size and the size before the net was made, in MB, of one side in a process of its own."""
     command = [sys.executable, "-m", "benchmarks.nets", name, "--side", which]
     found = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT.parent)
-    peak, before = json.loads(found.stdout.splitlines()[-1])
+    peak, before, *_ = json.loads(found.stdout.splitlines()[-1])
     return peak, before
 
 
 def measure_memory(row: Row, which: str) -> None:
-    """Run one side twice and print [largest resident size, that before], in MB."""
+    """Run one side three times and print [largest resident size, that before, seconds...]; sizes in MB."""
     if which == "torch":
         import torch  # noqa: F401
     before = _resident()
     set_threads(2, which)
-    one = side(row, which)
-    for _ in range(2):
+    one, seconds = side(row, which), []
+    for _ in range(3):
+        start = time.perf_counter()
         one.run()
-    print(json.dumps([_resident(), before]))
+        seconds.append(time.perf_counter() - start)
+    print(json.dumps([_resident(), before, *seconds]))
 
 
 def _resident() -> float:
@@ -416,7 +418,7 @@ def main() -> None:
     parser.add_argument("--memory", action="store_true", help="also the largest resident size of each side")
     parser.add_argument("--check", action="store_true", help="compare values on small images instead")
     parser.add_argument("--profile", action="store_true", help="our time by layer type instead")
-    parser.add_argument("--side", choices=("ours", "unfused", "torch"), help="print the memory of one side")
+    parser.add_argument("--side", choices=("ours", "unfused", "torch"), help="print memory and first times of one side")
     options = parser.parse_args()
     device.set_mode_cpu()
     rows = {name: row for name, row in ROWS.items() if not options.rows or name.startswith(tuple(options.rows))}
