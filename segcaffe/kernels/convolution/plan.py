@@ -237,7 +237,10 @@ Choice = tuple[float, Layout, int]
 
 
 class _Block(NamedTuple):
-    """A candidate: the layout's fields of the same names, and what copying one channel takes."""
+    """A candidate: the layout's fields of the same names, and what copying one channel takes.
+
+    ``filled`` is the share of the blocks' positions that is computed, as the last block of an image is smaller.
+    """
 
     columns: int
     block: Axes
@@ -249,6 +252,7 @@ class _Block(NamedTuple):
     segments: int
     channel_size: int
     channel_rows: float
+    filled: float = 1.0
 
 
 def _choices(task: Task, grid: Grid) -> Iterator[Choice]:
@@ -278,7 +282,7 @@ def _estimate(task: Task, grid: Grid, block: _Block, chunk: int, excess: float) 
         work = tiles * layout.chunks * -(-chunk * taps // STREAMS) * (steps + sums)
     else:
         work = tiles * -(-block.used // layout.strip) * (chunk * taps * per_step + _TILE_CYCLES)
-    cycles = task.groups * count * (copy + lines + work * excess)
+    cycles = task.groups * count * (copy + lines + work * block.filled * excess)
     return cycles, _divide(layout, task.gradient, taps, cycles), chunk * block.channel_size + 2 * layout.strip
 
 
@@ -294,7 +298,12 @@ def _planes(task: Task, grid: Grid) -> Iterator[_Block]:
         used = (((depth - 1) * pitch[1] + height - 1) * images + images - 1) * width + grid.extent[2]
         size = d * h * w * plane
         segments = images * depth * height
-        yield _Block(0, (images, depth, height), blocks, pitch, (d, h, w), plane, used, segments, size, size / width)
+        strip = strip_length(f"f{task.itemsize}")
+        # Of the last block's rows only those that exist are computed.
+        rest = -(-(used - (blocks[2] * height - grid.extent[1]) * images * width) // strip) / -(-used // strip)
+        filled = (blocks[2] - 1 + rest) / blocks[2] if depth == 1 else 1.0
+        filling = used, segments, size, size / width, filled
+        yield _Block(0, (images, depth, height), blocks, pitch, (d, h, w), plane, *filling)
 
 
 def _plane_width(task: Task, grid: Grid, reach: int) -> int:
