@@ -1,7 +1,7 @@
 """Im2dist on the CPU: rows are contiguous, so the inner loops run along x; threads divide the rows.
 
 Large windows around every pixel go through `stencil`, where sums stay in registers, on a copy of the image whose rows
-have margins; for small windows the copy would cost more than it saves.
+have margins; for small windows the copy would cost more than it saves, but for the gradient of images that fit a cache.
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ from segcaffe.proto.window import Window
 
 Array = np.ndarray[Any, Any]
 
-_MANY_TAPS = 20
+_MANY_TAPS, _SOME_TAPS = 20, 9
+"""Taps of a window that is large, and of one whose gradient is worth a copy of a small image."""
+_SMALL_BYTES = 1 << 24
 _GRAIN = 200_000
 """Channel differences worth a thread of their own (a tenth of a millisecond)."""
 
@@ -41,7 +43,7 @@ def forward(
     n, taps, height, width = dist.shape
     center, far = (FAR if remove else 0.0 for remove in (remove_center, remove_bounds))
     grain = 1 + _GRAIN // max(1, taps * width * image.shape[1])
-    if _is_large(window, image):
+    if _is_large(window, image, _MANY_TAPS):
         rows = Rows.of(image, _reach(window), "im2dist_rows")
         layout = rows.margin, rows.pitch, run_length(image.dtype)
         sizes = image.shape[1], dist, _geometry(window), layout, l1, center, far
@@ -58,7 +60,7 @@ def backward(image: Array, dist_grad: Array, image_grad: Array, window: Window, 
     """Divide the image's rows among threads."""
     n, channels, height, width = image.shape
     grain = 1 + _GRAIN // max(1, window.taps * width * channels)
-    if _is_large(window, image):
+    if _is_large(window, image, _SOME_TAPS if image.nbytes <= _SMALL_BYTES else _MANY_TAPS):
         rows = Rows.of(image, _reach(window), "im2dist_rows")
         layout = rows.margin, rows.pitch, run_length(image.dtype)
         rest = dist_grad, image_grad, _geometry(window), layout, l1
@@ -71,12 +73,12 @@ def backward(image: Array, dist_grad: Array, image_grad: Array, window: Window, 
     )
 
 
-def _is_large(window: Window, image: Array) -> bool:
-    """Whether there is a window around every pixel, of many taps, and rows have a register's length."""
+def _is_large(window: Window, image: Array, many: int) -> bool:
+    """Whether there is a window around every pixel, of ``many`` taps or more, and rows have a register's length."""
     axes = zip(window.kernel, window.pad, window.dilation, strict=True)
     same = all(k % 2 == 1 and 2 * p == d * (k - 1) for k, p, d in axes)
     wide = image.shape[3] >= run_length(image.dtype)
-    return same and window.stride == (1, 1) and window.taps >= _MANY_TAPS and wide
+    return same and window.stride == (1, 1) and window.taps >= many and wide
 
 
 def _reach(window: Window) -> int:

@@ -22,7 +22,9 @@ def forward(
     center, far = (FAR if remove else 0.0 for remove in (remove_center, remove_bounds))
     if _keeps_size(image, dist, window):
         run = run_of(window)
-        groups = window.kernel[1] * -(-window.kernel[0] // run)
+        high, wide = window.kernel
+        # Of taps before the centre: their opposites are the same distances.
+        groups = wide // 2 * -(-high // run) + high // 2 // run + 1
         blocks = blocks_of(image.shape, window, groups, _STRIP)
         arguments = (image, dist, *image.shape, *window.kernel, *window.dilation, l1, center, far)
         launch_blocks("im2dist", f"forward_{run}", blocks, *arguments)

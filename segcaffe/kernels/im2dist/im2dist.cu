@@ -89,38 +89,48 @@ KERNEL backward(
     }
 }
 
-// Distances of strips: a thread has 8 pixels and RUN taps of one column of their windows.
+// Distances of strips: a thread has 8 pixels and RUN taps of one column of their windows. A distance is the same seen
+// from either pixel: only taps before the centre are computed, those after it are their neighbours'. Groups of taps are
+// the runs of the columns left of the centre's, then those of the centre's down to the centre.
 template <int RUN>
 __device__ __forceinline__ void forward_strip(
     const REAL* image, REAL* dist, int num, INDEX channels, int height, int width, int kh, int kw, int dh, int dw,
     int l1, REAL center, REAL far
 ) {
-    enum { PIXELS = 8 };
-    const int runs = (kh + RUN - 1) / RUN, groups = runs * kw;
-    const INDEX plane = (INDEX)height * width;
-    const INDEX i = (INDEX)blockIdx.x * BLOCK + threadIdx.x;
-    const Strip s = strip_of<PIXELS>(i, groups, height, width, dh);
+    enum { PIXELS = 8, ROWS = PIXELS + RUN - 1 };
+    const int runs = (kh + RUN - 1) / RUN, groups = runs * (kw / 2) + kh / 2 / RUN + 1, taps = kh * kw;
+    const INDEX plane = (INDEX)height * width, step = (INDEX)dh * width;
+    const Strip s = strip_of<PIXELS>((INDEX)blockIdx.x * BLOCK + threadIdx.x, groups, height, width, dh);
     if (s.x >= width || s.image >= num) return;
-    const int tap_x = s.group / runs, tap_y = s.group % runs * RUN;
-    const int x = s.x + (tap_x - kw / 2) * dw, y = s.y + (tap_y - kh / 2) * dh;
-    const bool column = x >= 0 && x < width;
+    const int tap_x = s.group / runs, tap_y = s.group % runs * RUN, last = tap_x == kw / 2 ? kh / 2 : kh - 1;
+    const int tx = (tap_x - kw / 2) * dw, ty = (tap_y - kh / 2) * dh;
     const unsigned own_inside = rows_inside<PIXELS>(s.y, dh, height);
-    const unsigned inside = column ? rows_inside<PIXELS + RUN - 1>(y, dh, height) : 0;
-    const REAL* first = image + s.image * channels * plane;
-    const REAL *own = first + (INDEX)s.y * width + s.x, *other = first + (INDEX)y * width + x;
-    const INDEX step = (INDEX)dh * width;
+    const unsigned inside = s.x + tx >= 0 ? rows_inside<ROWS>(s.y + ty, dh, height) : 0;
+    // Pixels on the other side, from the last tap's on: where there is none, nobody else writes the distance.
+    const unsigned behind = s.x - tx < width ? rows_inside<ROWS>(s.y - ty - (RUN - 1) * dh, dh, height) : 0;
+    const INDEX pixel = (INDEX)s.y * width + s.x, offset = (INDEX)ty * width + tx;
+    const REAL *own = image + s.image * channels * plane + pixel, *other = own + offset;
     REAL sums[PIXELS][RUN] = {};
     if (inside && l1) correlate<Difference>(own, other, channels, plane, step, own_inside, inside, sums);
     if (inside && !l1) correlate<Square>(own, other, channels, plane, step, own_inside, inside, sums);
-    REAL* out = dist + (s.image * kh * kw + tap_y * kw + tap_x) * plane + (INDEX)s.y * width + s.x;
+    REAL* out = dist + s.image * taps * plane + pixel;
 #pragma unroll
     for (int k = 0; k < RUN; ++k) {
-        const bool centre = tap_x == kw / 2 && tap_y + k == kh / 2;
+        if (tap_y + k > last) break;
+        const int tap = (tap_y + k) * kw + tap_x;
+        REAL *here = out + tap * plane, *opposite = out + (taps - 1 - tap) * plane;
 #pragma unroll
         for (int j = 0; j < PIXELS; ++j) {
-            if (tap_y + k >= kh || !(own_inside >> j & 1)) continue;
+            if (!(own_inside >> j & 1)) continue;
+            if (2 * tap == taps - 1) {
+                here[j * step] = center;
+                continue;
+            }
             const REAL sum = l1 ? sums[j][k] : sums[j][k] * (REAL)0.5;
-            out[k * kw * plane + j * step] = centre ? center : inside >> (j + k) & 1 ? sum : far;
+            const bool pair = inside >> (j + k) & 1;
+            here[j * step] = pair ? sum : far;
+            if (pair) opposite[offset + (j + k) * step] = sum;
+            if (!(behind >> (j - k + RUN - 1) & 1)) opposite[j * step] = far;
         }
     }
 }
