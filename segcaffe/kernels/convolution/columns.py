@@ -22,7 +22,9 @@ Sizes = tuple[int, ...]
 Window = tuple[Sizes, Sizes, Sizes]
 """Stride, pad, dilation."""
 
-FEW_PIXELS = 1024
+_FEW_PIXELS = 1024
+FEWER_PIXELS = 256, 512
+"""Fewer still: up to so many even 3x3 kernels are better done this way, forward and backward."""
 MANY_WEIGHTS = 1 << 15
 _FEW_ROWS = 32
 _COLUMNS = 1 << 21
@@ -32,12 +34,18 @@ _COLUMNS = 1 << 21
 def suit_forward(out: Array, weight: Array, group: int) -> bool:
     """Whether forward is better done this way."""
     positions = out.shape[0] * math.prod(out.shape[2:])
-    return group == 1 and positions <= FEW_PIXELS and weight.size >= MANY_WEIGHTS
+    return group == 1 and positions <= _FEW_PIXELS and weight.size >= MANY_WEIGHTS
 
 
 def suit_data(grad_out: Array, weight: Array, group: int) -> bool:
     """Whether backward_data is better done this way."""
     return suit_forward(grad_out, weight, group) and len(weight) >= _FEW_ROWS
+
+
+def suit_data_better(grad_out: Array, weight: Array, group: int) -> bool:
+    """Whether this way is better for backward_data than Winograd's."""
+    positions = grad_out.shape[0] * math.prod(grad_out.shape[2:])
+    return suit_data(grad_out, weight, group) and positions <= FEWER_PIXELS[1]
 
 
 def suit_gradient(grad_out: Array, weight: Array, window: Window, group: int) -> bool:

@@ -47,9 +47,13 @@ def forward(
     end = End(scale, bias, negative_slope)
     task, window = _problem(x, out, weight, (stride, pad, dilation), group, gradient=False)
     grid, given = forward_grid(task.target, *window), (stride, pad, dilation)
-    if make_layout(task, grid) is None and spread.suits(make_plan(task, grid), x, weight, given):
+    if make_layout(task, grid) is not None:
+        _convolve(task, grid, x, weight, end, out, transposed=False)
+    elif columns.suit_data(out, weight, group):
+        columns.forward(x, weight, end, out, given)
+    elif spread.suits(make_plan(task, grid), x, weight, given):
         spread.forward(x, weight, end, out, given)
-    elif columns.suit_forward(out, weight, group) and make_layout(task, grid) is None:
+    elif columns.suit_forward(out, weight, group):
         columns.forward(x, weight, end, out, given)
     else:
         _convolve(task, grid, x, weight, end, out, transposed=False)
@@ -71,7 +75,8 @@ def backward_data(
     end = End(scale, bias, negative_slope)
     task, window = _problem(grad_out, grad_x, weight, (stride, pad, dilation), group, gradient=False)
     grids = backward_grids(task.target, *window)
-    if columns.suit_data(grad_out, weight, group) and not any(make_layout(task, grid) for grid in grids):
+    by_columns = columns.suit_data(grad_out, weight, group) and not any(make_layout(task, grid) for grid in grids)
+    if by_columns or columns.suit_data_better(grad_out, weight, group):
         columns.backward_data(grad_out, weight, end, grad_x, (stride, pad, dilation))
         return
     if sum(math.prod(grid.extent) for grid in grids) < math.prod(task.target):

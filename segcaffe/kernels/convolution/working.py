@@ -32,11 +32,14 @@ def forward(x: Sizes, weight: Sizes, out: Sizes, window: Window, group: int, dty
     task, axes = cpu._problem(source, target, weights, window, group, gradient=False)
     grid = forward_grid(task.target, *axes)
     layout = make_layout(task, grid)
-    if layout is None and spread.suits(make_plan(task, grid), source, weights, window):
+    if layout is not None:
+        return _tiles(layout)
+    few_rows = not columns.suit_data(target, weights, group)
+    if few_rows and spread.suits(make_plan(task, grid), source, weights, window):
         return _planes(x, weight, dtype)
-    if layout is None and columns.suit_forward(target, weights, group):
+    if columns.suit_forward(target, weights, group):
         return _columns(weight, out, window, dtype)
-    return _plain(make_plan(task, grid)) if layout is None else _tiles(layout)
+    return _plain(make_plan(task, grid))
 
 
 def backward_data(grad_out: Sizes, weight: Sizes, grad_x: Sizes, window: Window, group: int, dtype: Any) -> Bytes:
@@ -44,7 +47,8 @@ def backward_data(grad_out: Sizes, weight: Sizes, grad_x: Sizes, window: Window,
     source, weights, target = (_empty(shape, dtype) for shape in (grad_out, weight, grad_x))
     task, axes = cpu._problem(source, target, weights, window, group, gradient=False)
     layouts = [(grid, make_layout(task, grid)) for grid in backward_grids(task.target, *axes)]
-    if columns.suit_data(source, weights, group) and not any(layout for _, layout in layouts):
+    by_columns = columns.suit_data(source, weights, group) and not any(layout for _, layout in layouts)
+    if by_columns or columns.suit_data_better(source, weights, group):
         return _columns(weight, grad_out, window, dtype)
     found = []
     for grid, layout in layouts:

@@ -6,7 +6,7 @@ import functools
 import math
 from typing import NamedTuple
 
-from segcaffe.kernels.convolution.columns import FEW_PIXELS, MANY_WEIGHTS
+from segcaffe.kernels.convolution.columns import FEWER_PIXELS, MANY_WEIGHTS
 from segcaffe.kernels.convolution.plan import Grid, Task
 from segcaffe.kernels.convolution.winograd.transforms import SIZE, STEP
 from segcaffe.kernels.tile import ROWS, STREAMS, strip_length, vector_length
@@ -116,12 +116,9 @@ def make_layout(task: Task, grid: Grid) -> Layout | None:
 
 
 def _has_few_pixels(task: Task) -> bool:
-    """Whether the transformed weights would take far more memory than everything else.
-
-    One thread is then still faster this way; several wait for the memory that they share.
-    """
+    """Whether transforming the weights costs more than is saved."""
     pixels = task.images * min(math.prod(task.source), math.prod(task.target))
-    return pixels <= FEW_PIXELS and 9 * task.channels * task.rows >= MANY_WEIGHTS
+    return pixels <= FEWER_PIXELS[0] and 9 * task.channels * task.rows >= MANY_WEIGHTS
 
 
 def _fits(task: Task, grid: Grid) -> bool:
