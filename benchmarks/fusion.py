@@ -22,7 +22,6 @@ from segcaffe.net.net import Net
 from segcaffe.proto import caffe_pb2
 from segcaffe.proto.text import read_net
 
-SIZES = (65, 129, 193, 257, 321, 385, 449, 513)
 MODES = {"fused": (True, True), "fused, own memory": (True, False), "unfused": (False, False)}
 """By name: whether the net is fused, and whether its blobs share memory."""
 
@@ -79,36 +78,16 @@ def compare(model: str, size: int, runs: int) -> None:
     print(f"planned for fused: {plan.total / 1e6:.0f} MB, most in use at {plan.peak_step}")
 
 
-def growth(model: str, runs: int) -> None:
-    """Processor time of one thread, and planned memory, against the number of pixels."""
-    parallel.set_num_threads(1)
-    print("| size | ms | ns per pixel | planned MB | bytes per pixel |\n|---|---|---|---|---|")
-    nets = {size: build(model, size, True, True) for size in SIZES}
-    times: dict[int, list[float]] = {size: [] for size in SIZES}
-    first = nets[SIZES[0]]
-    for size, net in nets.items():
-        pair = interleave(lambda: run(first), lambda net=net: run(net), runs, 1, clock=time.thread_time)  # type: ignore[misc]
-        times[size] = sorted(pair.theirs)
-    for size, net in nets.items():
-        plan, seconds = net.plan_memory(), times[size][runs // 2]
-        blobs = plan.total - plan.params
-        print(f"| {size} | {1e3 * seconds:.0f} | {1e9 * seconds / size**2:.0f} | {blobs / 1e6:.0f} | "
-              f"{blobs / size**2:.0f} |")  # fmt: skip
-
-
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="configs/vgg16/deploy.prototxt")
     parser.add_argument("--size", type=int, default=321)
     parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--growth", action="store_true", help="time and memory against the image's size")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
         child(options.model, options.size, options.child)
-    elif options.growth:
-        growth(options.model, options.runs)
     else:
         print(report())
         compare(options.model, options.size, options.runs)

@@ -48,11 +48,17 @@ def make(row: str, size: int) -> tuple[Net, Callable[[], object], int]:
     param = nets._config(config, file, size)
     if file == "train":
         solver = nets._solver(param, {"share_memory": True, "recompute": recompute})
-        nets.fill(solver.net)
+        fill(solver.net)
         return solver.net, lambda: solver.step(1), history_bytes(solver)
     net = Net(param, caffe_pb2.TEST, share_memory=True)
-    nets.fill(net)
+    fill(net)
     return net, lambda: net.forward_from_to(0, len(net.layers) - 1), 0
+
+
+def fill(net: Net) -> None:
+    """Random weights and inputs; neighbours' embeddings lie near each other, as those of a trained net do."""
+    nets.fill(net)
+    net.params["emb"][0].data[...] *= 0.01
 
 
 def history_bytes(solver: Solver) -> int:

@@ -119,6 +119,10 @@ class Idle(Layer):
     def forward_again(self, bottom: Blobs, top: Blobs) -> None:
         """Nothing to do either, whatever the layer itself would do."""
 
+    def held_bytes(self, bottom: Blobs, top: Blobs) -> int:
+        """Nothing."""
+        return 0
+
     def backward_reads(self) -> tuple[bool, bool]:
         """Nothing."""
         return False, False
