@@ -54,7 +54,7 @@ def out_of_memory(where: str, error: MemoryError) -> DeviceError:
 
 _HELP = (
     "A smaller batch_size helps (with iter_size to make up for it), and so does a smaller crop_size; "
-    "`segcaffe net FILE` prints what each layer takes."
+    "in training, --recompute auto takes less memory for more time; `segcaffe net FILE` prints what each layer takes."
 )
 
 
