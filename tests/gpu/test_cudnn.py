@@ -73,7 +73,8 @@ class Graph:
         result = Tensor([], [])
         self.kind, self.tensors = kind, [tensor or result for tensor in (x, weight, y)]
         options.pop("compute_data_type")
-        self.options = {"stride": options["stride"], "pad": options["padding"], "dilation": options["dilation"]}
+        names = {"stride": "stride", "pad": "padding", "dilation": "dilation"}
+        self.options = {ours: tuple(options[theirs]) for ours, theirs in names.items()}
         return result
 
     def validate(self) -> None:
