@@ -20,7 +20,9 @@ WINDOW = {
 }
 SHAPES = [
     pytest.param(64, 96, 3, 60, id="winograd"),
+    pytest.param(512, 512, 3, 41, id="winograd of few pixels"),
     pytest.param(3, 64, 3, 60, id="direct"),
+    pytest.param(600, 5, 3, 41, id="few outputs"),
     pytest.param(160, 96, 1, 50, id="pixelwise"),
     pytest.param(32, 64, 5, 70, id="strided"),
     pytest.param(300, 5, 4, 70, id="spread"),
