@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from segcaffe.net.net import Net
+from segcaffe.proto.caffe_pb2 import PoolingParameter
 from tests.conftest import SHARED, shared_files
 from tests.golden import Array, Record, assert_close, set_params, split_key
 
@@ -40,10 +41,10 @@ def _names(record: Record, kind: str) -> list[str]:
     return sorted(name for name in full | sums if name not in noise and f"{kind}/{name}" not in noise)
 
 
-Choice = tuple[int, int]
-"""(index of a ReLU layer, flat index of an element of its bottom)"""
+Choice = tuple[int, tuple[int, ...]]
+"""(index of a ReLU or Pooling layer, flat index of an undecided ReLU input, or of both candidates for a maximum)"""
 ROUNDING = 2e-6
-"""Sums of float32 products this close to zero, relative to their largest, may come out with either sign."""
+"""Sums of float32 products this close to zero or to each other, relative to their largest, may come in any order."""
 MAX_CHOICES = 12
 
 
@@ -57,33 +58,61 @@ def _filled(record: Record, fuse: bool = True) -> Net:
 
 
 def _choices(record: Record) -> list[Choice]:
-    """The ReLU inputs whose sign is a matter of rounding, looked for where every ReLU runs by itself."""
+    """What is a matter of rounding: signs of ReLU inputs and maxima of windows, in the net layer by layer."""
     net = _filled(record, fuse=False)
     undecided: list[tuple[float, Choice]] = []
 
     def look(i: int) -> None:
-        if net.layers[i].type != "ReLU":
-            return
-        values = net.bottom_blobs[i][0].data.reshape(-1)
-        size = np.abs(values) / max(float(np.abs(values).max()), 1e-30)
-        undecided.extend((float(size[k]), (i, int(k))) for k in np.flatnonzero((size < ROUNDING) & (size > 0)))
+        layer, option = net.layers[i], net.layers[i].param.pooling_param
+        values = net.bottom_blobs[i][0].data if net.bottom_blobs[i] else np.zeros(0)
+        largest = max(float(np.abs(values).max(initial=0)), 1e-30)
+        if layer.type == "ReLU":
+            size = np.abs(values.reshape(-1)) / largest
+            undecided.extend((float(size[k]), (i, (int(k),))) for k in np.flatnonzero((size < ROUNDING) & (size > 0)))
+        elif layer.type == "Pooling" and option.pool == PoolingParameter.MAX and not option.global_pooling:
+            undecided.extend((gap, (i, pair)) for gap, pair in _close_pairs(values / largest, option))
 
     net._before_forward.append(look)
     net.forward()
-    return [choice for _, choice in sorted(undecided)[:MAX_CHOICES]]
+    return [choice for _, choice in sorted(set(undecided))[:MAX_CHOICES]]
 
 
-def _run(record: Record, flipped: Choice | None = None) -> Net:
-    """Run forward and backward; ``flipped`` names an input of a ReLU that is to get the other sign."""
+def _close_pairs(values: Array, option: PoolingParameter) -> list[tuple[float, tuple[int, int]]]:
+    """The two largest values of each window where they nearly agree: their difference and flat indices."""
+    pad, kernel, stride = option.pad, option.kernel_size, option.stride
+    margins = ((0, 0), (0, 0), (pad, pad + kernel), (pad, pad + kernel))
+    places = np.pad(np.arange(values.size).reshape(values.shape), margins, constant_values=-1)
+    windows = np.lib.stride_tricks.sliding_window_view(places, (kernel, kernel), axis=(2, 3))[:, :, ::stride, ::stride]
+    taken = windows.reshape(-1, kernel * kernel)
+    found = np.where(taken >= 0, values.reshape(-1)[taken], -np.inf)
+    second, first = np.argsort(found, axis=1)[:, -2:].T
+    rows = np.arange(len(found))
+    with np.errstate(invalid="ignore"):
+        gap = found[rows, first] - found[rows, second]
+    close = np.flatnonzero((gap < ROUNDING) & (gap > 0))
+    return [(float(gap[k]), (int(taken[k, first[k]]), int(taken[k, second[k]]))) for k in close]
+
+
+def _decide_otherwise(values: Array, places: tuple[int, ...]) -> None:
+    """Change a value's sign, or which of two is larger."""
+    if len(places) == 1:
+        # A ReLU that another layer does the work of finds its result: 0 for negative inputs.
+        values[places[0]] = -values[places[0]] if values[places[0]] else np.finfo(np.float32).tiny
+        return
+    # Of equal values the first is the maximum.
+    smaller, larger = sorted(places, key=lambda place: (values[place], -place))
+    values[smaller] = np.nextafter(values[larger], np.float32(np.inf))
+
+
+def _run(record: Record, choice: Choice | None = None) -> Net:
+    """Run forward and backward; ``choice`` names what is to be decided otherwise."""
     net = _filled(record)
 
-    def flip(i: int) -> None:
-        if flipped is not None and flipped[0] == i:
-            values = net.bottom_blobs[i][0].data.reshape(-1)
-            # A ReLU that another layer does the work of finds its result: 0 for negative inputs.
-            values[flipped[1]] = -values[flipped[1]] if values[flipped[1]] else np.finfo(np.float32).tiny
+    def decide(i: int) -> None:
+        if choice is not None and choice[0] == i:
+            _decide_otherwise(net.bottom_blobs[i][0].data.reshape(-1), choice[1])
 
-    net._before_forward.append(flip)
+    net._before_forward.append(decide)
     net.forward()
     if not record.under("loss"):
         for name in net.outputs:
@@ -139,11 +168,12 @@ def _blobs_with_gradients(net: Net) -> set[str]:
 @pytest.mark.skipif(not FILES, reason=f"no recorded nets at {SHARED}")
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_recorded_net(path: Path) -> None:
-    """All recorded values agree; for gradients, with one of the signs that float32 leaves open at a ReLU.
+    """All recorded values agree; for gradients, with one of the choices that float32 leaves open.
 
-    Where an input of a ReLU is zero but for rounding, its gradient passes in one implementation and not in another,
-    and everything below differs by a percent. So if gradients do not agree at first, they must after one such sign
-    is changed; nothing else is allowed, and the tolerance is the same.
+    Where an input of a ReLU is zero but for rounding, its gradient passes in one implementation and not in another;
+    where the two largest values of a window are equal but for rounding, it goes to the one or the other. Everything
+    below differs by percents. So if gradients do not agree at first, they must after one such choice is made
+    otherwise; nothing else is allowed, and the tolerance is the same.
     """
     record = Record(path)
     net = _run(record)
@@ -155,7 +185,9 @@ def test_recorded_net(path: Path) -> None:
     except AssertionError as error:
         choices = _choices(record)
         if not any(_agrees(record, choice) for choice in choices):
-            raise AssertionError(f"{error}; nor with another sign at any of {len(choices)} ReLU inputs") from error
+            raise AssertionError(
+                f"{error}; nor with any of {len(choices)} signs and maxima decided otherwise"
+            ) from error
 
 
 def _agrees(record: Record, choice: Choice) -> bool:
