@@ -110,3 +110,20 @@ def test_few_columns(rows, columns, depth, trans_a, dtype):
     assert np.abs(found[0] - expected).max() < (1e-6 if dtype == np.float32 else 1e-14) * scale
     for other in found[1:]:
         np.testing.assert_array_equal(other, found[0])
+
+
+@pytest.mark.parametrize(("rows", "columns", "depth"), [(20, 64, 1024), (100, 10, 1300), (90, 64, 500), (33, 300, 200)])
+def test_threads_change_no_digit(rows, columns, depth):
+    rng = np.random.default_rng(6)
+    a, b = (rng.standard_normal(shape).astype(np.float32) for shape in ((rows, depth), (columns, depth)))
+    before, found = parallel.num_threads(), []
+    try:
+        for threads in (1, 2, 3):
+            parallel.set_num_threads(threads)
+            out = np.empty((rows, columns), np.float32)
+            matmul.gemm(a, b, out, trans_b=True)
+            found.append(out)
+    finally:
+        parallel.set_num_threads(before)
+    for other in found[1:]:
+        np.testing.assert_array_equal(other, found[0])

@@ -14,8 +14,9 @@ from segcaffe.kernels.scratch import scratch
 from segcaffe.kernels.tile import ROWS, strip_length, vector_length
 
 Array = np.ndarray[Any, Any]
-_SMALL = 1 << 18
-"""Multiply-adds below which a second thread costs more than it saves."""
+_SMALL = 1 << 20
+"""Multiply-adds below which a second thread saves little, and BLAS computes in another way: results would depend on how
+many threads there are."""
 _COLUMNS, _FEW_ROWS, _FEW_TERMS = (40, 1024), 64, 64
 _WIDE_REGISTERS = ROWS * vector_length(np.float32) >= 128
 _GRAIN = 1 << 15
