@@ -96,8 +96,7 @@ def _close_pairs(values: Array, option: PoolingParameter) -> list[tuple[float, t
 def _decide_otherwise(values: Array, places: tuple[int, ...]) -> None:
     """Change a value's sign, or which of two is larger."""
     if len(places) == 1:
-        # A ReLU that another layer does the work of finds its result: 0 for negative inputs.
-        values[places[0]] = -values[places[0]] if values[places[0]] else np.finfo(np.float32).tiny
+        values[places[0]] *= -1
         return
     # Of equal values the first is the maximum.
     smaller, larger = sorted(places, key=lambda place: (values[place], -place))
@@ -112,7 +111,8 @@ def _run(record: Record, choice: Choice | None = None) -> Net:
         if choice is not None and choice[0] == i:
             _decide_otherwise(net.bottom_blobs[i][0].data.reshape(-1), choice[1])
 
-    net._before_forward.append(decide)
+    if choice is not None:
+        net._before_forward.append(decide)
     net.forward()
     if not record.under("loss"):
         for name in net.outputs:

@@ -6,8 +6,9 @@ With stored statistics the first two multiply and shift each channel, so
 
 and the kernels of Convolution, Deconvolution and InnerProduct do all of it while a result is in a register or in the
 cache. This is done only where the layers work in place on the convolution's top, so that no blob is missing: all that
-differs is that the top has its final values as soon as the convolution has run. Factors and shifts are computed anew in
-each pass, from whatever the blobs hold.
+differs is that the top has its final values as soon as the convolution has run. Who could see that gets what the layers
+would do one by one: a pass that ends or begins among them, and one whose hooks look on, is not folded there. Factors
+and shifts are computed anew in each pass, from whatever the blobs hold.
 
 Where the net learns, a Scale is folded only if its parameters do not: their gradients need what lies in between. The
 gradient passes through all that is folded at once, before the convolution's own backward pass.
@@ -36,10 +37,20 @@ class Folded(Layer):
     """Mixin: a layer that does the work of the layers in ``followers`` as well."""
 
     followers: tuple[Layer, ...] = ()
+    active = True
+    """Whether it does so in this pass."""
+    factor: Any = None
+    """What the followers multiply the layer's own result by, from the last forward pass; None for 1."""
 
     def end(self) -> dict[str, Any]:
         """The followers' factors and shifts, with the layer's own bias, and their slope below 0."""
-        end: dict[str, Any] = super().end()  # type: ignore[misc]
+        own: dict[str, Any] = super().end()  # type: ignore[misc]
+        end = self._with_followers(own)
+        self.factor = end.get("scale")
+        return end if self.active else own
+
+    def _with_followers(self, own: dict[str, Any]) -> dict[str, Any]:
+        end = dict(own)
         for layer in self.followers:
             if isinstance(layer, ReLU):
                 end["negative_slope"] = layer.slope
@@ -54,14 +65,6 @@ class Folded(Layer):
 class FoldedLearning(Folded):
     """Mixin: a layer that does the followers' work in both directions."""
 
-    _scale: Any = None
-
-    def end(self) -> dict[str, Any]:
-        """As in nets that only run forward; the factors are kept."""
-        end = super().end()
-        self._scale = end.get("scale")
-        return end
-
     def backward_reads(self) -> tuple[bool, bool]:
         """Besides what the layer itself reads, the top, for the sign."""
         bottoms, tops = super().backward_reads()
@@ -69,7 +72,8 @@ class FoldedLearning(Folded):
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Take the top's gradient through the followers, then through the layer itself."""
-        self._pass_followers(top[0])
+        if self.active:
+            self._pass_followers(top[0])
         super().backward(top, propagate_down, bottom)
 
     def _slope(self) -> float | None:
@@ -78,15 +82,15 @@ class FoldedLearning(Folded):
     def _pass_followers(self, top: Blob) -> None:
         """Make the gradient of the top's final values that of the layer's own result, in place."""
         slope, grad = self._slope(), top.grad
-        if self._scale is None and slope is not None:
+        if self.factor is None and slope is not None:
             elementwise.relu_grad(top.array, grad, slope, grad)
             return
-        view = (grad.shape[0], self._scale.size, -1)
+        view = (grad.shape[0], self.factor.size, -1)
         flat = grad.reshape(view)
         if slope is None:
-            channelwise.affine(flat, self._scale, self.xp.zeros_like(self._scale), flat)
+            channelwise.affine(flat, self.factor, self.xp.zeros_like(self.factor), flat)
         else:
-            channelwise.rectified_affine_grad(top.array.reshape(view), flat, self._scale, slope, flat)
+            channelwise.rectified_affine_grad(top.array.reshape(view), flat, self.factor, slope, flat)
 
 
 class FoldedMasked(Folded, MaskedConvolution):
@@ -95,6 +99,8 @@ class FoldedMasked(Folded, MaskedConvolution):
     def parameters(self) -> tuple[Any, Any]:
         """Weight and bias with the followers' factors and shifts."""
         weight, end = self.blobs[0].array, self.end()
+        if not self.active:
+            return weight, end["bias"]
         rows = weight.reshape(self.num_output, -1) * end["scale"][:, None]
         return rows.reshape(weight.shape), end["bias"]
 
@@ -113,11 +119,18 @@ def _affine(layer: Layer, factor: Any, shift: Any) -> tuple[Any, Any]:
 class Idle(Layer):
     """Mixin: a layer whose work another does."""
 
+    idle = True
+    """Whether the other does so in this pass."""
+
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Nothing to do: the top has its values already."""
+        if not self.idle:
+            super().forward(bottom, top)
 
     def forward_again(self, bottom: Blobs, top: Blobs) -> None:
         """Nothing to do either, whatever the layer itself would do."""
+        if not self.idle:
+            super().forward_again(bottom, top)
 
     def held_bytes(self, bottom: Blobs, top: Blobs) -> int:
         """Nothing."""
@@ -129,6 +142,8 @@ class Idle(Layer):
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Nothing to do: the layer that does the work takes the gradient through this one too."""
+        if not self.idle:
+            super().backward(top, propagate_down, bottom)
 
 
 def fold(graph: Graph) -> Graph:
@@ -159,6 +174,19 @@ def link(graph: Graph, layers: list[Layer]) -> None:
         layer = layers[i]
         if isinstance(layer, Folded):
             layer.followers = tuple(layers[j] for j in followers)
+
+
+def fold_within(graph: Graph, layers: list[Layer], first: int, last: int, watched: bool) -> None:
+    """Fold, in the pass that follows, what lies wholly among layers first..last; nothing if somebody looks on."""
+    for i, followers in graph.folded.items():
+        active = not watched and first <= i and followers[-1] <= last
+        leader = layers[i]
+        if isinstance(leader, Folded) and leader.active != active:
+            leader.active = active
+            for j in followers:
+                follower = layers[j]
+                assert isinstance(follower, Idle)
+                follower.idle = active
 
 
 def _has_loss(node: Node) -> bool:

@@ -17,7 +17,7 @@ from segcaffe.errors import GraphError, SegcaffeError
 from segcaffe.layers.base import Layer
 from segcaffe.net.backward import BackwardPlanner
 from segcaffe.net.deferred import DeferredBlob
-from segcaffe.net.fold import fold, link
+from segcaffe.net.fold import fold, fold_within, link
 from segcaffe.net.fuse import fuse as fuse_graph
 from segcaffe.net.graph import Graph, Node, build_graph
 from segcaffe.net.loading import copy_weights, take_own_blobs
@@ -244,7 +244,9 @@ class Net(PycaffeMembers):
 
     def forward_from_to(self, first: int, last: int) -> float:
         """Run layers ``first`` to ``last`` (indices, both included); returns and keeps the sum of weighted losses."""
-        if self._replays(first, last, self._before_forward or self._after_forward):
+        watched = bool(self._before_forward or self._after_forward)
+        fold_within(self.graph, self.layers, first, last, watched)
+        if self._replays(first, last, watched):
             self.loss = self._replay_forward()
             return self.loss
         loss, i = 0.0, first
@@ -274,9 +276,9 @@ class Net(PycaffeMembers):
         layer.forward(bottom, self.top_blobs[i])
         self._forget(i)
 
-    def _replays(self, first: int, last: int, hooked: object) -> bool:
+    def _replays(self, first: int, last: int, watched: bool) -> bool:
         """Whether a pass over these layers is to be replayed: one over the whole net, with nobody looking on."""
-        return replay_wanted() and not self._runs_again and abs(last - first) == len(self.layers) - 1 and not hooked
+        return replay_wanted() and not self._runs_again and abs(last - first) == len(self.layers) - 1 and not watched
 
     def _replay_forward(self) -> float:
         try:
@@ -300,9 +302,10 @@ class Net(PycaffeMembers):
                 "The net's blobs share memory, so the values that a backward pass needs are gone. Build it with "
                 "share_memory=False, or with force_backward: true in its prototxt."
             )
-        i = first
+        i, watched = first, bool(self._before_backward or self._after_backward)
+        fold_within(self.graph, self.layers, last, first, watched)
         try:
-            if self._replays(first, last, self._before_backward or self._after_backward):
+            if self._replays(first, last, watched):
                 self._graphs.setdefault("backward", backward_of(self)).run()
                 return
             for i in range(first, last - 1, -1):

@@ -165,3 +165,52 @@ def test_layers_that_are_not_in_place_are_left_alone() -> None:
 def test_debug_info_shows_every_layer() -> None:
     net = build("debug_info: true " + INPUT + CONV.format("") + STORED + RELU + LOSS, True, caffe_pb2.TRAIN)
     assert folded(net) == []
+
+
+LEARNING = INPUT + CONV.format("") + STORED + FROZEN + RELU + LOSS
+
+
+@pytest.mark.parametrize("cut", range(6))
+def test_a_pass_in_two_parts_shows_what_lies_between(cut: int) -> None:
+    ours, plain = (build(LEARNING, fuse, caffe_pb2.TRAIN) for fuse in (True, False))
+    last = len(ours.layers) - 1
+    for net in (ours, plain):
+        net.forward_from_to(0, cut)
+    np.testing.assert_allclose(ours.blobs["y"].data, plain.blobs["y"].data, rtol=1e-12, atol=1e-12)
+    for net in (ours, plain):
+        # What a user changes on the way counts.
+        net.blobs["y"].data[0] *= -0.5
+        net.forward_from_to(cut + 1, last)
+        net.backward_from_to(last, cut + 1)
+    np.testing.assert_allclose(ours.blobs["y"].data, plain.blobs["y"].data, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(ours.blobs["y"].diff, plain.blobs["y"].diff, rtol=1e-12, atol=1e-12)
+    for net in (ours, plain):
+        net.backward_from_to(cut, 0)
+    for mine, other in zip(ours.learnable_params, plain.learnable_params, strict=True):
+        np.testing.assert_allclose(mine.diff, other.diff, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("cut", range(1, 6))
+def test_a_backward_pass_in_two_parts_after_a_whole_forward_pass(cut: int) -> None:
+    ours, plain = (build(LEARNING, fuse, caffe_pb2.TRAIN) for fuse in (True, False))
+    last = len(ours.layers) - 1
+    for net in (ours, plain):
+        net.forward()
+        net.backward_from_to(last, cut)
+    np.testing.assert_allclose(ours.blobs["y"].diff, plain.blobs["y"].diff, rtol=1e-12, atol=1e-12)
+    for net in (ours, plain):
+        net.backward_from_to(cut - 1, 0)
+    for mine, other in zip(ours.learnable_params, plain.learnable_params, strict=True):
+        np.testing.assert_allclose(mine.diff, other.diff, rtol=1e-12, atol=1e-12)
+
+
+def test_hooks_see_what_each_layer_makes() -> None:
+    seen: dict[bool, list[float]] = {True: [], False: []}
+    for fuse, values in seen.items():
+        net = build(LEARNING, fuse, caffe_pb2.TRAIN)
+        net.forward()
+        net.after_forward(lambda i, net=net, values=values: values.append(float(np.abs(net.blobs["y"].data).sum())))
+        net.after_backward(lambda i, net=net, values=values: values.append(float(np.abs(net.blobs["y"].diff).sum())))
+        net.forward()
+        net.backward()
+    np.testing.assert_allclose(seen[True], seen[False], rtol=1e-10)

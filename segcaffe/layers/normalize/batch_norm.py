@@ -106,7 +106,9 @@ class BatchNorm(NeuronLayer):
             return
         grad, out = top[0].grad.reshape(self.layout), bottom[0].grad.reshape(self.layout)
         if self.use_stored:
-            batch_norm.normalize(grad, self.xp.zeros_like(self.scale), self.scale, out)
+            # Where nothing is updated, from the blobs: another layer may have done the forward pass.
+            scale = self.scale if self.update else 1 / self.stored_statistics()[1]
+            batch_norm.normalize(grad, self.xp.zeros_like(scale), scale, out)
             return
         x = bottom[0].array.reshape(self.layout) if self.kept is None else self.kept.array
         batch_norm.backward(x, self.used_mean, self.scale, grad, out)
