@@ -20,13 +20,11 @@ import numpy as np
 import torch
 
 from benchmarks.layer_cases import BENCHES, LEFT_OUT, REASONS, Bench
-from benchmarks.timing import Pair, interleave
+from benchmarks.timing import PAUSE, Pair, interleave
 from segcaffe.kernels import parallel
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "performance-layers.md"
 THREADS = 2
-PAUSE = 0.02
-"""Seconds before each run in which the other library's threads go to sleep."""
 
 
 INTRODUCTION = """# Layers against PyTorch

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.timing import interleave
+from benchmarks.timing import PAUSE, interleave
 from segcaffe import device
 from segcaffe.kernels import parallel
 from segcaffe.net.net import Net
@@ -302,7 +302,7 @@ def _times(
         return lambda: [work() for _ in range(row.repeat)] and None
 
     warmup = 1 if runs <= 3 else 2
-    pair = interleave(repeated(ours), repeated(theirs), runs, warmup, pause=0.05, clock=clock)
+    pair = interleave(repeated(ours), repeated(theirs), runs, warmup, pause=PAUSE, clock=clock)
     mine, other = (1e3 * median(times) / row.repeat for times in (pair.ours, pair.theirs))
     return [f"{mine:.1f}", f"{other:.1f}", f"{1 / pair.ratio:.2f} ({1 / pair.best_ratio:.2f})"]
 

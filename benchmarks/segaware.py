@@ -16,7 +16,7 @@ import torch
 from torch.nn import functional
 
 from benchmarks.machine import report
-from benchmarks.timing import interleave
+from benchmarks.timing import PAUSE, interleave
 from segcaffe.kernels import parallel
 from segcaffe.net.net import Net
 from segcaffe.proto import caffe_pb2
@@ -136,7 +136,7 @@ def main() -> None:
             ("forward and backward, against unfold", ours.both, theirs.both),
             ("forward, against plain conv2d", ours.forward, theirs.plain),
         ):
-            pair = interleave(a, b, runs=options.runs, warmup=2, pause=0.02, clock=clock)
+            pair = interleave(a, b, runs=options.runs, warmup=2, pause=PAUSE, clock=clock)
             print(pair.row(f"{name}; {threads} threads, time {unit}"))
 
 

@@ -7,6 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
+PAUSE = 0.005
+"""Seconds of rest between two runs with several threads.
+
+PyTorch's threads watch for work for 4 ms before they sleep. A longer rest is not fair either: from 20 ms on, a virtual
+machine's idle processor takes several milliseconds to come back, for our threads as for theirs.
+"""
+
 
 @dataclass(frozen=True)
 class Pair:
