@@ -110,6 +110,9 @@ def main() -> None:
     if options.child:
         measure(options.child, options.size)
         return
+    unknown = [row for row in options.rows if row not in ROWS]
+    if unknown:
+        parser.error(f"no row is called {', '.join(unknown)}. Rows: {', '.join(ROWS)}")
     print(HEADER)
     for row in options.rows or ROWS:
         command = [sys.executable, "-m", "benchmarks.memory", "--child", row, "--size", str(options.size)]

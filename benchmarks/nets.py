@@ -422,6 +422,8 @@ def main() -> None:
     options = parser.parse_args()
     device.set_mode_cpu()
     rows = {name: row for name, row in ROWS.items() if not options.rows or name.startswith(tuple(options.rows))}
+    if not rows:
+        parser.error(f"no row begins with {', '.join(options.rows)}. Rows: {', '.join(ROWS)}")
     for name, row in rows.items():
         if options.side:
             measure_memory(row, options.side)

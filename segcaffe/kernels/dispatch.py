@@ -74,9 +74,12 @@ def _announce_compilation() -> None:
     from numba.core import event
 
     class Announce(event.Listener):  # type: ignore[misc]
+        """Hears of every kernel that is compiled, and logs the sentence for the first."""
+
         said = False
 
         def on_start(self, event: Any) -> None:
+            """Log it, once in a process."""
             if not Announce.said:
                 Announce.said = True
                 _announcements.info("Compiling kernels for this machine; this is done once and kept.")

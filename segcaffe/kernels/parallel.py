@@ -19,6 +19,8 @@ from typing import Any
 
 import numpy as np
 
+from segcaffe.errors import SegcaffeError
+
 Body = Callable[[int, int], None]
 
 WATCH = 200.0
@@ -35,11 +37,32 @@ _threads = 0
 
 
 def num_threads() -> int:
-    """Number of threads the CPU kernels use; the machine's usable cores unless `set_num_threads` said otherwise."""
+    """Number of threads the CPU kernels use.
+
+    What `set_num_threads` said last, else the environment's SEGCAFFE_NUM_THREADS, else the machine's usable cores.
+
+    Raises
+    ------
+    SegcaffeError
+        Where SEGCAFFE_NUM_THREADS is no whole number of at least 1.
+    """
     global _threads
     if _threads == 0:
-        _threads = int(os.environ.get("SEGCAFFE_NUM_THREADS", 0)) or _usable_cores()
+        _threads = _threads_wanted() or _usable_cores()
     return _threads
+
+
+def _threads_wanted() -> int:
+    """What the environment asks for; 0 where it is silent."""
+    text = os.environ.get("SEGCAFFE_NUM_THREADS", "").strip()
+    if not text:
+        return 0
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise SegcaffeError(
+            f'The environment variable SEGCAFFE_NUM_THREADS must be a whole number of at least 1. Received: "{text}". '
+            "Unset it to use all cores."
+        )
+    return int(text)
 
 
 def set_num_threads(count: int) -> None:

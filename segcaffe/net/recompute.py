@@ -199,7 +199,7 @@ def _named(net: Net, units: Sequence[Unit], names: Sequence[str]) -> list[Unit]:
         if not any(fnmatchcase(layer, name) for layer in layers):
             near = difflib.get_close_matches(name, layers, n=2, cutoff=0.6)
             hint = " Did you mean " + " or ".join(f'"{other}"' for other in near) + "?" if near else ""
-            raise GraphError(f'recompute: no layer is called "{name}".{hint}')
+            raise GraphError(f'recompute: no layer is called "{name}".{hint or " `segcaffe net` lists the layers."}')
     chosen = [unit for unit in units if _is_named(net, unit, names)]
     for unit in chosen:
         layer = net.layers[unit.layers[0]]

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from segcaffe.errors import SegcaffeError
 from segcaffe.kernels import parallel, waiting
 
 
@@ -122,3 +123,17 @@ def test_watch_sees_a_change_and_gives_up() -> None:
 
 def test_pauses_have_a_length() -> None:
     assert 0.1 < waiting.pauses_per_microsecond() < 10_000
+
+
+@pytest.mark.parametrize("text", ["x", "0", "-1", "1.5"])
+def test_a_wrong_number_in_the_environment_is_told(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEGCAFFE_NUM_THREADS", text)
+    monkeypatch.setattr(parallel, "_threads", 0)
+    with pytest.raises(SegcaffeError, match=f'SEGCAFFE_NUM_THREADS must be.*Received: "{text}"'):
+        parallel.num_threads()
+
+
+def test_the_environment_sets_the_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEGCAFFE_NUM_THREADS", "3")
+    monkeypatch.setattr(parallel, "_threads", 0)
+    assert parallel.num_threads() == 3

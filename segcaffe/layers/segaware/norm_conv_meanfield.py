@@ -95,7 +95,11 @@ class WindowMeanfield(MeanfieldLayer):
             self._matrices(),
             top[0].array,
         )
-        if not self._inferred:
+        # Only one of both ways holds memory.
+        if self._inferred:
+            self.weights, self._probabilities, self._filtered = [], None, None
+        else:
+            self._inference = None
             super().forward(bottom, top)
 
     def kept_bytes(self, bottom: Blobs, top: Blobs) -> int:

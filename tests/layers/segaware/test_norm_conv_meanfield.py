@@ -273,3 +273,13 @@ def test_a_second_pass_and_another_size() -> None:
         layer.forward(bottom, top)
         layer.backward(top, [True] * 4, bottom)
     np.testing.assert_array_equal(top[0].data, first)
+
+
+def test_only_the_way_that_was_taken_holds_memory() -> None:
+    layer, bottom, top = wide("two_windows", np.float32)
+    ordinary = bottom[2].data.copy()
+    for shift, by_pairs in ((0, True), (20, False), (0, True)):
+        bottom[2].data[...] = ordinary
+        bottom[2].data[0, :, 5, 7] += shift
+        layer.forward(bottom, top)
+        assert (layer._inference is not None, not layer.weights, layer._probabilities is None) == (by_pairs,) * 3
