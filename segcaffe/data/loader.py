@@ -156,12 +156,16 @@ class BatchLoader(Generic[T]):
             self._submit(self.number + len(self._pending) * self.batch_size, self._pool)
 
     def _submit(self, start: int, pool: _Pool) -> None:
-        numbers = range(start, start + self.batch_size)
-        items = [self.feed.item(number, self.seed) for number in numbers]
-        batch = _Batch(items, self.load, (self.seed, start), self.where)
+        batch = _Batch(self.batch_size, self.load, (self.seed, start), self.where)
+        try:
+            for index in range(self.batch_size):
+                # The workers begin with the first item while the next are read.
+                batch.items.append(self.feed.item(start + index, self.seed))
+                pool.tasks.put((batch, index))
+        except BaseException:
+            batch.dropped = True
+            raise
         self._pending.append(batch)
-        for index in range(len(items)):
-            pool.tasks.put((batch, index))
 
     def _drop(self) -> None:
         for batch in self._pending:
@@ -172,14 +176,13 @@ class BatchLoader(Generic[T]):
 class _Batch(Generic[T]):
     """A batch in the making: each item is copied to its place by the thread that loaded it."""
 
-    def __init__(
-        self, items: list[T], load: Callable[[T, Random], Arrays], origin: tuple[int, int], where: str
-    ) -> None:
-        self.items, self.load, self.where = items, load, where
+    def __init__(self, size: int, load: Callable[[T, Random], Arrays], origin: tuple[int, int], where: str) -> None:
+        self.size, self.load, self.where = size, load, where
+        self.items: list[T] = []
         self.seed, self.start = origin
-        self.shapes: list[list[tuple[int, ...]]] = [[] for _ in items]
+        self.shapes: list[list[tuple[int, ...]]] = [[] for _ in range(size)]
         self.errors: dict[int, BaseException] = {}
-        self.left = len(items)
+        self.left = size
         self.lock = threading.Lock()
         self.finished = threading.Event()
         self.arrays: Arrays = ()
@@ -216,7 +219,7 @@ class _Batch(Generic[T]):
         self.shapes[index] = [part.shape for part in parts]
         with self.lock:
             if not self.arrays:
-                self.arrays = tuple(np.empty((len(self.items), *part.shape), part.dtype) for part in parts)
+                self.arrays = tuple(np.empty((self.size, *part.shape), part.dtype) for part in parts)
         for array, part in zip(self.arrays, parts, strict=True):
             if array.shape[1:] == part.shape:
                 array[index] = part

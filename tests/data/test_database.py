@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from segcaffe.data.database import Database
-from segcaffe.data.datum import datum_array, parse_datum
+from segcaffe.data.datum import datum_array, parse_datum, split_datum
 from segcaffe.errors import DataError
 from segcaffe.proto import caffe_pb2
 from tests.data.leveldb_files import write_database
@@ -105,3 +105,30 @@ def test_datums() -> None:
         datum_array(caffe_pb2.Datum(channels=2, height=1, width=3, data=bytes(5)), "layer")
     with pytest.raises(DataError, match="not a Datum"):
         parse_datum(b"\xff\xff\xff", "layer")
+
+
+@pytest.mark.parametrize("datum", [
+    caffe_pb2.Datum(channels=2, height=1, width=3, data=bytes(range(6)), label=7),
+    caffe_pb2.Datum(channels=2, height=1, width=3, float_data=[0.5, 1, 2, 3, 4, 5], label=-1),
+    caffe_pb2.Datum(channels=1, height=5, width=5, float_data=range(25)),
+    caffe_pb2.Datum(data=b"encoded", encoded=True, label=3),
+    caffe_pb2.Datum(data=b""),
+    caffe_pb2.Datum(),
+])  # fmt: skip
+def test_a_datum_without_copying_its_bytes(datum: caffe_pb2.Datum) -> None:
+    content = datum.SerializeToString()
+    message, data = split_datum(content, "layer")
+    assert bytes(data) == datum.data
+    message.data = datum.data
+    expected = caffe_pb2.Datum(data=datum.data)
+    expected.MergeFrom(datum)
+    assert message == expected
+    # Of two fields the last one counts, wherever they are.
+    twice = content + caffe_pb2.Datum(data=b"last").SerializeToString()
+    assert bytes(split_datum(twice, "layer")[1]) == b"last"
+
+
+@pytest.mark.parametrize("content", [b"\xff\xff\xff", b"\x22\x09short", b"\x0b\x22\x01x", b"\x00"])
+def test_what_is_no_datum_is_told_without_copying_too(content: bytes) -> None:
+    with pytest.raises(DataError, match="not a Datum"):
+        split_datum(content, "layer")

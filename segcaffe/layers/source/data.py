@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from segcaffe.data.database import Database
-from segcaffe.data.datum import datum_array, datum_image, parse_datum
+from segcaffe.data.datum import datum_array, decode_datum, split_datum
 from segcaffe.data.loader import Arrays, BatchLoader, Random
 from segcaffe.data.transformer import Transformer
 from segcaffe.errors import DataError
@@ -41,8 +41,8 @@ class Data(PrefetchingSource):
 
     def load(self, content: bytes, random: Random) -> Arrays:
         """The values (C, H, W) and the label ()."""
-        datum = parse_datum(content, self.where)
+        datum, data = split_datum(content, self.where)
         label = np.array(datum.label, self.dtype)
         if datum.encoded:
-            return self.transformer.image(datum_image(datum, self.color, self.where), random), label
-        return self.transformer.datum(datum_array(datum, self.where), random), label
+            return self.transformer.image(decode_datum(bytes(data), self.color, self.where), random), label
+        return self.transformer.datum(datum_array(datum, self.where, data), random), label
