@@ -32,8 +32,9 @@ INTRODUCTION = """# Layers against PyTorch
 Written by `python -m benchmarks.layers`: every layer type at its natural size, most of them (1, 64, 161, 161), forward
 and forward with backward, beside what PyTorch's users would write. A ratio below 1 means that ours is faster. Times and
 the first ratio are with one thread each, in processor time, which other programs on the machine hardly disturb; the
-ratio "2 threads" is of times on the wall with two threads each, taken in turn on a machine that others used too, where
-PyTorch's threads, which wait for one another actively, suffer more than ours.
+ratio "2 threads" is of times on the wall with two threads each, taken in turn. On a quiet machine it is the higher of
+both for most layers: a pass here is short, and ours hands out its parts from Python. On a busy one it is far lower, as
+PyTorch's threads wait for one another actively.
 """
 
 
