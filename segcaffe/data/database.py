@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,12 +43,17 @@ class Database:
             raise DataError(f'{where}: there is no database "{source}".')
         self._check_kind()
         self._environment = _environment(self.path, where) if self.lmdb else None
-        self._values: Iterator[bytes] = iter(())
+        self._values: Iterator[Value] = iter(())
         self._next = -1
         self._count = -1
 
     def item(self, number: int, seed: int) -> bytes:
-        """Value number ``number % count``; quick for the number after the last one asked for."""
+        """The bytes of value number ``number % count``; quick for the number after the last one asked for."""
+        with self.value(number).open() as content:
+            return bytes(content)
+
+    def value(self, number: int) -> Value:
+        """As `item`, not read yet."""
         if number != self._next:
             self._values = self._iterate(number % self.count() if number else 0)
         value = next(self._values, None)
@@ -69,24 +76,24 @@ class Database:
             raise DataError(f'{self.where}: the database "{self.path}" is empty.')
         return self._count
 
-    def _iterate(self, skip: int) -> Iterator[bytes]:
+    def _iterate(self, skip: int) -> Iterator[Value]:
         return self._iterate_lmdb(skip) if self.lmdb else self._iterate_leveldb(skip)
 
-    def _iterate_leveldb(self, skip: int) -> Iterator[bytes]:
+    def _iterate_leveldb(self, skip: int) -> Iterator[Value]:
         try:
             for index, (_, value) in enumerate(leveldb.entries(self.path)):
                 if index >= skip:
-                    yield value
+                    yield Value(value)
         except OSError as error:
             raise DataError(f'{self.where}: cannot read "{error.filename}": {error.strerror}.') from error
         except ValueError as error:
             raise DataError(f"{self.where}: the LevelDB database is damaged: {error}.") from error
 
-    def _iterate_lmdb(self, skip: int) -> Iterator[bytes]:
+    def _iterate_lmdb(self, skip: int) -> Iterator[Value]:
         import lmdb
 
         assert self._environment is not None
-        index = 0
+        index, failure = 0, f'{self.where}: cannot read LMDB database "{self.path}"'
         try:
             sizes = leaf_sizes(self.path)
             pages = [self.count()] if sizes is None else sizes
@@ -96,10 +103,10 @@ class Database:
                     for _ in range(size):
                         found = cursor.next() if index else cursor.first()
                         if found and index >= skip:
-                            yield bytes(cursor.value())
+                            yield Value(bytes(cursor.key()), self._environment, failure)
                         index += 1
         except (lmdb.Error, OSError) as error:
-            raise DataError(f'{self.where}: cannot read LMDB database "{self.path}": {error}.') from error
+            raise DataError(f"{failure}: {error}.") from error
         except ValueError as error:
             raise DataError(
                 f'{self.where}: the LMDB database "{self.path}" is damaged: {error}. Make or copy it again.'
@@ -111,6 +118,54 @@ class Database:
             raise DataError(f'{self.where}: "{self.path}" is a database of the other kind; write backend: {name}.')
         if not self.lmdb and not (self.path / "CURRENT").exists():
             raise DataError(f'{self.where}: "{self.path}" is not a LevelDB database: it has no file CURRENT.')
+
+
+class Values:
+    """A database's values as a `segcaffe.data.loader.Feed` that copies none: whoever loads an item opens it."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    def item(self, number: int, seed: int) -> Value:
+        """Value number ``number % count``."""
+        return self.database.value(number)
+
+
+@dataclass(frozen=True)
+class Value:
+    """A database's value: its bytes, or where they are found.
+
+    Attributes
+    ----------
+    content:
+        The bytes; with an environment, the key.
+    environment:
+        The open LMDB database.
+    failure:
+        First half of the sentence if it cannot be read.
+    """
+
+    content: bytes
+    environment: _Environment | None = None
+    failure: str = ""
+
+    @contextmanager
+    def open(self) -> Iterator[memoryview]:
+        """The bytes, for reading while the context lasts: those of LMDB lie in the database itself."""
+        if self.environment is None:
+            yield memoryview(self.content)
+            return
+        import lmdb
+
+        try:
+            transaction = self.environment.handle.begin(buffers=True)
+            found = transaction.get(self.content)
+        except lmdb.Error as error:
+            raise DataError(f"{self.failure}: {error}.") from error
+        with transaction:
+            if found is None:
+                raise DataError(f"{self.failure}: there is no value with the key {self.content!r} any more.")
+            yield found
 
 
 class _Environment:

@@ -25,7 +25,7 @@ def parse_datum(content: bytes, where: str) -> caffe_pb2.Datum:
         raise DataError(f"{where}: a value of the database is not a Datum message.") from error
 
 
-def split_datum(content: bytes, where: str) -> tuple[caffe_pb2.Datum, memoryview]:
+def split_datum(content: bytes | memoryview, where: str) -> tuple[caffe_pb2.Datum, memoryview]:
     """The message in a database's value and its ``data``, which stays where it is: the message comes without it.
 
     Parsing copies bytes, and taking them from the message copies them again, while other threads wait.
@@ -37,13 +37,13 @@ def split_datum(content: bytes, where: str) -> tuple[caffe_pb2.Datum, memoryview
     """
     field = _only_data_field(content)
     if field is None:
-        datum = parse_datum(content, where)
+        datum = parse_datum(bytes(content), where)
         return datum, memoryview(datum.data)
-    datum = parse_datum(content[: field.begin] + content[field.end :], where)
+    datum = parse_datum(bytes(content[: field.begin]) + bytes(content[field.end :]), where)
     return datum, memoryview(content)[field.start : field.end]
 
 
-def _only_data_field(content: bytes) -> wire.WireField | None:
+def _only_data_field(content: bytes | memoryview) -> wire.WireField | None:
     """Where ``data`` lies in the message; None where it is not there once, or the message is long or damaged."""
     number = caffe_pb2.Datum.DATA_FIELD_NUMBER
     try:

@@ -28,7 +28,7 @@ class WireField(NamedTuple):
     end: int
 
 
-def read_varint(data: bytes, at: int, end: int) -> tuple[int, int]:
+def read_varint(data: bytes | memoryview, at: int, end: int) -> tuple[int, int]:
     """Return the variable-length integer at ``at`` and the position behind it. Raises WireError."""
     value = 0
     for shift in range(_MAX_VARINT):
@@ -57,7 +57,7 @@ def tag(number: int, kind: int) -> bytes:
     return write_varint(number << 3 | kind)
 
 
-def fields(data: bytes, start: int = 0, end: int | None = None) -> Iterator[WireField]:
+def fields(data: bytes | memoryview, start: int = 0, end: int | None = None) -> Iterator[WireField]:
     """Walk the fields of the message in ``data[start:end]``. Raises WireError."""
     at = start
     stop = len(data) if end is None else end
@@ -67,7 +67,7 @@ def fields(data: bytes, start: int = 0, end: int | None = None) -> Iterator[Wire
         at = field.end
 
 
-def _field(data: bytes, begin: int, stop: int) -> WireField:
+def _field(data: bytes | memoryview, begin: int, stop: int) -> WireField:
     key, at = read_varint(data, begin, stop)
     number, kind = key >> 3, key & 7
     if number == 0 or number >= 1 << 29:
@@ -90,7 +90,7 @@ def _field(data: bytes, begin: int, stop: int) -> WireField:
     return WireField(number, kind, begin, at, end)
 
 
-def _group_end(data: bytes, number: int, at: int, stop: int) -> int:
+def _group_end(data: bytes | memoryview, number: int, at: int, stop: int) -> int:
     """Return where the group ends whose content begins at ``at``; groups in it are skipped without recursion."""
     open_groups = [number]
     while open_groups:

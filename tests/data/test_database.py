@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import lmdb
 import numpy as np
 import pytest
 
-from segcaffe.data.database import Database
+from segcaffe.data.database import Database, Value
 from segcaffe.data.datum import datum_array, parse_datum, split_datum
 from segcaffe.errors import DataError
 from segcaffe.proto import caffe_pb2
@@ -132,3 +134,20 @@ def test_a_datum_without_copying_its_bytes(datum: caffe_pb2.Datum) -> None:
 def test_what_is_no_datum_is_told_without_copying_too(content: bytes) -> None:
     with pytest.raises(DataError, match="not a Datum"):
         split_datum(content, "layer")
+
+
+def test_values_are_read_by_any_thread_and_outlive_the_database(tmp_path: Path) -> None:
+    write(tmp_path / "db", caffe_pb2.DataParameter.LMDB)
+    database = Database(str(tmp_path / "db"), caffe_pb2.DataParameter.LMDB, "layer")
+    expected = [database.item(i, 0) for i in range(database.count())]
+    values = [database.value(i) for i in range(database.count())] * 20
+    del database
+
+    def read(value: Value) -> bytes:
+        with value.open() as content:
+            return bytes(content)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(read, values)) == expected * 20
+    with pytest.raises(DataError, match=r"cannot read LMDB.* no value with the key b'nowhere'"):
+        read(replace(values[0], content=b"nowhere"))

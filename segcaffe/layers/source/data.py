@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from segcaffe.data.database import Database
+from segcaffe.data.database import Database, Value, Values
 from segcaffe.data.datum import datum_array, decode_datum, split_datum
 from segcaffe.data.loader import Arrays, BatchLoader, Random
 from segcaffe.data.transformer import Transformer
@@ -34,15 +34,16 @@ class Data(PrefetchingSource):
         forced = transform.force_color or transform.force_gray or param.force_encoded_color
         self.color = not transform.force_gray if forced else None
         database = Database(param.source, param.backend, self.where)
-        loader = BatchLoader(database, self.load, param.batch_size, self.where, depth=param.prefetch)
+        loader = BatchLoader(Values(database), self.load, param.batch_size, self.where, depth=param.prefetch)
         if param.rand_skip:
             loader.skip_randomly(param.rand_skip, database.count())
         self.start(loader, top)
 
-    def load(self, content: bytes, random: Random) -> Arrays:
+    def load(self, content: Value, random: Random) -> Arrays:
         """The values (C, H, W) and the label ()."""
-        datum, data = split_datum(content, self.where)
-        label = np.array(datum.label, self.dtype)
-        if datum.encoded:
-            return self.transformer.image(decode_datum(bytes(data), self.color, self.where), random), label
-        return self.transformer.datum(datum_array(datum, self.where, data), random), label
+        with content.open() as value:
+            datum, data = split_datum(value, self.where)
+            label = np.array(datum.label, self.dtype)
+            if datum.encoded:
+                return self.transformer.image(decode_datum(bytes(data), self.color, self.where), random), label
+            return self.transformer.datum(datum_array(datum, self.where, data), random), label
