@@ -85,6 +85,7 @@ def restore(solver: Solver, path: str | Path) -> None:
         blob.data[...] = values.reshape(blob.shape)
     solver.iter = state.iter
     solver.rate.current_step = state.current_step
+    solver.lr = solver.rate.preview(state.iter)
     run = _read_run(path)
     if run is not None:
         _continue(solver, run)

@@ -77,7 +77,7 @@ def _test_sources(param: SolverParameter) -> list[Source]:
             f"Received: {len(param.test_iter)} for {len(sources)} test nets."
         )
     sources += general[:1] * left
-    if sources and param.test_interval <= 0:
+    if any(param.test_iter) and param.test_interval <= 0:
         raise PrototxtError(
             f"Solver: with test nets, test_interval must be positive. Received: {param.test_interval}; "
             "add `test_interval: ...`, or remove test_iter."

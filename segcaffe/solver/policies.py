@@ -59,7 +59,14 @@ class LearningRate:
     def __call__(self, iteration: int) -> float:
         """Return the rate of ``iteration``; a multistep policy passes at most one boundary per call."""
         self.current_step = self._step_at(iteration)
-        return float(np.float32(_RATES[self.param.lr_policy](self.param, iteration, self.current_step)))
+        return self._rate(iteration, self.current_step)
+
+    def preview(self, iteration: int) -> float:
+        """Return the rate that a call would, without passing a boundary."""
+        return self._rate(iteration, self._step_at(iteration))
+
+    def _rate(self, iteration: int, step: int) -> float:
+        return float(np.float32(_RATES[self.param.lr_policy](self.param, iteration, step)))
 
     def _step_at(self, iteration: int) -> int:
         param = self.param

@@ -66,9 +66,9 @@ class Solver(ABC):
     net, test_nets:
         The net that is trained, and those that are tested; they share their parameters.
     iter:
-        Number of iterations done.
+        Number of iterations done, that is, of updates made.
     lr:
-        Learning rate of the last iteration.
+        Learning rate of the last update; before the first one, and after a restore, that of the next.
     snapshot_keep:
         How many snapshots of this prefix stay when a new one is written; None for all.
     history:
@@ -105,7 +105,7 @@ class Solver(ABC):
             check_writable(self.snapshot_prefix)
         self.iter = 0
         self.rate = LearningRate(self.param)
-        self.lr = 0.0
+        self.lr = self.rate.preview(self.iter)
         self.history = [
             Blob(blob.shape, blob.dtype) for _ in range(self.num_histories) for blob in self.net.learnable_params
         ]
@@ -127,8 +127,10 @@ class Solver(ABC):
             if getattr(param, name) < least:
                 raise PrototxtError(f"Solver: {name} must be at least {least}. Received: {getattr(param, name)}.")
         for count in param.test_iter:
-            if count < 1:
-                raise PrototxtError(f"Solver: test_iter must be at least 1. Received: {count}.")
+            if count < 0:
+                raise PrototxtError(
+                    f"Solver: test_iter is a number of batches, 0 for a net that is not tested. Received: {count}."
+                )
 
     # Training.
 
@@ -161,7 +163,8 @@ class Solver(ABC):
         self.average_loss.start()
         self._speed.start(self.iter)
         self._stopped = False
-        for _ in range(iterations):
+        last = self.iter + iterations
+        while self.iter < last:
             if self._due(self.param.test_interval) and (self.iter > 0 or self.param.test_initialization):
                 self.test_all()
             if not self._stopped:
@@ -181,7 +184,6 @@ class Solver(ABC):
         for _, on_gradients_ready in self._callbacks:
             on_gradients_ready()
         self.apply_update()
-        self.iter += 1
         for hook in self._progress:
             hook(Progress(self.iter, loss, self.lr))
         self._serve_requests(snapshot_due=self._due(self.param.snapshot))
@@ -208,7 +210,11 @@ class Solver(ABC):
         return loss
 
     def apply_update(self) -> None:
-        """Renew all learnable parameters from their gradients: clip, divide by iter_size, decay, update."""
+        """Renew all learnable parameters from their gradients: clip, divide by iter_size, decay, update; count it.
+
+        Loops written by hand call it after ``net.clear_param_diffs()``, ``net.forward()`` and ``net.backward()``:
+        ``iter`` is the number of updates made.
+        """
         self.lr = self.rate(self.iter)
         display = self._due(self.param.display)
         if display:
@@ -222,6 +228,7 @@ class Solver(ABC):
             self.update(blob.array, blob.grad, [h.array for h in self._histories(i)], step)
         if display and self.param.debug_info:
             diagnose.report_updates(net)
+        self.iter += 1
 
     def _rate_of(self, lr_mult: float) -> float:
         return float(np.float32(self.lr) * np.float32(lr_mult))
@@ -241,10 +248,12 @@ class Solver(ABC):
                 self.test(index)
 
     def test(self, index: int = 0) -> report.Scores:
-        """Run test net ``index`` ``test_iter`` times; log and return the mean of each output."""
-        _log.info("Iteration %d, Testing net (#%d)", self.iter, index)
+        """Run test net ``index`` ``test_iter`` times; log and return the mean of each output: nothing of no run."""
         net = self.test_nets[index]
         count = self.param.test_iter[index]
+        if count == 0:
+            return {}
+        _log.info("Iteration %d, Testing net (#%d)", self.iter, index)
         sums: report.Scores = {}
         loss = 0.0
         for _ in range(count):

@@ -55,6 +55,23 @@ def test_log_lines_are_those_of_caffe(small: Path, caplog: pytest.LogCaptureFixt
     assert "Iteration 0, lr = 0.05" in caplog.messages
 
 
+@pytest.mark.parametrize("interval", ["test_interval: 2", ""])
+def test_test_iter_0_tests_nothing(small: Path, interval: str, caplog: pytest.LogCaptureFixture) -> None:
+    solver = small_solver(extra=f"test_iter: 0 test_compute_loss: true {interval}")
+    with caplog.at_level(logging.INFO, "segcaffe"):
+        solver.step(3)
+    assert solver.test() == {}
+    assert len(solver.test_nets) == 1
+    assert not any("Test" in line for line in caplog.messages if "Creating" not in line)
+
+
+def test_of_two_nets_only_the_one_with_batches_is_tested(small: Path, caplog: pytest.LogCaptureFixture) -> None:
+    solver = small_solver(extra="test_iter: 0 test_iter: 1 test_interval: 1")
+    with caplog.at_level(logging.INFO, "segcaffe"):
+        solver.step(1)
+    assert [line for line in caplog.messages if "Testing" in line] == ["Iteration 0, Testing net (#1)"]
+
+
 def test_numbers_have_six_digits(small: Path, caplog: pytest.LogCaptureFixture) -> None:
     solver = small_solver(extra="display: 1")
     with caplog.at_level(logging.INFO, "segcaffe"):
@@ -383,7 +400,7 @@ def test_old_solver_type_is_understood(small: Path) -> None:
         ('net: "net.prototxt" test_iter: 1', "test_interval must be positive. Received: 0"),
         ('train_net: "net.prototxt" test_iter: 1 test_interval: 1', "Received: 1 for 0 test nets"),
         ('net: "net.prototxt" test_net: "net.prototxt" test_interval: 1', "Received: 0 for 1 test nets"),
-        ('net: "net.prototxt" test_iter: 0 test_interval: 1', "test_iter must be at least 1"),
+        ('net: "net.prototxt" test_iter: -1 test_interval: 1', "test_iter is a number of batches.*Received: -1"),
         (
             'net: "net.prototxt" test_iter: 1 test_interval: 1 test_state {} test_state {}',
             "Received: 2 for 1 test nets",
