@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from segcaffe.data.opencv import hold_threads
+from segcaffe.data.images import read_image, read_label
 from segcaffe.data.synthetic import SyntheticSet, write_set
 from segcaffe.metrics.pairs import PairScores, score_pairs
 from segcaffe.net.net import Net
@@ -212,11 +212,8 @@ def _write_config(plan: Plan, data: SyntheticSet) -> Path:
 
 
 def _read_pair(root: Path, line: str) -> tuple[Array, Array]:
-    import cv2
-
-    hold_threads()
     image, label = line.split()
-    return np.asarray(cv2.imread(str(root / image))), np.asarray(cv2.imread(str(root / label), cv2.IMREAD_UNCHANGED))
+    return read_image(str(root / image), True, "demo"), read_label(str(root / label), False, "demo")[:, :, 0]
 
 
 def _prepare(image: Array) -> Array:
