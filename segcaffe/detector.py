@@ -162,7 +162,8 @@ def propose_selective_search(filename: str) -> list[tuple[int, int, int, int]]:
     if segmentation is None:
         raise DataError(
             "Selective search needs OpenCV's extra modules: pip install opencv-contrib-python-headless in place of "
-            "opencv-python-headless; or give the windows (detect_windows), or use a grid of them (detect_grid)."
+            "opencv-python-headless; or give the windows (detect_windows,"
+            " --crop_mode list), or use a grid of them (detect_grid, --crop_mode grid)."
         )
     pixels = np.ascontiguousarray((io.load_image(filename)[:, :, ::-1] * 255).astype(np.uint8))
     search = segmentation.createSelectiveSearchSegmentation()

@@ -44,7 +44,7 @@ def add_state_options(parser: argparse.ArgumentParser) -> None:
 def add_device_options(parser: argparse.ArgumentParser) -> None:
     """Add the choice between CPU and GPU, and the number of threads."""
     add_option(parser, "gpu", "number of the GPU to use", default=None, metavar="ID")
-    add_option(parser, "math", "arithmetic on a GPU: fp32 (default), or tf32, which rounds factors to 10 bits",
+    add_option(parser, "math", "arithmetic on a GPU: fp32 (default), or tf32, products of factors rounded to 10 bits",
                choices=("fp32", "tf32"), default="fp32")  # fmt: skip
     add_option(parser, "graphs", "record a net's layers as CUDA graphs and replay them", action="store_true")
     add_option(parser, "autotune", "time all plans of cuDNN for a new shape, keep the fastest", action="store_true")
@@ -62,13 +62,13 @@ def add_dialect_option(parser: argparse.ArgumentParser, name: str, help: str) ->
 def add_fusion_option(parser: argparse.ArgumentParser) -> None:
     """Add the switch that runs every layer as it is written."""
     parser.add_argument("--no-fuse", dest="fuse", action="store_false",
-                        help="run every layer as it is written, instead of several in one")  # fmt: skip
+                        help="run each layer by itself instead of fusing several into one kernel")  # fmt: skip
 
 
 def add_memory_option(parser: argparse.ArgumentParser) -> None:
     """Add the switch that gives every blob memory of its own."""
     parser.add_argument("--keep-blobs", dest="share_memory", action="store_false",
-                        help="give every blob memory of its own, instead of using it by turns")  # fmt: skip
+                        help="give every blob memory of its own instead of sharing it")  # fmt: skip
 
 
 def add_recompute_option(parser: argparse.ArgumentParser) -> None:

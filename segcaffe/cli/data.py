@@ -47,11 +47,11 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _add_make_db(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("root", metavar="ROOT", help="stands before the names in the list, as it is (end with a slash)")
+    parser.add_argument("root", metavar="ROOT", help="put before each name of the list; end a folder with a slash")
     parser.add_argument("list", metavar="LIST", help="text file with lines: image label")
     parser.add_argument("out", metavar="DB", help="the database's folder, to be made")
     common.add_option(parser, "gray", "one channel", action="store_true")
-    common.add_option(parser, "shuffle", "mix the lines", action="store_true")
+    common.add_option(parser, "shuffle", "shuffle the lines", action="store_true")
     common.add_option(parser, "random_seed", "seed of --shuffle (default 0)", type=int, default=0)
     common.add_option(parser, "resize_height", "height to resize to", type=int, default=0)
     common.add_option(parser, "resize_width", "width to resize to", type=int, default=0)
@@ -74,7 +74,7 @@ def _add_make_scenes(parser: argparse.ArgumentParser) -> None:
 
 def _add_check(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("list", metavar="LIST", help="lines: image label-map, image integer, or image")
-    common.add_option(parser, "root", "stands before the names, as it is", default="")
+    common.add_option(parser, "root", "put before each name of the list; end a folder with a slash", default="")
     common.add_option(parser, "classes", "labels must be below this, or ignored", type=int)
     common.add_option(parser, "ignore", "label that may occur besides (default 255); repeatable", type=int,
                       action="append")  # fmt: skip
@@ -107,14 +107,14 @@ def _add_database(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_reading(parser: argparse.ArgumentParser, skip: bool = True) -> None:
-    common.add_option(parser, "root", "stands before the names of a list, as it is", default="")
+    common.add_option(parser, "root", "put before each name of the list; end a folder with a slash", default="")
     common.add_option(parser, "gray", "read a list's images with one channel", action="store_true")
     if skip:
         _add_skip(parser)
 
 
 def _add_skip(parser: argparse.ArgumentParser) -> None:
-    common.add_option(parser, "skip-bad", "leave out up to N items that cannot be used, and list them", type=int,
+    common.add_option(parser, "skip-bad", "skip at most N bad items, and list them", type=int,
                       default=0, metavar="N")  # fmt: skip
 
 

@@ -16,18 +16,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's options."""
     parser.add_argument("predictions", metavar="PRED", help="folder of predictions: <id>.png, .npy or .mat")
     parser.add_argument("labels", metavar="LABELS", nargs="?", help="folder of label maps, or list: image label")
-    common.add_option(parser, "root", "stands before the names of a list, as it is", default="")
+    common.add_option(parser, "root", "put before each name of the list; end a folder with a slash", default="")
     common.add_option(parser, "classes", "number of classes (default: by the largest label met)", type=int)
     common.add_option(parser, "names", "file with the classes' names, one a line", metavar="FILE")
     common.add_option(parser, "ignore", "label whose pixels do not count (default 255); repeatable", type=int,
                       action="append")  # fmt: skip
     common.add_option(parser, "trimap", "largest trimap width in pixels (default 40; 0: none)", type=int, default=40)
-    common.add_option(parser, "json", "file for all figures", metavar="FILE")
+    common.add_option(parser, "json", "write all results to this file", metavar="FILE")
     common.add_option(parser, "plots", "folder for confusion.png and trimap.png", metavar="FOLDER")
     common.add_option(parser, "submission", "archive for PASCAL VOC's server to write, .tgz", metavar="FILE")
     common.add_option(parser, "competition", "its competition: comp5 or comp6 (default)", default="comp6")
     common.add_option(parser, "subset", "its image set (default test)", default="test")
-    common.add_option(parser, "skip-bad", "leave out up to N pairs that cannot be used, and list them", type=int,
+    common.add_option(parser, "skip-bad", "skip at most N bad pairs, and list them", type=int,
                       default=0, metavar="N")  # fmt: skip
     common.add_option(parser, "threads", "threads (default: all cores)", type=int)
 

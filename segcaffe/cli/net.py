@@ -10,7 +10,7 @@ from segcaffe.cli import common
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's options."""
     parser.add_argument("file", nargs="?", help="the net's prototxt")
-    common.add_option(parser, "model", "the net's prototxt, as Caffe's flag", metavar="FILE")
+    common.add_option(parser, "model", "the same, as Caffe's tools take it", metavar="FILE")
     common.add_option(parser, "phase", "TRAIN or TEST (default)", default="TEST")
     parser.add_argument("--types", action="store_true", help="list the layer types there are, and stop")
     common.add_state_options(parser)

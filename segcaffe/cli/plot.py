@@ -12,7 +12,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's options."""
     parser.add_argument("logs", nargs="+", metavar="LOG", help="log files; several runs are drawn together")
     common.add_option(parser, "out", "the picture: .png, .pdf or .svg (default training.png)", default="training.png")
-    common.add_option(parser, "csv", "also write the figures as a table", metavar="FILE")
+    common.add_option(parser, "csv", "write the numbers as a table, too", metavar="FILE")
 
 
 def run(options: argparse.Namespace) -> int:

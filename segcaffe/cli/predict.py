@@ -1,6 +1,6 @@
 """Predict label maps of an image, a folder or a list, as palette PNGs; goes on where an earlier run stopped.
 
-Images are padded right and below with the mean to the size the net names, and the scores cropped back, as the
+Images are padded right and below with the mean to the input size in the prototxt, and the scores cropped back, as the
 paper's test does. NET may be a deploy file, or a train or test file: its data layer becomes the input.
 """
 
@@ -23,20 +23,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("weights", metavar="WEIGHTS", help="weights to load, separated by commas")
     parser.add_argument("source", metavar="IMAGE|FOLDER|LIST")
     common.add_option(parser, "out", "folder for the results", metavar="FOLDER", required=True)
-    common.add_option(parser, "root", "stands before the names of a list, as it is", default="")
+    common.add_option(parser, "root", "put before each name of the list; end a folder with a slash", default="")
     common.add_option(parser, "overlay", "also write overlay/<id>.jpg: image and labels mixed", action="store_true")
     common.add_option(parser, "scores", "also write scores/<id>.npy (classes, H, W) or .mat (W, H, classes)",
                       choices=("npy", "mat"), default="")  # fmt: skip
     common.add_option(parser, "blob", "the scores (default: the net's only output of several channels)", default="")
     common.add_option(parser, "mean", "B,G,R to subtract (default: the data layer's, or 104.008,116.669,122.675)")
     common.add_option(parser, "scale", "factor after that (default: the data layer's, or 1)", type=float)
-    common.add_option(parser, "size", "pad images to this size (default: the one the net names)", metavar="HxW")
+    common.add_option(
+        parser, "size", "pad images to this size (default: the input size in the prototxt)", metavar="HxW"
+    )
     common.add_option(parser, "step", "larger images are padded to the size plus a multiple of this (default 32)",
                       type=int, default=32)  # fmt: skip
     common.add_option(parser, "scales", "average the scores over these factors, as 0.5,0.75,1", default="1")
     common.add_option(parser, "mirror", "average the scores over the image and its mirror image", action="store_true")
     common.add_option(parser, "overwrite", "make results anew that are there already", action="store_true")
-    common.add_option(parser, "skip-bad", "leave out up to N images that cannot be read, and list them", type=int,
+    common.add_option(parser, "skip-bad", "skip at most N bad images, and list them", type=int,
                       default=0, metavar="N")  # fmt: skip
     common.add_state_options(parser)
     common.add_device_options(parser)

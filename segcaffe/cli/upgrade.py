@@ -1,4 +1,4 @@
-"""Write a net or a solver of any age in today's notation; text and binary files are told apart by themselves."""
+"""Write a net or a solver of any age in today's notation; text and binary files are recognised."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "target", metavar="OUT", help="text where it ends in .prototxt, binary in .caffemodel, otherwise as IN is"
     )
-    common.add_dialect_option(parser, "dialect", "dialect of a binary IN (default: found out)")
+    common.add_dialect_option(parser, "dialect", "dialect of a binary IN (default: detected)")
     common.add_dialect_option(parser, "to", "dialect of a binary OUT (default: bvlc)")
     common.add_template_options(parser)
 

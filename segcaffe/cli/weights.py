@@ -11,26 +11,28 @@ from segcaffe.cli import common
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's actions and their options."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    show = actions.add_parser("show", help="list blobs, shapes and figures of their values")
+    show = actions.add_parser("show", help="list blobs, their shapes and statistics of their values")
     show.add_argument("file")
-    convert = actions.add_parser("convert", help="write in another format, which the target's name tells")
+    convert = actions.add_parser("convert", help="write in another format, chosen by the target's suffix")
     convert.add_argument("source")
     convert.add_argument("target")
     diff = actions.add_parser("diff", help="tell where two files differ; status 1 if they do")
     diff.add_argument("first")
     diff.add_argument("second")
-    diff.add_argument("--tolerance", type=float, default=0.0, help="largest absolute difference that is none")
+    diff.add_argument(
+        "--tolerance", type=float, default=0.0, help="largest absolute difference that counts as equal (default 0)"
+    )
     rename = actions.add_parser("rename", help="give layers other names")
     rename.add_argument("source")
     rename.add_argument("target")
-    rename.add_argument("names", nargs="+", metavar="OLD=NEW", help="'conv*=stem_*': * stands for any text, in both")
+    rename.add_argument("names", nargs="+", metavar="OLD=NEW", help="'conv*=stem_*': * matches any text, in both")
     merge = actions.add_parser("merge", help="put layers of several files into one; later files prevail")
     merge.add_argument("sources", nargs="+", metavar="FILE[::PATTERN]", help="'a.npz::conv*': those layers only")
-    merge.add_argument("--out", required=True, metavar="FILE")
+    merge.add_argument("--out", required=True, metavar="FILE", help="file to write")
     for action in (show, convert, diff, rename, merge):
-        common.add_dialect_option(action, "dialect", "dialect of binary files read (default: found out)")
+        common.add_dialect_option(action, "dialect", "dialect of binary files read (default: detected)")
     for action in (convert, rename, merge):
-        common.add_dialect_option(action, "to", "dialect of a binary file written (default: as the one read)")
+        common.add_dialect_option(action, "to", "dialect of a binary file written (default: that of the file read)")
 
 
 def run(options: argparse.Namespace) -> int:

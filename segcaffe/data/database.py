@@ -175,7 +175,7 @@ class _Environment:
         try:
             import lmdb
         except ImportError as error:
-            raise DataError(f'{where}: needs the package lmdb. Install it: pip install "segcaffe[lmdb]".') from error
+            raise DataError(f"{where}: needs the package lmdb. Install it: pip install lmdb.") from error
         try:
             # No lock: nothing is written, and the folder may be read-only.
             self.handle: Any = lmdb.open(str(path), readonly=True, lock=False, subdir=path.is_dir())

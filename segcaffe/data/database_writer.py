@@ -77,7 +77,7 @@ def raw_datum(values: NDArray[np.uint8], label: int) -> bytes:
 
 @contextmanager
 def _lmdb(folder: Path, path: Path, where: str) -> Iterator[Writer]:
-    lmdb = _package("lmdb", "lmdb", where)
+    lmdb = _package("lmdb", where)
     try:
         environment = lmdb.open(str(folder), map_size=_FIRST_MAP, meminit=False, sync=False)
         try:
@@ -126,7 +126,7 @@ class _LmdbWriter:
 
 @contextmanager
 def _leveldb(folder: Path, path: Path, where: str) -> Iterator[Writer]:
-    plyvel = _package("plyvel", "leveldb", where)
+    plyvel = _package("plyvel", where)
     try:
         database = plyvel.DB(str(folder), create_if_missing=True)
         try:
@@ -146,10 +146,10 @@ class _LevelDbWriter:
         self.database.put(key.encode("utf-8", "surrogateescape"), value)
 
 
-def _package(name: str, extra: str, where: str) -> ModuleType:
+def _package(name: str, where: str) -> ModuleType:
     import importlib
 
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise DataError(f'{where}: needs the package {name}. Install it: pip install "segcaffe[{extra}]".') from error
+        raise DataError(f"{where}: needs the package {name}. Install it: pip install {name}.") from error

@@ -100,7 +100,7 @@ class BadItems:
         if len(self.errors) <= self.limit:
             return
         if self.limit == 0:
-            raise DataError(f"{error} (--skip-bad N leaves out up to N such items.)") from error
+            raise DataError(f"{error} (--skip-bad N skips at most N such items.)") from error
         raise DataError(f"{self.text()}\nThese are more than --skip-bad {self.limit} allows.") from error
 
     def text(self) -> str:

@@ -18,7 +18,7 @@ def h5py_module(where: str) -> ModuleType:
     try:
         import h5py
     except ImportError as error:
-        raise DataError(f'{where}: needs the package h5py. Install it: pip install "segcaffe[hdf5]".') from error
+        raise DataError(f"{where}: needs the package h5py. Install it: pip install h5py.") from error
     module: ModuleType = h5py
     return module
 

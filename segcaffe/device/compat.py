@@ -6,7 +6,11 @@ from types import ModuleType
 
 from segcaffe.errors import DeviceError
 
-_INSTALL = 'Install it with pip install "segcaffe[cuda12]" (or "segcaffe[cuda13]"), or run on the CPU with --cpu.'
+_ON_THE_CPU = "Commands run on the CPU with --cpu, scripts with set_mode_cpu()."
+_INSTALL = (
+    'Install it: pip install "cupy-cuda12x[ctk]" (or "cupy-cuda13x[ctk]", as the driver serves CUDA 12 or 13). '
+    f"{_ON_THE_CPU}"
+)
 _substitute: ModuleType | None = None
 
 
@@ -21,9 +25,9 @@ def load_gpu_module() -> ModuleType:
     try:
         count = cupy.cuda.runtime.getDeviceCount()
     except cupy.cuda.runtime.CUDARuntimeError as error:
-        raise DeviceError(f"GPU mode needs a CUDA device. {_driver(cupy, error)} Run on the CPU with --cpu.") from error
+        raise DeviceError(f"GPU mode needs a CUDA device. {_driver(cupy, error)} {_ON_THE_CPU}") from error
     if count == 0:
-        raise DeviceError("GPU mode needs a CUDA device; this machine has none. Run on the CPU with --cpu.")
+        raise DeviceError(f"GPU mode needs a CUDA device; this machine has none. {_ON_THE_CPU}")
     module: ModuleType = cupy
     return module
 

@@ -48,7 +48,7 @@ def _judge(subject: Subject, layer: LayerParameter, ignored: int | None, seen: s
             "label-range",
             subject.where(layer),
             f"has {classes} classes and {told}, but the labels of the first images are {occurring}.",
-            f"Label {strange[0]} is neither a class nor ignored: the run stops there, or learns from memory's rubbish.",
+            f"Label {strange[0]} is neither a class nor ignored: the run stops, or learns from uninitialised values.",
             f"ignore_label: {strange[-1]}, or num_output: {strange[-1] + 1} in the layer that makes the scores.",
         )
     elif ignored is not None and ignored not in seen and not (ignored == PADDED_LABEL and padding_sources(subject)):

@@ -25,6 +25,12 @@ class Row:
 
 
 HEADER = ("layer", "type", "tops", "params", "multiply-adds", "memory")
+LEGEND = {
+    "(fused)": "its kernel also does the work of neighbouring layers, those marked (folded) or (on demand)",
+    "(folded)": "its work is done by the kernel of the layer above",
+    "(on demand)": "its result is computed only when it is read; --no-fuse runs each layer by itself",
+}
+"""What the marks behind types mean."""
 
 
 def rows(net: Net) -> list[Row]:
@@ -61,7 +67,7 @@ def _type(graph: Graph, index: int) -> str:
     """The layer's type, marked where fusion or folding changed how it runs."""
     node = graph.nodes[index]
     if graph.deferred.intersection(node.tops):
-        return f"{node.param.type} (when read)"
+        return f"{node.param.type} (on demand)"
     if any(index in followers for followers in graph.folded.values()):
         return f"{node.param.type} (folded)"
     fused = graph.deferred.intersection(node.bottoms) or index in graph.folded
@@ -81,10 +87,15 @@ def table(net: Net, recompute: str | Sequence[str] | None = None) -> str:
     phase = caffe_pb2.Phase.Name(net.phase)
     title = f"{net.name or '(unnamed net)'}, phase {phase}"
     inputs = f"inputs: {', '.join(net.inputs) or 'none'}; outputs: {', '.join(net.outputs) or 'none'}"
-    text = [title, inputs, "", *lines, "", *_memory(net.plan_memory())]
+    text = [title, inputs, "", *lines, "", *_legend(body), *_memory(net.plan_memory())]
     if recompute:
         text += ["", *_with_recompute(net, make_plan(net, plan_steps(net, names_of(recompute))))]
     return "\n".join(text)
+
+
+def _legend(body: list[Row]) -> list[str]:
+    """A line for each mark that occurs."""
+    return [f"{mark} {meaning}" for mark, meaning in LEGEND.items() if any(mark in row.type for row in body)]
 
 
 def _cells(row: Row) -> list[tuple[str, ...]]:
@@ -99,8 +110,8 @@ def _memory(plan: MemoryPlan) -> list[str]:
     blobs, separate = _bytes(plan.shared + plan.own), _bytes(plan.unshared + plan.own)
     return [
         f"memory: {_bytes(plan.total)} = blobs {blobs} (each by itself: {separate}) + parameters {_bytes(plan.params)}"
-        f" + kept by layers {_bytes(plan.held)}",
-        *([f"convolutions' working memory besides: {_bytes(plan.working)}"] if plan.working else []),
+        f" + saved for backward {_bytes(plan.held)}",
+        *([f"workspace of convolutions: {_bytes(plan.working)}"] if plan.working else []),
         f"most of it is in use at: {plan.peak_step}",
     ]
 
@@ -113,7 +124,7 @@ def _with_recompute(net: Net, plan: MemoryPlan) -> list[str]:
     extra = sum(work[i] for i in again)
     share = f" of {_count(sum(work))} in the forward pass" if extra else ""
     first, *others = _memory(plan)
-    return [f"with recompute, {first}", *others, f"computed again: {len(again)} of {len(work)} layers, "
+    return [f"with recompute, {first}", *others, f"recomputed: {len(again)} of {len(work)} layers, "
             f"{_count(extra)} multiply-adds{share}"]  # fmt: skip
 
 

@@ -130,7 +130,7 @@ class Demo:
         page.heading("Training")
         told = f"Loss of {self.plan.iterations} iterations; on the held-out images {test_loss:.3f}"
         if importlib.util.find_spec("matplotlib") is None:
-            page.text(f'{told}. (For the curve: pip install "segcaffe[plot]".)')
+            page.text(f"{told}. (For the curve: pip install matplotlib.)")
             return
         loss_curve(page.folder / "loss.png", self.losses)
         page.figure("loss.png", told)

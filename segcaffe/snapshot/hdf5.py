@@ -194,7 +194,5 @@ def _h5py(purpose: str) -> Any:
     try:
         import h5py
     except ImportError as error:
-        raise WeightsError(
-            f'HDF5 snapshots need the package h5py {purpose}. Install it with pip install "segcaffe[hdf5]".'
-        ) from error
+        raise WeightsError(f"HDF5 snapshots need the package h5py {purpose}. Install it: pip install h5py.") from error
     return h5py

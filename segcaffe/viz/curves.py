@@ -39,6 +39,6 @@ def load_pyplot() -> Any:
         from matplotlib import pyplot
     except ImportError as error:
         raise SegcaffeError(
-            f'plots need matplotlib, which cannot be imported ({error}). Install it: pip install "segcaffe[plot]".'
+            f"plots need matplotlib, which cannot be imported ({error}). Install it: pip install matplotlib."
         ) from error
     return pyplot

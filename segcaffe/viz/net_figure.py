@@ -20,7 +20,7 @@ def figure_bytes(drawing: Drawing, format: str) -> bytes:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise SegcaffeError(
-            'Drawings as PNG or PDF need matplotlib: pip install "segcaffe[plot]". SVG and HTML need nothing.'
+            "Drawings as PNG or PDF need matplotlib: pip install matplotlib. SVG and HTML need nothing."
         ) from error
     figure = Figure(figsize=(drawing.width / _DOTS, drawing.height / _DOTS))
     FigureCanvasAgg(figure)

@@ -67,7 +67,7 @@ def _open(folder: str) -> Any:
         from tensorboardX import SummaryWriter
     except ImportError as error:
         raise SegcaffeError(
-            'TensorBoard files need the package tensorboardX. Install it: pip install "segcaffe[tensorboard]".'
+            "TensorBoard files need the package tensorboardX. Install it: pip install tensorboardX."
         ) from error
     try:
         return SummaryWriter(folder)

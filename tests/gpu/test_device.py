@@ -78,7 +78,7 @@ def test_without_cupy_the_error_says_how_to_get_it(
 
     monkeypatch.setattr(builtins, "__import__", without_cupy)
     assert main(["device-query"]) == 2
-    assert "segcaffe[cuda12]" in capsys.readouterr().err
+    assert '"cupy-cuda12x[ctk]"' in capsys.readouterr().err
 
 
 class _NoDriverError(RuntimeError):
