@@ -22,12 +22,12 @@ from segcaffe.net.fuse import fuse as fuse_graph
 from segcaffe.net.graph import Graph, Node, build_graph
 from segcaffe.net.loading import copy_weights, take_own_blobs
 from segcaffe.net.masked_convolution import share_gradients
-from segcaffe.net.memory import MemoryPlan, learns, make_plan
 from segcaffe.net.pycaffe import Hook, PycaffeMembers
-from segcaffe.net.recompute import names_of, plan_steps
 from segcaffe.net.replay import Replay, backward_of, forward_of, replay_wanted
 from segcaffe.net.rules import net_state
 from segcaffe.net.sharing import ParamTable
+from segcaffe.plan.memory import MemoryPlan, learns, make_plan
+from segcaffe.plan.recompute import names_of, plan_steps
 from segcaffe.proto import caffe_pb2
 from segcaffe.proto.text import layer_places, read_net
 from segcaffe.proto.upgrade import upgrade_net
@@ -62,14 +62,14 @@ class Net(PycaffeMembers):
         and ReLU become part of the convolution before them, unless debug_info asks for each layer's values (see
         `segcaffe.net.fold`).
     share_memory:
-        Whether blobs that are not needed at the same time use the same memory (see `segcaffe.net.memory`). Then only
+        Whether blobs that are not needed at the same time use the same memory (see `segcaffe.plan.memory`). Then only
         inputs, outputs, losses and parameters can be read after a pass, and in phase TEST the net cannot run backward
         unless its prototxt says force_backward: true.
     keep:
         Names of blobs that can be read after a pass all the same.
     recompute:
         Layers whose values are not kept for the backward pass but computed again: names, patterns such as ``conv*``,
-        in a list or separated by commas, or "auto" (see `segcaffe.net.recompute`). Blobs then share memory, and a
+        in a list or separated by commas, or "auto" (see `segcaffe.plan.recompute`). Blobs then share memory, and a
         backward pass takes a forward pass before it.
 
     Attributes

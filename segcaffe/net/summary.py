@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from segcaffe.net.graph import Graph
-from segcaffe.net.memory import MemoryPlan, make_plan
 from segcaffe.net.net import Net
-from segcaffe.net.recompute import names_of, plan_steps
+from segcaffe.plan.memory import MemoryPlan, make_plan
+from segcaffe.plan.recompute import names_of, plan_steps
 from segcaffe.proto import caffe_pb2
 
 

@@ -14,7 +14,7 @@ import pytest
 from segcaffe import device
 from segcaffe.errors import GraphError
 from segcaffe.net.net import Net
-from segcaffe.net.packing import Item, Slot, most_at_once, pack, place
+from segcaffe.plan.packing import Item, Slot, most_at_once, pack, place
 from segcaffe.proto import caffe_pb2
 from segcaffe.proto.text import parse
 from tests import test_originals as originals

@@ -26,8 +26,8 @@ from segcaffe.blob import Blob, Buffer, BufferPart
 from segcaffe.layers.base import Layer
 from segcaffe.layers.shape.concat import Concat
 from segcaffe.net.deferred import DeferredBlob
-from segcaffe.net.packing import Item, Side, Slot, most_at_once, pack, place, union
-from segcaffe.net.schedule import Kind, Schedule, holds, make_schedule
+from segcaffe.plan.packing import Item, Side, Slot, most_at_once, pack, place, union
+from segcaffe.plan.schedule import Kind, Schedule, holds, make_schedule
 from segcaffe.proto import caffe_pb2
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 from segcaffe.errors import GraphError
 from segcaffe.net.deferred import DeferredBlob
-from segcaffe.net.memory import find_items, fixed_buffers, learns
-from segcaffe.net.schedule import Schedule, Unit, backward_reads, find_units, holds, make_schedule
+from segcaffe.plan.memory import find_items, fixed_buffers, learns
+from segcaffe.plan.schedule import Schedule, Unit, backward_reads, find_units, holds, make_schedule
 
 if TYPE_CHECKING:
     from segcaffe.net.net import Net
