@@ -400,7 +400,10 @@ def test_old_solver_type_is_understood(small: Path) -> None:
         ('net: "net.prototxt" test_iter: 1', "test_interval must be positive. Received: 0"),
         ('train_net: "net.prototxt" test_iter: 1 test_interval: 1', "Received: 1 for 0 test nets"),
         ('net: "net.prototxt" test_net: "net.prototxt" test_interval: 1', "Received: 0 for 1 test nets"),
-        ('net: "net.prototxt" test_iter: -1 test_interval: 1', "test_iter is a number of batches.*Received: -1"),
+        (
+            'net: "net.prototxt" test_iter: -1 test_interval: 1',
+            "test_iter is a number of batches, 0 for a net that is not tested. Received: -1",
+        ),
         (
             'net: "net.prototxt" test_iter: 1 test_interval: 1 test_state {} test_state {}',
             "Received: 2 for 1 test nets",
