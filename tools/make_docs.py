@@ -31,7 +31,8 @@ Where ours differs from an original is told with its reason in [differences.md](
 NO_GRADIENT = """## Layers without a gradient
 
 A net whose losses need a gradient through one of these is refused with an error that names the layer, the bottom and
-the remedy (`propagate_down: false` for that bottom, or `lr_mult: 0` below it).
+the remedy (`propagate_down: false` for that bottom, or `lr_mult: 0` below it), unless the original does not stop there
+either: then the bottom gets none.
 """
 
 FILLERS = """## FillerParameter
@@ -201,6 +202,8 @@ def _without_gradient() -> str:
     classes = [layer_class(name) for name in layer_types()]
     none = [cls.__name__ for cls in classes if cls.gradient_to == () and not cls.source and cls.bottom_count != (0, 0)]
     lines += [f"To no bottom: {', '.join(none)}.\n"]
+    silent = [cls.__name__ for cls in classes if not cls.refuses_gradient]
+    lines += [f"Not refused, as in the originals: {', '.join(silent)}.\n"]
     lines += ["Sources have no bottoms: " + ", ".join(cls.__name__ for cls in classes if cls.source) + ".\n"]
     lines += ["To some bottoms only:\n", "| type | bottoms that receive a gradient |", "|---|---|"]
     lines += [f"| {cls.__name__} | {', '.join(map(str, cls.gradient_to))} |" for cls in classes if cls.gradient_to]
@@ -243,7 +246,7 @@ def _gradient(cls: type[Layer]) -> str:
     if cls.gradient_to is None:
         return "to every bottom"
     if not cls.gradient_to:
-        return "none; asking for one is an error"
+        return "none; asking for one is an error" if cls.refuses_gradient else "none"
     return "to bottom " + ", ".join(map(str, cls.gradient_to))
 
 

@@ -50,6 +50,8 @@ class Layer:
     """Whether top 0 has loss weight 1 unless told otherwise."""
     gradient_to: ClassVar[tuple[int, ...] | None] = None
     """The bottoms that can receive a gradient; None means all. Labels, for example, cannot."""
+    refuses_gradient: ClassVar[bool] = True
+    """Whether a gradient to the other bottoms is an error; otherwise they get none, although layers below learn."""
     source: ClassVar[bool] = False
     """Whether the layer's tops come from outside the net (data layers)."""
     reshape_always: ClassVar[bool] = False
@@ -159,6 +161,11 @@ class Layer:
     def allows_gradient(cls, bottom_index: int) -> bool:
         """Whether that bottom can receive a gradient."""
         return cls.gradient_to is None or bottom_index in cls.gradient_to
+
+    @classmethod
+    def passes_over(cls, bottom_index: int) -> bool:
+        """Whether that bottom gets no gradient, and asking for one is no error either."""
+        return not (cls.refuses_gradient or cls.allows_gradient(bottom_index))
 
     def add_parameter(self, shape: Sequence[int], filler: caffe_pb2.FillerParameter) -> Blob:
         """Append a parameter blob of ``shape``, its values drawn by ``filler``."""

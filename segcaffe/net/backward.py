@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 from segcaffe.errors import GraphError
 from segcaffe.net.graph import Graph
+
+_log = logging.getLogger("segcaffe")
 
 
 @dataclass
@@ -22,12 +25,15 @@ class BackwardPlanner:
     A gradient is needed by every parameter with a learning rate, flows down to such a parameter from a loss, and
     nowhere else, unless ``force_backward`` or ``propagate_down`` say otherwise. What ``propagate_down`` switches is the
     one bottom: it makes no layer run backward that would not, and the gradient still comes down to where it ends.
+    Bottoms that a layer passes over, such as the reference of a Crop, are as if propagate_down were false for them.
     """
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.blob_needs = [False] * len(graph.blob_names)
         self.plan = BackwardPlan([], [])
+        self.ends: list[int] = []
+        """Layers that could hand on a gradient to no bottom, though layers below learn."""
 
     def visit(self, index: int, params_learn: bool) -> None:
         """Take in node ``index``; ``params_learn`` says whether any of its parameters has a learning rate."""
@@ -41,7 +47,10 @@ class BackwardPlanner:
                     f"Received: {len(node.param.propagate_down)}."
                 )
             wanted = list(node.param.propagate_down)
-        self.plan.bottoms.append(wanted)
+        given = [one and not node.cls.passes_over(j) for j, one in enumerate(wanted)]
+        if any(wanted) and node.cls.gradient_to == () and not any(given):
+            self.ends.append(index)
+        self.plan.bottoms.append(given)
         self.plan.layers.append(needs)
         if needs:
             for blob in node.tops:
@@ -62,6 +71,10 @@ class BackwardPlanner:
                     under_loss.add(blob)
                 if not wanted:
                     skipped.add(blob)
+        for i in self.ends:
+            if self.plan.layers[i]:
+                where = self.graph.nodes[i].where
+                _log.warning("%s has no gradient, as in the original: what is below it learns nothing through it.", where)
         if self.graph.force_backward:
             self._force()
         return self.plan

@@ -23,6 +23,7 @@ class ContrastiveLoss(LossLayer):
 
     bottom_count = (3, 3)
     gradient_to = (0, 1)
+    refuses_gradient = False
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Read the margin and the version."""

@@ -24,6 +24,7 @@ class SmoothL1Loss(LossLayer):
 
     bottom_count = (2, 4)
     gradient_to = (0, 1)
+    refuses_gradient = False
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Check that all bottoms have one shape."""

@@ -28,6 +28,7 @@ class AdaptiveBiasChannel(Layer):
     bottom_count = (2, 2)
     in_place = True
     gradient_to = ()
+    refuses_gradient = False
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Read the shares."""

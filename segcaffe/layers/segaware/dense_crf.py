@@ -29,6 +29,7 @@ class DenseCRF(Layer):
 
     bottom_count = (2, 3)
     gradient_to = ()
+    refuses_gradient = False
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Read and check the options."""

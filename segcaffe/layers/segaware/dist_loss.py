@@ -20,6 +20,8 @@ class DistLoss(LossLayer):
     trained with it. Source: Harley et al. 2017, equation 2, and the gradient released with it.
     """
 
+    refuses_gradient = False
+
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Read the margins: 0 < alpha < beta."""
         options = self.param.dist_loss_param

@@ -11,3 +11,4 @@ class DomainTransformForwardOnly(DomainTransform):
     """The filter of `DomainTransform`, with the same bottoms, top and options; no gradient."""
 
     gradient_to = ()
+    refuses_gradient = False

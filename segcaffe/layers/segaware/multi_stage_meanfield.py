@@ -25,6 +25,7 @@ class MultiStageMeanfield(MeanfieldLayer):
 
     bottom_count = (3, 3)
     gradient_to = (0, 1)
+    refuses_gradient = False
     num_filters = 2
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:

@@ -34,6 +34,7 @@ class Augmentation(Layer):
     bottom_count = (3, 3)
     top_count = (4, 4)
     gradient_to = ()
+    refuses_gradient = False
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Check the shapes; the tops take those of the bottoms."""

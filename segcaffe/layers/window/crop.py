@@ -13,12 +13,13 @@ class Crop(Layer):
     """Cuts the first bottom to the size of the second, from ``axis`` on.
 
     bottom: values, and a blob whose sizes from crop_param.axis (default 2; negative: from the end) on are those of
-    the top;  top: the values' sizes before that axis.
+    the top;  top: the values' sizes before that axis. The second bottom gets no gradient: its values are not used.
     offset: how many elements to leave out at the beginning, one number for all cropped axes or one for each; default 0.
     """
 
     bottom_count = (2, 2)
     gradient_to = (0,)
+    refuses_gradient = False
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Find the part."""
