@@ -73,8 +73,10 @@ class BackwardPlanner:
                     skipped.add(blob)
         for i in self.ends:
             if self.plan.layers[i]:
-                where = self.graph.nodes[i].where
-                _log.warning("%s has no gradient, as in the original: what is below it learns nothing through it.", where)
+                _log.warning(
+                    "%s has no gradient, as in the original: what is below it learns nothing through it.",
+                    self.graph.nodes[i].where,
+                )
         if self.graph.force_backward:
             self._force()
         return self.plan
