@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from segcaffe import device
+from segcaffe.cli.log import shows_progress
 from segcaffe.device import cublas, cudnn
 from segcaffe.errors import PrototxtError, SegcaffeError
 from segcaffe.kernels import parallel
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 
 
 def add_option(parser: argparse.ArgumentParser, name: str, help: str, **settings: object) -> None:
-    """Add ``--name``, which Caffe's users may also write ``-name``."""
-    parser.add_argument(f"--{name}", f"-{name}", help=help, **settings)  # type: ignore[arg-type]
+    """Add ``--name``; the parser also takes the other ways of writing it, see `segcaffe.cli.grammar`."""
+    parser.add_argument(f"--{name}", help=help, **settings)  # type: ignore[arg-type]
 
 
 def add_template_options(parser: argparse.ArgumentParser) -> None:
@@ -142,7 +143,7 @@ def show_warnings() -> None:
 @contextmanager
 def progress(total: int | None, unit: str, *, done: int = 0) -> Iterator[Callable[[], object]]:
     """Give a function to call after each of ``total`` items; on a terminal it moves a progress bar."""
-    if not sys.stderr.isatty():
+    if not shows_progress():
         yield lambda: None
         return
     from tqdm import tqdm

@@ -10,11 +10,12 @@ from segcaffe.cli import common
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's actions and their options."""
-    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    actions = parser.add_subparsers(dest="action", metavar="ACTION")
     _add_make_db(actions.add_parser("make-db", help="a list of images into a database, as convert_imageset"))
     mean = actions.add_parser("mean", help="mean image of a database or list, as compute_image_mean")
     mean.add_argument("source", metavar="DB|LIST")
     mean.add_argument("out", nargs="?", metavar="FILE", help="mean image to write (binaryproto); without it only print")
+    _add_backend_read(mean)
     _add_reading(mean)
     show = actions.add_parser("show", help="contact sheet of a database or list")
     show.add_argument("source", metavar="DB|LIST")
@@ -22,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_option(show, "count", "number of items (default 36)", type=int, default=36)
     common.add_option(show, "start", "number of the first item", type=int, default=0)
     common.add_option(show, "columns", "pictures in a row (default 6)", type=int, default=6)
+    _add_backend_read(show)
     _add_reading(show, skip=False)
     _add_make_scenes(actions.add_parser("make-scenes", help="generated images with label maps, to try things on"))
     _add_check(actions.add_parser("check", help="read everything a list names and tell what is wrong"))
@@ -106,6 +108,11 @@ def _add_database(parser: argparse.ArgumentParser) -> None:
     common.add_option(parser, "overwrite", "replace a database of that name", action="store_true")
 
 
+def _add_backend_read(parser: argparse.ArgumentParser) -> None:
+    common.add_option(parser, "backend", "kind that a database must have (default: what it is)",
+                      choices=("lmdb", "leveldb"))  # fmt: skip
+
+
 def _add_reading(parser: argparse.ArgumentParser, skip: bool = True) -> None:
     common.add_option(parser, "root", "put before each name of the list; end a folder with a slash", default="")
     common.add_option(parser, "gray", "read a list's images with one channel", action="store_true")
@@ -116,6 +123,20 @@ def _add_reading(parser: argparse.ArgumentParser, skip: bool = True) -> None:
 def _add_skip(parser: argparse.ArgumentParser) -> None:
     common.add_option(parser, "skip-bad", "skip at most N bad items, and list them", type=int,
                       default=0, metavar="N")  # fmt: skip
+
+
+def _check_backend(options: argparse.Namespace) -> None:
+    """Raise DataError where ``--backend`` says another kind of database than the source is."""
+    from segcaffe.data.database_writer import backend_of, is_database
+    from segcaffe.errors import DataError
+    from segcaffe.proto.caffe_pb2 import DataParameter
+
+    source = Path(options.source)
+    if options.backend is None or not source.exists():
+        return
+    kind = DataParameter.DB.Name(backend_of(source)).lower() if is_database(source) else "no database"
+    if kind != options.backend:
+        raise DataError(f"{options.source} is {kind}, not {options.backend}, as --backend says. Leave --backend out.")
 
 
 def _make_db(options: argparse.Namespace) -> int:
@@ -161,6 +182,7 @@ def _mean(options: argparse.Namespace) -> int:
     from segcaffe.data.files import BadItems
     from segcaffe.data.mean import mean_of
 
+    _check_backend(options)
     items, bad = Items(options.source, "mean", options.root, not options.gray), BadItems(options.skip_bad)
     with common.progress(len(items), "image") as advance:
         mean = mean_of(items, bad, advance)
@@ -179,6 +201,7 @@ def _show(options: argparse.Namespace) -> int:
     from segcaffe.viz.contact_sheet import contact_sheet
 
     common.at_least(options, count=1, start=0, columns=1)
+    _check_backend(options)
     items = Items(options.source, "show", options.root, not options.gray, labels=True)
     sheet = contact_sheet(items.arrays(options.start, options.count), options.columns)
     write_picture(Path(options.out), sheet, "show")

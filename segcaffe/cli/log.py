@@ -6,7 +6,8 @@ import logging
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from enum import IntEnum
 from pathlib import Path
 
 from segcaffe.errors import SegcaffeError
@@ -23,7 +24,7 @@ class GlogFormatter(logging.Formatter):
         """Prefix every line of the message."""
         stamp = time.strftime("%m%d %H:%M:%S", time.localtime(record.created))
         micros = int(record.created % 1 * 1e6)
-        level = "W" if record.levelno == logging.WARNING else record.levelname[0]
+        level = "I" if record.levelno < logging.WARNING else record.levelname[0]
         prefix = f"{level}{stamp}.{micros:06d} {record.process:>5} {record.filename}:{record.lineno}] "
         return "\n".join(prefix + line for line in record.getMessage().splitlines())
 
@@ -37,47 +38,88 @@ class _TerminalHandler(logging.Handler):
         tqdm.write(self.format(record), file=sys.stderr)
 
 
-def show_announcements() -> None:
-    """From now on print what is announced to the terminal."""
-    logger = logging.getLogger(ANNOUNCEMENTS)
-    logger.setLevel(logging.INFO)
-    if not logger.handlers:
-        logger.addHandler(_TerminalHandler())
+class Verbosity(IntEnum):
+    """How much a command prints on the terminal; the value is the level from which log lines are."""
+
+    QUIET = 25
+    """Results, warnings and errors."""
+    NORMAL = logging.INFO
+    """Progress bars, announcements, and the log lines of commands that Caffe logs in besides."""
+    VERBOSE = logging.DEBUG
+    """The log lines of every command, beside a progress bar as well."""
+
+
+RESULT = int(Verbosity.QUIET)
+"""Level of log lines that are what the command was asked for."""
+_verbosity = Verbosity.NORMAL
+
+
+def shows_progress() -> bool:
+    """Whether a progress bar is to be shown: there is a terminal, and nobody asked for quiet."""
+    return _verbosity is not Verbosity.QUIET and sys.stderr.isatty()
+
+
+@contextmanager
+def terminal_log(verbosity: Verbosity) -> Iterator[None]:
+    """While it lasts print announcements, and log lines if ``verbosity`` says so."""
+    global _verbosity
+    before, _verbosity = _verbosity, verbosity
+    try:
+        with ExitStack() as stack:
+            stack.enter_context(_handling(logging.getLogger(ANNOUNCEMENTS), _TerminalHandler(verbosity), logging.INFO))
+            if verbosity is Verbosity.VERBOSE:
+                stack.enter_context(_handling(log, _log_handler(verbosity), verbosity))
+            yield
+    finally:
+        _verbosity = before
 
 
 @contextmanager
 def start_log(folder: str | None, name: str, *, quiet: bool = False) -> Iterator[Path | None]:
     """Send log lines to the terminal (warnings only if ``quiet``) and to ``<folder>/<name>.log`` while it lasts.
 
-    Raises SegcaffeError where the file cannot be written.
+    What `terminal_log` was told prevails over ``quiet``. Raises SegcaffeError where the file cannot be written.
     """
-    handlers: list[logging.Handler] = [_TerminalHandler(logging.WARNING if quiet else logging.INFO)]
-    handlers[0].addFilter(lambda record: record.name != ANNOUNCEMENTS)
-    path = None
-    if folder is not None:
-        path = Path(folder) / f"{name}.log"
-        handlers.append(_file_handler(path))
-    for handler in handlers:
-        handler.setFormatter(GlogFormatter())
-        log.addHandler(handler)
-    level, propagate = log.level, log.propagate
-    log.setLevel(logging.INFO)
-    log.propagate = False
-    try:
+    path = Path(folder) / f"{name}.log" if folder is not None else None
+    with ExitStack() as stack:
+        if _verbosity is not Verbosity.VERBOSE:
+            level = max(_verbosity, logging.WARNING if quiet else logging.INFO)
+            stack.enter_context(_handling(log, _log_handler(level), logging.INFO))
+        if path is not None:
+            stack.enter_context(_handling(log, _file_handler(path), logging.INFO))
         yield path
+
+
+@contextmanager
+def _handling(logger: logging.Logger, handler: logging.Handler, level: int) -> Iterator[None]:
+    """While it lasts the logger has the handler and lets records of the level pass; ours stay among ours."""
+    before = logger.level, logger.propagate
+    logger.addHandler(handler)
+    logger.setLevel(min(level, logger.level or level))
+    logger.propagate = logger is not log
+    try:
+        yield
     finally:
-        log.setLevel(level)
-        log.propagate = propagate
-        for handler in handlers:
-            log.removeHandler(handler)
-            handler.close()
+        logger.setLevel(before[0])
+        logger.propagate = before[1]
+        logger.removeHandler(handler)
+        handler.close()
+
+
+def _log_handler(level: int) -> logging.Handler:
+    handler = _TerminalHandler(level)
+    handler.addFilter(lambda record: record.name != ANNOUNCEMENTS)
+    handler.setFormatter(GlogFormatter())
+    return handler
 
 
 def _file_handler(path: Path) -> logging.Handler:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        return logging.FileHandler(path, encoding="utf-8")
+        handler = logging.FileHandler(path, encoding="utf-8")
     except OSError as error:
         raise SegcaffeError(
             f"{path}: the log cannot be written: {error.strerror}. Choose another folder with --out."
         ) from error
+    handler.setFormatter(GlogFormatter())
+    return handler

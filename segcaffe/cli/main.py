@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
-import difflib
 import importlib
 import os
 import sys
-import textwrap
+import traceback
 from collections.abc import Sequence
-from typing import Any, NoReturn
 
-from segcaffe.cli.log import show_announcements
+from segcaffe.cli.log import Verbosity, terminal_log
+from segcaffe.cli.parser import Parser, paragraph
 from segcaffe.errors import SegcaffeError
 
 COMMANDS = {
@@ -31,108 +29,70 @@ COMMANDS = {
     "features": "write blobs of a net run over batches",
     "plot": "draw training logs",
     "device-query": "print the GPUs of this machine",
+    "help": "explain a command: segcaffe help train",
     "demo": "train the paper's embeddings on generated images and show what they learnt",
 }
 
 
-class Parser(argparse.ArgumentParser):
-    """A parser whose errors are one paragraph, with the option or command that was probably meant."""
-
-    _given: Sequence[str] = ()
-
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Remember the words, for the error message."""
-        self._given = list(sys.argv[1:] if args is None else args)
-        return super().parse_known_args(args, namespace)
-
-    def error(self, message: str) -> NoReturn:
-        """Print the paragraph and leave with status 2."""
-        print(
-            _paragraph(f"{self.prog}: {message.rstrip('.')}.{self._hint()} `{self.prog} --help` lists what there is."),
-            file=sys.stderr,
-        )
-        self.exit(2)
-
-    def unrecognized(self, words: Sequence[str]) -> NoReturn:
-        """Leave with the error for words that no option takes."""
-        self._given = words
-        self.error(f"unrecognized arguments: {' '.join(words)}")
-
-    def names(self) -> list[str]:
-        """Names of commands and options, of those below as well."""
-        known = [flag for action in self._actions for flag in action.option_strings if flag.startswith("--")]
-        for action in self._actions:
-            if isinstance(action, argparse._SubParsersAction):
-                known += action.choices
-        return known + [name for parser in self.below() for name in parser.names()]
-
-    def below(self) -> list[Parser]:
-        """Parsers of the commands inside this one."""
-        nested = [action for action in self._actions if isinstance(action, argparse._SubParsersAction)]
-        return [parser for action in nested for parser in action.choices.values()]
-
-    def _hint(self) -> str:
-        known = self.names()
-        for index, word in enumerate(self._given):
-            name = word.partition("=")[0]
-            flag = f"--{name.lstrip('-')}"
-            if name in known or flag in known or not (name.startswith("-") or index == 0):
-                continue
-            near = difflib.get_close_matches(flag if name.startswith("-") else name, known, n=1)
-            if near:
-                return f" Did you mean {near[0]} instead of {name}?"
-        return ""
-
-
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> Parser:
     """Make the parser with all commands; each command's file adds its own options."""
     parser = Parser(
         prog="segcaffe",
-        description="Caffe-compatible networks in Python. Options take one dash or two, a space or '='.",
+        description="Caffe-compatible networks in Python. Options take one dash or two, a space or '=', and dashes or "
+        "underscores in their names; switches also =true, =false and --noNAME, as in Caffe's tools.",
     )
     parser.add_argument("--version", action="version", version=_version())
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND")
     for name, summary in COMMANDS.items():
         module = importlib.import_module(f"segcaffe.cli.{name.replace('-', '_')}")
-        command = subparsers.add_parser(name, help=summary, description=module.__doc__, allow_abbrev=False)
+        command = subparsers.add_parser(name, help=summary, description=module.__doc__)
         module.add_arguments(command)
         command.set_defaults(run=module.run, parser=command)
         for action in command.below():
             action.set_defaults(parser=action)
+        for leaf in command.below() or [command]:
+            add_verbosity_options(leaf)
     return parser
+
+
+def add_verbosity_options(parser: Parser) -> None:
+    """Add ``-q`` and ``-v``."""
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument("-q", "--quiet", action="store_const", dest="verbosity", const=Verbosity.QUIET,
+                       help="print results, warnings and errors only: no progress, no log lines")  # fmt: skip
+    group.add_argument("-v", "--verbose", action="store_const", dest="verbosity", const=Verbosity.VERBOSE,
+                       help="print log lines, and with an error where it arose")  # fmt: skip
+    parser.set_defaults(verbosity=Verbosity.NORMAL)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status: 0, 2 for an error the user can mend, 130 after Ctrl-C."""
-    parser = build_parser()
-    options, rest = parser.parse_known_args(arguments)
-    if options.command is None:
-        parser.print_help()
-        return 2
-    if rest:
-        options.parser.unrecognized(rest)
-    show_announcements()
+    command, verbosity = "", Verbosity.NORMAL
     try:
-        return int(options.run(options) or 0)
+        parser = build_parser()
+        options, rest = parser.parse_known_args(arguments)
+        if options.command is None or getattr(options, "action", "") is None:
+            getattr(options, "parser", parser).print_help()
+            return 2
+        if rest:
+            options.parser.unrecognized(rest)
+        command, verbosity = options.command, options.verbosity
+        with terminal_log(verbosity):
+            return int(options.run(options) or 0)
     except SegcaffeError as error:
+        if verbosity is Verbosity.VERBOSE:
+            traceback.print_exc()
         # Errors of the commands' own modules begin with the command's name.
-        told = str(error).removeprefix(f"{options.command}: ")
-        print(_paragraph(f"segcaffe {options.command}: {told}"), file=sys.stderr)
+        told = str(error).removeprefix(f"{command}: ")
+        print(paragraph(f"{f'segcaffe {command}'.rstrip()}: {told}"), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(f"\nsegcaffe {options.command}: stopped.", file=sys.stderr)
+        print(f"\n{f'segcaffe {command}'.rstrip()}: stopped.", file=sys.stderr)
         return 130
     except BrokenPipeError:
         # The reader of our output (head, less) has gone; there is nobody to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-
-
-def _paragraph(message: str) -> str:
-    """Wrap an ordinary message to the terminal; one with lines of its own (a listing) keeps them."""
-    if "\n" in message:
-        return message
-    return textwrap.fill(message, width=110, break_long_words=False, break_on_hyphens=False)
 
 
 def _version() -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from segcaffe.cli import common
+from segcaffe.cli.log import RESULT
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -66,16 +67,16 @@ def _score(net, iterations: int, log) -> None:  # type: ignore[no-untyped-def]
             if values.size <= _MAX_PRINTED:
                 for value in values:
                     log.info("Batch %d, %s = %.6g", i, name, value)
-    log.info("Loss: %.6g", loss / iterations)
+    log.log(RESULT, "Loss: %.6g", loss / iterations)
     weights = net.blob_loss_weights
     for name, total in totals.items():
         mean = total / iterations
         if mean.size > _MAX_PRINTED:
-            log.info("%s: %d values, mean %.6g", name, mean.size, mean.mean())
+            log.log(RESULT, "%s: %d values, mean %.6g", name, mean.size, mean.mean())
             continue
         for value in mean:
             suffix = f" (* {weights[name]:.6g} = {weights[name] * value:.6g} loss)" if weights[name] else ""
-            log.info("%s = %.6g%s", name, value, suffix)
+            log.log(RESULT, "%s = %.6g%s", name, value, suffix)
 
 
 _MAX_PRINTED = 32

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import signal
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segcaffe.cli import common
+from segcaffe.cli.log import shows_progress
 
 if TYPE_CHECKING:
     from segcaffe.proto.caffe_pb2 import SolverParameter
@@ -61,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
     apply_options(param, options)
     _choose_device(param, options)
     prefix = Path(param.snapshot_prefix)
-    with start_log(str(prefix.parent), f"{prefix.name}_train", quiet=sys.stderr.isatty()):
+    with start_log(str(prefix.parent), f"{prefix.name}_train", quiet=shows_progress()):
         train(param, options, values)
     return 0
 
@@ -139,7 +139,7 @@ def _stop(solver: Solver) -> None:
 @contextmanager
 def progress_bar(solver: Solver, *, shown: bool | None = None) -> Iterator[None]:
     """Show iterations, loss, learning rate, images/s and time left on a terminal."""
-    if not (sys.stderr.isatty() if shown is None else shown):
+    if not (shows_progress() if shown is None else shown):
         yield
         return
     from tqdm import tqdm

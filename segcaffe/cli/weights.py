@@ -10,7 +10,7 @@ from segcaffe.cli import common
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's actions and their options."""
-    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    actions = parser.add_subparsers(dest="action", metavar="ACTION")
     show = actions.add_parser("show", help="list blobs, their shapes and statistics of their values")
     show.add_argument("file")
     convert = actions.add_parser("convert", help="write in another format, chosen by the target's suffix")

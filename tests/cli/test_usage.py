@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
-from segcaffe.cli.main import main
+import segcaffe
+from segcaffe.cli.main import build_parser, main
+
+LOGGERS = [logging.getLogger("segcaffe"), logging.getLogger("segcaffe.compile")]
 
 
 @pytest.mark.parametrize(
@@ -50,3 +58,84 @@ def test_a_command_is_named_once(capsys: pytest.CaptureFixture[str]) -> None:
 def test_without_a_command_there_is_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 2
     assert "usage: segcaffe" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["data", "weights"])
+def test_a_command_alone_lists_its_actions(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([command]) == 2
+    told = capsys.readouterr().out
+    assert f"usage: segcaffe {command} " in told
+    assert all(action in told for action in build_parser().commands()[command].commands())
+
+
+def test_help_explains_a_command(capsys: pytest.CaptureFixture[str]) -> None:
+    for words, usage in (
+        (["train"], "segcaffe train"),
+        (["data", "make_db"], "segcaffe data make-db"),
+        ([], "segcaffe"),
+    ):
+        assert main(["help", *words]) == 0
+        assert f"usage: {usage} " in capsys.readouterr().out
+    assert main(["help", "trian"]) == 2
+    assert "has no command trian. It has: train," in capsys.readouterr().err
+
+
+def test_the_package_is_a_program() -> None:
+    done = subprocess.run([sys.executable, "-m", "segcaffe", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout == f"segcaffe {segcaffe.__version__}\n"
+
+
+def test_help_needs_no_heavy_library() -> None:
+    heavy = ["numba", "cv2", "scipy", "h5py", "matplotlib", "cupy"]
+    script = f"import sys, segcaffe.cli.main as m; m.build_parser(); print([n for n in {heavy} if n in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+class TestVerbosity:
+    @pytest.fixture
+    def net(self, tmp_path: Path) -> str:
+        """A net with 40 numbers as its output, and a layer whose weights are missing in a file."""
+        path = tmp_path / "net.prototxt"
+        path.write_text(
+            'layer { name: "data" type: "DummyData" top: "data" dummy_data_param { shape { dim: 1 dim: 2 } } }\n'
+            'layer { name: "ip" type: "InnerProduct" bottom: "data" top: "ip" inner_product_param { num_output: 1 } }\n'
+        )
+        return str(path)
+
+    @pytest.mark.parametrize("option", ["-q", "--quiet"])
+    def test_quiet_leaves_results(self, net: str, option: str, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["test", "--model", net, "--iterations", "2", option]) == 0
+        told = capsys.readouterr().err
+        assert "ip = 0" in told
+        assert "No --weights given" in told, "a warning"
+        assert "Batch" not in told
+        assert "Running" not in told
+
+    def test_log_lines_come_once(self, net: str, capsys: pytest.CaptureFixture[str]) -> None:
+        for options in ([], ["-v"]):
+            assert main(["test", "--model", net, "--iterations", "1", *options]) == 0
+            assert capsys.readouterr().err.count("Batch 0, ip = 0") == 1
+
+    def test_verbose_tells_where_an_error_arose(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["net", "no.prototxt", "-v"]) == 2
+        told = capsys.readouterr().err
+        assert "Traceback" in told
+        assert told.rstrip().splitlines()[-1].startswith("segcaffe net: net no.prototxt: does not exist.")
+
+    def test_verbose_logs_in_commands_that_log_nothing_else(self, net: str, capsys: pytest.CaptureFixture[str]) -> None:
+        weights = str(Path(net).with_suffix(".caffemodel"))
+        segcaffe.Net(net, segcaffe.TEST).save(weights)
+        for options, lines in (([], 0), (["-v"], 1)):
+            assert main(["time", "--model", net, "--weights", weights, "--iterations", "1", *options]) == 0
+            assert capsys.readouterr().err.count("got weights") == lines
+
+    def test_loggers_are_left_as_they_were(self, net: str) -> None:
+        before = [(log.level, log.propagate, list(log.handlers)) for log in LOGGERS]
+        assert main(["test", "--model", net, "--iterations", "1", "-v"]) == 0
+        assert [(log.level, log.propagate, list(log.handlers)) for log in LOGGERS] == before
+
+    def test_not_both(self, capsys: pytest.CaptureFixture[str]) -> None:
+        with pytest.raises(SystemExit):
+            main(["net", "x", "-q", "-v"])
+        assert "not allowed with" in capsys.readouterr().err

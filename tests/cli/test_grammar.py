@@ -1,0 +1,138 @@
+"""Ways of writing options, as people's scripts for Caffe's tools have them (gflags)."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+import pytest
+
+from segcaffe.cli.main import COMMANDS, build_parser
+from segcaffe.cli.parser import Parser
+
+PARSER = build_parser()
+LEAVES = [leaf for name in COMMANDS for leaf in (PARSER.commands()[name].below() or [PARSER.commands()[name]])]
+SWITCH = argparse._StoreTrueAction | argparse._StoreFalseAction
+
+
+def parse(*words: str) -> argparse.Namespace:
+    return PARSER.parse_args(list(words))
+
+
+def make_db(*words: str) -> argparse.Namespace:
+    return parse("data", "make-db", *words, "./", "list.txt", "db")
+
+
+@pytest.mark.parametrize("written", ["--shuffle", "-shuffle", "--shuffle=true", "-shuffle=1", "--shuffle=True",
+                                     "--shuffle=yes", "--shuffle=t", "--shuffle=Y", "--noshuffle=false"])  # fmt: skip
+def test_a_switch_is_turned_on(written: str) -> None:
+    options = make_db(written)
+    assert options.shuffle is True
+    assert (options.root, options.list, options.out) == ("./", "list.txt", "db")
+
+
+@pytest.mark.parametrize("written", ["--noshuffle", "-noshuffle", "--no-shuffle", "--no_shuffle", "--shuffle=false",
+                                     "-shuffle=0", "--shuffle=F", "--shuffle=NO", "--shuffle=n"])  # fmt: skip
+def test_a_switch_is_turned_off(written: str) -> None:
+    assert make_db(written).shuffle is False
+    assert make_db("--shuffle", written).shuffle is False
+    assert make_db(written, "--shuffle").shuffle is True, "the last counts"
+
+
+@pytest.mark.parametrize(
+    ("written", "fuse"),
+    [
+        ("--no-fuse", False),
+        ("--nofuse", False),
+        ("-no_fuse=true", False),
+        ("--fuse", True),
+        ("--fuse=false", False),
+        ("--no-fuse=0", True),
+    ],
+)
+def test_a_switch_whose_name_is_a_negation(written: str, fuse: bool) -> None:
+    assert parse("net", "net.prototxt", written).fuse is fuse
+
+
+def test_a_switch_takes_no_other_value(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        make_db("--gray=maybe")
+    assert stop.value.code == 2
+    assert "segcaffe data make-db: --gray is a switch: alone, or =true or =false. Received: --gray=maybe." in " ".join(
+        capsys.readouterr().err.split()
+    )
+
+
+def _ways(flag: str) -> set[str]:
+    name = flag.lstrip("-")
+    return {dashes + name.replace(old, new) for dashes in ("-", "--") for old, new in ("_-", "-_")}
+
+
+@pytest.mark.parametrize("leaf", LEAVES, ids=lambda leaf: leaf.prog)
+def test_every_option_of_every_command_is_written_in_all_ways(leaf: Parser) -> None:
+    needed: dict[str, str] = {}
+    for action in leaf._actions:
+        if action.required:
+            needed[action.dest] = "solver" if action.choices and "solver" in action.choices else "x"
+    positional = [value for dest, value in needed.items() if not _of(leaf, dest).option_strings]
+    for action in leaf._actions:
+        if action.help == argparse.SUPPRESS or isinstance(action, argparse._HelpAction):
+            continue
+        for flag in (flag for flag in action.option_strings if flag.startswith("--")):
+            others = [f"{_of(leaf, dest).option_strings[0]}=x" for dest in needed
+                      if _of(leaf, dest).option_strings and dest != action.dest]  # fmt: skip
+            for written in _ways(flag):
+                _check(leaf, action, written, [*others], positional)
+
+
+def _of(leaf: Parser, dest: str) -> argparse.Action:
+    return next(action for action in leaf._actions if action.dest == dest)
+
+
+def _check(leaf: Parser, action: argparse.Action, written: str, others: list[str], positional: list[str]) -> None:
+    if isinstance(action, SWITCH):
+        on = action.const
+        for words, value in (([written], on), ([f"{written}=true"], on), ([f"{written}=0"], not on)):
+            assert getattr(leaf.parse_args([*others, *words, *positional]), action.dest) is value
+    elif action.nargs is None:
+        text = str(next(iter(action.choices))) if action.choices else "3"
+        expected: Any = action.type(text) if callable(action.type) else text
+        for words in ([written, text], [f"{written}={text}"]):
+            read = getattr(leaf.parse_args([*others, *words, *positional]), action.dest)
+            assert (read[-1] if isinstance(read, list) else read) == expected
+
+
+@pytest.mark.parametrize("words", [["device_query"], ["device-query", "-gpu", "all"], ["data", "import_voc", "a", "b"]])
+def test_commands_are_written_with_dash_or_underscore(words: list[str]) -> None:
+    assert parse(*words).command == words[0].replace("_", "-")
+
+
+def test_a_value_may_begin_with_a_dash() -> None:
+    options = parse(
+        "predict", "net", "weights", "images", "-out", "there", "-mean", "-104.0,-116.7,.5", "--scale", "-.5"
+    )
+    assert options.mean == "-104.0,-116.7,.5"
+    assert options.scale == -0.5
+
+
+def test_words_after_two_dashes_are_no_options() -> None:
+    options = parse("data", "make-db", "--gray", "--", "--gray=false", "-shuffle", "db")
+    assert (options.gray, options.root, options.list) == (True, "--gray=false", "-shuffle")
+
+
+def test_the_backend_of_a_database_that_is_read(tmp_path: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    import cv2
+    import numpy as np
+
+    from segcaffe.cli.main import main
+
+    cv2.imwrite(str(tmp_path / "a.png"), np.full((4, 5, 3), 40, np.uint8))
+    (tmp_path / "list.txt").write_text("a.png 0\n")
+    database, target = str(tmp_path / "db"), str(tmp_path / "mean.binaryproto")
+    assert main(["data", "make_db", "-encoded=True", f"{tmp_path}/", str(tmp_path / "list.txt"), database]) == 0
+    assert main(["data", "mean", "-backend", "lmdb", database, target]) == 0
+    capsys.readouterr()
+    assert main(["data", "mean", "--backend=leveldb", database, target]) == 2
+    assert "is lmdb, not leveldb, as --backend says." in " ".join(capsys.readouterr().err.split())
+    assert main(["data", "show", "--backend=lmdb", str(tmp_path / "list.txt")]) == 2
+    assert "is no database, not lmdb" in " ".join(capsys.readouterr().err.split())
