@@ -27,9 +27,9 @@ def decompress(block: bytes) -> bytes:
 
 @functools.cache
 def _compiled() -> Callable[[Bytes, int, Bytes], bool]:
-    import numba
+    from segcaffe.kernels.compiled import njit
 
-    compiled: Callable[[Bytes, int, Bytes], bool] = numba.njit(nogil=True, cache=True)(_expand)
+    compiled: Callable[[Bytes, int, Bytes], bool] = njit(nogil=True, cache=True)(_expand)
     return compiled
 
 

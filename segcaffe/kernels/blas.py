@@ -13,10 +13,12 @@ from typing import Any
 
 import numpy as np
 from llvmlite import binding as llvm
-from numba import njit, types
+from numba import types
 from numba.extending import overload
 from scipy.linalg import cython_blas
 from threadpoolctl import ThreadpoolController
+
+from segcaffe.kernels.compiled import njit
 
 
 def _single_thread() -> None:

@@ -11,9 +11,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from segcaffe.kernels import parallel
+from segcaffe.kernels.compiled import njit
 from segcaffe.kernels.elementwise.cpu import _mix
 from segcaffe.kernels.vector_math import log
 

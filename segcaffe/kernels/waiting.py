@@ -15,9 +15,11 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
+
+from segcaffe.kernels.compiled import njit
 
 _PAUSES = {
     "x86_64": ("llvm.x86.sse2.pause", ()),

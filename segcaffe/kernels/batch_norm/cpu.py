@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numba import njit
 
 from segcaffe.device.mode import Array
 from segcaffe.kernels import parallel
+from segcaffe.kernels.compiled import njit
 
 _PIECE = 1 << 15
 """Elements of a row that are summed together."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from segcaffe.kernels.compiled import njit
 from segcaffe.kernels.convolution.plan import CHUNK_VECTORS
 from segcaffe.kernels.tile import (
     ROWS,

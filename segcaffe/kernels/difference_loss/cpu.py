@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from segcaffe.kernels import parallel
+from segcaffe.kernels.compiled import njit
 
 Array = np.ndarray[Any, Any]
 _PIECE = 16_384

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from segcaffe.kernels import parallel, vector_math
+from segcaffe.kernels.compiled import njit
 
 Array = np.ndarray[Any, Any]
 GRAIN = 50_000

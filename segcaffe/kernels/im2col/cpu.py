@@ -6,9 +6,9 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from segcaffe.kernels import parallel
+from segcaffe.kernels.compiled import njit
 from segcaffe.kernels.tile import add_run, clear_run, copy_run
 
 Array = np.ndarray[Any, Any]

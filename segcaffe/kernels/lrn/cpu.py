@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from segcaffe.kernels import parallel
+from segcaffe.kernels.compiled import njit
 from segcaffe.kernels.lrn import Response
 from segcaffe.kernels.vector_math import exp, log
 

@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 from llvmlite import binding as llvm
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
 from segcaffe.device.mode import Array
+from segcaffe.kernels.compiled import njit
 
 _features = llvm.get_host_cpu_features()
 _VECTOR_BYTES = 64 if _features.get("avx512f") else 32 if _features.get("avx") else 16

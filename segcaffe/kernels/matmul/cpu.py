@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from segcaffe.kernels import blas, parallel
+from segcaffe.kernels.compiled import njit
 from segcaffe.kernels.matmul import loops
 from segcaffe.kernels.scratch import scratch
 from segcaffe.kernels.tile import ROWS, strip_length, vector_length

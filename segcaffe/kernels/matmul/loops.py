@@ -10,10 +10,11 @@ from __future__ import annotations
 from typing import Any
 
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from segcaffe.kernels.compiled import njit
 from segcaffe.kernels.tile import (
     ROWS,
     STREAMS,

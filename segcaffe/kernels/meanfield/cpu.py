@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from segcaffe.kernels import parallel
+from segcaffe.kernels.compiled import njit
 from segcaffe.kernels.norm_conv.cpu import FAST, geometry_of, inside, tap_offset
 from segcaffe.kernels.stencil import MANY_ROWS, OFFSETS, Rows, compare_products, gather_1, gather_7, run_length
 from segcaffe.kernels.tile import clear_run

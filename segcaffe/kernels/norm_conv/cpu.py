@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from segcaffe.kernels import parallel
 from segcaffe.kernels.blas import gemm
+from segcaffe.kernels.compiled import njit
 from segcaffe.kernels.vector_math import exp
 from segcaffe.proto.window import Window
 

@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from segcaffe.kernels.compiled import njit
 from segcaffe.kernels.tile import Vectors, address
 
 NOWHERE = 2**31 - 1

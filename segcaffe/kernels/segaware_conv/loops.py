@@ -7,8 +7,8 @@ channels share: the mask of each tap, 0 where the tap is outside the image, and 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from segcaffe.kernels.compiled import njit
 from segcaffe.kernels.segaware_conv.strips import add_product, product
 from segcaffe.kernels.tile import (
     ROWS,

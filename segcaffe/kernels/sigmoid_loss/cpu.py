@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
 from segcaffe.device.mode import Array
 from segcaffe.kernels import parallel
+from segcaffe.kernels.compiled import njit
 from segcaffe.kernels.vector_math import exp, sigmoid
 
 _BLOCK = 256

@@ -7,8 +7,8 @@ tiles of a phase.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from segcaffe.kernels.compiled import njit
 from segcaffe.kernels.convolution.winograd.transforms import (
     SIZE,
     STEP,

@@ -1,0 +1,145 @@
+"""Numba's ``njit`` for segcaffe: what it compiles is kept in the folder of `cache_folder`.
+
+Numba's own cache looks only at the file a function stands in and files by its path. An edit to a helper in another
+file would leave the callers' old code in use, and every copy of the package would be compiled anew.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import logging
+import pickle
+import uuid
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numba
+from numba.core.caching import _Cache
+from numba.core.compiler import CompileResult
+from numba.core.serialize import dumps
+
+from segcaffe.kernels import cache_folder
+
+_log = logging.getLogger("segcaffe")
+
+
+def njit(target: Callable[..., Any] | str | Sequence[str] | None = None, *, cache: bool = False, **options: Any) -> Any:
+    """``numba.njit``, but ``cache=True`` keeps the code in segcaffe's own cache.
+
+    Parameters
+    ----------
+    target:
+        The function; or, as in Numba, the signatures to compile at once, all others being refused.
+    cache:
+        Whether to keep what is compiled.
+    options:
+        As of ``numba.njit``.
+
+    Raises
+    ------
+    TypeError
+        For ``cache`` with a function that closes over variables: its code would depend on more than the sources.
+    """
+    if not callable(target):
+        return functools.partial(_compile, signatures=target or (), cache=cache, options=options)
+    return _compile(target, (), cache, options)
+
+
+def _compile(
+    function: Callable[..., Any], signatures: str | Sequence[str], cache: bool, options: dict[str, Any]
+) -> Any:
+    if cache and function.__closure__:
+        raise TypeError(f"{function.__qualname__}: functions with a closure cannot be cached.")
+    dispatcher = numba.njit(**options)(function)
+    if dispatcher is function:  # NUMBA_DISABLE_JIT
+        return function
+    if cache:
+        dispatcher._cache = KernelCache(function)
+    for signature in [signatures] if isinstance(signatures, str) else signatures:
+        dispatcher.compile(signature)
+    if signatures:
+        dispatcher.disable_compile()
+    return dispatcher
+
+
+class KernelCache(_Cache):  # type: ignore[misc]
+    """The compiled versions of one function: a file for each signature and processor.
+
+    There is no index that several processes could write at the same time. A file appears whole or not at all.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        code = function.__code__
+        self._name = f"{function.__module__.removeprefix('segcaffe.')}.{function.__qualname__}-{code.co_firstlineno}"
+        self._enabled = True
+
+    @property
+    def cache_path(self) -> str | None:
+        """The folder, None where nothing is kept."""
+        folder = cache_folder.folder()
+        return None if folder is None else str(folder)
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """The compiled function for a signature, or None."""
+        target_context.refresh()
+        key = self._key(sig, target_context.codegen())
+        path = self._path(key)
+        if path is None:
+            return None
+        try:
+            stored, payload = pickle.loads(path.read_bytes())
+        except (OSError, EOFError, pickle.UnpicklingError):
+            return None
+        return CompileResult._rebuild(target_context, *payload) if stored == key else None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Keep a compiled function, unless it holds addresses of this process or the sources have changed."""
+        key = self._key(sig, data.codegen)
+        path = self._path(key)
+        if path is None or data.lifted or data.library.has_dynamic_globals or not cache_folder.unchanged():
+            return
+        try:
+            _write(path, dumps((key, data._reduce())))
+        except OSError as error:
+            _warn_once(f"A compiled kernel could not be kept in {path.parent} ({error.strerror}); runs will repeat it.")
+
+    def enable(self) -> None:
+        """Use the cache; it is used unless `disable` was called."""
+        self._enabled = True
+
+    def disable(self) -> None:
+        """Neither load nor keep anything."""
+        self._enabled = False
+
+    def flush(self) -> None:
+        """Remove every version of this function."""
+        folder = cache_folder.folder()
+        for path in folder.glob(f"{self._name}-*") if folder is not None else ():
+            path.unlink(missing_ok=True)
+
+    def _key(self, sig: Any, codegen: Any) -> tuple[Any, ...]:
+        return (self._name, sig, codegen.magic_tuple())
+
+    def _path(self, key: tuple[Any, ...]) -> Path | None:
+        folder = cache_folder.folder() if self._enabled else None
+        return folder and folder / f"{self._name}-{hashlib.sha256(repr(key).encode()).hexdigest()[:16]}"
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Put a file in its place in one step, whatever other processes do there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Not by tempfile, whose files other users could not read.
+    unfinished = path.with_name(f".{uuid.uuid4().hex}")
+    try:
+        unfinished.write_bytes(data)
+        unfinished.replace(path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+
+
+@functools.cache
+def _warn_once(sentence: str) -> None:
+    _log.warning(sentence)
