@@ -25,6 +25,12 @@ CONVOLUTIONS = (("conv1_1", 64), ("conv1_2", 64), ("conv2_1", 128), ("conv2_2", 
 POOL_AFTER = {"conv1_2": "pool1", "conv2_2": "pool2"}
 RESIZED = {"conv2_1": "conv21_resized", "conv2_2": "conv22_resized", "conv3_1": "conv31_resized"}
 DILATIONS: tuple[Value, ...] = (1, 2, 5)
+IGNORED = 255
+"""Label of void pixels and of what an image is padded with."""
+IGNORE_NOTE = (
+    f"In the original Im2parity has no ignore_label, so that DistLoss' ignore_label: {IGNORED} never acts and void "
+    "pixels are learnt as a class of their own. Here both have it: pairs with a void pixel do not count."
+)
 
 
 @dataclass(frozen=True)
@@ -47,7 +53,8 @@ def train(images: Images, name: str = "embs", dilations: tuple[Value, ...] = DIL
     layers = [pairs(images, train=True), *features(images.crop_size, images.crop_size, images.scale)]
     for number, dilation in enumerate(dilations, start=1):
         layers += distance_loss("" if number == 1 else str(number), dilation, alpha=0.5, beta=2)
-    return net(name, layers, "Embeddings: training. Distances to neighbours at several steps, against label agreement.")
+    head = "Embeddings: training. Distances to neighbours at several steps, against label agreement."
+    return net(name, layers, f"{head}\n{IGNORE_NOTE}")
 
 
 def test(images: Images, prefix: str, ids: str, name: str) -> str:
@@ -62,9 +69,8 @@ def test(images: Images, prefix: str, ids: str, name: str) -> str:
     """
     writer = mat_write("emb_mat", "weighted_avg", prefix, ids)
     layers = [pairs(images, train=False), *features(images.crop_size, images.crop_size, images.scale)]
-    return net(
-        name, [*layers, *distance_loss("", 1, alpha=5, beta=10), writer], "Embeddings: writes them to .mat files."
-    )
+    layers += [*distance_loss("", 1, alpha=5, beta=10), writer]
+    return net(name, layers, f"Embeddings: writes them to .mat files.\n{IGNORE_NOTE}")
 
 
 def deploy(height: Value, width: Value, scale: float = 1, name: str = "embs") -> str:
@@ -119,12 +125,15 @@ def features(height: Value, width: Value, scale: float = 1) -> list[str]:
 def distance_loss(
     suffix: str, dilation: Value, alpha: float, beta: float, embedding: str = "weighted_avg"
 ) -> list[str]:
-    """Write distances and label agreement over a 3x3 window, and the contrastive loss between them."""
+    """Write distances and label agreement over a 3x3 window, and the contrastive loss between them.
+
+    Pairs of pixels of which one has the label `IGNORED` do not count.
+    """
     window = f"convolution_param {{ kernel_size: 3 pad: {dilation} dilation: {dilation} stride: 1 }}"
     parity, distance = f"parity{suffix}", f"{embedding}_dist{suffix}"
-    loss = f"dist_loss_param {{ alpha: {alpha} beta: {beta} ignore_label: 255 }}"
+    loss = f"dist_loss_param {{ alpha: {alpha} beta: {beta} ignore_label: {IGNORED} }}"
     return [
-        layer("Im2parity", parity, ["label"], body=window),
+        layer("Im2parity", parity, ["label"], body=f"{window}\nim2parity_param {{ ignore_label: {IGNORED} }}"),
         layer("Im2dist", distance, [embedding], body=f"{window}\nim2dist_param {{ norm: L1 }}"),
         layer("DistLoss", f"loss_avg{suffix}", [distance, parity], body=f"{window}\n{loss}"),
     ]

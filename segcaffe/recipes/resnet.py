@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from segcaffe.recipes.embs import MEAN_BGR, Images
+from segcaffe.recipes.embs import IGNORED, MEAN_BGR, Images
 from segcaffe.recipes.layers import (
     Value,
     eltwise,
@@ -24,7 +24,7 @@ from segcaffe.recipes.layers import (
     shrink,
     zoom,
 )
-from segcaffe.recipes.vgg16 import IGNORED, embedding
+from segcaffe.recipes.vgg16 import embedding
 
 STAGES = ((2, "abc", 64, 1, 1), (3, ("a", "b1", "b2", "b3"), 128, 2, 1),
           (4, ("a", *(f"b{i}" for i in range(1, 23))), 256, 1, 2), (5, "abc", 512, 1, 4))  # fmt: skip
@@ -105,11 +105,15 @@ def test(images: Images, half: Value, classes: Value, dataset: str, prefix: str,
 
 
 def deploy(size: Size, classes: Value, dataset: str) -> str:
-    """Write the net from "data" (1, 3, height, width), mean subtracted, to scores "crf_interp" of the same size."""
+    """Write the net from "data" (1, 3, height, width), mean subtracted, to scores "crf_interp" of the same size.
+
+    As in the test net the scores after the CRF are sharpened twice by the embeddings.
+    """
     layers = [
         image_input(size.height, size.width),
         *scores(size, 1, classes, dataset, Rates()),
-        zoom("crf_interp", "crf", 2),
+        *sharpen("crf", classes),
+        zoom("crf_interp", "two_halfsize_sharp_normalized", 2),
     ]
     return net("resnet", layers, f"ResNet-101 with a CRF on embeddings: scores of one image.\n{DEPLOY_NOTE}")
 
@@ -336,6 +340,7 @@ TEST_NOTE = (
     f"here it is fixed, as it was in effect. It silences the same blobs twice; here once.\n{SIZE_NOTE}"
 )
 DEPLOY_NOTE = (
-    "The original takes the smaller images and one resolution's scores as inputs, and its CRF compares colours. This "
-    f"is the network that is trained: one input, and the CRF on embeddings.\n{SIZE_NOTE}"
+    "The original takes the smaller images and one resolution's scores as inputs, and its CRF compares colours; the "
+    "scores of its test net are averaged twice more over 9x9 windows, by likeness of the embeddings. This is the test "
+    f"net, with one input.\n{SIZE_NOTE}"
 )

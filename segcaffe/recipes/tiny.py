@@ -8,7 +8,7 @@ prototxt.
 from __future__ import annotations
 
 from segcaffe.recipes import embs
-from segcaffe.recipes.embs import Images
+from segcaffe.recipes.embs import IGNORED, Images
 from segcaffe.recipes.layers import (
     Value,
     convolution,
@@ -28,7 +28,6 @@ TRUNK = (("conv1", 24, 1), ("conv2", 32, 1), ("conv3", 48, 1), ("conv4", 48, 2),
 POOL_AFTER = ("conv1", "conv2")
 MASKED = {"conv3": 1, "conv4": 2, "conv5": 4}
 """Convolutions at a quarter of the resolution that look through masks, with their dilations."""
-IGNORED = 255
 
 
 def train_embeddings(images: Images) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from segcaffe.recipes import embs
-from segcaffe.recipes.embs import Images
+from segcaffe.recipes.embs import IGNORED, Images
 from segcaffe.recipes.layers import (
     Value,
     convolution,
@@ -30,7 +30,6 @@ EMBEDDING = (("emb1_1", 64), ("emb1_2", 64), ("emb2_1", 128), ("emb2_2", 128), (
              ("emb3_3", 256))  # fmt: skip
 POOL_AFTER = {"emb1_2": "emb_pool1", "emb2_2": "emb_pool2"}
 INITIAL_SHARPNESS = 0.05
-IGNORED = 255
 
 
 @dataclass(frozen=True)
@@ -117,7 +116,8 @@ def train_embeddings(images: Images) -> str:
     layers = [embs.pairs(images, train=True), *embedding(images.crop_size, images.crop_size, (1, 2))]
     for number, dilation in enumerate(embs.DILATIONS, start=1):
         layers += embs.distance_loss("" if number == 1 else str(number), dilation, 0.5, 2, embedding="emb")
-    return net("vgg16_embs", layers, "Embeddings of the segmentation-aware VGG-16: training before the rest is there.")
+    head = "Embeddings of the segmentation-aware VGG-16: training before the rest is there."
+    return net("vgg16_embs", layers, f"{head}\n{embs.IGNORE_NOTE}")
 
 
 def solver(
