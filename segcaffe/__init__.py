@@ -24,7 +24,7 @@ from segcaffe.runtime import (
 )
 
 if TYPE_CHECKING:
-    from segcaffe import classifier, coord_map, detector, draw, io, layers, net_spec, proto
+    from segcaffe import _caffe, classifier, coord_map, detector, draw, io, layers, net_spec, proto, pycaffe
     from segcaffe.blob import Blob
     from segcaffe.classifier import Classifier
     from segcaffe.detector import Detector
@@ -74,7 +74,7 @@ _LAZY = {
     "to_proto": "segcaffe.net_spec",
 }
 """Where each public name is defined (``module`` or ``module:name there``)."""
-_MODULES = ("classifier", "coord_map", "detector", "draw", "io", "layers", "net_spec", "proto")
+_MODULES = ("_caffe", "classifier", "coord_map", "detector", "draw", "io", "layers", "net_spec", "proto", "pycaffe")
 
 __all__ = [
     "NCCL",
@@ -97,6 +97,7 @@ __all__ = [
     "Solver",
     "SolverParameter",
     "Timer",
+    "_caffe",
     "classifier",
     "coord_map",
     "detector",
@@ -112,6 +113,7 @@ __all__ = [
     "num_threads",
     "params",
     "proto",
+    "pycaffe",
     "set_device",
     "set_mode_cpu",
     "set_mode_gpu",

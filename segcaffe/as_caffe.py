@@ -15,9 +15,6 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 
-_OURS = {"_caffe": "segcaffe", "pycaffe": "segcaffe"}
-"""Modules of pycaffe whose names are all in the package itself here."""
-
 
 class _Alias(Loader):
     """Gives a module that exists under another name, and leaves it as it is."""
@@ -43,7 +40,7 @@ class _Finder(MetaPathFinder):
         root, _, rest = fullname.partition(".")
         if root != "caffe":
             return None
-        name = _OURS.get(rest, f"segcaffe.{rest}" if rest else "segcaffe")
+        name = f"segcaffe.{rest}" if rest else "segcaffe"
         try:
             module = importlib.import_module(name)
         except ModuleNotFoundError as error:

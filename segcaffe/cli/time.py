@@ -49,11 +49,11 @@ def _measure(net, iterations: int) -> tuple[list[float], list[float]]:  # type: 
     """Milliseconds per layer, summed over the iterations: forward, backward."""
     from segcaffe import device
 
-    forward, backward = [0.0] * len(net.layers), [0.0] * len(net.layers)
+    forward, backward = [0.0] * len(net.layer_list), [0.0] * len(net.layer_list)
     for _ in range(iterations):
         for times, run_layers, order in (
-            (forward, net.forward_from_to, range(len(net.layers))),
-            (backward, net.backward_from_to, reversed(range(len(net.layers)))),
+            (forward, net.forward_from_to, range(len(net.layer_list))),
+            (backward, net.backward_from_to, reversed(range(len(net.layer_list)))),
         ):
             for i in order:
                 start = time.perf_counter()

@@ -162,7 +162,7 @@ def progress_bar(solver: Solver, *, shown: bool | None = None) -> Iterator[None]
 def _images_per_iteration(solver: Solver) -> int:
     """Batch size of the first data layer times iter_size; 0 where there is none."""
     net: Any = solver.net
-    for layer, top in zip(net.layers, net.top_blobs, strict=True):
+    for layer, top in zip(net.layer_list, net.top_blobs, strict=True):
         if layer.source and top and top[0].ndim > 1:
             return int(top[0].shape[0] * max(1, solver.param.iter_size))
     return 0

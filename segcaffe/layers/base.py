@@ -12,6 +12,7 @@ from segcaffe import device
 from segcaffe.blob import Blob
 from segcaffe.errors import GraphError, ShapeError
 from segcaffe.proto import caffe_pb2
+from segcaffe.vectors import BlobVec
 
 Count = tuple[int, int | None]
 """How many bottoms or tops: at least the first, at most the second (None: any number)."""
@@ -63,7 +64,7 @@ class Layer:
         self.dtype: np.dtype[Any] = np.dtype(dtype)
         self.name: str = param.name
         self.type: str = param.type
-        self.blobs: list[Blob] = []
+        self.blobs = BlobVec(dtype=self.dtype)
         self.param_propagate_down: list[bool] = []
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
@@ -121,6 +122,11 @@ class Layer:
     def multiply_adds(self, bottom: Blobs, top: Blobs) -> int:
         """Multiply-adds of one forward pass; 0 for layers that only move or map values."""
         return 0
+
+    @property
+    def public(self) -> Any:
+        """What ``net.layers`` has for the layer: itself, or of a Python layer the user's object."""
+        return self
 
     @property
     def where(self) -> str:

@@ -31,6 +31,7 @@ from segcaffe.plan.recompute import names_of, plan_steps
 from segcaffe.proto import caffe_pb2
 from segcaffe.proto.text import layer_places, read_net
 from segcaffe.proto.upgrade import upgrade_net
+from segcaffe.vectors import BlobVec, LayerVec, RawBlobVec
 
 _PLANS = 8
 """For how many shapes a net remembers its memory plan: images come in few sizes, by turns."""
@@ -79,7 +80,9 @@ class Net(PycaffeMembers):
     params:
         Ordered mapping of layer name to its list of parameter blobs.
     layers:
-        The layers in execution order, splits included.
+        The layers in execution order, splits included; of a Python layer the user's own object.
+    layer_list:
+        The same as the engine runs them.
     learnable_params, params_lr, params_weight_decay:
         Parameters that own their memory, in order, with their multipliers.
     loss:
@@ -127,12 +130,12 @@ class Net(PycaffeMembers):
         self.graph: Graph = graph
         self.name = self.graph.name
         self.debug_info = param.debug_info
-        self.layers: list[Layer] = []
-        self._blobs = [
+        self.layer_list: list[Layer] = []
+        self._blobs = BlobVec(
             (DeferredBlob if i in graph.deferred else Blob)((0,), dtype) for i in range(len(graph.blob_names))
-        ]
-        self.bottom_blobs: list[list[Blob]] = []
-        self.top_blobs: list[list[Blob]] = []
+        )
+        self.bottom_blobs: list[RawBlobVec] = []
+        self.top_blobs: list[RawBlobVec] = []
         self.loss_weights: list[list[float]] = []
         self._shapes: list[tuple[tuple[int, ...], ...] | None] = []
         self._table = ParamTable()
@@ -150,17 +153,17 @@ class Net(PycaffeMembers):
 
     def _add_layer(self, node: Node) -> Layer:
         layer = node.cls(node.param, self.phase_of(node), self.dtype)
-        bottom = [self._blobs[i] for i in node.bottoms]
-        top = [self._blobs[i] for i in node.tops]
+        bottom = RawBlobVec(self._blobs[i] for i in node.bottoms)
+        top = RawBlobVec(self._blobs[i] for i in node.tops)
         layer.check_counts(len(bottom), len(top))
         layer.setup(bottom, top)
         take_own_blobs(layer)
-        self.layers.append(layer)
+        self.layer_list.append(layer)
         self.bottom_blobs.append(bottom)
         self.top_blobs.append(top)
         self.loss_weights.append(_loss_weights(node, len(top)))
         self._shapes.append(None)
-        self._reshape_layer(len(self.layers) - 1)
+        self._reshape_layer(len(self.layer_list) - 1)
         self._table.add(layer)
         return layer
 
@@ -181,20 +184,19 @@ class Net(PycaffeMembers):
         # With force_backward the plan asks every layer; those that could compute nothing are left alone.
         self.layer_needs_backward = [
             needs and (any(bottoms) or bool(layer.blobs))
-            for needs, bottoms, layer in zip(plan.layers, plan.bottoms, self.layers, strict=True)
+            for needs, bottoms, layer in zip(plan.layers, plan.bottoms, self.layer_list, strict=True)
         ]
         self.bottom_needs_backward = plan.bottoms
-        link(self.graph, self.layers)
-        share_gradients(self.layers, self.bottom_blobs, plan.bottoms)
+        link(self.graph, self.layer_list)
+        share_gradients(self.layer_list, self.bottom_blobs, plan.bottoms)
         if self.graph.force_backward:
-            for layer in self.layers:
+            for layer in self.layer_list:
                 layer.param_propagate_down = [True] * len(layer.blobs)
         graph = self.graph
-        self.blobs: OrderedDict[str, Blob] = OrderedDict(zip(graph.blob_names, self._blobs, strict=True))
+        self.blobs = OrderedDict(zip(graph.blob_names, self._blobs, strict=True))
         self.layer_names = [node.name for node in graph.nodes]
-        self.params: OrderedDict[str, list[Blob]] = OrderedDict(
-            (layer.name, layer.blobs) for layer in self.layers if layer.blobs
-        )
+        self.layers = LayerVec(layer.public for layer in self.layer_list)
+        self.params = OrderedDict((layer.name, layer.blobs) for layer in self.layer_list if layer.blobs)
         self.inputs = [graph.blob_names[i] for i in graph.inputs]
         self.outputs = [graph.blob_names[i] for i in graph.outputs]
         owners = self._table.owners
@@ -215,7 +217,7 @@ class Net(PycaffeMembers):
             Values of input blobs by name, copied in first; shapes must match.
         """
         first = self._layer_index(start) if start is not None else 0
-        last = self._layer_index(end) if end is not None else len(self.layers) - 1
+        last = self._layer_index(end) if end is not None else len(self.layer_list) - 1
         names = dict.fromkeys(self.top_names[end] if end is not None else self.outputs) | dict.fromkeys(blobs or ())
         if inputs:
             self._set_inputs(inputs)
@@ -234,7 +236,7 @@ class Net(PycaffeMembers):
         tops:
             Gradients of output blobs by name, copied in first.
         """
-        first = self._layer_index(start) if start is not None else len(self.layers) - 1
+        first = self._layer_index(start) if start is not None else len(self.layer_list) - 1
         last = self._layer_index(end) if end is not None else 0
         names = dict.fromkeys(self.bottom_names[end] if end is not None else self.inputs) | dict.fromkeys(diffs or ())
         for name, values in tops.items():
@@ -245,7 +247,7 @@ class Net(PycaffeMembers):
     def forward_from_to(self, first: int, last: int) -> float:
         """Run layers ``first`` to ``last`` (indices, both included); returns and keeps the sum of weighted losses."""
         watched = bool(self._before_forward or self._after_forward)
-        fold_within(self.graph, self.layers, first, last, watched)
+        fold_within(self.graph, self.layer_list, first, last, watched)
         if self._replays(first, last, watched):
             self.loss = self._replay_forward()
             return self.loss
@@ -258,7 +260,7 @@ class Net(PycaffeMembers):
                 for hook in self._after_forward:
                     hook(i)
         except MemoryError as error:
-            raise out_of_memory(self.layers[i].where, error) from error
+            raise out_of_memory(self.layer_list[i].where, error) from error
         self.loss = loss
         return loss
 
@@ -270,7 +272,7 @@ class Net(PycaffeMembers):
 
     def compute_layer(self, i: int) -> None:
         """Run one layer forward, reshaped first if a bottom's shape has changed."""
-        layer, bottom = self.layers[i], self.bottom_blobs[i]
+        layer, bottom = self.layer_list[i], self.bottom_blobs[i]
         if layer.reshape_always or self._shapes[i] != tuple([b.shape for b in bottom]):
             self._reshape_layer(i)
         layer.forward(bottom, self.top_blobs[i])
@@ -278,14 +280,16 @@ class Net(PycaffeMembers):
 
     def _replays(self, first: int, last: int, watched: bool) -> bool:
         """Whether a pass over these layers is to be replayed: one over the whole net, with nobody looking on."""
-        return replay_wanted() and not self._runs_again and abs(last - first) == len(self.layers) - 1 and not watched
+        return (
+            replay_wanted() and not self._runs_again and abs(last - first) == len(self.layer_list) - 1 and not watched
+        )
 
     def _replay_forward(self) -> float:
         try:
             self._graphs.setdefault("forward", forward_of(self)).run()
         except MemoryError as error:
             raise out_of_memory(f'net "{self.name}"', error) from error
-        return sum(self._loss_of(i) for i in range(len(self.layers)))
+        return sum(self._loss_of(i) for i in range(len(self.layer_list)))
 
     def _loss_of(self, i: int) -> float:
         top = self.top_blobs[i]
@@ -303,7 +307,7 @@ class Net(PycaffeMembers):
                 "share_memory=False, or with force_backward: true in its prototxt."
             )
         i, watched = first, bool(self._before_backward or self._after_backward)
-        fold_within(self.graph, self.layers, last, first, watched)
+        fold_within(self.graph, self.layer_list, last, first, watched)
         try:
             if self._replays(first, last, watched):
                 self._graphs.setdefault("backward", backward_of(self)).run()
@@ -312,7 +316,7 @@ class Net(PycaffeMembers):
                 if self.layer_needs_backward[i]:
                     self.backward_layer(i)
         except MemoryError as error:
-            raise out_of_memory(f"{self.layers[i].where}, backward", error) from error
+            raise out_of_memory(f"{self.layer_list[i].where}, backward", error) from error
 
     def backward_layer(self, i: int) -> None:
         """Run one layer backward."""
@@ -321,7 +325,7 @@ class Net(PycaffeMembers):
             self._compute_again(i)
         for hook in self._before_backward:
             hook(i)
-        self.layers[i].backward(self.top_blobs[i], self.bottom_needs_backward[i], self.bottom_blobs[i])
+        self.layer_list[i].backward(self.top_blobs[i], self.bottom_needs_backward[i], self.bottom_blobs[i])
         self._forget(i)
         for hook in self._after_backward:
             hook(i)
@@ -329,25 +333,25 @@ class Net(PycaffeMembers):
     def _forget(self, i: int) -> None:
         """Let a layer give back what it keeps, where the plan says so; what is recorded on a GPU stays in its place."""
         if self._memory is not None and i in self._memory.schedule.forgets and not replay_wanted():
-            self.layers[i].forget()
+            self.layer_list[i].forget()
 
     def _compute_again(self, i: int) -> None:
         """Make the values anew that the backward passes down to layer ``i`` read and that were not kept."""
-        start = len(self.layers) if self._next_backward is None else self._next_backward
+        start = len(self.layer_list) if self._next_backward is None else self._next_backward
         if i >= start:
             raise GraphError(
-                f"{self.layers[i].where}: with recompute, values are there for one backward pass only; run forward "
+                f"{self.layer_list[i].where}: with recompute, values are there for one backward pass only; run forward "
                 "before the next one."
             )
         for j in range(start - 1, i - 1, -1):
             for again in self._runs_again.get(j, ()):
-                self.layers[again].forward_again(self.bottom_blobs[again], self.top_blobs[again])
+                self.layer_list[again].forward_again(self.bottom_blobs[again], self.top_blobs[again])
         self._next_backward = i
 
     def reshape(self) -> None:
         """Carry changed shapes of the inputs through all layers."""
         self._graphs.clear()
-        for i in range(len(self.layers)):
+        for i in range(len(self.layer_list)):
             self._reshape_layer(i)
         if self.shares_memory:
             self._share_memory()
@@ -399,12 +403,12 @@ class Net(PycaffeMembers):
 
     def copy_trained_layers(self, source: caffe_pb2.NetParameter, where: str = "weights") -> None:
         """Copy the blobs of a NetParameter's layers into the layers of the same names."""
-        copy_weights(self.layers, source, where)
+        copy_weights(self.layer_list, source, where)
 
     def share_with(self, other: Net) -> None:
         """Use the parameters of ``other`` for the layers of the same names (for several nets on one set of weights)."""
-        theirs = other.layer_dict
-        for layer in self.layers:
+        theirs = {layer.name: layer for layer in other.layer_list}
+        for layer in self.layer_list:
             if layer.name not in theirs:
                 continue
             for index, (mine, blob) in enumerate(zip(layer.blobs, theirs[layer.name].blobs, strict=False)):
@@ -417,7 +421,7 @@ class Net(PycaffeMembers):
     def to_proto(self, write_diff: bool = False) -> caffe_pb2.NetParameter:
         """Return the net with its weights as a message, as snapshots hold it."""
         net = caffe_pb2.NetParameter(name=self.name)
-        for layer in self.layers:
+        for layer in self.layer_list:
             message = net.layer.add()
             message.CopyFrom(layer.param)
             del message.blobs[:]
@@ -431,7 +435,7 @@ class Net(PycaffeMembers):
         save_weights(self.to_proto(), path)
 
     def _reshape_layer(self, i: int) -> None:
-        layer, bottom, top = self.layers[i], self.bottom_blobs[i], self.top_blobs[i]
+        layer, bottom, top = self.layer_list[i], self.bottom_blobs[i], self.top_blobs[i]
         layer.reshape(bottom, top)
         shapes = tuple([blob.shape for blob in bottom])
         if shapes != self._shapes[i]:
@@ -443,10 +447,10 @@ class Net(PycaffeMembers):
 
     def _check_gradients_allowed(self, i: int) -> None:
         for j, wanted in enumerate(self.bottom_needs_backward[i]):
-            if wanted and not self.layers[i].allows_gradient(j):
+            if wanted and not self.layer_list[i].allows_gradient(j):
                 name = self.graph.blob_names[self.graph.nodes[i].bottoms[j]]
                 raise GraphError(
-                    f'{self.layers[i].where}: gives no gradient to its bottom {j} ("{name}"), but layers below it '
+                    f'{self.layer_list[i].where}: gives no gradient to its bottom {j} ("{name}"), but layers below it '
                     "learn. Write propagate_down: false for that bottom, or lr_mult: 0 below."
                 )
 

@@ -12,7 +12,9 @@ import numpy as np
 
 from segcaffe.blob import Blob
 from segcaffe.errors import DataError, GraphError, WeightsError
+from segcaffe.member import member
 from segcaffe.snapshot.files import is_hdf5
+from segcaffe.vectors import BlobVec, DtypeVec, IntVec, LayerVec, StringVec
 
 if TYPE_CHECKING:
     from segcaffe.layers.base import Layer
@@ -26,11 +28,15 @@ Hook = Callable[[int], None]
 class PycaffeMembers:
     """Members of pycaffe's Net that are made of others; `Net` inherits them."""
 
+    blobs: OrderedDict[str, Blob] = member("The blobs by name.")
+    params: OrderedDict[str, BlobVec] = member("For each layer that has any its parameters.")
+    layers: LayerVec = member("The layers in execution order; of a Python layer the user's object.")
+    inputs: list[str] = member("Names of the blobs that are fed from outside.")
+    outputs: list[str] = member("Names of the blobs that no layer reads.")
+    _blobs: BlobVec = member("The blobs by index.")
+
     graph: Graph
-    layers: list[Layer]
-    blobs: OrderedDict[str, Blob]
-    inputs: list[str]
-    outputs: list[str]
+    layer_list: list[Layer]
     loss_weights: list[list[float]]
     _before_forward: list[Hook]
     _after_forward: list[Hook]
@@ -47,8 +53,8 @@ class PycaffeMembers:
     # Names.
 
     @property
-    def layer_dict(self) -> OrderedDict[str, Layer]:
-        """The layers by name."""
+    def layer_dict(self) -> OrderedDict[str, Any]:
+        """The layers by name; of a Python layer the user's object."""
         return OrderedDict(zip(self._layer_names, self.layers, strict=True))
 
     @property
@@ -138,7 +144,7 @@ class PycaffeMembers:
 
     def set_input_arrays(self, data: Array, labels: Array) -> None:
         """Set what the net's MemoryData layer, its first layer, gives: data (n, C, H, W) and n labels."""
-        first = self.layers[0]
+        first = self.layer_list[0]
         if first.type != "MemoryData":
             raise GraphError(f"set_input_arrays: the net's first layer must be a MemoryData. Received: {first.where}.")
         first.set_input_arrays(data, labels)  # type: ignore[attr-defined]
@@ -179,30 +185,33 @@ class PycaffeMembers:
     # Names with an underscore that scripts came to rely on.
 
     @property
-    def _layer_names(self) -> list[str]:
-        return [node.name for node in self.graph.nodes]
+    def _layer_names(self) -> StringVec:
+        return StringVec(node.name for node in self.graph.nodes)
 
     @property
-    def _blob_names(self) -> list[str]:
-        return list(self.graph.blob_names)
+    def _blob_names(self) -> StringVec:
+        return StringVec(self.graph.blob_names)
 
     @property
-    def _blob_loss_weights(self) -> list[float]:
-        return list(self.blob_loss_weights.values())
+    def _blob_loss_weights(self) -> DtypeVec:
+        return DtypeVec(self.blob_loss_weights.values())
 
     @property
-    def _inputs(self) -> list[int]:
-        return list(self.graph.inputs)
+    def _inputs(self) -> IntVec:
+        return IntVec(self.graph.inputs)
 
     @property
-    def _outputs(self) -> list[int]:
-        return list(self.graph.outputs)
+    def _outputs(self) -> IntVec:
+        return IntVec(self.graph.outputs)
 
-    def _bottom_ids(self, layer: int) -> list[int]:
-        return list(self.graph.nodes[layer].bottoms)
+    def _bottom_ids(self, layer: int) -> IntVec:
+        return IntVec(self.graph.nodes[layer].bottoms)
 
-    def _top_ids(self, layer: int) -> list[int]:
-        return list(self.graph.nodes[layer].tops)
+    def _top_ids(self, layer: int) -> IntVec:
+        return IntVec(self.graph.nodes[layer].tops)
+
+    def _set_input_arrays(self, data: Array, labels: Array) -> None:
+        self.set_input_arrays(data, labels)
 
     def _forward(self, start: int, end: int) -> float:
         return self.forward_from_to(start, end)

@@ -192,19 +192,19 @@ class _Part:
 def forward_of(net: Net) -> Replay:
     """Replay of a net's forward pass."""
     touched = lambda i: [_place(blob, grad=False) for blob in _blobs(net, i)]  # noqa: E731
-    return Replay(range(len(net.layers)), net.compute_layer, touched, lambda i: _state(net.layers[i]))
+    return Replay(range(len(net.layer_list)), net.compute_layer, touched, lambda i: _state(net.layer_list[i]))
 
 
 def backward_of(net: Net) -> Replay:
     """Replay of a net's backward pass."""
     touched = lambda i: [_place(blob, grad=True) for blob in _blobs(net, i)]  # noqa: E731
-    order = [i for i in reversed(range(len(net.layers))) if net.layer_needs_backward[i]]
-    return Replay(order, net.backward_layer, touched, lambda i: _state(net.layers[i]))
+    order = [i for i in reversed(range(len(net.layer_list))) if net.layer_needs_backward[i]]
+    return Replay(order, net.backward_layer, touched, lambda i: _state(net.layer_list[i]))
 
 
 def _blobs(net: Net, i: int) -> list[Blob]:
     """Bottoms, tops and parameters of a layer, and the blobs that it keeps for itself."""
-    layer = net.layers[i]
+    layer = net.layer_list[i]
     own = [value for value in vars(layer).values() if isinstance(value, Blob)]
     return [*net.bottom_blobs[i], *net.top_blobs[i], *layer.blobs, *own]
 

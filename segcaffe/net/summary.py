@@ -40,7 +40,7 @@ def rows(net: Net) -> list[Row]:
     """
     result = []
     seen: set[int] = set()
-    for i, (layer, node) in enumerate(zip(net.layers, net.graph.nodes, strict=True)):
+    for i, (layer, node) in enumerate(zip(net.layer_list, net.graph.nodes, strict=True)):
         bottom, top = net.bottom_blobs[i], net.top_blobs[i]
         names = [net.graph.blob_names[j] for j in node.tops]
         tops = [f"{name} {_shape(blob.shape)}" for name, blob in zip(names, top, strict=True)]
@@ -119,7 +119,7 @@ def _memory(plan: MemoryPlan) -> list[str]:
 def _with_recompute(net: Net, plan: MemoryPlan) -> list[str]:
     """What the net takes where some values are computed again, and what that costs."""
     again = [i for layers in plan.schedule.again().values() for i in layers]
-    layers = zip(net.layers, net.bottom_blobs, net.top_blobs, strict=True)
+    layers = zip(net.layer_list, net.bottom_blobs, net.top_blobs, strict=True)
     work = [layer.multiply_adds(bottom, top) for layer, bottom, top in layers]
     extra = sum(work[i] for i in again)
     share = f" of {_count(sum(work))} in the forward pass" if extra else ""

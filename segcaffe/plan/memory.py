@@ -119,7 +119,7 @@ def make_plan(net: Net, schedule: Schedule | None = None) -> MemoryPlan:
     slots = pack(roots) if device.get_mode() == "CPU" else place(roots)
     shared = {id(blob.buffer(item.side)) for item in items for blob in item.blobs}
     own, params = _own(net, sides, shared), _params(net)
-    held = [_held(*each) for each in zip(net.layers, net.bottom_blobs, net.top_blobs, strict=True)]
+    held = [_held(*each) for each in zip(net.layer_list, net.bottom_blobs, net.top_blobs, strict=True)]
     stays = sum(held) - sum(min(held[i], holds(net, i)) for i in schedule.forgets)
     most = most_at_once([*roots, *_passing(net, schedule)])
     return MemoryPlan(
@@ -177,7 +177,7 @@ def _uses(net: Net, side: Side, schedule: Schedule) -> Iterator[tuple[int, Kind,
         elif kind != "backward":
             yield from ((time, kind, blob) for blob in (*node.bottoms, *node.tops))
         elif net.layer_needs_backward[i]:
-            bottoms, tops = net.layers[i].backward_reads()
+            bottoms, tops = net.layer_list[i].backward_reads()
             yield from ((time, kind, blob) for blob in (node.bottoms if bottoms else []))
             yield from ((time, kind, blob) for blob in (node.tops if tops else []))
 
@@ -209,7 +209,7 @@ def fixed_buffers(net: Net, side: Side) -> set[int]:
     fixed = {id(blobs[i].buffer(side)) for i in (*graph.inputs, *graph.outputs)}
     if side == "data":
         fixed |= {id(blob.buffer(side)) for blob in _readable(net)}
-    for node, layer, weights in zip(graph.nodes, net.layers, net.loss_weights, strict=True):
+    for node, layer, weights in zip(graph.nodes, net.layer_list, net.loss_weights, strict=True):
         kept = node.tops if layer.source or layer.type == "Parameter" else []
         kept = [*kept, *(top for top, weight in zip(node.tops, weights, strict=True) if weight)]
         fixed.update(id(blobs[i].buffer(side)) for i in kept)
@@ -255,8 +255,8 @@ def _own(net: Net, sides: tuple[Side, ...], shared: set[int]) -> int:
 
 def _params(net: Net) -> int:
     """Bytes of parameters, and of their gradients where the net runs backward."""
-    count = sum({id(blob.buffer("data")): blob.count for layer in net.layers for blob in layer.blobs}.values())
-    wanted = {id(blob.buffer("data")): blob for layer in net.layers for blob in _learning(layer)}
+    count = sum({id(blob.buffer("data")): blob.count for layer in net.layer_list for blob in layer.blobs}.values())
+    wanted = {id(blob.buffer("data")): blob for layer in net.layer_list for blob in _learning(layer)}
     gradients = sum(blob.count for blob in wanted.values()) if learns(net) else 0
     return (count + gradients) * int(net.dtype.itemsize)
 
@@ -290,7 +290,7 @@ def _working(net: Net) -> int:
     if device.get_mode() != "CPU":
         return 0
     most: dict[str, int] = {}
-    for i, (layer, bottom, top) in enumerate(zip(net.layers, net.bottom_blobs, net.top_blobs, strict=True)):
+    for i, (layer, bottom, top) in enumerate(zip(net.layer_list, net.bottom_blobs, net.top_blobs, strict=True)):
         wanted = layer.working_bytes(bottom, top, learns(net) and net.layer_needs_backward[i])
         most.update({name: max(most.get(name, 0), size) for name, size in wanted.items()})
     return sum(most.values())
@@ -301,7 +301,7 @@ def _join(net: Net, items: list[Item]) -> list[Item]:
     by_buffer = {id(blob.buffer("data")): item for item in items if item.side == "data" for blob in item.blobs}
     inside: set[int] = set()
     best = most_at_once(items)[0]
-    for i, layer in enumerate(net.layers):
+    for i, layer in enumerate(net.layer_list):
         whole = by_buffer.get(id(net.top_blobs[i][0].buffer("data"))) if isinstance(layer, Concat) else None
         if whole is None or not isinstance(layer, Concat):
             continue

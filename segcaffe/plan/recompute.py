@@ -52,7 +52,7 @@ class Units:
         self.net = net
         self.all = find_units(net, fixed_buffers(net, "data"))
         self.by_buffer = {buffer: unit for unit in self.all for buffer in unit.buffers}
-        runs = [i for i in range(len(net.layers)) if net.layer_needs_backward[i]]
+        runs = [i for i in range(len(net.layer_list)) if net.layer_needs_backward[i]]
         self.read_backward: set[int] = set().union(*(backward_reads(net, i) for i in runs))
 
     def without(self, chosen: Iterable[Unit]) -> Schedule:
@@ -104,8 +104,8 @@ class Estimate:
         self.net = net
         every = make_schedule(net, True)
         self.sizes: dict[int, int] = {}
-        self.touched: list[list[int]] = [[] for _ in net.layers]
-        self.read: list[list[int]] = [[] for _ in net.layers]
+        self.touched: list[list[int]] = [[] for _ in net.layer_list]
+        self.read: list[list[int]] = [[] for _ in net.layer_list]
         fixed = fixed_buffers(net, "data")
         for i, blobs in enumerate(zip(net.bottom_blobs, net.top_blobs, strict=True)):
             for blob in (*blobs[0], *blobs[1]):
@@ -115,10 +115,10 @@ class Estimate:
                     self.touched[i].append(key)
             if net.layer_needs_backward[i]:
                 self.read[i] = [key for key in backward_reads(net, i) if key in self.sizes]
-        self.held = [holds(net, i) for i in range(len(net.layers))]
+        self.held = [holds(net, i) for i in range(len(net.layer_list))]
         itemsize = net.dtype.itemsize
         self.gradients = [
-            (2 * len(net.layers) - 1 - first, 2 * len(net.layers) - 1 - last, item.size * itemsize)
+            (2 * len(net.layer_list) - 1 - first, 2 * len(net.layer_list) - 1 - last, item.size * itemsize)
             for item in find_items(net, every)
             if item.side == "diff"
             for first, last in item.spans
@@ -164,7 +164,7 @@ class Estimate:
 
 def _cuts(net: Net, units: Sequence[Unit], count: int) -> list[int]:
     """Layers after which the net is cut in segments of about equal memory, where little crosses."""
-    size = len(net.layers)
+    size = len(net.layer_list)
     made, crossing = [0] * size, [0] * (size + 1)
     for unit in units:
         made[unit.layers[0]] += unit.bytes
@@ -194,7 +194,7 @@ def _outside(units: Sequence[Unit], cuts: Sequence[int]) -> list[Unit]:
 
 def _named(net: Net, units: Sequence[Unit], names: Sequence[str]) -> list[Unit]:
     """Units whose first layers match a name; GraphError for a name that nothing matches or that cannot be meant."""
-    layers = [layer.name for layer in net.layers]
+    layers = [layer.name for layer in net.layer_list]
     for name in names:
         if not any(fnmatchcase(layer, name) for layer in layers):
             near = difflib.get_close_matches(name, layers, n=2, cutoff=0.6)
@@ -202,7 +202,7 @@ def _named(net: Net, units: Sequence[Unit], names: Sequence[str]) -> list[Unit]:
             raise GraphError(f'recompute: no layer is called "{name}".{hint or " `segcaffe net` lists the layers."}')
     chosen = [unit for unit in units if _is_named(net, unit, names)]
     for unit in chosen:
-        layer = net.layers[unit.layers[0]]
+        layer = net.layer_list[unit.layers[0]]
         if not unit.droppable and layer.name in names:
             raise GraphError(
                 f"recompute: {layer.where} cannot be computed again: its values come from outside or are those of a "
@@ -222,6 +222,6 @@ def _is_named(net: Net, unit: Unit, names: Sequence[str]) -> bool:
     for i in unit.writers:
         bottoms = [id(blob) for blob in net.bottom_blobs[i]]
         in_place = all(id(blob) in bottoms for blob in net.top_blobs[i])
-        if not in_place and any(fnmatchcase(net.layers[i].name, name) for name in names):
+        if not in_place and any(fnmatchcase(net.layer_list[i].name, name) for name in names):
             return True
     return False

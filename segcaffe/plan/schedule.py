@@ -85,7 +85,7 @@ class Schedule:
 
 def make_schedule(net: Net, backward: bool, dropped: Iterable[Unit] = ()) -> Schedule:
     """The schedule of a net whose ``dropped`` units are not kept."""
-    count = len(net.layers)
+    count = len(net.layer_list)
     steps = [Step("forward", i) for i in range(count)]
     if not backward:
         return Schedule(steps, forgets={i for i in range(count) if holds(net, i)})
@@ -117,14 +117,14 @@ def _missing(needed: set[int], by_buffer: dict[int, Unit], fresh: set[int]) -> l
 
 def backward_reads(net: Net, i: int) -> set[int]:
     """Identities of the buffers whose values layer ``i`` reads in its backward pass."""
-    bottoms, tops = net.layers[i].backward_reads()
+    bottoms, tops = net.layer_list[i].backward_reads()
     blobs = [*(net.bottom_blobs[i] if bottoms else ()), *(net.top_blobs[i] if tops else ())]
     return {id(blob.buffer("data")) for blob in blobs if not isinstance(blob, DeferredBlob)}
 
 
 def holds(net: Net, i: int) -> int:
     """Bytes that layer ``i`` keeps after its forward pass and can give back."""
-    return net.layers[i].held_bytes(net.bottom_blobs[i], net.top_blobs[i])
+    return net.layer_list[i].held_bytes(net.bottom_blobs[i], net.top_blobs[i])
 
 
 def find_units(net: Net, fixed: set[int]) -> list[Unit]:
@@ -171,7 +171,7 @@ def _describe(net: Net, unit: Unit, readers: set[int], fixed: set[int]) -> None:
     sizes = {id(blob.buffer("data")): blob.count * blob.dtype.itemsize for blob in blobs}
     unit.bytes = sum(sizes.values()) + sum(holds(net, i) for i in unit.writers)
     # Who reads before the last in-place layer has run saw other values than would be there again.
-    settled = bool(unit.writers) and min(readers, default=len(net.layers)) > unit.writers[-1]
-    repeats = all(net.layers[i].repeats() for i in unit.layers)
+    settled = bool(unit.writers) and min(readers, default=len(net.layer_list)) > unit.writers[-1]
+    repeats = all(net.layer_list[i].repeats() for i in unit.layers)
     deferred = any(isinstance(blob, DeferredBlob) for blob in blobs)
     unit.droppable = settled and repeats and not deferred and not unit.buffers & fixed

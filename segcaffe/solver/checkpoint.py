@@ -151,7 +151,7 @@ def _encode_run(solver: Solver, checksum: int) -> bytes:
 
 
 def _source_states(net: Net) -> list[tuple[str, dict[str, Any]]]:
-    return [(layer.name, layer.state()) for layer in net.layers if isinstance(layer, SourceLayer)]
+    return [(layer.name, layer.state()) for layer in net.layer_list if isinstance(layer, SourceLayer)]
 
 
 def _read_run(state_path: str | Path) -> dict[str, Any] | None:
@@ -175,7 +175,7 @@ def _read_run(state_path: str | Path) -> dict[str, Any] | None:
 
 def _continue(solver: Solver, run: dict[str, Any]) -> None:
     for net, states in zip((solver.net, *solver.test_nets), run["sources"], strict=False):
-        sources = [layer for layer in net.layers if isinstance(layer, SourceLayer)]
+        sources = [layer for layer in net.layer_list if isinstance(layer, SourceLayer)]
         if [layer.name for layer in sources] != [name for name, _ in states]:
             _log.warning("The data layers are not those of the snapshot; they begin anew.")
             continue

@@ -21,7 +21,7 @@ def first_not_finite(net: Net) -> str:
 
     Where blobs share memory the values are gone, so the layers run once more, on the same data.
     """
-    for i, layer in enumerate(net.layers):
+    for i, layer in enumerate(net.layer_list):
         if net.shares_memory and not layer.source:
             net.forward_from_to(i, i)
         for index, blob in enumerate(layer.blobs):
@@ -41,7 +41,7 @@ def is_finite(blob: Blob) -> bool:
 def forward_with_info(net: Net) -> float:
     """Run the net forward, logging the mean absolute value of what each layer reads and makes; returns the loss."""
     loss = 0.0
-    for i, layer in enumerate(net.layers):
+    for i, layer in enumerate(net.layer_list):
         loss += net.forward_from_to(i, i)
         for name, blob in _tops(net, i):
             _log.info("    [Forward] Layer %s, top blob %s data: %.6g", layer.name, name, _mean(blob.data))
@@ -53,7 +53,7 @@ def forward_with_info(net: Net) -> float:
 
 def backward_with_info(net: Net) -> None:
     """Run the net backward, logging the mean absolute value of each gradient and the norms of all."""
-    for i in range(len(net.layers) - 1, -1, -1):
+    for i in range(len(net.layer_list) - 1, -1, -1):
         net.backward_from_to(i, i)
         if net.layer_needs_backward[i]:
             _report_gradients(net, i)
@@ -71,7 +71,7 @@ def backward_with_info(net: Net) -> None:
 def report_updates(net: Net) -> None:
     """Log the mean absolute value of each parameter and of what was subtracted from it."""
     owners = {id(blob) for blob in net.learnable_params}
-    for layer in net.layers:
+    for layer in net.layer_list:
         for name, blob in _parameters(layer):
             if id(blob) in owners:
                 _log.info(
@@ -84,7 +84,7 @@ def report_updates(net: Net) -> None:
 
 
 def _report_gradients(net: Net, i: int) -> None:
-    layer = net.layers[i]
+    layer = net.layer_list[i]
     names = [net.graph.blob_names[j] for j in net.graph.nodes[i].bottoms]
     for name, blob, wanted in zip(names, net.bottom_blobs[i], net.bottom_needs_backward[i], strict=True):
         if wanted and not isinstance(blob, DeferredBlob):

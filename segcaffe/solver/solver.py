@@ -14,6 +14,7 @@ import numpy as np
 from segcaffe import device
 from segcaffe.blob import Blob
 from segcaffe.errors import NumericError, PrototxtError
+from segcaffe.member import member
 from segcaffe.net.net import Net
 from segcaffe.proto.caffe_pb2 import SolverParameter
 from segcaffe.proto.text import read_solver
@@ -25,6 +26,7 @@ from segcaffe.solver.nets import build_test_nets, build_train_net
 from segcaffe.solver.policies import LearningRate
 from segcaffe.solver.registry import solver_class
 from segcaffe.solver.regularize import check_regularization, decay, gradient_scale
+from segcaffe.vectors import NetVec
 
 Array = Any
 _log = logging.getLogger("segcaffe")
@@ -75,6 +77,12 @@ class Solver(ABC):
         For each learnable parameter a blob of its shape; then all second ones, where the algorithm has two.
     """
 
+    net: Net = member("The net that is trained.")
+    test_nets: NetVec = member("The nets that are tested.")
+    iter: int = member("Number of iterations done.")
+    lr: float = member("Learning rate.")
+    param: SolverParameter = member("The solver's options.")
+
     type: ClassVar[str]
     num_histories: ClassVar[int] = 1
 
@@ -96,8 +104,8 @@ class Solver(ABC):
         self.check_options()
         if self.param.random_seed >= 0:
             device.set_random_seed(self.param.random_seed)
-        self.net: Net = build_train_net(self.param, variables, net_options)
-        self.test_nets: list[Net] = build_test_nets(self.param, variables, net_options)
+        self.net = build_train_net(self.param, variables, net_options)
+        self.test_nets = NetVec(build_test_nets(self.param, variables, net_options))
         self._load_weights()
         self.snapshot_prefix = checkpoint.snapshot_prefix(self.param, filename, self.net.name)
         self.snapshot_keep: int | None = None
@@ -196,12 +204,12 @@ class Solver(ABC):
             if debug:
                 diagnose.backward_with_info(self.net)
             else:
-                self.net.backward_from_to(len(self.net.layers) - 1, 0)
+                self.net.backward_from_to(len(self.net.layer_list) - 1, 0)
         return total / self.param.iter_size
 
     def _forward(self, debug: bool) -> float:
         net = self.net
-        loss = diagnose.forward_with_info(net) if debug else net.forward_from_to(0, len(net.layers) - 1)
+        loss = diagnose.forward_with_info(net) if debug else net.forward_from_to(0, len(net.layer_list) - 1)
         if not math.isfinite(loss):
             raise NumericError(
                 f"Iteration {self.iter}: the loss is {loss}. {diagnose.first_not_finite(net)} "
@@ -264,7 +272,7 @@ class Solver(ABC):
             if self.param.debug_info:
                 loss += diagnose.forward_with_info(net)
             else:
-                loss += net.forward_from_to(0, len(net.layers) - 1)
+                loss += net.forward_from_to(0, len(net.layer_list) - 1)
             for name in net.outputs:
                 sums[name] = sums.get(name, np.float64(0)) + net.blobs[name].data
         if self.param.test_compute_loss:

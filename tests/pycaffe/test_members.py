@@ -19,7 +19,7 @@ import pytest
 import segcaffe as caffe
 from segcaffe import classifier, coord_map, detector, draw, io, net_spec
 from segcaffe.blob import Blob
-from segcaffe.layers.python.user import BlobList
+from segcaffe.vectors import BlobVec
 from tests.pycaffe.nets import lenet, write_lenet
 
 FUNCTIONS: dict[tuple[Any, str], str] = {
@@ -55,7 +55,7 @@ FUNCTIONS: dict[tuple[Any, str], str] = {
     (caffe.Net, "before_backward"): "self hook",
     (caffe.Net, "after_backward"): "self hook",
     (Blob, "reshape"): "self shape",
-    (BlobList, "add_blob"): "self shape",
+    (BlobVec, "add_blob"): "self shape",
     (caffe.Layer, "setup"): "self bottom top",
     (caffe.Layer, "reshape"): "self bottom top",
     (caffe.Layer, "forward"): "self bottom top",

@@ -94,7 +94,7 @@ def test_python_layers_import_caffes_modules_without_the_command(
     n.out = segcaffe.layers.Python(n.data, module="layer_with_imports", layer="Doubled")
     net = segcaffe.Net(n.to_proto(), segcaffe.TEST)
     assert net.forward(data=[1, 2, 3])["out"].tolist() == [2, 4, 6]
-    user = net.layers[1].user
+    user = net.layers[1]
     assert user.io is segcaffe.io
     assert user.pb is segcaffe.proto.caffe_pb2
     assert "caffe" not in sys.modules

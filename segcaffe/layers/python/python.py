@@ -17,8 +17,9 @@ from typing import Any
 from segcaffe import as_caffe
 from segcaffe.errors import GraphError, UserCodeError
 from segcaffe.layers.base import Blobs, Layer
-from segcaffe.layers.python.user import BlobList, PythonLayerBase
+from segcaffe.layers.python.user import PythonLayerBase
 from segcaffe.layers.registry import register
+from segcaffe.vectors import BlobVec, BoolVec
 
 
 @register
@@ -28,9 +29,10 @@ class Python(Layer):
     bottom, top: any number, as the class wants; its ``reshape`` shapes the tops.
     param blobs: those that its ``setup`` makes by ``self.blobs.add_blob(...)``.
 
-    The module is looked for in the current directory and where Python finds modules. It may say ``import caffe``: where
-    Caffe itself is not installed that is segcaffe. ``param_str`` and ``phase`` are attributes of the user's object;
-    its ``reshape`` is called before each forward. ``share_in_parallel`` is accepted and changes nothing.
+    ``net.layers`` and ``net.layer_dict`` have the user's object. The module is looked for in the current directory and
+    where Python finds modules. It may say ``import caffe``: where Caffe itself is not installed that is segcaffe.
+    ``param_str`` and ``phase`` are attributes of the user's object; its ``reshape`` is called before each forward.
+    ``share_in_parallel`` is accepted and changes nothing.
     """
 
     bottom_count = (0, None)
@@ -48,8 +50,13 @@ class Python(Layer):
             self.user: Any = self._call("__init__", lambda: cls(self.param))
             self.user.param_str = param.param_str
             self.user.phase = self.phase
-            self.blobs = self.user.blobs = BlobList(self.dtype)
+            self.blobs = self.user.blobs = BlobVec(dtype=self.dtype)
             self._call("setup", lambda: self.user.setup(bottom, top))
+
+    @property
+    def public(self) -> Any:
+        """The user's object."""
+        return self.user
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Let the user's code shape the tops."""
@@ -61,7 +68,7 @@ class Python(Layer):
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Let the user's code compute the gradients."""
-        self._call("backward", lambda: self.user.backward(top, list(propagate_down), bottom))
+        self._call("backward", lambda: self.user.backward(top, BoolVec(propagate_down), bottom))
 
     def _import(self, name: str) -> ModuleType:
         with _current_directory_first():

@@ -5,25 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
-from segcaffe.blob import Blob
 from segcaffe.layers.base import Blobs
+from segcaffe.member import member
 from segcaffe.proto import caffe_pb2
-
-
-class BlobList(list[Blob]):
-    """A list of parameter blobs that makes its own, as pycaffe's ``blobs`` does."""
-
-    def __init__(self, dtype: Any = np.float32) -> None:
-        super().__init__()
-        self.dtype = dtype
-
-    def add_blob(self, *shape: int) -> Blob:
-        """Append a blob of zeros of that shape."""
-        blob = Blob(shape, self.dtype)
-        self.append(blob)
-        return blob
+from segcaffe.vectors import BlobVec
 
 
 class PythonLayerBase:
@@ -40,10 +25,15 @@ class PythonLayerBase:
         ``segcaffe.TRAIN`` or ``segcaffe.TEST``.
     blobs:
         Parameters; ``self.blobs.add_blob(3, 4)`` in `setup` makes one. `backward` adds to their ``diff``.
+    type:
+        "Python".
     """
 
+    blobs: BlobVec = member("Parameters of the layer.")
+    type = "Python"
+
     def __init__(self, param: caffe_pb2.LayerParameter | None = None, *args: Any, **options: Any) -> None:
-        self.blobs = BlobList()
+        self.blobs = BlobVec()
         self.param_str = "" if param is None else param.python_param.param_str
         self.phase: int = caffe_pb2.TRAIN if param is None else param.phase
 
