@@ -41,3 +41,7 @@ class NumericError(SegcaffeError):
 
 class UserCodeError(SegcaffeError):
     """Code that the user supplied (a Python layer) raised an exception; the message ends with its traceback."""
+
+
+class MissingSchemaError(SegcaffeError, ImportError):
+    """The package lies in a checkout whose schema has not been compiled into a module."""

@@ -10,7 +10,8 @@ ensure_venv() {
     if [ ! -e "$stamp" ] || [ pyproject.toml -nt "$stamp" ] || [ setup.py -nt "$stamp" ] \
         || [ protos/caffe.proto -nt "$stamp" ]; then
         echo "Installing segcaffe and what it needs into .venv ..."
-        .venv/bin/python -m pip install --quiet --disable-pip-version-check -e ".[$extra]"
+        .venv/bin/python -m pip install --quiet --disable-pip-version-check \
+            -e ".[$extra]" --config-settings editable_mode=compat
         touch "$stamp"
     fi
 }

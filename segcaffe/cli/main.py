@@ -28,9 +28,10 @@ COMMANDS = {
     "eval": "compare predicted label maps with the true ones",
     "features": "write blobs of a net run over batches",
     "plot": "draw training logs",
+    "configs": "write the nets and solvers that come with segcaffe into a folder",
     "device-query": "print the GPUs of this machine",
-    "help": "explain a command: segcaffe help train",
     "demo": "train the paper's embeddings on generated images and show what they learnt",
+    "help": "explain a command: segcaffe help train",
 }
 
 
