@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import asdict
 
 from segcaffe.cli import common
+from segcaffe.cli.json_output import add_json_option, print_json
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     common.add_option(parser, "phase", "TRAIN or TEST (default: what the file's name says, or both)", default=None)
     common.add_template_options(parser)
+    add_json_option(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -29,6 +32,10 @@ def run(options: argparse.Namespace) -> int:
         if path is not None:
             common.existing_file(path, option)
     report = lint(options.file, common.variables(options), options.weights, options.train, phase)
+    if options.json:
+        findings = [asdict(finding) for finding in report.findings]
+        print_json("lint", {"file": options.file, "findings": findings, "notes": list(dict.fromkeys(report.remarks))})
+        return 1 if findings else 0
     for remark in dict.fromkeys(report.remarks):
         print(f"note: {remark}", file=sys.stderr)
     for finding in report.findings:

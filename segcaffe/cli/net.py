@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from segcaffe.cli import common
+from segcaffe.cli.json_output import add_json_option, print_json
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,6 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_fusion_option(parser)
     common.add_recompute_option(parser)
     common.add_template_options(parser)
+    add_json_option(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -24,10 +26,13 @@ def run(options: argparse.Namespace) -> int:
     from segcaffe.errors import SegcaffeError
     from segcaffe.layers import layer_types
     from segcaffe.net.net import Net
-    from segcaffe.net.summary import table
+    from segcaffe.net.summary import facts, table
 
     if options.types:
-        print("\n".join(layer_types()))
+        if options.json:
+            print_json("net", {"types": layer_types()})
+        else:
+            print("\n".join(layer_types()))
         return 0
     path = options.file or options.model
     if path is None:
@@ -40,5 +45,8 @@ def run(options: argparse.Namespace) -> int:
         variables=common.variables(options),
         fuse=options.fuse,
     )
-    print(table(net, options.recompute))
+    if options.json:
+        print_json("net", facts(net, options.recompute))
+    else:
+        print(table(net, options.recompute))
     return 0

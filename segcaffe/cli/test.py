@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from collections import OrderedDict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from segcaffe.cli import common
-from segcaffe.cli.log import RESULT
+from segcaffe.cli.json_output import add_json_option, print_json
+from segcaffe.cli.log import RESULT, log
+
+if TYPE_CHECKING:
+    from segcaffe.net.net import Net
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,11 +26,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_memory_option(parser)
     common.add_device_options(parser)
     common.add_template_options(parser)
+    add_json_option(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the batches, printing the lines that ``caffe test`` prints."""
-    from segcaffe.cli.log import log, start_log
+    from segcaffe.cli.log import start_log
     from segcaffe.errors import SegcaffeError
     from segcaffe.net.net import Net
 
@@ -50,13 +54,20 @@ def run(options: argparse.Namespace) -> int:
         if not options.weights:
             log.warning("No --weights given: the net runs with its initial values.")
         log.info("Running for %d iterations.", options.iterations)
-        _score(net, options.iterations, log)
+        loss, means = _score(net, options.iterations)
+        _report(net, loss, means)
+    if options.json:
+        print_json("test", _facts(net, loss, means, options))
     return 0
 
 
-def _score(net, iterations: int, log) -> None:  # type: ignore[no-untyped-def]
-    """Average each output element over the iterations."""
-    totals: OrderedDict[str, np.ndarray[Any, Any]] = OrderedDict()
+Means = dict[str, np.ndarray[Any, Any]]
+"""Each output's elements, averaged over the iterations."""
+
+
+def _score(net: Net, iterations: int) -> tuple[float, Means]:
+    """Run the batches, logging each; returns the average loss and the averages of the outputs."""
+    totals: Means = {}
     loss = 0.0
     for i in range(iterations):
         outputs = net.forward()
@@ -67,16 +78,35 @@ def _score(net, iterations: int, log) -> None:  # type: ignore[no-untyped-def]
             if values.size <= _MAX_PRINTED:
                 for value in values:
                     log.info("Batch %d, %s = %.6g", i, name, value)
-    log.log(RESULT, "Loss: %.6g", loss / iterations)
+    return loss / iterations, {name: total / iterations for name, total in totals.items()}
+
+
+def _report(net: Net, loss: float, means: Means) -> None:
+    """Log the averages."""
+    log.log(RESULT, "Loss: %.6g", loss)
     weights = net.blob_loss_weights
-    for name, total in totals.items():
-        mean = total / iterations
+    for name, mean in means.items():
         if mean.size > _MAX_PRINTED:
             log.log(RESULT, "%s: %d values, mean %.6g", name, mean.size, mean.mean())
             continue
         for value in mean:
             suffix = f" (* {weights[name]:.6g} = {weights[name] * value:.6g} loss)" if weights[name] else ""
             log.log(RESULT, "%s = %.6g%s", name, value, suffix)
+
+
+def _facts(net: Net, loss: float, means: Means, options: argparse.Namespace) -> dict[str, Any]:
+    """The averages as plain values; of outputs of very many elements their mean only."""
+    outputs = [
+        {
+            "name": name,
+            "count": mean.size,
+            "mean": float(mean.mean()),
+            "values": mean.tolist() if mean.size <= _MAX_PRINTED else None,
+            "loss_weight": float(net.blob_loss_weights[name]),
+        }
+        for name, mean in means.items()
+    ]
+    return {"model": options.model, "iterations": options.iterations, "loss": float(loss), "outputs": outputs}
 
 
 _MAX_PRINTED = 32

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from segcaffe.cli import common
+from segcaffe.cli.json_output import add_json_option, print_json
+
+if TYPE_CHECKING:
+    from segcaffe.net.net import Net
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_fusion_option(parser)
     common.add_device_options(parser)
     common.add_template_options(parser)
+    add_json_option(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -41,11 +48,15 @@ def run(options: argparse.Namespace) -> int:
     net.forward()
     net.clear_param_diffs()
     net.backward()
-    _report(net, *_measure(net, options.iterations), options.iterations)
+    forward, backward = _measure(net, options.iterations)
+    if options.json:
+        print_json("time", _facts(net, forward, backward, options))
+    else:
+        _report(net, forward, backward, options.iterations)
     return 0
 
 
-def _measure(net, iterations: int) -> tuple[list[float], list[float]]:  # type: ignore[no-untyped-def]
+def _measure(net: Net, iterations: int) -> tuple[list[float], list[float]]:
     """Milliseconds per layer, summed over the iterations: forward, backward."""
     from segcaffe import device
 
@@ -63,7 +74,21 @@ def _measure(net, iterations: int) -> tuple[list[float], list[float]]:  # type: 
     return forward, backward
 
 
-def _report(net, forward: list[float], backward: list[float], iterations: int) -> None:  # type: ignore[no-untyped-def]
+def _facts(
+    net: Net, forward: Sequence[float], backward: Sequence[float], options: argparse.Namespace
+) -> dict[str, Any]:
+    """Averages in milliseconds, as plain values."""
+    count = options.iterations
+    named = zip(net.layer_list, forward, backward, strict=True)
+    layers = [
+        {"name": layer.name, "type": layer.type, "forward_ms": ahead / count, "backward_ms": back / count}
+        for layer, ahead, back in named
+    ]
+    total = {"forward_ms": sum(forward) / count, "backward_ms": sum(backward) / count}
+    return {"model": options.model, "iterations": count, "layers": layers, **total}
+
+
+def _report(net: Net, forward: Sequence[float], backward: Sequence[float], iterations: int) -> None:
     print("Average time per layer:")
     for name, ahead, back in zip(net.layer_names, forward, backward, strict=True):
         print(f"{name:>10}\tforward: {ahead / iterations:.6g} ms.")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import asdict
 
 from segcaffe.cli import common
+from segcaffe.cli.json_output import add_json_option, print_json
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -13,6 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION")
     show = actions.add_parser("show", help="list blobs, their shapes and statistics of their values")
     show.add_argument("file")
+    add_json_option(show)
     convert = actions.add_parser("convert", help="write in another format, chosen by the target's suffix")
     convert.add_argument("source")
     convert.add_argument("target")
@@ -45,6 +48,10 @@ def _show(options: argparse.Namespace) -> int:
     from segcaffe.convert import formats, weights
 
     net, dialect = formats.load_with_dialect(options.file, options.dialect)
+    if options.json:
+        blobs = [asdict(entry) | {"count": entry.count} for entry in weights.entries(net, options.file)]
+        print_json("weights show", {"file": options.file, "dialect": dialect, "blobs": blobs})
+        return 0
     print(weights.table(net, options.file))
     print(f"dialect: {dialect}")
     return 0

@@ -1,9 +1,10 @@
-"""A net as a table for people."""
+"""A net as a table for people, and as facts for programs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from segcaffe.net.graph import Graph
 from segcaffe.net.net import Net
@@ -14,11 +15,16 @@ from segcaffe.proto import caffe_pb2
 
 @dataclass
 class Row:
-    """What one layer costs: counts of elements, multiply-adds, bytes."""
+    """What one layer costs: counts of elements, multiply-adds, bytes.
+
+    ``tops`` are the blobs it makes with their shapes; ``runs`` says how fusion or folding changed the way it runs, with
+    a mark of `LEGEND`, or nothing.
+    """
 
     name: str
     type: str
-    tops: list[str]
+    runs: str
+    tops: list[tuple[str, tuple[int, ...]]]
     params: int
     multiply_adds: int
     bytes: int
@@ -26,9 +32,9 @@ class Row:
 
 HEADER = ("layer", "type", "tops", "params", "multiply-adds", "memory")
 LEGEND = {
-    "(fused)": "its kernel also does the work of neighbouring layers, those marked (folded) or (on demand)",
-    "(folded)": "its work is done by the kernel of the layer above",
-    "(on demand)": "its result is computed only when it is read; --no-fuse runs each layer by itself",
+    "fused": "its kernel also does the work of neighbouring layers, those marked (folded) or (on demand)",
+    "folded": "its work is done by the kernel of the layer above",
+    "on demand": "its result is computed only when it is read; --no-fuse runs each layer by itself",
 }
 """What the marks behind types mean."""
 
@@ -43,7 +49,7 @@ def rows(net: Net) -> list[Row]:
     for i, (layer, node) in enumerate(zip(net.layer_list, net.graph.nodes, strict=True)):
         bottom, top = net.bottom_blobs[i], net.top_blobs[i]
         names = [net.graph.blob_names[j] for j in node.tops]
-        tops = [f"{name} {_shape(blob.shape)}" for name, blob in zip(names, top, strict=True)]
+        tops = [(name, tuple(blob.shape)) for name, blob in zip(names, top, strict=True)]
         held = seen | net.graph.deferred
         owns = [blob for j, blob in zip(node.tops, top, strict=True) if j not in held]
         shares = {id(blob) for blob in owns for other in bottom if blob.shares_data_with(other)}
@@ -53,7 +59,8 @@ def rows(net: Net) -> list[Row]:
         result.append(
             Row(
                 layer.name,
-                _type(net.graph, i),
+                node.param.type,
+                _runs(net.graph, i),
                 tops,
                 sum(blob.count for blob in layer.blobs),
                 layer.multiply_adds(bottom, top),
@@ -63,15 +70,57 @@ def rows(net: Net) -> list[Row]:
     return result
 
 
-def _type(graph: Graph, index: int) -> str:
-    """The layer's type, marked where fusion or folding changed how it runs."""
+def _runs(graph: Graph, index: int) -> str:
+    """The mark of a layer that fusion or folding made run in another way."""
     node = graph.nodes[index]
     if graph.deferred.intersection(node.tops):
-        return f"{node.param.type} (on demand)"
+        return "on demand"
     if any(index in followers for followers in graph.folded.values()):
-        return f"{node.param.type} (folded)"
+        return "folded"
     fused = graph.deferred.intersection(node.bottoms) or index in graph.folded
-    return f"{node.param.type} (fused)" if fused else node.param.type
+    return "fused" if fused else ""
+
+
+def facts(net: Net, recompute: str | Sequence[str] | None = None) -> dict[str, Any]:
+    """Return what `table` shows as plain values: counts, and sizes in bytes."""
+    body = rows(net)
+    layers = [asdict(row) | {"tops": [{"name": n, "shape": list(shape)} for n, shape in row.tops]} for row in body]
+    found: dict[str, Any] = {
+        "name": net.name,
+        "phase": caffe_pb2.Phase.Name(net.phase),
+        "inputs": list(net.inputs),
+        "outputs": list(net.outputs),
+        "layers": layers,
+        "params": sum(blob.count for blob in net.learnable_params),
+        "multiply_adds": sum(row.multiply_adds for row in body),
+        "memory": _memory_facts(net.plan_memory()),
+    }
+    if recompute:
+        plan = make_plan(net, plan_steps(net, names_of(recompute)))
+        again = _again(plan)
+        found["recompute"] = {
+            "memory": _memory_facts(plan),
+            "layers": [body[i].name for i in again],
+            "multiply_adds": sum(body[i].multiply_adds for i in again),
+        }
+    return found
+
+
+def _memory_facts(plan: MemoryPlan) -> dict[str, Any]:
+    return {
+        "total": plan.total,
+        "blobs": plan.shared + plan.own,
+        "blobs_unshared": plan.unshared + plan.own,
+        "params": plan.params,
+        "saved_for_backward": plan.held,
+        "workspace": plan.working,
+        "peak": plan.peak_step,
+    }
+
+
+def _again(plan: MemoryPlan) -> list[int]:
+    """Layers that the plan's schedule computes again, as often as it does."""
+    return [i for layers in plan.schedule.again().values() for i in layers]
 
 
 def table(net: Net, recompute: str | Sequence[str] | None = None) -> str:
@@ -95,14 +144,15 @@ def table(net: Net, recompute: str | Sequence[str] | None = None) -> str:
 
 def _legend(body: list[Row]) -> list[str]:
     """A line for each mark that occurs."""
-    return [f"{mark} {meaning}" for mark, meaning in LEGEND.items() if any(mark in row.type for row in body)]
+    return [f"({mark}) {meaning}" for mark, meaning in LEGEND.items() if any(mark == row.runs for row in body)]
 
 
 def _cells(row: Row) -> list[tuple[str, ...]]:
     """A layer's lines: one for each top, everything else in the first."""
-    first, *others = row.tops or [""]
+    first, *others = [f"{name} {_shape(shape)}" for name, shape in row.tops] or [""]
+    kind = f"{row.type} ({row.runs})" if row.runs else row.type
     numbers = _count(row.params), _count(row.multiply_adds), _bytes(row.bytes)
-    return [(row.name, row.type, first, *numbers), *(("", "", top, "", "", "") for top in others)]
+    return [(row.name, kind, first, *numbers), *(("", "", top, "", "", "") for top in others)]
 
 
 def _memory(plan: MemoryPlan) -> list[str]:
@@ -118,7 +168,7 @@ def _memory(plan: MemoryPlan) -> list[str]:
 
 def _with_recompute(net: Net, plan: MemoryPlan) -> list[str]:
     """What the net takes where some values are computed again, and what that costs."""
-    again = [i for layers in plan.schedule.again().values() for i in layers]
+    again = _again(plan)
     layers = zip(net.layer_list, net.bottom_blobs, net.top_blobs, strict=True)
     work = [layer.multiply_adds(bottom, top) for layer, bottom, top in layers]
     extra = sum(work[i] for i in again)
