@@ -89,4 +89,4 @@ def test_commands_parse(page: str) -> None:
     lines = [line for block in blocks(page) if block.language == "sh" for line in block.text.splitlines()]
     for line in lines:
         if line.startswith("segcaffe ") and "--version" not in line:
-            build_parser().parse_args(shlex.split(line.partition(" || ")[0])[1:])
+            build_parser().parse_args(shlex.split(re.split(r" (?:\|\||>) ", line)[0])[1:])
