@@ -67,6 +67,20 @@ def test_forward_gives_finite_values_of_the_declared_shape(case: LayerCase) -> N
 
 
 @every_case
+def test_own_blobs_are_declared(case: LayerCase) -> None:
+    """What a layer keeps in blobs of its own is known to the planner and to recordings: it comes from `own_blob`."""
+    layer, bottom, top = case.build()
+    layer.forward(bottom, top)
+    known = [*bottom, *top, *layer.blobs, *layer.saved_blobs.values(), *layer.state_blobs.values()]
+    for name, value in vars(layer).items():
+        blobs = [blob for blob in (value if isinstance(value, list) else [value]) if isinstance(blob, Blob)]
+        assert all(any(blob is other for other in known) for blob in blobs), f"{name} is not made by own_blob"
+    stated = layer.memory(bottom, top, True)
+    assert stated.saved == sum(blob.nbytes for blob in layer.saved_blobs.values())
+    assert stated.state >= sum(blob.nbytes for blob in layer.state_blobs.values())
+
+
+@every_case
 def test_forward_twice_is_the_same(case: LayerCase) -> None:
     if not case.deterministic:
         pytest.skip("the layer draws random numbers or has a state that moves")

@@ -49,6 +49,11 @@ class Blob:
         return n
 
     @property
+    def nbytes(self) -> int:
+        """Bytes that the values take."""
+        return self.count * self.dtype.itemsize
+
+    @property
     def ndim(self) -> int:
         """Number of axes."""
         return len(self._shape)

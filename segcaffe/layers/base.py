@@ -11,6 +11,7 @@ import numpy as np
 from segcaffe import device
 from segcaffe.blob import Blob
 from segcaffe.errors import GraphError, ShapeError
+from segcaffe.layers.memory import LayerMemory
 from segcaffe.proto import caffe_pb2
 from segcaffe.vectors import BlobVec
 
@@ -37,6 +38,8 @@ class Layer:
         ``caffe_pb2.TRAIN`` or ``caffe_pb2.TEST``.
     blobs:
         Learnable parameters (and state such as running means), made by `setup`.
+    saved_blobs, state_blobs:
+        The layer's own blobs by name, made by `own_blob`.
     """
 
     bottom_count: ClassVar[Count] = (1, 1)
@@ -65,6 +68,8 @@ class Layer:
         self.name: str = param.name
         self.type: str = param.type
         self.blobs = BlobVec(dtype=self.dtype)
+        self.saved_blobs: dict[str, Blob] = {}
+        self.state_blobs: dict[str, Blob] = {}
         self.param_propagate_down: list[bool] = []
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
@@ -92,32 +97,32 @@ class Layer:
         """
         raise NotImplementedError
 
-    def backward_reads(self) -> tuple[bool, bool]:
-        """Whether `backward` reads the values of the bottoms, and of the tops; others' memory may be reused."""
-        return True, True
+    def memory(self, bottom: Blobs, top: Blobs, backward: bool) -> LayerMemory:
+        """What the planner must know; ``backward`` tells whether the layer will run backward.
 
-    def held_bytes(self, bottom: Blobs, top: Blobs) -> int:
-        """Bytes of what `forward` makes and keeps for `backward`, and `forget` gives back."""
-        return 0
+        Here: the backward pass reads all values; what is saved and kept are the blobs made by `own_blob`.
+        """
+        return LayerMemory(
+            saved=sum(blob.nbytes for blob in self.saved_blobs.values()),
+            state=sum(blob.nbytes for blob in self.state_blobs.values()),
+            recomputes=not (self.source or self.loss or self.reshape_always),
+        )
 
-    def kept_bytes(self, bottom: Blobs, top: Blobs) -> int:
-        """Bytes of what the first pass makes and the layer keeps from then on, if that is much; an estimate."""
-        return 0
-
-    def working_bytes(self, bottom: Blobs, top: Blobs, backward: bool) -> dict[str, int]:
-        """Bytes of working memory on the CPU by name, where it is large; kernels that use a name use it in turn."""
-        return {}
-
-    def repeats(self) -> bool:
-        """Whether `forward_again` can compute the tops' values anew: nothing comes from outside or from a state."""
-        return not (self.source or self.loss or self.reshape_always)
-
-    def forward_again(self, bottom: Blobs, top: Blobs) -> None:
-        """Compute the tops' values, and what is kept, as the last `forward` did: nothing is drawn or counted anew."""
+    def recompute(self, bottom: Blobs, top: Blobs) -> None:
+        """Compute the tops' values, and what is saved, as the last `forward` did: nothing is drawn or counted anew."""
         self.forward(bottom, top)
 
-    def forget(self) -> None:
-        """Give back what `held_bytes` counts; `forward_again` makes it anew."""
+    def own_blob(self, name: str, shape: Sequence[int], dtype: Any = None, *, saved: bool = False) -> Blob:
+        """A blob for the layer's own use: the same for each name, brought to ``shape``; by default of the net's type.
+
+        What forward leaves in it for backward is ``saved``: its memory is given back where the plan says so. Any other
+        is state and keeps its memory.
+        """
+        blobs = self.saved_blobs if saved else self.state_blobs
+        if name not in blobs:
+            blobs[name] = Blob(shape, dtype or self.dtype)
+        blobs[name].reshape(*shape)
+        return blobs[name]
 
     def multiply_adds(self, bottom: Blobs, top: Blobs) -> int:
         """Multiply-adds of one forward pass; 0 for layers that only move or map values."""

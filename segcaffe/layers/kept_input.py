@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from segcaffe.blob import Blob
+from dataclasses import replace
+
 from segcaffe.device.mode import Array
 from segcaffe.kernels import copy
-from segcaffe.layers.base import Blobs
+from segcaffe.layers.base import Blobs, Layer
+from segcaffe.layers.memory import LayerMemory
 
 
-class KeptInput:
-    """Mixin: keeps a copy of bottom 0 while the layer works in place."""
+class KeptInput(Layer):
+    """Mixin: saves a copy of bottom 0 while the layer works in place."""
 
-    _copy: Blob | None = None
     _copied = False
 
-    def held_bytes(self, bottom: Blobs, top: Blobs) -> int:
-        """The copy, where the top overwrites the input."""
-        return bottom[0].count * bottom[0].dtype.itemsize if top[0] is bottom[0] and self.keeps() else 0
+    def memory(self, bottom: Blobs, top: Blobs, backward: bool) -> LayerMemory:
+        """The copy is saved where the top overwrites the input."""
+        saved = bottom[0].nbytes if top[0] is bottom[0] and self.keeps() else 0
+        return replace(super().memory(bottom, top, backward), saved=saved)
 
     def keeps(self) -> bool:
         """Whether the layer's options make it keep its input at all."""
@@ -26,16 +28,8 @@ class KeptInput:
         """Call before the top is written: remember the input if that will overwrite it."""
         self._copied = top[0] is bottom[0]
         if self._copied:
-            if self._copy is None:
-                self._copy = Blob(dtype=bottom[0].dtype)
-            self._copy.reshape_like(bottom[0])
-            copy.copy(bottom[0].array, self._copy.array)
-
-    def forget(self) -> None:
-        """Give the copy back."""
-        if self._copy is not None:
-            self._copy.buffer("data").release()
+            copy.copy(bottom[0].array, self.own_blob("input", bottom[0].shape, saved=True).array)
 
     def kept(self, bottom: Blobs) -> Array:
         """The input of the last forward."""
-        return self._copy.array if self._copied and self._copy is not None else bottom[0].array
+        return self.saved_blobs["input"].array if self._copied else bottom[0].array

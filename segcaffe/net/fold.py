@@ -26,6 +26,7 @@ from segcaffe.layers.affine.scale import Scale
 from segcaffe.layers.base import Blobs, Layer
 from segcaffe.layers.dense.inner_product import InnerProduct
 from segcaffe.layers.dense.windowed import WindowedLayer
+from segcaffe.layers.memory import LayerMemory
 from segcaffe.layers.neuron.relu import ReLU
 from segcaffe.layers.normalize.batch_norm import BatchNorm
 from segcaffe.net.graph import Graph, Node
@@ -65,10 +66,10 @@ class Folded(Layer):
 class FoldedLearning(Folded):
     """Mixin: a layer that does the followers' work in both directions."""
 
-    def backward_reads(self) -> tuple[bool, bool]:
-        """Besides what the layer itself reads, the top, for the sign."""
-        bottoms, tops = super().backward_reads()
-        return bottoms, tops or self._slope() is not None
+    def memory(self, bottom: Blobs, top: Blobs, backward: bool) -> LayerMemory:
+        """Besides what the layer itself reads, backward reads the top, for the sign."""
+        known = super().memory(bottom, top, backward)
+        return replace(known, reads_tops=known.reads_tops or self._slope() is not None)
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Take the top's gradient through the followers, then through the layer itself."""
@@ -127,18 +128,14 @@ class Idle(Layer):
         if not self.idle:
             super().forward(bottom, top)
 
-    def forward_again(self, bottom: Blobs, top: Blobs) -> None:
+    def recompute(self, bottom: Blobs, top: Blobs) -> None:
         """Nothing to do either, whatever the layer itself would do."""
         if not self.idle:
-            super().forward_again(bottom, top)
+            super().recompute(bottom, top)
 
-    def held_bytes(self, bottom: Blobs, top: Blobs) -> int:
-        """Nothing."""
-        return 0
-
-    def backward_reads(self) -> tuple[bool, bool]:
-        """Nothing."""
-        return False, False
+    def memory(self, bottom: Blobs, top: Blobs, backward: bool) -> LayerMemory:
+        """Nothing is read, nothing saved."""
+        return replace(super().memory(bottom, top, backward), reads_bottoms=False, reads_tops=False, saved=0)
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Nothing to do: the layer that does the work takes the gradient through this one too."""

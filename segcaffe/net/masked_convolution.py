@@ -66,7 +66,7 @@ class MaskedConvolution(Convolution):
                 if target is not None and self.adds[i]:
                     bottom[i].grad[...] += target
 
-    def working_bytes(self, bottom: Blobs, top: Blobs, backward: bool) -> dict[str, int]:
+    def workspace(self, bottom: Blobs, top: Blobs, backward: bool) -> dict[str, int]:
         """Packed weights, columns of some strips, and gradients in parts."""
         from segcaffe.kernels.segaware_conv.working import working
 

@@ -333,7 +333,8 @@ class Net(PycaffeMembers):
     def _forget(self, i: int) -> None:
         """Let a layer give back what it keeps, where the plan says so; what is recorded on a GPU stays in its place."""
         if self._memory is not None and i in self._memory.schedule.forgets and not replay_wanted():
-            self.layer_list[i].forget()
+            for blob in self.layer_list[i].saved_blobs.values():
+                blob.buffer("data").release()
 
     def _compute_again(self, i: int) -> None:
         """Make the values anew that the backward passes down to layer ``i`` read and that were not kept."""
@@ -345,7 +346,7 @@ class Net(PycaffeMembers):
             )
         for j in range(start - 1, i - 1, -1):
             for again in self._runs_again.get(j, ()):
-                self.layer_list[again].forward_again(self.bottom_blobs[again], self.top_blobs[again])
+                self.layer_list[again].recompute(self.bottom_blobs[again], self.top_blobs[again])
         self._next_backward = i
 
     def reshape(self) -> None:

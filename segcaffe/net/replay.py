@@ -205,8 +205,8 @@ def backward_of(net: Net) -> Replay:
 def _blobs(net: Net, i: int) -> list[Blob]:
     """Bottoms, tops and parameters of a layer, and the blobs that it keeps for itself."""
     layer = net.layer_list[i]
-    own = [value for value in vars(layer).values() if isinstance(value, Blob)]
-    return [*net.bottom_blobs[i], *net.top_blobs[i], *layer.blobs, *own]
+    own = (*layer.blobs, *layer.saved_blobs.values(), *layer.state_blobs.values())
+    return [*net.bottom_blobs[i], *net.top_blobs[i], *own]
 
 
 def _state(layer: Layer) -> object:

@@ -2,7 +2,7 @@
 
 Time runs over the steps of a `Schedule`: the layers forward, then backward, some of them again in between. A blob's
 values live from the layer that makes them to the last that
-reads them, forward or, where the net learns, backward (`Layer.backward_reads`); its
+reads them, forward or, where the net learns, backward (`LayerMemory.reads_bottoms`); its
 gradient lives from the last layer that reads the blob to the one that makes it. Values that are computed again live
 twice: as far as forward layers read them, and from when they are made again. What lives at different times may use
 one place: see `packing`. What a
@@ -19,15 +19,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from segcaffe import device
 from segcaffe.blob import Blob, Buffer, BufferPart
 from segcaffe.layers.base import Layer
-from segcaffe.layers.shape.concat import Concat
 from segcaffe.net.deferred import DeferredBlob
 from segcaffe.plan.packing import Item, Side, Slot, most_at_once, pack, place, union
-from segcaffe.plan.schedule import Kind, Schedule, holds, make_schedule
+from segcaffe.plan.schedule import Kind, Schedule, holds, make_schedule, memory_of
 from segcaffe.proto import caffe_pb2
 
 if TYPE_CHECKING:
@@ -119,8 +116,8 @@ def make_plan(net: Net, schedule: Schedule | None = None) -> MemoryPlan:
     slots = pack(roots) if device.get_mode() == "CPU" else place(roots)
     shared = {id(blob.buffer(item.side)) for item in items for blob in item.blobs}
     own, params = _own(net, sides, shared), _params(net)
-    held = [_held(*each) for each in zip(net.layer_list, net.bottom_blobs, net.top_blobs, strict=True)]
-    stays = sum(held) - sum(min(held[i], holds(net, i)) for i in schedule.forgets)
+    held = [known.saved + known.state for known in (memory_of(net, i) for i in range(len(net.layer_list)))]
+    stays = sum(held) - sum(holds(net, i) for i in schedule.forgets)
     most = most_at_once([*roots, *_passing(net, schedule)])
     return MemoryPlan(
         slots=slots,
@@ -177,9 +174,9 @@ def _uses(net: Net, side: Side, schedule: Schedule) -> Iterator[tuple[int, Kind,
         elif kind != "backward":
             yield from ((time, kind, blob) for blob in (*node.bottoms, *node.tops))
         elif net.layer_needs_backward[i]:
-            bottoms, tops = net.layer_list[i].backward_reads()
-            yield from ((time, kind, blob) for blob in (node.bottoms if bottoms else []))
-            yield from ((time, kind, blob) for blob in (node.tops if tops else []))
+            known = memory_of(net, i)
+            yield from ((time, kind, blob) for blob in (node.bottoms if known.reads_bottoms else []))
+            yield from ((time, kind, blob) for blob in (node.tops if known.reads_tops else []))
 
 
 def _passing(net: Net, schedule: Schedule) -> list[Item]:
@@ -266,32 +263,13 @@ def _learning(layer: Layer) -> list[Blob]:
     return [blob for index, blob in enumerate(layer.blobs) if layer.wants_param(index)]
 
 
-def _held(layer: Layer, bottom: list[Blob], top: list[Blob]) -> int:
-    """Bytes of the arrays and blobs that a layer keeps besides its parameters, or will."""
-    size = sum(_bytes(value) for name, value in vars(layer).items() if name != "blobs")
-    return max(size, layer.held_bytes(bottom, top), layer.kept_bytes(bottom, top))
-
-
-def _bytes(value: object) -> int:
-    """Bytes of an array or a blob, or of those in a list, a dictionary, or an object that belongs to a layer."""
-    if isinstance(value, Blob):
-        return value.count * value.dtype.itemsize
-    if isinstance(value, (np.ndarray, device.xp().ndarray)):
-        return int(value.nbytes)
-    if isinstance(value, dict):
-        return sum(_bytes(one) for one in value.values())
-    if type(value).__module__.startswith("segcaffe.") and not isinstance(value, Layer):
-        return sum(_bytes(one) for one in getattr(value, "__dict__", {}).values())
-    return sum(_bytes(one) for one in value) if isinstance(value, (list, tuple)) else 0
-
-
 def _working(net: Net) -> int:
     """Bytes of kernels' working memory: of each name as much as the layer takes that takes most."""
     if device.get_mode() != "CPU":
         return 0
     most: dict[str, int] = {}
     for i, (layer, bottom, top) in enumerate(zip(net.layer_list, net.bottom_blobs, net.top_blobs, strict=True)):
-        wanted = layer.working_bytes(bottom, top, learns(net) and net.layer_needs_backward[i])
+        wanted = layer.memory(bottom, top, learns(net) and net.layer_needs_backward[i]).workspace
         most.update({name: max(most.get(name, 0), size) for name, size in wanted.items()})
     return sum(most.values())
 
@@ -301,11 +279,12 @@ def _join(net: Net, items: list[Item]) -> list[Item]:
     by_buffer = {id(blob.buffer("data")): item for item in items if item.side == "data" for blob in item.blobs}
     inside: set[int] = set()
     best = most_at_once(items)[0]
-    for i, layer in enumerate(net.layer_list):
-        whole = by_buffer.get(id(net.top_blobs[i][0].buffer("data"))) if isinstance(layer, Concat) else None
-        if whole is None or not isinstance(layer, Concat):
+    for i in range(len(net.layer_list)):
+        joins = memory_of(net, i).joins
+        whole = by_buffer.get(id(net.top_blobs[i][0].buffer("data"))) if joins else None
+        if whole is None:
             continue
-        for blob, start in layer.places(net.bottom_blobs[i]):
+        for blob, start in zip(net.bottom_blobs[i], joins, strict=True):
             part = by_buffer.get(id(blob.buffer("data")))
             if part is None or id(part) in inside or not _fits(net, i, part, whole):
                 continue

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from segcaffe.layers.memory import LayerMemory
 from segcaffe.net.deferred import DeferredBlob
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class Unit:
     last_reader:
         The last layer of others that reads the values forward; -1 if none does.
     bytes:
-        What the values and what the layers keep (`Layer.held_bytes`) take.
+        What the values and what the layers keep (`LayerMemory.saved`) take.
     droppable:
         Whether the values can be computed again.
     """
@@ -117,14 +118,22 @@ def _missing(needed: set[int], by_buffer: dict[int, Unit], fresh: set[int]) -> l
 
 def backward_reads(net: Net, i: int) -> set[int]:
     """Identities of the buffers whose values layer ``i`` reads in its backward pass."""
-    bottoms, tops = net.layer_list[i].backward_reads()
-    blobs = [*(net.bottom_blobs[i] if bottoms else ()), *(net.top_blobs[i] if tops else ())]
+    known = memory_of(net, i)
+    blobs = [
+        *(net.bottom_blobs[i] if known.reads_bottoms else ()),
+        *(net.top_blobs[i] if known.reads_tops else ()),
+    ]
     return {id(blob.buffer("data")) for blob in blobs if not isinstance(blob, DeferredBlob)}
 
 
 def holds(net: Net, i: int) -> int:
     """Bytes that layer ``i`` keeps after its forward pass and can give back."""
-    return net.layer_list[i].held_bytes(net.bottom_blobs[i], net.top_blobs[i])
+    return memory_of(net, i).saved
+
+
+def memory_of(net: Net, i: int) -> LayerMemory:
+    """What layer ``i`` tells about its memory."""
+    return net.layer_list[i].memory(net.bottom_blobs[i], net.top_blobs[i], net.layer_needs_backward[i])
 
 
 def find_units(net: Net, fixed: set[int]) -> list[Unit]:
@@ -172,6 +181,6 @@ def _describe(net: Net, unit: Unit, readers: set[int], fixed: set[int]) -> None:
     unit.bytes = sum(sizes.values()) + sum(holds(net, i) for i in unit.writers)
     # Who reads before the last in-place layer has run saw other values than would be there again.
     settled = bool(unit.writers) and min(readers, default=len(net.layer_list)) > unit.writers[-1]
-    repeats = all(net.layer_list[i].repeats() for i in unit.layers)
+    repeats = all(memory_of(net, i).recomputes for i in unit.layers)
     deferred = any(isinstance(blob, DeferredBlob) for blob in blobs)
     unit.droppable = settled and repeats and not deferred and not unit.buffers & fixed

@@ -157,8 +157,8 @@ def test_names_that_cannot_be_meant(names: str, message: str) -> None:
 
 
 def _repeats(case: LayerCase) -> bool:
-    layer, _, _ = case.build()
-    return layer.repeats() and bool(case.tops)
+    layer, bottom, top = case.build()
+    return layer.memory(bottom, top, True).recomputes and bool(case.tops)
 
 
 @pytest.mark.parametrize("case", [c for c in all_cases() if _repeats(c)], ids=lambda case: case.id)
@@ -180,11 +180,12 @@ def test_layers_repeat_themselves(case: LayerCase) -> None:
         return [blob.diff.copy() for blob in (*bottom, *layer.blobs)]
 
     expected, state = gradients(), device.get_state()
-    layer.forget()
+    for blob in layer.saved_blobs.values():
+        blob.buffer("data").release()
     for blob in top:
         if not any(blob.shares_data_with(other) for other in bottom):
             blob.data[...] = 7
-    layer.forward_again(bottom, top)
+    layer.recompute(bottom, top)
     assert device.get_state() == state
     assert_same([blob.data for blob in (*top, *layer.blobs)], before)
     assert_same(gradients(), expected)

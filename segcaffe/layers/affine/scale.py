@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from segcaffe.blob import Blob
 from segcaffe.device.mode import Array
@@ -10,6 +11,7 @@ from segcaffe.kernels import channelwise
 from segcaffe.layers.affine.broadcast import Broadcast
 from segcaffe.layers.base import Blobs
 from segcaffe.layers.kept_input import KeptInput
+from segcaffe.layers.memory import LayerMemory
 from segcaffe.layers.registry import register
 from segcaffe.proto import caffe_pb2
 
@@ -70,9 +72,9 @@ class Scale(KeptInput, Broadcast):
         """Where the scale's gradient needs the input."""
         return not self.has_parameter or self.wants_param(0)
 
-    def backward_reads(self) -> tuple[bool, bool]:
-        """The bottom, for the scale's gradient."""
-        return self.keeps(), False
+    def memory(self, bottom: Blobs, top: Blobs, backward: bool) -> LayerMemory:
+        """Backward reads the bottom, for the scale's gradient."""
+        return replace(super().memory(bottom, top, backward), reads_bottoms=self.keeps(), reads_tops=False)
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Gradients of bias (sum of dy), scale (sum of x·dy) and bottom (scale·dy)."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from segcaffe.kernels import convolution
 from segcaffe.layers.base import Blobs
 from segcaffe.layers.dense.windowed import WindowedLayer, positions
+from segcaffe.layers.memory import LayerMemory
 from segcaffe.layers.registry import register
 
 
@@ -56,10 +58,6 @@ class Convolution(WindowedLayer):
         for x, y in zip(bottom, top, strict=True):
             convolution.forward(self.folded(x.array), weight, out=self.folded(y.array), **end, **self.options())
 
-    def backward_reads(self) -> tuple[bool, bool]:
-        """The bottoms, for the weights."""
-        return True, False
-
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Gradients of the bottoms (overwritten), of weight and bias (added to)."""
         weight = self._weight(self.blobs[0].array)
@@ -76,7 +74,12 @@ class Convolution(WindowedLayer):
         ones, zeros = (1,) * self.window.num_axes, (0,) * self.window.num_axes
         return {"stride": ones, "pad": zeros, "dilation": ones, "group": self.group}
 
-    def working_bytes(self, bottom: Blobs, top: Blobs, backward: bool) -> dict[str, int]:
+    def memory(self, bottom: Blobs, top: Blobs, backward: bool) -> LayerMemory:
+        """Backward reads the bottoms, for the weights."""
+        known = super().memory(bottom, top, backward)
+        return replace(known, reads_tops=False, workspace=self.workspace(bottom, top, backward))
+
+    def workspace(self, bottom: Blobs, top: Blobs, backward: bool) -> dict[str, int]:
         """Packed weights, blocks of the image, and the weights' gradient in parts."""
         from segcaffe.kernels.convolution import working
 

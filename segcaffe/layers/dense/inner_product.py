@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from segcaffe.blob import Blob
 from segcaffe.kernels.matmul import finish, gemm
 from segcaffe.layers.base import Blobs, Layer
+from segcaffe.layers.memory import LayerMemory
 from segcaffe.layers.registry import register
 
 
@@ -58,9 +60,9 @@ class InnerProduct(Layer):
         """What follows the product: the bias."""
         return {"bias": self.blobs[1].array if self.bias_term else None}
 
-    def backward_reads(self) -> tuple[bool, bool]:
-        """The bottom, for the weights."""
-        return True, False
+    def memory(self, bottom: Blobs, top: Blobs, backward: bool) -> LayerMemory:
+        """Backward reads the bottom, for the weights."""
+        return replace(super().memory(bottom, top, backward), reads_tops=False)
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Gradients of x (overwritten), of weight and bias (added to)."""

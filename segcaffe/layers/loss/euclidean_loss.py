@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from segcaffe.blob import Blob
 from segcaffe.kernels import difference_loss, elementwise
 from segcaffe.layers.base import Blobs, LossLayer
 from segcaffe.layers.registry import register
@@ -29,8 +28,8 @@ class EuclideanLoss(LossLayer):
                 "both bottoms need as many elements for each item of the batch",
                 f"shapes {bottom[0].shape} and {bottom[1].shape}",
             )
-        self.difference = Blob((bottom[0].count,), self.dtype)
-        self.total = Blob((1,), np.float64)
+        self.difference = self.own_blob("difference", (bottom[0].count,))
+        self.total = self.own_blob("total", (1,), np.float64)
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Compute the loss, keep the difference."""

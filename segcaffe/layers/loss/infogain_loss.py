@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 from google.protobuf.message import DecodeError
 
-from segcaffe.blob import Blob
 from segcaffe.blob.proto import array_of
 from segcaffe.device.mode import Array
 from segcaffe.errors import DataError
@@ -59,7 +58,7 @@ class InfogainLoss(LossLayer):
         top[0].reshape()
         if len(top) > 1:
             top[1].reshape_like(bottom[0])
-        self.prob, self.row, self.logs = (Blob(self.layout, self.dtype) for _ in range(3))
+        self.prob, self.row, self.logs = (self.own_blob(name, self.layout) for name in ("prob", "row", "logs"))
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Compute probabilities and loss; DataError where a label is no class."""

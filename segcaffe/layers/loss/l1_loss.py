@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from segcaffe import device
-from segcaffe.blob import Blob
 from segcaffe.kernels import difference_loss, elementwise
 from segcaffe.layers.base import Blobs, LossLayer
 from segcaffe.layers.registry import register
@@ -43,8 +42,8 @@ class L1Loss(LossLayer):
         if any(blob.shape != bottom[0].shape for blob in bottom) or bottom[0].ndim < 2:
             raise self.fail("bottoms need one shape, of at least two axes (N, C, ...)", [blob.shape for blob in bottom])
         top[0].reshape()
-        self.slope = Blob(bottom[0].shape, self.dtype)
-        self.totals = Blob((2,), np.float64)
+        self.slope = self.own_blob("slope", bottom[0].shape)
+        self.totals = self.own_blob("totals", (2,), np.float64)
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Compute the loss and, with it, its derivative by d."""

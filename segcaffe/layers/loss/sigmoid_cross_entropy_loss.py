@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from segcaffe import device
-from segcaffe.blob import Blob
 from segcaffe.kernels import sigmoid_loss
 from segcaffe.layers.base import Blobs, LossLayer
 from segcaffe.layers.loss.class_labels import ignored
@@ -37,7 +36,7 @@ class SigmoidCrossEntropyLoss(LossLayer):
         super().reshape(bottom, top)
         if bottom[0].count != bottom[1].count:
             raise self.fail("needs one target for each score", f"shapes {bottom[0].shape} and {bottom[1].shape}")
-        self.totals = Blob((2,), np.float64)
+        self.totals = self.own_blob("totals", (2,), np.float64)
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Compute the loss, from the scores directly so that large ones do not overflow."""

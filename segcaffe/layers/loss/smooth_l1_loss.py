@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from segcaffe.blob import Blob
 from segcaffe.kernels import difference_loss, elementwise
 from segcaffe.layers.base import Blobs, LossLayer
 from segcaffe.layers.registry import register
@@ -31,8 +30,8 @@ class SmoothL1Loss(LossLayer):
         if any(_four_axes(blob.shape) != _four_axes(bottom[0].shape) for blob in bottom) or not bottom[0].ndim:
             raise self.fail("all bottoms need one shape (N, ...)", [blob.shape for blob in bottom])
         top[0].reshape()
-        self.slope = Blob(bottom[0].shape, self.dtype)
-        self.total = Blob((1,), np.float64)
+        self.slope = self.own_blob("slope", bottom[0].shape)
+        self.total = self.own_blob("total", (1,), np.float64)
         positions = 1 if len(bottom) == 4 else math.prod(bottom[0].shape[2:])
         self.divisor = max(1, bottom[0].shape[0] * positions)
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 
 from segcaffe import device
-from segcaffe.blob import Blob
 from segcaffe.errors import DataError
 from segcaffe.kernels import softmax_loss
 from segcaffe.layers.base import Blobs, LossLayer
@@ -52,9 +51,9 @@ class SoftmaxWithLoss(LossLayer):
         top[0].reshape()
         if len(top) > 1:
             top[1].reshape_like(bottom[0])
-        self.prob = Blob(self.layout, self.dtype)
-        self.totals = Blob((3,), np.float64)
-        self.weight = Blob((self.layout[1],), self.dtype)
+        self.prob = self.own_blob("prob", self.layout)
+        self.totals = self.own_blob("totals", (3,), np.float64)
+        self.weight = self.own_blob("weight", (self.layout[1],))
         self.weight.data = self.class_weight
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:

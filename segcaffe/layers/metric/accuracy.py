@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from segcaffe import device
-from segcaffe.blob import Blob
 from segcaffe.kernels import accuracy
 from segcaffe.layers.base import Blobs, Layer
 from segcaffe.layers.loss.class_labels import bad_label, check_label_count, class_layout, ignored
@@ -40,8 +39,8 @@ class Accuracy(Layer):
         top[0].reshape()
         if len(top) > 1:
             top[1].reshape(self.layout[1])
-        self.counts = Blob((2, self.layout[1]), np.int64)
-        self.bad = Blob((1,), np.int64)
+        self.counts = self.own_blob("counts", (2, self.layout[1]), np.int64)
+        self.bad = self.own_blob("bad", (1,), np.int64)
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Count hits per class; DataError where a label is no class."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from segcaffe import device
 from segcaffe.kernels import copy, elementwise
 from segcaffe.layers.base import Blobs, NeuronLayer
+from segcaffe.layers.memory import LayerMemory
 from segcaffe.layers.registry import register
 
 
@@ -28,18 +30,18 @@ class Dropout(NeuronLayer):
         """Drop and scale in TRAIN; copy in TEST."""
         if self.training:
             self._seed = int(device.generator().integers(1 << 63))
-        self.forward_again(bottom, top)
+        self.recompute(bottom, top)
 
-    def forward_again(self, bottom: Blobs, top: Blobs) -> None:
+    def recompute(self, bottom: Blobs, top: Blobs) -> None:
         """Drop the same values as the last time."""
         if self.training:
             elementwise.dropout(bottom[0].array, self._seed, self.ratio, top[0].array)
         elif top[0] is not bottom[0]:
             copy.copy(bottom[0].array, top[0].array)
 
-    def backward_reads(self) -> tuple[bool, bool]:
-        """Gradients only."""
-        return False, False
+    def memory(self, bottom: Blobs, top: Blobs, backward: bool) -> LayerMemory:
+        """Backward reads gradients only."""
+        return replace(super().memory(bottom, top, backward), reads_bottoms=False, reads_tops=False)
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Drop and scale the gradient as the values were."""

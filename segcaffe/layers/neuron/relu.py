@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from segcaffe.kernels import elementwise
 from segcaffe.layers.base import Blobs, NeuronLayer
 from segcaffe.layers.kept_input import KeptInput
+from segcaffe.layers.memory import LayerMemory
 from segcaffe.layers.registry import register
 
 
@@ -28,9 +30,9 @@ class ReLU(KeptInput, NeuronLayer):
         """Where the slope is negative; otherwise the output has the input's sign and serves the gradient as well."""
         return bool(self.slope < 0)
 
-    def backward_reads(self) -> tuple[bool, bool]:
-        """The bottom, or in its place the output, for the sign."""
-        return True, False
+    def memory(self, bottom: Blobs, top: Blobs, backward: bool) -> LayerMemory:
+        """Backward reads the bottom, or in its place the output, for the sign."""
+        return replace(super().memory(bottom, top, backward), reads_tops=False)
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Pass the gradient where x > 0, else its negative_slope part."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from segcaffe.blob import Blob
 from segcaffe.device.mode import Array
 from segcaffe.kernels import batch_norm
 from segcaffe.layers.base import Blobs, NeuronLayer
+from segcaffe.layers.memory import LayerMemory
 from segcaffe.layers.registry import register
 from segcaffe.proto import caffe_pb2
 
@@ -57,10 +58,10 @@ class BatchNorm(NeuronLayer):
         self.layout = self._layout(bottom)
         if self.layout[1] != self.channels:
             raise self.fail(f"the number of channels cannot change from {self.channels}", f"shape {bottom[0].shape}")
-        self.mean, self.variance = (Blob((self.channels,), np.float64) for _ in range(2))
+        self.mean, self.variance = (self.own_blob(name, (self.channels,), np.float64) for name in ("mean", "variance"))
         # Backward needs the values that an in-place forward overwrites.
         overwritten = top[0] is bottom[0] and not self.use_stored
-        self.kept = Blob(self.layout, self.dtype) if overwritten else None
+        self.kept = self.own_blob("input", self.layout, saved=True) if overwritten else None
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Normalize; update the running sums."""
@@ -79,7 +80,7 @@ class BatchNorm(NeuronLayer):
         if self.update:
             self._update_running_sums(mean, variance)
 
-    def forward_again(self, bottom: Blobs, top: Blobs) -> None:
+    def recompute(self, bottom: Blobs, top: Blobs) -> None:
         """Normalize by the statistics that `forward` used; the running sums stay."""
         x = bottom[0].array.reshape(self.layout)
         if self.kept is not None:
@@ -87,18 +88,9 @@ class BatchNorm(NeuronLayer):
             x = self.kept.array
         batch_norm.normalize(x, self.used_mean, self.scale, top[0].array.reshape(self.layout))
 
-    def held_bytes(self, bottom: Blobs, top: Blobs) -> int:
-        """The values that an in-place forward overwrites."""
-        return 0 if self.kept is None else self.kept.count * int(self.dtype.itemsize)
-
-    def forget(self) -> None:
-        """Give those values back."""
-        if self.kept is not None:
-            self.kept.buffer("data").release()
-
-    def backward_reads(self) -> tuple[bool, bool]:
-        """The bottom, for the batch's statistics."""
-        return not self.use_stored, False
+    def memory(self, bottom: Blobs, top: Blobs, backward: bool) -> LayerMemory:
+        """Backward reads the bottom, for the batch's statistics."""
+        return replace(super().memory(bottom, top, backward), reads_bottoms=not self.use_stored, reads_tops=False)
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Gradient of x; through the statistics too where they are the batch's."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from segcaffe.blob import Blob
 from segcaffe.kernels import lrn
 from segcaffe.layers.base import Blobs, Layer
 from segcaffe.layers.registry import register
@@ -28,26 +27,17 @@ class LRN(Layer):
         across = options.norm_region == caffe_pb2.LRNParameter.ACROSS_CHANNELS
         k = options.k if across else 1.0
         self.response = lrn.Response(options.local_size, options.alpha, options.beta, k, across)
-        self._scale = Blob(dtype=self.dtype)
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Give the top the bottom's shape."""
         if bottom[0].ndim != 4:
             raise self.fail("the bottom must have 4 axes (N, C, H, W).", f"shape {bottom[0].shape}")
         top[0].reshape_like(bottom[0])
-        self._scale.reshape_like(bottom[0])
+        self._scale = self.own_blob("scale", bottom[0].shape, saved=True)
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Normalise, keeping the scale."""
         lrn.forward(bottom[0].array, self._scale.array, top[0].array, self.response)
-
-    def held_bytes(self, bottom: Blobs, top: Blobs) -> int:
-        """The scale."""
-        return bottom[0].count * int(self.dtype.itemsize)
-
-    def forget(self) -> None:
-        """Give the scale back."""
-        self._scale.buffer("data").release()
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Gradient through the value itself and through the regions that it lies in."""

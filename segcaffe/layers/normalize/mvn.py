@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from segcaffe.blob import Blob
 from segcaffe.kernels import batch_norm
 from segcaffe.layers.base import Blobs, NeuronLayer
 from segcaffe.layers.registry import register
@@ -41,9 +40,9 @@ class MVN(NeuronLayer):
         shared = 1 if self.across_channels else 2
         rows = math.prod(shape[:shared])
         self.layout = (1, rows, math.prod(shape[shared:]))
-        self.mean, self.variance = (Blob((rows,), np.float64) for _ in range(2))
+        self.mean, self.variance = (self.own_blob(name, (rows,), np.float64) for name in ("mean", "variance"))
         # Backward needs the values that an in-place forward overwrites.
-        self.kept = Blob(self.layout, self.dtype) if top[0] is bottom[0] else None
+        self.kept = self.own_blob("input", self.layout, saved=True) if top[0] is bottom[0] else None
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Normalize."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 from segcaffe import device
@@ -12,6 +13,7 @@ from segcaffe.device.mode import Array
 from segcaffe.errors import GraphError
 from segcaffe.kernels import matmul
 from segcaffe.layers.base import Blobs, Layer
+from segcaffe.layers.memory import LayerMemory
 from segcaffe.layers.views import rows
 
 
@@ -44,7 +46,6 @@ class RecurrentLayer(Layer):
         self._check_exposed(len(bottom), len(top), exposed)
         self.has_static = len(bottom) > 2 + exposed
         self.state: list[Array] = []
-        self.buffers: dict[str, Blob] = {}
         outputs = self.gates * self.num_output
         self.add_parameter((outputs, math.prod(bottom[0].shape[2:])), param.weight_filler)
         self.add_parameter((outputs,), param.bias_filler)
@@ -53,9 +54,9 @@ class RecurrentLayer(Layer):
         self.add_parameter((outputs, self.num_output), param.weight_filler)
         self.recurrent_index = 2 + self.has_static
 
-    def repeats(self) -> bool:
+    def memory(self, bottom: Blobs, top: Blobs, backward: bool) -> LayerMemory:
         """Each forward goes on from the state that the one before left."""
-        return False
+        return replace(super().memory(bottom, top, backward), recomputes=False)
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Check shapes; a new number of streams starts from state zero."""
@@ -84,9 +85,7 @@ class RecurrentLayer(Layer):
 
     def buffer(self, name: str, *shape: int) -> Array:
         """Memory of the layer's own, kept from call to call: fresh pages cost as much as the work on them."""
-        blob = self.buffers.setdefault(name, Blob((), self.dtype))
-        blob.reshape(*shape)
-        return blob.array
+        return self.own_blob(name, shape).array
 
     def initial(self, bottom: Blobs) -> list[Array]:
         """The states (N, num_output) before the first step."""

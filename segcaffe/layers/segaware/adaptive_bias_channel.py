@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from segcaffe import device
 from segcaffe.errors import DataError
 from segcaffe.layers.base import Blobs, Layer
+from segcaffe.layers.memory import LayerMemory
 from segcaffe.layers.registry import register
 from segcaffe.layers.views import rows
 
@@ -55,9 +57,9 @@ class AdaptiveBiasChannel(Layer):
         if top[0] is not bottom[0]:
             top[0].reshape_like(bottom[0])
 
-    def repeats(self) -> bool:
+    def memory(self, bottom: Blobs, top: Blobs, backward: bool) -> LayerMemory:
         """The order of the labels is random."""
-        return False
+        return replace(super().memory(bottom, top, backward), recomputes=False)
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Adapt each image; DataError where a label has no channel."""

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from segcaffe.blob import Blob
 from segcaffe.kernels import copy, group_max
 from segcaffe.layers.base import Blobs, Layer
 from segcaffe.layers.registry import register
@@ -39,7 +38,8 @@ class ChannelReduce(Layer):
 
         self._view = (shape[0] * self.num_channels, shape[1] // self.num_channels, math.prod(shape[2:]))
         self._out_view = (self._view[0], self._view[2])
-        self._first = Blob(self._out_view, np.int32)
+        if self.maximum:
+            self._first = self.own_blob("first", self._out_view, np.int32, saved=True)
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Reduce each group."""

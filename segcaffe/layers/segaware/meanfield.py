@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from segcaffe.kernels import matmul
 from segcaffe.kernels import softmax as softmax_kernel
 from segcaffe.layers.base import Blobs, Layer
+from segcaffe.layers.memory import LayerMemory
 from segcaffe.layers.views import planes
 from segcaffe.proto import caffe_pb2
 
@@ -55,6 +57,11 @@ class MeanfieldLayer(Layer):
         # Made by the first forward pass that needs them: windows on the CPU keep what they need elsewhere.
         self._probabilities: Array = None
         self._filtered: Array = None
+
+    def memory(self, bottom: Blobs, top: Blobs, backward: bool) -> LayerMemory:
+        """Probabilities and what the filters made of them, of each iteration, stay."""
+        state = self.num_iterations * (1 + self.num_filters) * bottom[0].nbytes
+        return replace(super().memory(bottom, top, backward), state=state)
 
     def prepare(self, bottom: Blobs) -> None:
         """Compute what the filters need from the bottoms; called once per forward pass."""

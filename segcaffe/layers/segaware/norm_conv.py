@@ -68,7 +68,12 @@ class NormConv(Layer):
             )
         size = self.window.output_shape(values[2:])
         top[0].reshape(values[0], self.blobs[0].shape[0], *size)
-        self.weights: Any = self.xp.empty((values[0], self.window.taps, *size), self.dtype)
+        self._weights = self.own_blob("weights", (values[0], self.window.taps, *size), saved=True)
+
+    @property
+    def weights(self) -> Any:
+        """What each neighbour of a window counts, (N, taps, H', W')."""
+        return self._weights.array
 
     @property
     def scale(self) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from segcaffe.kernels import im2dist, norm_conv
 from segcaffe.kernels import meanfield as kernels
 from segcaffe.layers.base import Blobs
+from segcaffe.layers.memory import LayerMemory
 from segcaffe.layers.registry import register
 from segcaffe.layers.segaware.meanfield import MeanfieldLayer
 from segcaffe.proto.window import Window
@@ -102,13 +104,14 @@ class WindowMeanfield(MeanfieldLayer):
             self._inference = None
             super().forward(bottom, top)
 
-    def kept_bytes(self, bottom: Blobs, top: Blobs) -> int:
-        """Weights of pairs of pixels, guides, and what each iteration makes."""
+    def memory(self, bottom: Blobs, top: Blobs, backward: bool) -> LayerMemory:
+        """Weights of pairs of pixels, guides, and what each iteration makes, stay."""
         filters = len(self.windows)
         each = (filters + 1) * self.classes + 1
         guides = sum(bottom[guide].shape[1] for guide in self.guides)
         of_pixel = self.num_iterations * each + guides + filters + sum(window.taps // 2 for window in self.windows)
-        return bottom[0].count // self.classes * of_pixel * int(self.dtype.itemsize)
+        state = bottom[0].count // self.classes * of_pixel * int(self.dtype.itemsize)
+        return replace(super().memory(bottom, top, backward), state=state)
 
     def _make_inference(self, bottom: Blobs) -> Inference | None:
         from segcaffe.kernels.window_meanfield import cpu

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
-from segcaffe.blob import Blob
 from segcaffe.kernels import copy
 from segcaffe.layers.base import Blobs, Layer
+from segcaffe.layers.memory import LayerMemory
 from segcaffe.layers.registry import register
 
 
@@ -47,18 +49,16 @@ class Concat(Layer):
             top[0].share_data(bottom[0])
             top[0].share_diff(bottom[0])
 
-    def places(self, bottom: Blobs) -> list[tuple[Blob, int]]:
-        """The bottoms that could lie in the top's memory, each with where it begins there, in elements."""
-        if len(bottom) == 1 or self._outer != 1:
-            return []
-        return [(blob, sum(self._widths[:i])) for i, blob in enumerate(bottom)]
+    def _starts(self) -> list[int]:
+        """Where each bottom begins in an item of the top, in elements."""
+        return list(itertools.accumulate(self._widths[:-1], initial=0))
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Copy each bottom to its place, unless a memory plan has put it there."""
         if len(bottom) == 1:
             return
         joined = top[0].array.reshape(self._outer, sum(self._widths))
-        starts = [sum(self._widths[:i]) for i in range(len(bottom))]
+        starts = self._starts()
         places = [blob.buffer("data").place_in(top[0].buffer("data")) for blob in bottom]
         there = [self._outer == 1 and place == start for place, start in zip(places, starts, strict=True)]
         # After a change of shape a bottom may lie in the top at another place, where others will be written.
@@ -68,9 +68,10 @@ class Concat(Layer):
             if not fits:
                 copy.copy(source.reshape(self._outer, width), joined[:, start : start + width])
 
-    def backward_reads(self) -> tuple[bool, bool]:
-        """Gradients only."""
-        return False, False
+    def memory(self, bottom: Blobs, top: Blobs, backward: bool) -> LayerMemory:
+        """Backward reads gradients only; bottoms that are not interleaved can be made in the top's memory."""
+        joins = tuple(self._starts()) if len(bottom) > 1 and self._outer == 1 else ()
+        return replace(super().memory(bottom, top, backward), reads_bottoms=False, reads_tops=False, joins=joins)
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Copy the gradients back."""

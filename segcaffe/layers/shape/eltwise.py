@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import ClassVar
+
+import numpy as np
 
 from segcaffe.device.mode import Array
 from segcaffe.kernels import copy, elementwise
 from segcaffe.layers.base import Blobs, Layer
+from segcaffe.layers.memory import LayerMemory
 from segcaffe.layers.registry import register
 from segcaffe.proto import caffe_pb2
 
@@ -44,8 +48,8 @@ class Eltwise(Layer):
                 raise self.fail("all bottoms need one shape.", f"{bottom[0].shape} for 0 and {blob.shape} for {i}")
         top[0].reshape_like(bottom[0])
         if self.operation == Options.MAX:
-            dtype = self.xp.uint8 if len(bottom) <= 256 else self.xp.int32
-            self._winner = self.xp.zeros(bottom[0].shape, dtype)
+            dtype = np.uint8 if len(bottom) <= 256 else np.int32
+            self._winner = self.own_blob("winner", bottom[0].shape, dtype, saved=True)
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Combine the first two bottoms, then the result with each further one."""
@@ -57,13 +61,14 @@ class Eltwise(Layer):
             elif self.operation == Options.PROD:
                 elementwise.multiply(so_far, array, 1.0, y)
             else:
-                elementwise.maximum(so_far, array, i, y, self._winner)
+                elementwise.maximum(so_far, array, i, y, self._winner.array)
             so_far = y
 
-    def backward_reads(self) -> tuple[bool, bool]:
-        """The factors of a product."""
+    def memory(self, bottom: Blobs, top: Blobs, backward: bool) -> LayerMemory:
+        """Backward reads the factors of a product."""
         product = self.operation == Options.PROD
-        return product, product and not self.stable
+        known = super().memory(bottom, top, backward)
+        return replace(known, reads_bottoms=product, reads_tops=product and not self.stable)
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Give each bottom its part of the top's gradient."""
@@ -89,7 +94,7 @@ class Eltwise(Layer):
                 factor = dx
 
     def _maximum_part(self, i: int, top: Blobs, bottom: Blobs, dx: Array) -> None:
-        elementwise.select(top[0].grad, self._winner, i, dx)
+        elementwise.select(top[0].grad, self._winner.array, i, dx)
 
     _PARTS: ClassVar[dict[int, Callable[[Eltwise, int, Blobs, Blobs, Array], None]]] = {
         Options.SUM: _sum_part,

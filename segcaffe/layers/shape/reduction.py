@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from segcaffe.blob import Blob
 from segcaffe.kernels import channelwise, copy, elementwise
 from segcaffe.layers.base import Blobs, Layer
 from segcaffe.layers.registry import register
@@ -34,7 +33,7 @@ class Reduction(Layer):
         size = math.prod(shape[axis:])
         self._view = (1, math.prod(shape[:axis]), size)
         if self.operation == Options.ASUM:
-            self._sizes = Blob(self._view, self.dtype)
+            self._sizes = self.own_blob("sizes", self._view)
         self._factor = self.coeff / max(size, 1) if self.operation == Options.MEAN else self.coeff
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from segcaffe.layers.base import Blobs, Layer
+from segcaffe.layers.memory import LayerMemory
 
 
 class SameMemory(Layer):
@@ -23,9 +25,9 @@ class SameMemory(Layer):
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Nothing to do: the values are shared."""
 
-    def backward_reads(self) -> tuple[bool, bool]:
-        """Gradients only."""
-        return False, False
+    def memory(self, bottom: Blobs, top: Blobs, backward: bool) -> LayerMemory:
+        """Backward reads gradients only."""
+        return replace(super().memory(bottom, top, backward), reads_bottoms=False, reads_tops=False)
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Nothing to do: the gradient is shared."""

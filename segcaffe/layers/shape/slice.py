@@ -5,9 +5,11 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from segcaffe.kernels import copy
 from segcaffe.layers.base import Blobs, Layer
+from segcaffe.layers.memory import LayerMemory
 from segcaffe.layers.registry import register
 
 
@@ -66,9 +68,9 @@ class Slice(Layer):
             copy.copy(whole[:, start : start + width], blob.array.reshape(self._outer, width))
             start += width
 
-    def backward_reads(self) -> tuple[bool, bool]:
-        """Gradients only."""
-        return False, False
+    def memory(self, bottom: Blobs, top: Blobs, backward: bool) -> LayerMemory:
+        """Backward reads gradients only."""
+        return replace(super().memory(bottom, top, backward), reads_bottoms=False, reads_tops=False)
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Join the gradients."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from segcaffe.kernels import copy, elementwise
 from segcaffe.layers.base import Blobs, Layer
+from segcaffe.layers.memory import LayerMemory
 from segcaffe.layers.registry import register
 
 
@@ -27,9 +29,9 @@ class Split(Layer):
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Nothing to do: the values are shared."""
 
-    def backward_reads(self) -> tuple[bool, bool]:
-        """Gradients only."""
-        return False, False
+    def memory(self, bottom: Blobs, top: Blobs, backward: bool) -> LayerMemory:
+        """Backward reads gradients only."""
+        return replace(super().memory(bottom, top, backward), reads_bottoms=False, reads_tops=False)
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Add the tops' gradients."""

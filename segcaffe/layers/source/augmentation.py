@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from segcaffe import device
 from segcaffe.layers.base import Blobs, Layer
+from segcaffe.layers.memory import LayerMemory
 from segcaffe.layers.registry import register
 
 Array = NDArray[Any]
@@ -47,9 +49,9 @@ class Augmentation(Layer):
             blob.reshape_like(source)
         top[3].reshape(shape[0], 1, *shape[2:])
 
-    def repeats(self) -> bool:
+    def memory(self, bottom: Blobs, top: Blobs, backward: bool) -> LayerMemory:
         """What it does to images is random."""
-        return False
+        return replace(super().memory(bottom, top, backward), recomputes=False)
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Change each item."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from segcaffe import device
 from segcaffe.device.mode import Array
 from segcaffe.kernels import interp
 from segcaffe.layers.base import Blobs, Layer
+from segcaffe.layers.memory import LayerMemory
 from segcaffe.layers.registry import register
 
 
@@ -69,9 +71,9 @@ class Interp(Layer):
         """Resize."""
         interp.forward(bottom[0].array, top[0].array, *self._tables)
 
-    def backward_reads(self) -> tuple[bool, bool]:
-        """Gradients only."""
-        return False, False
+    def memory(self, bottom: Blobs, top: Blobs, backward: bool) -> LayerMemory:
+        """Backward reads gradients only."""
+        return replace(super().memory(bottom, top, backward), reads_bottoms=False, reads_tops=False)
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Share each gradient among the four pixels it came from."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from segcaffe import device
-from segcaffe.device.mode import Array
 from segcaffe.kernels import pooling
 from segcaffe.layers.base import Blobs, Layer
+from segcaffe.layers.memory import LayerMemory
 from segcaffe.layers.registry import register
 from segcaffe.proto import caffe_pb2
 from segcaffe.proto.window import Window
@@ -29,7 +30,6 @@ class Pooling(Layer):
     """
 
     top_count = (1, 2)
-    _mask: Array | None = None
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Read the method; the window's size may depend on the bottom's."""
@@ -52,6 +52,8 @@ class Pooling(Layer):
         shape = (*bottom[0].shape[:2], *self._output_size(bottom[0].shape[2:]))
         for blob in top:
             blob.reshape(*shape)
+        if self.method == _Method.MAX or (self.method == _Method.STOCHASTIC and self.training):
+            self._mask = self.own_blob("mask", shape, np.int32, saved=True)
 
     def _output_size(self, spatial: Sequence[int]) -> list[int]:
         sizes = []
@@ -73,36 +75,21 @@ class Pooling(Layer):
         if self.method == _Method.AVE:
             pooling.average_forward(image, out, self.window)
         elif self.method == _Method.MAX:
-            pooling.max_forward(image, out, self._new_mask(out), self.window)
+            pooling.max_forward(image, out, self._mask.array, self.window)
             if len(top) == 2:
-                top[1].array = self._mask
+                top[1].array = self._mask.array
         elif self.training:
             chance = device.device_generator().random(out.shape, dtype=self.dtype)
-            pooling.stochastic_forward(image, chance, out, self._new_mask(out), self.window)
+            pooling.stochastic_forward(image, chance, out, self._mask.array, self.window)
         else:
             pooling.weighted_forward(image, out, self.window)
 
-    def held_bytes(self, bottom: Blobs, top: Blobs) -> int:
-        """The picked pixels."""
-        picks = self.method == _Method.MAX or (self.method == _Method.STOCHASTIC and self.training)
-        return 4 * top[0].count if picks else 0
-
-    def forget(self) -> None:
-        """Give the picks back."""
-        self._mask = None
-
-    def repeats(self) -> bool:
-        """Unless the picks are random."""
-        return super().repeats() and not (self.method == _Method.STOCHASTIC and self.training)
-
-    def _new_mask(self, like: Array) -> Array:
-        self._mask = self.xp.empty(like.shape, np.int32)
-        return self._mask
-
-    def backward_reads(self) -> tuple[bool, bool]:
-        """The values that weigh a stochastic choice in phase TEST."""
-        weighted = self.method not in (_Method.AVE, _Method.MAX) and not self.training
-        return weighted, weighted
+    def memory(self, bottom: Blobs, top: Blobs, backward: bool) -> LayerMemory:
+        """Backward reads the values that weigh a stochastic choice in phase TEST; in TRAIN such a choice is random."""
+        stochastic = self.method == _Method.STOCHASTIC
+        weighted = stochastic and not self.training
+        known = super().memory(bottom, top, backward)
+        return replace(known, reads_bottoms=weighted, reads_tops=weighted, recomputes=weighted or not stochastic)
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """The gradient goes to the picked pixel (MAX, STOCHASTIC in training) or to all of the window."""
@@ -112,6 +99,6 @@ class Pooling(Layer):
         if self.method == _Method.AVE:
             pooling.average_backward(out_grad, image_grad, self.window)
         elif self.method == _Method.MAX or self.training:
-            pooling.scatter(out_grad, self._mask, image_grad, self.window)
+            pooling.scatter(out_grad, self._mask.array, image_grad, self.window)
         else:
             pooling.weighted_backward(bottom[0].array, top[0].array, out_grad, image_grad, self.window)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
-from segcaffe.blob import Blob
 from segcaffe.layers.base import Blobs, Layer
+from segcaffe.layers.memory import LayerMemory
 from segcaffe.layers.registry import register
 from segcaffe.layers.views import rows
 from segcaffe.layers.window.pooling import Pooling
@@ -32,8 +33,8 @@ class SPP(Layer):
         """Make a pooling layer for each level that fits the bottom."""
         if bottom[0].ndim != 4 or min(bottom[0].shape[2:]) < 1:
             raise self.fail("the bottom must have 4 axes (N, C, H, W), none empty.", f"shape {bottom[0].shape}")
-        self._image = Blob(bottom[0].shape, self.dtype)
-        self._pooled = [Blob((), self.dtype) for _ in range(self.levels)]
+        self._image = self.own_blob("image", bottom[0].shape)
+        self._pooled = [self.own_blob(f"level {i}", ()) for i in range(self.levels)]
         self._poolings = [self._pooling(level, *bottom[0].shape[2:]) for level in range(self.levels)]
         for pooling, out in zip(self._poolings, self._pooled, strict=True):
             pooling.setup([self._image], [out])
@@ -69,6 +70,16 @@ class SPP(Layer):
             last = first + math.prod(out.shape[1:])
             vector[:, first:last] = rows(out.array)
             first = last
+
+    def memory(self, bottom: Blobs, top: Blobs, backward: bool) -> LayerMemory:
+        """Backward reads the bottom where pooling does; what pooling saves stays."""
+        inner = [
+            pooling.memory(bottom, [out], backward) for pooling, out in zip(self._poolings, self._pooled, strict=True)
+        ]
+        known = super().memory(bottom, top, backward)
+        reads, recomputes = any(one.reads_bottoms for one in inner), all(one.recomputes for one in inner)
+        saved = sum(one.saved for one in inner)
+        return replace(known, reads_bottoms=reads, reads_tops=False, state=known.state + saved, recomputes=recomputes)
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Sum the gradients of the levels."""
