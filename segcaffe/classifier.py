@@ -20,7 +20,7 @@ class Classifier(Net):
     Parameters
     ----------
     model_file, pretrained_file:
-        The net's prototxt and its weights.
+        The net's prototxt and its weights; without these they are to be loaded afterwards.
     image_dims:
         (height, width) to which images are resized before crops are taken; the input's size by default.
     mean, input_scale, raw_scale, channel_swap:
@@ -32,7 +32,7 @@ class Classifier(Net):
     def __init__(
         self,
         model_file: str | Path,
-        pretrained_file: str | Path,
+        pretrained_file: str | Path | None = None,
         image_dims: Sequence[int] | None = None,
         mean: NDArray[Any] | None = None,
         input_scale: float | None = None,

@@ -36,7 +36,7 @@ class Detector(Net):
     Parameters
     ----------
     model_file, pretrained_file:
-        The net's prototxt and its weights.
+        The net's prototxt and its weights; without these they are to be loaded afterwards.
     mean, input_scale, raw_scale, channel_swap:
         Settings of the `segcaffe.io.Transformer` for the input.
     context_pad:
@@ -48,7 +48,7 @@ class Detector(Net):
     def __init__(
         self,
         model_file: str | Path,
-        pretrained_file: str | Path,
+        pretrained_file: str | Path | None = None,
         mean: Array | None = None,
         input_scale: float | None = None,
         raw_scale: float | None = None,
@@ -170,6 +170,18 @@ def propose_selective_search(filename: str) -> list[tuple[int, int, int, int]]:
     search.setBaseImage(pixels)
     search.switchToSelectiveSearchFast()
     return [(int(y), int(x), int(y + h), int(x + w)) for x, y, w, h in search.process()]
+
+
+def require_selective_search() -> None:
+    """Raise DataError where OpenCV has no selective search."""
+    import cv2
+
+    if getattr(getattr(cv2, "ximgproc", None), "segmentation", None) is None:
+        raise DataError(
+            "Selective search needs OpenCV's extra modules: pip install opencv-contrib-python-headless in place of "
+            "opencv-python-headless; or give the windows (detect_windows, --crop_mode list), or use a grid of them "
+            "(detect_grid, --crop_mode grid)."
+        )
 
 
 def _starts(extent: int, window: int) -> list[int]:

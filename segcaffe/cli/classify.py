@@ -1,4 +1,10 @@
-"""Predict the classes of images: of one file, of the images in a folder, or of an array in a .npy file."""
+"""Predict the classes of images: of one file, of the images in a folder, or of an array in a .npy file.
+
+The defaults are those of Caffe's classify.py: images are resized to 256 x 256, ImageNet's mean is subtracted, and the
+mean over ten crops is taken. A deploy file that says how its images are prepared (a transform_param in its Input layer,
+see docs/weights.md) replaces them: the images get the size of the input, and only one that was trained with mirror
+images sees both. A net of one channel gets gray images, and no mean. Options overrule both.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +18,10 @@ from segcaffe.cli import common
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from segcaffe.predict.preparation import Preparation
+
+TOP = 5
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's options."""
@@ -20,8 +30,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_net_options(parser)
     common.add_option(parser, "center_only", "predict from the centre crop instead of the mean of ten",
                       action="store_true")  # fmt: skip
-    common.add_option(parser, "images_dim", "height,width to which images are resized first (default: the input's)")
+    common.add_option(parser, "images_dim", "height,width to which images are resized first (default 256,256)")
     common.add_option(parser, "ext", "suffix of the images in a folder (default jpg)", default="jpg")
+    common.add_option(parser, "labels", "names of the classes, one a line: print the five best of each image; an id as "
+                      "n01440764 before a name is left out", metavar="FILE", dest="labels")  # fmt: skip
+    common.add_option(parser, "labels_file", "the same", metavar="FILE", dest="labels")
+    common.add_option(parser, "print_results", "print the five best also without names", action="store_true")
     common.add_device_options(parser)
 
 
@@ -29,10 +43,12 @@ def add_net_options(parser: argparse.ArgumentParser) -> None:
     """Add the options for the net and the preparation of its input."""
     common.add_option(parser, "model_def", "the net's deploy prototxt", metavar="FILE", required=True)
     common.add_option(parser, "pretrained_model", "its weights", metavar="FILE", required=True)
-    common.add_option(parser, "mean_file", "mean to subtract: .npy or .binaryproto", metavar="FILE")
+    common.add_option(parser, "mean_file", "mean to subtract: .npy or .binaryproto, or '' for none (default: "
+                      "ImageNet's mean pixel)", metavar="FILE")  # fmt: skip
     common.add_option(parser, "input_scale", "factor after the mean is subtracted", type=float)
     common.add_option(parser, "raw_scale", "factor before (default 255: images are 0 to 1)", type=float, default=255.0)
-    common.add_option(parser, "channel_swap", "order of the channels (default 2,1,0: BGR)", default="2,1,0")
+    common.add_option(parser, "channel_swap", "order of the channels, or '' (default 2,1,0: BGR)")
+    common.add_partial_option(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -40,33 +56,45 @@ def run(options: argparse.Namespace) -> int:
     import numpy as np
 
     from segcaffe.classifier import Classifier
+    from segcaffe.data.files import replacing
 
+    output = _array_file(Path(options.output_file))
+    common.show_warnings()
     common.set_device(options)
-    classifier = Classifier(
-        common.existing_file(options.model_def, "--model_def"),
-        common.existing_file(options.pretrained_model, "--pretrained_model"),
-        image_dims=numbers(options.images_dim, "--images_dim", 2) if options.images_dim else None,
-        **preparation(options),
-        share_memory=True,
-    )
-    inputs = _images(Path(options.input_file), options.ext)
+    names = read_names(options.labels) if options.labels else []
+    given = preparation(options)
+    dims = numbers(options.images_dim, "--images_dim", 2) if options.images_dim else given.images_dim
+    classifier = Classifier(options.model_def, image_dims=dims, **given.keywords(), share_memory=True)
+    common.load_weights(classifier, options.pretrained_model, "--pretrained_model", options.allow_partial)
+    names = _check_names(names, options.labels, classifier) or list(given.class_names)
+    places, inputs = _images(Path(options.input_file), options.ext, given.gray)
     print(f"Classifying {len(inputs)} inputs.")
     start = time.perf_counter()
-    predictions = classifier.predict(inputs, not options.center_only)
+    predictions = classifier.predict(inputs, not (options.center_only or given.center_only))
     print(f"Done in {time.perf_counter() - start:.2f} s.")
-    print(f"Saving results into {options.output_file}")
-    np.save(options.output_file, predictions)
+    if names or options.print_results:
+        _print_best(places, predictions, names)
+    print(f"Saving results into {output}")
+    with replacing(output, "classify") as part, part.open("wb") as file:
+        np.save(file, predictions)
     return 0
 
 
-def preparation(options: argparse.Namespace) -> dict[str, Any]:
-    """Settings of the transformer, as keywords of `Classifier` and `Detector`."""
-    return {
-        "mean": read_mean(options.mean_file) if options.mean_file else None,
-        "input_scale": options.input_scale,
-        "raw_scale": options.raw_scale,
-        "channel_swap": numbers(options.channel_swap, "--channel_swap") if options.channel_swap else None,
-    }
+def preparation(options: argparse.Namespace) -> Preparation:
+    """How images are prepared: by the options, else by the deploy file, else as Caffe's scripts do."""
+    from segcaffe.data.mean import read_mean_pixel
+    from segcaffe.predict.preparation import of_deploy_file
+
+    own = of_deploy_file(common.existing_file(options.model_def, "--model_def"))
+    if options.mean_file is not None:
+        mean = read_mean_pixel(options.mean_file, "--mean_file") if options.mean_file else None
+        own = own.replaced(mean=None if mean is None else tuple(mean.tolist()))
+    if options.input_scale is not None:
+        own = own.replaced(input_scale=options.input_scale)
+    if options.channel_swap is not None:
+        swap = numbers(options.channel_swap, "--channel_swap") if options.channel_swap else None
+        own = own.replaced(channel_swap=None if swap is None else tuple(swap))
+    return own.replaced(raw_scale=options.raw_scale)
 
 
 def numbers(text: str, option: str, count: int | None = None) -> list[int]:
@@ -80,35 +108,65 @@ def numbers(text: str, option: str, count: int | None = None) -> list[int]:
     return [int(part) for part in parts]
 
 
-def read_mean(path: str) -> NDArray[Any]:
-    """Mean values per channel, of a .npy or .binaryproto file of a mean image or mean pixel."""
-    import numpy as np
+def read_names(path: str) -> list[str]:
+    """Names of the classes: the lines of a file, without the WordNet id that lines of ImageNet's list begin with."""
+    import re
 
-    from segcaffe import io
+    from segcaffe.proto.source import read_text
+
+    lines = [line.strip() for line in read_text(common.existing_file(path, "--labels")).splitlines()]
+    return [re.sub(r"^n\d{8}\s+", "", line) for line in lines if line]
+
+
+def _check_names(names: list[str], path: str | None, net: Any) -> list[str]:
     from segcaffe.errors import SegcaffeError
-    from segcaffe.proto.caffe_pb2 import BlobProto
 
-    file = common.existing_file(path, "--mean_file")
-    if file.suffix == ".npy":
-        mean = np.load(file)
-    else:
-        mean = io.blobproto_to_array(BlobProto.FromString(file.read_bytes()))
-    mean = mean.reshape(mean.shape[-3:]) if mean.ndim > 2 else mean
-    if mean.ndim not in (1, 3):
-        raise SegcaffeError(f"--mean_file {path}: a mean is C values or an array (C, H, W). Received: {mean.shape}.")
-    pixel: NDArray[Any] = mean.mean(axis=(1, 2)) if mean.ndim == 3 else mean
-    return pixel
+    classes = net.blobs[net.outputs[0]].count // net.blobs[net.outputs[0]].shape[0]
+    if names and len(names) != classes:
+        raise SegcaffeError(f"--labels {path}: needs a line for each of the {classes} classes. Received: {len(names)}.")
+    return names
 
 
-def _images(path: Path, suffix: str) -> list[NDArray[Any]]:
+def _array_file(path: Path) -> Path:
+    """The .npy file that will be written; SegcaffeError for a name that asks for another format."""
+    from segcaffe.errors import SegcaffeError
+
+    if not path.suffix:
+        return path.with_name(f"{path.name}.npy")
+    if path.suffix.lower() != ".npy":
+        raise SegcaffeError(f"OUTPUT {path}: predictions are written as .npy; name the file so.")
+    return path
+
+
+def _images(path: Path, suffix: str, gray: bool) -> tuple[list[str], list[NDArray[Any]]]:
+    """Names of the images, and the images (H, W, K)."""
     import numpy as np
 
     from segcaffe import io
     from segcaffe.errors import DataError
 
-    if path.suffix == ".npy":
-        return list(np.load(common.existing_file(str(path), "input")))
-    files = sorted(path.glob(f"*.{suffix}")) if path.is_dir() else [common.existing_file(str(path), "input")]
+    if path.suffix.lower() == ".npy":
+        arrays = list(np.load(common.existing_file(str(path), "INPUT")))
+        return [f"{path}[{i}]" for i in range(len(arrays))], arrays
+    files = sorted(path.glob(f"*.{suffix}")) if path.is_dir() else [common.existing_file(str(path), "INPUT")]
     if not files:
         raise DataError(f"{path}: holds no *.{suffix}; --ext names another suffix.")
-    return [io.load_image(file) for file in files]
+    images = [io.load_image(file, color=not gray) for file in files]
+    return [str(file) for file in files], [_luminance(image) if gray else image for image in images]
+
+
+def _luminance(image: NDArray[Any]) -> NDArray[Any]:
+    """A gray image (H, W, 1) of one with colours R, G, B, weighted as OpenCV does."""
+    import numpy as np
+
+    if image.shape[2] == 1:
+        return image
+    return np.asarray(image @ np.array([[0.299], [0.587], [0.114]], np.float32))
+
+
+def _print_best(places: list[str], predictions: NDArray[Any], names: list[str]) -> None:
+    for place, scores in zip(places, predictions, strict=True):
+        print(place)
+        for label in (-scores).argsort(kind="stable")[:TOP]:
+            name = f"  {names[label]}" if label < len(names) else ""
+            print(f"  {scores[label]:.5f}  class {label}{name}")

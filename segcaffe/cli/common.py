@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import re
 import sys
 import warnings
@@ -18,10 +19,11 @@ from segcaffe.errors import PrototxtError, SegcaffeError
 from segcaffe.kernels import parallel
 from segcaffe.net import replay
 from segcaffe.proto import caffe_pb2
-from segcaffe.proto.template import parse_assignments, read_vars
+from segcaffe.proto.template import check_names, parse_assignments, read_vars
 
 if TYPE_CHECKING:
     from segcaffe.data.files import BadItems
+    from segcaffe.net.net import Net
 
 
 def add_option(parser: argparse.ArgumentParser, name: str, help: str, **settings: object) -> None:
@@ -72,16 +74,27 @@ def add_memory_option(parser: argparse.ArgumentParser) -> None:
                         help="give every blob memory of its own instead of sharing it")  # fmt: skip
 
 
+def add_partial_option(parser: argparse.ArgumentParser) -> None:
+    """Add the permission to run a net whose weights are not all there."""
+    add_option(parser, "allow-partial", "run though the weights lack layers of the net, which keep random values",
+               action="store_true")  # fmt: skip
+
+
 def add_recompute_option(parser: argparse.ArgumentParser) -> None:
     """Add the choice of layers whose values are computed again for the backward pass."""
     add_option(parser, "recompute", "compute these layers' values again for the backward pass instead of keeping them: "
                "names and patterns ('conv*,fused'), separated by commas, or auto", metavar="LAYERS")  # fmt: skip
 
 
-def variables(options: argparse.Namespace) -> dict[str, str]:
-    """Values of the templates: the file's, overridden by ``--set``."""
-    values = read_vars(options.vars) if options.vars else {}
-    values.update(parse_assignments(options.set))
+def variables(options: argparse.Namespace, *files: str | Path) -> dict[str, str]:
+    """Values of the templates: the file's, overridden by ``--set``.
+
+    A name given with ``--set`` must be one of those in ``files``, or in the nets that they name; a file of variables
+    may have others, for other nets.
+    """
+    values, given = read_vars(options.vars) if options.vars else {}, parse_assignments(options.set)
+    values.update(given)
+    check_names(given, files, values)
     return values
 
 
@@ -126,9 +139,29 @@ def existing_file(path: str, option: str) -> Path:
     return found
 
 
-def weight_files(text: str | None) -> list[Path]:
+def weight_files(text: str | None, option: str = "--weights") -> list[Path]:
     """Files of a comma-separated list; each must exist."""
-    return [existing_file(part.strip(), "--weights") for part in (text or "").split(",") if part.strip()]
+    return [existing_file(part.strip(), option) for part in (text or "").split(",") if part.strip()]
+
+
+def load_weights(
+    net: Net, files: str | None, option: str, allow_partial: bool = False, finetuning: bool = False
+) -> None:
+    """Load the files of a comma-separated list into a net, and warn; see `segcaffe.net.completeness.load_all`."""
+    from segcaffe.convert import formats
+    from segcaffe.net.completeness import load_all
+
+    stored = {str(path): formats.load(path) for path in weight_files(files, option)}
+    warn(load_all(net.layers, stored, allow_partial, finetuning))
+
+
+def warn(message: str) -> None:
+    """Log a warning where a log is kept, otherwise print it; an empty one is none."""
+    logger = logging.getLogger("segcaffe")
+    if message and logger.handlers:
+        logger.warning("%s", message)
+    elif message:
+        print(f"warning: {message}", file=sys.stderr)
 
 
 def show_warnings() -> None:

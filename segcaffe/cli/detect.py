@@ -1,10 +1,18 @@
-"""Classify windows of images: windows of a list, of a regular grid, or those that selective search proposes."""
+"""Classify windows of images: windows of a list, of a regular grid, or those that selective search proposes.
+
+The defaults are those of Caffe's detect.py: ImageNet's mean is subtracted, windows get 16 pixels of context; a CSV is
+a list of windows, in images of a text file selective search proposes them. Mean, scale and order of channels that a
+deploy file states (docs/weights.md) replace these; options overrule both.
+
+OUTPUT is a CSV file, or an HDF5 file (.h5, .hdf5) of three data sets with a row for each window: filename (strings),
+window (N, 4) of ymin, xmin, ymax, xmax, and prediction (N, classes).
+"""
 
 from __future__ import annotations
 
 import argparse
 import csv
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,16 +22,20 @@ from segcaffe.cli import classify, common
 if TYPE_CHECKING:
     from segcaffe.detector import Detection
 
+HDF5_SUFFIXES = (".h5", ".hdf5")
 COORDINATES = ("ymin", "xmin", "ymax", "xmax")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's options."""
     parser.add_argument("input_file", metavar="INPUT", help="CSV of windows, or text file of image paths")
-    parser.add_argument("output_file", metavar="OUTPUT", help="CSV file to write: filename, window, one score a class")
+    parser.add_argument(
+        "output_file", metavar="OUTPUT", help=".csv or .h5 file to write: filename, window, one score a class"
+    )
     classify.add_net_options(parser)
-    common.add_option(parser, "crop_mode", "list (a CSV of filename,ymin,xmin,ymax,xmax), grid, selective_search",
-                      choices=("list", "grid", "selective_search"), default="list")  # fmt: skip
+    common.add_option(parser, "crop_mode", "list (a CSV of filename,ymin,xmin,ymax,xmax), grid, selective_search "
+                      "(default: list for a .csv, else selective_search)",
+                      choices=("list", "grid", "selective_search"))  # fmt: skip
     common.add_option(parser, "context_pad", "pixels of context around a window, in the net's input (default 16)",
                       type=int, default=16)  # fmt: skip
     common.add_device_options(parser)
@@ -31,24 +43,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Classify the windows and write the scores."""
-    from segcaffe.detector import Detector
+    from segcaffe.data.files import replacing
+    from segcaffe.detector import Detector, require_selective_search
 
+    source, output = common.existing_file(options.input_file, "INPUT"), Path(options.output_file)
+    mode = options.crop_mode or ("list" if source.suffix.lower() == ".csv" else "selective_search")
+    write = _writer(output)
+    if mode == "selective_search":
+        require_selective_search()
+    windows = read_windows(source) if mode == "list" else []
+    common.show_warnings()
     common.set_device(options)
-    detector = Detector(
-        common.existing_file(options.model_def, "--model_def"),
-        common.existing_file(options.pretrained_model, "--pretrained_model"),
-        context_pad=options.context_pad,
-        **classify.preparation(options),
-        share_memory=True,
-    )
-    source = common.existing_file(options.input_file, "input")
-    if options.crop_mode == "list":
-        detections = detector.detect_windows(read_windows(source))
+    given = classify.preparation(options)
+    detector = Detector(options.model_def, context_pad=options.context_pad, **given.keywords(), share_memory=True)
+    common.load_weights(detector, options.pretrained_model, "--pretrained_model", options.allow_partial)
+    if mode == "list":
+        detections = detector.detect_windows(windows)
     else:
         names = [line.strip() for line in source.read_text().splitlines() if line.strip()]
-        detect = detector.detect_grid if options.crop_mode == "grid" else detector.detect_selective_search
-        detections = detect(names)
-    _write(detections, Path(options.output_file))
+        detections = (detector.detect_grid if mode == "grid" else detector.detect_selective_search)(names)
+    with replacing(output, "detect") as part:
+        write(detections, part)
     print(f"Scored {len(detections)} windows into {options.output_file}")
     return 0
 
@@ -70,10 +85,42 @@ def read_windows(path: Path) -> list[tuple[str, list[list[float]]]]:
     return [(name, [window for _, window in group]) for name, group in groupby(rows, key=lambda row: row[0])]
 
 
-def _write(detections: Sequence[Detection], path: Path) -> None:
+def _writer(path: Path) -> Callable[[Sequence[Detection], Path], None]:
+    """What writes the format that the path's suffix names; SegcaffeError for another."""
+    from segcaffe.data.hdf5 import h5py_module
+    from segcaffe.errors import SegcaffeError
+
+    suffix = path.suffix.lower()
+    if suffix in HDF5_SUFFIXES:
+        h5py_module("detect")
+        return write_hdf5
+    if suffix != ".csv":
+        raise SegcaffeError(f"OUTPUT {path}: must end in .csv, {' or '.join(HDF5_SUFFIXES)}; that chooses the format.")
+    return write_csv
+
+
+def write_csv(detections: Sequence[Detection], path: Path) -> None:
+    """Write a line for each window: filename, coordinates, and the scores as class0, class1, ..."""
     classes = len(detections[0]["prediction"]) if detections else 0
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["filename", *COORDINATES, *(f"class{i}" for i in range(classes))])
         for found in detections:
             writer.writerow([found["filename"], *found["window"].tolist(), *found["prediction"].tolist()])
+
+
+def write_hdf5(detections: Sequence[Detection], path: Path) -> None:
+    """Write the data sets filename, window (N, 4) and prediction (N, classes); see the command's description."""
+    import numpy as np
+
+    from segcaffe.data.hdf5 import h5py_module
+
+    h5py = h5py_module("detect")
+    with h5py.File(path, "w") as file:
+        names = [found["filename"] for found in detections]
+        file.create_dataset("filename", data=np.array(names, object), dtype=h5py.string_dtype())
+        windows = np.array([found["window"] for found in detections], np.float64).reshape(-1, 4)
+        file.create_dataset("window", data=windows).attrs["columns"] = list(COORDINATES)
+        classes = len(detections[0]["prediction"]) if detections else 0
+        predictions = np.array([found["prediction"] for found in detections], np.float32)
+        file.create_dataset("prediction", data=predictions.reshape(len(detections), classes))

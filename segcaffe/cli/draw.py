@@ -30,7 +30,8 @@ def run(options: argparse.Namespace) -> int:
     from segcaffe.draw import draw_net_to_file
     from segcaffe.proto.text import read_net
 
-    net = read_net(common.existing_file(options.input_net_proto_file, "net"), common.variables(options))
+    path = common.existing_file(options.input_net_proto_file, "net")
+    net = read_net(path, common.variables(options, path))
     phase = None if options.phase.upper() == "ALL" else common.phase(options.phase)
     shapes = _shapes(net, 1 if phase is None else phase) if options.shapes else None
     draw_net_to_file(net, options.output_image_file, options.rankdir, phase, options.display_lrm, shapes)

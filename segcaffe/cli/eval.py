@@ -18,7 +18,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("labels", metavar="LABELS", nargs="?", help="folder of label maps, or list: image label")
     common.add_option(parser, "root", "put before each name of the list; end a folder with a slash", default="")
     common.add_option(parser, "classes", "number of classes (default: by the largest label met)", type=int)
-    common.add_option(parser, "names", "file with the classes' names, one a line", metavar="FILE")
+    common.add_option(parser, "names", "file with the classes' names, one a line (default: those that predict knew)",
+                      metavar="FILE")  # fmt: skip
     common.add_option(parser, "ignore", "label whose pixels do not count (default 255); repeatable", type=int,
                       action="append")  # fmt: skip
     common.add_option(parser, "trimap", "largest trimap width in pixels (default 40; 0: none)", type=int, default=40)
@@ -51,9 +52,13 @@ def _evaluate(options: argparse.Namespace) -> None:
     from segcaffe.data.lists import read_list
     from segcaffe.metrics.evaluate import Report, evaluate, find_pairs
     from segcaffe.metrics.tally import Tally
+    from segcaffe.predict.files import class_names
 
     common.at_least(options, trimap=0)
-    names = [entry.text for entry in read_list(options.names, "eval", "--names")] if options.names else []
+    if options.names:
+        names = [entry.text for entry in read_list(options.names, "eval", "--names")]
+    else:
+        names = class_names(Path(options.predictions)) if options.classes is None else []
     tally = Tally(options.trimap, options.ignore if options.ignore is not None else [255])
     pairs, bad = find_pairs(options.labels, options.root), BadItems(options.skip_bad)
     with common.progress(len(pairs), "image") as advance:

@@ -17,6 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_option(parser, "iterations", "number of batches (default 50)", type=int, default=50)
     common.add_option(parser, "phase", "TRAIN or TEST (default)", default="TEST")
     common.add_option(parser, "overwrite", "replace what is there of that name", action="store_true")
+    common.add_partial_option(parser)
     common.add_state_options(parser)
     common.add_device_options(parser)
     common.add_template_options(parser)
@@ -24,10 +25,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Extract, and print the shapes."""
-    from segcaffe.data.features import extract
+    from segcaffe.data.features import checked_suffix, extract
     from segcaffe.net.net import Net
 
     common.at_least(options, iterations=1)
+    checked_suffix(Path(options.out))
     common.show_warnings()
     common.set_device(options)
     blobs = [name.strip() for name in options.blobs.split(",")]
@@ -36,12 +38,11 @@ def run(options: argparse.Namespace) -> int:
         phase=common.phase(options.phase),
         level=options.level,
         stages=common.stages(options),
-        variables=common.variables(options),
+        variables=common.variables(options, options.net),
         share_memory=True,
         keep=blobs,
     )
-    for weights in common.weight_files(options.weights):
-        net.copy_from(weights)
+    common.load_weights(net, options.weights, "WEIGHTS", options.allow_partial)
     with common.progress(options.iterations, "batch") as advance:
         shapes = extract(net, blobs, Path(options.out), options.iterations, options.overwrite, advance)
     for name, shape in shapes.items():

@@ -31,7 +31,8 @@ def run(options: argparse.Namespace) -> int:
     for path, option in ((options.file, "NET|SOLVER"), (options.weights, "--weights"), (options.train, "--train")):
         if path is not None:
             common.existing_file(path, option)
-    report = lint(options.file, common.variables(options), options.weights, options.train, phase)
+    values = common.variables(options, *filter(None, (options.file, options.train)))
+    report = lint(options.file, values, options.weights, options.train, phase)
     if options.json:
         findings = [asdict(finding) for finding in report.findings]
         print_json("lint", {"file": options.file, "findings": findings, "notes": list(dict.fromkeys(report.remarks))})

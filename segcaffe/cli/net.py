@@ -42,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
         phase=common.phase(options.phase),
         level=options.level,
         stages=common.stages(options),
-        variables=common.variables(options),
+        variables=common.variables(options, path),
         fuse=options.fuse,
     )
     if options.json:

@@ -1,12 +1,15 @@
 """Predict label maps of an image, a folder or a list, as palette PNGs; goes on where an earlier run stopped.
 
 Images are padded right and below with the mean to the input size in the prototxt, and the scores cropped back, as the
-paper's test does. NET may be a deploy file, or a train or test file: its data layer becomes the input.
+paper's test does. NET may be a deploy file, or a train or test file: its data layer becomes the input. Mean and scale
+are those of the file's data layer or of the transform_param of its Input layer; class names, palette and order of
+channels stand in comments (docs/weights.md).
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,8 +31,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_option(parser, "scores", "also write scores/<id>.npy (classes, H, W) or .mat (W, H, classes)",
                       choices=("npy", "mat"), default="")  # fmt: skip
     common.add_option(parser, "blob", "the scores (default: the net's only output of several channels)", default="")
-    common.add_option(parser, "mean", "B,G,R to subtract (default: the data layer's, or 104.008,116.669,122.675)")
-    common.add_option(parser, "scale", "factor after that (default: the data layer's, or 1)", type=float)
+    common.add_option(
+        parser, "mean", "B,G,R to subtract, or one value (default: what the file says, or 104.008,116.669,122.675)"
+    )
+    common.add_option(parser, "scale", "factor after that (default: what NET says, or 1)", type=float)
     common.add_option(
         parser, "size", "pad images to this size (default: the input size in the prototxt)", metavar="HxW"
     )
@@ -40,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_option(parser, "overwrite", "make results anew that are there already", action="store_true")
     common.add_option(parser, "skip-bad", "skip at most N bad images, and list them", type=int,
                       default=0, metavar="N")  # fmt: skip
+    common.add_partial_option(parser)
     common.add_state_options(parser)
     common.add_device_options(parser)
     common.add_template_options(parser)
@@ -54,17 +60,19 @@ def run(options: argparse.Namespace) -> int:
 
     common.show_warnings()
     common.set_device(options)
-    net = common.existing_file(options.net, "NET")
-    weights = common.weight_files(options.weights)
-    pictures, settings, values = (
-        find_pictures(options.source, options.root),
-        _settings(options),
-        common.variables(options),
-    )
-    predictor = Predictor(net, weights, settings, values, options.level, common.stages(options))
-    record = {**asdict(settings), "variables": values, "level": options.level, "stages": common.stages(options)}
+    net, weights = common.existing_file(options.net, "NET"), common.weight_files(options.weights)
+    pictures, settings = find_pictures(options.source, options.root), _settings(options)
+    values, stages = common.variables(options, net), common.stages(options)
+    predictor = Predictor(net, weights, settings, values, options.level, stages, options.allow_partial)
+    common.warn(predictor.incomplete)
+    if predictor.assumed:
+        told = ",".join(f"{value:g}" for value in predictor.mean)
+        print(f"{net} does not say how images are prepared: {told} is subtracted (--mean, --scale).", file=sys.stderr)
+    names = list(predictor.notes.class_names)
+    record = {**asdict(settings), "variables": values, "level": options.level, "stages": stages, "class_names": names}
     record |= {"net": digest(net), "weights": [digest(path) for path in weights]}
-    results = Results(Path(options.out), record, options.overlay, options.scores, options.overwrite)
+    colours = predictor.notes.colours()
+    results = Results(Path(options.out), record, options.overlay, options.scores, options.overwrite, colours)
     there, bad = len(pictures) - len(results.missing(pictures)), BadItems(options.skip_bad)
     with common.progress(len(pictures), "image", done=there) as advance:
         made = predict_all(predictor, pictures, results, bad, advance)

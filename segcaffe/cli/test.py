@@ -21,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_option(parser, "weights", "weights to load, separated by commas", metavar="FILE")
     common.add_option(parser, "iterations", "number of batches (default 50)", type=int, default=50)
     common.add_option(parser, "out", "folder for the log", metavar="FOLDER")
+    common.add_partial_option(parser)
     common.add_state_options(parser)
     common.add_fusion_option(parser)
     common.add_memory_option(parser)
@@ -45,12 +46,11 @@ def run(options: argparse.Namespace) -> int:
             phase=common.phase("TEST"),
             level=options.level,
             stages=common.stages(options),
-            variables=common.variables(options),
+            variables=common.variables(options, options.model),
             fuse=options.fuse,
             share_memory=options.share_memory,
         )
-        for weights in common.weight_files(options.weights):
-            net.copy_from(weights)
+        common.load_weights(net, options.weights, "--weights", options.allow_partial)
         if not options.weights:
             log.warning("No --weights given: the net runs with its initial values.")
         log.info("Running for %d iterations.", options.iterations)

@@ -40,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
         phase=common.phase(options.phase),
         level=options.level,
         stages=common.stages(options),
-        variables=common.variables(options),
+        variables=common.variables(options, options.model),
         fuse=options.fuse,
     )
     for weights in common.weight_files(options.weights):

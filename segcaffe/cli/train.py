@@ -24,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_option(parser, "solver", "the solver's prototxt", metavar="FILE", required=True)
     common.add_option(parser, "model", "the training net, in place of the one the solver names", metavar="FILE")
     common.add_option(parser, "weights", "weights to start from, separated by commas", metavar="FILE")
+    common.add_option(parser, "allow-partial", "train though the weights have no layer of the net", action="store_true")
     common.add_option(parser, "snapshot", "solver state to go on from (.solverstate)", metavar="FILE")
     common.add_option(
         parser, "out", "folder for snapshots and the log, in place of snapshot_prefix's", metavar="FOLDER"
@@ -56,8 +57,9 @@ def run(options: argparse.Namespace) -> int:
     if options.snapshot_keep is not None:
         common.at_least(options, snapshot_keep=1)
     common.show_warnings()
-    values = common.variables(options)
-    param = read_solver(common.existing_file(options.solver, "--solver"), values)
+    solver_file = common.existing_file(options.solver, "--solver")
+    values = common.variables(options, *filter(None, (solver_file, options.model)))
+    param = read_solver(solver_file, values)
     apply_options(param, options)
     _choose_device(param, options)
     prefix = Path(param.snapshot_prefix)
@@ -92,8 +94,8 @@ def train(param: SolverParameter, options: argparse.Namespace, values: dict[str,
 
     solver = get_solver(param, variables=values, net_options=_net_options(options))
     solver.snapshot_keep = options.snapshot_keep
+    common.load_weights(solver.net, options.weights, "--weights", options.allow_partial, finetuning=True)
     for weights in common.weight_files(options.weights):
-        solver.net.copy_from(weights)
         for net in solver.test_nets:
             net.copy_from(weights)
     state = str(common.existing_file(options.snapshot, "--snapshot")) if options.snapshot else None

@@ -57,7 +57,7 @@ def _read_net(source: Path, binary: bool, options: argparse.Namespace) -> NetPar
 
     if binary:
         return dialect.decode_net(source.read_bytes(), options.dialect, str(source))[0]
-    return read(source, caffe_pb2.NetParameter, common.variables(options))
+    return read(source, caffe_pb2.NetParameter, common.variables(options, source))
 
 
 def _read_solver(source: Path, binary: bool, options: argparse.Namespace) -> SolverParameter:
@@ -68,7 +68,7 @@ def _read_solver(source: Path, binary: bool, options: argparse.Namespace) -> Sol
     from segcaffe.proto.text import read
 
     if not binary:
-        return read(source, caffe_pb2.SolverParameter, common.variables(options))
+        return read(source, caffe_pb2.SolverParameter, common.variables(options, source))
     try:
         return caffe_pb2.SolverParameter.FromString(source.read_bytes())
     except DecodeError:

@@ -21,6 +21,7 @@ from segcaffe.proto import caffe_pb2
 Array = NDArray[Any]
 
 FORMATS = (".npz", ".h5", ".hdf5")
+FOLDERS = ("", ".lmdb", ".db")
 
 
 def extract(
@@ -36,22 +37,24 @@ def extract(
     Parameters
     ----------
     out:
-        ``.npz`` or ``.h5``: one array for each blob under its name. Any other name is a folder for LMDB databases, one
-        for each blob: keys of 10 digits, Datum messages with floats, as Caffe writes them.
+        ``.npz`` or ``.h5``: one array for each blob under its name. A name without suffix (or with .lmdb or .db) is a
+        folder for LMDB databases, one for each blob: keys of 10 digits, Datum messages with floats, as Caffe writes
+        them. Suffixes may be in any case.
 
     Returns
     -------
     dict
         Shape of what was written, by blob.
     """
+    suffix = checked_suffix(out)
     for name in blobs:
         if name not in net.blobs:
             raise GraphError(f'features: the net has no blob "{name}". Its blobs: {", ".join(net.blobs)}.')
     if out.exists() and not overwrite:
         raise DataError(f'features: "{out}" exists already; use --overwrite to replace it.')
     kind: type[_Sink] = _Databases
-    if out.suffix in FORMATS:
-        kind = _Npz if out.suffix == ".npz" else _Hdf5
+    if suffix in FORMATS:
+        kind = _Npz if suffix == ".npz" else _Hdf5
     shapes: dict[str, tuple[int, ...]] = {}
     with replacing(out, "features") as part, ExitStack() as stack:
         sink = kind(part, stack, blobs)
@@ -70,6 +73,15 @@ def extract(
             progress()
         sink.finish()
     return shapes
+
+
+def checked_suffix(out: Path) -> str:
+    """The suffix in small letters; DataError for one that asks for a format there is not."""
+    suffix = out.suffix.lower()
+    if suffix not in FORMATS + FOLDERS and not out.is_dir():
+        known = ", ".join(FORMATS)
+        raise DataError(f'features: "{out}" must end in {known}, or have no suffix: a folder for LMDB databases.')
+    return suffix
 
 
 class _Sink:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
+from segcaffe.blob.proto import array_of
 from segcaffe.data.contents import Items
 from segcaffe.data.files import BadItems, write_bytes
-from segcaffe.errors import DataError
+from segcaffe.data.images import read_bytes
+from segcaffe.errors import DataError, WeightsError
 from segcaffe.proto import caffe_pb2
 
 Array = NDArray[Any]
@@ -97,3 +101,24 @@ def _arrays(items: Items, bad: BadItems, progress: Callable[[], object]) -> Iter
             bad.add(item)
         else:
             yield item.image.transpose(2, 0, 1)
+
+
+def read_mean_pixel(path: str | Path, where: str) -> NDArray[np.float32]:
+    """Mean values per channel (C,), of a .npy or .binaryproto file of a mean image or mean pixel.
+
+    DataError, beginning with ``where``, if the file cannot be read or is no mean.
+    """
+    file = Path(path)
+    content = read_bytes(str(file), where)
+    try:
+        if file.suffix.lower() == ".npy":
+            mean = np.load(io.BytesIO(content))
+        else:
+            mean = array_of(caffe_pb2.BlobProto.FromString(content), where)
+    except (DecodeError, ValueError, WeightsError) as error:
+        raise DataError(f'{where}: "{path}" is no .npy or .binaryproto file of a mean: {error}.') from error
+    shape = mean.shape
+    mean = mean.reshape(shape[-3:]) if mean.ndim == 4 and shape[0] == 1 else mean
+    if mean.ndim not in (1, 3) or not mean.size:
+        raise DataError(f'{where}: "{path}": a mean is C values or an array (C, H, W). Received: {shape}.')
+    return np.asarray(mean.mean(axis=(1, 2)) if mean.ndim == 3 else mean, np.float32)

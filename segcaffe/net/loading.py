@@ -51,7 +51,7 @@ class LoadReport:
             "keep their values, the file has no weights for them": self.kept,
             "of the file are not used, the net does not have them": self.unused,
         }
-        return [f"{len(names)} layers {what}: {_shown(names)}" for what, names in sentences.items() if names]
+        return [f"{len(names)} layers {what}: {shown(names)}" for what, names in sentences.items() if names]
 
 
 def copy_weights(layers: Sequence[Layer], source: caffe_pb2.NetParameter, where: str) -> LoadReport:
@@ -119,15 +119,16 @@ def _log(report: LoadReport, where: str) -> None:
             "The file has %s; the net has %s.",
             where,
             len(report.unused),
-            _shown(report.unused),
-            _shown(report.kept),
+            shown(report.unused),
+            shown(report.kept),
         )
         return
     for line in report.lines():
         log.info("%s: %s", where, line)
 
 
-def _shown(names: Sequence[str]) -> str:
+def shown(names: Sequence[str]) -> str:
+    """Return the names, the first dozen of many, for a message."""
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(names[:_SHOWN]) + more
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from segcaffe.blob.proto import shape_of
+from segcaffe.data.mean import read_mean_pixel
 from segcaffe.errors import GraphError
 from segcaffe.layers.registry import layer_class
 from segcaffe.net.rules import filter_net, net_state
@@ -12,6 +14,8 @@ from segcaffe.proto import caffe_pb2
 
 _SINKS = ("MatWrite", "HDF5Output")
 _KEPT_SOURCES = ("Input", "DummyData")
+_TRANSFORMING = ("Data", "ImageData", "ImageSegData", "MemoryData", "TwoImageData", "WindowData")
+_KEEP_CHANNELS = ("BatchNorm", "Dropout", "Interp", "LRN", "MVN", "Pooling", "Power", "ReLU", "Scale", "Split")
 
 
 @dataclass
@@ -27,9 +31,14 @@ class Deployed:
     image_size:
         Name of the blob for the image's height and width, (1, 1, 1, 2); empty if the net has none.
     mean, scale:
-        What the net's data layer subtracted and multiplied by; no mean if it named none.
+        What the net's data layer subtracted and multiplied by, or what its Input layer's ``transform_param`` says.
+    stated:
+        Whether the file says so: there is a layer that transforms images, or an Input layer with a
+        ``transform_param``.
     crop:
-        Height and width of the data layer's crop, 0 without.
+        Height and width of the data layer's images, 0 where it does not say.
+    channels:
+        Of the images; 0 where the data layer does not say.
     """
 
     param: caffe_pb2.NetParameter
@@ -37,15 +46,22 @@ class Deployed:
     image_size: str = ""
     mean: list[float] = field(default_factory=list)
     scale: float = 1.0
+    stated: bool = False
     crop: tuple[int, int] = (0, 0)
-    channels: int = 3
+    channels: int = 0
 
 
-def deploy(net: caffe_pb2.NetParameter, level: int = 0, stages: Sequence[str] = ()) -> Deployed:
+def deploy(
+    net: caffe_pb2.NetParameter,
+    level: int = 0,
+    stages: Sequence[str] = (),
+    weights: Sequence[caffe_pb2.NetParameter] = (),
+) -> Deployed:
     """The part of a net that makes scores of an image, in phase TEST.
 
     A net with ``Input`` layers (a deploy file) stays as it is. In others, train and test files, the first data layer
-    becomes an input; what needs labels (losses, accuracies) is left out, as are layers that write files.
+    becomes an input; what needs labels (losses, accuracies) is left out, as are layers that write files. Where the
+    data layer does not say how many channels its images have, the weights of the first convolution do.
     """
     kept = filter_net(net, net_state(caffe_pb2.TEST, level, stages))
     deployed = Deployed(kept)
@@ -58,11 +74,14 @@ def deploy(net: caffe_pb2.NetParameter, level: int = 0, stages: Sequence[str] = 
             inputs = [] if deployed.image else _take_source(layer, deployed)
             missing.update(top for top in layer.top if top not in inputs)
             if inputs:
+                deployed.channels = deployed.channels or channels_by_weights(layers, deployed.image, weights) or 3
                 kept.layer.append(_input_layer(layer, inputs, deployed))
         elif layer.type not in _SINKS and _without(layer, missing):
             kept.layer.append(layer)
             if layer.type == "Input" and not deployed.image:
                 deployed.image = layer.top[0]
+                if layer.HasField("transform_param"):
+                    _take_transformation(layer, deployed)
         else:
             missing.update(top for top in layer.top if top not in layer.bottom)
     if not deployed.image:
@@ -70,20 +89,58 @@ def deploy(net: caffe_pb2.NetParameter, level: int = 0, stages: Sequence[str] = 
     return deployed
 
 
+def channels_by_weights(
+    layers: Sequence[caffe_pb2.LayerParameter], image: str, weights: Sequence[caffe_pb2.NetParameter]
+) -> int:
+    """How many channels the image must have for the stored weights of the first convolution to fit; 0 if unknown."""
+    stored = {layer.name: layer.blobs for net in weights for layer in net.layer if layer.blobs}
+    same = {image}
+    for layer in layers:
+        if not same.intersection(layer.bottom):
+            continue
+        if layer.type == "Convolution" and layer.name in stored:
+            shape = shape_of(stored[layer.name][0])
+            return shape[1] * layer.convolution_param.group if len(shape) == 4 else 0
+        if layer.type in _KEEP_CHANNELS:
+            same.update(layer.top)
+    return 0
+
+
 def _take_source(layer: caffe_pb2.LayerParameter, deployed: Deployed) -> list[str]:
     """Note what a data layer does to images; returns the tops that become inputs."""
     transform = layer.transform_param
     deployed.image = layer.top[0]
-    deployed.mean = list(transform.mean_value)
-    deployed.scale = transform.scale
     deployed.crop = (transform.crop_height or transform.crop_size, transform.crop_width or transform.crop_size)
-    gray = (layer.type in ("ImageData", "ImageSegData") and not layer.image_data_param.is_color) or (
-        layer.type == "TwoImageData" and not layer.two_image_data_param.first_is_color
-    )
-    deployed.channels = 1 if gray else 3
+    deployed.channels = _channels(layer)
+    if layer.type == "MemoryData":
+        deployed.crop = (layer.memory_data_param.height, layer.memory_data_param.width)
+    if layer.type in _TRANSFORMING:
+        _take_transformation(layer, deployed)
     if layer.type == "ImageSegData" and len(layer.top) > 2:
         deployed.image_size = layer.top[2]
     return [name for name in (deployed.image, deployed.image_size) if name]
+
+
+def _take_transformation(layer: caffe_pb2.LayerParameter, deployed: Deployed) -> None:
+    transform = layer.transform_param
+    deployed.stated, deployed.scale = True, transform.scale
+    deployed.mean = list(transform.mean_value)
+    if transform.mean_file:
+        deployed.mean = read_mean_pixel(transform.mean_file, f'predict: layer "{layer.name}": mean_file').tolist()
+
+
+def _channels(layer: caffe_pb2.LayerParameter) -> int:
+    """Channels of a data layer's images, 0 if it does not say."""
+    transform = layer.transform_param
+    if layer.type == "MemoryData":
+        return int(layer.memory_data_param.channels)
+    if layer.type in ("ImageData", "ImageSegData"):
+        return 3 if layer.image_data_param.is_color else 1
+    if layer.type == "TwoImageData":
+        return 3 if layer.two_image_data_param.first_is_color else 1
+    if transform.force_gray or transform.force_color:
+        return 1 if transform.force_gray else 3
+    return 3 if layer.type == "WindowData" else 0
 
 
 def _input_layer(layer: caffe_pb2.LayerParameter, tops: Sequence[str], deployed: Deployed) -> caffe_pb2.LayerParameter:

@@ -19,7 +19,7 @@ from segcaffe.data.lists import read_list
 from segcaffe.data.mat import write_mat
 from segcaffe.data.png import write_label
 from segcaffe.errors import DataError
-from segcaffe.viz.embedding import label_colours
+from segcaffe.viz.embedding import voc_palette
 
 _SETTINGS = "predict.json"
 
@@ -74,6 +74,8 @@ class Results:
         What the results depend on.
     overwrite:
         Make everything anew.
+    colours:
+        Colours R, G, B of the labels (256, 3); PASCAL VOC's if not given.
 
     Raises
     ------
@@ -82,8 +84,15 @@ class Results:
     """
 
     def __init__(
-        self, folder: Path, settings: dict[str, Any], overlay: bool = False, scores: str = "", overwrite: bool = False
+        self,
+        folder: Path,
+        settings: dict[str, Any],
+        overlay: bool = False,
+        scores: str = "",
+        overwrite: bool = False,
+        colours: NDArray[np.uint8] | None = None,
     ) -> None:
+        self.colours = voc_palette() if colours is None else colours
         self.folder, self.overlay, self.kind, self.overwrite = folder, overlay, scores, overwrite
         record = folder / _SETTINGS
         text = json.dumps(settings, indent=1, sort_keys=True)
@@ -103,14 +112,14 @@ class Results:
         *others, path = self._paths(picture.id)
         for other in others:
             if other.suffix == ".jpg":
-                write_picture(other, blend(image, label), "predict")
+                write_picture(other, blend(image, label, self.colours), "predict")
             elif other.suffix == ".mat":
                 write_mat(other, scores[None], "predict")
             else:
                 buffer = io.BytesIO()
                 np.save(buffer, scores)
                 write_bytes(other, buffer.getvalue(), "predict")
-        write_label(path, label, "predict")
+        write_label(path, label, "predict", self.colours)
 
     def _paths(self, name: str) -> list[Path]:
         paths = [self.folder / "overlay" / f"{name}.jpg"] if self.overlay else []
@@ -131,10 +140,22 @@ class Results:
             )
 
 
-def blend(image: Image, label: NDArray[Any]) -> NDArray[np.uint8]:
-    """An image (H, W, C) with its labels (H, W) in colour over it, half and half; class 0 leaves it as it is."""
+def class_names(folder: Path) -> list[str]:
+    """Names of the classes that a folder of results records; none if it records none."""
+    try:
+        names = json.loads((folder / _SETTINGS).read_text()).get("class_names", [])
+    except (OSError, ValueError, AttributeError):
+        return []
+    return list(names)
+
+
+def blend(image: Image, label: NDArray[Any], colours: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """An image (H, W, C) with its labels (H, W) over it in colours R, G, B (256, 3), half and half.
+
+    Class 0 leaves the image as it is.
+    """
     colour = np.broadcast_to(image[:, :, :3] if image.shape[2] >= 3 else image[:, :, :1], (*image.shape[:2], 3))
-    mixed = (colour.astype(np.uint16) + label_colours(label)) // 2
+    mixed = (colour.astype(np.uint16) + colours[label][:, :, ::-1]) // 2
     return np.where((label == 0)[:, :, None], colour, mixed).astype(np.uint8)
 
 

@@ -10,10 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from segcaffe.convert import formats
 from segcaffe.data.images import Image, resize
 from segcaffe.errors import DataError, GraphError
+from segcaffe.net.completeness import load_all
 from segcaffe.net.net import Net
 from segcaffe.predict.deploy import Deployed, deploy
+from segcaffe.predict.notes import read_notes
 from segcaffe.proto import caffe_pb2
 from segcaffe.proto.text import read_net
 
@@ -32,7 +35,8 @@ class Settings:
     blob:
         Name of the scores; by default the net's only output of more than one channel.
     mean, scale:
-        Values are (pixel - mean) * scale; by default the data layer's, or `MEAN` and 1.
+        Values are (pixel - mean) * scale; by default what the file says (see `Deployed`), or `MEAN` and 1 where it
+        says nothing. The mean is in the net's order of channels.
     size:
         Height and width that images are padded to, right and below, with the mean; by default those the net names.
     step:
@@ -71,6 +75,17 @@ class Predictor:
         How images meet the net.
     variables:
         Values of ``${NAME}`` templates.
+    allow_partial:
+        Whether layers may keep random values because the weights do not have them; see `load_all`.
+
+    Attributes
+    ----------
+    assumed:
+        Whether the file does not say how images are prepared, so that `MEAN` is subtracted unasked.
+    incomplete:
+        A warning that names the layers without weights, or nothing.
+    notes:
+        Class names, palette and order of channels, of the file's comments.
     """
 
     def __init__(
@@ -81,16 +96,22 @@ class Predictor:
         variables: dict[str, str] | None = None,
         level: int = 0,
         stages: Sequence[str] = (),
+        allow_partial: bool = False,
     ) -> None:
         self.settings = settings or Settings()
-        self.deployed: Deployed = deploy(read_net(net_file, variables), level, stages)
+        self.notes = read_notes(net_file, variables)
+        stored = {str(path): formats.load(path) for path in weights}
+        self.deployed: Deployed = deploy(read_net(net_file, variables), level, stages, list(stored.values()))
         keep = [self.settings.blob] if self.settings.blob else []
         self.net = Net(self.deployed.param, caffe_pb2.TEST, level, list(stages), share_memory=True, keep=keep)
-        for path in weights:
-            self.net.copy_from(path)
+        self.incomplete = load_all(self.net.layers, stored, allow_partial)
         self.input = self.net.blobs[self.deployed.image]
         if self.input.ndim != 4 or self.input.shape[0] != 1:
             self._take_one_image()
+        if self.input.shape[1] not in (1, 3):
+            raise GraphError(
+                f'predict: input "{self.deployed.image}" must have 1 channel (gray) or 3. Received: {self.input.shape}.'
+            )
         self.blob = self.settings.blob or self._only_score()
         self.size = self.settings.size or self.input.shape[2:]
         self.mean, self.scale = self._transformation()
@@ -129,6 +150,8 @@ class Predictor:
             self.net.reshape()
         values = self.input.data
         values[...] = 0
+        if self.notes.rgb:
+            image = image[:, :, ::-1]
         values[0, :, :rows, :cols] = ((image - self.mean) * self.scale).transpose(2, 0, 1)
         if self.deployed.image_size:
             self.net.blobs[self.deployed.image_size].data[...] = np.reshape((rows, cols), (1, 1, 1, 2))
@@ -158,14 +181,17 @@ class Predictor:
         if len(found) == 1:
             return found[0]
         raise GraphError(
-            "predict: which blob holds the scores? Name it with --blob. Outputs with several channels: "
-            f"{', '.join(found) or 'none'}; all outputs: {', '.join(self.net.outputs)}."
+            "predict: which blob holds the scores (1, classes, H, W)? Name it with --blob. Outputs with several "
+            f"channels: {', '.join(found) or 'none'}; all outputs: {', '.join(self.net.outputs)}."
+            + ("" if found else " For a net that has one answer for an image there is `segcaffe classify`.")
         )
 
     def _transformation(self) -> tuple[NDArray[np.float32], np.float32]:
         """The mean, one value or one for each channel, and the scale."""
         channels = self.input.shape[1]
-        mean = self.settings.mean or tuple(self.deployed.mean) or (MEAN if channels == 3 else ())
+        self.assumed = channels == 3 and not (self.settings.mean or self.deployed.stated)
+        assumed = (MEAN[::-1] if self.notes.rgb else MEAN) if self.assumed else ()
+        mean = self.settings.mean or tuple(self.deployed.mean) or assumed
         if len(mean) not in (0, 1, channels):
             raise DataError(f"predict: needs one mean value, or {channels}. Received: {mean}.")
         scale = self.settings.scale if self.settings.scale is not None else self.deployed.scale

@@ -6,6 +6,7 @@ quoted string their quotes and backslashes are escaped, so a path arrives as it 
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -21,6 +22,7 @@ _PIECE = re.compile(
     r"|'[^'\\\r\n]*(?:\\.[^'\\\r\n]*)*')"
     r"|(?P<bare>\$\{" + _NAME + r"\})"
 )
+_NET_FIELD = re.compile(r"""\b(?:train_|test_)?net\s*:\s*(?P<quote>["'])(?P<path>[^"'\r\n]+)(?P=quote)""")
 _ASSIGNMENT = re.compile(rf"(?:export\s+)?(?P<name>{_NAME})\s*[=:]\s*(?P<value>.*)\Z", re.DOTALL)
 _QUOTED_VALUE = re.compile(r"""(?:"(?P<double>(?:[^"\\]|\\.)*)"|'(?P<single>[^']*)')\s*(?:\#.*)?\Z""")
 _ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "'": "\\'", "\n": "\\n", "\r": "\\r"})
@@ -118,6 +120,27 @@ def parse_assignments(assignments: Iterable[str]) -> dict[str, str]:
             )
         values[name.strip()] = value
     return values
+
+
+def check_names(names: Iterable[str], files: Iterable[str | Path], values: Mapping[str, str]) -> None:
+    """Raise PrototxtError for a name that is no template in the files, nor in the nets that they (solvers) name."""
+    names, files = list(names), list(files)
+    if not names or not files:
+        return
+    texts = [read_text(path) for path in files]
+    nets = [Path(_fill(match["path"], values)) for text in texts for match in _NET_FIELD.finditer(text)]
+    texts += [read_text(path) for path in nets if path.is_file()]
+    known = sorted({name for text in texts for name in _REFERENCE.findall(text)})
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f" Did you mean {near[0]}?" if near else ""
+            there = f"The names there are: {', '.join(known)}." if known else "There are no template names."
+            raise PrototxtError(f"--set {name}: {' and '.join(map(str, files))} has no ${{{name}}}.{hint} {there}")
+
+
+def _fill(text: str, values: Mapping[str, str]) -> str:
+    return _REFERENCE.sub(lambda match: str(values.get(match[1], match[0])), text)
 
 
 def read_vars(path: str | Path) -> dict[str, str]:

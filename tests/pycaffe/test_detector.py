@@ -116,9 +116,9 @@ def test_classifier_needs_an_input_and_images(files: dict[str, str]) -> None:
 def test_command_classify_saves_predictions(files: dict[str, str], tmp_path: Path) -> None:
     out = tmp_path / "out.npy"
     np.save(tmp_path / "mean.npy", np.array([0.0, 0.0, 55.0]))
-    options = ["--model_def", files["model"], "--pretrained_model", files["weights"]]
+    options = ["--model_def", files["model"], "--pretrained_model", files["weights"], "--mean_file", ""]
     assert main(["classify", files["image"], str(out), *options, "--mean_file", str(tmp_path / "mean.npy")]) == 0
-    np.testing.assert_allclose(np.load(out), [[127.5, 0, 127.5 - 55]], atol=1.5)
+    np.testing.assert_allclose(np.load(out), [[127.5, 0, 127.5 - 55]], atol=3)
     assert main(["classify", str(tmp_path), str(out), *options, "--ext", "png", "--center_only"]) == 0
     assert np.load(out).shape == (1, 3)
     np.save(tmp_path / "images.npy", np.ones((5, 16, 16, 3)))
@@ -144,7 +144,8 @@ def test_command_detect_writes_scores(files: dict[str, str], tmp_path: Path, mod
     else:
         source.write_text(files["image"] + "\n")
     options = ["--model_def", files["model"], "--pretrained_model", files["weights"], "--context_pad", "0"]
-    assert main(["detect", str(source), str(out), *options, "--crop_mode", mode]) == 0
+    options += ["--mean_file", ""]
+    assert main(["detect", str(source), str(out), *options, *(["--crop_mode", mode] if mode == "grid" else [])]) == 0
     rows = list(csv.DictReader(out.read_text().splitlines()))
     assert len(rows) == (2 if mode == "list" else len(grid_windows((40, 60))))
     if mode == "list":
@@ -162,3 +163,89 @@ def test_command_detect_explains_a_bad_list(
     source.write_text("filename,ymin,xmin,ymax,xmax\na,1,2,3,four\n")
     assert main(["detect", str(source), "out.csv", *options]) == 2
     assert "in.csv:2: a coordinate is no number" in capsys.readouterr().err.replace("\n", " ")
+
+
+def classified(files: dict[str, str], out: Path, *options: str) -> np.ndarray[Any, Any]:
+    """What the command classify writes for the image."""
+    given = ["--model_def", files["model"], "--pretrained_model", files["weights"]]
+    assert main(["classify", files["image"], str(out), *given, *options]) == 0
+    return np.asarray(np.load(out))
+
+
+def test_command_classify_has_the_defaults_of_caffes_script(files: dict[str, str], tmp_path: Path) -> None:
+    out, mean = tmp_path / "out.npy", np.array([104.00698793, 116.66876762, 122.67891434])
+    np.save(tmp_path / "mean.npy", np.tile(mean[:, None, None], (1, 4, 5)))
+    plain = classified(files, out)
+    image = io.load_image(files["image"])
+    net = caffe.Classifier(files["model"], files["weights"], (256, 256), mean, raw_scale=255, channel_swap=(2, 1, 0))
+    np.testing.assert_allclose(plain, net.predict([image]), rtol=1e-5)
+    np.testing.assert_allclose(plain, classified(files, out, "--mean_file", str(tmp_path / "mean.npy")), rtol=1e-5)
+    np.testing.assert_allclose(classified(files, out, "--mean_file", "") - plain, [mean], rtol=1e-4)
+    np.testing.assert_array_equal(classified(files, out, "--images_dim", "256,256"), plain)
+    assert (classified(files, out, "--images_dim", "12,12") != plain).any()
+
+
+def test_a_deploy_file_says_how_its_images_are_prepared(files: dict[str, str], tmp_path: Path) -> None:
+    stated = "transform_param { mean_value: 10 mean_value: 20 mean_value: 30 scale: 0.5 }"
+    text = NET.replace('top: "data" input_param', f'top: "data" {stated} input_param')
+    Path(files["model"]).write_text("# segcaffe.channel_order: RGB\n" + text)
+    expected = (np.array([127.5, 0, 127.5]) - [10, 20, 30]) * 0.5
+    np.testing.assert_allclose(classified(files, tmp_path / "out.npy"), [expected], atol=1)
+    swapped = classified(files, tmp_path / "out.npy", "--channel_swap", "2,1,0", "--input_scale", "1", "--mean_file=")
+    np.testing.assert_allclose(swapped, [[127.5, 0, 127.5]], atol=2)
+
+
+def test_a_net_of_one_channel_needs_no_options(files: dict[str, str], tmp_path: Path) -> None:
+    Path(files["model"]).write_text(
+        NET.replace("dim: 4 dim: 3", "dim: 4 dim: 1").replace("num_output: 3", "num_output: 1")
+    )
+    net = caffe.Net(files["model"], caffe.TEST)
+    net.params["score"][0].data[...] = 1
+    net.save(files["weights"])
+    red, blue = (cv2.cvtColor(np.uint8([[colour]]), cv2.COLOR_BGR2GRAY)[0, 0] for colour in ([0, 0, 255], [255, 0, 0]))
+    np.testing.assert_allclose(classified(files, tmp_path / "out.npy"), [[(int(red) + int(blue)) / 2]], atol=2)
+
+
+def test_the_five_best_are_printed(files: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    labels = tmp_path / "words.txt"
+    labels.write_text("n01440764 tench, Tinca tinca\nn01443537 goldfish\nplain\n")
+    classified(files, tmp_path / "out.npy", "--mean_file", "", "--labels", str(labels))
+    told = capsys.readouterr().out.splitlines()
+    at = told.index(files["image"])
+    assert {line.split(maxsplit=1)[1] for line in told[at + 1 : at + 3]} == {
+        "class 0  tench, Tinca tinca",
+        "class 2  plain",
+    }
+    labels.write_text("one\ntwo\n")
+    options = ["--model_def", files["model"], "--pretrained_model", files["weights"], "--labels_file", str(labels)]
+    assert main(["classify", files["image"], str(tmp_path / "no.npy"), *options]) == 2
+    assert "a line for each of the 3 classes" in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "no.npy").exists()
+
+
+@pytest.mark.parametrize("name", ["out.h5", "out.HDF5", "out.CSV"])
+def test_command_detect_writes_the_format_of_the_suffix(files: dict[str, str], tmp_path: Path, name: str) -> None:
+    source, out = tmp_path / "in.csv", tmp_path / name
+    source.write_text(f"filename,ymin,xmin,ymax,xmax\n{files['image']},0,0,20,20\n{files['image']},0,30,20,60\n")
+    options = ["--model_def", files["model"], "--pretrained_model", files["weights"], "--context_pad", "0"]
+    assert main(["detect", str(source), str(out), *options, "--mean_file", ""]) == 0
+    if name == "out.CSV":
+        assert out.read_text().startswith("filename,ymin,xmin,ymax,xmax,class0")
+        return
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(out) as file:
+        assert [text.decode() for text in file["filename"][:]] == [files["image"]] * 2
+        np.testing.assert_array_equal(file["window"][:], [[0, 0, 20, 20], [0, 30, 20, 60]])
+        np.testing.assert_allclose(file["prediction"][:], [[0, 0, 255], [255, 0, 0]], atol=1)
+
+
+@pytest.mark.parametrize(("command", "name"), [("detect", "out.json"), ("detect", "out"), ("classify", "out.csv")])
+def test_other_suffixes_are_refused_before_anything_is_computed(
+    files: dict[str, str], tmp_path: Path, command: str, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "in.csv").write_text(f"filename,ymin,xmin,ymax,xmax\n{files['image']},0,0,20,20\n")
+    source = tmp_path / "in.csv" if command == "detect" else files["image"]
+    options = ["--model_def", files["model"], "--pretrained_model", "absent.caffemodel"]
+    assert main([command, str(source), str(tmp_path / name), *options]) == 2
+    assert f"{name}: " in " ".join(capsys.readouterr().err.split())
+    assert not list(tmp_path.glob("out*"))

@@ -1,0 +1,105 @@
+"""What a deploy file says about its images where Caffe's schema has no field: in comments of its own.
+
+The lines ``# segcaffe.NAME: VALUE`` may stand anywhere in the file; every Caffe reads over them. Names are
+
+- ``channel_order``: BGR (default) or RGB, the order of the channels that the net takes;
+- ``class_names``: names separated by commas, or voc (also voc12 and the like): PASCAL VOC's 21;
+- ``palette``: a colour for each class, ``R G B`` separated by commas, or voc (default).
+
+``${NAME}`` templates in them are filled in; a line with one that has no value is passed over. Mean and scale need no
+comment: they stand in the Input layer's ``transform_param``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segcaffe.errors import PrototxtError
+from segcaffe.proto.source import read_text
+from segcaffe.viz.embedding import voc_palette
+
+VOC_CLASSES = (
+    "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable",
+    "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
+)  # fmt: skip
+_NOTE = re.compile(r"^[ \t]*#[ \t]*segcaffe\.(?P<name>\w+)[ \t]*:[ \t]*(?P<value>.*?)[ \t]*$", re.MULTILINE)
+_TEMPLATE = re.compile(r"\$\{(\w+)\}")
+_NAMES = ("channel_order", "class_names", "palette")
+
+
+@dataclass(frozen=True)
+class Notes:
+    """The comments' values.
+
+    Attributes
+    ----------
+    rgb:
+        Whether the net takes channels in the order R, G, B.
+    class_names:
+        One for each class; none if the file has none, or names a data set that is not known.
+    palette:
+        Colours R, G, B, at most 256 of them, shape (n, 3); None for PASCAL VOC's.
+    """
+
+    rgb: bool = False
+    class_names: tuple[str, ...] = ()
+    palette: NDArray[np.uint8] | None = None
+
+    def colours(self) -> NDArray[np.uint8]:
+        """Colours R, G, B of all labels (256, 3): the palette's, then PASCAL VOC's."""
+        colours: NDArray[np.uint8] = voc_palette().copy()
+        if self.palette is not None:
+            colours[: len(self.palette)] = self.palette
+        return colours
+
+
+def read_notes(path: str | Path, variables: Mapping[str, str] | None = None) -> Notes:
+    """Read the comments of a net's file; PrototxtError for a name or a value that cannot be."""
+    return parse_notes(read_text(path), variables, str(path))
+
+
+def parse_notes(text: str, variables: Mapping[str, str] | None = None, filename: str = "<string>") -> Notes:
+    """Read the comments in the text of a net."""
+    found = dict.fromkeys(_NAMES, "")
+    for match in _NOTE.finditer(text):
+        where = f"{filename}:{text.count(chr(10), 0, match.start()) + 1}: # segcaffe.{match['name']}"
+        if match["name"] not in found:
+            raise PrototxtError(f"{where}: is none of the names there are: {', '.join(_NAMES)}.")
+        value = _TEMPLATE.sub(lambda template: (variables or {}).get(template[1], template[0]), match["value"])
+        if not _TEMPLATE.search(value):
+            found[match["name"]] = value
+            _check(match["name"], value, where)
+    return Notes(
+        found["channel_order"].upper() == "RGB",
+        _class_names(found["class_names"]),
+        None if found["palette"].lower() in ("", "voc") else np.array(_colours(found["palette"]), np.uint8),
+    )
+
+
+def _check(name: str, value: str, where: str) -> None:
+    if name == "channel_order" and value.upper() not in ("BGR", "RGB"):
+        raise PrototxtError(f"{where}: is BGR or RGB. Received: {value}.")
+    if name == "class_names" and not all(_class_names(value)):
+        raise PrototxtError(f"{where}: is names separated by commas. Received: {value}.")
+    if name == "palette" and value.lower() != "voc":
+        colours = _colours(value)
+        if not 1 <= len(colours) <= 256 or any(len(c) != 3 or not all(0 <= v <= 255 for v in c) for c in colours):
+            raise PrototxtError(
+                f"{where}: is voc, or at most 256 colours R G B, from 0 to 255, separated by commas. Received: {value}."
+            )
+
+
+def _class_names(value: str) -> tuple[str, ...]:
+    if "," not in value:
+        return VOC_CLASSES if value.lower().startswith("voc") else ()
+    return tuple(name.strip() for name in value.split(","))
+
+
+def _colours(value: str) -> list[list[int]]:
+    return [[int(word) if word.isdecimal() else -1 for word in colour.split()] for colour in value.split(",")]
