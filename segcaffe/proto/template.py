@@ -123,20 +123,30 @@ def parse_assignments(assignments: Iterable[str]) -> dict[str, str]:
 
 
 def check_names(names: Iterable[str], files: Iterable[str | Path], values: Mapping[str, str]) -> None:
-    """Raise PrototxtError for a name that is no template in the files, nor in the nets that they (solvers) name."""
-    names, files = list(names), list(files)
-    if not names or not files:
-        return
+    """Raise PrototxtError for a name that is no template of the files.
+
+    Those of the nets that they (solvers) name count as well, and those of prototxt files beside them, so that all
+    commands of a project can be given the same values.
+    """
+    files = [Path(path) for path in files]
     texts = [read_text(path) for path in files]
     nets = [Path(_fill(match["path"], values)) for text in texts for match in _NET_FIELD.finditer(text)]
-    texts += [read_text(path) for path in nets if path.is_file()]
-    known = sorted({name for text in texts for name in _REFERENCE.findall(text)})
-    for name in names:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
+    known = sorted({name for text in [*texts, *_readable(nets)] for name in _REFERENCE.findall(text)})
+    unknown = [name for name in names if files and name not in known]
+    if not unknown:
+        return
+    beside = _readable(path for folder in {file.parent for file in files} for path in folder.glob("*.prototxt"))
+    elsewhere = {name for text in beside for name in _REFERENCE.findall(text)}
+    for name in unknown:
+        if name not in elsewhere:
+            near = difflib.get_close_matches(name.upper(), known, n=1)
             hint = f" Did you mean {near[0]}?" if near else ""
             there = f"The names there are: {', '.join(known)}." if known else "There are no template names."
             raise PrototxtError(f"--set {name}: {' and '.join(map(str, files))} has no ${{{name}}}.{hint} {there}")
+
+
+def _readable(paths: Iterable[Path]) -> list[str]:
+    return [path.read_text(encoding="utf-8", errors="replace") for path in paths if path.is_file()]
 
 
 def _fill(text: str, values: Mapping[str, str]) -> str:

@@ -107,6 +107,12 @@ def test_a_misspelt_template_name_is_an_error(
     assert "has no ${WITDH}. Did you mean WIDTH? The names there are: " in told
 
 
+def test_names_of_files_beside_it_may_be_given(folder: Path) -> None:
+    assert main(["net", "net.prototxt", "--set", "WIDTH=9", "--set", "OUT=."]) == 0
+    Path("solver.prototxt").unlink()
+    assert main(["net", "net.prototxt", "--set", "WIDTH=9", "--set", "OUT=."]) == 2
+
+
 def test_a_file_of_variables_may_have_other_names(folder: Path) -> None:
     Path("some.vars").write_text("WIDTH=9\nOTHER=1\n")
     assert main(["net", "net.prototxt", "--vars", "some.vars"]) == 0
