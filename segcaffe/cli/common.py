@@ -46,7 +46,7 @@ def add_state_options(parser: argparse.ArgumentParser) -> None:
 
 def add_device_options(parser: argparse.ArgumentParser) -> None:
     """Add the choice between CPU and GPU, and the number of threads."""
-    add_option(parser, "gpu", "number of the GPU to use", default=None, metavar="ID")
+    add_option(parser, "gpu", "use a GPU: its number (default 0)", nargs="?", const="0", metavar="ID")
     add_option(parser, "math", "arithmetic on a GPU: fp32 (default), or tf32, products of factors rounded to 10 bits",
                choices=("fp32", "tf32"), default="fp32")  # fmt: skip
     add_option(parser, "graphs", "record a net's layers as CUDA graphs and replay them", action="store_true")

@@ -9,11 +9,13 @@ the Command Line".
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 TRUE = ("true", "t", "yes", "y", "1")
 FALSE = ("false", "f", "no", "n", "0")
+_NUMBERS = re.compile(r"\d[\d,]*|all")
 
 
 class Switch(NamedTuple):
@@ -36,6 +38,7 @@ class Grammar:
         self.flags: dict[str, str] = {}
         self.switches: dict[str, Switch] = {}
         self.takes_value: set[str] = set()
+        self.takes_number: dict[str, str] = {}
         self.commands: dict[str, str] = {}
         negations: dict[str, Switch] = {}
         for action in actions:
@@ -52,6 +55,8 @@ class Grammar:
             self.flags[name] = flag
         if action.nargs is None:
             self.takes_value.add(name)
+        elif action.nargs == argparse.OPTIONAL and str(action.const).isdigit():
+            self.takes_number[name] = str(action.const)
         if isinstance(action, argparse._StoreTrueAction | argparse._StoreFalseAction) and flag.startswith("--"):
             self.switches[name] = Switch(flag, True)
             without_no = name.removeprefix("no-")
@@ -98,6 +103,10 @@ class Grammar:
         if equals:
             done.append(f"{flag}={value}")
             return 0
+        if name in self.takes_number:
+            numbered = following is not None and _NUMBERS.fullmatch(following) is not None
+            done.append(f"{flag}={following if numbered else self.takes_number[name]}")
+            return int(numbered)
         if name not in self.takes_value or following is None or _is_option(following):
             done.append(flag)
             return 0

@@ -128,21 +128,21 @@ def check_names(names: Iterable[str], files: Iterable[str | Path], values: Mappi
     Those of the nets that they (solvers) name count as well, and those of prototxt files beside them, so that all
     commands of a project can be given the same values.
     """
-    files = [Path(path) for path in files]
-    texts = [read_text(path) for path in files]
+    paths = [Path(path) for path in files]
+    texts = [read_text(path) for path in paths]
     nets = [Path(_fill(match["path"], values)) for text in texts for match in _NET_FIELD.finditer(text)]
     known = sorted({name for text in [*texts, *_readable(nets)] for name in _REFERENCE.findall(text)})
-    unknown = [name for name in names if files and name not in known]
+    unknown = [name for name in names if paths and name not in known]
     if not unknown:
         return
-    beside = _readable(path for folder in {file.parent for file in files} for path in folder.glob("*.prototxt"))
+    beside = _readable(path for folder in {file.parent for file in paths} for path in folder.glob("*.prototxt"))
     elsewhere = {name for text in beside for name in _REFERENCE.findall(text)}
     for name in unknown:
         if name not in elsewhere:
             near = difflib.get_close_matches(name.upper(), known, n=1)
             hint = f" Did you mean {near[0]}?" if near else ""
             there = f"The names there are: {', '.join(known)}." if known else "There are no template names."
-            raise PrototxtError(f"--set {name}: {' and '.join(map(str, files))} has no ${{{name}}}.{hint} {there}")
+            raise PrototxtError(f"--set {name}: {' and '.join(map(str, paths))} has no ${{{name}}}.{hint} {there}")
 
 
 def _readable(paths: Iterable[Path]) -> list[str]:

@@ -107,6 +107,22 @@ def test_commands_are_written_with_dash_or_underscore(words: list[str]) -> None:
     assert parse(*words).command == words[0].replace("_", "-")
 
 
+@pytest.mark.parametrize(
+    ("words", "gpu"),
+    [
+        (["--gpu", "in.jpg", "out.npy"], "0"),
+        (["-gpu", "2", "in.jpg", "out.npy"], "2"),
+        (["in.jpg", "out.npy", "--gpu"], "0"),
+        (["--gpu=1", "in.jpg", "out.npy"], "1"),
+        (["--gpu", "--center_only", "in.jpg", "out.npy"], "0"),
+        (["in.jpg", "out.npy"], None),
+    ],
+)
+def test_the_gpu_needs_no_number(words: list[str], gpu: str | None) -> None:
+    read = parse("classify", *words, "--model_def", "d", "--pretrained_model", "w")
+    assert (read.gpu, read.input_file, read.output_file) == (gpu, "in.jpg", "out.npy")
+
+
 def test_a_value_may_begin_with_a_dash() -> None:
     options = parse(
         "predict", "net", "weights", "images", "-out", "there", "-mean", "-104.0,-116.7,.5", "--scale", "-.5"
