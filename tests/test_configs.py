@@ -17,6 +17,7 @@ from segcaffe.proto import caffe_pb2
 from segcaffe.proto.template import read_vars, substitute
 from segcaffe.proto.text import parse, read_net, read_solver
 from tests.conftest import ROOT
+from tests.data.miniatures import FURTHER, make_coco, make_sbd, make_voc
 
 FOLDER = ROOT / "configs"
 FILES = sorted(FOLDER.glob("*/*.prototxt"))
@@ -127,6 +128,29 @@ def test_variable_files_name_what_the_files_need(path: Path, images: SyntheticSe
     for net in path.parent.glob("*.prototxt"):
         message = caffe_pb2.SolverParameter() if "solver" in net.name else caffe_pb2.NetParameter()
         parse(substitute(net.read_text(), values | _GIVEN_LATER, str(net)), message)
+
+
+@pytest.mark.parametrize(("name", "lists"), [("embs", "coco"), ("vgg16", "voc"), ("resnet", "voc")])
+def test_the_paper_s_training_nets_read_what_the_importers_write(name: str, lists: str, tmp_path: Path) -> None:
+    """From data sets as they are unpacked, by the commands of docs/recipes.md, to a training net that computes."""
+    data, out = tmp_path / "data", tmp_path / "lists"
+    make_voc(data / "VOC2012")
+    make_sbd(data / "benchmark_RELEASE", FURTHER)
+    make_coco(data / "MSCOCO")
+    voc = ["import-voc", str(data / "VOC2012"), str(out), "--sbd", str(data / "benchmark_RELEASE")]
+    for command in (voc, ["import-coco", str(data / "MSCOCO"), str(out)]):
+        assert main(["data", *command]) == 0
+    values = read_vars(FOLDER / name / f"{lists}.vars")
+    values["LIST_DIR"], values["DATA_ROOT"] = str(out), str(tmp_path / values["DATA_ROOT"])
+    assert (out / f"{values['TEST_SET']}.txt").is_file()
+    assert (out / f"{values['TEST_SET']}_id.txt").is_file()
+    small = {"CROP_SIZE": "65", "HALF_SIZE": "33", "BATCH_SIZE": "2"}
+    net = Net(read_net(FOLDER / name / "train.prototxt", values | small), caffe_pb2.TRAIN)
+    net.forward()
+    assert np.isfinite(net.loss)
+    labels = set(np.unique(net.blobs["label"].data))
+    assert labels <= {0, 12, 18, 255}
+    assert len(labels) > 1
 
 
 _GIVEN_LATER = dict.fromkeys(("OUT", "FEATURE_DIR", "HEIGHT", "WIDTH", "HALF_HEIGHT", "HALF_WIDTH"), "1")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from segcaffe.cli import common
@@ -40,6 +41,7 @@ def run(options: argparse.Namespace) -> int:
         "check": _check,
         "import-folder": _import_folder,
         "import-voc": _import_voc,
+        "import-coco": _import_coco,
         "import-cityscapes": _import_cityscapes,
         "import-mnist": _import_arrays,
         "import-cifar": _import_arrays,
@@ -90,10 +92,15 @@ def _add_importers(actions: argparse._SubParsersAction[argparse.ArgumentParser])
     folder.add_argument("out", metavar="OUT", help="folder for the lists")
     common.add_option(folder, "test", "the last N images go to test.txt", type=int, default=0, metavar="N")
     common.add_option(folder, "map", "write the label maps anew with these labels changed", metavar="OLD=NEW,OLD=NEW")
-    voc = actions.add_parser("import-voc", help="lists of a PASCAL VOC folder")
-    common.add_option(voc, "labels", "folder of the label maps", default="SegmentationClass", metavar="NAME")
+    voc = actions.add_parser("import-voc", help="lists of a PASCAL VOC folder, with SBD's labels where they are given")
+    common.add_option(voc, "labels", "folder of the label maps (default SegmentationClass)",
+                      default="SegmentationClass", metavar="NAME")  # fmt: skip
+    common.add_option(voc, "sbd", "SBD's folder benchmark_RELEASE: writes its label maps to SegmentationClassAug and "
+                      "the lists voc_train_aug, voc_trainval_aug", metavar="FOLDER")  # fmt: skip
+    coco = actions.add_parser("import-coco", help="label maps and lists of an MS COCO folder")
+    common.add_option(coco, "year", "2014 or 2017, where there are annotations of both", metavar="YEAR")
     cityscapes = actions.add_parser("import-cityscapes", help="lists of a Cityscapes folder, labels as train ids")
-    for parser in (voc, cityscapes):
+    for parser in (voc, coco, cityscapes):
         parser.add_argument("folder", metavar="FOLDER")
         parser.add_argument("out", metavar="OUT", help="folder for the lists")
     for name, what in (("mnist", "idx"), ("cifar", "binary")):
@@ -244,9 +251,28 @@ def _label_map(text: str) -> dict[int, int]:
 
 
 def _import_voc(options: argparse.Namespace) -> int:
-    from segcaffe.data.importers import import_voc
+    from segcaffe.data.voc import AUGMENTED, import_voc
 
-    for path in import_voc(Path(options.folder), Path(options.out), options.labels):
+    sbd = Path(options.sbd) if options.sbd else None
+    with common.progress(None, "label map") as advance:
+        written = import_voc(Path(options.folder), Path(options.out), options.labels, sbd, advance)
+    for path in written:
+        print(path)
+    if not any(path.stem.endswith("_aug") for path in written):
+        print(
+            f"no {AUGMENTED}, so there are no lists voc_train_aug and voc_trainval_aug. Give the labels of SBD with "
+            "--sbd FOLDER, or train on fewer images with --set TRAIN_SET=voc_train.",
+            file=sys.stderr,
+        )
+    return 0
+
+
+def _import_coco(options: argparse.Namespace) -> int:
+    from segcaffe.data.coco import import_coco
+
+    with common.progress(None, "image") as advance:
+        written = import_coco(Path(options.folder), Path(options.out), options.year, advance)
+    for path in written:
         print(path)
     return 0
 

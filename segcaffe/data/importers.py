@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from segcaffe.data.database_writer import create_database, raw_datum
 from segcaffe.data.files import write_bytes, write_picture
 from segcaffe.data.images import IMAGE_SUFFIXES, read_bytes, read_label
-from segcaffe.data.lists import read_list
 from segcaffe.data.png import write_label
 from segcaffe.data.pool import ordered
 from segcaffe.errors import DataError
@@ -34,44 +33,6 @@ CITYSCAPES_TRAIN_IDS = {
 
 
 # Folders of images and label maps: lists.
-
-
-def import_voc(folder: Path, out: Path, labels: str = "SegmentationClass") -> list[Path]:
-    """Write ``<split>.txt`` (``/JPEGImages/x.jpg /<labels>/x.png``) and ``<split>_id.txt`` for each split.
-
-    Parameters
-    ----------
-    folder:
-        ``VOC2012``, with ``ImageSets/Segmentation``, ``JPEGImages`` and the label maps. In the lists names start with a
-        slash, so that it may be the ``root_folder`` with or without one at its end.
-    labels:
-        Folder of the label maps, as ``SegmentationClassAug``.
-
-    Returns
-    -------
-    list
-        The list files written. Splits without label maps (test) list the image alone.
-    """
-    splits = sorted((folder / "ImageSets" / "Segmentation").glob("*.txt"))
-    if not splits:
-        raise DataError(f'import-voc: "{folder}" has no ImageSets/Segmentation/*.txt; give the folder of VOC2012.')
-    written = []
-    for split in splits:
-        ids = [entry.words[0] for entry in read_list(str(split), "import-voc")]
-        lines = [_voc_line(folder, labels, name) for name in ids]
-        labelled = [line for line in lines if " " in line]
-        if labelled and len(labelled) < len(lines):
-            alone = next(line for line in lines if " " not in line)
-            raise DataError(f'import-voc: {split}: "{alone}" has no label map in {labels}, others have.')
-        written += _write_lists(out, split.stem, lines, ids)
-    return written
-
-
-def _voc_line(folder: Path, labels: str, name: str) -> str:
-    image, label = f"/JPEGImages/{name}.jpg", f"/{labels}/{name}.png"
-    if not Path(f"{folder}{image}").is_file():
-        raise DataError(f'import-voc: "{folder}{image}" does not exist.')
-    return f"{image} {label}" if Path(f"{folder}{label}").is_file() else image
 
 
 def import_cityscapes(folder: Path, out: Path, progress: Callable[[], object] = lambda: None) -> list[Path]:
@@ -102,7 +63,7 @@ def import_cityscapes(folder: Path, out: Path, progress: Callable[[], object] = 
                 raise line
             lines.append(line)
         ids = [image.name.removesuffix("_leftImg8bit.png") for image in images]
-        written += _write_lists(out, split.name, lines, ids)
+        written += write_lists(out, split.name, lines, ids)
     return written
 
 
@@ -151,8 +112,8 @@ def import_folder(
         raise DataError(f'import-folder: names in lists may not contain spaces. Received: "{bad}".')
     ids = [image.stem for image in files]
     count = len(files) - test
-    written = _write_lists(out, "train", lines[:count], ids[:count])
-    return written + (_write_lists(out, "test", lines[count:], ids[count:]) if test else [])
+    written = write_lists(out, "train", lines[:count], ids[:count])
+    return written + (write_lists(out, "test", lines[count:], ids[count:]) if test else [])
 
 
 def _images(folder: Path) -> list[Path]:
@@ -171,7 +132,8 @@ def _mapped(source: Path, target: Path, values: Mapping[int, int]) -> Path:
     return target
 
 
-def _write_lists(out: Path, split: str, lines: Sequence[str], ids: Sequence[str]) -> list[Path]:
+def write_lists(out: Path, split: str, lines: Sequence[str], ids: Sequence[str]) -> list[Path]:
+    """Write ``<split>.txt`` and ``<split>_id.txt``, a line for each image; return their paths."""
     paths = [out / f"{split}.txt", out / f"{split}_id.txt"]
     for path, rows in zip(paths, (lines, ids), strict=True):
         write_bytes(path, "".join(f"{row}\n" for row in rows).encode(), "import")

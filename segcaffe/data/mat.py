@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -63,17 +64,28 @@ def read_mat(path: Path, where: str) -> NDArray[Any]:
     DataError
         The file is missing, no MATLAB file, or has no numeric variable ``data`` of at most 4 axes.
     """
-    from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError
-
-    try:
-        content = loadmat(path, appendmat=False, variable_names=[VARIABLE])
-    except OSError as error:
-        raise DataError(f'{where}: cannot read "{path}": {error.strerror or error}.') from error
-    except (MatReadError, ValueError, TypeError, NotImplementedError) as error:
-        raise DataError(f'{where}: "{path}" is not a MATLAB file of version 5: {error}.') from error
-    values = content.get(VARIABLE)
+    values = load_variable(path, VARIABLE, where)
     if values is None or values.dtype.kind not in "fiub" or values.ndim > 4:
         raise DataError(f'{where}: "{path}" must hold a numeric variable "{VARIABLE}" of at most 4 axes (W, H, C, N).')
     blob: NDArray[Any] = values.reshape(values.shape + (1,) * (4 - values.ndim)).T
     return blob
+
+
+def load_variable(path: Path, name: str, where: str, **options: bool) -> Any:
+    """A variable of a file, None if it has none of that name; ``options`` are those of SciPy's loadmat.
+
+    Raises
+    ------
+    DataError
+        The file is missing or no MATLAB file.
+    """
+    from scipy.io import loadmat
+    from scipy.io.matlab import MatReadError
+
+    try:
+        return loadmat(path, appendmat=False, variable_names=[name], **options).get(name)
+    except OSError as error:
+        raise DataError(f'{where}: cannot read "{path}": {error.strerror or error}.') from error
+    except (MatReadError, ValueError, TypeError, NotImplementedError, LookupError, zlib.error) as error:
+        # What SciPy raises depends on where a damaged file stops making sense to it.
+        raise DataError(f'{where}: "{path}" is not a MATLAB file of version 5: {error}.') from error

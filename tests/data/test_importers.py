@@ -15,7 +15,6 @@ from segcaffe.data.database import Database
 from segcaffe.data.database_writer import backend_of
 from segcaffe.data.datum import datum_array, parse_datum
 from segcaffe.data.images import read_label
-from segcaffe.data.png import write_label
 from segcaffe.errors import DataError
 from segcaffe.proto import caffe_pb2
 
@@ -28,42 +27,6 @@ def datums(path: Path) -> list[caffe_pb2.Datum]:
 def picture(path: Path, value: int = 0) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(str(path), np.full((4, 5, 3), value, np.uint8))
-
-
-@pytest.fixture
-def voc(tmp_path: Path) -> Path:
-    folder = tmp_path / "VOC2012"
-    for name in ("2007_1", "2007_2", "2008_3"):
-        picture(folder / "JPEGImages" / f"{name}.jpg")
-    for name in ("2007_1", "2007_2"):
-        write_label(folder / "SegmentationClass" / f"{name}.png", np.ones((4, 5)), "test")
-    sets = folder / "ImageSets" / "Segmentation"
-    sets.mkdir(parents=True)
-    (sets / "train.txt").write_text("2007_2\n2007_1\n")
-    (sets / "test.txt").write_text("2008_3\n")
-    return folder
-
-
-def test_voc(voc: Path, tmp_path: Path) -> None:
-    written = importers.import_voc(voc, tmp_path / "lists")
-    assert [path.name for path in written] == ["test.txt", "test_id.txt", "train.txt", "train_id.txt"]
-    assert (tmp_path / "lists/train.txt").read_text().splitlines() == [
-        "/JPEGImages/2007_2.jpg /SegmentationClass/2007_2.png",
-        "/JPEGImages/2007_1.jpg /SegmentationClass/2007_1.png",
-    ]
-    assert (tmp_path / "lists/train_id.txt").read_text() == "2007_2\n2007_1\n"
-    assert (tmp_path / "lists/test.txt").read_text() == "/JPEGImages/2008_3.jpg\n"
-
-
-def test_voc_with_a_missing_label(voc: Path, tmp_path: Path) -> None:
-    (voc / "SegmentationClass" / "2007_1.png").unlink()
-    with pytest.raises(DataError, match=r"2007_1.jpg.*no label map in SegmentationClass"):
-        importers.import_voc(voc, tmp_path / "lists")
-
-
-def test_a_folder_that_is_not_voc(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="ImageSets/Segmentation"):
-        importers.import_voc(tmp_path, tmp_path)
 
 
 def test_cityscapes(tmp_path: Path) -> None:

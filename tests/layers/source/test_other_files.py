@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
+from segcaffe.data.mat import read_mat
 from segcaffe.errors import DataError
 from segcaffe.testing import LayerCase
 
@@ -54,6 +55,17 @@ def test_mat_files_that_cannot_be_used(tmp_path: Path, name: str, values: object
     options = f'mat_read_param {{ source: "{tmp_path}/ids.txt" prefix: "{tmp_path}/" strip: 4 }}'
     with pytest.raises(DataError, match=reason):
         LayerCase("MatRead", options, ()).build()
+
+
+def test_a_mat_file_that_is_cut_off(tmp_path: Path) -> None:
+    """Wherever it ends, the error is ours and names the file."""
+    path = tmp_path / "x.mat"
+    savemat(path, {"data": np.random.default_rng(0).normal(size=(5, 4))}, do_compression=True)
+    whole = path.read_bytes()
+    for size in (3, 120, 127, 130, len(whole) - 9):
+        path.write_bytes(whole[:size])
+        with pytest.raises(DataError, match=r"x\.mat"):
+            read_mat(path, "test")
 
 
 def test_what_is_no_mat_file(tmp_path: Path) -> None:
