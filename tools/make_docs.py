@@ -11,6 +11,7 @@ from pathlib import Path
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from segcaffe.cli.main import build_parser
+from segcaffe.cli.parser import Parser
 from segcaffe.layers import layer_class, layer_types
 from segcaffe.layers.base import Count, Layer, NeuronLayer
 from segcaffe.proto import caffe_pb2
@@ -68,19 +69,12 @@ def cli_page() -> str:
     """Return the page of commands."""
     parser = build_parser()
     lines = [CLI_INTRODUCTION]
-    for name, command in _subparsers(parser).items():
+    for name, command in parser.commands().items():
         lines += _command(f"segcaffe {name}", command, "##")
     return "\n".join(lines)
 
 
-def _subparsers(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
-    for action in parser._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            return dict(action.choices)
-    return {}
-
-
-def _command(name: str, parser: argparse.ArgumentParser, heading: str) -> list[str]:
+def _command(name: str, parser: Parser, heading: str) -> list[str]:
     """A section: what the command does, its arguments, options and, where it has any, its actions."""
     arguments = [action for action in parser._get_positional_actions() if action.nargs != argparse.PARSER]
     words = " ".join(_shown(action) for action in arguments)
@@ -90,9 +84,9 @@ def _command(name: str, parser: argparse.ArgumentParser, heading: str) -> list[s
     rows = [f"| {_shown(action)} | {_help(action)} |" for action in arguments if action.help]
     rows += [f"| `{_option(action)}` | {_help(action)} |" for action in _options(parser)]
     lines += ["| | |", "|---|---|", *rows, ""] if rows else []
-    helps = _action_helps(parser)
-    for action, subparser in _subparsers(parser).items():
-        subparser.description = subparser.description or _sentence(helps.get(action, ""))
+    lines += ["```sh", *parser.examples, "```\n"]
+    for action, subparser in parser.commands().items():
+        subparser.description = subparser.description or _sentence(parser.summaries().get(action, ""))
         lines += _command(f"{name} {action}", subparser, "###")
     return lines
 
@@ -119,15 +113,6 @@ def _option(action: argparse.Action) -> str:
 def _help(action: argparse.Action) -> str:
     required = " (required)" if action.required and action.option_strings else ""
     return (action.help or "").replace("|", "\\|").replace("%%", "%") + required
-
-
-def _action_helps(parser: argparse.ArgumentParser) -> dict[str, str]:
-    return {
-        choice.dest: choice.help or ""
-        for action in parser._actions
-        if isinstance(action, argparse._SubParsersAction)
-        for choice in action._choices_actions
-    }
 
 
 def _sentence(text: str) -> str:

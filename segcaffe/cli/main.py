@@ -8,6 +8,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 
+from segcaffe.cli.examples import EXAMPLES
 from segcaffe.cli.log import Verbosity, terminal_log
 from segcaffe.cli.parser import Parser, paragraph
 from segcaffe.errors import SegcaffeError
@@ -29,6 +30,7 @@ COMMANDS = {
     "features": "write blobs of a net run over batches",
     "plot": "draw training logs",
     "configs": "write the nets and solvers that come with segcaffe into a folder",
+    "completion": "print what makes a shell complete commands and options",
     "device-query": "print the GPUs of this machine",
     "demo": "train the paper's embeddings on generated images and show what they learnt",
     "help": "explain a command: segcaffe help train",
@@ -53,6 +55,8 @@ def build_parser() -> Parser:
             action.set_defaults(parser=action)
         for leaf in command.below() or [command]:
             add_verbosity_options(leaf)
+    for words, lines in EXAMPLES.items():
+        parser.inner(words.split()).show_examples(lines)
     return parser
 
 

@@ -28,6 +28,8 @@ class Parser(argparse.ArgumentParser):
     """A parser that reads options as gflags does, and whose errors are one paragraph with what was probably meant."""
 
     _given: Sequence[str] = ()
+    examples: tuple[str, ...] = ()
+    """Lines to type that the help ends with."""
 
     def __init__(self, *args: Any, **settings: Any) -> None:
         defaults: dict[str, Any] = {"allow_abbrev": False, "formatter_class": _Formatter}
@@ -65,6 +67,20 @@ class Parser(argparse.ArgumentParser):
         """Parsers of the commands inside this one, by their names."""
         nested = [action for action in self._actions if isinstance(action, argparse._SubParsersAction)]
         return {name: parser for action in nested for name, parser in action.choices.items()}
+
+    def summaries(self) -> dict[str, str]:
+        """One line on each command inside this one."""
+        nested = [action for action in self._actions if isinstance(action, argparse._SubParsersAction)]
+        return {choice.dest: choice.help or "" for action in nested for choice in action._choices_actions}
+
+    def inner(self, words: Sequence[str]) -> Parser:
+        """The parser that the words lead to, each a command inside the one before; KeyError where there is none."""
+        return self.commands()[words[0]].inner(words[1:]) if words else self
+
+    def show_examples(self, lines: Sequence[str]) -> None:
+        """End the help with these lines to type."""
+        self.examples = tuple(lines)
+        self.epilog = EXAMPLES_TITLE + "".join(f"  {line}\n" for line in lines).replace("%", "%%")
 
     def below(self) -> list[Parser]:
         """Parsers of the commands inside this one."""

@@ -73,7 +73,7 @@ def test_every_option_of_every_command_is_written_in_all_ways(leaf: Parser) -> N
     needed: dict[str, str] = {}
     for action in leaf._actions:
         if action.required:
-            needed[action.dest] = "solver" if action.choices and "solver" in action.choices else "x"
+            needed[action.dest] = str(next(iter(action.choices))) if action.choices else "x"
     positional = [value for dest, value in needed.items() if not _of(leaf, dest).option_strings]
     for action in leaf._actions:
         if action.help == argparse.SUPPRESS or isinstance(action, argparse._HelpAction):
@@ -129,6 +129,11 @@ def test_a_value_may_begin_with_a_dash() -> None:
     )
     assert options.mean == "-104.0,-116.7,.5"
     assert options.scale == -0.5
+
+
+def test_a_value_may_be_empty() -> None:
+    assert parse("data", "check", "list", "--root", "").root == ""
+    assert parse("data", "check", "list", "--root=").root == ""
 
 
 def test_words_after_two_dashes_are_no_options() -> None:
