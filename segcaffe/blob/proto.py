@@ -91,19 +91,24 @@ def from_array(values: np.ndarray[Any, Any]) -> caffe_pb2.BlobProto:
 
 
 def without_values(message: caffe_pb2.BlobProto) -> caffe_pb2.BlobProto:
-    """Return a message with the shape alone, in the notation it had; an empty one for an empty one."""
+    """Return a message with shape and type alone, in the notation they had; an empty one for an empty one."""
     bare = caffe_pb2.BlobProto()
     old = [name for name in ("num", "channels", "height", "width") if message.HasField(name)]
     for name in old:
         setattr(bare, name, getattr(message, name))
     if message.HasField("shape") or (not old and message.ByteSize()):
         bare.shape.dim.extend(shape_of(message))
+    if message.HasField("raw_data"):
+        bare.raw_data_type = message.raw_data_type
     return bare
 
 
 def set_values(message: caffe_pb2.BlobProto, values: np.ndarray[Any, Any]) -> None:
-    """Add the values (float32 or float64) to a message that has the shape alone."""
-    _put(message, "data", values)
+    """Add the values to a message that has shape and type alone: as raw bytes where it names their type."""
+    if message.HasField("raw_data_type"):
+        message.raw_data = np.ascontiguousarray(values, _RAW_DTYPES[message.raw_data_type]).tobytes()
+    else:
+        _put(message, "data", values)
 
 
 def _put(message: caffe_pb2.BlobProto, kind: str, values: np.ndarray[Any, Any]) -> None:

@@ -11,6 +11,7 @@ from enum import IntEnum
 from pathlib import Path
 
 from segcaffe.errors import SegcaffeError
+from segcaffe.proto.encoding import to_native
 
 log = logging.getLogger("segcaffe")
 ANNOUNCEMENTS = "segcaffe.compile"
@@ -26,7 +27,7 @@ class GlogFormatter(logging.Formatter):
         micros = int(record.created % 1 * 1e6)
         level = "I" if record.levelno < logging.WARNING else record.levelname[0]
         prefix = f"{level}{stamp}.{micros:06d} {record.process:>5} {record.filename}:{record.lineno}] "
-        return "\n".join(prefix + line for line in record.getMessage().splitlines())
+        return "\n".join(prefix + line for line in to_native(record.getMessage()).splitlines())
 
 
 class _TerminalHandler(logging.Handler):
@@ -116,7 +117,7 @@ def _log_handler(level: int) -> logging.Handler:
 def _file_handler(path: Path) -> logging.Handler:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handler = logging.FileHandler(path, encoding="utf-8")
+        handler = logging.FileHandler(path, encoding="utf-8", errors="surrogateescape")
     except OSError as error:
         raise SegcaffeError(
             f"{path}: the log cannot be written: {error.strerror}. Choose another folder with --out."

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from segcaffe.cli import common
 from segcaffe.cli.log import shows_progress
+from segcaffe.proto.encoding import from_native, to_native
 
 if TYPE_CHECKING:
     from segcaffe.proto.caffe_pb2 import SolverParameter
@@ -62,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
     param = read_solver(solver_file, values)
     apply_options(param, options)
     _choose_device(param, options)
-    prefix = Path(param.snapshot_prefix)
+    prefix = Path(to_native(param.snapshot_prefix))
     with start_log(str(prefix.parent), f"{prefix.name}_train", quiet=shows_progress()):
         train(param, options, values)
     return 0
@@ -73,15 +74,15 @@ def apply_options(param: SolverParameter, options: argparse.Namespace) -> None:
     if options.model:
         for field in ("net", "train_net", "net_param", "train_net_param"):
             param.ClearField(field)
-        param.train_net = str(common.existing_file(options.model, "--model"))
+        param.train_net = from_native(str(common.existing_file(options.model, "--model")))
     if options.max_iter is not None:
         param.max_iter = options.max_iter
     if options.random_seed is not None:
         param.random_seed = options.random_seed
     if not param.snapshot_prefix:
-        param.snapshot_prefix = str(Path(options.solver).with_suffix(""))
+        param.snapshot_prefix = from_native(str(Path(options.solver).with_suffix("")))
     if options.out:
-        param.snapshot_prefix = str(Path(options.out) / Path(param.snapshot_prefix).name)
+        param.snapshot_prefix = from_native(str(Path(options.out) / Path(to_native(param.snapshot_prefix)).name))
     if options.level:
         param.train_state.level = options.level
     param.train_state.stage.extend(common.stages(options))

@@ -26,6 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "target", metavar="OUT", help="text where it ends in .prototxt, binary in .caffemodel, otherwise as IN is"
     )
+    parser.add_argument(
+        "--with-weights", action="store_true", help="write the weights of a binary IN into a text too (long)"
+    )
     common.add_dialect_option(parser, "dialect", "dialect of a binary IN (default: detected)")
     common.add_dialect_option(parser, "to", "dialect of a binary OUT (default: bvlc)")
     common.add_template_options(parser)
@@ -33,19 +36,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Read, upgrade and write the file, and tell on stderr what changed."""
+    from segcaffe.proto.content import is_binary
     from segcaffe.proto.text import write
     from segcaffe.proto.upgrade import upgrade_net, upgrade_solver
     from segcaffe.snapshot.files import write_file
 
     source = common.existing_file(options.source, "IN")
-    binary = _is_binary(source)
+    binary = is_binary(source.read_bytes())
+    as_text = _wants_text(Path(options.target), source, binary)
     notes: list[str] = []
     if options.kind == "net":
         net = _read_net(source, binary, options)
         message: Message = upgrade_net(net, str(source), notes)
+        if binary and as_text and not options.with_weights:
+            _drop_weights(net, notes)
     else:
         message = upgrade_solver(_read_solver(source, binary, options), str(source), notes)
-    as_text = _wants_text(Path(options.target), binary)
     write_file(options.target, write(message).encode() if as_text else _encode(message, options.to))
     _report(notes)
     return 0
@@ -64,40 +70,47 @@ def _read_solver(source: Path, binary: bool, options: argparse.Namespace) -> Sol
     from google.protobuf.message import DecodeError
 
     from segcaffe.errors import PrototxtError
-    from segcaffe.proto import caffe_pb2
+    from segcaffe.proto import caffe_pb2, encoding
     from segcaffe.proto.text import read
 
     if not binary:
         return read(source, caffe_pb2.SolverParameter, common.variables(options, source))
     try:
-        return caffe_pb2.SolverParameter.FromString(source.read_bytes())
+        return encoding.parse(caffe_pb2.SolverParameter, source.read_bytes())
     except DecodeError:
         raise PrototxtError(f"{source}: the file is neither text nor a binary solver.") from None
 
 
 def _encode(message: Message, dialect_name: str | None) -> bytes:
-    from segcaffe.proto import dialect
+    from segcaffe.proto import dialect, encoding
     from segcaffe.proto.caffe_pb2 import NetParameter
 
     if isinstance(message, NetParameter):
         return dialect.encode_net(message, dialect_name or "bvlc")
-    return message.SerializeToString()
+    return encoding.serialize(message)
 
 
-def _is_binary(path: Path) -> bool:
-    """Whether the file's bytes are no text: control characters, which begin every binary message, or bad UTF-8."""
-    data = path.read_bytes()
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError:
+def _wants_text(target: Path, source: Path, source_is_binary: bool) -> bool:
+    """Whether the target's name asks for text; SegcaffeError for the name of something else."""
+    from segcaffe.errors import SegcaffeError
+
+    suffix = target.suffix.lower()
+    if suffix in TEXT_SUFFIXES:
         return True
-    return any(character < " " and character not in "\t\n\r\f\v" for character in text)
+    if suffix not in (*BINARY_SUFFIXES, "", source.suffix.lower()):
+        raise SegcaffeError(
+            f"{target}: upgrade writes text to {', '.join(TEXT_SUFFIXES)} and binary nets to .caffemodel. "
+            f"Received: {target.suffix}. `segcaffe weights convert` writes .npz, .safetensors and .h5."
+        )
+    return suffix not in BINARY_SUFFIXES and not source_is_binary
 
 
-def _wants_text(target: Path, source_is_binary: bool) -> bool:
-    if target.suffix in TEXT_SUFFIXES:
-        return True
-    return target.suffix not in BINARY_SUFFIXES and not source_is_binary
+def _drop_weights(net: NetParameter, notes: list[str]) -> None:
+    count = sum(len(layer.blobs) for layer in net.layer)
+    for layer in net.layer:
+        layer.ClearField("blobs")
+    if count:
+        notes.append(f"{count} blobs of weights were left out of the text; --with-weights keeps them.")
 
 
 def _report(notes: Sequence[str]) -> None:

@@ -60,6 +60,7 @@ def _show(options: argparse.Namespace) -> int:
 def _convert(options: argparse.Namespace) -> int:
     from segcaffe.convert import formats
 
+    formats.check_name(options.target)
     net, dialect = formats.load_with_dialect(options.source, options.dialect)
     formats.save(net, options.target, options.to or dialect)
     return 0
@@ -79,6 +80,7 @@ def _diff(options: argparse.Namespace) -> int:
 def _rename(options: argparse.Namespace) -> int:
     from segcaffe.convert import formats, weights
 
+    formats.check_name(options.target)
     net, dialect = formats.load_with_dialect(options.source, options.dialect)
     formats.save(weights.rename(net, _names(options.names)), options.target, options.to or dialect)
     return 0
@@ -87,6 +89,7 @@ def _rename(options: argparse.Namespace) -> int:
 def _merge(options: argparse.Namespace) -> int:
     from segcaffe.convert import formats, weights
 
+    formats.check_name(options.out)
     nets, dialects = [], []
     for source in options.sources:
         path, _, pattern = source.partition("::")

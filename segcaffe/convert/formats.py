@@ -1,11 +1,11 @@
 """Reading and writing weights in any of four formats.
 
-When writing, the name tells the format: ``.npz``, ``.safetensors``, ``.h5``, otherwise binary. When reading, the first
-bytes tell it, unless the name ends in ``.npz`` or ``.safetensors``. In .npz and .safetensors files a blob is called
-``<layer>/<index>``, and beside the blobs stands the net they belong to, so that a binary file made of them is the one
-they came from: in .safetensors as the metadata ``definition`` (base64 of the binary net without its numbers) and
-``dialect``, in .npz as arrays of bytes ``__definition__`` and of text ``__dialect__``. Files of others lack them; their
-layers have names and blobs alone.
+When writing, the name tells the format, in small or capital letters: ``.npz``, ``.safetensors``, ``.h5``, ``.hdf5``,
+``.caffemodel``. When reading, the first bytes tell it, unless the name ends in ``.npz`` or ``.safetensors``. In .npz
+and .safetensors files a blob is called ``<layer>/<index>``, and beside the blobs stands the net they belong to, so
+that a binary file made of them is the one they came from: in .safetensors as the metadata ``definition`` (base64 of
+the binary net without its numbers) and ``dialect``, in .npz as arrays of bytes ``__definition__`` and of text
+``__dialect__``. Files of others lack them; their layers have names and blobs alone.
 """
 
 from __future__ import annotations
@@ -24,18 +24,21 @@ from typing import Any
 import numpy as np
 from google.protobuf.message import DecodeError
 
-from segcaffe.blob.proto import array_of, from_array, set_values, shape_of, without_values
+from segcaffe.blob.proto import array_of, from_array, set_values, shape_of, stored_dtype, without_values
 from segcaffe.convert import safetensors
 from segcaffe.errors import WeightsError
 from segcaffe.proto.caffe_pb2 import NetParameter
+from segcaffe.proto.content import NPZ, content_of
 from segcaffe.proto.dialect import DIALECTS
+from segcaffe.snapshot.caffemodel import HDF5_SUFFIXES, save_weights
 from segcaffe.snapshot.caffemodel import load_with_dialect as load_caffe
-from segcaffe.snapshot.caffemodel import save_weights
 from segcaffe.snapshot.files import read_file, unreadable, write_file
 
 Array = np.ndarray[Any, Any]
 _DEFINITION, _DIALECT = "__definition__", "__dialect__"
 _ARRAYS = (".npz", ".safetensors")
+_BINARY = (".caffemodel", ".binaryproto", "")
+_FOREIGN = (".onnx", ".pth", ".pt", ".npy", ".mat", ".pkl", ".tflite", ".pb", ".keras", ".zip", ".prototxt")
 _ZIP = b"PK\x03\x04"
 
 
@@ -50,13 +53,13 @@ def load_with_dialect(path: str | Path, dialect: str | None = None) -> tuple[Net
     ``dialect`` prescribes that of a binary file.
     """
     path = Path(path)
-    kind = path.suffix if path.suffix in _ARRAYS else _kind(path)
-    if kind == ".safetensors":
-        arrays, metadata = safetensors.decode(read_file(path), str(path))
-    elif kind == ".npz":
-        arrays, metadata = _read_npz(read_file(path), str(path))
-    else:
+    suffix = path.suffix.lower()
+    kind = suffix if suffix in _ARRAYS else _kind(path)
+    if kind == "":
         return load_caffe(path, dialect)
+    data = read_file(path)
+    _check_content(data, kind, path)
+    arrays, metadata = (safetensors.decode if kind == ".safetensors" else _read_npz)(data, str(path))
     kept = metadata.get("dialect", "")
     return _to_net(arrays, str(path), metadata), kept if kept in DIALECTS else "bvlc"
 
@@ -75,24 +78,53 @@ def _kind(path: Path) -> str:
     return ".safetensors" if is_table else ""
 
 
-def save(net: NetParameter, path: str | Path, dialect: str = "bvlc") -> None:
-    """Write layers and blobs in the format that the name asks for; a binary file has the numbers of ``dialect``."""
+def _check_content(data: bytes, kind: str, path: Path) -> None:
+    """Raise WeightsError for a file that is recognisably something else than its name or first bytes promise."""
+    if kind == ".safetensors" and data[8:9] == b"{":
+        return
+    received = content_of(data)
+    if received not in ("", NPZ if kind == ".npz" else ""):
+        raise WeightsError(f"{path}: expected weights. Received: {received}.")
+
+
+def save(net: NetParameter, path: str | Path, dialect: str = "bvlc", any_binary: bool = False) -> None:
+    """Write layers and blobs in the format that the name asks for; a binary file has the numbers of ``dialect``.
+
+    WeightsError for a name that asks for no format of weights (see `check_name`).
+    """
     path = Path(path)
-    if path.suffix in _ARRAYS:
+    suffix = check_name(path, any_binary)
+    if suffix in _ARRAYS:
         _check_names(net, path)
-    if path.suffix == ".npz":
+    if suffix == ".npz":
         memory = io.BytesIO()
-        arrays: dict[str, Any] = arrays_of(net, str(path))
+        arrays: dict[str, Any] = _as_stored(net, str(path))
         arrays[_DEFINITION] = np.frombuffer(_without_values(net).SerializeToString(), np.uint8)
         arrays[_DIALECT] = np.array(dialect)
         np.savez(memory, **arrays)
         write_file(path, memory.getvalue())
-    elif path.suffix == ".safetensors":
+    elif suffix == ".safetensors":
         definition = base64.b64encode(_without_values(net).SerializeToString()).decode()
         metadata = {"net": net.name, "dialect": dialect, "definition": definition}
-        write_file(path, safetensors.encode(arrays_of(net, str(path)), metadata))
+        write_file(path, safetensors.encode(_as_stored(net, str(path)), metadata))
     else:
         save_weights(net, path, dialect)
+
+
+def check_name(path: str | Path, any_binary: bool = False) -> str:
+    """Return the suffix of a file of weights to be written, in small letters; WeightsError for an unknown one.
+
+    A name without a suffix is that of a binary file; with ``any_binary`` so is every one that is not another format's.
+    """
+    suffix = Path(path).suffix.lower()
+    is_known = suffix in (*_ARRAYS, *HDF5_SUFFIXES, *_BINARY)
+    if not is_known and not (any_binary and suffix not in _FOREIGN):
+        known = ", ".join(("no suffix or .caffemodel (binary)", ".h5", ".hdf5", *_ARRAYS))
+        raise WeightsError(
+            f"{path}: the name tells the format of weights, and {Path(path).suffix} is none that is written. "
+            f"Known: {known}."
+        )
+    return suffix
 
 
 def arrays_of(net: NetParameter, where: str) -> dict[str, Array]:
@@ -103,6 +135,17 @@ def arrays_of(net: NetParameter, where: str) -> dict[str, Array]:
         for index, blob in enumerate(layer.blobs)
         if blob.ByteSize()
     }
+
+
+def _as_stored(net: NetParameter, where: str) -> dict[str, Array]:
+    """Return the blobs by name, those that the file had in half precision in half precision."""
+    arrays = arrays_of(net, where)
+    for layer in net.layer:
+        for index, blob in enumerate(layer.blobs):
+            if stored_dtype(blob) == "float16":
+                name = f"{layer.name}/{index}"
+                arrays[name] = arrays[name].astype(np.float16)
+    return arrays
 
 
 def _check_names(net: NetParameter, path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -178,7 +179,7 @@ class _Environment:
             raise DataError(f"{where}: needs the package lmdb. Install it: pip install lmdb.") from error
         try:
             # No lock: nothing is written, and the folder may be read-only.
-            self.handle: Any = lmdb.open(str(path), readonly=True, lock=False, subdir=path.is_dir())
+            self.handle: Any = lmdb.open(os.fsencode(path), readonly=True, lock=False, subdir=path.is_dir())
         except lmdb.Error as error:
             raise DataError(f'{where}: cannot open LMDB database "{path}": {error}.') from error
 

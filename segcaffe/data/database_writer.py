@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -79,7 +80,7 @@ def raw_datum(values: NDArray[np.uint8], label: int) -> bytes:
 def _lmdb(folder: Path, path: Path, where: str) -> Iterator[Writer]:
     lmdb = _package("lmdb", where)
     try:
-        environment = lmdb.open(str(folder), map_size=_FIRST_MAP, meminit=False, sync=False)
+        environment = lmdb.open(os.fsencode(folder), map_size=_FIRST_MAP, meminit=False, sync=False)
         try:
             writer = _LmdbWriter(environment, lmdb)
             yield writer

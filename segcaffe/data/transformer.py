@@ -12,6 +12,7 @@ from segcaffe.data.images import Image
 from segcaffe.data.opencv import hold_threads
 from segcaffe.errors import DataError
 from segcaffe.proto import caffe_pb2
+from segcaffe.proto.encoding import to_native
 
 Array = NDArray[Any]
 Random = np.random.Generator
@@ -145,7 +146,7 @@ class Transformer:
             raise DataError(f"{self.where}: transform_param takes either mean_file or mean_value, not both.")
         if self.param.mean_value:
             return np.array(self.param.mean_value, self.dtype)[:, None, None]
-        return read_mean(self.param.mean_file, self.where).astype(self.dtype)
+        return read_mean(to_native(self.param.mean_file), self.where).astype(self.dtype)
 
     def _mean_of(self, image: Array, view: View) -> Array:
         """The mean of the pixels in view."""

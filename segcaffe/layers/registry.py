@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from segcaffe.errors import GraphError
 from segcaffe.layers.base import Layer
+from segcaffe.proto.foreign import origin_of
 
 _classes: dict[str, type[Layer]] = {}
 _discovered = False
@@ -32,8 +33,8 @@ def layer_class(type_name: str, where: str = "layer") -> type[Layer]:
     near = difflib.get_close_matches(type_name, _classes, n=3, cutoff=0.5)
     if not type_name:
         raise GraphError(f'{where}: has no type. Write, for example, type: "Convolution".')
-    hint = f" Nearest known: {', '.join(near)}." if near else " `segcaffe net --types` lists the known ones."
-    raise GraphError(f'{where}: unknown layer type "{type_name}".{hint}')
+    hint = f"Nearest known: {', '.join(near)}." if near else "`segcaffe net --types` lists the known ones."
+    raise GraphError(f'{where}: unknown layer type "{type_name}". {origin_of(type_name) or hint}')
 
 
 def layer_types() -> list[str]:

@@ -430,10 +430,10 @@ class Net(PycaffeMembers):
         return net
 
     def save(self, path: str | Path) -> None:
-        """Write the weights as a binary .caffemodel."""
-        from segcaffe.snapshot.caffemodel import save_weights
+        """Write the weights: as .npz, .safetensors or .h5 where the name ends so, otherwise as a binary .caffemodel."""
+        from segcaffe.convert.formats import save
 
-        save_weights(self.to_proto(), path)
+        save(self.to_proto(), path, any_binary=True)
 
     def _reshape_layer(self, i: int) -> None:
         layer, bottom, top = self.layer_list[i], self.bottom_blobs[i], self.top_blobs[i]

@@ -6,7 +6,7 @@ is written. Nothing is lost on the way:
 
 - an option that the target dialect does not have travels under 7000 + its number,
 - bytes that the file's dialect does not explain stay with the net as the unknown field 8000 + number, and go back to
-  their own number when the net is written again.
+  their own number when the net is written again; so do fields inside of options (see `set_aside`).
 
 Sources: the caffe.proto of upstream Caffe 1.0, of DeepLab v2, and of both versions of the segmentation-aware fork.
 """
@@ -20,7 +20,7 @@ from typing import NamedTuple
 from google.protobuf.message import DecodeError, Message
 
 from segcaffe.errors import WeightsError
-from segcaffe.proto import caffe_pb2, wire
+from segcaffe.proto import caffe_pb2, content, encoding, set_aside, wire
 from segcaffe.proto.caffe_pb2 import LayerParameter, NetParameter
 from segcaffe.proto.source import did_you_mean
 
@@ -76,7 +76,6 @@ _NOT_IN_DIALECT = 7000
 _NOT_EXPLAINED = 8000
 _LAYER, _TYPE = 100, 2
 _MAX_BYTES = 2**31 - 1
-_HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 
 
 class _Layer(NamedTuple):
@@ -98,21 +97,28 @@ def decode_net(data: bytes, dialect: str | None = None, filename: str = "<bytes>
         layers = _layers(data)
         found = _check_dialect(dialect) if dialect is not None else _detect(data, layers)
         numbers = _reading(found)
-        net = NetParameter.FromString(_renumber(data, layers, lambda field: _number_read(data, field, numbers)))
+        net = _parse(_renumber(data, layers, lambda field: _number_read(data, field, numbers)))
     except (wire.WireError, DecodeError) as error:
         raise WeightsError(
             f"{filename}: the file is no binary net (.caffemodel), or it is damaged: {_reason(error)}. "
             f"Received: {len(data)} bytes. Copy or download it again."
         ) from None
-    _check_names(net, filename)
     return net, found
 
 
 def encode_net(net: NetParameter, dialect: str = "bvlc") -> bytes:
     """Return the bytes of a net with the numbers of ``dialect``, one of ``DIALECTS``."""
     numbers = _writing(_check_dialect(dialect))
-    data = net.SerializeToString()
+    data = set_aside.put_back(encoding.serialize(net))
     return _renumber(data, _layers(data), lambda field: numbers.get(field.number, field.number))
+
+
+def _parse(data: bytes) -> NetParameter:
+    """Return the net in bytes that have the schema's numbers, what forks have in other places set aside."""
+    try:
+        return encoding.parse(NetParameter, set_aside.set_aside(data))
+    except (wire.WireError, DecodeError):
+        return encoding.parse(NetParameter, set_aside.set_aside(data, thorough=True))
 
 
 def detect_dialect(data: bytes, filename: str = "<bytes>") -> str:
@@ -126,8 +132,10 @@ def detect_dialect(data: bytes, filename: str = "<bytes>") -> str:
 def _check_file(data: bytes, filename: str) -> None:
     if not data:
         raise WeightsError(f"{filename}: the file is empty; expected a binary net (.caffemodel).")
-    if data.startswith(_HDF5_MAGIC):
-        raise WeightsError(f"{filename}: expected a binary net (.caffemodel). Received: an HDF5 file.")
+    received = content.content_of(data)
+    if received not in ("", content.WEIGHTS):
+        hint = content.advice(received, content.WEIGHTS)
+        raise WeightsError(f"{filename}: expected a binary net (.caffemodel). Received: {received}.{hint}")
     if len(data) > _MAX_BYTES:
         raise WeightsError(
             f"{filename}: a binary net (.caffemodel) holds at most 2 GiB. Received: {len(data)} bytes. "
@@ -142,18 +150,6 @@ def _check_dialect(dialect: str) -> str:
             f"Received: `{dialect}`.{did_you_mean(dialect, DIALECTS)}"
         )
     return dialect
-
-
-def _check_names(net: NetParameter, filename: str) -> None:
-    # Strings that are not UTF-8 come out of protobuf as bytes.
-    texts = [(layer.name, *layer.bottom, *layer.top) for layer in net.layers]
-    texts += [(layer.name, layer.type, *layer.bottom, *layer.top) for layer in net.layer]
-    for index, names in enumerate(texts):
-        for name in names:
-            if isinstance(name, bytes):
-                raise WeightsError(
-                    f"{filename}: the file is damaged: names in layer {index} must be UTF-8 text. Received: {name!r}."
-                )
 
 
 def _reason(error: Exception) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import struct
 from collections.abc import Iterator
 
@@ -10,7 +11,13 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 
+from segcaffe.proto.encoding import to_bytes, to_native
+from segcaffe.proto.set_aside import original_number
+
 _ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"})
+
+_NOT_UTF8 = re.compile("[\udc80-\udcff]")
+"""Bytes of a string that is no UTF-8, which is written as escapes, so that the file as a whole is UTF-8."""
 
 
 def write(message: Message) -> str:
@@ -38,14 +45,23 @@ def _scalar(field: FieldDescriptor, value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        return f'"{value.translate(_ESCAPES)}"'
+        return f'"{_text(value)}"'
     if isinstance(value, bytes):
-        return '"' + "".join(chr(b) if 32 <= b < 127 and b not in b'"\\' else f"\\{b:03o}" for b in value) + '"'
+        return f'"{_escaped(value)}"'
     if isinstance(value, float):
         return float32_text(value) if field.type == FieldDescriptor.TYPE_FLOAT else _float64_text(value)
     if field.enum_type is not None and isinstance(value, int):
         return str(field.enum_type.values_by_number[value].name)
     return str(value)
+
+
+def _text(value: str) -> str:
+    is_utf8 = value.isascii() or not _NOT_UTF8.search(to_native(value))
+    return value.translate(_ESCAPES) if is_utf8 else _escaped(to_bytes(value))
+
+
+def _escaped(value: bytes) -> str:
+    return "".join(chr(b) if 32 <= b < 127 and b not in b'"\\' else f"\\{b:03o}" for b in value)
 
 
 def float32_text(value: float) -> str:
@@ -75,7 +91,7 @@ def _unknown(message: Message, path: str) -> Iterator[str]:
     place = path or message.DESCRIPTOR.name
     fields = UnknownFieldSet(message)
     for i in range(len(fields)):
-        yield f"field {fields[i].field_number} of {place}"
+        yield f"field {original_number(fields[i].field_number)} of {place}"
     for field, value in message.ListFields():
         if field.message_type is not None:
             for item in value if field.is_repeated else (value,):

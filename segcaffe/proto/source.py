@@ -6,6 +6,7 @@ the original text beside the expanded one and translates positions back.
 
 from __future__ import annotations
 
+import codecs
 import difflib
 from bisect import bisect_right
 from collections.abc import Iterable
@@ -14,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 
 from segcaffe.errors import PrototxtError
+from segcaffe.proto import content
 
 
 @dataclass(frozen=True)
@@ -80,26 +82,18 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f' Did you mean "{nearest[0]}"?' if nearest else ""
 
 
-def read_text(path: str | Path) -> str:
-    """Return the UTF-8 text of a file; a byte order mark is dropped.
+def read_text(path: str | Path, wanted: str = "a text configuration (prototxt)") -> str:
+    """Return the text of a file; a byte order mark is dropped, bytes that are not UTF-8 become surrogates.
 
-    Raises PrototxtError for a file that is missing, a folder, unreadable, binary or empty.
+    ``wanted``, a word of `content`, is what the file should hold. Raises PrototxtError for a file that is missing, a
+    folder, unreadable, empty, binary, or a web page.
     """
     path = Path(path)
     data = _read_bytes(path)
-    if b"\0" in data:
-        raise PrototxtError(
-            f"{path}: a configuration is a text file, and this one is binary. Received: {len(data)} bytes with zero "
-            "bytes among them. Weights (.caffemodel) are given separately from the net's prototxt."
-        )
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise PrototxtError(
-            f"{path}:{line}: a configuration must be UTF-8 text. Received: byte 0x{data[error.start]:02x} at byte "
-            f"{error.start} of the file. Save the file as UTF-8."
-        ) from None
+    if not content.is_configuration(data):
+        received = content.content_of(data) or f"{len(data)} bytes that are no text"
+        raise PrototxtError(f"{path}: expected {wanted}. Received: {received}.{content.advice(received, wanted)}")
+    text = data.removeprefix(codecs.BOM_UTF8).decode("utf-8", "surrogateescape")
     if not text.strip():
         raise PrototxtError(f"{path}: the file is empty; expected a text configuration (prototxt).")
     return text

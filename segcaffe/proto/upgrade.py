@@ -4,8 +4,10 @@ The steps, each of which leaves a net alone that does not need it, in the order 
 
 1. V0, ``layers { layer { type: "conv" kernelsize: 3 } }``, to V1; padding layers vanish into the layer behind them.
    The table of V0 fields stands in ``upgrade_v0.py``.
-2. Transformations inside ``data_param``, ``image_data_param``, ``window_data_param`` move to ``transform_param``.
-3. V1, ``layers { type: CONVOLUTION blobs_lr: 1 }``, to V2, ``layer { type: "Convolution" param { lr_mult: 1 } }``.
+2. Transformations inside ``data_param``, ``image_data_param``, ``window_data_param`` move to ``transform_param``;
+   what the first DeepLab called ``hole`` is ``dilation``, and its ``has_label: false`` is ``label_type: NONE``.
+3. V1, ``layers { type: CONVOLUTION blobs_lr: 1 }``, to V2, ``layer { type: "Convolution" param { lr_mult: 1 } }``;
+   the first DeepLab's ``softmaxloss_param`` becomes ``loss_param``.
 4. The net's own ``input`` fields become one Input layer in front.
 5. BatchNorm layers that declare three params get lr_mult 0 and decay_mult 0 for each: they are statistics.
 
@@ -16,6 +18,7 @@ from __future__ import annotations
 
 from segcaffe.errors import PrototxtError
 from segcaffe.proto.caffe_pb2 import LayerParameter, NetParameter, SolverParameter, V1LayerParameter
+from segcaffe.proto.upgrade_deeplab import upgrade_deeplab, upgrade_softmax_loss
 from segcaffe.proto.upgrade_v0 import upgrade_v0_layers
 
 _TRANSFORMATIONS = ("scale", "mean_file", "crop_size", "mirror")
@@ -26,6 +29,7 @@ _V1_SPELLINGS = {
     "ABSVAL": "AbsVal",
     "ARGMAX": "ArgMax",
     "BNLL": "BNLL",
+    "DENSE_CRF": "DenseCRF",
     "HDF5_DATA": "HDF5Data",
     "HDF5_OUTPUT": "HDF5Output",
     "LRN": "LRN",
@@ -36,7 +40,8 @@ _V1_SPELLINGS = {
 }
 _SOLVER_TYPES = ("SGD", "Nesterov", "AdaGrad", "RMSProp", "AdaDelta", "Adam")
 # Fields of V1LayerParameter that need more than a copy under the same name.
-_V1_SPECIAL = ("layer", "type", "blobs_lr", "weight_decay", "param", "blob_share_mode")
+_V1_SPECIAL = ("layer", "type", "blobs_lr", "weight_decay", "param", "blob_share_mode", "softmaxloss_param",
+               "strict_dim")  # fmt: skip
 
 
 def upgrade_net(net: NetParameter, where: str = "", notes: list[str] | None = None) -> NetParameter:
@@ -57,8 +62,10 @@ def upgrade_net(net: NetParameter, where: str = "", notes: list[str] | None = No
     if any(layer.HasField("layer") for layer in net.layers):
         upgrade_v0_layers(net, prefix, said)
     _move_transformations(net, said)
+    for layer in _layers(net):
+        upgrade_deeplab(layer, prefix, said)
     if net.layers:
-        _upgrade_v1_layers(net, said)
+        _upgrade_v1_layers(net, prefix, said)
     _upgrade_inputs(net, prefix, said)
     _fix_batch_norm(net, said)
     return net
@@ -88,9 +95,12 @@ def upgrade_solver(solver: SolverParameter, where: str = "", notes: list[str] | 
     return solver
 
 
+def _layers(net: NetParameter) -> list[V1LayerParameter | LayerParameter]:
+    return [*net.layers, *net.layer]
+
+
 def _move_transformations(net: NetParameter, notes: list[str]) -> None:
-    layers: list[V1LayerParameter | LayerParameter] = [*net.layers, *net.layer]
-    for layer in layers:
+    for layer in _layers(net):
         for param in _DATA_PARAMS:
             if layer.HasField(param):
                 _move_from(layer, param, notes)
@@ -115,12 +125,13 @@ def v1_type_name(layer: V1LayerParameter) -> str:
     return _V1_SPELLINGS.get(name, "".join(part.capitalize() for part in name.split("_")))
 
 
-def _upgrade_v1_layers(net: NetParameter, notes: list[str]) -> None:
+def _upgrade_v1_layers(net: NetParameter, prefix: str, notes: list[str]) -> None:
     for old in net.layers:
         new = net.layer.add(name=old.name) if old.HasField("name") else net.layer.add()
         new.type = v1_type_name(old)
         _copy_fields(old, new)
         _fill_param_specs(old, new)
+        upgrade_softmax_loss(old, new, prefix, notes)
     notes.append(f"{len(net.layers)} layers in the notation `layers` became `layer`.")
     net.ClearField("layers")
 

@@ -9,6 +9,8 @@ import math
 import re
 from collections.abc import Callable, Mapping
 
+from segcaffe.proto.encoding import from_bytes, from_native
+from segcaffe.proto.foreign import origin_of
 from segcaffe.proto.source import did_you_mean
 
 _INTEGER = re.compile(r"-?(?:0[xX][0-9a-fA-F]+|[0-9]+)\Z")
@@ -98,6 +100,8 @@ def enum(numbers: Mapping[str, int], full_name: str) -> Callable[[str, str], int
                 "inside `layers` (with s) the type is one of the old names without quotes, such as CONVOLUTION.",
                 " For quoted types write `layer` instead of `layers`.",
             )
+        if is_layer_type and (origin := origin_of(text)):
+            raise BadValueError("the layer type is none of the old names that the schema knows.", f" {origin}")
         unquoted = " without quotes" if kind == "string" else ""
         raise BadValueError(f"the value must be one of {names}{unquoted}.", did_you_mean(text.upper(), numbers))
 
@@ -105,16 +109,11 @@ def enum(numbers: Mapping[str, int], full_name: str) -> Callable[[str, str], int
 
 
 def string(kind: str, text: str) -> str:
-    """Return the text of a string."""
+    """Return the text of a string, as messages hold it (see `encoding`)."""
     if kind != "string":
         example = f', as in "{text}"' if kind in ("name", "number", "other") else ""
         raise BadValueError(f"the value must stand in quotes{example}.", _old_type_hint(text))
-    if "\\" not in text:
-        return text
-    try:
-        return _unescape(text).decode("utf-8")
-    except UnicodeDecodeError:
-        raise BadValueError("the escapes of the string must make up UTF-8 text.") from None
+    return from_bytes(_unescape(text)) if "\\" in text else from_native(text)
 
 
 def raw_bytes(kind: str, text: str) -> bytes:
@@ -140,7 +139,7 @@ def _old_type_hint(text: str) -> str:
 
 
 def _unescape(text: str) -> bytes:
-    return _ESCAPE.sub(_unescape_one, text.encode("utf-8"))
+    return _ESCAPE.sub(_unescape_one, text.encode("utf-8", "surrogateescape"))
 
 
 def _unescape_one(match: re.Match[bytes]) -> bytes:

@@ -34,7 +34,7 @@ def load_with_dialect(path: str | Path, dialect_name: str | None = None) -> tupl
 
 def save_weights(net: NetParameter, path: str | Path, dialect_name: str = "bvlc") -> None:
     """Write a net with its blobs: HDF5 where the name ends in .h5 or .hdf5, otherwise binary in a dialect."""
-    as_hdf5 = Path(path).suffix in HDF5_SUFFIXES
+    as_hdf5 = Path(path).suffix.lower() in HDF5_SUFFIXES
     write_file(path, hdf5.encode_net(net) if as_hdf5 else dialect.encode_net(net, dialect_name))
 
 

@@ -18,11 +18,14 @@ import numpy as np
 from segcaffe.blob.proto import array_of, from_array, shape_of, values_of
 from segcaffe.errors import WeightsError
 from segcaffe.proto.caffe_pb2 import BlobProto, LayerParameter, NetParameter
+from segcaffe.proto.encoding import from_bytes
 
 if TYPE_CHECKING:
     from segcaffe.snapshot.solverstate import State
 
 Array = np.ndarray[Any, Any]
+_WEIGHTS_BESIDE = " Give the .caffemodel.h5 that was written with it."
+_STATE_BESIDE = " Give the .solverstate.h5 that was written with it."
 _SMALL = 1 << 20
 """Bytes that a data set may claim without having them: one that was never written has no bytes but a fill value."""
 _PACKING = 1100
@@ -42,7 +45,8 @@ def load_net(path: str | Path) -> NetParameter:
     net = NetParameter()
     with _open(path) as file:
         if "data" not in file:
-            raise WeightsError(f"{path}: an HDF5 file of weights has a group /data. Received: {sorted(file)}.")
+            received = f"a solver state.{_WEIGHTS_BESIDE}" if "history" in file else f"{sorted(file)}."
+            raise WeightsError(f"{path}: an HDF5 file of weights has a group /data. Received: {received}")
         for name, blobs in _blobs_by_layer(file["data"]).items():
             layer = net.layer.add(name=name)
             layer.blobs.extend(
@@ -63,7 +67,8 @@ def load_state(path: str | Path) -> State:
     with _open(path) as file:
         missing = [name for name in ("iter", "history") if name not in file]
         if missing:
-            raise WeightsError(f"{path}: a solver state in HDF5 has {missing[0]}. Received: {sorted(file)}.")
+            received = f"weights.{_STATE_BESIDE}" if "data" in file else f"{sorted(file)}."
+            raise WeightsError(f"{path}: a solver state in HDF5 has {missing[0]}. Received: {received}")
         history = file["history"]
         return State(
             iter=_integer(file["iter"]),
@@ -104,8 +109,9 @@ def _blobs_by_layer(data: Any) -> dict[str, dict[int, Array]]:
     """Return for each layer its arrays by index; a layer's name may contain slashes, that is, be several groups."""
     layers: dict[str, dict[int, Array]] = {}
 
-    def visit(path: str, item: Any) -> None:
-        layer, _, index = path.rpartition("/")
+    def visit(path: str | bytes, item: Any) -> None:
+        # What is not UTF-8 comes out of h5py as bytes.
+        layer, _, index = (from_bytes(path) if isinstance(path, bytes) else path).rpartition("/")
         if hasattr(item, "shape") and index.isdigit():
             layers.setdefault(layer, {})[int(index)] = _numbers(item)
 
@@ -126,7 +132,7 @@ def _write_text(file: Any, name: str, text: str) -> None:
     """Write a string as Caffe reads it: of fixed length, a zero byte at its end."""
     import h5py
 
-    encoded = text.encode() + b"\0"
+    encoded = text.encode("utf-8", "surrogateescape") + b"\0"
     kind = h5py.h5t.C_S1.copy()
     kind.set_size(len(encoded))
     space = h5py.h5s.create(h5py.h5s.SCALAR)
@@ -166,7 +172,7 @@ def _text(dataset: Any) -> str:
     if not hasattr(dataset, "nbytes") or dataset.shape != () or dataset.nbytes > _SMALL:
         raise ValueError(f"{dataset.name} is no text")
     value = dataset[()]
-    return value.rstrip(b"\0").decode() if isinstance(value, bytes) else str(value)
+    return value.rstrip(b"\0").decode("utf-8", "surrogateescape") if isinstance(value, bytes) else str(value)
 
 
 def _encode(write: Callable[[Any], None]) -> bytes:

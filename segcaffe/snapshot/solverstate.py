@@ -12,6 +12,8 @@ from google.protobuf.message import DecodeError
 from segcaffe.blob.proto import array_of, from_array
 from segcaffe.errors import WeightsError
 from segcaffe.proto.caffe_pb2 import SolverState
+from segcaffe.proto.content import STATE, advice, content_of
+from segcaffe.proto.encoding import from_native, parse, serialize, to_native
 from segcaffe.snapshot.files import is_hdf5, read_file
 
 Array = np.ndarray[Any, Any]
@@ -50,21 +52,26 @@ def load_state(path: str | Path) -> State:
 
 def encode_state(state: State) -> bytes:
     """Return the bytes of a binary .solverstate."""
-    message = SolverState(iter=state.iter, current_step=state.current_step, learned_net=state.learned_net)
+    message = SolverState(iter=state.iter, current_step=state.current_step, learned_net=from_native(state.learned_net))
     message.history.extend(from_array(values) for values in state.history)
-    return message.SerializeToString()
+    return serialize(message)
 
 
 def decode_state(data: bytes, where: str) -> State:
     """Return the state in the bytes of a binary .solverstate; ``where`` names them in errors."""
+    received = content_of(data)
+    if received not in ("", STATE):
+        raise WeightsError(
+            f"{where}: expected a solver state (.solverstate). Received: {received}.{advice(received, STATE)}"
+        )
     try:
-        message = SolverState.FromString(data)
+        message = parse(SolverState, data)
     except DecodeError as error:
         raise _damaged(where, len(data)) from error
     if not message.HasField("iter"):
         raise _damaged(where, len(data))
     history = [array_of(blob, f"{where}: history {i}") for i, blob in enumerate(message.history)]
-    return State(message.iter, message.current_step, message.learned_net, history)
+    return State(message.iter, message.current_step, to_native(message.learned_net), history)
 
 
 def _damaged(where: str, size: int) -> WeightsError:

@@ -18,6 +18,7 @@ from segcaffe.errors import NumericError, WeightsError
 from segcaffe.layers.source.base import SourceLayer
 from segcaffe.net.net import Net
 from segcaffe.proto.caffe_pb2 import SolverParameter
+from segcaffe.proto.encoding import to_native
 from segcaffe.snapshot import hdf5
 from segcaffe.snapshot.caffemodel import save_weights
 from segcaffe.snapshot.files import check_writable, read_file, write_file
@@ -44,7 +45,7 @@ def snapshot_prefix(param: SolverParameter, filename: str | Path | None, net_nam
 
     A folder is completed by the solver file's name; nothing means that file's path without its suffix.
     """
-    prefix: str = param.snapshot_prefix
+    prefix = to_native(param.snapshot_prefix)
     if not prefix and filename is not None:
         return str(Path(filename).with_suffix(""))
     if prefix and not (prefix.endswith("/") or Path(prefix).is_dir()):

@@ -10,6 +10,7 @@ from typing import Any
 from segcaffe.errors import PrototxtError
 from segcaffe.net.net import Net
 from segcaffe.proto.caffe_pb2 import TEST, TRAIN, NetParameter, NetState, Phase, SolverParameter
+from segcaffe.proto.encoding import to_native
 from segcaffe.proto.text import read_net
 
 _log = logging.getLogger("segcaffe")
@@ -27,7 +28,7 @@ class Source:
 
     def load(self, variables: Variables) -> NetParameter:
         """Return the message, read from the file where there is one."""
-        return read_net(self.value, variables) if isinstance(self.value, str) else self.value
+        return read_net(to_native(self.value), variables) if isinstance(self.value, str) else self.value
 
 
 def build_train_net(param: SolverParameter, variables: Variables = None, options: Options = None) -> Net:

@@ -17,6 +17,7 @@ from segcaffe.errors import NumericError, PrototxtError
 from segcaffe.member import member
 from segcaffe.net.net import Net
 from segcaffe.proto.caffe_pb2 import SolverParameter
+from segcaffe.proto.encoding import to_native
 from segcaffe.proto.text import read_solver
 from segcaffe.proto.upgrade import upgrade_solver
 from segcaffe.snapshot.files import check_writable
@@ -323,7 +324,7 @@ class Solver(ABC):
     def _load_weights(self) -> None:
         """Fill the train net from the files that ``weights`` names, and let the test nets share its parameters."""
         for paths in self.param.weights:
-            for path in paths.split(","):
+            for path in to_native(paths).split(","):
                 _log.info("Finetuning from %s", path.strip())
                 self.net.copy_from(path.strip())
         for net in self.test_nets:

@@ -6,7 +6,14 @@ import pytest
 
 from segcaffe.errors import PrototxtError
 from segcaffe.proto import text
-from segcaffe.proto.caffe_pb2 import BlobProto, NetParameter, SolverParameter, V0LayerParameter, V1LayerParameter
+from segcaffe.proto.caffe_pb2 import (
+    BlobProto,
+    ImageDataParameter,
+    NetParameter,
+    SolverParameter,
+    V0LayerParameter,
+    V1LayerParameter,
+)
 from segcaffe.proto.upgrade import upgrade_net, upgrade_solver, v1_type_name
 from segcaffe.proto.upgrade_v0 import _FIELDS, _V1_TYPES
 
@@ -125,7 +132,8 @@ def test_every_v1_option_has_a_place_today():
         getattr(layer, field.name).SetInParent()
     new = upgrade_net(NetParameter(layers=[layer])).layer[0]
     assert len(options) > 25
-    assert [field.name for field in options if not new.HasField(field.name)] == []
+    renamed = {"softmaxloss_param": "loss_param"}
+    assert [field.name for field in options if not new.HasField(renamed.get(field.name, field.name))] == []
 
 
 def test_mixed_notations():
@@ -407,3 +415,48 @@ def test_nets_inside_a_solver():
 
 def test_a_solver_without_nets_gets_none():
     assert upgrade_solver(SolverParameter(net="x")) == SolverParameter(net="x")
+
+
+DEEPLAB = """
+layers { name: "data" type: IMAGE_SEG_DATA top: "data" top: "label"
+  image_data_param { source: "list.txt" batch_size: 1 label_type: PIXEL } }
+layers { name: "pictures" type: IMAGE_DATA top: "x" image_data_param { source: "list.txt" has_label: false } }
+layers { name: "shrink" type: INTERP bottom: "label" top: "small" interp_param { shrink_factor: 8 } }
+layers { name: "conv" type: CONVOLUTION bottom: "data" top: "conv" strict_dim: false
+  convolution_param { num_output: 2 kernel_size: 3 pad: 2 hole: 2 } }
+layers { name: "crop" type: CROP bottom: "conv" bottom: "small" top: "crop" }
+layers { name: "acc" type: SEG_ACCURACY bottom: "crop" bottom: "label" seg_accuracy_param { ignore_label: 255 } }
+layers { name: "loss" type: SOFTMAX_LOSS bottom: "crop" bottom: "small"
+  softmaxloss_param { ignore_label: 255 weight_source: "w" } }
+layers { name: "mat" type: MAT_WRITE bottom: "conv" mat_write_param { prefix: "x" } include: { phase: TEST } }
+layers { name: "in" type: MAT_READ top: "in" mat_read_param { prefix: "x" } }
+layers { name: "crf" type: DENSE_CRF bottom: "conv" bottom: "x" top: "crf" dense_crf_param { max_iter: 5 } }
+layers { name: "bias" type: BIAS_CHANNEL bottom: "conv" top: "b" bias_channel_param { bg_bias: 2 } }
+layers { name: "unique" type: UNIQUE_LABEL bottom: "label" top: "u" unique_label_param { max_labels: 5 } }
+layers { name: "own" type: ADAPTIVE_BIAS_CHANNEL bottom: "conv" top: "a" adaptive_bias_channel_param { num_iter: 2 } }
+layers { name: "dt" type: DOMAIN_TRANSFORM bottom: "conv" bottom: "e" top: "d" domain_transform_param { num_iter: 2 } }
+layers { name: "rnn" type: MULTI_STAGE_MEANFIELD bottom: "conv" top: "r"
+  multi_stage_meanfield_param { num_iterations: 5 } }
+"""
+
+
+def test_names_of_the_first_deeplab():
+    from segcaffe.layers import layer_types
+
+    net = upgrade_net(text.parse(DEEPLAB, NetParameter()))
+    layers = {layer.name: layer for layer in net.layer}
+    assert [layer.type for layer in net.layer if layer.type not in layer_types()] == []
+    assert list(layers["conv"].convolution_param.dilation) == [2]
+    assert layers["pictures"].image_data_param.label_type == ImageDataParameter.NONE
+    assert layers["loss"].loss_param.ignore_label == 255
+    assert layers["loss"].loss_param.weight_source == "w"
+    assert layers["crf"].dense_crf_param.max_iter == 5
+    assert text.parse(text.write(net), NetParameter()) == net
+
+
+def test_hole_in_todays_notation_and_beside_dilation():
+    source = 'layer { name: "c" type: "Convolution" convolution_param { hole_h: 2 hole: 3 } }'
+    net = upgrade_net(text.parse(source, NetParameter()))
+    assert list(net.layer[0].convolution_param.dilation) == [2, 3]
+    with pytest.raises(PrototxtError, match="hole is an old name of dilation; a layer gives one of them"):
+        upgrade_net(text.parse(source.replace("hole: 3", "dilation: 3"), NetParameter()))

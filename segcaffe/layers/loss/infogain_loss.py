@@ -24,6 +24,7 @@ from segcaffe.layers.loss.class_labels import (
 from segcaffe.layers.loss.normalization import normalization_mode, normalizer
 from segcaffe.layers.registry import register
 from segcaffe.proto import caffe_pb2
+from segcaffe.proto.encoding import to_native
 
 
 @register
@@ -100,7 +101,7 @@ class InfogainLoss(LossLayer):
         return self.xp.asarray(source, self.dtype).reshape(classes, classes)
 
     def _read_matrix(self) -> Array:
-        source: str = self.param.infogain_loss_param.source
+        source = to_native(self.param.infogain_loss_param.source)
         where = f'{self.where}: infogain_loss_param.source "{source}"'
         if not source:
             raise self.fail("needs the matrix H: a third bottom, or infogain_loss_param { source: FILE }", "neither")

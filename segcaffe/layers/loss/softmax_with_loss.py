@@ -14,6 +14,7 @@ from segcaffe.layers.base import Blobs, LossLayer
 from segcaffe.layers.loss.class_labels import bad_label, check_label_count, class_layout, ignored
 from segcaffe.layers.loss.normalization import normalization_mode, normalizer
 from segcaffe.layers.registry import register
+from segcaffe.proto.encoding import to_native
 
 _FLOOR = float(np.finfo(np.float32).tiny)
 
@@ -39,7 +40,7 @@ class SoftmaxWithLoss(LossLayer):
         self.ignore = ignored(param.HasField("ignore_label"), param.ignore_label)
         self.normalization = normalization_mode(param)
         _, classes, _ = class_layout(self, bottom[0], self.axis)
-        source = param.weight_source
+        source = to_native(param.weight_source)
         self.class_weight = _read_weights(self.where, source, classes) if source else np.ones(classes)
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:

@@ -11,6 +11,7 @@ from segcaffe.data.hdf5 import h5py_module
 from segcaffe.errors import DataError
 from segcaffe.layers.base import Blobs, Layer
 from segcaffe.layers.registry import register
+from segcaffe.proto.encoding import to_native
 
 _NAMES = ("data", "label")
 
@@ -29,7 +30,7 @@ class HDF5Output(Layer):
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Check that there is a file to write to."""
-        self.path = Path(self.param.hdf5_output_param.file_name)
+        self.path = Path(to_native(self.param.hdf5_output_param.file_name))
         if not self.param.hdf5_output_param.file_name:
             raise self.fail("hdf5_output_param must have a file_name")
         self.started = False

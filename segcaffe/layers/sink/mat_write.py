@@ -9,6 +9,7 @@ from segcaffe.data.mat import file_ids, write_mat
 from segcaffe.errors import DataError
 from segcaffe.layers.base import Blobs, Layer
 from segcaffe.layers.registry import register
+from segcaffe.proto.encoding import to_native
 
 
 @register
@@ -28,7 +29,7 @@ class MatWrite(Layer):
         param = self.param.mat_write_param
         if param.period < 1:
             raise self.fail("period must be at least 1", param.period)
-        self.ids = file_ids(param.source, param.strip, self.where) if param.HasField("source") else None
+        self.ids = file_ids(to_native(param.source), param.strip, self.where) if param.HasField("source") else None
         self.passes = 0
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
@@ -41,7 +42,7 @@ class MatWrite(Layer):
         """Write the bottoms if it is this pass's turn."""
         if self.passes % self.param.mat_write_param.period == 0:
             for index, blob in enumerate(bottom):
-                path = Path(f"{self.param.mat_write_param.prefix}{self._id()}_blob_{index}.mat")
+                path = Path(f"{to_native(self.param.mat_write_param.prefix)}{self._id()}_blob_{index}.mat")
                 if not path.exists():
                     shape = (blob.num, blob.channels, blob.height, blob.width)
                     write_mat(path, blob.data.reshape(shape), self.where)

@@ -12,6 +12,7 @@ from segcaffe.errors import DataError
 from segcaffe.layers.base import Blobs
 from segcaffe.layers.registry import register
 from segcaffe.layers.source.prefetching import PrefetchingSource
+from segcaffe.proto.encoding import to_native
 
 
 @register
@@ -33,7 +34,7 @@ class Data(PrefetchingSource):
             raise DataError(f"{self.where}: transform_param takes force_color or force_gray, not both.")
         forced = transform.force_color or transform.force_gray or param.force_encoded_color
         self.color = not transform.force_gray if forced else None
-        database = Database(param.source, param.backend, self.where)
+        database = Database(to_native(param.source), param.backend, self.where)
         loader = BatchLoader(Values(database), self.load, param.batch_size, self.where, depth=param.prefetch)
         if param.rand_skip:
             loader.skip_randomly(param.rand_skip, database.count())

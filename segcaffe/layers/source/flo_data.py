@@ -8,6 +8,7 @@ from segcaffe.data.loader import Arrays, BatchLoader, ListFeed, Random
 from segcaffe.layers.base import Blobs
 from segcaffe.layers.registry import register
 from segcaffe.layers.source.prefetching import PrefetchingSource
+from segcaffe.proto.encoding import to_native
 
 
 @register
@@ -23,7 +24,9 @@ class FloData(PrefetchingSource):
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Read the list and the first file's size."""
         param = self.param.image_data_param
-        files = [(word, entry.place) for entry in read_list(param.source, self.where) for word in entry.words]
+        files = [
+            (word, entry.place) for entry in read_list(to_native(param.source), self.where) for word in entry.words
+        ]
         loader = BatchLoader(ListFeed(files, param.shuffle), self.load, param.batch_size, self.where)
         loader.skip_randomly(param.rand_skip, len(files))
         self.start(loader, top)
@@ -31,4 +34,4 @@ class FloData(PrefetchingSource):
     def load(self, file: tuple[str, str], random: Random) -> Arrays:
         """The flow (2, H, W) of one file."""
         name, place = file
-        return (read_flo(self.param.image_data_param.root_folder + name, f"{self.where}: {place}"),)
+        return (read_flo(to_native(self.param.image_data_param.root_folder) + name, f"{self.where}: {place}"),)

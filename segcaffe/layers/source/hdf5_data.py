@@ -13,6 +13,7 @@ from segcaffe.errors import DataError
 from segcaffe.layers.base import Blobs
 from segcaffe.layers.registry import register
 from segcaffe.layers.source.base import SourceLayer
+from segcaffe.proto.encoding import to_native
 
 
 @register
@@ -31,7 +32,7 @@ class HDF5Data(SourceLayer):
             raise DataError(f"{self.where}: batch_size must be at least 1. Received: {param.batch_size}.")
         if self.param.HasField("transform_param"):
             raise DataError(f"{self.where}: does not transform its data; remove transform_param.")
-        self.files = [word for entry in read_list(param.source, self.where) for word in entry.words]
+        self.files = [word for entry in read_list(to_native(param.source), self.where) for word in entry.words]
         self.seed = int(device.generator().integers(1 << 53))
         self.epoch = self.file = self.row = 0
         self._loaded: tuple[int, int, Rows] | None = None

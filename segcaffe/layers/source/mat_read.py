@@ -12,6 +12,7 @@ from segcaffe.errors import DataError
 from segcaffe.layers.base import Blobs
 from segcaffe.layers.registry import register
 from segcaffe.layers.source.prefetching import PrefetchingSource
+from segcaffe.proto.encoding import to_native
 
 
 @register
@@ -26,12 +27,12 @@ class MatRead(PrefetchingSource):
         """Read the ids and the first files' shapes."""
         param = self.param.mat_read_param
         self.num_tops = len(top)
-        feed = ListFeed(file_ids(param.source, param.strip, self.where), shuffle=False)
+        feed = ListFeed(file_ids(to_native(param.source), param.strip, self.where), shuffle=False)
         self.start(BatchLoader(feed, self.load, param.batch_size, self.where), top)
 
     def load(self, file_id: str, random: Random) -> Arrays:
         """The arrays (C, H, W) of one id's files."""
-        prefix = self.param.mat_read_param.prefix
+        prefix = to_native(self.param.mat_read_param.prefix)
         return tuple(self._read(Path(f"{prefix}{file_id}_blob_{index}.mat")) for index in range(self.num_tops))
 
     def _read(self, path: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:

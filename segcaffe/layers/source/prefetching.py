@@ -14,6 +14,7 @@ from segcaffe.device.upload import Uploader
 from segcaffe.errors import DataError
 from segcaffe.layers.base import Blobs
 from segcaffe.layers.source.base import SourceLayer
+from segcaffe.proto.encoding import to_native
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +79,7 @@ class ImageListSource(PrefetchingSource):
                 f"Received: {param.new_height} and {param.new_width}."
             )
         self.transformer = Transformer(self.param.transform_param, self.phase, self.where, self.dtype)
-        entries = read_list(param.source, self.where)
+        entries = read_list(to_native(param.source), self.where)
         self.check(entries)
         loader = BatchLoader(ListFeed(entries, param.shuffle), self.load, param.batch_size, self.where)
         loader.skip_randomly(param.rand_skip, len(entries))
@@ -118,7 +119,7 @@ class ImageListSource(PrefetchingSource):
             )
 
     def _path(self, name: str) -> str:
-        return str(self.param.image_data_param.root_folder + name)
+        return to_native(self.param.image_data_param.root_folder) + name
 
     def _context(self, entry: Entry) -> str:
         return f"{self.where}: {entry.place}"

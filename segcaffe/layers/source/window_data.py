@@ -16,6 +16,7 @@ from segcaffe.errors import DataError
 from segcaffe.layers.base import Blobs
 from segcaffe.layers.registry import register
 from segcaffe.layers.source.prefetching import PrefetchingSource, log
+from segcaffe.proto.encoding import to_native
 
 _CACHED_IMAGES = 4096
 
@@ -43,7 +44,7 @@ class WindowData(PrefetchingSource):
             )
         if param.crop_mode not in ("warp", "square"):
             raise self.fail('crop_mode must be "warp" or "square"', f'"{param.crop_mode}"')
-        windows, self.channels = read_windows(param.source, self.where)
+        windows, self.channels = read_windows(to_native(param.source), self.where)
         self.mean = self._mean()
         self._warn_about_scale()
         self.foreground = [window for window in windows if window.overlap >= param.fg_threshold]
@@ -77,7 +78,7 @@ class WindowData(PrefetchingSource):
         return out, np.array(window.label if foreground else 0, self.dtype)
 
     def _read(self, name: str, place: str) -> Image:
-        root = self.param.window_data_param.root_folder
+        root = to_native(self.param.window_data_param.root_folder)
         return read_image(root + name, self.channels == 3, f"{self.where}: {place}")
 
     def _foreground_count(self, batch_size: int) -> int:
@@ -113,7 +114,7 @@ class WindowData(PrefetchingSource):
             if len(values) not in (1, self.channels):
                 raise self.fail(f"needs one mean_value, or one for each of {self.channels} channels", len(values))
             return values
-        mean = read_mean(transform.mean_file, self.where).astype(self.dtype)
+        mean = read_mean(to_native(transform.mean_file), self.where).astype(self.dtype)
         start = (mean.shape[2] - self.size) // 2
         middle = mean[:, start : start + self.size, start : start + self.size] if start >= 0 else mean[:, :0]
         if middle.shape != (self.channels, self.size, self.size):

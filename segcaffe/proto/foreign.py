@@ -1,0 +1,57 @@
+"""Names that other Caffes know and this one does not: layer types and options, and what to do about them."""
+
+from __future__ import annotations
+
+from segcaffe.proto.caffe_pb2 import V1LayerParameter
+
+_TYPES = {
+    "SSD": "PriorBox DetectionOutput Normalize AnnotatedData MultiBoxLoss DetectionEvaluate VideoData",
+    "Fast R-CNN": "ROIPooling",
+    "R-FCN": "PSROIPooling SmoothL1LossOHEM BoxAnnotatorOHEM SoftmaxWithLossOHEM",
+    "SegNet and ENet": "Upsample BN DenseImageData SpatialDropout",
+    "the Caffe of Greentea and its neural models": "MergeCrop Mergecrop MalisLoss ConvolutionSK PoolingSK Affinity "
+    "ConnectedComponent",
+    "YOLO": "Reorg RegionLoss YoloDetectionOutput YoloV2Loss YoloV3Loss EvalDetection BoxData UpsampleDarknet",
+    "DeepLab v1": "Padding DominantChannel PADDING DOMINANT_CHANNEL",
+    "MobileNet and ShuffleNet": "ConvolutionDepthwise DepthwiseConvolution ShuffleChannel",
+    "SENet": "Axpy",
+    "OpenVINO's training": "PriorBoxClustered GRN DetectionOutputExtended LabelSpecificAdd AnchorEmbeddingExtractor "
+    "ScaleFilter",
+    "PSPNet": "Gather HoleConvolution",
+    "NVIDIA's Caffe": "DetectNetTransformation TRT",
+    "TI's Caffe (Jacinto)": "ImageLabelData",
+    "Caffe with CTC": "CtcLoss CTCLoss LabelsequenceAccuracy ContinuationIndicator",
+    "HED": "ImageLabelmapData",
+    "caffe-lstm": "Lstm",
+    "Synopsys' Caffe": "Squeeze ResizeNearestNeighbor ResizeBilinear Mul HardSwish SpaceToBatchND BatchToSpaceND "
+    "DepthToSpace Pad",
+}
+_ORIGINS = {name: origin for origin, names in _TYPES.items() for name in names.split()}
+_OPTIONS = {
+    "ceil_mode": "Upstream writes round_mode: CEIL or FLOOR.",
+    "relu6": 'Here that is a layer of its own behind it: type: "Clip" clip_param { min: 0 max: 6 }.',
+    "scale_bias": 'Here that is a layer of its own behind it: type: "Scale" scale_param { bias_term: true }.',
+    "kstride": "Upstream calls it dilation.",
+    "softmaxloss_param": "Upstream calls it loss_param.",
+}
+
+
+def origin_of(layer_type: str) -> str:
+    """Return a sentence on which Caffe a layer type comes from, where that is known; else an empty string."""
+    origin = _ORIGINS.get(layer_type)
+    return f"It comes from {origin}, and is not part of segcaffe." if origin is not None else ""
+
+
+def about_option(name: str) -> str:
+    """Return a sentence on what stands here for an option that only other Caffes have; else an empty string."""
+    return _OPTIONS.get(name, "")
+
+
+def is_unknown(layer_type: str, old_notation: bool = False) -> bool:
+    """Whether no layer of this type is registered; in the old notation, whether it is no old name."""
+    if old_notation:
+        return layer_type not in V1LayerParameter.LayerType.keys()  # noqa: SIM118 (an enum's wrapper, no dictionary)
+    # Layers need nets, which need this package.
+    from segcaffe.layers.registry import layer_types
+
+    return layer_type not in layer_types()
