@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from pathlib import Path
 
 import pytest
@@ -130,3 +131,15 @@ def test_readme_table_is_the_code():
 def test_nothing_is_required():
     required = [field.full_name for message in MESSAGES.values() for field in message.fields if field.is_required]
     assert required == []
+
+
+def test_a_compiled_schema_that_is_too_old_is_noticed(tmp_path):
+    from segcaffe.proto import _names_missing
+
+    schema, compiled = tmp_path / "caffe.proto", tmp_path / "caffe_pb2.py"
+    compiled.write_text("")
+    schema.write_text("message BlobShape {\n  repeated int64 dim = 1;\n  optional float brand_new = 2;\n}\n")
+    os.utime(compiled, (1, 1))
+    assert _names_missing(schema, compiled) == ["brand_new"]
+    os.utime(schema, (0, 0))
+    assert _names_missing(schema, compiled) == []
