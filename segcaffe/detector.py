@@ -27,7 +27,7 @@ class Detection(TypedDict):
 
     window: Array
     prediction: Array
-    filename: str
+    filename: Any
 
 
 class Detector(Net):
@@ -60,13 +60,13 @@ class Detector(Net):
         self.transformer = make_transformer(self, mean, input_scale, raw_scale, channel_swap)
         self.configure_crop(context_pad)
 
-    def detect_windows(self, images_windows: Iterable[tuple[str, Iterable[Sequence[float]]]]) -> list[Detection]:
+    def detect_windows(self, images_windows: Iterable[tuple[Any, Iterable[Sequence[float]]]]) -> list[Detection]:
         """Classify windows.
 
         Parameters
         ----------
         images_windows:
-            Pairs of an image file and its windows.
+            Pairs of an image file, as `segcaffe.io.load_image` takes it, and its windows.
 
         Returns
         -------
@@ -74,12 +74,12 @@ class Detector(Net):
             For each window in turn a dict of window, prediction and filename.
         """
         name = self.inputs[0]
-        places: list[tuple[str, Array]] = []
+        places: list[tuple[Any, Array]] = []
         crops: list[Array] = []
         for filename, windows in images_windows:
             image = io.load_image(filename)
             for window in windows:
-                places.append((str(filename), np.asarray(window)))
+                places.append((_shown(filename), np.asarray(window)))
                 crops.append(self.transformer.preprocess(name, self.crop(image, window)))
         if not crops:
             return []
@@ -90,15 +90,13 @@ class Detector(Net):
             for (filename, window), prediction in zip(places, predictions, strict=True)
         ]
 
-    def detect_selective_search(self, image_fnames: Iterable[str]) -> list[Detection]:
+    def detect_selective_search(self, image_fnames: Iterable[Any]) -> list[Detection]:
         """Classify the windows that selective search proposes; it needs OpenCV's extra modules (ximgproc)."""
         return self.detect_windows((name, propose_selective_search(name)) for name in image_fnames)
 
-    def detect_grid(self, image_fnames: Iterable[str], scales: Sequence[float] = (1, 0.5, 0.25)) -> list[Detection]:
+    def detect_grid(self, image_fnames: Iterable[Any], scales: Sequence[float] = (1, 0.5, 0.25)) -> list[Detection]:
         """Classify the windows of a regular grid, which needs nothing but the image; see `grid_windows`."""
-        return self.detect_windows(
-            (name, grid_windows(io.load_image(name).shape[:2], scales)) for name in map(str, image_fnames)
-        )
+        return self.detect_windows((name, grid_windows(io.load_image(name).shape[:2], scales)) for name in image_fnames)
 
     def crop(self, im: Array, window: Sequence[float]) -> Array:
         """Cut a window (ymin, xmin, ymax, xmax) out of an image (H, W, K), with context if it is configured.
@@ -153,7 +151,7 @@ def grid_windows(shape: Sequence[int], scales: Sequence[float] = (1, 0.5, 0.25))
     return windows
 
 
-def propose_selective_search(filename: str) -> list[tuple[int, int, int, int]]:
+def propose_selective_search(filename: Any) -> list[tuple[int, int, int, int]]:
     """Windows that OpenCV's selective search (fast mode) proposes for an image; DataError where it is not there."""
     import cv2
 
@@ -182,6 +180,11 @@ def require_selective_search() -> None:
             "opencv-python-headless; or give the windows (detect_windows, --crop_mode list), or use a grid of them "
             "(detect_grid, --crop_mode grid)."
         )
+
+
+def _shown(filename: Any) -> Any:
+    """How a detection names its image: the path as a string, or the file object."""
+    return str(filename) if isinstance(filename, Path) else filename
 
 
 def _starts(extent: int, window: int) -> list[int]:

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from segcaffe.blob.proto import from_array, shape_of, values_of
 from segcaffe.data.datum import datum_array
+from segcaffe.data.images import is_cut_jpeg, read_bytes
 from segcaffe.data.opencv import hold_threads
-from segcaffe.errors import DataError
+from segcaffe.errors import DataError, joined
 from segcaffe.proto import caffe_pb2
 
 __all__ = [
@@ -84,7 +85,19 @@ def array_to_datum(arr: Array, label: int | None = None) -> caffe_pb2.Datum:
 
 
 def datum_to_array(datum: caffe_pb2.Datum) -> Array:
-    """The array (channels, height, width) of a Datum: uint8, or float64 where it holds floats; without its label."""
+    """The array (channels, height, width) of a Datum: uint8, or float64 where it holds floats; without its label.
+
+    Raises
+    ------
+    DataError
+        The Datum holds an encoded image, which has no channels, height and width of its own; or it is damaged.
+    """
+    if datum.encoded:
+        raise DataError(
+            "datum_to_array: the Datum holds an encoded image (JPEG or PNG, say) and no array. Decode it: "
+            "load_image(datum.data) gives RGB from 0 to 1, cv2.imdecode(np.frombuffer(datum.data, np.uint8), 1) BGR "
+            "bytes."
+        )
     values = datum_array(datum, "datum_to_array")
     return values.astype(np.uint8 if values.dtype == np.uint8 else np.float64)
 
@@ -92,11 +105,14 @@ def datum_to_array(datum: caffe_pb2.Datum) -> Array:
 # Images.
 
 
-def load_image(filename: str | Path, color: bool = True) -> NDArray[np.float32]:
+def load_image(filename: str | Path | IO[bytes] | bytes, color: bool = True) -> NDArray[np.float32]:
     """Read an image as floats from 0 to 1.
 
     Parameters
     ----------
+    filename:
+        A path, or a file that is open for reading bytes (``io.BytesIO`` too; read from its beginning where it can be
+        rewound), or the encoded bytes themselves.
     color:
         Whether a gray image becomes three equal channels. An image with colours keeps them either way, as in pycaffe.
 
@@ -104,20 +120,58 @@ def load_image(filename: str | Path, color: bool = True) -> NDArray[np.float32]:
     -------
     array
         (H, W, 3) in the order R, G, B, or (H, W, 1); an alpha channel is dropped.
+
+    Raises
+    ------
+    DataError
+        The file is missing or no image; it is an OSError too.
     """
     import cv2
 
     hold_threads()
-    from segcaffe.data.images import read_bytes
-
-    pixels = cv2.imdecode(np.frombuffer(read_bytes(str(filename), "load_image"), np.uint8), cv2.IMREAD_UNCHANGED)
+    name, content = _encoded_image(filename)
+    if is_cut_jpeg(content):
+        raise _no_image(f"load_image: {name}: the JPEG is cut off.")
+    try:
+        pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error as error:
+        raise _no_image(f"load_image: {name}: {error.err}.") from error
     if pixels is None:
-        raise DataError(f'load_image: "{filename}" is not an image OpenCV can decode, or is damaged.')
+        raise _no_image(f"load_image: {name} is not an image OpenCV can decode, or is damaged.")
     scale = np.iinfo(pixels.dtype).max if pixels.dtype.kind == "u" else 1
     image: NDArray[np.float32] = (pixels / scale).astype(np.float32)
     if image.ndim == 3:
         return np.ascontiguousarray(image[:, :, 2::-1])
     return np.repeat(image[:, :, None], 3 if color else 1, axis=2)
+
+
+def _encoded_image(source: str | Path | IO[bytes] | bytes) -> tuple[str, bytes]:
+    """How messages name an image, and its encoded bytes."""
+    if isinstance(source, (str, Path)):
+        return f'"{source}"', read_bytes(str(source), "load_image")
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        name, content = "the given bytes", bytes(source)
+    else:
+        name, content = f'the file "{getattr(source, "name", type(source).__name__)}"', _rest(source)
+    if not content:
+        raise _no_image(f"load_image: {name}: there are no bytes to read.")
+    return name, content
+
+
+def _rest(file: IO[bytes]) -> bytes:
+    if not hasattr(file, "read"):
+        raise DataError(f"load_image: takes a path or a file open for reading. Received: {type(file).__name__}.")
+    if getattr(file, "seekable", bool)():
+        file.seek(0)
+    content = file.read()
+    if not isinstance(content, bytes):
+        raise DataError(f'load_image: the file must be open for reading bytes, mode "rb". Received: {file!r}.')
+    return content
+
+
+def _no_image(message: str) -> DataError:
+    """The error for what is no image: an OSError too, as other libraries raise."""
+    return joined(DataError, OSError(), message)
 
 
 def resize_image(im: Array, new_dims: Sequence[int] | Array, interp_order: int = 1) -> NDArray[np.float32]:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from segcaffe.data.opencv import hold_threads
-from segcaffe.errors import DataError
+from segcaffe.errors import DataError, SegcaffeError
 
 _SHOWN = 20
 
@@ -34,6 +34,8 @@ def replacing(path: Path, where: str) -> Iterator[Path]:
             _put_in_place(part, path)
         finally:
             remove(part)
+    except SegcaffeError:
+        raise
     except OSError as error:
         raise DataError(
             f'{where}: cannot write "{path}": {error.strerror or error}. What was there before is unharmed.'

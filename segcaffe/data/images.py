@@ -78,6 +78,11 @@ def read_bytes(path: str, context: str) -> bytes:
     return content
 
 
+def is_cut_jpeg(content: bytes) -> bool:
+    """Whether the end of a JPEG is missing; OpenCV 4 would fill up what is missing with gray."""
+    return content[:3] == _JPEG and content.rfind(_JPEG_END) < 0
+
+
 def decode(content: bytes, color: bool | None, failure: str) -> Image:
     """An encoded image as BGR (``color`` true), gray (false), or as stored (None).
 
@@ -86,8 +91,7 @@ def decode(content: bytes, color: bool | None, failure: str) -> Image:
     import cv2
 
     hold_threads()
-    if content[:3] == _JPEG and content.rfind(_JPEG_END) < 0:
-        # OpenCV 4 would fill up the missing part with gray.
+    if is_cut_jpeg(content):
         raise DataError(f"{failure}: the JPEG is cut off.")
     flag = {True: cv2.IMREAD_COLOR, False: cv2.IMREAD_GRAYSCALE, None: cv2.IMREAD_UNCHANGED}[color]
     try:

@@ -15,7 +15,7 @@ import numpy as np
 
 from segcaffe.data.opencv import hold_threads
 from segcaffe.data.png import write_label
-from segcaffe.errors import DataError
+from segcaffe.errors import DataError, SegcaffeError
 
 Image = np.ndarray[Any, np.dtype[np.uint8]]
 CLASS_NAMES = ("bluish", "greenish", "reddish")
@@ -82,6 +82,8 @@ def write_set(
             pairs = [f"images/{name}.png labels/{name}.png\n" for name in ids]
             (root / f"{subset}.txt").write_text("".join(pairs))
             (root / f"{subset}_id.txt").write_text("".join(f"{name}\n" for name in ids))
+    except SegcaffeError:
+        raise
     except OSError as error:
         raise DataError(f"{root}: the generated images cannot be written: {error.strerror or error}.") from error
     return SyntheticSet(root, root / "train.txt", root / "test.txt", root / "test_id.txt")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import numpy as np
 from segcaffe.blob import Blob
 from segcaffe.blob.proto import to_proto
 from segcaffe.device.memory import out_of_memory
-from segcaffe.errors import GraphError, SegcaffeError
+from segcaffe.errors import GraphError, InputError, SegcaffeError, unknown_name
 from segcaffe.layers.base import Layer
 from segcaffe.net.backward import BackwardPlanner
 from segcaffe.net.deferred import DeferredBlob
@@ -22,6 +21,7 @@ from segcaffe.net.fuse import fuse as fuse_graph
 from segcaffe.net.graph import Graph, Node, build_graph
 from segcaffe.net.loading import copy_weights, take_own_blobs
 from segcaffe.net.masked_convolution import share_gradients
+from segcaffe.net.named import Named
 from segcaffe.net.pycaffe import Hook, PycaffeMembers
 from segcaffe.net.replay import Replay, backward_of, forward_of, replay_wanted
 from segcaffe.net.rules import net_state
@@ -112,7 +112,8 @@ class Net(PycaffeMembers):
                 graph = fuse_graph(graph) if param.debug_info else fold(fuse_graph(graph))
             self._build(param, graph, phase, dtype)
         except SegcaffeError as error:
-            raise _placed(error, places) from error
+            error.args = (_placed(str(error), places),)
+            raise
         self.kept_blobs = frozenset(keep)
         self._memory: MemoryPlan | None = None
         self._plans: dict[tuple[tuple[int, ...], ...], MemoryPlan] = {}
@@ -193,10 +194,11 @@ class Net(PycaffeMembers):
             for layer in self.layer_list:
                 layer.param_propagate_down = [True] * len(layer.blobs)
         graph = self.graph
-        self.blobs = OrderedDict(zip(graph.blob_names, self._blobs, strict=True))
+        self.blobs = Named.of("blob", zip(graph.blob_names, self._blobs, strict=True))
         self.layer_names = [node.name for node in graph.nodes]
         self.layers = LayerVec(layer.public for layer in self.layer_list)
-        self.params = OrderedDict((layer.name, layer.blobs) for layer in self.layer_list if layer.blobs)
+        own = ((layer.name, layer.blobs) for layer in self.layer_list if layer.blobs)
+        self.params = Named.of("layer with parameters", own)
         self.inputs = [graph.blob_names[i] for i in graph.inputs]
         self.outputs = [graph.blob_names[i] for i in graph.outputs]
         owners = self._table.owners
@@ -222,7 +224,7 @@ class Net(PycaffeMembers):
         if inputs:
             self._set_inputs(inputs)
         self.forward_from_to(first, last)
-        return {name: self._blob(name).data for name in names}
+        return {name: self.blobs[name].data for name in names}
 
     def backward(
         self, diffs: Iterable[str] | None = None, start: str | None = None, end: str | None = None, **tops: Any
@@ -240,9 +242,9 @@ class Net(PycaffeMembers):
         last = self._layer_index(end) if end is not None else 0
         names = dict.fromkeys(self.bottom_names[end] if end is not None else self.inputs) | dict.fromkeys(diffs or ())
         for name, values in tops.items():
-            self._put(values, self._blob(name), "diff", f'backward: the gradient of "{name}"')
+            self._put(values, self.blobs[name], "diff", f'backward: the gradient of "{name}"')
         self.backward_from_to(first, last)
-        return {name: self._blob(name).diff for name in names}
+        return {name: self.blobs[name].diff for name in names}
 
     def forward_from_to(self, first: int, last: int) -> float:
         """Run layers ``first`` to ``last`` (indices, both included); returns and keeps the sum of weighted losses."""
@@ -457,9 +459,9 @@ class Net(PycaffeMembers):
 
     def _set_inputs(self, inputs: Mapping[str, Any]) -> None:
         if set(inputs) != set(self.inputs):
-            raise GraphError(f"forward: the net's inputs are {self.inputs}. Received: {sorted(inputs)}.")
+            raise InputError(f"forward: the net's inputs are {self.inputs}. Received: {sorted(inputs)}.")
         for name, values in inputs.items():
-            self._put(values, self._blob(name), "data", f'forward: input "{name}"')
+            self._put(values, self.blobs[name], "data", f'forward: input "{name}"')
 
     @staticmethod
     def _put(values: Any, blob: Blob, side: str, what: str) -> None:
@@ -471,18 +473,13 @@ class Net(PycaffeMembers):
                 raise ValueError("batch size")
             target[...] = array
         except ValueError:
-            raise GraphError(
+            raise InputError(
                 f"{what} has shape {blob.shape}. Received: {array.shape}; reshape the blob first to change it."
             ) from None
 
-    def _blob(self, name: str) -> Blob:
-        if name not in self.blobs:
-            raise GraphError(f'The net has no blob "{name}". Its blobs: {", ".join(self.blobs)}.')
-        return self.blobs[name]
-
     def _layer_index(self, name: str) -> int:
         if name not in self.layer_names:
-            raise GraphError(f'The net has no layer "{name}". Its layers: {", ".join(self.layer_names)}.')
+            raise unknown_name("layer", name, self.layer_names)
         return self.layer_names.index(name)
 
 
@@ -499,7 +496,7 @@ def _positional(
     phase = numbers[0] if numbers else phase
     level = numbers[1] if len(numbers) > 1 else level
     if phase not in (caffe_pb2.TRAIN, caffe_pb2.TEST):
-        raise GraphError(f"Net: the phase must be TRAIN or TEST. Received: {phase}.")
+        raise InputError(f"Net: the phase must be TRAIN or TEST. Received: {phase}.")
     return phase, level, stages, weights
 
 
@@ -517,11 +514,11 @@ def _read(network: Any, variables: Mapping[str, str] | None) -> tuple[caffe_pb2.
     return copy, dict(named)
 
 
-def _placed(error: SegcaffeError, places: Mapping[str, str]) -> SegcaffeError:
-    """The error with the file and line of the layer it names, where they are known."""
-    match = re.match(r'layer "([^"]*)"', str(error))
+def _placed(message: str, places: Mapping[str, str]) -> str:
+    """The message with the file and line of the layer it names, where they are known."""
+    match = re.match(r'layer "([^"]*)"', message)
     place = places.get(match.group(1), "") if match else ""
-    return type(error)(f"{place}: {error}") if place else error
+    return f"{place}: {message}" if place else message
 
 
 def _loss_weights(node: Node, num_top: int) -> list[float]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import zip_longest
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 from segcaffe.blob import Blob
 from segcaffe.errors import DataError, GraphError, WeightsError
 from segcaffe.member import member
+from segcaffe.net.named import Named
 from segcaffe.snapshot.files import is_hdf5
 from segcaffe.vectors import BlobVec, DtypeVec, IntVec, LayerVec, StringVec
 
@@ -28,8 +28,8 @@ Hook = Callable[[int], None]
 class PycaffeMembers:
     """Members of pycaffe's Net that are made of others; `Net` inherits them."""
 
-    blobs: OrderedDict[str, Blob] = member("The blobs by name.")
-    params: OrderedDict[str, BlobVec] = member("For each layer that has any its parameters.")
+    blobs: Named[Blob] = member("The blobs by name.")
+    params: Named[BlobVec] = member("For each layer that has any its parameters.")
     layers: LayerVec = member("The layers in execution order; of a Python layer the user's object.")
     inputs: list[str] = member("Names of the blobs that are fed from outside.")
     outputs: list[str] = member("Names of the blobs that no layer reads.")
@@ -53,30 +53,30 @@ class PycaffeMembers:
     # Names.
 
     @property
-    def layer_dict(self) -> OrderedDict[str, Any]:
+    def layer_dict(self) -> Named[Any]:
         """The layers by name; of a Python layer the user's object."""
-        return OrderedDict(zip(self._layer_names, self.layers, strict=True))
+        return Named.of("layer", zip(self._layer_names, self.layers, strict=True))
 
     @property
-    def blob_loss_weights(self) -> OrderedDict[str, float]:
+    def blob_loss_weights(self) -> Named[float]:
         """For each blob the weight with which it enters the loss."""
-        weights = OrderedDict((name, 0.0) for name in self.graph.blob_names)
+        weights = Named.of("blob", ((name, 0.0) for name in self.graph.blob_names))
         for node, values in zip(self.graph.nodes, self.loss_weights, strict=True):
             for blob, weight in zip(node.tops, values, strict=True):
                 weights[self.graph.blob_names[blob]] = weight
         return weights
 
     @property
-    def bottom_names(self) -> OrderedDict[str, list[str]]:
+    def bottom_names(self) -> Named[list[str]]:
         """For each layer the names of its bottoms."""
         names = self.graph.blob_names
-        return OrderedDict((node.name, [names[i] for i in node.bottoms]) for node in self.graph.nodes)
+        return Named.of("layer", ((node.name, [names[i] for i in node.bottoms]) for node in self.graph.nodes))
 
     @property
-    def top_names(self) -> OrderedDict[str, list[str]]:
+    def top_names(self) -> Named[list[str]]:
         """For each layer the names of its tops."""
         names = self.graph.blob_names
-        return OrderedDict((node.name, [names[i] for i in node.tops]) for node in self.graph.nodes)
+        return Named.of("layer", ((node.name, [names[i] for i in node.tops]) for node in self.graph.nodes))
 
     # Batches.
 

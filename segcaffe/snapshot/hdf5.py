@@ -190,6 +190,8 @@ def _open(path: str | Path) -> Iterator[Any]:
     try:
         with h5py.File(path, "r") as file:
             yield file
+    except WeightsError:
+        raise
     # TypeError: names and strings that are not UTF-8 come as bytes.
     except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
         reason = " ".join(str(error).split())

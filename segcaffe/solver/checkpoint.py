@@ -7,14 +7,16 @@ never stopped. Without it, or if it belongs to another state file, restoring wor
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
+import os
 import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from segcaffe import device
-from segcaffe.errors import NumericError, WeightsError
+from segcaffe.errors import NumericError, WeightsError, joined
 from segcaffe.layers.source.base import SourceLayer
 from segcaffe.net.net import Net
 from segcaffe.proto.caffe_pb2 import SolverParameter
@@ -127,9 +129,11 @@ def _find_weights(learned_net: str, state_path: str | Path) -> Path:
                 _log.warning("%s names the weights %s; %s is taken for them.", state_path, learned_net, path)
             return path
     names = " nor ".join(dict.fromkeys((beside.name, alike.name)))
-    raise WeightsError(
+    raise joined(
+        WeightsError,
+        FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), learned_net),
         f"{state_path}: the weights it belongs to, {learned_net}, are not there, nor is {names} beside it. "
-        "Put them there, or start in the folder where the snapshot was written."
+        "Put them there, or start in the folder where the snapshot was written.",
     )
 
 
@@ -161,9 +165,10 @@ def _read_run(state_path: str | Path) -> dict[str, Any] | None:
     if not path.exists():
         _log.info("%s is not there: data layers begin anew, as in Caffe.", path)
         return None
+    text, state = read_file(path), read_file(state_path)
     try:
-        run: dict[str, Any] = json.loads(read_file(path))
-        matches = run["version"] == _VERSION and run["solverstate_crc32"] == zlib.crc32(read_file(state_path))
+        run: dict[str, Any] = json.loads(text)
+        matches = run["version"] == _VERSION and run["solverstate_crc32"] == zlib.crc32(state)
     except (ValueError, KeyError, TypeError) as error:
         raise WeightsError(
             f"{path}: the file is damaged ({error}). Remove it to continue as Caffe does, with data from the start."

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from segcaffe.data.files import replacing, write_bytes
-from segcaffe.errors import DataError
+from segcaffe.errors import DataError, SegcaffeError
 from segcaffe.viz.curves import load_pyplot
 from segcaffe.viz.logs import LOSS, RATE, Series
 
@@ -52,6 +52,8 @@ def plot_runs(runs: Mapping[str, Series], path: Path) -> None:
     try:
         with replacing(path, "plot") as part:
             figure.savefig(part, format=path.suffix[1:] or "png")
+    except SegcaffeError:
+        raise
     except ValueError as error:
         raise DataError(f'plot: matplotlib cannot write the format of "{path}"; use .png, .pdf or .svg.') from error
     finally:

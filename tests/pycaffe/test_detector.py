@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,16 @@ def test_windows_get_predictions_in_their_order(files: dict[str, str]) -> None:
     expected = [[0, 0, 255], [255, 0, 0], [127.5, 0, 127.5], [127.5, 0, 127.5], [0, 0, 255]]
     np.testing.assert_allclose(colours, expected, atol=1)
     assert detector(files).detect_windows([]) == []
+
+
+def test_images_may_be_open_files(files: dict[str, str]) -> None:
+    windows = [(0, 0, 10, 10)]
+    stream = BytesIO(Path(files["image"]).read_bytes())
+    net = detector(files)
+    by_path, by_stream = (net.detect_windows([(image, windows)])[0] for image in (files["image"], stream))
+    np.testing.assert_array_equal(by_stream["prediction"], by_path["prediction"])
+    assert by_stream["filename"] is stream
+    assert len(net.detect_grid([stream], scales=(1,))) == 1
 
 
 def test_crop_without_context_is_the_window(files: dict[str, str]) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import zipfile
+from io import BytesIO, StringIO
 from pathlib import Path
+from typing import IO, Any, cast
 
 import cv2
 import numpy as np
@@ -10,7 +13,7 @@ import pytest
 
 from segcaffe import io
 from segcaffe.errors import DataError
-from segcaffe.proto.caffe_pb2 import BlobProto
+from segcaffe.proto.caffe_pb2 import BlobProto, Datum
 
 RANDOM = np.random.default_rng(0)
 
@@ -54,6 +57,15 @@ def test_datum_keeps_bytes_and_floats(dtype: type) -> None:
         io.array_to_datum(array[0])
 
 
+def test_an_encoded_datum_says_how_to_decode_it() -> None:
+    pixels = np.zeros((4, 5, 3), np.uint8)
+    pixels[..., 0] = 255
+    datum = Datum(encoded=True, data=cv2.imencode(".png", pixels)[1].tobytes())
+    with pytest.raises(ValueError, match=r"holds an encoded image.*load_image\(datum\.data\)"):
+        io.datum_to_array(datum)
+    np.testing.assert_array_equal(io.load_image(datum.data), pixels[:, :, ::-1] / 255)
+
+
 def test_load_image_gives_rgb_from_0_to_1(tmp_path: Path) -> None:
     bgr = RANDOM.integers(0, 256, (4, 6, 3), np.uint8)
     cv2.imwrite(str(tmp_path / "color.png"), bgr)
@@ -68,6 +80,57 @@ def test_load_image_gives_rgb_from_0_to_1(tmp_path: Path) -> None:
     np.testing.assert_allclose(gray[:, :, 0], bgr[:, :, 0] / 255, atol=1e-6)
     np.testing.assert_allclose(io.load_image(tmp_path / "deep.png", color=False), gray, atol=1e-6)
     np.testing.assert_array_equal(io.load_image(tmp_path / "gray.png"), np.repeat(gray, 3, axis=2))
+
+
+def test_load_image_takes_files_and_bytes(tmp_path: Path) -> None:
+    pixels = RANDOM.integers(0, 256, (5, 4, 3)).astype(np.uint8)
+    content = cv2.imencode(".png", pixels)[1].tobytes()
+    (tmp_path / "a.png").write_bytes(content)
+    right = io.load_image(tmp_path / "a.png")
+    stream = BytesIO(content)
+    np.testing.assert_array_equal(io.load_image(stream), right)
+    # Read to its end, as it is after it has been written to.
+    np.testing.assert_array_equal(io.load_image(stream), right)
+    for source in (content, bytearray(content), memoryview(content)):
+        np.testing.assert_array_equal(io.load_image(source), right)
+    with (tmp_path / "a.png").open("rb") as file:
+        np.testing.assert_array_equal(io.load_image(file), right)
+        assert not file.closed
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("a.png", content)
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive, archive.open("a.png") as file:
+        np.testing.assert_array_equal(io.load_image(file), right)
+
+
+def test_load_image_reads_what_cannot_be_rewound() -> None:
+    class Socket:
+        """As an answer from the network: it only reads."""
+
+        def read(self) -> bytes:
+            return cv2.imencode(".png", np.zeros((2, 3, 3), np.uint8))[1].tobytes()
+
+    assert io.load_image(cast(IO[bytes], Socket())).shape == (2, 3, 3)
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        (BytesIO(), "there are no bytes"),
+        (b"", "there are no bytes"),
+        (BytesIO(b"no image"), 'the file "BytesIO" is not an image'),
+        (StringIO("text"), 'mode "rb"'),
+        (7, "takes a path or a file open for reading. Received: int"),
+    ],
+)
+def test_load_image_says_what_is_wrong_with_a_stream(source: Any, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        io.load_image(source)
+
+
+def test_load_image_refuses_a_jpeg_that_is_cut_off() -> None:
+    content = cv2.imencode(".jpg", RANDOM.integers(0, 256, (64, 64, 3)).astype(np.uint8))[1].tobytes()
+    with pytest.raises(OSError, match="the JPEG is cut off"):
+        io.load_image(content[: len(content) // 2])
 
 
 def test_load_image_says_what_is_wrong(tmp_path: Path) -> None:
