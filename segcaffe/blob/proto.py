@@ -18,8 +18,7 @@ _RAW_DTYPES = {caffe_pb2.RAW_DOUBLE: "<f8", caffe_pb2.RAW_FLOAT: "<f4", caffe_pb
 
 def to_proto(blob: Blob, write_diff: bool = False) -> caffe_pb2.BlobProto:
     """Return the message of a blob: shape, values, and the gradient if asked for."""
-    message = caffe_pb2.BlobProto()
-    message.shape.dim.extend(blob.shape)
+    message = _of_shape(blob.shape)
     _put(message, "data", blob.data)
     if write_diff:
         _put(message, "diff", blob.diff)
@@ -27,13 +26,14 @@ def to_proto(blob: Blob, write_diff: bool = False) -> caffe_pb2.BlobProto:
 
 
 def shape_of(message: caffe_pb2.BlobProto) -> tuple[int, ...]:
-    """Shape a message declares: its ``shape``, or the old num, channels, height, width."""
+    """Shape a message declares: its ``shape``, or the old num, channels, height, width; none of both for a scalar."""
     if message.HasField("shape"):
         return tuple(message.shape.dim)
     if any(message.HasField(f) for f in ("num", "channels", "height", "width")):
         return (message.num, message.channels, message.height, message.width)
     values = values_of(message)
-    return (0 if values is None else values.size,)
+    count = 0 if values is None else values.size
+    return () if count == 1 else (count,)
 
 
 def values_of(message: caffe_pb2.BlobProto, kind: str = "data") -> np.ndarray[Any, Any] | None:
@@ -84,19 +84,22 @@ def same_shape(shape: tuple[int, ...], message: caffe_pb2.BlobProto) -> bool:
 
 def from_array(values: np.ndarray[Any, Any]) -> caffe_pb2.BlobProto:
     """Return a message with the shape and values of an array (float32 or float64)."""
-    message = caffe_pb2.BlobProto()
-    message.shape.dim.extend(values.shape)
+    message = _of_shape(values.shape)
     _put(message, "data", values)
     return message
 
 
 def without_values(message: caffe_pb2.BlobProto) -> caffe_pb2.BlobProto:
-    """Return a message with shape and type alone, in the notation they had; an empty one for an empty one."""
+    """Return a message with shape and type alone, in the notation they had; an empty one for an empty one.
+
+    That of a scalar has an empty ``shape``, which `set_values` takes away again.
+    """
     bare = caffe_pb2.BlobProto()
     old = [name for name in ("num", "channels", "height", "width") if message.HasField(name)]
     for name in old:
         setattr(bare, name, getattr(message, name))
     if message.HasField("shape") or (not old and message.ByteSize()):
+        bare.shape.SetInParent()
         bare.shape.dim.extend(shape_of(message))
     if message.HasField("raw_data"):
         bare.raw_data_type = message.raw_data_type
@@ -105,10 +108,25 @@ def without_values(message: caffe_pb2.BlobProto) -> caffe_pb2.BlobProto:
 
 def set_values(message: caffe_pb2.BlobProto, values: np.ndarray[Any, Any]) -> None:
     """Add the values to a message that has shape and type alone: as raw bytes where it names their type."""
+    drop_empty_shape(message)
     if message.HasField("raw_data_type"):
         message.raw_data = np.ascontiguousarray(values, _RAW_DTYPES[message.raw_data_type]).tobytes()
     else:
         _put(message, "data", values)
+
+
+def drop_empty_shape(message: caffe_pb2.BlobProto) -> None:
+    """Take away a ``shape`` without dimensions: Caffe writes none for a scalar, and other readers refuse it."""
+    if message.HasField("shape") and not message.shape.dim:
+        message.ClearField("shape")
+
+
+def _of_shape(shape: tuple[int, ...]) -> caffe_pb2.BlobProto:
+    """A message that declares a shape, as Caffe does: not at all for a scalar."""
+    message = caffe_pb2.BlobProto()
+    if shape:
+        message.shape.dim.extend(shape)
+    return message
 
 
 def _put(message: caffe_pb2.BlobProto, kind: str, values: np.ndarray[Any, Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from segcaffe.blob.proto import drop_empty_shape
 from segcaffe.errors import WeightsError
 from segcaffe.proto import dialect
 from segcaffe.proto.caffe_pb2 import NetParameter
@@ -34,6 +35,9 @@ def load_with_dialect(path: str | Path, dialect_name: str | None = None) -> tupl
 
 def save_weights(net: NetParameter, path: str | Path, dialect_name: str = "bvlc") -> None:
     """Write a net with its blobs: HDF5 where the name ends in .h5 or .hdf5, otherwise binary in a dialect."""
+    for layer in net.layer:
+        for blob in layer.blobs:
+            drop_empty_shape(blob)
     as_hdf5 = Path(path).suffix.lower() in HDF5_SUFFIXES
     write_file(path, hdf5.encode_net(net) if as_hdf5 else dialect.encode_net(net, dialect_name))
 
