@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,8 @@ class Classifier(Net):
         Settings of the transformer; its transpose is always from (H, W, K) to (K, H, W).
     share_memory:
         As `Net` takes it: less memory, and no blob but inputs and outputs to look at afterwards.
+    variables:
+        Values of the prototxt's ``${NAME}`` templates.
     """
 
     def __init__(
@@ -39,8 +41,9 @@ class Classifier(Net):
         raw_scale: float | None = None,
         channel_swap: Sequence[int] | None = None,
         share_memory: bool = False,
+        variables: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(model_file, TEST, weights=pretrained_file, share_memory=share_memory)
+        super().__init__(model_file, TEST, weights=pretrained_file, share_memory=share_memory, variables=variables)
         self.transformer = make_transformer(self, mean, input_scale, raw_scale, channel_swap)
         self.crop_dims = np.array(self.blobs[self.inputs[0]].shape[2:])
         self.image_dims = self.crop_dims if image_dims is None else np.array(image_dims)

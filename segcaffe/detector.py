@@ -6,7 +6,7 @@ modules), or laid out as a grid.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -43,6 +43,8 @@ class Detector(Net):
         How many pixels of its surroundings a window gets on each side, counted in the net's input.
     share_memory:
         As `Net` takes it: less memory, and no blob but inputs and outputs to look at afterwards.
+    variables:
+        Values of the prototxt's ``${NAME}`` templates.
     """
 
     def __init__(
@@ -55,8 +57,9 @@ class Detector(Net):
         channel_swap: Sequence[int] | None = None,
         context_pad: int | None = None,
         share_memory: bool = False,
+        variables: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(model_file, TEST, weights=pretrained_file, share_memory=share_memory)
+        super().__init__(model_file, TEST, weights=pretrained_file, share_memory=share_memory, variables=variables)
         self.transformer = make_transformer(self, mean, input_scale, raw_scale, channel_swap)
         self.configure_crop(context_pad)
 

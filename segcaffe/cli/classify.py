@@ -49,6 +49,7 @@ def add_net_options(parser: argparse.ArgumentParser) -> None:
     common.add_option(parser, "raw_scale", "factor before (default 255: images are 0 to 1)", type=float, default=255.0)
     common.add_option(parser, "channel_swap", "order of the channels, or '' (default 2,1,0: BGR)")
     common.add_partial_option(parser)
+    common.add_template_options(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -64,7 +65,8 @@ def run(options: argparse.Namespace) -> int:
     names = read_names(options.labels) if options.labels else []
     given = preparation(options)
     dims = numbers(options.images_dim, "--images_dim", 2) if options.images_dim else given.images_dim
-    classifier = Classifier(options.model_def, image_dims=dims, **given.keywords(), share_memory=True)
+    values = common.variables(options, options.model_def)
+    classifier = Classifier(options.model_def, image_dims=dims, **given.keywords(), share_memory=True, variables=values)
     common.load_weights(classifier, options.pretrained_model, "--pretrained_model", options.allow_partial)
     names = _check_names(names, options.labels, classifier) or list(given.class_names)
     places, inputs = _images(Path(options.input_file), options.ext, given.gray)
@@ -85,7 +87,8 @@ def preparation(options: argparse.Namespace) -> Preparation:
     from segcaffe.data.mean import read_mean_pixel
     from segcaffe.predict.preparation import of_deploy_file
 
-    own = of_deploy_file(common.existing_file(options.model_def, "--model_def"))
+    path = common.existing_file(options.model_def, "--model_def")
+    own = of_deploy_file(path, common.variables(options, path))
     if options.mean_file is not None:
         mean = read_mean_pixel(options.mean_file, "--mean_file") if options.mean_file else None
         own = own.replaced(mean=None if mean is None else tuple(mean.tolist()))

@@ -261,7 +261,7 @@ def _import_voc(options: argparse.Namespace) -> int:
     if not any(path.stem.endswith("_aug") for path in written):
         print(
             f"no {AUGMENTED}, so there are no lists voc_train_aug and voc_trainval_aug. Give the labels of SBD with "
-            "--sbd FOLDER, or train on fewer images with --set TRAIN_SET=voc_train.",
+            "--sbd FOLDER, or train on fewer images: segcaffe train … --set TRAIN_SET=voc_train.",
             file=sys.stderr,
         )
     return 0

@@ -55,7 +55,10 @@ def run(options: argparse.Namespace) -> int:
     common.show_warnings()
     common.set_device(options)
     given = classify.preparation(options)
-    detector = Detector(options.model_def, context_pad=options.context_pad, **given.keywords(), share_memory=True)
+    values, keywords = common.variables(options, options.model_def), given.keywords()
+    detector = Detector(
+        options.model_def, context_pad=options.context_pad, **keywords, share_memory=True, variables=values
+    )
     common.load_weights(detector, options.pretrained_model, "--pretrained_model", options.allow_partial)
     if mode == "list":
         detections = detector.detect_windows(windows)

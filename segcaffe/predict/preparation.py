@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -60,9 +60,9 @@ class Preparation:
         }
 
 
-def of_deploy_file(path: str | Path) -> Preparation:
+def of_deploy_file(path: str | Path, variables: Mapping[str, str] | None = None) -> Preparation:
     """What a deploy file says; what it leaves open is as in Caffe's classify.py and detect.py."""
-    net, notes = read_net(path), read_notes(path)
+    net, notes = read_net(path, variables), read_notes(path)
     gray = _channels(net) == 1
     swap = None if notes.rgb or gray else (2, 1, 0)
     found = Preparation(channel_swap=swap, gray=gray, class_names=notes.class_names)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import segcaffe
@@ -40,7 +41,11 @@ def test_examples_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert names["scores"].shape == (4, 10)
     assert len(names["losses"]) == 3
     assert (folder / "net.caffemodel").exists()
-    assert list(folder.glob("weights.*"))
+    (weights,) = folder.glob("weights.*")
+    again = segcaffe.Net("lenet.prototxt", segcaffe.TEST, weights=str(weights))
+    for name, blobs in names["net"].params.items():
+        for index, blob in enumerate(blobs):
+            np.testing.assert_array_equal(again.params[name][index].data, blob.data)
 
 
 def test_commands_of_the_table_exist() -> None:

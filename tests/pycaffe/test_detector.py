@@ -137,6 +137,18 @@ def test_command_classify_saves_predictions(files: dict[str, str], tmp_path: Pat
     np.testing.assert_allclose(np.load(out), np.full((5, 3), 255), rtol=1e-4)
 
 
+@pytest.mark.parametrize("command", ["classify", "detect"])
+def test_commands_fill_templates(files: dict[str, str], tmp_path: Path, command: str) -> None:
+    Path(files["model"]).write_text(NET.replace("num_output: 3", "num_output: ${CLASSES}"))
+    (tmp_path / "list.txt").write_text(f"{files['image']}\n")
+    source = files["image"] if command == "classify" else str(tmp_path / "list.txt")
+    out = tmp_path / ("out.npy" if command == "classify" else "out.csv")
+    options = ["--model_def", files["model"], "--pretrained_model", files["weights"], "--set", "CLASSES=3"]
+    options += ["--crop_mode", "grid"] if command == "detect" else []
+    assert main([command, source, str(out), *options]) == 0
+    assert out.is_file()
+
+
 def test_command_classify_explains_what_is_wrong(
     files: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
