@@ -40,13 +40,22 @@ _MAGIC = (
     (b"\x80\x04", "a pickle of Python"),
 )
 _ADVICE = {
-    (WEIGHTS, NET): " Give the net's prototxt; weights are given separately (--weights, the second argument of Net).",
+    (
+        WEIGHTS,
+        NET,
+    ): " Give the net's prototxt; weights are given separately (`segcaffe test --weights`, Net(…, weights=…)).",
     (STATE, NET): " Give the net's prototxt.",
-    (WEIGHTS, SOLVER): " Give the solver's prototxt; weights are given separately (--weights).",
-    (STATE, SOLVER): " Give the solver's prototxt; the state to go on from is given separately (--snapshot).",
+    (WEIGHTS, SOLVER): " Give the solver's prototxt; weights are given separately (`segcaffe train --weights`).",
+    (
+        STATE,
+        SOLVER,
+    ): " Give the solver's prototxt; the state to go on from is given separately (`segcaffe train --snapshot`).",
     (STATE, WEIGHTS): " Give the .caffemodel that was written with it.",
-    (WEIGHTS, STATE): " Give the .solverstate that was written with it; weights alone are given as --weights.",
-    (NET, WEIGHTS): " Give the .caffemodel; the prototxt is given separately (--model, the first argument of Net).",
+    (
+        WEIGHTS,
+        STATE,
+    ): " Give the .solverstate that was written with it; weights alone are given with `segcaffe train --weights`.",
+    (NET, WEIGHTS): " Give the .caffemodel; the prototxt is given separately (`segcaffe test --model`, Net(FILE, …)).",
     (NET, STATE): " Give the .solverstate of a snapshot.",
     (SOLVER, STATE): " Give the .solverstate of a snapshot.",
     (SOLVER, WEIGHTS): " Give the .caffemodel of a snapshot.",
