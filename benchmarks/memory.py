@@ -84,7 +84,7 @@ def measure(row: str, size: int) -> None:
     run()
     seconds = time.process_time() - start
     plan = net.plan_memory()
-    parts = [plan.shared + plan.own, plan.params, plan.held, plan.working, history, OBJECT_BYTES * len(net.layers)]
+    parts = [plan.shared + plan.own, plan.params, plan.saved, plan.workspace, history, OBJECT_BYTES * len(net.layers)]
     print(json.dumps([parts, status("VmHWM") - before, seconds]))
 
 

@@ -17,7 +17,7 @@ import pytest
 
 from tests.conftest import ROOT
 
-PAGES = ("../README", "getting-started", "recipes", "adding-a-layer", "weights", "solver", "json")
+PAGES = ("../README", "getting-started", "recipes", "adding-a-layer", "weights", "solver", "json", "planner")
 BLOCK = re.compile(r"^```(\w+)(?: (run|file=\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 TRAINED = "plain", "embs"
 """Nets that pages may take for trained."""

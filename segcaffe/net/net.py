@@ -14,6 +14,7 @@ from segcaffe.blob.proto import to_proto
 from segcaffe.device.memory import out_of_memory
 from segcaffe.errors import GraphError, InputError, SegcaffeError, unknown_name
 from segcaffe.layers.base import Layer
+from segcaffe.net.arena import Arena, plan_net
 from segcaffe.net.backward import BackwardPlanner
 from segcaffe.net.deferred import DeferredBlob
 from segcaffe.net.fold import fold, fold_within, link
@@ -22,19 +23,17 @@ from segcaffe.net.graph import Graph, Node, build_graph
 from segcaffe.net.loading import copy_weights, take_own_blobs
 from segcaffe.net.masked_convolution import share_gradients
 from segcaffe.net.named import Named
+from segcaffe.net.program import Numbers, learns
 from segcaffe.net.pycaffe import Hook, PycaffeMembers
 from segcaffe.net.replay import Replay, backward_of, forward_of, replay_wanted
 from segcaffe.net.rules import net_state
 from segcaffe.net.sharing import ParamTable
-from segcaffe.plan.memory import MemoryPlan, learns, make_plan
-from segcaffe.plan.recompute import names_of, plan_steps
+from segcaffe.plan.memory import MemoryPlan
+from segcaffe.plan.recompute import names_of
 from segcaffe.proto import caffe_pb2
 from segcaffe.proto.text import layer_places, read_net
 from segcaffe.proto.upgrade import upgrade_net
 from segcaffe.vectors import BlobVec, LayerVec, RawBlobVec
-
-_PLANS = 8
-"""For how many shapes a net remembers its memory plan: images come in few sizes, by turns."""
 
 
 class Net(PycaffeMembers):
@@ -115,13 +114,8 @@ class Net(PycaffeMembers):
             error.args = (_placed(str(error), places),)
             raise
         self.kept_blobs = frozenset(keep)
-        self._memory: MemoryPlan | None = None
-        self._plans: dict[tuple[tuple[int, ...], ...], MemoryPlan] = {}
-        self._recompute = names_of(recompute)
-        self._runs_again: dict[int, list[int]] = {}
-        self._next_backward: int | None = None
-        if share_memory or (self._recompute and learns(self)):
-            self._share_memory()
+        again = names_of(recompute)
+        self._arena = Arena(self, again) if share_memory or (again and learns(self)) else None
         if weights is not None:
             self.copy_from(weights)
 
@@ -188,6 +182,7 @@ class Net(PycaffeMembers):
             for needs, bottoms, layer in zip(plan.layers, plan.bottoms, self.layer_list, strict=True)
         ]
         self.bottom_needs_backward = plan.bottoms
+        self.numbers = Numbers(self._blobs)
         link(self.graph, self.layer_list)
         share_gradients(self.layer_list, self.bottom_blobs, plan.bottoms)
         if self.graph.force_backward:
@@ -268,7 +263,8 @@ class Net(PycaffeMembers):
 
     def _forward_layer(self, i: int) -> float:
         self._graphs.clear()
-        self._next_backward = None
+        if self._arena is not None:
+            self._arena.begin()
         self.compute_layer(i)
         return self._loss_of(i)
 
@@ -278,13 +274,12 @@ class Net(PycaffeMembers):
         if layer.reshape_always or self._shapes[i] != tuple([b.shape for b in bottom]):
             self._reshape_layer(i)
         layer.forward(bottom, self.top_blobs[i])
-        self._forget(i)
+        self._release_saved(i)
 
     def _replays(self, first: int, last: int, watched: bool) -> bool:
         """Whether a pass over these layers is to be replayed: one over the whole net, with nobody looking on."""
-        return (
-            replay_wanted() and not self._runs_again and abs(last - first) == len(self.layer_list) - 1 and not watched
-        )
+        recomputes = self._arena is not None and self._arena.recomputed
+        return replay_wanted() and not recomputes and abs(last - first) == len(self.layer_list) - 1 and not watched
 
     def _replay_forward(self) -> float:
         try:
@@ -323,70 +318,41 @@ class Net(PycaffeMembers):
     def backward_layer(self, i: int) -> None:
         """Run one layer backward."""
         self._check_gradients_allowed(i)
-        if self._runs_again:
-            self._compute_again(i)
+        if self._arena is not None:
+            self._arena.restore(i)
         for hook in self._before_backward:
             hook(i)
         self.layer_list[i].backward(self.top_blobs[i], self.bottom_needs_backward[i], self.bottom_blobs[i])
-        self._forget(i)
+        self._release_saved(i)
         for hook in self._after_backward:
             hook(i)
 
-    def _forget(self, i: int) -> None:
-        """Let a layer give back what it keeps, where the plan says so; what is recorded on a GPU stays in its place."""
-        if self._memory is not None and i in self._memory.schedule.forgets and not replay_wanted():
-            for blob in self.layer_list[i].saved_blobs.values():
-                blob.buffer("data").release()
-
-    def _compute_again(self, i: int) -> None:
-        """Make the values anew that the backward passes down to layer ``i`` read and that were not kept."""
-        start = len(self.layer_list) if self._next_backward is None else self._next_backward
-        if i >= start:
-            raise GraphError(
-                f"{self.layer_list[i].where}: with recompute, values are there for one backward pass only; run forward "
-                "before the next one."
-            )
-        for j in range(start - 1, i - 1, -1):
-            for again in self._runs_again.get(j, ()):
-                self.layer_list[again].recompute(self.bottom_blobs[again], self.top_blobs[again])
-        self._next_backward = i
+    def _release_saved(self, i: int) -> None:
+        """Let a layer give back what it saved, where the plan says so; what is recorded on a GPU stays in its place."""
+        if self._arena is not None and not replay_wanted():
+            self._arena.release_saved(i)
 
     def reshape(self) -> None:
         """Carry changed shapes of the inputs through all layers."""
         self._graphs.clear()
         for i in range(len(self.layer_list)):
             self._reshape_layer(i)
-        if self.shares_memory:
-            self._share_memory()
+        if self._arena is not None:
+            self._arena.lay_out()
 
     @property
     def blob_list(self) -> list[Blob]:
         """The blobs by index, as the graph numbers them."""
         return self._blobs
 
-    def plan_memory(self) -> MemoryPlan:
-        """Return which blobs share memory, or could, and what the net takes then."""
-        return self._memory or make_plan(self)
+    def plan_memory(self, recompute: str | Sequence[str] | None = None) -> MemoryPlan:
+        """Return which blobs share memory, or could, and what the net takes then; also with another ``recompute``."""
+        return plan_net(self, names_of(recompute)) if recompute or self._arena is None else self._arena.plan
 
     @property
     def shares_memory(self) -> bool:
         """Whether blobs use the same memory by turns."""
-        return self._memory is not None
-
-    def _share_memory(self) -> None:
-        """Plan the memory for the blobs' present shapes, and lay it out so."""
-        shapes = tuple(blob.shape for blob in self._blobs)
-        plan = self._plans.get(shapes)
-        if plan is None:
-            if self._memory is not None:
-                self._memory.undo()
-            plan = make_plan(self, plan_steps(self, self._recompute))
-            if len(self._plans) >= _PLANS:
-                self._plans.pop(next(iter(self._plans)))
-            self._plans[shapes] = plan
-        self._memory = plan
-        self._runs_again = plan.schedule.again()
-        plan.apply()
+        return self._arena is not None
 
     def clear_param_diffs(self) -> None:
         """Set the gradients of all parameters to zero."""

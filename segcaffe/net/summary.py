@@ -8,8 +8,7 @@ from typing import Any
 
 from segcaffe.net.graph import Graph
 from segcaffe.net.net import Net
-from segcaffe.plan.memory import MemoryPlan, make_plan
-from segcaffe.plan.recompute import names_of, plan_steps
+from segcaffe.plan.memory import MemoryPlan
 from segcaffe.proto import caffe_pb2
 
 
@@ -96,7 +95,7 @@ def facts(net: Net, recompute: str | Sequence[str] | None = None) -> dict[str, A
         "memory": _memory_facts(net.plan_memory()),
     }
     if recompute:
-        plan = make_plan(net, plan_steps(net, names_of(recompute)))
+        plan = net.plan_memory(recompute)
         again = _again(plan)
         found["recompute"] = {
             "memory": _memory_facts(plan),
@@ -112,15 +111,15 @@ def _memory_facts(plan: MemoryPlan) -> dict[str, Any]:
         "blobs": plan.shared + plan.own,
         "blobs_unshared": plan.unshared + plan.own,
         "params": plan.params,
-        "saved_for_backward": plan.held,
-        "workspace": plan.working,
+        "saved_for_backward": plan.saved,
+        "workspace": plan.workspace,
         "peak": plan.peak_step,
     }
 
 
 def _again(plan: MemoryPlan) -> list[int]:
     """Layers that the plan's schedule computes again, as often as it does."""
-    return [i for layers in plan.schedule.again().values() for i in layers]
+    return [i for layers in plan.schedule.recomputed().values() for i in layers]
 
 
 def table(net: Net, recompute: str | Sequence[str] | None = None) -> str:
@@ -138,7 +137,7 @@ def table(net: Net, recompute: str | Sequence[str] | None = None) -> str:
     inputs = f"inputs: {', '.join(net.inputs) or 'none'}; outputs: {', '.join(net.outputs) or 'none'}"
     text = [title, inputs, "", *lines, "", *_legend(body), *_memory(net.plan_memory())]
     if recompute:
-        text += ["", *_with_recompute(net, make_plan(net, plan_steps(net, names_of(recompute))))]
+        text += ["", *_with_recompute(net, net.plan_memory(recompute))]
     return "\n".join(text)
 
 
@@ -160,8 +159,8 @@ def _memory(plan: MemoryPlan) -> list[str]:
     blobs, separate = _bytes(plan.shared + plan.own), _bytes(plan.unshared + plan.own)
     return [
         f"memory: {_bytes(plan.total)} = blobs {blobs} (each by itself: {separate}) + parameters {_bytes(plan.params)}"
-        f" + saved for backward {_bytes(plan.held)}",
-        *([f"workspace of convolutions: {_bytes(plan.working)}"] if plan.working else []),
+        f" + saved for backward {_bytes(plan.saved)}",
+        *([f"workspace of convolutions: {_bytes(plan.workspace)}"] if plan.workspace else []),
         f"most of it is in use at: {plan.peak_step}",
     ]
 

@@ -1,53 +1,50 @@
-"""The order of a net's work: every layer forward, every layer backward, and what runs again in between.
+"""The order of a program's work, and when each buffer lives in it.
 
-Values that are not kept are made anew by running the layers that made them once more. What runs again together is a
-`Unit`: a layer, those that work in place on its tops, and those that only share its memory, since only after the last
-of them has the memory the values that others read.
+Steps run forward, where the program learns then backward, and some are recomputed in between: values that were dropped
+after the forward pass are made anew by the steps that made them. What is recomputed together is a `Unit`: a step, those
+that work in place on its tops, and those that only share its memory, since only after the last of them has the memory
+the values that others read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from itertools import accumulate
+from typing import NamedTuple
 
-from segcaffe.layers.memory import LayerMemory
-from segcaffe.net.deferred import DeferredBlob
+from segcaffe.plan.program import Pass, Program
 
-if TYPE_CHECKING:
-    from segcaffe.net.net import Net
-
-Kind = Literal["forward", "again", "backward"]
+Range = tuple[int, int]
+"""First and last turn."""
 
 
-class Step(NamedTuple):
-    """One layer's turn."""
+class Turn(NamedTuple):
+    """One pass over one step."""
 
-    kind: Kind
-    layer: int
+    kind: Pass
+    step: int
 
 
 @dataclass
 class Unit:
-    """Layers that fill the same memory, in order.
+    """Steps that fill the same memory, in order; buffers and steps are numbers.
 
     Attributes
     ----------
     writers:
-        Those of the layers that write values, rather than share them.
-    buffers:
-        Identities of the buffers.
+        Those of the steps that write values, rather than share them.
     sources:
-        Identities of other buffers that the layers read.
+        Other buffers that the steps take.
     last_reader:
-        The last layer of others that reads the values forward; -1 if none does.
+        The last step of others that reads the values forward; -1 if none does.
     bytes:
-        What the values and what the layers keep (`LayerMemory.saved`) take.
+        What the values take, and what the steps save.
     droppable:
-        Whether the values can be computed again.
+        Whether the values can be recomputed.
     """
 
-    layers: list[int] = field(default_factory=list)
+    steps: list[int] = field(default_factory=list)
     writers: list[int] = field(default_factory=list)
     buffers: set[int] = field(default_factory=set)
     sources: set[int] = field(default_factory=set)
@@ -56,131 +53,137 @@ class Unit:
     droppable: bool = False
 
 
-@dataclass
+@dataclass(frozen=True)
 class Schedule:
-    """The steps of one pass forward and, where the net learns, backward.
+    """The turns of one pass forward and, where the program learns, backward.
 
     Attributes
     ----------
     dropped:
-        Identities of the buffers whose values are not kept from forward to backward.
-    forgets:
-        Layers that give back what they keep as soon as they have run, and after their backward pass.
+        Buffers whose contents do not stay from forward to backward: values that are recomputed, and what steps save.
     """
 
-    steps: list[Step]
-    dropped: set[int] = field(default_factory=set)
-    forgets: set[int] = field(default_factory=set)
+    turns: tuple[Turn, ...]
+    dropped: frozenset[int] = frozenset()
 
-    def again(self) -> dict[int, list[int]]:
-        """For layers that run backward, the layers that run again before it, in order."""
+    def recomputed(self) -> dict[int, list[int]]:
+        """For steps that run backward, the steps that are recomputed before, in order."""
         result: dict[int, list[int]] = {}
         waiting: list[int] = []
-        for kind, layer in self.steps:
-            if kind == "again":
-                waiting.append(layer)
+        for kind, step in self.turns:
+            if kind == "recompute":
+                waiting.append(step)
             elif kind == "backward" and waiting:
-                result[layer], waiting = waiting, []
+                result[step], waiting = waiting, []
         return result
 
 
-def make_schedule(net: Net, backward: bool, dropped: Iterable[Unit] = ()) -> Schedule:
-    """The schedule of a net whose ``dropped`` units are not kept."""
-    count = len(net.layer_list)
-    steps = [Step("forward", i) for i in range(count)]
-    if not backward:
-        return Schedule(steps, forgets={i for i in range(count) if holds(net, i)})
-    by_buffer = {buffer: unit for unit in dropped for buffer in unit.buffers}
-    forgets = {i for unit in by_buffer.values() for i in unit.writers if holds(net, i)}
+def make_schedule(program: Program, units: Iterable[Unit] = ()) -> Schedule:
+    """The schedule of a program that drops the values of ``units``, and all that is saved if nothing runs backward."""
+    steps = program.steps
+    turns = [Turn("forward", i) for i in range(len(steps))]
+    if not program.learns:
+        return Schedule(tuple(turns), frozenset(step.saved for step in steps if step.saved is not None))
+    by_buffer = {buffer: unit for unit in units for buffer in unit.buffers}
+    writers = {i for unit in by_buffer.values() for i in unit.writers}
+    dropped = {*by_buffer, *(saved for i in writers if (saved := steps[i].saved) is not None)}
     fresh: set[int] = set()
-    for i in reversed(range(count)):
-        if by_buffer and net.layer_needs_backward[i]:
-            needed = backward_reads(net, i)
-            if i in forgets:
-                needed |= {id(blob.buffer("data")) for blob in net.top_blobs[i]}
-            steps += [Step("again", j) for j in _missing(needed, by_buffer, fresh)]
-        steps.append(Step("backward", i))
-    return Schedule(steps, set(by_buffer), forgets)
+    for i in reversed(range(len(steps))):
+        step = steps[i]
+        if not step.backward:
+            continue
+        # What was saved comes back with the step's tops.
+        needed = step.reads.union(step.tops) if step.saved in dropped else step.reads
+        turns += [Turn("recompute", j) for j in _missing(needed, by_buffer, fresh)]
+        turns.append(Turn("backward", i))
+    return Schedule(tuple(turns), frozenset(dropped))
 
 
-def _missing(needed: set[int], by_buffer: dict[int, Unit], fresh: set[int]) -> list[int]:
-    """The layers that must run again for the needed buffers, in the order in which they ran."""
-    layers: list[int] = []
+def _missing(needed: Iterable[int], by_buffer: dict[int, Unit], fresh: set[int]) -> list[int]:
+    """The steps to recompute for the needed buffers, in the order in which they ran; ``fresh`` buffers are there."""
+    steps: list[int] = []
     waiting = list(needed)
     while waiting:
         unit = by_buffer.get(waiting.pop())
         if unit is not None and not unit.buffers <= fresh:
             fresh |= unit.buffers
-            layers += unit.writers
+            steps += unit.writers
             waiting += unit.sources
-    return sorted(layers)
+    return sorted(steps)
 
 
-def backward_reads(net: Net, i: int) -> set[int]:
-    """Identities of the buffers whose values layer ``i`` reads in its backward pass."""
-    known = memory_of(net, i)
-    blobs = [
-        *(net.bottom_blobs[i] if known.reads_bottoms else ()),
-        *(net.top_blobs[i] if known.reads_tops else ()),
-    ]
-    return {id(blob.buffer("data")) for blob in blobs if not isinstance(blob, DeferredBlob)}
+def live_ranges(program: Program, schedule: Schedule) -> list[list[Range]]:
+    """For each buffer the ranges of turns over which it must keep what it holds: from the first use to the last.
+
+    Values that are recomputed have two: up to their last use forward, and from their recomputation on; so has what is
+    saved with them. Kept buffers, and what is saved and not dropped, live all the time.
+    """
+    ranges: list[list[Range]] = [[] for _ in program.buffers]
+    for time, (kind, i) in enumerate(schedule.turns):
+        for number in program.steps[i].uses[kind]:
+            own = ranges[number]
+            if not own or (kind != "forward" and len(own) == 1 and number in schedule.dropped):
+                own.append((time, time))
+            own[-1] = (own[-1][0], time)
+    always = [(0, max(0, len(schedule.turns) - 1))]
+    saved = {step.saved for step in program.steps if step.saved is not None}
+    for number in (*program.kept, *(saved - schedule.dropped)):
+        ranges[number] = always
+    return ranges
 
 
-def holds(net: Net, i: int) -> int:
-    """Bytes that layer ``i`` keeps after its forward pass and can give back."""
-    return memory_of(net, i).saved
+def usage(living: Iterable[tuple[int, Sequence[Range]]], turns: int) -> list[int]:
+    """How many bytes are in use at each turn, of buffers of known sizes and ranges."""
+    change = [0] * (turns + 2)
+    for size, ranges in living:
+        for first, last in ranges:
+            change[first] += size
+            change[last + 1] -= size
+    return list(accumulate(change[:turns]))
 
 
-def memory_of(net: Net, i: int) -> LayerMemory:
-    """What layer ``i`` tells about its memory."""
-    return net.layer_list[i].memory(net.bottom_blobs[i], net.top_blobs[i], net.layer_needs_backward[i])
-
-
-def find_units(net: Net, fixed: set[int]) -> list[Unit]:
-    """Divide the layers that make blobs into units, in order; those that fill ``fixed`` buffers are kept."""
+def find_units(program: Program) -> list[Unit]:
+    """Divide the steps that make values into units, in order."""
     units: dict[int, Unit] = {}
-    for i, tops in enumerate(net.top_blobs):
-        if not tops:
-            continue
-        unit = _unit_of(units, {id(blob.buffer("data")) for blob in tops})
-        unit.layers.append(i)
-        bottoms = {id(blob): id(blob.buffer("data")) for blob in net.bottom_blobs[i]}
-        unit.sources.update(bottoms.values())
-        if any(id(blob) in bottoms or id(blob.buffer("data")) not in bottoms.values() for blob in tops):
-            unit.writers.append(i)
-    found = {id(unit): unit for unit in units.values()}.values()
     readers: dict[int, list[int]] = {}
-    for i, blobs in enumerate(net.bottom_blobs):
-        for blob in blobs:
-            readers.setdefault(id(blob.buffer("data")), []).append(i)
+    for i, step in enumerate(program.steps):
+        for buffer in step.bottoms:
+            readers.setdefault(buffer, []).append(i)
+        if step.tops:
+            unit = _unit_of(units, set(step.tops))
+            unit.steps.append(i)
+            unit.sources.update(step.bottoms)
+            if step.writes:
+                unit.writers.append(i)
+    found = sorted((unit for buffer, unit in units.items() if buffer == min(unit.buffers)), key=lambda u: u.steps[0])
     for unit in found:
-        outside = {i for buffer in unit.buffers for i in readers.get(buffer, ())} - set(unit.layers)
-        _describe(net, unit, outside, fixed)
-    return sorted(found, key=lambda unit: unit.layers[0])
+        outside = {i for buffer in unit.buffers for i in readers.get(buffer, ())} - set(unit.steps)
+        _describe(program, unit, outside)
+    return found
 
 
 def _unit_of(units: dict[int, Unit], buffers: set[int]) -> Unit:
     """The one unit of some buffers, joined from those that had part of them."""
-    unit = Unit(buffers=set(buffers))
-    for old in {id(units[key]): units[key] for key in buffers if key in units}.values():
-        unit.layers += old.layers
-        unit.writers += old.writers
-        unit.buffers |= old.buffers
-        unit.sources |= old.sources
-    unit.layers.sort()
-    unit.writers.sort()
-    units.update(dict.fromkeys(unit.buffers, unit))
-    return unit
+    joined = Unit(buffers=buffers)
+    olds = {unit.steps[0]: unit for buffer in buffers if (unit := units.get(buffer)) is not None}
+    for old in olds.values():
+        joined.steps += old.steps
+        joined.writers += old.writers
+        joined.buffers |= old.buffers
+        joined.sources |= old.sources
+    joined.steps.sort()
+    joined.writers.sort()
+    units.update(dict.fromkeys(joined.buffers, joined))
+    return joined
 
 
-def _describe(net: Net, unit: Unit, readers: set[int], fixed: set[int]) -> None:
+def _describe(program: Program, unit: Unit, readers: set[int]) -> None:
+    steps = program.steps
     unit.sources -= unit.buffers
     unit.last_reader = max(readers, default=-1)
-    blobs = [blob for i in unit.layers for blob in net.top_blobs[i]]
-    sizes = {id(blob.buffer("data")): blob.count * blob.dtype.itemsize for blob in blobs}
-    unit.bytes = sum(sizes.values()) + sum(holds(net, i) for i in unit.writers)
+    saved = [number for i in unit.writers if (number := steps[i].saved) is not None]
+    unit.bytes = sum(program.buffers[number].size for number in (*unit.buffers, *saved))
     # Who reads before the last in-place layer has run saw other values than would be there again.
-    settled = bool(unit.writers) and min(readers, default=len(net.layer_list)) > unit.writers[-1]
-    repeats = all(memory_of(net, i).recomputes for i in unit.layers)
-    deferred = any(isinstance(blob, DeferredBlob) for blob in blobs)
-    unit.droppable = settled and repeats and not deferred and not unit.buffers & fixed
+    settled = bool(unit.writers) and min(readers, default=len(steps)) > unit.writers[-1]
+    recomputes = all(steps[i].recomputes for i in unit.steps)
+    unit.droppable = settled and recomputes and not unit.buffers & program.kept

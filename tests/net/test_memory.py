@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import tracemalloc
-from collections.abc import Callable
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,6 @@ import pytest
 from segcaffe import device
 from segcaffe.errors import GraphError
 from segcaffe.net.net import Net
-from segcaffe.plan.packing import Item, Slot, most_at_once, pack, place
 from segcaffe.proto import caffe_pb2
 from segcaffe.proto.text import parse
 from tests import test_originals as originals
@@ -179,45 +176,6 @@ def test_frozen_parameters_take_no_memory_for_gradients() -> None:
     assert [blob.buffer("diff").allocated > 0 for blob in net.learnable_params] == [False, False, *[True] * 6]
     sizes = [blob.count for blob in net.learnable_params]
     assert net.plan_memory().params == 4 * (sum(sizes) + sum(sizes[2:]))
-
-
-def _items(count: int, twice: bool) -> list[Item]:
-    rng = np.random.default_rng(4)
-    items = []
-    for i in range(count):
-        first = int(rng.integers(0, 60))
-        spans = [(first, first + int(rng.integers(0, 20)))]
-        if twice:
-            spans.append((spans[0][1] + int(rng.integers(1, 10)), spans[0][1] + int(rng.integers(10, 20))))
-        items.append(Item(str(i), "data", int(rng.integers(1, 1000)), spans))
-    return items
-
-
-@pytest.mark.parametrize("twice", [False, True])
-@pytest.mark.parametrize("way", [place, pack])
-def test_what_lives_at_the_same_time_has_its_own_place(way: Callable[[list[Item]], list[Slot]], twice: bool) -> None:
-    items = _items(200, twice)
-    slots = way(items)
-    assert sorted(item.name for slot in slots for item in slot.items) == sorted(item.name for item in items)
-    for slot in slots:
-        assert slot.size == max(item.size + start for item, start in zip(slot.items, slot.starts, strict=True))
-        for t in range(120):
-            used = [
-                (start, start + item.size)
-                for item, start in zip(slot.items, slot.starts, strict=True)
-                if any(a <= t <= b for a, b in item.spans)
-            ]
-            used.sort()
-            assert all(before[1] <= after[0] for before, after in pairwise(used))
-
-
-def test_packing_comes_close_to_what_is_needed_at_a_time() -> None:
-    for twice in (False, True):
-        items = _items(200, twice)
-        assert pack(items)[0].size < (1.25 if twice else 1.1) * most_at_once(items)[0]
-    items = _items(200, False)
-    assert sum(slot.size for slot in place(items)) < 1.2 * most_at_once(items)[0]
-    assert pack([]) == place([]) == []
 
 
 @pytest.mark.slow

@@ -1,0 +1,96 @@
+"""The memory that the blobs of a net share: a plan laid out, and kept to while the net runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from segcaffe import device
+from segcaffe.blob import Buffer, BufferPart
+from segcaffe.errors import GraphError
+from segcaffe.net.program import write_program
+from segcaffe.plan.memory import MemoryPlan, make_plan
+
+if TYPE_CHECKING:
+    from segcaffe.net.net import Net
+
+_PLANS = 8
+"""For how many shapes a net remembers its memory plan: images come in few sizes, by turns."""
+
+
+def plan_net(net: Net, recompute: tuple[str, ...] = ()) -> MemoryPlan:
+    """Plan the memory of a net for its present shapes."""
+    # On a GPU parts of a buffer would go to and from the host all together.
+    return make_plan(write_program(net), recompute, one_slot=device.get_mode() == "CPU")
+
+
+class Arena:
+    """Shared memory of a net's blobs.
+
+    Parameters
+    ----------
+    recompute:
+        Layers whose values are recomputed for the backward pass: names, patterns, or "auto".
+    """
+
+    plan: MemoryPlan
+    recomputed: dict[int, list[int]]
+    """For layers, those that run once more before they run backward."""
+
+    def __init__(self, net: Net, recompute: tuple[str, ...]) -> None:
+        self._net, self._recompute = net, recompute
+        self._plans: dict[tuple[tuple[int, ...], ...], MemoryPlan] = {}
+        self._below: int | None = None
+        self.lay_out()
+
+    def lay_out(self) -> None:
+        """Plan the memory for the blobs' present shapes, and lay it out so; what the blobs hold is lost."""
+        shapes = tuple(blob.shape for blob in self._net.blob_list)
+        plan = self._plans.get(shapes)
+        if plan is None:
+            plan = plan_net(self._net, self._recompute)
+            if len(self._plans) >= _PLANS:
+                self._plans.pop(next(iter(self._plans)))
+            self._plans[shapes] = plan
+        self.plan, self.recomputed = plan, plan.schedule.recomputed()
+        self._drops = {step for step, number in self._saved() if number in plan.schedule.dropped}
+        itemsize = self._net.dtype.itemsize
+        for slot in plan.slots:
+            arena = Buffer(slot.size // itemsize, self._net.dtype)
+            for item, offset in slot.places():
+                whole = item.size == slot.size
+                self._use(item.number, arena if whole else BufferPart(arena, offset // itemsize, item.size // itemsize))
+
+    def _saved(self) -> list[tuple[int, int]]:
+        """Each layer with the number of what it saves."""
+        return [(i, self._net.numbers.saved(i)) for i in range(len(self._net.layer_list))]
+
+    def _use(self, number: int, buffer: Buffer) -> None:
+        numbers = self._net.numbers
+        for index in numbers.blobs[number]:
+            self._net.blob_list[index].use_buffer(numbers.side(number), buffer)
+
+    def begin(self) -> None:
+        """Note that the forward pass runs, so that all values are there."""
+        self._below = None
+
+    def release_saved(self, layer: int) -> None:
+        """Give back what a layer saved, where the plan says so."""
+        if layer in self._drops:
+            for blob in self._net.layer_list[layer].saved_blobs.values():
+                blob.buffer("data").release()
+
+    def restore(self, layer: int) -> None:
+        """Recompute the values that the backward passes down to a layer read and that were not kept."""
+        if not self.recomputed:
+            return
+        net = self._net
+        below = len(net.layer_list) if self._below is None else self._below
+        if layer >= below:
+            raise GraphError(
+                f"{net.layer_list[layer].where}: with recompute, values are there for one backward pass only; run "
+                "forward before the next one."
+            )
+        for reached in range(below - 1, layer - 1, -1):
+            for i in self.recomputed.get(reached, ()):
+                net.layer_list[i].recompute(net.bottom_blobs[i], net.top_blobs[i])
+        self._below = layer
