@@ -124,6 +124,10 @@ class Layer:
         blobs[name].reshape(*shape)
         return blobs[name]
 
+    def takes_fewer(self, count: int) -> bool:
+        """Whether a file's ``count`` parameters, fewer than the layer has, are enough; the others keep their values."""
+        return False
+
     def multiply_adds(self, bottom: Blobs, top: Blobs) -> int:
         """Multiply-adds of one forward pass; 0 for layers that only move or map values."""
         return 0

@@ -135,7 +135,8 @@ def shown(names: Sequence[str]) -> str:
 
 def _check(layer: Layer, message: caffe_pb2.LayerParameter, where: str) -> None:
     last = max(len(layer.blobs), len(message.blobs)) - 1
-    if len(layer.blobs) != len(message.blobs) and not _stored_by_owner(layer, last, message):
+    fewer = len(message.blobs) < len(layer.blobs) and layer.takes_fewer(len(message.blobs))
+    if len(layer.blobs) != len(message.blobs) and not fewer and not _stored_by_owner(layer, last, message):
         raise WeightsError(
             f"{where}: {layer.where} has {len(layer.blobs)} parameters, the file {len(message.blobs)}. "
             "Check options such as bias_term, or rename the layer to keep its initial values."

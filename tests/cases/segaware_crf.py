@@ -42,6 +42,13 @@ CASES: list[LayerCase] = [
     ),
     LayerCase(
         "NormConv",
+        "convolution_param { num_output: 4 kernel_size: 3 pad: 1 } norm_conv_param { scale_by_taps: true }",
+        bottoms=((2, 3, 5, 6), (2, 4, 5, 6)),
+        params={2: np.array([0.6])},
+        suffix="scaled_by_taps",
+    ),
+    LayerCase(
+        "NormConv",
         "convolution_param { num_output: 3 kernel_size: 3 pad: 4 stride: 1 } norm_conv_param { scale_term: false }",
         bottoms=((1, 2, 4, 5), lambda rng: 0.5 * rng.standard_normal((1, 3, 4, 5))),
         suffix="centres_outside",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,6 +23,10 @@ class NormConv(Layer):
     ½Σ(centre - neighbour)² (norm L2) or Σ|centre - neighbour| (L1) over the embedding's channels. remove_center and
     remove_bounds put the centre and the neighbours outside the image infinitely far away. Without scale_term the
     original does not negate the distance: scale is -1 then.
+    The weights of a window sum to 1, so that filters made or trained for a Convolution of T taps give values T times
+    smaller, and a net from scratch hardly trains. scale_by_taps (segcaffe's own option) multiplies the weights by T:
+    where all embeddings are alike the result is the Convolution's. Weights of a Convolution are taken as they are; the
+    scale then keeps its filler's value.
     Parameters: filters (num_output, C / group, kernel h, kernel w), bias (num_output) with bias_term, scale (1) with
     scale_term. Source: Harley et al. 2017, section 3; only T weights per position are kept, never a matrix of columns.
     """
@@ -43,6 +48,7 @@ class NormConv(Layer):
         self.l1 = norm.norm == caffe_pb2.NormConvParameter.L1
         self.remove_center, self.remove_bounds = norm.remove_center, norm.remove_bounds
         self.bias_term, self.scale_term = option.bias_term, norm.scale_term
+        self.gain = self.window.taps if norm.scale_by_taps else 1
         shape = (option.num_output, self.channels // self.group, *self.window.kernel)
         self.add_parameter(shape, option.weight_filler)
         if self.bias_term:
@@ -70,6 +76,18 @@ class NormConv(Layer):
         top[0].reshape(values[0], self.blobs[0].shape[0], *size)
         self._weights = self.own_blob("weights", (values[0], self.window.taps, *size), saved=True)
 
+    def takes_fewer(self, count: int) -> bool:
+        """A Convolution's filters and bias do, and the scale keeps its value."""
+        if not self.scale_term or count != len(self.blobs) - 1:
+            return False
+        if self.gain == 1 and self.window.taps > 1:
+            warnings.warn(
+                f"{self.where}: the file has no scale for it, so it keeps {self.scale:g}. The filters of a Convolution "
+                f"give values {self.window.taps} times smaller here, unless norm_conv_param has scale_by_taps: true.",
+                stacklevel=2,
+            )
+        return True
+
     @property
     def weights(self) -> Any:
         """What each neighbour of a window counts, (N, taps, H', W')."""
@@ -84,9 +102,11 @@ class NormConv(Layer):
         """Compute the weights, which backward uses again, and convolve."""
         im2dist.forward(bottom[1].array, self.weights, self.window, self.l1, self.remove_center, self.remove_bounds)
         kernels.softmax(self.weights, self.scale)
-        kernels.convolve(bottom[0].array, self.weights, self.blobs[0].array, top[0].array, self.window)
+        out = top[0].array
+        kernels.convolve(bottom[0].array, self.weights, self.blobs[0].array, out, self.window)
+        if self.gain != 1:
+            out *= self.dtype.type(self.gain)
         if self.bias_term:
-            out = top[0].array
             out += self.blobs[1].array[:, None, None]
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
@@ -95,6 +115,8 @@ class NormConv(Layer):
         if self.bias_term and self.wants_param(1):
             bias_grad = self.blobs[1].grad
             bias_grad += grad.sum(axis=(0, 2, 3))
+        if self.gain != 1:
+            grad = grad * self.dtype.type(self.gain)
         x_grad = bottom[0].grad if propagate_down[0] else None
         filters_grad = self.blobs[0].grad if self.wants_param(0) else None
         if x_grad is not None or filters_grad is not None:
