@@ -23,6 +23,7 @@ from segcaffe.proto.template import check_names, parse_assignments, read_vars
 
 if TYPE_CHECKING:
     from segcaffe.data.files import BadItems
+    from segcaffe.data.palettes import Palette
     from segcaffe.net.net import Net
 
 
@@ -60,6 +61,21 @@ def add_dialect_option(parser: argparse.ArgumentParser, name: str, help: str) ->
     from segcaffe.proto.dialect import DIALECTS
 
     add_option(parser, name, help, choices=DIALECTS)
+
+
+def add_palette_option(parser: argparse.ArgumentParser) -> None:
+    """Add the choice of colours that stand for labels."""
+    add_option(parser, "palette", "the labels of colours, for label maps in colour: voc, cityscapes (train ids), or a "
+               "file with lines R G B [LABEL]", metavar="NAME|FILE")  # fmt: skip
+
+
+def palette(options: argparse.Namespace) -> Palette | None:
+    """The palette of ``--palette``, if it is given."""
+    if options.palette is None:
+        return None
+    from segcaffe.data.palettes import read_palette
+
+    return read_palette(options.palette)
 
 
 def add_fusion_option(parser: argparse.ArgumentParser) -> None:

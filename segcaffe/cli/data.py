@@ -26,8 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_option(show, "columns", "pictures in a row (default 6)", type=int, default=6)
     _add_backend_read(show)
     _add_reading(show, skip=False)
+    common.add_palette_option(show)
     _add_make_scenes(actions.add_parser("make-scenes", help="generated images with label maps, to try things on"))
-    _add_check(actions.add_parser("check", help="read everything a list names and tell what is wrong"))
+    _add_check(actions.add_parser("check", help="read everything in a database or list and tell what is wrong"))
     _add_importers(actions)
 
 
@@ -52,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _add_make_db(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("root", metavar="ROOT", help="put before each name of the list; end a folder with a slash")
-    parser.add_argument("list", metavar="LIST", help="text file with lines: image label")
+    parser.add_argument("list", metavar="LIST", help="text file with lines: image label (0 without one)")
     parser.add_argument("out", metavar="DB", help="the database's folder, to be made")
     common.add_option(parser, "gray", "one channel", action="store_true")
     common.add_option(parser, "shuffle", "shuffle the lines", action="store_true")
@@ -77,12 +78,13 @@ def _add_make_scenes(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_check(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("list", metavar="LIST", help="lines: image label-map, image integer, or image")
+    parser.add_argument("source", metavar="DB|LIST", help="lines of a list: image label-map, image integer, or image")
     common.add_option(parser, "root", "put before each name of the list; end a folder with a slash", default="")
     common.add_option(parser, "classes", "labels must be below this, or ignored", type=int)
     common.add_option(parser, "ignore", "label that may occur besides (default 255); repeatable", type=int,
                       action="append")  # fmt: skip
     common.add_option(parser, "size", "all images must have this size", metavar="HxW")
+    common.add_palette_option(parser)
 
 
 def _add_importers(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -91,6 +93,7 @@ def _add_importers(actions: argparse._SubParsersAction[argparse.ArgumentParser])
     folder.add_argument("labels", metavar="LABELS", help="folder of label maps with the images' names")
     folder.add_argument("out", metavar="OUT", help="folder for the lists")
     common.add_option(folder, "test", "the last N images go to test.txt", type=int, default=0, metavar="N")
+    common.add_palette_option(folder)
     common.add_option(folder, "map", "write the label maps anew with these labels changed", metavar="OLD=NEW,OLD=NEW")
     voc = actions.add_parser("import-voc", help="lists of a PASCAL VOC folder, with SBD's labels where they are given")
     common.add_option(voc, "labels", "folder of the label maps (default SegmentationClass)",
@@ -209,7 +212,7 @@ def _show(options: argparse.Namespace) -> int:
 
     common.at_least(options, count=1, start=0, columns=1)
     _check_backend(options)
-    items = Items(options.source, "show", options.root, not options.gray, labels=True)
+    items = Items(options.source, "show", options.root, not options.gray, labels=True, palette=common.palette(options))
     sheet = contact_sheet(items.arrays(options.start, options.count), options.columns)
     write_picture(Path(options.out), sheet, "show")
     print(
@@ -220,14 +223,18 @@ def _show(options: argparse.Namespace) -> int:
 
 def _check(options: argparse.Namespace) -> int:
     """0 if nothing is wrong, else 1."""
-    from segcaffe.data.check import check_list
-    from segcaffe.data.lists import read_list
+    from segcaffe.data.check import Rules, check_database, check_list
+    from segcaffe.data.contents import Items
 
-    entries = read_list(options.list, "check", "the list")
     ignore = options.ignore if options.ignore is not None else [255]
     size = common.size(options.size, "--size") if options.size else None
-    with common.progress(len(entries), "line") as advance:
-        report = check_list(entries, options.root, options.classes, ignore, size, advance)
+    rules, palette = Rules(options.classes, ignore, size), common.palette(options)
+    items = Items(options.source, "check")
+    with common.progress(len(items), "item" if items.database else "line") as advance:
+        if items.database:
+            report = check_database(items, rules, advance)
+        else:
+            report = check_list(items.entries, options.root, rules, palette, advance)
     print(report.text())
     return 1 if report.problems else 0
 
@@ -236,7 +243,8 @@ def _import_folder(options: argparse.Namespace) -> int:
     from segcaffe.data.importers import import_folder
 
     values = _label_map(options.map) if options.map else None
-    for path in import_folder(Path(options.images), Path(options.labels), Path(options.out), options.test, values):
+    folders = Path(options.images), Path(options.labels), Path(options.out)
+    for path in import_folder(*folders, options.test, values, common.palette(options)):
         print(path)
     return 0
 

@@ -7,9 +7,15 @@ another label, ignored ones included, above, below, left or right of them. Ignor
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from segcaffe.cli import common
+from segcaffe.errors import SegcaffeError
+
+if TYPE_CHECKING:
+    from segcaffe.data.palettes import Palette
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,9 +29,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_option(parser, "ignore", "label whose pixels do not count (default 255); repeatable", type=int,
                       action="append")  # fmt: skip
     common.add_option(parser, "trimap", "largest trimap width in pixels (default 40; 0: none)", type=int, default=40)
+    common.add_palette_option(parser)
     common.add_option(parser, "json", "write all results to this file", metavar="FILE")
     common.add_option(parser, "plots", "folder for confusion.png and trimap.png", metavar="FOLDER")
     common.add_option(parser, "submission", "archive for PASCAL VOC's server to write, .tgz", metavar="FILE")
+    common.add_option(parser, "images", "folder of the images, to whose sizes --submission cuts .npy and .mat files "
+                      "(not needed with LABELS)", metavar="FOLDER")  # fmt: skip
     common.add_option(parser, "competition", "its competition: comp5 or comp6 (default)", default="comp6")
     common.add_option(parser, "subset", "its image set (default test)", default="test")
     common.add_option(parser, "skip-bad", "skip at most N bad pairs, and list them", type=int,
@@ -35,8 +44,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the tables, write what is asked for."""
-    from segcaffe.errors import SegcaffeError
-
     if options.labels is None and options.submission is None:
         raise SegcaffeError("give the labels, or --submission FILE to make an archive without them.")
     common.set_threads(options)
@@ -62,7 +69,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     tally = Tally(options.trimap, options.ignore if options.ignore is not None else [255])
     pairs, bad = find_pairs(options.labels, options.root), BadItems(options.skip_bad)
     with common.progress(len(pairs), "image") as advance:
-        evaluate(Path(options.predictions), pairs, tally, bad, advance)
+        evaluate(Path(options.predictions), pairs, tally, bad, advance, common.palette(options))
     common.report_bad(bad)
     report = Report.of(tally, options.classes, names)
     print(report.text())
@@ -77,10 +84,42 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 
 def _submit(options: argparse.Namespace) -> None:
-    from segcaffe.data.label_files import SUFFIXES
+    from segcaffe.data.label_files import label_files
     from segcaffe.data.voc_submission import write_submission
 
-    files = Path(options.predictions).glob("*")
-    ids = sorted({file.stem.removesuffix("_blob_0") for file in files if file.suffix in SUFFIXES})
-    write_submission(Path(options.predictions), ids, Path(options.submission), options.competition, options.subset)
+    folder, palette = Path(options.predictions), common.palette(options)
+    if not folder.is_dir():
+        raise SegcaffeError(f'eval: "{folder}" is not a folder of predictions.')
+    ids = sorted({file.stem.removesuffix("_blob_0") for file in label_files(folder)})
+    size_of = _sizes(options, palette)
+    write_submission(folder, ids, Path(options.submission), options.competition, options.subset, size_of, palette)
     print(f"{options.submission}: {len(ids)} predictions")
+
+
+def _sizes(options: argparse.Namespace, palette: Palette | None) -> Callable[[str], tuple[int, int] | None]:
+    """A function for the height and width of an id's image, by what tells it: images, labels, or the prediction."""
+    from segcaffe.data.image_kinds import image_files
+    from segcaffe.data.images import read_image
+    from segcaffe.data.label_files import label_file, read_labels
+    from segcaffe.metrics.evaluate import find_pairs
+    from segcaffe.predict.files import SETTINGS
+
+    predictions = Path(options.predictions)
+    images = {path.stem: path for path in image_files(Path(options.images))} if options.images else {}
+    pairs = find_pairs(options.labels, options.root) if options.labels and not options.images else []
+    labels = {name: pair.label for pair in pairs for name in pair.names}
+    by_predict = (predictions.parent / SETTINGS).is_file()
+
+    def size_of(name: str) -> tuple[int, int] | None:
+        if options.images:
+            if name not in images:
+                raise SegcaffeError(f'eval: the folder "{options.images}" has no image "{name}", which is predicted.')
+            height, width = read_image(str(images[name]), False, "eval").shape[:2]
+            return height, width
+        found = label_file(predictions, name) if by_predict else labels.get(name)
+        if found is None:
+            return None
+        height, width = read_labels(found, "eval", palette).shape
+        return height, width
+
+    return size_of

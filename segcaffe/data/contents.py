@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segcaffe.data.database import Database
+from segcaffe.data.database import Database, Value
 from segcaffe.data.database_writer import backend_of, is_database
 from segcaffe.data.datum import datum_array, datum_image, parse_datum
-from segcaffe.data.images import read_image, read_label
+from segcaffe.data.images import read_image
+from segcaffe.data.label_files import read_labels
 from segcaffe.data.lists import Entry, read_list
+from segcaffe.data.palettes import Palette
 from segcaffe.data.pool import ordered
 from segcaffe.errors import DataError
 
@@ -23,9 +25,13 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class Item:
-    """An image (H, W, C) with its label: a class, a label map (H, W), or none."""
+    """An image (H, W, C) with its label: a class, a label map (H, W), or none.
+
+    ``place`` says where it comes from, for messages.
+    """
 
     name: str
+    place: str
     image: Array
     label: int | Array | None
 
@@ -45,10 +51,21 @@ class Items:
         Three channels, or one; only for lists.
     labels:
         Whether label maps of a list are read.
+    palette:
+        Labels by colour, for label maps in colour.
     """
 
-    def __init__(self, source: str, where: str, root: str = "", color: bool = True, labels: bool = False) -> None:
+    def __init__(
+        self,
+        source: str,
+        where: str,
+        root: str = "",
+        color: bool = True,
+        labels: bool = False,
+        palette: Palette | None = None,
+    ) -> None:
         self.source, self.where, self.root, self.color, self.labels = source, where, root, color, labels
+        self.palette = palette
         path = Path(source)
         if path.is_dir() and not is_database(path):
             raise DataError(f'{where}: the folder "{source}" holds no database; give a database or a list file.')
@@ -64,26 +81,27 @@ class Items:
         if self.database is None:
             return ordered(self._of_list, self.entries[start:stop])
         database = self.database
-        return ordered(self._of_database, ((i, database.item(i, 0)) for i in range(start, stop)))
+        return ordered(self._of_database, ((i, database.value(i)) for i in range(start, stop)))
 
     def _of_list(self, entry: Entry) -> Item:
         words = entry.words
         context = f"{self.where}: {entry.place}"
         if len(words) > 1 and is_integer(words[-1]):
             name, _, label = entry.text.replace("\t", " ").rpartition(" ")
-            return Item(name.strip(), read_image(self.root + name.strip(), self.color, context), int(label))
+            return Item(name.strip(), context, read_image(self.root + name.strip(), self.color, context), int(label))
         image = read_image(self.root + words[0], self.color, context)
         if len(words) < 2 or not self.labels:
-            return Item(words[0], image, None)
-        return Item(words[0], image, read_label(self.root + words[1], False, context)[:, :, 0])
+            return Item(words[0], context, image, None)
+        return Item(words[0], context, image, read_labels(Path(self.root + words[1]), context, self.palette))
 
-    def _of_database(self, value: tuple[int, bytes]) -> Item:
-        number, content = value
-        where = f'{self.where}: "{self.source}", item {number}'
-        datum = parse_datum(content, where)
+    def _of_database(self, numbered: tuple[int, Value]) -> Item:
+        number, value = numbered
+        where = f'{self.where}: "{self.source}", {value.place}'
+        with value.open() as content:
+            datum = parse_datum(bytes(content), where)
         if datum.encoded:
-            return Item(f"{number}", datum_image(datum, None, where), datum.label)
-        return Item(f"{number}", np.asarray(datum_array(datum, where)).transpose(1, 2, 0), datum.label)
+            return Item(f"{number}", where, datum_image(datum, None, where), datum.label)
+        return Item(f"{number}", where, np.asarray(datum_array(datum, where)).transpose(1, 2, 0), datum.label)
 
 
 def is_integer(word: str) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 from segcaffe.data.database_writer import create_database
 from segcaffe.data.files import BadItems
 from segcaffe.data.images import Image, decode, read_bytes, resize
-from segcaffe.data.lists import Entry, name_and_label
+from segcaffe.data.lists import Entry, name_and_label, warn_about_missing_labels
 from segcaffe.data.opencv import hold_threads
 from segcaffe.data.pool import ordered
 from segcaffe.errors import DataError
@@ -51,7 +51,7 @@ class Conversion:
             )
 
     def datum(self, entry: Entry) -> tuple[str, caffe_pb2.Datum]:
-        """Name and message of a line ``image label``."""
+        """Name and message of a line ``image label``; without a label it is 0."""
         name, label = name_and_label(entry, "make-db")
         path, context = self.root + name, f"make-db: {entry.place}"
         content = read_bytes(path, context)
@@ -111,6 +111,7 @@ def make_database(
         An image is missing or unreadable, or of another size with ``check_size``; the disk cannot take the database.
     """
     bad = bad or BadItems()
+    warn_about_missing_labels(list(entries), "make-db")
     first: caffe_pb2.Datum | None = None
     count = 0
     with create_database(path, backend, "make-db", overwrite) as writer:

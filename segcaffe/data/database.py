@@ -7,15 +7,18 @@ import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from segcaffe.data import leveldb
-from segcaffe.data.lmdb_pages import leaf_sizes
+from segcaffe.data.leveldb_log import Logs
+from segcaffe.data.lmdb_pages import Tree, read_tree
 from segcaffe.errors import DataError
 from segcaffe.proto import caffe_pb2
 
 _LMDB = caffe_pb2.DataParameter.LMDB
+_SHOWN = 80
 
 
 class Database:
@@ -43,7 +46,10 @@ class Database:
         if not self.path.exists():
             raise DataError(f'{where}: there is no database "{source}".')
         self._check_kind()
-        self._environment = _environment(self.path, where) if self.lmdb else None
+        # The library is for what is not known here: of one process it lets only one opener in.
+        known = not self.lmdb or self._tree() is not None
+        self._environment = None if known else _environment(self.path, where)
+        self._logs = Logs()
         self._values: Iterator[Value] = iter(())
         self._next = -1
         self._count = -1
@@ -69,49 +75,64 @@ class Database:
     def count(self) -> int:
         """Number of values. Of a LevelDB database this reads all of it, once."""
         if self._count < 0:
-            if self._environment is not None:
-                self._count = int(self._environment.handle.stat()["entries"])
-            else:
-                self._count = sum(1 for _ in self._iterate(0))
+            self._count = self._counted()
         if self._count == 0:
             raise DataError(f'{self.where}: the database "{self.path}" is empty.')
         return self._count
 
+    def _counted(self) -> int:
+        if self._environment is not None:
+            return int(self._environment.handle.stat()["entries"])
+        tree = self._tree() if self.lmdb else None
+        return tree.count if tree is not None else sum(1 for _ in self._iterate(0))
+
+    def _tree(self) -> Tree | None:
+        try:
+            return read_tree(self.path)
+        except OSError as error:
+            raise DataError(
+                f'{self.where}: cannot open LMDB database "{self.path}": {error.strerror}: "{error.filename}".'
+            ) from error
+
     def _iterate(self, skip: int) -> Iterator[Value]:
-        return self._iterate_lmdb(skip) if self.lmdb else self._iterate_leveldb(skip)
+        if not self.lmdb:
+            return self._iterate_leveldb(skip)
+        return self._iterate_lmdb(skip) if self._environment is None else self._iterate_library(skip)
 
     def _iterate_leveldb(self, skip: int) -> Iterator[Value]:
         try:
-            for index, (_, value) in enumerate(leveldb.entries(self.path)):
-                if index >= skip:
-                    yield Value(value)
+            for key, value in islice(leveldb.entries(self.path, self._logs), skip, None):
+                yield Value(key, value)
         except OSError as error:
             raise DataError(f'{self.where}: cannot read "{error.filename}": {error.strerror}.') from error
         except ValueError as error:
             raise DataError(f"{self.where}: the LevelDB database is damaged: {error}.") from error
 
     def _iterate_lmdb(self, skip: int) -> Iterator[Value]:
-        import lmdb
-
-        assert self._environment is not None
-        index, failure = 0, f'{self.where}: cannot read LMDB database "{self.path}"'
+        tree = self._tree()
         try:
-            sizes = leaf_sizes(self.path)
-            pages = [self.count()] if sizes is None else sizes
-            with self._environment.handle.begin() as transaction, transaction.cursor() as cursor:
-                # The cursor goes on to a page only after it has been checked.
-                for size in pages:
-                    for _ in range(size):
-                        found = cursor.next() if index else cursor.first()
-                        if found and index >= skip:
-                            yield Value(bytes(cursor.key()), self._environment, failure)
-                        index += 1
-        except (lmdb.Error, OSError) as error:
-            raise DataError(f"{failure}: {error}.") from error
+            for leaf in tree.leaves() if tree else ():
+                for key, value in leaf[skip:]:
+                    yield Value(key, value)
+                skip = max(0, skip - len(leaf))
+        except OSError as error:
+            raise DataError(f'{self.where}: cannot read LMDB database "{self.path}": {error.strerror}.') from error
         except ValueError as error:
             raise DataError(
                 f'{self.where}: the LMDB database "{self.path}" is damaged: {error}. Make or copy it again.'
             ) from error
+
+    def _iterate_library(self, skip: int) -> Iterator[Value]:
+        import lmdb
+
+        assert self._environment is not None
+        failure = f'{self.where}: cannot read LMDB database "{self.path}"'
+        try:
+            with self._environment.handle.begin() as transaction, transaction.cursor() as cursor:
+                for key in islice(cursor.iternext(keys=True, values=False), skip, None):
+                    yield Value(bytes(key), b"", self._environment, failure)
+        except lmdb.Error as error:
+            raise DataError(f"{failure}: {error}.") from error
 
     def _check_kind(self) -> None:
         other, name = ("CURRENT", "LEVELDB") if self.lmdb else ("data.mdb", "LMDB")
@@ -138,21 +159,32 @@ class Value:
 
     Attributes
     ----------
+    key:
+        Its key.
     content:
-        The bytes; with an environment, the key.
+        The bytes; those of LMDB lie in the database itself.
     environment:
-        The open LMDB database.
+        The LMDB database that the library has open, where it has to be asked for the bytes.
     failure:
         First half of the sentence if it cannot be read.
     """
 
-    content: bytes
+    key: bytes
+    content: bytes | memoryview
     environment: _Environment | None = None
     failure: str = ""
 
+    @property
+    def place(self) -> str:
+        """``key "00000001_cat.jpg"``, for messages."""
+        text = "".join(
+            c if c.isprintable() else f"\\x{ord(c):02x}" for c in self.key.decode("utf-8", "backslashreplace")
+        )
+        return f'key "{text if len(text) <= _SHOWN else text[:_SHOWN] + "…"}"'
+
     @contextmanager
     def open(self) -> Iterator[memoryview]:
-        """The bytes, for reading while the context lasts: those of LMDB lie in the database itself."""
+        """The bytes, for reading while the context lasts."""
         if self.environment is None:
             yield memoryview(self.content)
             return
@@ -160,12 +192,12 @@ class Value:
 
         try:
             transaction = self.environment.handle.begin(buffers=True)
-            found = transaction.get(self.content)
+            found = transaction.get(self.key)
         except lmdb.Error as error:
             raise DataError(f"{self.failure}: {error}.") from error
         with transaction:
             if found is None:
-                raise DataError(f"{self.failure}: there is no value with the key {self.content!r} any more.")
+                raise DataError(f"{self.failure}: there is no value with the {self.place} any more.")
             yield found
 
 

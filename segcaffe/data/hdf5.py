@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from segcaffe.errors import DataError
+
+_NUMBERS = "fiub"
 
 Rows = tuple[NDArray[np.float32], ...]
 
@@ -46,12 +49,25 @@ def read_rows(path: str, names: Sequence[str], context: str) -> Rows:
     return datasets
 
 
-def _dataset(file: dict[str, NDArray[np.float32]], name: str, path: str, context: str) -> NDArray[np.float32]:
+def _dataset(file: Any, name: str, path: str, context: str) -> NDArray[np.float32]:
     if name not in file:
         raise DataError(
             f'{context}: "{path}" has no dataset "{name}", the name of a top. It has: {", ".join(sorted(file))}.'
         )
-    values = np.asarray(file[name])
-    if values.ndim == 0 or values.dtype.kind not in "fiub":
-        raise DataError(f'{context}: dataset "{name}" of "{path}" must be an array of numbers with rows along axis 0.')
-    return values.astype(np.float32, copy=False)
+    dataset = file[name]
+    shape, kind = getattr(dataset, "shape", None), getattr(getattr(dataset, "dtype", None), "kind", "")
+    if not shape or kind not in _NUMBERS:
+        raise DataError(
+            f'{context}: "{name}" of "{path}" must be an array of numbers with rows along axis 0. '
+            f"Received: {_description(dataset, shape)}."
+        )
+    values: NDArray[np.float32] = np.asarray(dataset).astype(np.float32, copy=False)
+    return values
+
+
+def _description(dataset: Any, shape: tuple[int, ...] | None) -> str:
+    if not hasattr(dataset, "dtype"):
+        return "a group"
+    if shape is None:
+        return "a data set without values (null)"
+    return f"{dataset.dtype} of shape {shape}"

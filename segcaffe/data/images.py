@@ -1,26 +1,19 @@
-"""Reading images and label maps as 8-bit arrays (height, width, channels), colours in the order B, G, R."""
+"""Reading images as 8-bit arrays (height, width, channels), colours in the order B, G, R."""
 
 from __future__ import annotations
 
-import struct
-import zlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from segcaffe.data.image_kinds import image_kind
 from segcaffe.data.opencv import hold_threads
 from segcaffe.errors import DataError
 
 Image = NDArray[np.uint8]
 
-IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
-"""Names of files in a folder that are taken for images."""
-
-_PNG = b"\x89PNG\r\n\x1a\n"
-_GRAY, _PALETTE = 0, 3
 _JPEG, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
 
 
@@ -49,23 +42,6 @@ def read_image(path: str, color: bool, context: str) -> Image:
     return decode(read_bytes(path, context), color, f'{context}: cannot read "{path}"')
 
 
-def read_label(path: str, color: bool, context: str) -> Image:
-    """A label map: the values stored in an 8-bit gray image, or the indices of a palette PNG.
-
-    With ``color`` it is read as any image. Parameters and errors are those of `read_image`.
-    """
-    content = read_bytes(path, context)
-    failure = f'{context}: cannot read "{path}"'
-    depth = 0 if color else _palette_depth(content)
-    if not depth:
-        return decode(content, color, failure)
-    # OpenCV would look the colours up; told that the indices are gray levels it leaves them alone, except that it
-    # stretches those of fewer than 8 bits over 0..255.
-    stretched = decode(_palette_to_gray(content, failure), False, failure)
-    indices: Image = stretched // np.uint8(255 // ((1 << depth) - 1))
-    return indices
-
-
 def read_bytes(path: str, context: str) -> bytes:
     """The content of a file; DataError if it is missing, unreadable or empty."""
     try:
@@ -88,6 +64,18 @@ def decode(content: bytes, color: bool | None, failure: str) -> Image:
 
     ``failure`` is the first half of the sentence for content that is no image.
     """
+    image = _decode(content, color, failure)
+    if image.dtype != np.uint8:
+        raise DataError(f"{failure}: images must have 8 bits a channel. Received: {image.dtype}.")
+    return _with_channels(image)
+
+
+def decode_as_stored(content: bytes, failure: str) -> NDArray[Any]:
+    """An encoded image of any depth: (H, W) if gray, else (H, W, 3 or 4), B, G, R and perhaps alpha."""
+    return _decode(content, None, failure)
+
+
+def _decode(content: bytes, color: bool | None, failure: str) -> NDArray[Any]:
     import cv2
 
     hold_threads()
@@ -99,13 +87,16 @@ def decode(content: bytes, color: bool | None, failure: str) -> Image:
     except cv2.error as error:
         raise DataError(f"{failure}: {error.err}.") from error
     if image is None:
-        raise DataError(f"{failure}: it is not an image OpenCV can decode, or is damaged.")
-    if image.dtype != np.uint8:
-        raise DataError(f"{failure}: images must have 8 bits a channel. Received: {image.dtype}.")
-    return _with_channels(image)
+        kind = image_kind(content)
+        if not kind:
+            raise DataError(f"{failure}: it is not an image, or is damaged.")
+        raise DataError(
+            f"{failure}: this {kind} image is damaged, or OpenCV cannot decode it; then convert it to PNG or JPEG."
+        )
+    return np.asarray(image)
 
 
-def resize(image: Image, height: int, width: int) -> Image:
+def resize(image: NDArray[Any], height: int, width: int) -> NDArray[Any]:
     """The image at another size, bilinear; itself where ``height`` or ``width`` is 0."""
     import cv2
 
@@ -115,7 +106,7 @@ def resize(image: Image, height: int, width: int) -> Image:
     return _with_channels(cv2.resize(image, (width, height)))
 
 
-def _with_channels(image: NDArray[Any]) -> Image:
+def _with_channels(image: NDArray[Any]) -> NDArray[Any]:
     return image[:, :, None] if image.ndim == 2 else image
 
 
@@ -125,32 +116,3 @@ def _missing_slash(path: str) -> str:
         if Path(path[:cut], path[cut:].lstrip("/")).is_file():
             return f' "{path[:cut]}/{path[cut:]}" exists: end root_folder with a slash; nothing is put in between.'
     return ""
-
-
-def _palette_depth(content: bytes) -> int:
-    """Bits an index has in a palette PNG; 0 for anything else."""
-    if content[:8] != _PNG or len(content) < 29 or content[25] != _PALETTE:
-        return 0
-    return content[24]
-
-
-def _palette_to_gray(content: bytes, failure: str) -> bytes:
-    """The same PNG, declared gray and without everything that only matters to colours."""
-    parts = [_PNG]
-    for kind, data in _chunks(content, failure):
-        if kind == b"IHDR":
-            data = data[:9] + bytes([_GRAY]) + data[10:]
-        if kind in (b"IHDR", b"IDAT", b"IEND"):
-            parts.append(struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)))
-    return b"".join(parts)
-
-
-def _chunks(content: bytes, failure: str) -> Iterator[tuple[bytes, bytes]]:
-    at = len(_PNG)
-    while at + 12 <= len(content):
-        (length,) = struct.unpack_from(">I", content, at)
-        kind, data, check = content[at + 4 : at + 8], content[at + 8 : at + 8 + length], content[at + 8 + length :][:4]
-        if check != struct.pack(">I", zlib.crc32(kind + data)):
-            raise DataError(f"{failure}: the PNG is damaged at byte {at}.")
-        yield kind, data
-        at += 12 + length

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import re
 import struct
+import sys
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,7 +15,10 @@ from numpy.typing import NDArray
 
 from segcaffe.data.database_writer import create_database, raw_datum
 from segcaffe.data.files import write_bytes, write_picture
-from segcaffe.data.images import IMAGE_SUFFIXES, read_bytes, read_label
+from segcaffe.data.image_kinds import image_files
+from segcaffe.data.images import read_bytes
+from segcaffe.data.label_files import read_few_labels, read_labels
+from segcaffe.data.palettes import Palette
 from segcaffe.data.png import write_label
 from segcaffe.data.pool import ordered
 from segcaffe.errors import DataError
@@ -74,13 +78,18 @@ def _cityscapes_line(folder: Path, image: Path) -> str:
     if not trained.is_file() and ids.is_file():
         table = np.full(256, 255, np.uint8)
         table[list(CITYSCAPES_TRAIN_IDS)] = list(CITYSCAPES_TRAIN_IDS.values())
-        write_picture(trained, table[read_label(str(ids), False, "import-cityscapes")], "import-cityscapes")
+        write_picture(trained, table[read_few_labels(ids, "import-cityscapes")], "import-cityscapes")
     names = [image, trained] if trained.is_file() else [image]
     return " ".join(f"/{path.relative_to(folder).as_posix()}" for path in names)
 
 
 def import_folder(
-    images: Path, labels: Path, out: Path, test: int = 0, values: Mapping[int, int] | None = None
+    images: Path,
+    labels: Path,
+    out: Path,
+    test: int = 0,
+    values: Mapping[int, int] | None = None,
+    palette: Palette | None = None,
 ) -> list[Path]:
     """Write ``train.txt`` and ``train_id.txt`` for the images of a folder and the label maps of the same names.
 
@@ -89,7 +98,9 @@ def import_folder(
     test:
         The last so many (in the order of their names) go to ``test.txt`` and ``test_id.txt``.
     values:
-        New labels by old ones. With them, label maps are written anew, as palette PNGs in ``out/labels``.
+        New labels by old ones.
+    palette:
+        Labels by colour. With ``values`` or it, label maps are written anew, as palette PNGs in ``out/labels``.
 
     Returns
     -------
@@ -97,7 +108,7 @@ def import_folder(
         The list files written. Names in them are absolute paths.
     """
     maps = {path.stem: path for path in labels.iterdir() if path.is_file()} if labels.is_dir() else {}
-    files = sorted(_images(images), key=lambda path: [int(part) if part.isdigit() else part for part in _parts(path)])
+    files = sorted(image_files(images), key=_order)
     if not files or not 0 <= test < len(files):
         raise DataError(f'import-folder: "{images}" holds {len(files)} images, {test} are asked for as test images.')
     lines = []
@@ -105,8 +116,8 @@ def import_folder(
         if image.stem not in maps:
             raise DataError(f'import-folder: "{image}" has no label map of that name in "{labels}".')
         label = maps[image.stem]
-        if values:
-            label = _mapped(label, out / "labels" / f"{image.stem}.png", values)
+        if values or palette:
+            label = _mapped(label, out / "labels" / f"{image.stem}.png", values or {}, palette)
         lines.append(f"{image.resolve()} {label.resolve()}")
     if bad := next((line for line in lines if len(line.split()) != 2), None):
         raise DataError(f'import-folder: names in lists may not contain spaces. Received: "{bad}".')
@@ -116,19 +127,16 @@ def import_folder(
     return written + (write_lists(out, "test", lines[count:], ids[count:]) if test else [])
 
 
-def _images(folder: Path) -> list[Path]:
-    return [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES] if folder.is_dir() else []
-
-
-def _parts(path: Path) -> list[str]:
+def _order(path: Path) -> list[int | str]:
     """The name's digits and the rest apart, so that 10 comes after 9."""
-    return re.split(r"(\d+)", path.stem)
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path.stem)]
 
 
-def _mapped(source: Path, target: Path, values: Mapping[int, int]) -> Path:
-    table = np.arange(256)
+def _mapped(source: Path, target: Path, values: Mapping[int, int], palette: Palette | None) -> Path:
+    labels = read_labels(source, "import-folder", palette)
+    table = np.arange(int(labels.max(initial=255)) + 1)
     table[list(values)] = list(values.values())
-    write_label(target, table[read_label(str(source), False, "import-folder")[:, :, 0]], "import-folder")
+    write_label(target, table[labels], "import-folder")
     return target
 
 
@@ -136,7 +144,9 @@ def write_lists(out: Path, split: str, lines: Sequence[str], ids: Sequence[str])
     """Write ``<split>.txt`` and ``<split>_id.txt``, a line for each image; return their paths."""
     paths = [out / f"{split}.txt", out / f"{split}_id.txt"]
     for path, rows in zip(paths, (lines, ids), strict=True):
-        write_bytes(path, "".join(f"{row}\n" for row in rows).encode(), "import")
+        # Names are bytes to the system; those that are no text come out as they went in.
+        content = "".join(f"{row}\n" for row in rows).encode(sys.getfilesystemencoding(), "surrogateescape")
+        write_bytes(path, content, "import")
     return paths
 
 

@@ -14,22 +14,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
+from segcaffe.data.leveldb_log import PUT, Entry, Logs, read_records
 from segcaffe.data.snappy import decompress
 from segcaffe.data.varint import read_slice, read_varint
 
-Entry = tuple[bytes, int, bytes]
-"""Key, minus the sequence number and kind (so that newer entries sort first), value."""
-
 _TABLE_MAGIC = 0xDB4775248B80FB57
 _FOOTER = 48
-_LOG_BLOCK = 32768
 _LEVELS = 7
-_DELETED, _PUT = 0, 1
 _COMPARATOR = b"leveldb.BytewiseComparator"
 
 
-def entries(folder: Path) -> Iterator[tuple[bytes, bytes]]:
+def entries(folder: Path, logs: Logs | None = None) -> Iterator[tuple[bytes, bytes]]:
     """Keys and values in the order of the keys.
+
+    Parameters
+    ----------
+    logs:
+        What is known of the logs from an earlier call.
 
     Raises
     ------
@@ -44,10 +45,10 @@ def entries(folder: Path) -> Iterator[tuple[bytes, bytes]]:
         # Opened one after the other: a large database has thousands of tables.
         paths = [_table_path(folder, number) for _, number in version.level(level)]
         sources.append(itertools.chain.from_iterable(map(_table, paths)))
-    sources.append(_logged(folder, version))
+    sources += [_logged(path, logs or Logs()) for path in _log_paths(folder, version)]
     previous = None
     for key, minus_sequence, value in heapq.merge(*sources):
-        if key != previous and -minus_sequence & 255 == _PUT:
+        if key != previous and -minus_sequence & 255 == PUT:
             yield key, value
         previous = key
 
@@ -70,8 +71,8 @@ def _read_version(folder: Path) -> _Version:
     manifest = folder / (folder / "CURRENT").read_text("ascii", errors="replace").strip()
     version = _Version()
     with _Damage(manifest):
-        for record in _records(manifest.read_bytes()):
-            _apply_edit(version, record)
+        for record in read_records(manifest):
+            _apply_edit(version, record.read(0, record.size))
     return version
 
 
@@ -165,48 +166,15 @@ def _block(block: bytes) -> Iterator[tuple[bytes, bytes]]:
         yield key, block[at - length : at]
 
 
-def _logged(folder: Path, version: _Version) -> Iterator[Entry]:
-    """The entries of the logs that are in no table, sorted."""
-    found: list[Entry] = []
-    for path in folder.glob("*.log"):
-        if path.stem.isdigit() and (int(path.stem) >= version.log or int(path.stem) == version.previous_log):
-            with _Damage(path):
-                for record in _records(path.read_bytes()):
-                    found.extend(_writes(record))
-    return iter(sorted(found))
+def _log_paths(folder: Path, version: _Version) -> list[Path]:
+    """The logs whose writes are in no table yet."""
+    numbered = [(int(path.stem), path) for path in folder.glob("*.log") if path.stem.isdecimal()]
+    return [path for number, path in numbered if number >= version.log or number == version.previous_log]
 
 
-def _writes(record: bytes) -> Iterator[Entry]:
-    """The entries of a batch of writes."""
-    if len(record) < 12:
-        raise ValueError("a batch is too short")
-    (sequence,) = struct.unpack_from("<Q", record)
-    at = 12
-    while at < len(record):
-        kind = record[at]
-        if kind not in (_DELETED, _PUT):
-            raise ValueError("a batch is damaged")
-        key, at = read_slice(record, at + 1)
-        value, at = read_slice(record, at) if kind == _PUT else (b"", at)
-        yield key, -(sequence << 8 | kind), value
-        sequence += 1
-
-
-def _records(content: bytes) -> Iterator[bytes]:
-    """The records of a file in log format. One cut off at the end was never written in full, and does not count."""
-    at, parts = 0, b""
-    while at + 7 <= len(content):
-        left = _LOG_BLOCK - at % _LOG_BLOCK
-        length, kind = struct.unpack_from("<HB", content, at + 4) if left >= 7 else (left - 7, 0)
-        piece = content[at + 7 : at + 7 + length]
-        at += 7 + length
-        if kind == 0 or at > len(content):
-            at = -(-at // _LOG_BLOCK) * _LOG_BLOCK
-            continue
-        # Kinds: 1 whole, 2 first, 3 middle, 4 last part.
-        parts = piece if kind in (1, 2) else parts + piece
-        if kind in (1, 4):
-            yield parts
+def _logged(path: Path, logs: Logs) -> Iterator[Entry]:
+    with _Damage(path):
+        yield from logs.entries(path)
 
 
 class _Damage:

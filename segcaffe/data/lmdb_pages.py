@@ -1,4 +1,6 @@
-"""Checking an LMDB file page by page, ahead of the library, which ends the process at a damaged page.
+"""Reading an LMDB file page by page: the library ends the process at a damaged page, and opens a file only once.
+
+A file is read as its last transaction left it, whoever else has it open, this process included.
 
 The layout is that of data version 1 on 64-bit little-endian machines: two meta pages, of which the one with the higher
 transaction number counts; from its root branch pages lead to leaf pages, which hold keys and values in order. A value
@@ -7,8 +9,10 @@ that does not fit lies in overflow pages of its own.
 
 from __future__ import annotations
 
+import mmap
 import struct
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -22,71 +26,98 @@ _NO_PAGE = (1 << 64) - 1
 _DEEPEST = 32
 
 
-def leaf_sizes(path: Path) -> Iterator[int] | None:
-    """How many keys each leaf page holds, in the order of the keys; each page is checked just before it is given.
+Item = tuple[bytes, memoryview]
+"""Key and value; the value lies in the mapped file."""
 
-    Parameters
+
+@dataclass(frozen=True)
+class Tree:
+    """An LMDB file's only tree, as the last transaction left it.
+
+    Attributes
     ----------
-    path:
-        The folder of a database, or its file.
+    file:
+        The database's file.
+    page_size:
+        Bytes of a page.
+    root:
+        Number of the root page.
+    count:
+        Number of items.
+    """
 
-    Returns
-    -------
-    iterator
-        None for files of a layout that is not known here.
+    file: Path
+    page_size: int
+    root: int
+    count: int
+
+    def leaves(self) -> Iterator[list[Item]]:
+        """The items of each leaf page, in the order of the keys; each page is checked just before it is given.
+
+        Raises
+        ------
+        OSError
+            The file can't be read.
+        ValueError
+            While iterating: a page is damaged, or the file is too short. The text says where.
+        """
+        return _leaves(self)
+
+
+def read_tree(path: Path) -> Tree | None:
+    """The tree of a database's folder or file; None for files of a layout that is not known here.
 
     Raises
     ------
     OSError
         The file can't be read.
-    ValueError
-        While iterating: a page is damaged, or the file is too short. The text says where.
     """
     file = path / "data.mdb" if path.is_dir() else path
     with file.open("rb") as stream:
         meta = _read_meta(stream)
-    return None if meta is None else _leaves(file, *meta)
+    return None if meta is None else Tree(file, *meta)
 
 
-def _read_meta(stream: BinaryIO) -> tuple[int, int] | None:
-    """Size of a page and number of the root page."""
+def _read_meta(stream: BinaryIO) -> tuple[int, int, int] | None:
+    """Size of a page, number of the root page, number of items."""
     found = _meta_at(stream, 0)
     if found is None:
         return None
-    page_size, root, transaction = found
+    page_size, *newest = found
     other = _meta_at(stream, page_size)
-    if other is not None and other[2] > transaction:
-        root = other[1]
-    return page_size, root
+    if other is not None and other[3] > found[3]:
+        newest = list(other[1:])
+    return page_size, newest[0], newest[1]
 
 
-def _meta_at(stream: BinaryIO, at: int) -> tuple[int, int, int] | None:
+def _meta_at(stream: BinaryIO, at: int) -> tuple[int, int, int, int] | None:
+    """Size of a page, number of the root page, number of items, number of the transaction."""
     stream.seek(at + _HEADER.size)
     content = stream.read(_META.size)
     if len(content) < _META.size:
         return None
-    magic, version, _, _, free, _, flags, *_, root, _, transaction = _META.unpack(content)
+    magic, version, _, _, free, _, flags, *_, count, root, _, transaction = _META.unpack(content)
     page_size = int.from_bytes(free[:4], "little")
     if (magic, version, flags) != (_MAGIC, _VERSION, 0) or page_size not in (1 << n for n in range(9, 17)):
         return None
-    return page_size, root, transaction
+    return page_size, root, count, transaction
 
 
-def _leaves(path: Path, page_size: int, root: int) -> Iterator[int]:
-    if root == _NO_PAGE:
+def _leaves(tree: Tree) -> Iterator[list[Item]]:
+    if tree.root == _NO_PAGE:
         return
     # Without a buffer: pages lie anywhere.
-    with path.open("rb", buffering=0) as stream:
+    with tree.file.open("rb", buffering=0) as stream:
         size = stream.seek(0, 2)
-        pending = [(root, 0)]
+        mapped = memoryview(mmap.mmap(stream.fileno(), size, access=mmap.ACCESS_READ))
+        pending = [(tree.root, 0)]
         while pending:
             number, depth = pending.pop()
-            page = _read_page(stream, number, page_size, size)
+            page = _read_page(stream, number, tree.page_size, size)
             flags = _HEADER.unpack_from(page)[2] & ~_DIRTY
             offsets = _offsets(page, number)
             if flags == _LEAF:
-                _check_leaf(page, number, offsets, size)
-                yield len(offsets)
+                yield _items(page, number, offsets, mapped)
             elif flags == _BRANCH and depth < _DEEPEST:
                 pending += [(_child(page, offset), depth + 1) for offset in reversed(offsets)]
             else:
@@ -120,14 +151,23 @@ def _child(page: bytes, offset: int) -> int:
     return int(low | high << 16 | highest << 32)
 
 
-def _check_leaf(page: bytes, number: int, offsets: tuple[int, ...], size: int) -> None:
-    """Keys and values must lie inside the page, or the value's own pages inside the file."""
+def _items(page: bytes, number: int, offsets: tuple[int, ...], mapped: memoryview) -> list[Item]:
+    """A leaf's items; keys and values must lie inside the page, or the value's own pages inside the file."""
+    items = []
     for offset in offsets:
         low, high, flags, key_size = _NODE.unpack_from(page, offset)
-        length, start = low | high << 16, offset + _NODE.size + key_size
-        if flags == _BIG and start + 8 <= len(page):
-            inside = int.from_bytes(page[start : start + 8], "little") * len(page) + _HEADER.size + length <= size
+        key = offset + _NODE.size
+        length, start, end = low | high << 16, key + key_size, len(page)
+        if flags == _BIG and start + 8 <= end:
+            start = int.from_bytes(page[start : start + 8], "little") * len(page) + _HEADER.size
+            end = len(mapped)
+        elif flags == 0:
+            start, end = start + number * len(page), (number + 1) * len(page)
         else:
-            inside = flags == 0 and start + length <= len(page)
-        if not inside:
-            raise ValueError(f"page {number} holds a value that lies outside, or the file is cut off at {size} bytes")
+            length = end
+        if start + length > end:
+            raise ValueError(
+                f"page {number} holds a value that lies outside, or the file is cut off at {len(mapped)} bytes"
+            )
+        items.append((page[key : key + key_size], mapped[start : start + length]))
+    return items

@@ -110,7 +110,12 @@ class BatchLoader(Generic[T]):
 
     def first(self) -> Arrays:
         """The arrays of the next item alone, loaded here and now: for shapes."""
-        return self.load(self.feed.item(self.number, self.seed), _random(self.seed, self.number))
+        item = self.feed.item(self.number, self.seed)
+        try:
+            return self.load(item, _random(self.seed, self.number))
+        except DataError as error:
+            _name(error, item, self.where)
+            raise
 
     def next(self) -> Arrays:
         """The next batch: each array of the items stacked along a new axis 0.
@@ -193,6 +198,9 @@ class _Batch(Generic[T]):
         try:
             if not self.dropped:
                 self._place(index, self.load(self.items[index], _random(self.seed, self.start + index)))
+        except DataError as error:
+            _name(error, self.items[index], self.where)
+            self.errors[index] = error
         except BaseException as error:
             self.errors[index] = error
         with self.lock:
@@ -209,9 +217,11 @@ class _Batch(Generic[T]):
             raise self.errors[min(self.errors)]
         for item, shapes in zip(self.items, self.shapes, strict=True):
             if shapes != self.shapes[0]:
+                sizes = next((a, b) for a, b in zip(self.shapes[0], shapes, strict=True) if a != b)
                 raise DataError(
-                    f"{self.where}: the items of a batch must have one size: {_text(self.items[0])} has "
-                    f"{self.shapes[0][0]}, {_text(item)} has {shapes[0]}. Set crop_size, or batch_size 1."
+                    f"{self.where}: the items of a batch must have one size (channels x height x width): "
+                    f"{_text(self.items[0])} has {_size(sizes[0])}, {_text(item)} has {_size(sizes[1])}. Set "
+                    "crop_size, or batch_size: 1."
                 )
         return self.arrays
 
@@ -232,6 +242,17 @@ def _random(seed: int, number: int) -> Random:
 
 def _text(item: object) -> str:
     return str(getattr(item, "place", item))
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))
+
+
+def _name(error: DataError, item: object, where: str) -> None:
+    """Put the item's place behind the layer's name, unless it is in the text already."""
+    place, text = str(getattr(item, "place", "")), str(error)
+    if place and place not in text:
+        error.args = (f"{where}: {place}: {text.removeprefix(f'{where}: ')}",)
 
 
 Tasks = SimpleQueue["tuple[_Batch[Any], int] | None"]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import struct
-import zlib
+import io
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,6 @@ from numpy.typing import NDArray
 from segcaffe.data.files import write_bytes
 from segcaffe.errors import DataError
 from segcaffe.viz.embedding import voc_palette
-
-_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_EIGHT_BITS = 8
-_PALETTE = 3
 
 
 def write_label(path: Path, label: NDArray[Any], where: str, palette: NDArray[np.uint8] | None = None) -> None:
@@ -43,21 +38,14 @@ def write_label(path: Path, label: NDArray[Any], where: str, palette: NDArray[np
 
 def encode_label(label: NDArray[np.uint8], palette: NDArray[np.uint8] | None = None) -> bytes:
     """The bytes of a palette PNG of a label map (H, W)."""
-    height, width = label.shape
-    colours = voc_palette() if palette is None else palette
-    # Each row starts with the number of its filter: 0, none, which suits flat regions.
-    rows = np.zeros((height, width + 1), np.uint8)
-    rows[:, 1:] = label
-    return b"".join(
-        (
-            _SIGNATURE,
-            _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, _EIGHT_BITS, _PALETTE, 0, 0, 0)),
-            _chunk(b"PLTE", np.ascontiguousarray(colours, np.uint8).tobytes()),
-            _chunk(b"IDAT", zlib.compress(rows.tobytes(), 6)),
-            _chunk(b"IEND", b""),
-        )
-    )
+    from PIL import Image
 
-
-def _chunk(kind: bytes, content: bytes) -> bytes:
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+    # Of fewer colours Pillow would make fewer bits a pixel, whatever the labels.
+    colours = np.zeros((256, 3), np.uint8)
+    given = voc_palette() if palette is None else palette
+    colours[: len(given)] = given
+    image = Image.fromarray(np.ascontiguousarray(label))
+    image.putpalette(colours.tobytes())
+    content = io.BytesIO()
+    image.save(content, "PNG")
+    return content.getvalue()

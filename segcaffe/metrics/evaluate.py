@@ -11,8 +11,9 @@ from typing import Any
 
 from segcaffe.data.contents import is_integer
 from segcaffe.data.files import BadItems, write_bytes
-from segcaffe.data.label_files import SUFFIXES, label_file, read_labels
+from segcaffe.data.label_files import SUFFIXES, label_file, label_files, read_few_labels, without_padding
 from segcaffe.data.lists import read_list
+from segcaffe.data.palettes import Palette
 from segcaffe.data.pool import ordered
 from segcaffe.errors import DataError
 from segcaffe.metrics.segmentation import Agreement
@@ -35,7 +36,7 @@ def find_pairs(labels: str, root: str = "") -> list[Pair]:
     """
     folder = Path(labels)
     if folder.is_dir():
-        files = sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES)
+        files = label_files(folder)
         if not files:
             raise DataError(f'eval: the folder "{labels}" holds no label maps ({", ".join(SUFFIXES)}).')
         return [Pair(path, (path.stem,), "eval") for path in files]
@@ -56,8 +57,9 @@ def evaluate(
     tally: Tally,
     bad: BadItems | None = None,
     progress: Callable[[], object] = lambda: None,
+    palette: Palette | None = None,
 ) -> None:
-    """Count all pairs, in threads.
+    """Count all pairs, in threads; ``palette`` has the labels of label maps and predictions that hold colours.
 
     Raises
     ------
@@ -69,7 +71,7 @@ def evaluate(
         raise DataError(f'eval: "{predictions}" is not a folder of predictions.')
 
     def count(pair: Pair) -> None:
-        tally.add(*_read(predictions, pair))
+        tally.add(*_read(predictions, pair, palette))
 
     for outcome in ordered(count, pairs):
         if isinstance(outcome, DataError):
@@ -79,17 +81,13 @@ def evaluate(
         raise DataError(f"eval: no pair can be used.\n{bad.text()}")
 
 
-def _read(predictions: Path, pair: Pair) -> tuple[Labels, Labels]:
+def _read(predictions: Path, pair: Pair, palette: Palette | None) -> tuple[Labels, Labels]:
     found = next((path for path in (label_file(predictions, name) for name in pair.names) if path), None)
     if found is None:
         names = " or ".join(f"{name}.png" for name in pair.names)
         raise DataError(f'{pair.place}: there is no prediction {names} (.npy, .mat) in "{predictions}".')
-    label, prediction = read_labels(pair.label, pair.place), read_labels(found, pair.place)
-    height, width = label.shape
-    # Nets write blobs with the padding below and at the right.
-    padded = found.suffix != ".png" and prediction.shape[0] >= height and prediction.shape[1] >= width
-    if padded:
-        prediction = prediction[:height, :width]
+    label = read_few_labels(pair.label, pair.place, palette)
+    prediction = without_padding(read_few_labels(found, pair.place, palette), found, *label.shape)
     if prediction.shape != label.shape:
         raise DataError(
             f'{pair.place}: prediction and label must have one size (height x width). Received: "{found}" '

@@ -14,14 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segcaffe.data.files import write_bytes, write_picture
-from segcaffe.data.images import IMAGE_SUFFIXES, Image
+from segcaffe.data.image_kinds import IMAGE_SUFFIXES, image_files, is_image
+from segcaffe.data.images import Image
 from segcaffe.data.lists import read_list
 from segcaffe.data.mat import write_mat
 from segcaffe.data.png import write_label
 from segcaffe.errors import DataError
 from segcaffe.viz.embedding import voc_palette
 
-_SETTINGS = "predict.json"
+SETTINGS = "predict.json"
+"""Beside the results: what they depend on."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Picture:
 
 
 def find_pictures(source: str, root: str = "") -> list[Picture]:
-    """The images of a file, of a folder (by name), or of a list (the first word of each line, after ``root``).
+    """The images of a file, of a folder, or of a list (the first word of each line, after ``root``).
 
     Raises
     ------
@@ -43,16 +45,15 @@ def find_pictures(source: str, root: str = "") -> list[Picture]:
     """
     path = Path(source)
     if path.is_dir():
-        files = sorted(file for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
-        found = [Picture(file.stem, str(file), "predict") for file in files]
-    elif path.suffix.lower() in IMAGE_SUFFIXES:
+        found = [Picture(file.stem, str(file), "predict") for file in image_files(path)]
+    elif is_image(path) or path.suffix.lower() in IMAGE_SUFFIXES:
         found = [Picture(path.stem, source, "predict")]
     else:
         entries = read_list(source, "predict", "the list")
         names = [(root + entry.words[0], f"predict: {entry.place}") for entry in entries]
         found = [Picture(Path(name).stem, name, place) for name, place in names]
     if not found:
-        raise DataError(f'predict: the folder "{source}" holds no image ({", ".join(IMAGE_SUFFIXES)}).')
+        raise DataError(f'predict: the folder "{source}" holds no image.')
     seen: dict[str, str] = {}
     for picture in found:
         if seen.setdefault(picture.id, picture.path) != picture.path:
@@ -94,7 +95,7 @@ class Results:
     ) -> None:
         self.colours = voc_palette() if colours is None else colours
         self.folder, self.overlay, self.kind, self.overwrite = folder, overlay, scores, overwrite
-        record = folder / _SETTINGS
+        record = folder / SETTINGS
         text = json.dumps(settings, indent=1, sort_keys=True)
         if record.exists() and not overwrite:
             self._compare(record, json.loads(text))
@@ -143,7 +144,7 @@ class Results:
 def class_names(folder: Path) -> list[str]:
     """Names of the classes that a folder of results records; none if it records none."""
     try:
-        names = json.loads((folder / _SETTINGS).read_text()).get("class_names", [])
+        names = json.loads((folder / SETTINGS).read_text()).get("class_names", [])
     except (OSError, ValueError, AttributeError):
         return []
     return list(names)

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from segcaffe.data.images import read_image, read_label
+from segcaffe.data.images import read_image
+from segcaffe.data.label_files import read_labels
 from segcaffe.data.synthetic import SyntheticSet, write_set
 from segcaffe.metrics.pairs import PairScores, score_pairs
 from segcaffe.net.net import Net
@@ -213,7 +214,7 @@ def _write_config(plan: Plan, data: SyntheticSet) -> Path:
 
 def _read_pair(root: Path, line: str) -> tuple[Array, Array]:
     image, label = line.split()
-    return read_image(str(root / image), True, "demo"), read_label(str(root / label), False, "demo")[:, :, 0]
+    return read_image(str(root / image), True, "demo"), read_labels(root / label, "demo")
 
 
 def _prepare(image: Array) -> Array:

@@ -11,7 +11,7 @@ import pytest
 
 from segcaffe.cli.main import main
 from segcaffe.data.coco import CROWD, draw, import_coco
-from segcaffe.data.images import read_label
+from segcaffe.data.label_files import read_labels
 from segcaffe.errors import DataError
 from tests.data.miniatures import make_coco
 
@@ -40,7 +40,7 @@ def test_lists_and_label_maps(tmp_path: Path) -> None:
     image, label = train.splitlines()[0].split()
     assert Path(f"{folder}{image}").is_file()
     assert (out / "coco_train_id.txt").read_text().splitlines()[0] == Path(image).stem
-    assert set(np.unique(read_label(f"{folder}{label}", False, "test"))) == {0, 18}
+    assert set(np.unique(read_labels(Path(f"{folder}{label}"), "test"))) == {0, 18}
 
 
 def test_label_maps_that_are_there_are_kept(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import fcntl
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -149,5 +150,36 @@ def test_values_are_read_by_any_thread_and_outlive_the_database(tmp_path: Path) 
 
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(read, values)) == expected * 20
-    with pytest.raises(DataError, match=r"cannot read LMDB.* no value with the key b'nowhere'"):
-        read(replace(values[0], content=b"nowhere"))
+
+
+def test_layouts_that_only_the_library_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "db", caffe_pb2.DataParameter.LMDB)
+    monkeypatch.setattr("segcaffe.data.database.read_tree", lambda path: None)
+    database = Database(str(tmp_path / "db"), caffe_pb2.DataParameter.LMDB, "layer")
+    assert [database.item(i, 0) for i in (3, 4, 5, 1)] == [f"value {i}".encode() for i in (3, 4, 0, 1)]
+    assert database.count() == COUNT
+    value = replace(database.value(0), key=b"nowhere")
+    with pytest.raises(DataError, match=r'cannot read LMDB.* no value with the key "nowhere"'), value.open():
+        pass
+
+
+@both
+def test_a_database_that_this_process_holds_open(tmp_path: Path, backend: int) -> None:
+    write(tmp_path / "db", backend)
+    if backend == caffe_pb2.DataParameter.LEVELDB:
+        # What LevelDB does: a file that is locked as long as it is open.
+        with (tmp_path / "db" / "LOCK").open("w") as lock:
+            fcntl.lockf(lock, fcntl.LOCK_EX)
+            assert Database(str(tmp_path / "db"), backend, "layer").item(3, 0) == b"value 3"
+        return
+    with lmdb.open(str(tmp_path / "db"), map_size=1 << 20) as environment:
+        database = Database(str(tmp_path / "db"), backend, "layer")
+        assert database.item(3, 0) == b"value 3"
+        with environment.begin(write=True) as transaction:
+            transaction.put(b"00000003", b"another")
+            assert Database(str(tmp_path / "db"), backend, "layer").item(3, 0) == b"value 3"
+        assert Database(str(tmp_path / "db"), backend, "layer").item(3, 0) == b"another"
+    # And the other way round: a reader does not keep the script from opening it.
+    with lmdb.open(str(tmp_path / "db"), map_size=1 << 20) as environment, environment.begin() as transaction:
+        assert transaction.get(b"00000000") == b"value 0"
+    assert database.item(4, 0) == b"value 4"

@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from segcaffe.data.images import read_image, read_label, resize
+from segcaffe.data.images import read_image, resize
+from segcaffe.data.label_files import read_labels
 from segcaffe.errors import DataError
 
 
@@ -47,7 +48,7 @@ def test_a_palette_label_gives_its_indices(tmp_path: Path, depth: int, line_filt
     indices = np.random.default_rng(depth).integers(0, 1 << depth, (11, 13)).astype(np.uint8)
     path = tmp_path / "label.png"
     path.write_bytes(palette_png(indices, depth, line_filter))
-    np.testing.assert_array_equal(read_label(str(path), False, "here")[:, :, 0], indices)
+    np.testing.assert_array_equal(read_labels(path, "here"), indices)
 
 
 def test_a_palette_image_gives_its_colours(tmp_path: Path) -> None:
@@ -56,13 +57,12 @@ def test_a_palette_image_gives_its_colours(tmp_path: Path) -> None:
     path.write_bytes(palette_png(indices, 8))
     palette = np.random.default_rng(0).integers(0, 256, 3 << 8, np.uint8).reshape(-1, 3)
     np.testing.assert_array_equal(read_image(str(path), True, "here"), palette[indices][:, :, ::-1])
-    np.testing.assert_array_equal(read_label(str(path), True, "here"), palette[indices][:, :, ::-1])
 
 
 def test_a_gray_label_gives_its_values(tmp_path: Path) -> None:
     values = np.arange(256, dtype=np.uint8).reshape(16, 16)
     cv2.imwrite(str(tmp_path / "label.png"), values)
-    np.testing.assert_array_equal(read_label(str(tmp_path / "label.png"), False, "here")[:, :, 0], values)
+    np.testing.assert_array_equal(read_labels(tmp_path / "label.png", "here"), values)
 
 
 def test_colours_are_bgr_and_gray_is_repeated(tmp_path: Path) -> None:
@@ -90,8 +90,8 @@ def test_a_damaged_palette_png_is_an_error(tmp_path: Path) -> None:
     content = bytearray(palette_png(np.zeros((8, 8), np.uint8), 8))
     content[20] ^= 255
     (tmp_path / "x.png").write_bytes(content)
-    with pytest.raises(DataError, match="damaged at byte 8"):
-        read_label(str(tmp_path / "x.png"), False, "here")
+    with pytest.raises(DataError, match="the PNG is damaged"):
+        read_labels(tmp_path / "x.png", "here")
 
 
 def test_a_missing_slash_between_folder_and_name_is_guessed(tmp_path: Path) -> None:

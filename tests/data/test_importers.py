@@ -14,7 +14,7 @@ from segcaffe.data import importers
 from segcaffe.data.database import Database
 from segcaffe.data.database_writer import backend_of
 from segcaffe.data.datum import datum_array, parse_datum
-from segcaffe.data.images import read_label
+from segcaffe.data.label_files import read_labels
 from segcaffe.errors import DataError
 from segcaffe.proto import caffe_pb2
 
@@ -58,7 +58,7 @@ def test_folders_of_ones_own(tmp_path: Path) -> None:
     assert (out / "test_id.txt").read_text() == "10\n"
     image, label = (out / "test.txt").read_text().split()
     assert image == str(tmp_path / "images/10.png")
-    np.testing.assert_array_equal(read_label(label, False, "test")[:, :, 0], [[0, 1], [1, 7]])
+    np.testing.assert_array_equal(read_labels(Path(label), "test"), [[0, 1], [1, 7]])
     (tmp_path / "labels" / "2.png").unlink()
     with pytest.raises(DataError, match=r"2\.png.*no label map"):
         importers.import_folder(tmp_path / "images", tmp_path / "labels", out)

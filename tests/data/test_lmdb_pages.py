@@ -8,12 +8,13 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import lmdb
 import numpy as np
 import pytest
 
 from segcaffe.data.database import Database
 from segcaffe.data.database_writer import create_database
-from segcaffe.data.lmdb_pages import leaf_sizes
+from segcaffe.data.lmdb_pages import read_tree
 from segcaffe.errors import DataError
 from segcaffe.proto import caffe_pb2
 
@@ -41,9 +42,12 @@ def write(path: Path, count: int, size: int) -> None:
 @pytest.mark.parametrize(("count", "size"), [(0, 1), (1, 10), (5000, 100), (300, 5000), (7, 100_000)])
 def test_every_key_is_in_a_leaf(count: int, size: int, tmp_path: Path) -> None:
     write(tmp_path / "db", count, size)
-    sizes = leaf_sizes(tmp_path / "db")
-    assert sizes is not None
-    assert sum(sizes) == count
+    tree = read_tree(tmp_path / "db")
+    assert tree is not None
+    assert sum(map(len, tree.leaves())) == tree.count == count
+    with lmdb.open(str(tmp_path / "db"), readonly=True) as environment, environment.begin() as transaction:
+        items = [(key, bytes(value)) for leaf in tree.leaves() for key, value in leaf]
+        assert items == list(transaction.cursor())
 
 
 def test_reading_from_the_middle_and_over_the_end(tmp_path: Path) -> None:
@@ -104,10 +108,10 @@ def test_random_pages(tmp_path: Path) -> None:
         noisy = bytearray(good)
         noisy[4096 * page : 4096 * page + 4096] = rng.randbytes(4096)
         file.write_bytes(noisy)
-        sizes = leaf_sizes(file)
-        assert sizes is not None
+        tree = read_tree(file)
+        assert tree is not None
         try:
-            assert sum(sizes) == 300
+            assert sum(map(len, tree.leaves())) == 300
         except ValueError:
             found += 1
     assert found > 20

@@ -134,7 +134,7 @@ def test_a_worker_s_error_reaches_the_caller_and_the_next_batch_follows() -> Non
 
 def test_items_of_different_size_are_named() -> None:
     loader = make(count=3, shuffle=False, load=lambda item, random: (np.zeros((1, 2 + item // 2)),))
-    with pytest.raises(DataError, match=r"0 has \(1, 2\), 2 has \(1, 3\). Set crop_size"):
+    with pytest.raises(DataError, match=r"0 has 1 x 2, 2 has 1 x 3. Set crop_size"):
         loader.next()
 
 

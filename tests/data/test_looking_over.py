@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from segcaffe.data.check import check_list
+from segcaffe.data.check import Rules, check_list
 from segcaffe.data.contents import Items
 from segcaffe.data.convert_images import Conversion, make_database
 from segcaffe.data.files import BadItems
@@ -81,7 +81,7 @@ def test_mean_with_bad_items(folder: Path) -> None:
 
 
 def test_check_finds_nothing_wrong(folder: Path) -> None:
-    report = check_list(read_list(f"{folder}/maps.txt", "check"), f"{folder}/", classes=3, size=(6, 5))
+    report = check_list(read_list(f"{folder}/maps.txt", "check"), f"{folder}/", Rules(classes=3, size=(6, 5)))
     assert report.problems == []
     assert sum(report.pixels.values()) == 90
     report = check_list(read_list(f"{folder}/classes.txt", "check"), f"{folder}/")
@@ -93,7 +93,7 @@ def test_check_finds_everything(folder: Path) -> None:
     (folder / "a.png").write_bytes((folder / "a.png").read_bytes()[:60])
     (folder / "b_label.png").unlink()
     write_label(folder / "c_label.png", np.full((6, 4), 9), "test")
-    report = check_list(read_list(f"{folder}/maps.txt", "check"), f"{folder}/", classes=3, size=(6, 6))
+    report = check_list(read_list(f"{folder}/maps.txt", "check"), f"{folder}/", Rules(classes=3, size=(6, 6)))
     text = report.text()
     assert "maps.txt:1: cannot read" in text
     assert "b_label.png" in text

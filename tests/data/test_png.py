@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from segcaffe.data.images import read_label
+from segcaffe.data.label_files import read_labels
 from segcaffe.data.png import write_label
 from segcaffe.errors import DataError
 from segcaffe.viz.embedding import voc_palette
@@ -17,7 +17,7 @@ from segcaffe.viz.embedding import voc_palette
 def test_indices_and_colours(tmp_path: Path) -> None:
     label = np.arange(256).reshape(8, 32)
     write_label(tmp_path / "new" / "a.png", label, "test")
-    np.testing.assert_array_equal(read_label(str(tmp_path / "new/a.png"), False, "test")[:, :, 0], label)
+    np.testing.assert_array_equal(read_labels(tmp_path / "new/a.png", "test"), label)
     colours = cv2.imread(str(tmp_path / "new/a.png"))[..., ::-1]
     np.testing.assert_array_equal(colours, voc_palette()[label])
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from segcaffe.cli.main import main
-from segcaffe.data.images import read_label
+from segcaffe.data.label_files import read_labels
 from segcaffe.data.synthetic import CLASS_COLOURS, make_scene, write_set
 
 
@@ -48,7 +48,7 @@ def test_sizes_are_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
 def test_label_maps_are_palette_pngs_of_the_colours_named(tmp_path: Path) -> None:
     write_set(tmp_path, 1, 1, classes=True)
     path = tmp_path / "labels" / "train_000.png"
-    indices = read_label(str(path), False, "test")[:, :, 0]
+    indices = read_labels(path, "test")
     np.testing.assert_array_equal(cv2.imread(str(path))[:, :, ::-1], np.array(CLASS_COLOURS, np.uint8)[indices])
 
 

@@ -10,7 +10,7 @@ import pytest
 from scipy.io import savemat
 
 from segcaffe.cli.main import main
-from segcaffe.data.images import read_label
+from segcaffe.data.label_files import read_labels
 from segcaffe.data.png import write_label
 from segcaffe.data.voc import import_voc, read_sbd
 from segcaffe.errors import DataError
@@ -50,7 +50,7 @@ def test_labels_of_sbd(voc: Path, tmp_path: Path) -> None:
         "/JPEGImages/2007_2.jpg /SegmentationClass/2007_2.png",
         "/JPEGImages/2008_4.jpg /SegmentationClassAug/2008_4.png",
     ]
-    label = read_label(str(voc / "SegmentationClassAug/2008_4.png"), False, "test")
+    label = read_labels(voc / "SegmentationClassAug/2008_4.png", "test")
     np.testing.assert_array_equal(label[:, :, 0], read_sbd(sbd / "dataset/cls/2008_4.mat"))
 
 

@@ -15,7 +15,7 @@ import pytest
 from scipy.io import savemat
 
 from segcaffe.data.files import BadItems
-from segcaffe.data.images import read_label
+from segcaffe.data.label_files import read_labels
 from segcaffe.data.png import write_label
 from segcaffe.data.voc_submission import write_submission
 from segcaffe.errors import DataError
@@ -176,7 +176,7 @@ FAULTS = {
     "empty label": (lambda _, labels: (labels / "b.png").write_bytes(b""), r"b\.png.*empty"),
     "no array": (lambda p, _: (p / "b.npy").write_bytes(b"hello"), r"b\.npy.*not an array"),
     "no matrix": (lambda p, _: (p / "c_blob_0.mat").write_bytes(b"hello" * 100), r"c_blob_0\.mat"),
-    "fractions": (lambda p, _: np.save(p / "b.npy", np.full((20, 30), 0.5)), "not integers"),
+    "fractions": (lambda p, _: np.save(p / "b.npy", np.full((20, 30), 0.5)), "must be integers"),
 }
 
 
@@ -202,14 +202,16 @@ def test_json_and_table(folders: tuple[Path, Path], tmp_path: Path) -> None:
 
 
 def test_submission(folders: tuple[Path, Path], tmp_path: Path) -> None:
-    write_submission(folders[0], ["a", "b", "c"], tmp_path / "results.tgz")
+    with pytest.raises(DataError, match=r"b.npy\" is 33 x 33, the size of a net, .*give --images FOLDER"):
+        write_submission(folders[0], ["a", "b", "c"], tmp_path / "results.tgz")
+    write_submission(folders[0], ["a", "b", "c"], tmp_path / "results.tgz", size_of=lambda _: (20, 30))
     with tarfile.open(tmp_path / "results.tgz") as archive:
         assert archive.getnames() == [f"results/VOC2012/Segmentation/comp6_test_cls/{name}.png" for name in "abc"]
         content = archive.extractfile(archive.getmember(archive.getnames()[0]))
         assert content is not None
         (tmp_path / "a.png").write_bytes(content.read())
-    expected = read_label(str(folders[0] / "a.png"), False, "test")
-    np.testing.assert_array_equal(read_label(str(tmp_path / "a.png"), False, "test"), expected)
+    expected = read_labels(folders[0] / "a.png", "test")
+    np.testing.assert_array_equal(read_labels(tmp_path / "a.png", "test"), expected)
     write_label(folders[0] / "a.png", np.full((2, 2), 21), "test")
     with pytest.raises(DataError, match="label 21"):
         write_submission(folders[0], ["a"], tmp_path / "results.tgz")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from segcaffe.data.files import BadItems
-from segcaffe.data.images import read_label
+from segcaffe.data.label_files import read_labels
 from segcaffe.data.mat import read_mat
 from segcaffe.errors import DataError, GraphError
 from segcaffe.net.net import Net
@@ -158,7 +158,7 @@ def test_files(pictures: Path, tmp_path: Path) -> None:
     assert predict_all(predictor, found, Results(out, {}, overlay=True, scores="npy")) == 3
     scores = np.load(out / "scores" / "a.npy")
     np.testing.assert_array_equal(scores, predictor.scores(cv2.imread(str(pictures / "a.png"))))
-    np.testing.assert_array_equal(read_label(str(out / "a.png"), False, "t")[:, :, 0], scores.argmax(axis=0))
+    np.testing.assert_array_equal(read_labels(out / "a.png", "t"), scores.argmax(axis=0))
     assert cv2.imread(str(out / "overlay" / "a.jpg")).shape == (12, 14, 3)
     predict_all(predictor, found, Results(out, {}, scores="mat"))
     np.testing.assert_array_equal(read_mat(out / "scores" / "a.mat", "t")[0], scores)

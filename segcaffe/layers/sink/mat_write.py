@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,13 +12,16 @@ from segcaffe.layers.base import Blobs, Layer
 from segcaffe.layers.registry import register
 from segcaffe.proto.encoding import to_native
 
+log = logging.getLogger(__name__)
+
 
 @register
 class MatWrite(Layer):
     """Writes bottom i of forward pass k to ``<prefix><id>_blob_<i>.mat``; ids are the words of ``source``.
 
     bottom: any number, (N, C, H, W); no top. The variable is ``data``, W x H x C x N. Without ``source`` the id is
-    ``iter_<k>``, k from 0. Of every ``period`` passes the first is written. A file that exists is left as it is.
+    ``iter_<k>``, k from 0. Of every ``period`` passes the first is written. A file that exists is left as it is,
+    with a warning.
     """
 
     bottom_count = (1, None)
@@ -31,6 +35,7 @@ class MatWrite(Layer):
             raise self.fail("period must be at least 1", param.period)
         self.ids = file_ids(to_native(param.source), param.strip, self.where) if param.HasField("source") else None
         self.passes = 0
+        self.told = False
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Only blobs of at most 4 axes can be written."""
@@ -43,13 +48,26 @@ class MatWrite(Layer):
         if self.passes % self.param.mat_write_param.period == 0:
             for index, blob in enumerate(bottom):
                 path = Path(f"{to_native(self.param.mat_write_param.prefix)}{self._id()}_blob_{index}.mat")
-                if not path.exists():
+                if path.exists():
+                    self._keep(path)
+                else:
                     shape = (blob.num, blob.channels, blob.height, blob.width)
                     write_mat(path, blob.data.reshape(shape), self.where)
         self.passes += 1
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Nothing to send back."""
+
+    def _keep(self, path: Path) -> None:
+        """Tell of the first file that is left as it is."""
+        if not self.told:
+            log.warning(
+                '%s: "%s" exists and is left as it is, and so is every file that is there already; remove the files '
+                "to have them written anew.",
+                self.where,
+                path,
+            )
+        self.told = True
 
     def _id(self) -> str:
         if self.ids is None:

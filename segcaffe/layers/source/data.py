@@ -40,9 +40,9 @@ class Data(PrefetchingSource):
             loader.skip_randomly(param.rand_skip, database.count())
         self.start(loader, top)
 
-    def load(self, content: Value, random: Random) -> Arrays:
+    def load(self, item: Value, random: Random) -> Arrays:
         """The values (C, H, W) and the label ()."""
-        with content.open() as value:
+        with item.open() as value:
             datum, data = split_datum(value, self.where)
             label = np.array(datum.label, self.dtype)
             if datum.encoded:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from segcaffe.data.flow import read_flo
-from segcaffe.data.lists import read_list
+from segcaffe.data.lists import Entry, read_stream
 from segcaffe.data.loader import Arrays, BatchLoader, ListFeed, Random
 from segcaffe.layers.base import Blobs
 from segcaffe.layers.registry import register
@@ -24,14 +24,13 @@ class FloData(PrefetchingSource):
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Read the list and the first file's size."""
         param = self.param.image_data_param
-        files = [
-            (word, entry.place) for entry in read_list(to_native(param.source), self.where) for word in entry.words
-        ]
+        files = read_stream(to_native(param.source), 1, "the names of .flo files", self.where)
         loader = BatchLoader(ListFeed(files, param.shuffle), self.load, param.batch_size, self.where)
         loader.skip_randomly(param.rand_skip, len(files))
         self.start(loader, top)
 
-    def load(self, file: tuple[str, str], random: Random) -> Arrays:
+    def load(self, entry: Entry, random: Random) -> Arrays:
         """The flow (2, H, W) of one file."""
-        name, place = file
-        return (read_flo(to_native(self.param.image_data_param.root_folder) + name, f"{self.where}: {place}"),)
+        return (
+            read_flo(to_native(self.param.image_data_param.root_folder) + entry.text, f"{self.where}: {entry.place}"),
+        )

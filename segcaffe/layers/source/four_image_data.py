@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from segcaffe.data.lists import Entry, columns
+from segcaffe.data.lists import Entry, read_stream
 from segcaffe.data.loader import Arrays, Random
 from segcaffe.layers.registry import register
 from segcaffe.layers.source.prefetching import ImageListSource
@@ -14,17 +14,19 @@ from segcaffe.layers.source.prefetching import ImageListSource
 class FourImageData(ImageListSource):
     """Two images and two label maps, cropped and mirrored together, each pair joined along the channels.
 
-    List lines: ``image1 image2 label1 label2``. top: (N, C1 + C2, H, W), transformed, and (N, K1 + K2, H, W), raw.
-    Colour flags in ``four_image_data_param``: first and second default true, third and fourth false. There is one
-    mean_value, or as many as the images have channels. Sizes and padding as in `TwoImageData`.
+    The list is a stream of names, ``image1 image2 label1 label2``. top: (N, C1 + C2, H, W), transformed, and
+    (N, K1 + K2, H, W), raw. Colour flags in ``four_image_data_param``: first and second default true, third and fourth
+    false. There is one mean_value, or as many as the images have channels. Sizes and padding as in `TwoImageData`.
     """
 
     top_count = (2, 2)
 
+    def entries(self, source: str) -> list[Entry]:
+        """Fours of names, in one line or not."""
+        return read_stream(source, 4, "the names of two images and of two label maps", self.where)
+
     def check(self, entries: list[Entry]) -> None:
-        """Each line holds four names."""
-        for entry in entries:
-            columns(entry, 4, "the names of two images and of two label maps", self.where)
+        """Nothing is wrong with names; labels may be resized."""
         self.warn_about_resized_labels()
 
     def load(self, entry: Entry, random: Random) -> Arrays:

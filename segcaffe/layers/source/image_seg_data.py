@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from segcaffe.data.images import Image
+from segcaffe.data.label_images import Labels
 from segcaffe.data.lists import Entry
 from segcaffe.data.loader import Arrays, Random
 from segcaffe.errors import DataError
@@ -16,8 +15,6 @@ from segcaffe.layers.base import Blobs
 from segcaffe.layers.registry import register
 from segcaffe.layers.source.prefetching import ImageListSource, log
 from segcaffe.proto import caffe_pb2
-
-Labels = NDArray[Any]
 
 _NONE = caffe_pb2.ImageDataParameter.NONE
 _PIXEL = caffe_pb2.ImageDataParameter.PIXEL

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Any
 
 from segcaffe import device
-from segcaffe.data.images import Image, read_image, read_label, resize
+from segcaffe.data.images import Image, read_image, resize
+from segcaffe.data.label_files import read_labels
+from segcaffe.data.label_images import Labels
 from segcaffe.data.lists import Entry, read_list
 from segcaffe.data.loader import Arrays, BatchLoader, ListFeed, Random
 from segcaffe.data.transformer import Transformer
@@ -79,14 +82,18 @@ class ImageListSource(PrefetchingSource):
                 f"Received: {param.new_height} and {param.new_width}."
             )
         self.transformer = Transformer(self.param.transform_param, self.phase, self.where, self.dtype)
-        entries = read_list(to_native(param.source), self.where)
+        entries = self.entries(to_native(param.source))
         self.check(entries)
         loader = BatchLoader(ListFeed(entries, param.shuffle), self.load, param.batch_size, self.where)
         loader.skip_randomly(param.rand_skip, len(entries))
         self.start(loader, top)
 
+    def entries(self, source: str) -> list[Entry]:
+        """The items of the list."""
+        return read_list(source, self.where)
+
     def check(self, entries: list[Entry]) -> None:
-        """Raise DataError for a line that can't be used, before any image is read."""
+        """Raise DataError for an item that can't be used, before any image is read."""
 
     def load(self, entry: Entry, random: Random) -> Arrays:
         """The arrays of one line, in the order of the tops, each without the axis of the batch."""
@@ -96,11 +103,13 @@ class ImageListSource(PrefetchingSource):
         """The image of that name, resized if the options say so."""
         return self._resized(read_image(self._path(name), color, self._context(entry)))
 
-    def read_label(self, name: str, color: bool, entry: Entry) -> Image:
-        """The label map of that name, resized (bilinearly, as Caffe does) if the options say so."""
-        return self._resized(read_label(self._path(name), color, self._context(entry)))
+    def read_label(self, name: str, color: bool, entry: Entry) -> Labels:
+        """The label map (H, W, K) of that name, resized (bilinearly, as Caffe does) if the options say so."""
+        if color:
+            return self.read_image(name, True, entry)
+        return self._resized(read_labels(Path(self._path(name)), self._context(entry))[:, :, None])
 
-    def check_sizes(self, images: list[Image], names: list[str], entry: Entry) -> None:
+    def check_sizes(self, images: list[Labels], names: list[str], entry: Entry) -> None:
         """Raise DataError unless the images have one height and width."""
         for name, image in zip(names, images, strict=True):
             if image.shape[:2] != images[0].shape[:2]:
@@ -124,10 +133,10 @@ class ImageListSource(PrefetchingSource):
     def _context(self, entry: Entry) -> str:
         return f"{self.where}: {entry.place}"
 
-    def _resized(self, image: Image) -> Image:
+    def _resized(self, image: Labels) -> Labels:
         param = self.param.image_data_param
         return resize(image, param.new_height, param.new_width)
 
 
-def _size(image: Image) -> str:
+def _size(image: Labels) -> str:
     return f"{image.shape[0]} x {image.shape[1]}"
