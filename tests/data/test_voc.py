@@ -51,7 +51,7 @@ def test_labels_of_sbd(voc: Path, tmp_path: Path) -> None:
         "/JPEGImages/2008_4.jpg /SegmentationClassAug/2008_4.png",
     ]
     label = read_labels(voc / "SegmentationClassAug/2008_4.png", "test")
-    np.testing.assert_array_equal(label[:, :, 0], read_sbd(sbd / "dataset/cls/2008_4.mat"))
+    np.testing.assert_array_equal(label, read_sbd(sbd / "dataset/cls/2008_4.mat"))
 
 
 def test_a_folder_of_all_labels_is_taken_as_it_is(voc: Path, tmp_path: Path) -> None:
