@@ -80,6 +80,19 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
+def test_every_page_is_listed_once() -> None:
+    text = (ROOT / "docs" / "README.md").read_text()
+    listed = re.findall(r"^- \[[^]]*\]\((\S+\.md)\)", text, re.MULTILINE)
+    assert sorted(listed) == sorted(
+        [page.name for page in (ROOT / "docs").glob("*.md") if page.name != "README.md"] + ["../protos/README.md"]
+    )
+
+
+def test_pictures_are_shown_somewhere() -> None:
+    shown = {Path(name).name for page in PAGES for name in re.findall(r"!\[[^]]*\]\((\S+)\)", page.read_text())}
+    assert {path.name for path in (ROOT / "docs" / "images").glob("*.png")} <= shown
+
+
 @pytest.mark.parametrize("command", sorted(COMMANDS))
 def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
