@@ -22,6 +22,7 @@ from segcaffe.net.net import Net
 from segcaffe.proto import caffe_pb2
 from segcaffe.proto.text import parse
 from segcaffe.recipes import embs
+from segcaffe.recipes.layers import MEAN_BGR
 from segcaffe.solver.solver import Solver, get_solver
 from segcaffe.viz.curves import loss_curve
 from segcaffe.viz.embedding import heat, label_colours, local_mask, principal_colours
@@ -218,7 +219,7 @@ def _read_pair(root: Path, line: str) -> tuple[Array, Array]:
 
 
 def _prepare(image: Array) -> Array:
-    centred = image.astype(np.float32) - np.asarray(embs.MEAN_BGR, np.float32)
+    centred = image.astype(np.float32) - np.asarray(MEAN_BGR, np.float32)
     return np.asarray(centred.transpose(2, 0, 1) * np.float32(embs.RGB_SCALE))
 
 

@@ -17,10 +17,10 @@ from segcaffe.recipes.layers import (
     max_pooling,
     net,
     relu,
+    transformation,
 )
 
 RGB_SCALE = 0.0039215
-MEAN_BGR = (104.008, 116.669, 122.675)
 CONVOLUTIONS = (("conv1_1", 64), ("conv1_2", 64), ("conv2_1", 128), ("conv2_2", 128), ("conv3_1", 256))
 POOL_AFTER = {"conv1_2": "pool1", "conv2_2": "pool2"}
 RESIZED = {"conv2_1": "conv21_resized", "conv2_2": "conv22_resized", "conv3_1": "conv31_resized"}
@@ -75,7 +75,7 @@ def test(images: Images, prefix: str, ids: str, name: str) -> str:
 
 def deploy(height: Value, width: Value, scale: float = 1, name: str = "embs") -> str:
     """Write the net from an image blob "data" (1, 3, height, width), mean subtracted and scaled, to "weighted_avg"."""
-    data = image_input(height, width)
+    data = image_input(height, width, scale)
     return net(name, [data, *features(height, width, scale)], "Embeddings of one image (BGR, mean subtracted).")
 
 
@@ -141,9 +141,7 @@ def distance_loss(
 
 def pairs(images: Images, train: bool) -> str:
     """Write the data layer: "data" and "label", shuffled and mirrored for training."""
-    means = " ".join(f"mean_value: {value}" for value in MEAN_BGR)
     flag = "true" if train else "false"
-    scale = "" if images.scale == 1 else f"scale: {images.scale:.7g} "
     return layer(
         "TwoImageData",
         "data",
@@ -156,6 +154,6 @@ def pairs(images: Images, train: bool) -> str:
           shuffle: {flag}
         }}
         two_image_data_param {{ first_is_color: true second_is_color: false }}
-        transform_param {{ {scale}{means} crop_size: {images.crop_size} mirror: {flag} }}
+        transform_param {{ {transformation(images.scale)} crop_size: {images.crop_size} mirror: {flag} }}
         """,
     )

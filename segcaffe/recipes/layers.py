@@ -21,6 +21,7 @@ def remark(text: str) -> str:
 
 
 LINE_LENGTH = 110
+MEAN_BGR = (104.008, 116.669, 122.675)
 
 
 def layer(
@@ -95,9 +96,21 @@ def zoom(name: str, bottom: str, factor: int) -> str:
     return layer("Interp", name, [bottom], body=f"interp_param {{ zoom_factor: {factor} }}")
 
 
-def image_input(height: Value, width: Value) -> str:
-    """Write the input of a net for one image: "data" (1, 3, height, width)."""
-    return layer("Input", "data", body=f"input_param {{ shape {{ dim: 1 dim: 3 dim: {height} dim: {width} }} }}")
+def image_input(height: Value, width: Value, scale: float = 1) -> str:
+    """Write the input of a net for one image: "data" (1, 3, height, width), and how images are prepared for it."""
+    shape = f"input_param {{ shape {{ dim: 1 dim: 3 dim: {height} dim: {width} }} }}"
+    return layer("Input", "data", body=f"{shape}\ntransform_param {{ {transformation(scale)} }}")
+
+
+def transformation(scale: float = 1) -> str:
+    """Write the fields of ``transform_param`` that say what is subtracted from pixels and what they are scaled by."""
+    means = " ".join(f"mean_value: {value}" for value in MEAN_BGR)
+    return means if scale == 1 else f"scale: {scale:.7g} {means}"
+
+
+def note(name: str, value: str) -> str:
+    """Write a comment that `segcaffe.predict.notes` reads."""
+    return f"# segcaffe.{name}: {value}\n"
 
 
 def mat_write(name: str, bottom: str, prefix: str, ids: str) -> str:

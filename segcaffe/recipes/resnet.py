@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from segcaffe.recipes.embs import IGNORED, MEAN_BGR, Images
+from segcaffe.recipes.embs import IGNORED, Images
 from segcaffe.recipes.layers import (
     Value,
     eltwise,
@@ -19,9 +19,11 @@ from segcaffe.recipes.layers import (
     mat_write,
     max_pooling,
     net,
+    note,
     relu,
     remark,
     shrink,
+    transformation,
     zoom,
 )
 from segcaffe.recipes.vgg16 import embedding
@@ -115,7 +117,8 @@ def deploy(size: Size, classes: Value, dataset: str) -> str:
         *sharpen("crf", classes),
         zoom("crf_interp", "two_halfsize_sharp_normalized", 2),
     ]
-    return net("resnet", layers, f"ResNet-101 with a CRF on embeddings: scores of one image.\n{DEPLOY_NOTE}")
+    head = remark(f"ResNet-101 with a CRF on embeddings: scores of one image.\n{DEPLOY_NOTE}")
+    return head + note("class_names", dataset) + net("resnet", layers)
 
 
 def solver(train_net: str, prefix: str, learning_rate: Value, iter_size: Value, max_iter: Value, snapshot: Value,
@@ -313,7 +316,6 @@ def _supervised(scores_blob: str, label: str, loss: str, accuracy: str) -> list[
 
 
 def _data(images: Images, train: bool) -> str:
-    means = " ".join(f"mean_value: {value}" for value in MEAN_BGR)
     scales = "\n  " + " ".join(f"scale_factors: {value}" for value in SCALES) if train else ""
     return layer(
         "ImageSegData",
@@ -325,7 +327,7 @@ def _data(images: Images, train: bool) -> str:
   batch_size: {images.batch_size} shuffle: {str(train).lower()} label_type: {"PIXEL" if train else "NONE"}
 }}
 transform_param {{
-  {means} crop_size: {images.crop_size} mirror: {str(train).lower()}{scales}
+  {transformation()} crop_size: {images.crop_size} mirror: {str(train).lower()}{scales}
 }}""",
     )
 

@@ -7,6 +7,7 @@ prototxt.
 
 from __future__ import annotations
 
+from segcaffe.data.synthetic import CLASS_COLOURS, CLASS_NAMES
 from segcaffe.recipes import embs
 from segcaffe.recipes.embs import IGNORED, Images
 from segcaffe.recipes.layers import (
@@ -17,7 +18,9 @@ from segcaffe.recipes.layers import (
     layer,
     max_pooling,
     net,
+    note,
     relu,
+    remark,
     shrink,
     zoom,
 )
@@ -78,10 +81,13 @@ def train_test(train: Images, test: Images, masked: bool, crf: bool, half: tuple
 
 def deploy(side: Value, half: Value, masked: bool, crf: bool) -> str:
     """Write the net from "data" (1, 3, side, side) to "scores" of the same size."""
-    layers = [image_input(side, side), *scores(masked)]
+    layers = [image_input(side, side, embs.RGB_SCALE), *scores(masked)]
     layers += [_positions(half, 1), *mean_field()] if crf else []
     layers.append(zoom("scores", "crf" if crf else "score", 2 if crf else 4))
-    return net(f"tiny_{_kind(masked, crf)}", layers, f"{_kind(masked, crf)}: scores of one image.")
+    colours = ", ".join(" ".join(map(str, colour)) for colour in CLASS_COLOURS)
+    notes = note("class_names", ", ".join(CLASS_NAMES)) + note("palette", colours)
+    kind = _kind(masked, crf)
+    return remark(f"{kind}: scores of one image.") + notes + net(f"tiny_{kind}", layers)
 
 
 def embedding() -> list[str]:

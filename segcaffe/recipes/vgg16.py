@@ -20,6 +20,7 @@ from segcaffe.recipes.layers import (
     mat_write,
     max_pooling,
     net,
+    note,
     relu,
     remark,
     shrink,
@@ -108,7 +109,8 @@ def deploy(height: Value, width: Value, classes: Value, dataset: str) -> str:
         *scores(height, width, classes, dataset, Rates()),
         zoom("fc8_interp", f"fc8_{dataset}", 8),
     ]
-    return net("vgg16", layers, "Segmentation-aware VGG-16: scores of one image (BGR, mean subtracted).\n" + NOTES)
+    head = remark("Segmentation-aware VGG-16: scores of one image (BGR, mean subtracted).\n" + NOTES)
+    return head + note("class_names", dataset) + net("vgg16", layers)
 
 
 def train_embeddings(images: Images) -> str:

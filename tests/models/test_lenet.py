@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
+from segcaffe.cli.main import main
 from segcaffe.net.net import Net
 from segcaffe.proto import caffe_pb2
 from segcaffe.solver.solver import get_solver
-from tests.models.mnist import write_lmdb
+from tests.conftest import ROOT
+from tests.models.mnist import images_and_labels, write_lmdb
 
 
 def _logged(log: str, iteration: int) -> tuple[str, str]:
@@ -66,6 +69,21 @@ def test_the_original_solver_file_tests_and_trains(
     assert f"    Test net output #0: accuracy = {accuracy}" in caplog.messages
     assert f"    Test net output #1: loss = {loss} (* 1 = {loss} loss)" in caplog.messages
     assert "Iteration 0, lr = 0.01" in caplog.messages
+
+
+def test_the_deploy_file_classifies_digits_without_options(
+    shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images, labels = images_and_labels(shared)
+    for number in range(64):
+        cv2.imwrite(str(tmp_path / f"{number:03d}.jpg"), images[number], [cv2.IMWRITE_JPEG_QUALITY, 100])
+    weights = shared / "models" / "lenet_mnist" / "lenet_basic_iter_10000.caffemodel"
+    options = ["--model_def", str(ROOT / "configs/tiny/lenet_deploy.prototxt"), "--pretrained_model", str(weights)]
+    assert main(["classify", str(tmp_path), str(tmp_path / "out.npy"), *options]) == 0
+    assert (np.load(tmp_path / "out.npy").argmax(axis=1) == labels[:64]).mean() > 0.98
+    told = capsys.readouterr().out.splitlines()
+    best = told[told.index(str(tmp_path / "000.jpg")) + 1]
+    assert best.split()[1:] == ["class", str(labels[0]), str(labels[0])]
 
 
 SOLVERS = {

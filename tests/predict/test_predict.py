@@ -8,13 +8,15 @@ import cv2
 import numpy as np
 import pytest
 
+from segcaffe.blob.proto import from_array
 from segcaffe.data.files import BadItems
 from segcaffe.data.label_files import read_labels
 from segcaffe.data.mat import read_mat
-from segcaffe.errors import DataError, GraphError
+from segcaffe.errors import DataError, GraphError, PrototxtError
 from segcaffe.net.net import Net
 from segcaffe.predict.deploy import deploy
-from segcaffe.predict.files import Results, find_pictures
+from segcaffe.predict.files import Results, class_names, find_pictures
+from segcaffe.predict.notes import parse_notes
 from segcaffe.predict.predictor import MEAN, Predictor, Settings, resize_scores
 from segcaffe.predict.run import predict_all
 from segcaffe.proto import caffe_pb2
@@ -197,3 +199,101 @@ def test_a_list_and_a_file(pictures: Path) -> None:
     (pictures / "empty").mkdir()
     with pytest.raises(DataError, match="holds no image"):
         find_pictures(f"{pictures}/empty")
+
+
+GRAY = """
+layer { name: "data" type: "SOURCE" top: "data" top: "label" OPTIONS }
+layer { name: "pool" type: "Pooling" bottom: "data" top: "pool" pooling_param { pool: AVE kernel_size: 1 } }
+layer { name: "conv" type: "Convolution" bottom: "pool" top: "conv" convolution_param { num_output: 2 kernel_size: 1 } }
+"""
+
+
+@pytest.mark.parametrize(
+    ("source", "options"),
+    [
+        ("MemoryData", "memory_data_param { batch_size: 4 channels: 1 height: 20 width: 30 }"),
+        ("Data", 'data_param { source: "absent" batch_size: 2 } transform_param { scale: 0.5 mean_value: 9 }'),
+        ("Data", 'data_param { source: "absent" batch_size: 2 } transform_param { force_gray: true crop_size: 20 }'),
+        ("HDF5Data", 'hdf5_data_param { source: "absent" batch_size: 2 }'),
+        ("ImageData", 'image_data_param { source: "absent" is_color: false }'),
+    ],
+)
+def test_nets_of_one_channel_get_gray_images(source: str, options: str, tmp_path: Path) -> None:
+    """The channels are those that the data layer states, or else those of the first convolution's weights."""
+    stored = caffe_pb2.NetParameter()
+    stored.layer.add(name="conv").blobs.extend(
+        [from_array(np.array([1, -1], np.float32).reshape(2, 1, 1, 1)), from_array(np.zeros(2, np.float32))]
+    )
+    (tmp_path / "w.caffemodel").write_bytes(stored.SerializeToString())
+    path = write_net(tmp_path, GRAY.replace("SOURCE", source).replace("OPTIONS", options))
+    predictor = Predictor(path, [tmp_path / "w.caffemodel"])
+    assert not predictor.color
+    assert not predictor.assumed
+    gray = image(6, 7)[:, :, :1]
+    mean, scale = (9, 0.5) if "mean_value" in options else (0, 1)
+    np.testing.assert_allclose(predictor.scores(gray)[0], (gray[:, :, 0] - np.float32(mean)) * scale, rtol=1e-5)
+    if source == "MemoryData":
+        assert predictor.size == (20, 30)
+
+
+STATED = """# segcaffe.channel_order: RGB
+# segcaffe.class_names: ${NAMES}
+#   segcaffe.palette: 1 2 3, 4 5 6,7 8 9,10 11 12
+layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 17 dim: 17 } }
+  transform_param { mean_value: 1 mean_value: 2 mean_value: 3 scale: 0.25 } }
+"""
+
+
+def test_a_deploy_file_says_how_images_are_prepared(pictures: Path, tmp_path: Path) -> None:
+    path = write_net(tmp_path, STATED + BODY)
+    predictor = Predictor(path, [], Settings(), {"NAMES": "a, b, c, d"})
+    weights = predictor.net.params["conv"][0].data
+    weights[...] = np.random.default_rng(0).normal(size=weights.shape)
+    pixels = image(17, 17)
+    expected = reference(predictor, (pixels[:, :, ::-1] - np.float32((1, 2, 3))) * np.float32(0.25), 17, 17)
+    np.testing.assert_allclose(predictor.scores(pixels), expected, rtol=1e-4, atol=1e-3)
+    assert predictor.notes.class_names == ("a", "b", "c", "d")
+    out = Results(
+        tmp_path / "out", {"class_names": list(predictor.notes.class_names)}, colours=predictor.notes.colours()
+    )
+    predict_all(predictor, find_pictures(str(pictures)), out)
+    labels = read_label(str(tmp_path / "out" / "a.png"), False, "t")[:, :, 0]
+    colours = np.array([[1, 2, 3], [4, 5, 6], [7, 8, 9], [10, 11, 12]])
+    np.testing.assert_array_equal(cv2.imread(str(tmp_path / "out" / "a.png"))[:, :, ::-1], colours[labels])
+    assert class_names(tmp_path / "out") == ["a", "b", "c", "d"]
+
+
+def test_settings_overrule_what_a_file_says(tmp_path: Path) -> None:
+    predictor = Predictor(write_net(tmp_path, STATED + BODY), [], Settings(mean=(5.0,), scale=2.0))
+    assert (predictor.mean.tolist(), float(predictor.scale)) == ([5.0], 2.0)
+    # A template without a value leaves the names open.
+    assert predictor.notes.class_names == ()
+
+
+def test_a_mean_file_is_its_mean_pixel(tmp_path: Path) -> None:
+    np.save(tmp_path / "mean.npy", np.arange(12, dtype=np.float32).reshape(3, 2, 2))
+    text = STATED.replace("mean_value: 1 mean_value: 2 mean_value: 3", f'mean_file: "{tmp_path}/mean.npy"')
+    predictor = Predictor(write_net(tmp_path, text + BODY), [])
+    assert predictor.mean.tolist() == [1.5, 5.5, 9.5]
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("# segcaffe.colour: x", "net:3: # segcaffe.colour: is none of the names there are: channel_order"),
+        ("# segcaffe.channel_order: GBR", "is BGR or RGB. Received: GBR"),
+        ("# segcaffe.class_names: a,,b", "is names separated by commas. Received: a,,b"),
+        ("# segcaffe.palette: 1 2, 3", "at most 256 colours R G B"),
+        ("# segcaffe.palette: 1 2 300", "at most 256 colours R G B"),
+    ],
+)
+def test_comments_that_cannot_be(line: str, told: str) -> None:
+    with pytest.raises(PrototxtError) as caught:
+        parse_notes(f'# a net\nname: "n"\n{line}\n', None, "net")
+    assert told in str(caught.value)
+
+
+def test_known_data_sets_have_names() -> None:
+    notes = parse_notes("# segcaffe.class_names: ${DATASET}\n# segcaffe.palette: voc", {"DATASET": "voc12"})
+    assert len(notes.class_names) == 21
+    assert parse_notes("# segcaffe.class_names: ${DATASET}", {"DATASET": "mine"}).class_names == ()
