@@ -10,6 +10,7 @@ import numpy as np
 from segcaffe.cli import common
 from segcaffe.cli.json_output import add_json_option, print_json
 from segcaffe.cli.log import RESULT, log
+from segcaffe.net.value_names import called_of, value_names
 
 if TYPE_CHECKING:
     from segcaffe.net.net import Net
@@ -68,7 +69,7 @@ Means = dict[str, np.ndarray[Any, Any]]
 def _score(net: Net, iterations: int) -> tuple[float, Means]:
     """Run the batches, logging each; returns the average loss and the averages of the outputs."""
     totals: Means = {}
-    loss = 0.0
+    loss, names = 0.0, value_names(net)
     for i in range(iterations):
         outputs = net.forward()
         loss += net.loss
@@ -76,32 +77,34 @@ def _score(net: Net, iterations: int) -> tuple[float, Means]:
             values = np.asarray(outputs[name], np.float64).reshape(-1)
             totals[name] = totals.get(name, 0) + values
             if values.size <= _MAX_PRINTED:
-                for value in values:
-                    log.info("Batch %d, %s = %.6g", i, name, value)
+                for value, called in zip(values, called_of(names, name, values.size), strict=True):
+                    log.info("Batch %d, %s = %.6g%s", i, name, value, called and f" ({called})")
     return loss / iterations, {name: total / iterations for name, total in totals.items()}
 
 
 def _report(net: Net, loss: float, means: Means) -> None:
     """Log the averages."""
     log.log(RESULT, "Loss: %.6g", loss)
-    weights = net.blob_loss_weights
+    weights, names = net.blob_loss_weights, value_names(net)
     for name, mean in means.items():
         if mean.size > _MAX_PRINTED:
             log.log(RESULT, "%s: %d values, mean %.6g", name, mean.size, mean.mean())
             continue
-        for value in mean:
+        for value, called in zip(mean, called_of(names, name, mean.size), strict=True):
             suffix = f" (* {weights[name]:.6g} = {weights[name] * value:.6g} loss)" if weights[name] else ""
-            log.log(RESULT, "%s = %.6g%s", name, value, suffix)
+            log.log(RESULT, "%s = %.6g%s%s", name, value, suffix, called and f" ({called})")
 
 
 def _facts(net: Net, loss: float, means: Means, options: argparse.Namespace) -> dict[str, Any]:
     """The averages as plain values; of outputs of very many elements their mean only."""
+    names = value_names(net)
     outputs = [
         {
             "name": name,
             "count": mean.size,
             "mean": float(mean.mean()),
             "values": mean.tolist() if mean.size <= _MAX_PRINTED else None,
+            "value_names": list(names.get(name, ())),
             "loss_weight": float(net.blob_loss_weights[name]),
         }
         for name, mean in means.items()

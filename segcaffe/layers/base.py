@@ -56,6 +56,8 @@ class Layer:
     """The bottoms that can receive a gradient; None means all. Labels, for example, cannot."""
     refuses_gradient: ClassVar[bool] = True
     """Whether a gradient to the other bottoms is an error; otherwise they get none, although layers below learn."""
+    value_names: ClassVar[tuple[str, ...]] = ()
+    """What logs call the values of the first top, where they are several measures."""
     source: ClassVar[bool] = False
     """Whether the layer's tops come from outside the net (data layers)."""
     reshape_always: ClassVar[bool] = False

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from segcaffe.net.net import Net
+from segcaffe.net.value_names import called_of, value_names
 
 log = logging.getLogger("segcaffe")
 Scores = dict[str, np.ndarray[Any, Any]]
@@ -44,15 +44,12 @@ def report_training(net: Net, iteration: int, loss: float, display: int, speed: 
 
 
 def report_outputs(kind: str, net: Net, scores: Scores) -> None:
-    """Log each output value on its line, with its part in the loss where it has one."""
-    weights = net.blob_loss_weights
-    for index, (name, value) in enumerate(_values(scores)):
-        weight = weights[name]
-        loss = f" (* {weight:.6g} = {weight * value:.6g} loss)" if weight else ""
-        log.info("    %s net output #%d: %s = %.6g%s", kind, index, name, value, loss)
-
-
-def _values(scores: Scores) -> Iterable[tuple[str, float]]:
+    """Log each output value on its line, with its part in the loss where it has one, or what it measures."""
+    weights, names = net.blob_loss_weights, value_names(net)
+    index = 0
     for name, values in scores.items():
-        for value in values.reshape(-1):
-            yield name, float(value)
+        weight = weights[name]
+        for value, called in zip(values.reshape(-1).tolist(), called_of(names, name, values.size), strict=True):
+            loss = f" (* {weight:.6g} = {weight * value:.6g} loss)" if weight else ""
+            log.info("    %s net output #%d: %s = %.6g%s%s", kind, index, name, value, loss, called and f" ({called})")
+            index += 1

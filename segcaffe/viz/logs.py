@@ -14,7 +14,7 @@ _NUMBER = r"([-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+|nan|inf))"
 _LOSS = re.compile(rf"Iteration (\d+)(?: \(.*?\))?, loss = {_NUMBER}")
 _RATE = re.compile(rf"Iteration (\d+), lr = {_NUMBER}")
 _TESTING = re.compile(r"Iteration (\d+), Testing net \(#(\d+)\)")
-_OUTPUT = re.compile(rf"(Train|Test) net output #\d+: (.+?) = {_NUMBER}")
+_OUTPUT = re.compile(rf"(Train|Test) net output #\d+: (.+?) = {_NUMBER}(?: \(\*.*?\))?(?: \(([^*)][^)]*)\))?")
 
 LOSS, RATE = "loss", "lr"
 Series = dict[str, list[tuple[int, float]]]
@@ -28,7 +28,8 @@ class LogReader:
     ----------
     series:
         Pairs of iteration and value by name: ``loss``, ``lr``, ``train <output>``, ``test <output>`` (``test#1 …`` for
-        a second test net; ``train <output>[1]`` the output's second value).
+        a second test net; ``train <output>[1]`` the output's second value, ``train <output> (mean IoU)`` one that the
+        line names).
     """
 
     series: Series = field(default_factory=lambda: defaultdict(list))
@@ -62,7 +63,8 @@ class LogReader:
             kind = "train" if match[1] == "Train" else self._test_net or "test"
             number = self._told[match[2]]
             self._told[match[2]] += 1
-            return f"{kind} {match[2]}" + (f"[{number}]" if number else ""), self._iteration, float(match[3])
+            suffix = f" ({match[4]})" if match[4] else f"[{number}]" if number else ""
+            return f"{kind} {match[2]}{suffix}", self._iteration, float(match[3])
         return None
 
     def _begin(self, iteration: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -59,7 +60,8 @@ class _LogScalars(logging.Handler):
         found = self.reader.read(record.getMessage())
         if found is not None and found[0] not in (LOSS, RATE):
             kind, _, output = found[0].partition(" ")
-            self.writer.add_scalar(f"{kind}/{output}", found[2], found[1])
+            tag = re.sub(r"[^\w.-]+", "_", output).strip("_")
+            self.writer.add_scalar(f"{kind}/{tag}", found[2], found[1])
 
 
 def _open(folder: str) -> Any:

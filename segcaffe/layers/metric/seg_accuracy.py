@@ -25,6 +25,7 @@ class SegAccuracy(Layer):
 
     bottom_count = (2, 2)
     gradient_to = ()
+    value_names = ("pixel accuracy", "mean class accuracy", "mean IoU")
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Read the options; the matrix starts empty."""
