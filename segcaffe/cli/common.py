@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from segcaffe import device
-from segcaffe.cli.log import shows_progress
+from segcaffe.cli.compilation import compilation_shown
+from segcaffe.cli.log import shows_progress, tell
 from segcaffe.device import cublas, cudnn
 from segcaffe.errors import PrototxtError, SegcaffeError
 from segcaffe.kernels import parallel
@@ -168,7 +169,7 @@ def load_weights(
     from segcaffe.net.completeness import load_all
 
     stored = {str(path): formats.load(path) for path in weight_files(files, option)}
-    warn(load_all(net.layers, stored, allow_partial, finetuning))
+    warn(load_all(net.layer_list, stored, allow_partial, finetuning))
 
 
 def warn(message: str) -> None:
@@ -177,14 +178,14 @@ def warn(message: str) -> None:
     if message and logger.handlers:
         logger.warning("%s", message)
     elif message:
-        print(f"warning: {message}", file=sys.stderr)
+        tell(f"warning: {message}")
 
 
 def show_warnings() -> None:
     """Print warnings as one line for users instead of a line of source for developers."""
 
     def show(message: Warning | str, *_: object, **__: object) -> None:
-        print(f"warning: {message}", file=sys.stderr)
+        tell(f"warning: {message}")
 
     warnings.showwarning = show
 
@@ -197,8 +198,13 @@ def progress(total: int | None, unit: str, *, done: int = 0) -> Iterator[Callabl
         return
     from tqdm import tqdm
 
-    with tqdm(total=total, initial=done, unit=unit, dynamic_ncols=True) as bar:
-        yield bar.update
+    with tqdm(total=total, initial=done, unit=unit, dynamic_ncols=True) as bar, compilation_shown(bar):
+
+        def advance() -> None:
+            bar.set_postfix_str("", refresh=False)
+            bar.update()
+
+        yield advance
 
 
 def report_bad(bad: BadItems) -> None:

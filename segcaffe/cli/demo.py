@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the demo and print its table of scores."""
     from segcaffe.cli.log import start_log
-    from segcaffe.cli.train import progress_bar
+    from segcaffe.cli.training_view import training_view
     from segcaffe.errors import SegcaffeError
     from segcaffe.recipes.demo import HEADER, Demo, Plan, score_rows
 
@@ -34,7 +34,7 @@ def run(options: argparse.Namespace) -> int:
     demo = Demo(plan)
     with start_log(str(folder), "demo", quiet=True):
         solver = demo.prepare()
-        with progress_bar(solver):
+        with training_view(solver):
             demo.train(solver)
         outcome = demo.report(demo.test(solver))
     print("\nHow well distances tell neighbours of one region from neighbours across a boundary (ROC AUC):")

@@ -34,9 +34,14 @@ class _TerminalHandler(logging.Handler):
     """Writes above a progress bar rather than through it."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        from tqdm import tqdm
+        tell(self.format(record))
 
-        tqdm.write(self.format(record), file=sys.stderr)
+
+def tell(message: str) -> None:
+    """Print a line on the terminal (standard error) for people, above a progress bar if there is one."""
+    from tqdm import tqdm
+
+    tqdm.write(message, file=sys.stderr)
 
 
 class Verbosity(IntEnum):

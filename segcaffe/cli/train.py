@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,14 +11,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segcaffe.cli import common
-from segcaffe.cli.log import shows_progress
+from segcaffe.cli.log import ANNOUNCEMENTS, shows_progress, tell
 from segcaffe.proto.encoding import from_native, to_native
 
 if TYPE_CHECKING:
     from segcaffe.proto.caffe_pb2 import SolverParameter
-    from segcaffe.solver.solver import Progress, Solver
+    from segcaffe.solver.solver import Solver
 
 EFFECTS = ("stop", "snapshot", "none")
+TOLD = {
+    "stop": "the training stops after this iteration, with a snapshot.",
+    "snapshot": "a snapshot follows this iteration; the training goes on.",
+    "none": "nothing happens, as the options say.",
+}
+AT_THE_END = "%s is at iteration %d, and max_iter is %d: nothing is left to train. Give --max_iter for more."
+HOW_TO_GO_ON = (
+    "Stopped after iteration %d of %d. To go on, give the same command --snapshot %s (in place of --weights or another "
+    "snapshot)."
+)
+announcements = logging.getLogger(ANNOUNCEMENTS)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -64,7 +76,9 @@ def run(options: argparse.Namespace) -> int:
     apply_options(param, options)
     _choose_device(param, options)
     prefix = Path(to_native(param.snapshot_prefix))
-    with start_log(str(prefix.parent), f"{prefix.name}_train", quiet=shows_progress()):
+    with start_log(str(prefix.parent), f"{prefix.name}_train", quiet=shows_progress()) as path:
+        if shows_progress():
+            tell(f"Log: {path}")
         train(param, options, values)
     return 0
 
@@ -90,6 +104,7 @@ def apply_options(param: SolverParameter, options: argparse.Namespace) -> None:
 
 def train(param: SolverParameter, options: argparse.Namespace, values: dict[str, str]) -> Solver:
     """Solve with a progress bar on a terminal, obeying signals; returns the solver."""
+    from segcaffe.cli.training_view import training_view
     from segcaffe.solver.solver import get_solver
     from segcaffe.viz.tensorboard import tensorboard
 
@@ -99,13 +114,20 @@ def train(param: SolverParameter, options: argparse.Namespace, values: dict[str,
     for weights in common.weight_files(options.weights):
         for net in solver.test_nets:
             net.copy_from(weights)
-    state = str(common.existing_file(options.snapshot, "--snapshot")) if options.snapshot else None
+    if options.snapshot:
+        solver.restore(common.existing_file(options.snapshot, "--snapshot"))
+        if solver.iter >= param.max_iter:
+            announcements.info(AT_THE_END, options.snapshot, solver.iter, param.max_iter)
+    saved: list[Path] = []
+    solver.add_watcher(tested=lambda index, scores: None, saved=lambda paths: saved.append(paths.state))
     with (
+        training_view(solver),
         signals(solver, options.sigint_effect, options.sighup_effect),
-        progress_bar(solver),
         tensorboard(solver, options.tensorboard),
     ):
-        solver.solve(state)
+        solver.solve()
+    if solver.iter < param.max_iter and saved:
+        announcements.info(HOW_TO_GO_ON, solver.iter, param.max_iter, saved[-1])
     return solver
 
 
@@ -116,15 +138,21 @@ def _net_options(options: argparse.Namespace) -> dict[str, Any]:
 @contextmanager
 def signals(solver: Solver, sigint: str, sighup: str) -> Iterator[None]:
     """While it lasts, SIGINT and SIGHUP ask the solver to stop or to write a snapshot after the iteration."""
+    effects = {signal.SIGINT: ("Ctrl-C", sigint)}
+    if hasattr(signal, "SIGHUP"):
+        effects[signal.SIGHUP] = ("SIGHUP", sighup)
     requests: dict[str, Callable[[], None]] = {
         "stop": lambda: _stop(solver),
         "snapshot": solver.request_snapshot,
         "none": lambda: None,
     }
-    effects: dict[int, Callable[[], None]] = {signal.SIGINT: requests[sigint]}
-    if hasattr(signal, "SIGHUP"):
-        effects[signal.SIGHUP] = requests[sighup]
-    before = {number: signal.signal(number, lambda n, _: effects[n]()) for number in effects}
+
+    def serve(number: int, _: object) -> None:
+        name, effect = effects[signal.Signals(number)]
+        requests[effect]()
+        announcements.info("%s: %s", name, TOLD[effect])
+
+    before = {number: signal.signal(number, serve) for number in effects}
     try:
         yield
     finally:
@@ -137,38 +165,6 @@ def _stop(solver: Solver) -> None:
     solver.request_stop()
     if not solver.param.snapshot_after_train:
         solver.request_snapshot()
-
-
-@contextmanager
-def progress_bar(solver: Solver, *, shown: bool | None = None) -> Iterator[None]:
-    """Show iterations, loss, learning rate, images/s and time left on a terminal."""
-    if not (shows_progress() if shown is None else shown):
-        yield
-        return
-    from tqdm import tqdm
-
-    batch = _images_per_iteration(solver)
-    with tqdm(total=solver.param.max_iter, unit="iter", dynamic_ncols=True) as bar:
-
-        def advance(progress: Progress) -> None:
-            if bar.n == 0:
-                bar.initial = bar.n = progress.iter - 1
-            speed = bar.format_dict["rate"]
-            images = f", {speed * batch:.1f} images/s" if speed and batch else ""
-            bar.set_postfix_str(f"loss {progress.loss:.4g}, lr {progress.lr:.2g}{images}", refresh=False)
-            bar.update(progress.iter - bar.n)
-
-        solver.add_progress(advance)
-        yield
-
-
-def _images_per_iteration(solver: Solver) -> int:
-    """Batch size of the first data layer times iter_size; 0 where there is none."""
-    net: Any = solver.net
-    for layer, top in zip(net.layer_list, net.top_blobs, strict=True):
-        if layer.source and top and top[0].ndim > 1:
-            return int(top[0].shape[0] * max(1, solver.param.iter_size))
-    return 0
 
 
 def _choose_device(param: SolverParameter, options: argparse.Namespace) -> None:

@@ -14,6 +14,7 @@ from segcaffe.blob.proto import to_proto
 from segcaffe.device.memory import out_of_memory
 from segcaffe.errors import GraphError, InputError, SegcaffeError, unknown_name
 from segcaffe.layers.base import Layer
+from segcaffe.net import position
 from segcaffe.net.arena import Arena, plan_net
 from segcaffe.net.backward import BackwardPlanner
 from segcaffe.net.deferred import DeferredBlob
@@ -265,6 +266,7 @@ class Net(PycaffeMembers):
         self._graphs.clear()
         if self._arena is not None:
             self._arena.begin()
+        position.now = position.Position(i, len(self.layer_list), False)
         self.compute_layer(i)
         return self._loss_of(i)
 
@@ -322,6 +324,7 @@ class Net(PycaffeMembers):
             self._arena.restore(i)
         for hook in self._before_backward:
             hook(i)
+        position.now = position.Position(i, len(self.layer_list), True)
         self.layer_list[i].backward(self.top_blobs[i], self.bottom_needs_backward[i], self.bottom_blobs[i])
         self._release_saved(i)
         for hook in self._after_backward:

@@ -104,7 +104,7 @@ class Predictor:
         self.deployed: Deployed = deploy(read_net(net_file, variables), level, stages, list(stored.values()))
         keep = [self.settings.blob] if self.settings.blob else []
         self.net = Net(self.deployed.param, caffe_pb2.TEST, level, list(stages), share_memory=True, keep=keep)
-        self.incomplete = load_all(self.net.layers, stored, allow_partial)
+        self.incomplete = load_all(self.net.layer_list, stored, allow_partial)
         self.input = self.net.blobs[self.deployed.image]
         if self.input.ndim != 4 or self.input.shape[0] != 1:
             self._take_one_image()

@@ -12,6 +12,8 @@ from segcaffe.net.net import Net
 from segcaffe.net.value_names import called_of, value_names
 
 log = logging.getLogger("segcaffe")
+MANY = 256
+"""Outputs of more values are logged by their mean."""
 Scores = dict[str, np.ndarray[Any, Any]]
 
 
@@ -44,11 +46,21 @@ def report_training(net: Net, iteration: int, loss: float, display: int, speed: 
 
 
 def report_outputs(kind: str, net: Net, scores: Scores) -> None:
-    """Log each output value on its line, with its part in the loss where it has one, or what it measures."""
+    """Log each output value on its line, with its part in the loss where it has one, or what it measures.
+
+    Of an output of more than `MANY` values (a map of scores, say) the mean is logged: Caffe's lines for each value make
+    logs of hundreds of megabytes.
+    """
     weights, names = net.blob_loss_weights, value_names(net)
     index = 0
     for name, values in scores.items():
         weight = weights[name]
+        if values.size > MANY:
+            log.info(
+                "    %s net output #%d: %s = %.6g (mean of %d values)", kind, index, name, values.mean(), values.size
+            )
+            index += values.size
+            continue
         for value, called in zip(values.reshape(-1).tolist(), called_of(names, name, values.size), strict=True):
             loss = f" (* {weight:.6g} = {weight * value:.6g} loss)" if weight else ""
             log.info("    %s net output #%d: %s = %.6g%s%s", kind, index, name, value, loss, called and f" ({called})")

@@ -30,6 +30,8 @@ from segcaffe.solver.regularize import check_regularization, decay, gradient_sca
 from segcaffe.vectors import NetVec
 
 Array = Any
+Tested = Callable[[int, report.Scores], None]
+Saved = Callable[[checkpoint.Paths], None]
 _log = logging.getLogger("segcaffe")
 
 
@@ -122,6 +124,7 @@ class Solver(ABC):
         self._speed = report.Speed()
         self._callbacks: list[tuple[Callable[[], None], Callable[[], None]]] = []
         self._progress: list[Callable[[Progress], None]] = []
+        self._watchers: list[tuple[Tested, Saved]] = []
         self._stop_requested = self._snapshot_requested = self._stopped = False
 
     @abstractmethod
@@ -280,6 +283,8 @@ class Solver(ABC):
             _log.info("Test loss: %.6g", loss / count)
         scores = {name: np.asarray(total / count) for name, total in sums.items()}
         report.report_outputs("Test", net, scores)
+        for tested, _ in self._watchers:
+            tested(index, scores)
         return scores
 
     # Requests and hooks.
@@ -300,6 +305,12 @@ class Solver(ABC):
         """Have a function called after each iteration."""
         self._progress.append(hook)
 
+    def add_watcher(
+        self, tested: Callable[[int, report.Scores], None], saved: Callable[[checkpoint.Paths], None]
+    ) -> None:
+        """Have two functions called: with a test net's number and mean outputs, and with a snapshot's paths."""
+        self._watchers.append((tested, saved))
+
     def _serve_requests(self, snapshot_due: bool = False) -> None:
         wanted, self._snapshot_requested = self._snapshot_requested or snapshot_due, False
         if wanted:
@@ -311,7 +322,10 @@ class Solver(ABC):
 
     def snapshot(self) -> checkpoint.Paths:
         """Write weights and solver state as ``<prefix>_iter_<iter>.*``; returns their paths."""
-        return checkpoint.save(self)
+        paths = checkpoint.save(self)
+        for _, saved in self._watchers:
+            saved(paths)
+        return paths
 
     def restore(self, path: str | Path) -> None:
         """Continue from a solver state and the weights it names."""

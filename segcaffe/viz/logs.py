@@ -14,7 +14,9 @@ _NUMBER = r"([-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+|nan|inf))"
 _LOSS = re.compile(rf"Iteration (\d+)(?: \(.*?\))?, loss = {_NUMBER}")
 _RATE = re.compile(rf"Iteration (\d+), lr = {_NUMBER}")
 _TESTING = re.compile(r"Iteration (\d+), Testing net \(#(\d+)\)")
-_OUTPUT = re.compile(rf"(Train|Test) net output #\d+: (.+?) = {_NUMBER}(?: \(\*.*?\))?(?: \(([^*)][^)]*)\))?")
+_OUTPUT = re.compile(
+    rf"(Train|Test) net output #\d+: (.+?) = {_NUMBER}(?: \(\*.*?\))?(?: \((?!\*|mean of \d)([^)]+)\))?"
+)
 
 LOSS, RATE = "loss", "lr"
 Series = dict[str, list[tuple[int, float]]]

@@ -22,7 +22,8 @@ def tensorboard(solver: Solver, folder: str | None) -> Iterator[None]:
     Parameters
     ----------
     folder:
-        Where ``tensorboard --logdir`` finds them; None writes nothing.
+        Where ``tensorboard --logdir`` finds them; None writes nothing. Where the solver goes on from a snapshot, what
+        an earlier run wrote there for later iterations is no longer shown.
 
     Raises
     ------
@@ -32,7 +33,7 @@ def tensorboard(solver: Solver, folder: str | None) -> Iterator[None]:
     if folder is None:
         yield
         return
-    writer = _open(folder)
+    writer = _open(folder, solver.iter)
 
     def advance(progress: Progress) -> None:
         writer.add_scalar("loss", progress.loss, progress.iter)
@@ -64,7 +65,7 @@ class _LogScalars(logging.Handler):
             self.writer.add_scalar(f"{kind}/{tag}", found[2], found[1])
 
 
-def _open(folder: str) -> Any:
+def _open(folder: str, done: int) -> Any:
     try:
         from tensorboardX import SummaryWriter
     except ImportError as error:
@@ -72,6 +73,6 @@ def _open(folder: str) -> Any:
             "TensorBoard files need the package tensorboardX. Install it: pip install tensorboardX."
         ) from error
     try:
-        return SummaryWriter(folder)
+        return SummaryWriter(folder, purge_step=done + 1 if done else None)
     except OSError as error:
         raise SegcaffeError(f"--tensorboard {folder}: cannot be written: {error.strerror or error}.") from error

@@ -419,3 +419,40 @@ def test_refused_options(small: Path, text: str, message: str) -> None:
     with pytest.raises(PrototxtError) as error:
         get_solver(parse(f"{text} {COMMON}", SolverParameter()))
     assert message in str(error.value)
+
+
+def test_maps_are_logged_by_their_mean(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A line for each value of a map makes logs of hundreds of megabytes."""
+    (tmp_path / "net.prototxt").write_text(
+        """
+        layer { name: "d" type: "DummyData" top: "d" dummy_data_param { shape { dim: 1 dim: 2 dim: 4 dim: 4 } } }
+        layer { name: "ip" type: "InnerProduct" bottom: "d" top: "ip" inner_product_param { num_output: 1 } }
+        layer { name: "few" type: "Power" bottom: "d" top: "few" power_param { shift: 1 } }
+        layer { name: "map" type: "Tile" bottom: "few" top: "map" tile_param { axis: 1 tiles: 50 } }
+        layer { name: "l" type: "Reduction" bottom: "ip" top: "loss" loss_weight: 1 }
+        layer { name: "y" type: "DummyData" top: "y" dummy_data_param { shape { dim: 1 dim: 1 dim: 4 dim: 4 } } }
+        layer { name: "acc" type: "SegAccuracy" bottom: "d" bottom: "y" top: "acc" }
+        """
+    )
+    text = f'net: "{tmp_path}/net.prototxt" base_lr: 0.1 lr_policy: "fixed" display: 1 test_iter: 1 test_interval: 1'
+    solver = get_solver(parse(text, SolverParameter()))
+    with caplog.at_level(logging.INFO, "segcaffe"):
+        solver.step(1)
+    lines = [line for line in caplog.messages if "net output" in line]
+    assert [line for line in lines if ": map" in line] == [
+        f"    {kind} net output #4: map = 1 (mean of 1600 values)" for kind in ("Test", "Train")
+    ]
+    assert [line.partition(": ")[2] for line in lines if "Test" in line and "acc" in line] == [
+        "acc = 0 (pixel accuracy)", "acc = 0 (mean class accuracy)", "acc = 0 (mean IoU)"
+    ]  # fmt: skip
+
+
+def test_watchers_hear_of_tests_and_snapshots(small: Path) -> None:
+    solver = small_solver(extra="test_iter: 1 test_interval: 2 snapshot: 2")
+    heard: list[object] = []
+    solver.add_watcher(lambda index, scores: heard.append((index, sorted(scores))), lambda paths: heard.append(paths))
+    solver.step(3)
+    tested = (0, sorted(solver.test_nets[0].outputs))
+    assert [item for item in heard if not hasattr(item, "state")] == [tested, tested]
+    states = [str(item.state) for item in heard if hasattr(item, "state")]
+    assert states == [f"{solver.snapshot_prefix}_iter_2.solverstate"]

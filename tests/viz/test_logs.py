@@ -42,6 +42,19 @@ def test_lines() -> None:
     assert series["test#1 accuracy"][0][0] == 100
 
 
+def test_values_that_are_named_or_summed_up() -> None:
+    told = ["accuracy = 0.9 (pixel accuracy)", "accuracy = 0.7 (mean IoU)", "loss = 2 (* 1 = 2 loss)",
+            "scores = 0.25 (mean of 9000 values)"]  # fmt: skip
+    lines = [f"    Test net output #{i}: {text}" for i, text in enumerate(told)]
+    series = read_lines(["Iteration 20, Testing net (#0)", *lines])
+    assert series == {
+        "test accuracy (pixel accuracy)": [(20, 0.9)],
+        "test accuracy (mean IoU)": [(20, 0.7)],
+        "test loss": [(20, 2)],
+        "test scores": [(20, 0.25)],
+    }
+
+
 def test_a_continued_run_replaces_what_it_repeats() -> None:
     lines = [f"Iteration {i}, loss = {v}" for i, v in ((0, 1), (10, 2), (20, 3), (10, 4), (20, 5))]
     assert read_lines(lines)["loss"] == [(0, 1), (10, 4), (20, 5)]

@@ -1,0 +1,44 @@
+"""How far compiling has come, shown in a progress bar."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from segcaffe.net import position
+
+
+@contextmanager
+def compilation_shown(bar: Any) -> Iterator[None]:
+    """While it lasts, say behind the bar (tqdm's) how many kernels are compiled, and for which layer."""
+    if "numba" not in sys.modules:
+        # Nothing was imported that could compile.
+        yield
+        return
+    from numba.core import event
+
+    class Show(event.Listener):  # type: ignore[misc]
+        """Hears of every kernel that is compiled; those that it calls are compiled within."""
+
+        depth = done = 0
+
+        def on_start(self, event: Any) -> None:
+            """Tell the layer that waits for it."""
+            self.depth += 1
+            if self.depth == 1:
+                layer = f", {position.now.text()}" if position.now else ""
+                bar.set_postfix_str(f"compiling kernels, once: {self.done} done{layer}")
+
+        def on_end(self, event: Any) -> None:
+            """Count it."""
+            self.depth -= 1
+            self.done += self.depth == 0
+
+    listener = Show()
+    event.register("numba:compile", listener)
+    try:
+        yield
+    finally:
+        event.unregister("numba:compile", listener)
