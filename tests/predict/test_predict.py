@@ -257,7 +257,7 @@ def test_a_deploy_file_says_how_images_are_prepared(pictures: Path, tmp_path: Pa
         tmp_path / "out", {"class_names": list(predictor.notes.class_names)}, colours=predictor.notes.colours()
     )
     predict_all(predictor, find_pictures(str(pictures)), out)
-    labels = read_label(str(tmp_path / "out" / "a.png"), False, "t")[:, :, 0]
+    labels = read_labels(tmp_path / "out" / "a.png", "t")
     colours = np.array([[1, 2, 3], [4, 5, 6], [7, 8, 9], [10, 11, 12]])
     np.testing.assert_array_equal(cv2.imread(str(tmp_path / "out" / "a.png"))[:, :, ::-1], colours[labels])
     assert class_names(tmp_path / "out") == ["a", "b", "c", "d"]
