@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 
 from google.protobuf.message import Message
 
@@ -50,19 +50,39 @@ def load_all(
             raise WeightsError(_nothing_fits(report, where))
         copy_weights(layers, source, where)
         loaded.update(report.loaded)
-    left = [layer for layer in layers if layer.name not in loaded and is_arbitrary(layer)]
-    # A layer may use the parameters of another by their name.
-    left = [layer for layer in left if not _shares_all(layer, [other for other in layers if other.name in loaded])]
+    left = left_arbitrary(layers, loaded)
     if not stored or not left:
         return ""
-    told = f"{len(left)} of {sum(bool(layer.blobs) for layer in layers)} layers with parameters"
-    names = shown([layer.name for layer in left])
+    told, names = _told(layers, left)
     if not (allow_partial or finetuning):
         raise WeightsError(
             f"{' and '.join(stored)}: no weights for {told}: {names}. Their random or zero values would make the "
             "results meaningless. Give the weights of this net, or say --allow-partial."
         )
-    return f"{told} begin with random or zero values, the weights do not have them: {names}."
+    return warning(layers, loaded)
+
+
+def warning(layers: Sequence[Layer], loaded: Container[str]) -> str:
+    """The warning that names the layers that keep random or zero values; empty if there are none.
+
+    ``loaded`` are the names of those that got weights.
+    """
+    left = left_arbitrary(layers, loaded)
+    told, names = _told(layers, left)
+    return f"{told} begin with random or zero values, the weights do not have them: {names}." if left else ""
+
+
+def left_arbitrary(layers: Sequence[Layer], loaded: Container[str]) -> list[Layer]:
+    """The layers that got no weights and whose values mean nothing."""
+    left = [layer for layer in layers if layer.name not in loaded and is_arbitrary(layer)]
+    # A layer may use the parameters of another by their name.
+    return [layer for layer in left if not _shares_all(layer, [other for other in layers if other.name in loaded])]
+
+
+def _told(layers: Sequence[Layer], left: Sequence[Layer]) -> tuple[str, str]:
+    """How many layers of how many, and their names."""
+    count = sum(bool(layer.blobs) for layer in layers)
+    return f"{len(left)} of {count} layers with parameters", shown([layer.name for layer in left])
 
 
 def is_arbitrary(layer: Layer) -> bool:

@@ -58,9 +58,11 @@ def copy_weights(layers: Sequence[Layer], source: caffe_pb2.NetParameter, where:
     """Copy blobs into the layers of the same names, once all of them are known to fit.
 
     Layers that the file does not have keep their values; layers that the net does not have are passed over. The log
-    tells which. WeightsError names layer, index, both shapes and the remedy.
+    tells which. WeightsError names layer, index, both shapes and the remedy; a layer that the file has without blobs is
+    one that does not fit.
     """
     stored = [message for message in source.layer if message.blobs]
+    _check_bare(layers, source, where)
     matches = _matches(layers, stored)
     for message, takers in matches:
         for layer in takers:
@@ -73,6 +75,15 @@ def copy_weights(layers: Sequence[Layer], source: caffe_pb2.NetParameter, where:
     report = LoadReport.of((layer.name for layer in layers if layer.blobs), (message.name for message in stored))
     _log(report, where)
     return report
+
+
+def _check_bare(layers: Sequence[Layer], source: caffe_pb2.NetParameter, where: str) -> None:
+    """Raise WeightsError for a layer with parameters that the file has, and always without blobs."""
+    with_blobs = {message.name for message in source.layer if message.blobs}
+    bare = {message.name: message for message in source.layer if message.name not in with_blobs}
+    for layer in layers:
+        if layer.blobs and layer.name in bare:
+            _check(layer, bare[layer.name], where)
 
 
 def _matches(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -16,7 +17,8 @@ from segcaffe.errors import GraphError, InputError, SegcaffeError, unknown_name
 from segcaffe.layers.base import Layer
 from segcaffe.net import position
 from segcaffe.net.arena import Arena, plan_net
-from segcaffe.net.backward import BackwardPlanner
+from segcaffe.net.backward import BackwardPlanner, missing_gradients
+from segcaffe.net.completeness import warning
 from segcaffe.net.deferred import DeferredBlob
 from segcaffe.net.fold import fold, fold_within, link
 from segcaffe.net.fuse import fuse as fuse_graph
@@ -35,6 +37,8 @@ from segcaffe.proto import caffe_pb2
 from segcaffe.proto.text import layer_places, read_net
 from segcaffe.proto.upgrade import upgrade_net
 from segcaffe.vectors import BlobVec, LayerVec, RawBlobVec
+
+_log = logging.getLogger("segcaffe")
 
 
 class Net(PycaffeMembers):
@@ -117,6 +121,8 @@ class Net(PycaffeMembers):
         self.kept_blobs = frozenset(keep)
         again = names_of(recompute)
         self._arena = Arena(self, again) if share_memory or (again and learns(self)) else None
+        self._loaded: set[str] = set()
+        self._told_of_gradients = False
         if weights is not None:
             self.copy_from(weights)
 
@@ -233,14 +239,40 @@ class Net(PycaffeMembers):
             Names of blobs whose gradients to return besides the inputs'.
         tops:
             Gradients of output blobs by name, copied in first.
+
+        Only gradients that parameters need are computed, and none but below losses, unless the net's prototxt says
+        ``force_backward: true``; the others stay as they were, and a warning says so.
         """
         first = self._layer_index(start) if start is not None else len(self.layer_list) - 1
         last = self._layer_index(end) if end is not None else 0
-        names = dict.fromkeys(self.bottom_names[end] if end is not None else self.inputs) | dict.fromkeys(diffs or ())
+        diffs = list(diffs or ())
+        names = dict.fromkeys(self.bottom_names[end] if end is not None else self.inputs) | dict.fromkeys(diffs)
         for name, values in tops.items():
             self._put(values, self.blobs[name], "diff", f'backward: the gradient of "{name}"')
         self.backward_from_to(first, last)
+        self._tell_of_gradients(diffs, bool(tops), first, last)
         return {name: self.blobs[name].diff for name in names}
+
+    def _tell_of_gradients(self, asked: Iterable[str], given: bool, first: int, last: int) -> None:
+        """Warn, once, of gradients that were asked for and that no layer computes; of all where none runs backward.
+
+        Where output gradients were ``given``, those of the inputs, or of one of them, are what is asked for.
+        """
+        if self._told_of_gradients or self.graph.force_backward:
+            return
+        missing = missing_gradients(self, asked, first, last)
+        inputs = missing_gradients(self, self.inputs, first, last)
+        if given and last == 0 and inputs == self.inputs:
+            missing += inputs
+        if not missing and any(self.layer_needs_backward[last : first + 1]):
+            return
+        self._told_of_gradients = True
+        _log.warning(
+            "%s: backward computes no gradient%s, which no loss or parameter needs: it stays as it was. "
+            "Write force_backward: true at the top of the net's prototxt.",
+            f'Net "{self.name}"' if self.name else "The net",
+            f" of {', '.join(dict.fromkeys(missing))}" if missing else "",
+        )
 
     def forward_from_to(self, first: int, last: int) -> float:
         """Run layers ``first`` to ``last`` (indices, both included); returns and keeps the sum of weighted losses."""
@@ -374,8 +406,15 @@ class Net(PycaffeMembers):
         self.copy_trained_layers(formats.load(weights), str(weights))
 
     def copy_trained_layers(self, source: caffe_pb2.NetParameter, where: str = "weights") -> None:
-        """Copy the blobs of a NetParameter's layers into the layers of the same names."""
-        copy_weights(self.layer_list, source, where)
+        """Copy the blobs of a NetParameter's layers into the layers of the same names.
+
+        A warning names the layers whose values are random or zero and in none of the weights that were copied.
+        """
+        report = copy_weights(self.layer_list, source, where)
+        self._loaded.update(report.loaded)
+        told = "" if report.strangers else warning(self.layer_list, self._loaded)
+        if told:
+            _log.warning("%s: %s", where, told)
 
     def share_with(self, other: Net) -> None:
         """Use the parameters of ``other`` for the layers of the same names (for several nets on one set of weights)."""

@@ -82,14 +82,33 @@ def _write_net(file: Any, net: NetParameter) -> None:
     data = file.create_group("data")
     diff = file.create_group("diff") if any(_has_diff(blob) for layer in net.layer for blob in layer.blobs) else None
     shared: set[str] = set()
-    for layer in net.layer:
-        group = data.require_group(layer.name)
+    for place, layer in enumerate(net.layer):
+        if not layer.name and not layer.blobs:
+            # A group has a name; this layer has nothing to keep.
+            continue
+        group = _group(data, layer, place)
         for index, blob in enumerate(layer.blobs):
             if _owns(layer, index, shared) and str(index) not in group:
                 group.create_dataset(str(index), data=array_of(blob, f'layer "{layer.name}", blob {index}'))
             gradient = values_of(blob, "diff")
             if diff is not None and gradient is not None and f"{layer.name}/{index}" not in diff:
                 diff.create_dataset(f"{layer.name}/{index}", data=gradient.reshape(shape_of(blob)))
+
+
+def _group(data: Any, layer: LayerParameter, place: int) -> Any:
+    """The group of a layer; WeightsError where its name can't be that of one."""
+    try:
+        if not layer.name:
+            raise ValueError("it is empty")
+        if "\0" in layer.name:
+            # The library would cut it there.
+            raise ValueError("it holds a zero byte")
+        return data.require_group(layer.name)
+    except (ValueError, TypeError) as error:
+        raise WeightsError(
+            f'The name "{layer.name}" of layer {place} ({layer.type or "no type"}) cannot be kept in an HDF5 file: '
+            f"{error}. Rename the layer, or write a .caffemodel."
+        ) from error
 
 
 def _owns(layer: LayerParameter, index: int, seen: set[str]) -> bool:

@@ -109,3 +109,68 @@ def test_batch_norm_counts_as_learning_for_what_is_above_it() -> None:
     norm = 'layer { name: "n" type: "BatchNorm" bottom: "x" top: "n" } '
     net = _run(norm + _sigmoid("s", "n", "last") + LOSS)
     assert _with_gradient(net, "x", "n", "last") == [False, True, True]
+
+
+SALIENCY = (
+    'name: "s" layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 } } } '
+    + _dense("ip", "x", "y")
+    + 'layer { name: "prob" type: "Softmax" bottom: "y" top: "prob" } '
+)
+TOLD = (
+    'Net "s": backward computes no gradient of x, which no loss or parameter needs: it stays as it was. '
+    "Write force_backward: true at the top of the net's prototxt."
+)
+
+
+def _warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.message for record in caplog.records if record.levelname == "WARNING"]
+
+
+def _net(text: str) -> Net:
+    net = Net(parse(text, NetParameter()), phase=TRAIN)
+    net.forward()
+    return net
+
+
+def test_backward_without_force_backward_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
+    net = _net(SALIENCY)
+    for _ in range(2):
+        assert not net.backward(prob=np.ones((2, 3)))["x"].any()
+    assert _warnings(caplog) == [TOLD]
+
+
+def test_where_nothing_runs_backward_that_is_told_even_if_nothing_is_asked_for(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    _net(SALIENCY).backward()
+    assert ["backward computes no gradient, which" in message for message in _warnings(caplog)] == [True]
+
+
+def test_the_gradient_of_a_blob_that_is_asked_for_by_name(caplog: pytest.LogCaptureFixture) -> None:
+    net = _net(INPUT + _sigmoid("s", "x", "s") + _dense("a", "s", "last") + LOSS)
+    net.backward(diffs=["last"])
+    assert _warnings(caplog) == []
+    net.backward(diffs=["s"])
+    assert ["no gradient of s, which" in message for message in _warnings(caplog)] == [True]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "force_backward: true " + SALIENCY,
+        SALIENCY.replace('name: "ip" type', 'name: "ip" propagate_down: true type') + LOSS.replace("last", "y"),
+    ],
+)
+def test_gradients_that_are_computed_are_no_warning(text: str, caplog: pytest.LogCaptureFixture) -> None:
+    if "target" in text:
+        text = text.replace('top: "x"', 'top: "x" top: "target"', 1)
+    net = _net(text)
+    net.backward(prob=np.eye(2, 3))
+    net.backward(diffs=["x"])
+    assert _warnings(caplog) == []
+
+
+def test_a_training_loop_is_no_warning(caplog: pytest.LogCaptureFixture) -> None:
+    net = _net(INPUT + _dense("a", "x", "last") + LOSS)
+    net.backward()
+    assert _warnings(caplog) == []

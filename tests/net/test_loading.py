@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from segcaffe.blob.proto import from_array
+from segcaffe.errors import WeightsError
 from segcaffe.net.loading import LoadReport
 from segcaffe.net.net import Net
 from segcaffe.proto.caffe_pb2 import TEST, NetParameter
@@ -29,7 +30,7 @@ def test_log_tells_what_was_loaded(caplog: pytest.LogCaptureFixture) -> None:
     net = Net(parse(NET, NetParameter()), phase=TEST)
     with caplog.at_level("INFO", "segcaffe"):
         net.copy_trained_layers(_stored("a", "c"), "weights.file")
-    assert caplog.messages == [
+    assert [record.message for record in caplog.records if record.levelname == "INFO"] == [
         "Ignoring source layer c",
         "weights.file: 1 layers got weights: a",
         "weights.file: 1 layers keep their values, the file has no weights for them: b",
@@ -44,6 +45,55 @@ def test_no_shared_name_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     (record,) = (record for record in caplog.records if record.levelname == "WARNING")
     assert "none of its 2 layers with weights has the name of a layer of the net" in record.message
     assert "The file has x, y; the net has a, b." in record.message
+
+
+def _warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.message for record in caplog.records if record.levelname == "WARNING"]
+
+
+def test_layers_left_random_or_zero_are_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    net = Net(parse(NET, NetParameter()), phase=TEST)
+    net.copy_trained_layers(_stored("a"), "weights.file")
+    assert _warnings(caplog) == [
+        "weights.file: 1 of 2 layers with parameters begin with random or zero values, the weights do not have them: b."
+    ]
+
+
+def test_a_second_file_that_has_the_rest_is_no_warning(caplog: pytest.LogCaptureFixture) -> None:
+    net = Net(parse(NET, NetParameter()), phase=TEST)
+    net.copy_trained_layers(_stored("a"), "one.file")
+    caplog.clear()
+    second = NetParameter()
+    second.layer.add(name="b").blobs.append(from_array(np.ones((1, 1), np.float32)))
+    net.copy_trained_layers(second, "two.file")
+    assert _warnings(caplog) == []
+
+
+def test_constants_that_mean_something_are_no_warning(caplog: pytest.LogCaptureFixture) -> None:
+    prelu = 'layer { name: "slope" type: "PReLU" bottom: "b" top: "c" }'
+    net = Net(parse(NET.partition('layer { name: "b"')[0] + prelu.replace('"b"', '"a"'), NetParameter()), phase=TEST)
+    net.copy_trained_layers(_stored("a"), "weights.file")
+    assert _warnings(caplog) == []
+
+
+@pytest.mark.parametrize("others", [(), ("a",)])
+def test_a_stored_layer_without_blobs_does_not_fit(others: tuple[str, ...]) -> None:
+    net = Net(parse(NET, NetParameter()), phase=TEST)
+    stored = _stored(*others)
+    stored.layer.add(name="b", type="InnerProduct")
+    with pytest.raises(WeightsError, match=r'layer "b" \(InnerProduct\) has 1 parameters, the file 0'):
+        net.copy_trained_layers(stored, "weights.file")
+    assert not net.params["a"][0].data.any()
+
+
+def test_stored_layers_without_blobs_are_nothing_to_layers_without_parameters() -> None:
+    relu = 'layer { name: "relu" type: "ReLU" bottom: "b" top: "b" }'
+    net = Net(parse(NET + relu, NetParameter()), phase=TEST)
+    for name in ("relu", "data", "stranger"):
+        stored = _stored("a")
+        stored.layer.add(name=name, type="ReLU")
+        net.copy_trained_layers(stored, "weights.file")
+    np.testing.assert_array_equal(net.params["a"][0].data, [[1, 1]])
 
 
 def test_report() -> None:

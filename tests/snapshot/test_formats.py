@@ -131,6 +131,25 @@ def test_wrong_kind_of_hdf5(tmp_path: Path) -> None:
         load_weights(tmp_path / "s.h5")
 
 
+def test_a_layer_without_name_and_blobs_is_left_out_of_hdf5(tmp_path: Path) -> None:
+    net = _net()
+    net.layer.add(type="HDF5Data")
+    save_weights(net, tmp_path / "a.h5")
+    assert _arrays(load_weights(tmp_path / "a.h5")).keys() == _arrays(_net()).keys()
+
+
+@pytest.mark.parametrize(("name", "reason"), [("", "it is empty"), ("ip/0", "0"), ("a\0b", "a zero byte")])
+def test_names_that_hdf5_cannot_keep_are_an_error(tmp_path: Path, name: str, reason: str) -> None:
+    net = NetParameter()
+    net.layer.add(name="ip").blobs.append(to_proto(_blob(2)))
+    net.layer.add(name=name, type="Scale").blobs.append(to_proto(_blob(2)))
+    (tmp_path / "a.h5").write_bytes(b"before")
+    with pytest.raises(WeightsError, match=r"of layer 1 \(Scale\) cannot be kept in an HDF5 file: .*Rename") as error:
+        save_weights(net, tmp_path / "a.h5")
+    assert reason in str(error.value)
+    assert (tmp_path / "a.h5").read_bytes() == b"before"
+
+
 def test_without_h5py_the_remedy_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = builtins.__import__
 

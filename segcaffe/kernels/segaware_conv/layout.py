@@ -81,7 +81,7 @@ class Layout(NamedTuple):
     @property
     def channel_step(self) -> int:
         """Channels of x whose gradient is one piece of work; their rows fill whole tiles."""
-        parts = max(1, _ITEMS // 2 // (self.images * self.groups))
+        parts = max(1, _ITEMS // 2 // max(1, self.images * self.groups))
         return -(-max(1, self.channels // parts) // ROWS) * ROWS
 
     @property
