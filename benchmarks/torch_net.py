@@ -29,7 +29,7 @@ MAKERS: dict[str, Callable[[Layer, list[Tensor], bool], Function]] = {}
 
 @dataclass
 class Step:
-    """One layer: its function, the blobs it reads and makes, and those that nobody reads after it."""
+    """One layer: its function, the blobs it reads and makes, and those that no layer reads after it."""
 
     run: Function
     bottoms: list[int]

@@ -47,7 +47,7 @@ class PrototxtError(SegcaffeError, ValueError, RuntimeError):
 
 
 class GraphError(SegcaffeError, RuntimeError):
-    """The layers do not form a net: a bottom nobody makes, a top made twice, an unknown type, a contradictory rule."""
+    """The layers do not form a net: a bottom never made, a top made twice, an unknown type, a contradictory rule."""
 
 
 class InputError(GraphError, ValueError):

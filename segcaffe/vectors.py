@@ -25,7 +25,7 @@ class BlobVec(list[Blob]):
 
 
 class RawBlobVec(list[Blob]):
-    """Blobs that belong to somebody else: the bottoms and tops that a layer is called with."""
+    """Blobs that belong to the net: the bottoms and tops that a layer is called with."""
 
 
 class LayerVec(list[Any]):

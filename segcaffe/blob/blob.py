@@ -134,9 +134,9 @@ class Blob:
         self._diff.clear()
 
     def grad_to_add_to(self) -> tuple[Any, float]:
-        """The gradient for somebody who adds to it, and the factor of what it holds.
+        """The gradient for a caller that adds to it, and the factor of what it holds.
 
-        The factor is 1, or 0 where the gradient is zero but nobody has written the zeros yet.
+        The factor is 1, or 0 where the gradient is zero but the zeros are not written yet.
         """
         array, cleared = self._diff.take()
         return array[: self.count].reshape(self._shape), 0.0 if cleared else 1.0

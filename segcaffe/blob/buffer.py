@@ -12,7 +12,7 @@ Head = Literal["nowhere", "host", "device", "both"]
 
 
 class Buffer:
-    """``size`` elements of ``dtype``, zero at first, allocated and copied only when somebody looks.
+    """``size`` elements of ``dtype``, zero at first, allocated and copied only when it is read.
 
     Whoever asks for an array may write to it, so asking makes that side the newest; the other side is brought up to
     date when it is asked for. A host array, once given out, stays the same memory for the life of the buffer.
@@ -58,7 +58,7 @@ class Buffer:
         return self._host
 
     def clear(self) -> None:
-        """Make all elements zero; on the host they are written only when somebody looks, not before a `take`."""
+        """Make all elements zero; on the host they are written only when they are read, not before a `take`."""
         if device.get_mode() == "CPU":
             self._cleared = True
         else:

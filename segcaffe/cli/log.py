@@ -15,7 +15,7 @@ from segcaffe.proto.encoding import to_native
 
 log = logging.getLogger("segcaffe")
 ANNOUNCEMENTS = "segcaffe.compile"
-"""Logger of what people on a terminal are told by every command, in plain words: why the first run takes long."""
+"""Logger of what every command prints on a terminal, in plain words: why the first run takes long."""
 
 
 class GlogFormatter(logging.Formatter):
@@ -61,7 +61,7 @@ _verbosity = Verbosity.NORMAL
 
 
 def shows_progress() -> bool:
-    """Whether a progress bar is to be shown: there is a terminal, and nobody asked for quiet."""
+    """Whether a progress bar is to be shown: there is a terminal, and no --quiet."""
     return _verbosity is not Verbosity.QUIET and sys.stderr.isatty()
 
 

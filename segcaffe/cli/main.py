@@ -71,7 +71,7 @@ def add_verbosity_options(parser: Parser) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit status: 0, 2 for an error the user can mend, 130 after Ctrl-C."""
+    """Run the command line; returns the exit status: 0, 2 for an error that a message explains, 130 after Ctrl-C."""
     command, verbosity = "", Verbosity.NORMAL
     try:
         parser = build_parser()
@@ -95,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"\n{f'segcaffe {command}'.rstrip()}: stopped.", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        # The reader of our output (head, less) has gone; there is nobody to tell.
+        # The reader of our output (head, less) has gone.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
 

@@ -111,7 +111,7 @@ def _with_channels(image: NDArray[Any]) -> NDArray[Any]:
 
 
 def _missing_slash(path: str) -> str:
-    """A hint where the file would be found with a slash between folder and name, which nobody inserts."""
+    """A hint where the file would be found with a slash between folder and name, which is not inserted."""
     for cut in range(1, len(path)):
         if Path(path[:cut], path[cut:].lstrip("/")).is_file():
             return f' "{path[:cut]}/{path[cut:]}" exists: end root_folder with a slash; nothing is put in between.'

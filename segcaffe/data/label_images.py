@@ -1,4 +1,4 @@
-"""Label maps stored as images: the numbers in the file, not the brightness somebody would see."""
+"""Label maps stored as images: the numbers in the file, not the brightness that a viewer shows."""
 
 from __future__ import annotations
 

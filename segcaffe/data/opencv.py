@@ -24,7 +24,7 @@ def hold_threads() -> None:
 
 
 def add_readers(count: int) -> None:
-    """Note that so many more threads read images, or fewer with a negative number."""
+    """Count ``count`` more threads that read images, or fewer with a negative number."""
     global _readers
     with _lock:
         _readers = max(0, _readers + count)

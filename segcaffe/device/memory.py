@@ -38,7 +38,7 @@ def free_unused() -> None:
 def out_of_memory(where: str, error: MemoryError) -> DeviceError:
     """The error to raise where ``error`` stopped a layer: who asked for how much, what is in use, what would help.
 
-    Memory that no array uses any more is given back, so that the process can go on with a smaller net.
+    Memory that no array uses is given back, so that the process can go on with a smaller net.
     """
     free_unused()
     if mode.get_mode() == "CPU":

@@ -97,7 +97,7 @@ def to_device(array: Array) -> Array:
 
 
 def note_host_visit() -> None:
-    """Count that somebody used host memory, or moved it to the device or back."""
+    """Count a use of host memory, or a transfer to the device or back."""
     global _visits
     _visits += 1
 

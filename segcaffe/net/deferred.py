@@ -1,9 +1,9 @@
-"""Blobs that are computed when somebody reads them, and the layers that make them.
+"""Blobs that are computed when they are read, and the layers that make them.
 
 Fusion leaves every layer and blob of a net in its place and under its name. A layer whose result a fused layer no
 longer needs becomes deferred: running it only notes that its tops are out of date. The first look at such a top (or at
 its gradient) runs the layer's own code, which looks at its bottoms in turn. What is written into a deferred blob is
-read by nobody; build the net without fusion to run parts of it on values of your own.
+never read; build the net without fusion to run parts of it on values of your own.
 """
 
 from __future__ import annotations

@@ -174,7 +174,7 @@ def link(graph: Graph, layers: list[Layer]) -> None:
 
 
 def fold_within(graph: Graph, layers: list[Layer], first: int, last: int, watched: bool) -> None:
-    """Fold, in the pass that follows, what lies wholly among layers first..last; nothing if somebody looks on."""
+    """Fold, in the pass that follows, what lies wholly among layers first..last; nothing where hooks are set."""
     for i, followers in graph.folded.items():
         active = not watched and first <= i and followers[-1] <= last
         leader = layers[i]

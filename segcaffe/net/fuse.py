@@ -162,7 +162,7 @@ def _shares(node: Node) -> bool:
 
 
 def _independent(graph: Graph, matches: list[Match]) -> list[Match]:
-    """The matches whose layers in between nobody but these matches reads."""
+    """The matches whose layers in between are read by these matches only."""
     readers: dict[int, set[int]] = {}
     for i, node in enumerate(graph.nodes):
         for blob in node.bottoms:

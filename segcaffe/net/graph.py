@@ -50,7 +50,7 @@ class Graph:
     outputs:
         Blobs that no layer reads, in alphabetical order, as Caffe lists them.
     deferred:
-        Blobs that are computed only when somebody looks at them (see `deferred`); empty before fusion.
+        Blobs that are computed only when they are read (see `deferred`); empty before fusion.
     folded:
         For nodes that do the work of others too, the indices of those (see `fold`); empty before folding.
     """

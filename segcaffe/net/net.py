@@ -311,7 +311,7 @@ class Net(PycaffeMembers):
         self._release_saved(i)
 
     def _replays(self, first: int, last: int, watched: bool) -> bool:
-        """Whether a pass over these layers is to be replayed: one over the whole net, with nobody looking on."""
+        """Whether a pass over these layers is to be replayed: one over the whole net, without hooks."""
         recomputes = self._arena is not None and self._arena.recomputed
         return replay_wanted() and not recomputes and abs(last - first) == len(self.layer_list) - 1 and not watched
 
@@ -392,7 +392,7 @@ class Net(PycaffeMembers):
     def clear_param_diffs(self) -> None:
         """Set the gradients of all parameters to zero."""
         for blob in self.learnable_params:
-            # What nobody has looked at yet is zero, and takes no memory.
+            # What has not been read yet is zero, and takes no memory.
             if blob.buffer("diff").head != "nowhere":
                 blob.grad[...] = 0
 

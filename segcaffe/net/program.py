@@ -132,7 +132,7 @@ class _Writer:
         )
 
     def kept(self) -> frozenset[int]:
-        """Buffers that keep their memory to themselves: somebody outside the layers reads or writes them."""
+        """Buffers that keep their memory to themselves: code outside the layers reads or writes them."""
         both = [*self.graph.inputs, *self.graph.outputs]
         for node, layer, weights in zip(self.graph.nodes, self.net.layer_list, self.net.loss_weights, strict=True):
             both += (

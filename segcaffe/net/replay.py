@@ -163,7 +163,7 @@ class _Part:
     def _record(self) -> int | None:
         """Record all layers; returns the place of the first that cannot be."""
         gpu = device.xp()
-        # Temporary arrays of the graph live in memory that nobody else is given, as long as the graph does.
+        # Temporary arrays of the graph live in memory that no other array gets, as long as the graph does.
         self._pool = gpu.cuda.MemoryPool()
         stream = gpu.cuda.Stream(non_blocking=True)
         device.synchronize()
@@ -227,5 +227,5 @@ def _place(blob: Blob, grad: bool) -> Place:
 
 
 def _address(buffer: Buffer) -> int:
-    """0 if nobody has used the buffer yet."""
+    """0 if the buffer has not been used yet."""
     return int(buffer.array().data.ptr) if buffer.size and buffer.head != "nowhere" else 0

@@ -12,7 +12,7 @@ from segcaffe.proto import caffe_pb2
 
 @dataclass
 class LearnableParam:
-    """A parameter that owns its memory, with its multipliers (None: nobody set them, which means 1)."""
+    """A parameter that owns its memory, with its multipliers (None: never set, which means 1)."""
 
     blob: Blob
     owner: str
@@ -74,7 +74,7 @@ def _share(layer: Layer, blob: Blob, spec: caffe_pb2.ParamSpec, owner: Learnable
 
 
 def _agree(owner: LearnableParam, layer: Layer, spec: caffe_pb2.ParamSpec, option: str) -> float | None:
-    """The multiplier of the owner after ``spec``: whoever sets it first decides, and nobody may disagree."""
+    """The multiplier of the owner after ``spec``: the first layer that sets it decides, and no other may disagree."""
     known: float | None = getattr(owner, option)
     if not spec.HasField(option):
         return known

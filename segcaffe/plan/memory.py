@@ -2,7 +2,7 @@
 
 What is recomputed is chosen first (`recompute.choose`), which gives the order of the work (`schedule.Schedule`); from
 it follows when each buffer lives (`schedule.live_ranges`), and from that where it lies (`packing`). What a Concat joins
-is made in its place in the result where that saves memory. Buffers that somebody outside the steps reads or writes stay
+is made in its place in the result where that saves memory. Buffers that code outside the steps reads or writes stay
 out of the plan.
 """
 

@@ -82,7 +82,7 @@ class Program:
     Attributes
     ----------
     kept:
-        Buffers that somebody outside the steps writes or reads: they keep memory of their own.
+        Buffers that code outside the steps writes or reads: they keep memory of their own.
     learns:
         Whether the steps also run backward.
     parameters:

@@ -63,7 +63,7 @@ class Units:
         return make_schedule(self.program, dropped.values())
 
     def most(self, schedule: Schedule) -> tuple[int, list[int]]:
-        """The most bytes in use at a time, and the buffers that nobody uses then, the largest first."""
+        """The most bytes in use at a time, and the buffers that no step uses then, the largest first."""
         ranges = live_ranges(self.program, schedule)
         used = usage(zip(self.sizes, ranges, strict=True), len(schedule.turns))
         peak = used.index(max(used))

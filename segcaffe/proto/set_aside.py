@@ -6,7 +6,7 @@ Protobuf would read their bytes as what the schema says, or give up on the whole
 Known ones: ``resize_param``, a message, is ``TransformationParameter``'s number 8 in the Caffe of SSD and in Intel's
 and NVIDIA's; here that is ``repeated float scale_factors``. The first DeepLab's ``hole``, ``hole_h`` and ``hole_w`` are
 ``ConvolutionParameter``'s 17 to 19, which later became ``force_nd_im2col``, ``dilation`` and ``bottom_is_im2col``;
-they are told by their layer, which has the old notation, and have numbers of their own in the schema.
+they are recognised by their layer, which has the old notation, and have numbers of their own in the schema.
 """
 
 from __future__ import annotations

@@ -82,7 +82,7 @@ def check_writable(prefix: str | Path) -> None:
 def _remove_leftovers(path: Path) -> None:
     """Remove what other processes began to write under that name and never will finish.
 
-    Those are the processes of this machine (and container) that no longer run; of others nobody can tell from here,
+    Those are the processes of this machine (and container) that no longer run; of others that is not known here,
     so their files must be a day old: no write takes that long.
     """
     pattern = re.compile(rf"\.{re.escape(path.name)}\.([0-9a-f]{{8}})-(\d+)\.tmp")

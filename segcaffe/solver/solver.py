@@ -168,7 +168,7 @@ class Solver(ABC):
         _log.info("Optimization Done.")
 
     def step(self, iterations: int) -> None:
-        """Run that many iterations, or fewer if somebody requests to stop.
+        """Run that many iterations, or fewer if a stop is requested.
 
         NumericError says which layer failed when the loss is not a finite number; nothing is written then.
         """

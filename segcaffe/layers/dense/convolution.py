@@ -29,7 +29,7 @@ class Convolution(WindowedLayer):
     """
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
-        """Read the options; columns are told by bottom_is_im2col."""
+        """Read the options; bottom_is_im2col says that the bottom holds columns."""
         self.is_im2col: bool = self.param.convolution_param.bottom_is_im2col
         super().setup(bottom, top)
 

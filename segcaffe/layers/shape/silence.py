@@ -1,4 +1,4 @@
-"""Silence: a reader for blobs that nobody else reads."""
+"""Silence: a reader for blobs that no other layer reads."""
 
 from __future__ import annotations
 
