@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -139,3 +141,28 @@ class TestVerbosity:
         with pytest.raises(SystemExit):
             main(["net", "x", "-q", "-v"])
         assert "not allowed with" in capsys.readouterr().err
+
+
+def test_time_warms_up_in_the_way_it_measures(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Layers run one by one use kernels that a whole, fused net does without: to compile them is not measured."""
+    from segcaffe.net.net import Net
+
+    waits = iter([0.05] + [0.0] * 4)
+    run_layers = Net.forward_from_to
+
+    def slow_at_first(net: Net, start: int, end: int) -> object:
+        if net.layer_names[start] == "ip":
+            time.sleep(next(waits))
+        return run_layers(net, start, end)
+
+    monkeypatch.setattr(Net, "forward_from_to", slow_at_first)
+    path = tmp_path / "net.prototxt"
+    path.write_text(
+        'layer { name: "data" type: "DummyData" top: "data" dummy_data_param { shape { dim: 1 dim: 2 } } }\n'
+        'layer { name: "ip" type: "InnerProduct" bottom: "data" top: "ip" inner_product_param { num_output: 1 } }\n'
+    )
+    assert main(["time", "--model", str(path), "--iterations", "2", "--json"]) == 0
+    layers = {layer["name"]: layer for layer in json.loads(capsys.readouterr().out)["layers"]}
+    assert layers["ip"]["forward_ms"] < 20
