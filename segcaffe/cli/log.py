@@ -11,7 +11,6 @@ from enum import IntEnum
 from pathlib import Path
 
 from segcaffe.errors import SegcaffeError
-from segcaffe.proto.encoding import to_native
 
 log = logging.getLogger("segcaffe")
 ANNOUNCEMENTS = "segcaffe.compile"
@@ -23,6 +22,9 @@ class GlogFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Prefix every line of the message."""
+        # Not above: a command in a checkout without its schema must come as far as telling so.
+        from segcaffe.proto.encoding import to_native
+
         stamp = time.strftime("%m%d %H:%M:%S", time.localtime(record.created))
         micros = int(record.created % 1 * 1e6)
         level = "I" if record.levelno < logging.WARNING else record.levelname[0]
