@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import json
 import re
+import tarfile
 from pathlib import Path
 
 import cv2
+import lmdb
 import numpy as np
 import pytest
+from PIL import Image
+from scipy.io import savemat
 
 from segcaffe.cli.main import main
+from segcaffe.data.database import Database
+from segcaffe.data.database_writer import backend_of
 from segcaffe.data.synthetic import write_set
+from segcaffe.proto.caffe_pb2 import Datum
+from tests.data.leveldb_files import write_database
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 TINY = ROOT / "configs" / "tiny"
@@ -51,6 +59,69 @@ def test_database_mean_show_check(images: Path, capsys: pytest.CaptureFixture[st
     assert "6 lines, 0 problems" in capsys.readouterr().out
     assert main(["data", "check", f"{images}/train.txt", "--root", root, "--classes", "1", "--size", "64x63"]) == 1
     assert "12 problems" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("backend", ["lmdb", "leveldb"])
+def test_check_of_a_database(images: Path, capsys: pytest.CaptureFixture[str], backend: str) -> None:
+    database = images / "db"
+    values = [Datum(channels=3, height=8 + i // 2, width=9, data=bytes(27 * (8 + i // 2)), label=i) for i in range(3)]
+    items = [(f"{i:08d}".encode(), value.SerializeToString()) for i, value in enumerate(values)]
+    items.append((b"zz_bad", b"\xff\xff"))
+    if backend == "leveldb":
+        write_database(database, [], [[(key, i, value)] for i, (key, value) in enumerate(items)])
+    else:
+        with lmdb.open(str(database)) as environment, environment.begin(write=True) as transaction:
+            for key, value in items:
+                transaction.put(key, value)
+    assert main(["data", "check", str(database), "--classes=2", "--size=8x9"]) == 1
+    output = capsys.readouterr().out
+    assert output.startswith("4 items, 3 problems\n")
+    assert f'"{database}", key "zz_bad": a value of the database is not a Datum message' in output
+    assert 'key "00000002": labels outside 0..1: 2.' in output
+    assert 'key "00000002": the image is 9 x 9 where 8 x 9' in output
+    assert "sizes: 8 x 9 (2), 9 x 9 (1)" in output
+
+
+def test_a_list_without_labels_makes_a_database(images: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = [line.split()[0] for line in (images / "classes.txt").read_text().splitlines()]
+    (images / "names.txt").write_text("".join(f"{name}\n" for name in names))
+    assert main(["data", "make-db", f"{images}/", f"{images}/names.txt", f"{images}/db"]) == 0
+    assert main(["data", "check", f"{images}/db"]) == 0
+    assert f"\n{len(names)} items, 0 problems\n" in capsys.readouterr().out
+    database = Database(f"{images}/db", backend_of(images / "db"), "test")
+    datums = [Datum.FromString(database.item(i, 0)) for i in range(len(names))]
+    assert [datum.label for datum in datums] == [0] * len(names)
+
+
+def test_the_submission_of_what_a_net_wrote(images: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """MatWrite's files have the net's size; in the archive they have the images'."""
+    (images / "out").mkdir()
+    names = [path.stem for path in sorted((images / "images").iterdir())]
+    height, width = cv2.imread(str(images / "images" / f"{names[0]}.png")).shape[:2]
+    scores = np.random.default_rng(0).random((1, 3, height + 7, width + 4)).astype(np.float32)
+    for name in names:
+        savemat(images / "out" / f"{name}_blob_0.mat", {"data": scores.T})
+    command = ["eval", str(images / "out"), "--submission", str(images / "results.tgz")]
+    expect(capsys, main(command), f"{height + 7} x {width + 4}, the size of a net", "--images FOLDER")
+    assert not (images / "results.tgz").exists()
+    expected = scores[0].argmax(axis=0)[:height, :width]
+    for way in (["--images", str(images / "images")], [str(images / "labels")]):
+        assert main([*command[:2], *way, *command[2:], "--trimap=0"]) == 0
+        with tarfile.open(images / "results.tgz") as archive:
+            assert len(archive.getnames()) == len(names)
+            file = archive.extractfile(archive.getnames()[0])
+            assert file is not None
+            np.testing.assert_array_equal(np.asarray(Image.open(file)), expected)
+    # What segcaffe predict wrote has the images' size already.
+    (images / "predict.json").write_text("{}")
+    assert main(command) == 0
+    (images / "small").mkdir()
+    savemat(images / "small" / f"{names[0]}.mat", {"data": scores[:, :, :5].T})
+    command[1] = str(images / "small")
+    expect(
+        capsys, main([*command, "--images", str(images / "images")]), f"is 5 x {width + 4} (height x width), its image"
+    )
+    expect(capsys, main([*command, "--images", str(images / "small")]), "has no image")
 
 
 def test_skip_bad(images: Path, capsys: pytest.CaptureFixture[str]) -> None:

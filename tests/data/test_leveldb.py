@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from segcaffe.data import leveldb_log
+from segcaffe.data.database import Database
 from segcaffe.data.leveldb import entries
+from segcaffe.data.leveldb_log import Logs
+from segcaffe.proto import caffe_pb2
 from tests.data.leveldb_files import Entry, write_database
 
 KEYS = [f"key{i:03d}".encode() for i in range(6)]
@@ -41,6 +46,34 @@ def test_records_longer_than_a_block_of_the_log(tmp_path: Path) -> None:
     logged.append([(b"z", 9, bytes(32768 * 7 - 6 * 33021 - 100))])
     write_database(tmp_path / "db", [], logged)
     assert list(entries(tmp_path / "db")) == newest([entry for part in logged for entry in part])
+
+
+def test_a_long_log_is_read_in_linear_time_and_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Caffe's tools leave a database: all in the log, in few batches of many blocks each."""
+    value = bytes(range(256)) * 768
+    seconds = []
+    for count in (50, 200):
+        folder = tmp_path / str(count)
+        write_database(folder, [], [[(b"%08d" % i, i, value) for i in range(count)]])
+        start = time.process_time()
+        database = Database(str(folder), caffe_pb2.DataParameter.LEVELDB, "test")
+        assert database.item(0, 0) == value
+        seconds.append(time.process_time() - start)
+        assert [database.item(i, 0) for i in range(1, count)] == [value] * (count - 1)
+    # 200 values are 39 MB. What grows with the square took 10 s here, what is linear a tenth of a second.
+    assert seconds[1] < 39 / 100 + 0.5
+    reads = []
+    monkeypatch.setattr(leveldb_log, "read_records", lambda path: reads.append(path) or iter(()))
+    assert database.item(count, 0) == value, "the next epoch"
+    assert reads == []
+
+
+def test_a_log_that_grows_is_read_again(tmp_path: Path) -> None:
+    write_database(tmp_path / "db", [], [[(KEYS[0], 1, b"a")]])
+    logs = Logs()
+    assert list(entries(tmp_path / "db", logs)) == [(KEYS[0], b"a")]
+    write_database(tmp_path / "db", [], [[(KEYS[0], 1, b"a")], [(KEYS[1], 2, b"b")]])
+    assert list(entries(tmp_path / "db", logs)) == [(KEYS[0], b"a"), (KEYS[1], b"b")]
 
 
 def test_a_record_cut_off_at_the_end_of_the_log_does_not_count(tmp_path: Path) -> None:

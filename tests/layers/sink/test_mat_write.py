@@ -35,11 +35,16 @@ def test_ids_strip_and_period(tmp_path: Path) -> None:
         layer.forward(bottom, [])
 
 
-def test_existing_files_are_left_alone(tmp_path: Path) -> None:
-    (tmp_path / "iter_0_blob_0.mat").write_text("mine")
+def test_existing_files_are_left_alone_and_that_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for number in (0, 1):
+        (tmp_path / f"iter_{number}_blob_0.mat").write_text("mine")
     layer, bottom = build(f'prefix: "{tmp_path}/"')
-    layer.forward(bottom, [])
+    for _ in range(3):
+        layer.forward(bottom, [])
     assert (tmp_path / "iter_0_blob_0.mat").read_text() == "mine"
+    assert loadmat(tmp_path / "iter_2_blob_0.mat")["data"].size == 6
+    assert caplog.text.count('iter_0_blob_0.mat" exists and is left as it is') == 1
+    assert "iter_1_blob_0" not in caplog.text
 
 
 def test_a_place_that_cannot_be_written_to(tmp_path: Path) -> None:

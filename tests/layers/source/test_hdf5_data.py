@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py
@@ -79,6 +80,20 @@ def test_what_is_missing_is_named(folder: Path) -> None:
         build(1, tops=3)
     (folder / "0.h5").write_bytes(b"no HDF5")
     with pytest.raises(DataError, match=r'cannot read "0.h5" as HDF5'):
+        build(1)
+
+
+@pytest.mark.parametrize(("make", "received"), [
+    (lambda file: file.create_dataset("top0", data=h5py.Empty("f4")), r"a data set without values \(null\)"),
+    (lambda file: file.create_dataset("top0", data=1.0), r"float64 of shape \(\)"),
+    (lambda file: file.create_dataset("top0", data=["a"]), r"object of shape \(1,\)"),
+    (lambda file: file.create_group("top0"), "a group"),
+])  # fmt: skip
+def test_what_is_no_array_of_numbers(folder: Path, make: Callable[[h5py.File], object], received: str) -> None:
+    with h5py.File("0.h5", "a") as file:
+        del file["top0"]
+        make(file)
+    with pytest.raises(DataError, match=rf'"top0" of "0.h5" must be an array of numbers.*Received: {received}\.'):
         build(1)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from pathlib import Path
 
 import cv2
@@ -89,7 +90,7 @@ def test_without_a_crop_each_batch_has_its_size(folder: Path) -> None:
 
 def test_a_batch_of_different_sizes_needs_a_crop(folder: Path) -> None:
     layer, top = build("ImageData", 'image_data_param { source: "labelled.txt" batch_size: 2 }')
-    with pytest.raises(DataError, match=r"labelled.txt:1 has \(3, 8, 14\), labelled.txt:2 has \(3, 9, 13\)"):
+    with pytest.raises(DataError, match=r"labelled.txt:1 has 3 x 8 x 14, labelled.txt:2 has 3 x 9 x 13"):
         layer.forward([], top)
 
 
@@ -109,10 +110,63 @@ def test_a_missing_image_is_named_when_its_batch_is_due(folder: Path) -> None:
         layer.forward([], top)
 
 
-def test_a_line_with_one_word_is_named_at_setup(folder: Path) -> None:
+def test_a_name_without_its_label_map_is_told_at_setup(folder: Path) -> None:
     (folder / "two.txt").write_text("i0.png l0.png\n\ni1.png\n")
-    with pytest.raises(DataError, match=r'two.txt:3: .*Received: "i1.png"'):
+    with pytest.raises(DataError, match=r'two.txt:3: .*Received: 3 names; "i1.png" begins'):
         build("TwoImageData", 'image_data_param { source: "two.txt" }')
+
+
+@pytest.mark.parametrize(("type_name", "count"), [("TwoImageData", 2), ("FourImageData", 4)])
+def test_lists_are_streams_of_names(folder: Path, type_name: str, count: int) -> None:
+    names = [f"{kind}{i}.png" for i in (0, 0, 1, 1) for kind in "il"]
+    if count == 4:
+        names = [f"{kind}{i}.png" for i in (0, 1) for kind in "iill"]
+    lines = [" ".join(names[i : i + count]) + "\n" for i in range(0, len(names), count)]
+    batches = []
+    for text in ("".join(lines), " ".join(names), "\n".join(names), lines[0] + " ".join(names[count:])):
+        (folder / "stream.txt").write_text(text)
+        batches.append(run(*build(type_name, 'image_data_param { source: "stream.txt" }', phase="TEST"), 3))
+    for other in batches[1:]:
+        for expected, found in zip(batches[0], other, strict=True):
+            np.testing.assert_array_equal(expected[0], found[0])
+            np.testing.assert_array_equal(expected[1], found[1])
+
+
+def test_images_without_labels_have_label_0(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (folder / "names.txt").write_text("i0.png\ni1.png\n\ni2.png\n")
+    layer, top = build("ImageData", 'image_data_param { source: "names.txt" }')
+    assert [batch[1].tolist() for batch in run(layer, top, 3)] == [[0]] * 3
+    assert caplog.text == ""
+    (folder / "names.txt").write_text("i0.png 3\ni1.png\n")
+    layer, top = build("ImageData", 'image_data_param { source: "names.txt" }')
+    assert [batch[1].tolist() for batch in run(layer, top, 2)] == [[3], [0]]
+    assert "names.txt:2: 1 of 2 lines have no label" in caplog.text
+
+
+def test_names_that_are_no_text(folder: Path) -> None:
+    """Names are bytes to the system: GBK here, read from a list and a folder that are not UTF-8."""
+    name = b"\xd1\xd0\xbe\xbf"
+    inside = Path(os.fsdecode(os.fsencode(folder) + b"/" + name))
+    inside.mkdir()
+    (inside / "a.png").write_bytes((folder / "i0.png").read_bytes())
+    (folder / "names.txt").write_bytes(name + b"/a.png 1\n" + name + b"/b.png 1\n")
+    layer, top = build("ImageData", 'image_data_param { source: "names.txt" }')
+    layer.forward([], top)
+    assert top[0].shape == (1, 3, 8, 14)
+    with pytest.raises(DataError, match=r"names.txt:2: cannot read .*/b.png"):
+        layer.forward([], top)
+
+
+def test_gray_pictures_may_be_made_of_colours(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Where the first is asked for in gray, the second may be no label map."""
+    (folder / "two.txt").write_text("i0.png i0.png\n")
+    options = 'image_data_param { source: "two.txt" }'
+    layer, top = build("TwoImageData", options + " two_image_data_param { first_is_color: false }")
+    layer.forward([], top)
+    np.testing.assert_array_equal(top[0].data, top[1].data)
+    assert caplog.text.count("is in colour; its brightness is taken") == 1
+    with pytest.raises(DataError, match="--palette"):
+        build("TwoImageData", options)
 
 
 def test_new_height_needs_new_width(folder: Path) -> None:
