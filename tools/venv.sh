@@ -9,8 +9,11 @@ ensure_venv() {
     fi
     if [ ! -e "$stamp" ] || [ pyproject.toml -nt "$stamp" ] || [ setup.py -nt "$stamp" ] \
         || [ protos/caffe.proto -nt "$stamp" ]; then
-        echo "Installing segcaffe and what it needs into .venv ..."
-        .venv/bin/python -m pip install --quiet --disable-pip-version-check \
+        echo "Installing segcaffe and what it needs into .venv (this can take minutes) ..."
+        # On a terminal pip shows what it is doing, elsewhere only what goes wrong.
+        local quiet="--quiet"
+        if [ -t 1 ]; then quiet="--progress-bar=on"; fi
+        .venv/bin/python -m pip install "$quiet" --disable-pip-version-check \
             -e ".[$extra]" --config-settings editable_mode=compat
         touch "$stamp"
     fi

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import sys
+import textwrap
 from pathlib import Path
 
 from segcaffe.cli import common
@@ -21,7 +23,7 @@ def run(options: argparse.Namespace) -> int:
     from segcaffe.cli.log import start_log
     from segcaffe.cli.training_view import training_view
     from segcaffe.errors import SegcaffeError
-    from segcaffe.recipes.demo import HEADER, Demo, Plan, score_rows
+    from segcaffe.recipes.demo import AUC, HEADER, Demo, Plan, score_rows
 
     if options.max_iter is not None and options.max_iter < 1:
         raise SegcaffeError(f"--max_iter must be at least 1. Received: {options.max_iter}.")
@@ -31,7 +33,7 @@ def run(options: argparse.Namespace) -> int:
     plan = Plan(folder, seed=options.seed)
     if options.max_iter is not None:
         plan = Plan(folder, iterations=options.max_iter, seed=options.seed)
-    demo = Demo(plan)
+    demo = Demo(plan, _say, common.progress)
     with start_log(str(folder), "demo", quiet=True):
         solver = demo.prepare()
         with training_view(solver):
@@ -41,5 +43,14 @@ def run(options: argparse.Namespace) -> int:
     rows = [HEADER, *score_rows(outcome.pixels, outcome.before, outcome.after)]
     for row in rows:
         print(f"  {row[0]:<28}{row[1]:>16}{row[2]:>16}")
+    print()
+    print(textwrap.fill(AUC, 100))
     print(f"\nThe report: {outcome.page}")
     return 0
+
+
+def _say(message: str) -> None:
+    """Print a line above a progress bar, if there is one."""
+    from tqdm import tqdm
+
+    tqdm.write(message, file=sys.stdout)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import importlib.util
 import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +34,8 @@ Array = np.ndarray[Any, Any]
 
 MASK_RADIUS = 12
 ZOOM = 2
+MASK_ZOOM = 4
+"""So that three rows of a window and two masks fit side by side into the page."""
 
 
 @dataclass(frozen=True)
@@ -62,33 +66,46 @@ class Plan:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Scores on the held-out images, and where the report is."""
+    """Scores on the held-out images, the training loss on them before and after training, and where the report is."""
 
     pixels: PairScores
     before: PairScores
     after: PairScores
     losses: list[float]
-    test_loss: float
+    held_out: tuple[float, float]
     page: Path
 
 
-class Demo:
-    """Runs the steps of the demo one after the other; ``say`` tells the user about each."""
+Progress = Callable[[int, str], AbstractContextManager[Callable[[], object]]]
+"""Given a number and a unit, a context whose function is called after each: it may move a bar."""
 
-    def __init__(self, plan: Plan, say: Any = print) -> None:
+
+@contextmanager
+def no_progress(total: int, unit: str) -> Iterator[Callable[[], object]]:
+    """Show nothing."""
+    yield lambda: None
+
+
+class Demo:
+    """Runs the steps of the demo one after the other; ``say`` tells the user about each, ``progress`` how far it is."""
+
+    def __init__(self, plan: Plan, say: Callable[[str], object] = print, progress: Progress = no_progress) -> None:
         self.plan = plan
         self.say = say
+        self.progress = progress
         self.losses: list[float] = []
 
     def prepare(self) -> Solver:
-        """Write the images and the prototxt files, and make the solver."""
+        """Write the images and the prototxt files, make the solver, and look at the untrained net."""
         plan = self.plan
         self.say(f"Writing images and prototxt files to {plan.folder} ...")
         self.data = write_set(plan.folder / "data", plan.scenes, seed=plan.seed)
         solver_file = _write_config(plan, self.data)
         solver = get_solver(solver_file)
         self.images = [_read_pair(self.data.root, line) for line in self.data.test_list.read_text().splitlines()]
+        self.say("Running the untrained network over the held-out images ...")
         self.before = self._embed(solver.net)
+        self.loss_before = self._held_out_loss(solver.net)
         return solver
 
     def train(self, solver: Solver) -> None:
@@ -97,21 +114,22 @@ class Demo:
         start = time.perf_counter()
         self.say(f"Training for {self.plan.iterations} iterations ...")
         solver.solve()
-        self.say(f"Trained in {time.perf_counter() - start:.0f} s; loss {_mean(self.losses[:20]):.2f} at first, "
-                 f"{_mean(self.losses[-20:]):.2f} at last.")  # fmt: skip
-        self.after = self._embed(solver.net)
+        self.say(f"Trained in {time.perf_counter() - start:.0f} s. Mean loss of the first 20 batches "
+                 f"{_mean(self.losses[:20]):.2f}, of the last 20 {_mean(self.losses[-20:]):.2f}.")  # fmt: skip
 
-    def test(self, solver: Solver) -> float:
-        """Run the test net over the held-out images: mean loss, and the embeddings as .mat files."""
+    def test(self, solver: Solver) -> tuple[float, float]:
+        """Run the trained net over the held-out images: the training's loss before and after, embeddings as .mat."""
+        self.say("Running the trained network over the held-out images ...")
+        self.after = self._embed(solver.net)
+        loss = self._held_out_loss(solver.net)
         net = Net(self.plan.folder / "config" / "test.prototxt", caffe_pb2.TEST)
         net.copy_trained_layers(solver.net.to_proto(), "the trained net")
-        losses = []
         for _ in self.images:
             net.forward()
-            losses.append(net.loss)
-        return _mean(losses)
+        self.say(f"The same loss on held-out images: {self.loss_before:.2f} before training, {loss:.2f} after.")
+        return self.loss_before, loss
 
-    def report(self, test_loss: float) -> Outcome:
+    def report(self, held_out: tuple[float, float]) -> Outcome:
         """Score the embeddings, draw the pictures and write the page."""
         labels = [label for _, label in self.images]
         pixels = score_pairs([_prepare(image) for image, _ in self.images], labels)
@@ -123,18 +141,21 @@ class Demo:
             "seen, then the embeddings themselves, and the local masks that the paper's convolutions use."
         )
         page.heading("Same or different region? (ROC AUC over neighbouring pixels)")
+        page.text(AUC)
         page.table(HEADER, score_rows(pixels, before, after))
-        self._training(page, test_loss)
+        self._training(page, held_out)
         self._pictures(page)
-        return Outcome(pixels, before, after, self.losses, test_loss, page.write())
+        return Outcome(pixels, before, after, self.losses, held_out, page.write())
 
-    def _training(self, page: Report, test_loss: float) -> None:
+    def _training(self, page: Report, held_out: tuple[float, float]) -> None:
         page.heading("Training")
-        told = f"Loss of {self.plan.iterations} iterations; on the held-out images {test_loss:.3f}"
+        told = (f"Loss of {self.plan.iterations} iterations; the same loss on the held-out images is {held_out[0]:.2f} "
+                f"before training and {held_out[1]:.2f} after")  # fmt: skip
         if importlib.util.find_spec("matplotlib") is None:
             page.text(f"{told}. (For the curve: pip install matplotlib.)")
             return
-        loss_curve(page.folder / "loss.png", self.losses)
+        limits = {"held-out images, before": held_out[0], "held-out images, after": held_out[1]}
+        loss_curve(page.folder / "loss.png", self.losses, limits=limits)
         page.figure("loss.png", told)
 
     def _pictures(self, page: Report) -> None:
@@ -159,10 +180,10 @@ class Demo:
     def _mask_row(self, page: Report, name: str, image: Array, centre: tuple[int, int], index: int) -> None:
         y, x = centre
         window = image[y - MASK_RADIUS : y + MASK_RADIUS + 1, x - MASK_RADIUS : x + MASK_RADIUS + 1]
-        panels = [_enlarge(window, 5)]
+        panels = [_enlarge(window, MASK_ZOOM)]
         for embedding in (self.before[index], self.after[index]):
             sharpness = 1 / _mean_distance(embedding)
-            panels.append(_enlarge(heat(local_mask(embedding, y, x, MASK_RADIUS, sharpness)), 5))
+            panels.append(_enlarge(heat(local_mask(embedding, y, x, MASK_RADIUS, sharpness)), MASK_ZOOM))
         _cross(panels[0])
         page.picture(f"mask_{name}", np.hstack(panels), f"pixel ({y}, {x}): window, mask before, mask after")
 
@@ -172,9 +193,28 @@ class Demo:
         deploy = parse(embs.deploy(height, width, embs.RGB_SCALE), caffe_pb2.NetParameter())
         net = Net(deploy, caffe_pb2.TEST)
         net.copy_trained_layers(trained.to_proto(), "the net in training")
-        return [net.forward(data=_prepare(image)[None])["weighted_avg"][0].copy() for image, _ in self.images]
+        with self.progress(len(self.images), "image") as advance:
+            embeddings = []
+            for image, _ in self.images:
+                embeddings.append(net.forward(data=_prepare(image)[None])["weighted_avg"][0].copy())
+                advance()
+        return embeddings
+
+    def _held_out_loss(self, trained: Net) -> float:
+        """The mean loss of the training on the test images, by the net's present weights."""
+        net = Net(self.plan.folder / "config" / "held_out.prototxt", caffe_pb2.TEST)
+        net.copy_trained_layers(trained.to_proto(), "the net in training")
+        losses = []
+        for _ in self.images:
+            net.forward()
+            losses.append(net.loss)
+        return _mean(losses)
 
 
+AUC = (
+    "The area under the ROC curve (AUC) is the chance that, of a pair of neighbours within a region and a pair across "
+    "a boundary, the second lies further apart: 0.5 is guessing, 1 is never wrong."
+)
 HEADER = ["", "all neighbours", "at boundaries"]
 
 
@@ -186,7 +226,7 @@ def score_rows(pixels: PairScores, before: PairScores, after: PairScores) -> lis
 
 
 def _write_config(plan: Plan, data: SyntheticSet) -> Path:
-    """Write the four prototxt files; returns the solver's path."""
+    """Write the prototxt files; returns the solver's path."""
     folder = plan.folder / "config"
     folder.mkdir(parents=True, exist_ok=True)
     root = f"{data.root}/"
@@ -196,6 +236,7 @@ def _write_config(plan: Plan, data: SyntheticSet) -> Path:
     prefix = str(plan.folder / "model" / "embs")
     texts = {
         "train": embs.train(train),
+        "held_out": embs.train(test),
         "test": embs.test(test, f"{plan.folder / 'features'}/", str(data.test_ids), "embs"),
         "deploy": embs.deploy(size, size, embs.RGB_SCALE),
         "solver": embs.solver(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,8 @@ def loss_curve(
     axes.plot(range(1, len(losses) + 1), losses, color="#b8cfe5", linewidth=0.8, label="each iteration")
     means = [sum(losses[max(0, i - smooth + 1) : i + 1]) / min(i + 1, smooth) for i in range(len(losses))]
     axes.plot(range(1, len(means) + 1), means, color="#1f5fa8", linewidth=1.8, label=f"mean of the last {smooth}")
-    for name, value in (limits or {}).items():
-        axes.axhline(value, color="#999999", linestyle=":", label=name)
+    for (name, value), style in zip((limits or {}).items(), cycle((":", "--", "-.")), strict=False):
+        axes.axhline(value, color="#999999", linestyle=style, label=name)
     axes.set_xlabel("iteration")
     axes.set_ylabel("loss")
     axes.set_ylim(bottom=0)
