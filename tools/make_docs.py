@@ -93,7 +93,8 @@ def _command(name: str, parser: Parser, heading: str) -> list[str]:
 
 def _options(parser: argparse.ArgumentParser) -> list[argparse.Action]:
     """Options of the command itself, without those that every command has."""
-    return [action for action in parser._get_optional_actions() if action.dest not in ("help", "verbosity")]
+    shown = [action for action in parser._get_optional_actions() if action.help != argparse.SUPPRESS]
+    return [action for action in shown if action.dest not in ("help", "verbosity")]
 
 
 def _shown(action: argparse.Action) -> str:

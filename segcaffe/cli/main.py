@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import os
 import sys
@@ -61,13 +62,16 @@ def build_parser() -> Parser:
 
 
 def add_verbosity_options(parser: Parser) -> None:
-    """Add ``-q`` and ``-v``."""
+    """Add ``-q`` and ``-v``, and take what Caffe's users write to see log lines."""
     group = parser.add_mutually_exclusive_group()
     group.add_argument("-q", "--quiet", action="store_const", dest="verbosity", const=Verbosity.QUIET,
                        help="print results, warnings and errors only: no progress, no log lines")  # fmt: skip
     group.add_argument("-v", "--verbose", action="store_const", dest="verbosity", const=Verbosity.VERBOSE,
                        help="print log lines, and with an error where it arose")  # fmt: skip
     parser.set_defaults(verbosity=Verbosity.NORMAL)
+    for name in ("logtostderr", "alsologtostderr"):
+        # glog's switches for what happens anyway.
+        parser.add_argument(f"--{name}", action="store_true", help=argparse.SUPPRESS)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

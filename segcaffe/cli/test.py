@@ -22,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_option(parser, "weights", "weights to load, separated by commas", metavar="FILE")
     common.add_option(parser, "iterations", "number of batches (default 50)", type=int, default=50)
     common.add_option(parser, "out", "folder for the log", metavar="FOLDER")
+    common.add_option(parser, "log_dir", "the same", metavar="FOLDER", dest="out")
     common.add_partial_option(parser)
     common.add_state_options(parser)
     common.add_fusion_option(parser)

@@ -42,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_option(
         parser, "out", "folder for snapshots and the log, in place of snapshot_prefix's", metavar="FOLDER"
     )
+    common.add_option(parser, "log_dir", "folder for the log (default: that of the snapshots)", metavar="FOLDER")
     common.add_option(parser, "snapshot_keep", "number of snapshots to keep; older ones are removed", type=int)
     common.add_option(parser, "tensorboard", "folder for TensorBoard's event files", metavar="DIR")
     common.add_option(parser, "max_iter", "number of iterations, in place of the solver's", type=int)
@@ -76,7 +77,7 @@ def run(options: argparse.Namespace) -> int:
     apply_options(param, options)
     _choose_device(param, options)
     prefix = Path(to_native(param.snapshot_prefix))
-    with start_log(str(prefix.parent), f"{prefix.name}_train", quiet=shows_progress()) as path:
+    with start_log(options.log_dir or str(prefix.parent), f"{prefix.name}_train", quiet=shows_progress()) as path:
         if shows_progress():
             tell(f"Log: {path}")
         train(param, options, values)

@@ -73,6 +73,15 @@ def expect(capsys: pytest.CaptureFixture[str], status: int, *pieces: str) -> str
     return flat
 
 
+def test_the_log_lies_where_log_dir_says(project: Project) -> None:
+    assert project.train("-log_dir", str(project.folder / "logs")) == 0
+    assert (project.folder / "logs" / "snap_train.log").exists()
+    assert not (project.folder / "snap_train.log").exists()
+    net = str(project.folder / "net.prototxt")
+    assert main(["test", "--model", net, "--iterations", "1", f"--log_dir={project.folder / 'tests'}"]) == 0
+    assert (project.folder / "tests" / "test.log").exists()
+
+
 def test_the_project_itself_trains(project: Project) -> None:
     assert project.train() == 0
     assert (project.folder / "snap_iter_4.caffemodel").exists()

@@ -131,6 +131,12 @@ def test_a_value_may_begin_with_a_dash() -> None:
     assert options.scale == -0.5
 
 
+@pytest.mark.parametrize("switch", ["--logtostderr", "-alsologtostderr=1", "--logtostderr=false"])
+def test_switches_of_glog_change_nothing(switch: str) -> None:
+    assert parse("net", "net.prototxt", switch).file == "net.prototxt"
+    assert make_db(switch).out == "db"
+
+
 def test_a_value_may_be_empty() -> None:
     assert parse("data", "check", "list", "--root", "").root == ""
     assert parse("data", "check", "list", "--root=").root == ""
