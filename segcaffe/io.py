@@ -30,6 +30,7 @@ __all__ = [
     "datum_to_array",
     "load_image",
     "oversample",
+    "resize",
     "resize_image",
 ]
 
@@ -203,6 +204,18 @@ def resize_image(im: Array, new_dims: Sequence[int] | Array, interp_order: int =
         plane = np.ascontiguousarray(im[:, :, k], np.float32)
         out[:, :, k] = cv2.resize(plane, (width, height), interpolation=modes[interp_order])
     return out
+
+
+def resize(image: Array, output_shape: Sequence[int], order: int = 1) -> NDArray[np.float32]:
+    """Resize an image (H, W) or (H, W, K), as the function does that pycaffe's module had from scikit-image.
+
+    Images of bytes become 0 to 1 first. ``output_shape`` begins with (height, width); ``order`` is as in
+    `resize_image`, and nothing is smoothed before shrinking.
+    """
+    image = np.asarray(image)
+    values = image / np.float32(np.iinfo(image.dtype).max) if image.dtype.kind == "u" else image
+    resized = resize_image(values.reshape(*image.shape[:2], -1), output_shape[:2], order)
+    return resized.reshape(*resized.shape[:2], *image.shape[2:])
 
 
 def oversample(images: Sequence[Array], crop_dims: Sequence[int] | Array) -> NDArray[np.float32]:
