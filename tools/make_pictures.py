@@ -1,7 +1,7 @@
 """Puts the pictures of docs/recipes.md together: python tools/make_pictures.py DEMO RECIPE.
 
-DEMO is the folder that `segcaffe demo` wrote, RECIPE the one in which the commands of docs/recipes.md were run. All
-images are generated ones.
+DEMO is the folder that `segcaffe demo` wrote, RECIPE the one in which the commands of docs/recipes.md were run, as
+tools/measure_recipes.py leaves them in FOLDER/seed_1. All images are generated ones.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import cv2
 import numpy as np
 
 from segcaffe.data.label_files import read_labels
-from segcaffe.viz.embedding import label_colours
+from segcaffe.data.synthetic import CLASS_COLOURS
 
 Array = np.ndarray[Any, Any]
 TARGET = Path(__file__).resolve().parent.parent / "docs" / "images"
-SCENES = (0, 3, 4)
+SCENES = (0, 6, 7)
 KINDS = ("plain", "segaware", "segaware_crf")
 GAP = 6
 
@@ -39,10 +39,11 @@ def main() -> int:
 def _steps(recipe: Path, index: int) -> list[Array]:
     """Image, labels, and the predictions of the three nets."""
     name = f"test_{index:03d}.png"
+    colours = np.array(CLASS_COLOURS, np.uint8)[:, ::-1]
     labels = [recipe / "scenes" / "labels" / name, *(recipe / "predicted" / kind / name for kind in KINDS)]
     return [
         _read(recipe / "scenes" / "images" / name),
-        *(label_colours(read_labels(path, "make_pictures")) for path in labels),
+        *(colours[read_labels(path, "make_pictures")] for path in labels),
     ]
 
 
