@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's options."""
-    parser.add_argument("input_net_proto_file", metavar="NET", help="the net's prototxt")
+    parser.add_argument("input_net_proto_file", metavar="NET", help="the net's prototxt, or its weights")
     parser.add_argument("output_image_file", metavar="OUT", help="file to write, for example net.svg or net.html")
     common.add_option(parser, "rankdir", "direction of the arrows: TB (down, default), LR, BT, RL", default="TB",
                       choices=("TB", "LR", "BT", "RL"))  # fmt: skip
@@ -27,11 +27,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Write the drawing."""
+    from segcaffe.convert.definition import read_definition
     from segcaffe.draw import draw_net_to_file
-    from segcaffe.proto.text import read_net
 
     path = common.existing_file(options.input_net_proto_file, "net")
-    net = read_net(path, common.variables(options, path))
+    net = read_definition(path, common.variables(options, path))
     phase = None if options.phase.upper() == "ALL" else common.phase(options.phase)
     shapes = _shapes(net, 1 if phase is None else phase) if options.shapes else None
     draw_net_to_file(net, options.output_image_file, options.rankdir, phase, options.display_lrm, shapes)

@@ -17,8 +17,30 @@ ANNOUNCEMENTS = "segcaffe.compile"
 """Logger of what every command prints on a terminal, in plain words: why the first run takes long."""
 
 
+_CAFFE_FILES = {
+    "solver.py": "solver.cpp",
+    "report.py": "solver.cpp",
+    "checkpoint.py": "solver.cpp",
+    "nets.py": "solver.cpp",
+    "loading.py": "net.cpp",
+    "net.py": "net.cpp",
+    "diagnose.py": "net.cpp",
+    "train.py": "caffe.cpp",
+    "test.py": "caffe.cpp",
+    "time.py": "caffe.cpp",
+}
+"""Files of Caffe that write these lines. People's log parsers look for ``solver.cpp:242] Iteration``."""
+
+
+def _file_in_caffe(record: logging.LogRecord) -> str:
+    # In Caffe the learning rate is told by another file than the loss.
+    if record.funcName == "apply_update":
+        return "sgd_solver.cpp"
+    return _CAFFE_FILES.get(record.filename, record.filename)
+
+
 class GlogFormatter(logging.Formatter):
-    """``I1231 23:59:59.123456 12345 solver.py:42] message``."""
+    """``I1231 23:59:59.123456 12345 solver.cpp:42] message``, the file named as in Caffe."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Prefix every line of the message."""
@@ -28,7 +50,7 @@ class GlogFormatter(logging.Formatter):
         stamp = time.strftime("%m%d %H:%M:%S", time.localtime(record.created))
         micros = int(record.created % 1 * 1e6)
         level = "I" if record.levelno < logging.WARNING else record.levelname[0]
-        prefix = f"{level}{stamp}.{micros:06d} {record.process:>5} {record.filename}:{record.lineno}] "
+        prefix = f"{level}{stamp}.{micros:06d} {record.process:>5} {_file_in_caffe(record)}:{record.lineno}] "
         return "\n".join(prefix + line for line in to_native(record.getMessage()).splitlines())
 
 

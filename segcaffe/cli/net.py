@@ -10,7 +10,7 @@ from segcaffe.cli.json_output import add_json_option, print_json
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's options."""
-    parser.add_argument("file", nargs="?", help="the net's prototxt")
+    parser.add_argument("file", nargs="?", help="the net's prototxt, or its weights")
     common.add_option(parser, "model", "the same, as Caffe's tools take it", metavar="FILE")
     common.add_option(parser, "phase", "TRAIN or TEST (default)", default="TEST")
     parser.add_argument("--types", action="store_true", help="list the layer types there are, and stop")
@@ -23,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the table of the net."""
+    from segcaffe.convert.definition import read_definition
     from segcaffe.errors import SegcaffeError
     from segcaffe.layers import layer_types
     from segcaffe.net.net import Net
@@ -37,12 +38,12 @@ def run(options: argparse.Namespace) -> int:
     path = options.file or options.model
     if path is None:
         raise SegcaffeError("give the net's prototxt: segcaffe net FILE.")
+    existing = common.existing_file(path, "net")
     net = Net(
-        common.existing_file(path, "net"),
+        read_definition(existing, common.variables(options, path)),
         phase=common.phase(options.phase),
         level=options.level,
         stages=common.stages(options),
-        variables=common.variables(options, path),
         fuse=options.fuse,
     )
     if options.json:

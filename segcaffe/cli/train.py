@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segcaffe.cli import common
-from segcaffe.cli.log import ANNOUNCEMENTS, shows_progress, tell
+from segcaffe.cli.log import ANNOUNCEMENTS, log, shows_progress, tell
 from segcaffe.proto.encoding import from_native, to_native
 
 if TYPE_CHECKING:
@@ -126,6 +126,7 @@ def train(param: SolverParameter, options: argparse.Namespace, values: dict[str,
         signals(solver, options.sigint_effect, options.sighup_effect),
         tensorboard(solver, options.tensorboard),
     ):
+        log.info("Starting Optimization")
         solver.solve()
     if solver.iter < param.max_iter and saved:
         announcements.info(HOW_TO_GO_ON, solver.iter, param.max_iter, saved[-1])

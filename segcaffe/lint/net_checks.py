@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 from segcaffe.errors import ShapeError
 from segcaffe.layers.registry import layer_class, layer_types
+from segcaffe.lint.crop_checks import crop_offsets
 from segcaffe.lint.finding import Finding
 from segcaffe.lint.subject import Subject, learns, parameter_count
 from segcaffe.proto.caffe_pb2 import TRAIN, ImageDataParameter, LayerParameter
@@ -187,6 +188,45 @@ def label_readers(subject: Subject) -> Iterator[tuple[LayerParameter, int | None
         yield layer, values[0] if values else None
 
 
+def unread_labels(subject: Subject) -> Iterator[Finding]:
+    """Tops of data layers that no layer reads: they are outputs of the net, printed value by value."""
+    read = {name for layer in subject.layers for name in layer.bottom}
+    for layer in subject.sources:
+        if layer.type in ("Input", "DummyData") or not read & set(layer.top):
+            continue
+        for top in layer.top:
+            if top not in read:
+                yield Finding(
+                    "unread-blob",
+                    subject.where(layer),
+                    f'no layer reads its top "{top}".',
+                    "It becomes an output of the net: each of its values is a line of the log at every display.",
+                    f'layer {{ name: "silence" type: "Silence" bottom: "{top}" }}, or one top less where the layer '
+                    "allows it.",
+                )
+
+
+def parities_without_ignore(subject: Subject) -> Iterator[Finding]:
+    """DistLoss layers whose ignored label never comes, since Im2parity does not write it."""
+    makers = subject.makers()
+    for layer in subject.of_type("DistLoss"):
+        options = layer.dist_loss_param
+        parity = makers.get(layer.bottom[1]) if len(layer.bottom) > 1 else None
+        if not options.HasField("ignore_label") or parity is None or parity.type != "Im2parity":
+            continue
+        written = parity.im2parity_param
+        if written.HasField("ignore_label") and written.ignore_label == options.ignore_label:
+            continue
+        theirs = f"ignores label {written.ignore_label}" if written.HasField("ignore_label") else "ignores no label"
+        yield Finding(
+            "ignored-parity",
+            subject.where(layer),
+            f'ignores {options.ignore_label}, but "{parity.name}" (Im2parity), which makes its parities, {theirs}.',
+            "Parities are 0 or 1 then: void pixels pull and push as a class of their own, and the option never acts.",
+            f'im2parity_param {{ ignore_label: {options.ignore_label} }} in "{parity.name}".',
+        )
+
+
 def same_names(subject: Subject) -> Iterator[Finding]:
     """Layers with weights that are named alike."""
     seen: dict[str, LayerParameter] = {}
@@ -233,4 +273,7 @@ CHECKS: tuple[Callable[[Subject], Iterator[Finding]], ...] = (
     nothing_learns,
     ignored_labels,
     same_names,
+    crop_offsets,
+    unread_labels,
+    parities_without_ignore,
 )

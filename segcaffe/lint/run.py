@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from segcaffe.errors import SegcaffeError
-from segcaffe.lint import compare, net_checks, solver_checks
+from segcaffe.lint import build_checks, compare, net_checks, solver_checks
 from segcaffe.lint.finding import Finding
 from segcaffe.lint.labels import labels
 from segcaffe.lint.subject import Subject, Variables
 from segcaffe.lint.weights import weights
-from segcaffe.proto.caffe_pb2 import TEST, TRAIN, NetParameter, NetState, SolverParameter
+from segcaffe.net.rules import net_state, uses_states
+from segcaffe.proto.caffe_pb2 import TEST, TRAIN, NetParameter, NetState, Phase, SolverParameter
 from segcaffe.proto.source import read_text
+from segcaffe.proto.template import template_names
 from segcaffe.proto.text import layer_places, outer_fields, read_sketch
 
 
@@ -59,8 +62,10 @@ def lint(
     net, unset = read_sketch(path, NetParameter, variables)
     report = Report(remarks=_about_templates(path, unset))
     original = Path(trained) if trained is not None else compare.training_net(Path(path))
-    for one in _phases(Path(path), net) if phase is None else [phase]:
-        subject = Subject.of(net, layer_places(net), Path(path), one, unset=unset)
+    phases = _phases(Path(path), net) if phase is None else [phase]
+    report.findings += _not_built(net, Path(path), phases)
+    for one in phases:
+        subject = Subject.of(net, layer_places(net), Path(path), net_state(one), unset)
         report.add(_lint_subject(subject, original if one == TEST else None, variables, weights_path))
     return report
 
@@ -71,19 +76,44 @@ def lint_solver(path: str | Path, variables: Variables = None, weights_path: str
     report = Report(remarks=_about_templates(path, unset))
     for check in solver_checks.CHECKS:
         report.findings += check(solver, str(path))
-    try:
-        for net, net_path, phase, state in _nets(solver, Path(path), report):
-            loaded, missing = read_sketch(net_path, NetParameter, variables) if net is None else (net, [])
-            report.remarks += _about_templates(net_path, missing)
-            places = layer_places(loaded)
-            subject = Subject.of(loaded, places, net_path, phase, list(state.stage), missing)
-            trained = _train_path(solver, Path(path)) if phase == TEST else None
-            other = trained if trained is not None and trained != net_path else None
-            report.add(_lint_subject(subject, other, variables, weights_path))
-            report.findings += net_checks.adding_scales(subject, solver.iter_size)
-    except SegcaffeError as error:
-        report.remarks.append(f"The solver's nets were not looked at: {error}")
+    report.findings += build_checks.nets_of(solver, str(path))
+    for found in _nets(solver, Path(path), report):
+        report.add(_lint_net_of(solver, Path(path), found, variables, weights_path))
     return report
+
+
+def _lint_net_of(
+    solver: SolverParameter, path: Path, found: _Net, variables: Variables, weights_path: str | Path | None
+) -> Report:
+    """Look at one of a solver's nets, in the state that it has there."""
+    net, missing = found.message, list[str]()
+    if net is None:
+        try:
+            net, missing = read_sketch(found.path, NetParameter, variables)
+        except SegcaffeError as error:
+            return Report([build_checks.unreadable(error, str(path))])
+    report = Report(remarks=_about_templates(found.path, missing))
+    state = net_state(found.phase, net.state.level, net.state.stage)
+    state.MergeFrom(found.state)
+    state.phase = found.phase
+    report.findings += build_checks.connections(net, state, found.path)
+    subject = Subject.of(net, layer_places(net), found.path, state, missing)
+    trained = _train_path(solver, path) if found.phase == TEST else None
+    other = trained if trained is not None and trained != found.path else None
+    report.add(_lint_subject(subject, other, variables, weights_path))
+    report.findings += net_checks.adding_scales(subject, solver.iter_size)
+    return report
+
+
+def _not_built(net: NetParameter, path: Path, phases: list[int]) -> list[Finding]:
+    """Findings on a net that can be built in none of its phases; one may be without data on purpose.
+
+    Nothing is found where levels or stages may bring what is missing.
+    """
+    if uses_states(net):
+        return []
+    found = [list(build_checks.connections(net, net_state(phase), path)) for phase in phases]
+    return found[0] if all(found) else []
 
 
 def _lint_subject(
@@ -112,17 +142,24 @@ def _phases(path: Path, net: NetParameter) -> list[int]:
     return [TRAIN, TEST]
 
 
-def _nets(
-    solver: SolverParameter, path: Path, report: Report
-) -> Iterator[tuple[NetParameter | None, Path, int, NetState]]:
-    """The nets of a solver: message (None: in the file), file, phase and state."""
+class _Net(NamedTuple):
+    """One of a solver's nets: its message (None: in the file), its file, phase and state."""
+
+    message: NetParameter | None
+    path: Path
+    phase: Phase
+    state: NetState
+
+
+def _nets(solver: SolverParameter, path: Path, report: Report) -> Iterator[_Net]:
+    """The nets of a solver."""
     for name in ("net_param", "train_net_param"):
         if solver.HasField(name):
-            yield getattr(solver, name), path, TRAIN, solver.train_state
+            yield _Net(getattr(solver, name), path, TRAIN, solver.train_state)
             for state in solver.test_state if name == "net_param" else ():
-                yield solver.net_param, path, TEST, state
+                yield _Net(solver.net_param, path, TEST, state)
     for message in solver.test_net_param:
-        yield message, path, TEST, NetState()
+        yield _Net(message, path, TEST, NetState())
     files = [(solver.train_net or solver.net, TRAIN, solver.train_state)]
     files += [(name, TEST, NetState()) for name in solver.test_net]
     states = list(solver.test_state) or [NetState()] * min(1, len(solver.test_iter))
@@ -130,9 +167,11 @@ def _nets(
     for name, phase, state in files:
         found = _find(name, path) if name else None
         if found is not None:
-            yield None, found, phase, state
+            yield _Net(None, found, phase, state)
+        elif template_names(name):
+            report.remarks.append(f"The net {name} was not looked at: its name has a template without a value.")
         elif name:
-            report.remarks.append(f"The net {name} was not looked at: there is no such file from here.")
+            report.add(Report([build_checks.missing(name, str(path))]))
 
 
 def _find(name: str, solver: Path) -> Path | None:

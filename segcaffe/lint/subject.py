@@ -9,7 +9,7 @@ from pathlib import Path
 
 from segcaffe.layers.registry import layer_class, layer_types
 from segcaffe.net.rules import includes, net_state
-from segcaffe.proto.caffe_pb2 import LayerParameter, NetParameter, ParamSpec
+from segcaffe.proto.caffe_pb2 import LayerParameter, NetParameter, NetState, ParamSpec
 from segcaffe.proto.text import layer_places, read_sketch
 
 Variables = Mapping[str, str] | None
@@ -56,7 +56,7 @@ class Subject:
     def read(cls, path: str | Path, phase: int, variables: Variables = None, stages: Sequence[str] = ()) -> Subject:
         """Read a net's file; PrototxtError if it cannot be."""
         net, unset = read_sketch(path, NetParameter, variables)
-        return cls.of(net, layer_places(net), Path(path), phase, stages, unset)
+        return cls.of(net, layer_places(net), Path(path), net_state(phase, stages=stages), unset)
 
     @classmethod
     def of(
@@ -64,14 +64,12 @@ class Subject:
         net: NetParameter,
         places: Sequence[str],
         path: Path,
-        phase: int,
-        stages: Sequence[str] = (),
+        state: NetState,
         unset: Sequence[str] = (),
     ) -> Subject:
-        """Take the layers that a net has in a phase."""
-        state = net_state(phase, stages=stages)
+        """Take the layers that a net has in a state."""
         kept = [(layer, place) for layer, place in zip(net.layer, places, strict=True) if includes(layer, state)]
-        return cls(path, phase, [layer for layer, _ in kept], [place for _, place in kept], list(unset))
+        return cls(path, state.phase, [layer for layer, _ in kept], [place for _, place in kept], list(unset))
 
     def where(self, layer: LayerParameter) -> str:
         """How findings name a layer: file, line, name and type."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from segcaffe.errors import GraphError
 from segcaffe.layers.base import Layer
 from segcaffe.layers.registry import layer_class
-from segcaffe.net.rules import filter_net
+from segcaffe.net.rules import about_left_out, filter_net
 from segcaffe.net.splits import insert_splits
 from segcaffe.proto import caffe_pb2
 
@@ -71,7 +71,10 @@ class Graph:
 
 def build_graph(net: caffe_pb2.NetParameter, state: caffe_pb2.NetState) -> Graph:
     """Build the graph of ``net`` in ``state`` (phase, level, stages); GraphError where names do not connect."""
-    expanded = insert_splits(filter_net(net, state))
+    try:
+        expanded = insert_splits(filter_net(net, state))
+    except GraphError as error:
+        raise GraphError(f"{error}{about_left_out(net, state)}") from error
     graph = Graph(name=expanded.name, force_backward=expanded.force_backward)
     available: dict[str, int] = {}
     makers: dict[str, str] = {}

@@ -46,3 +46,38 @@ def meets(state: caffe_pb2.NetState, rule: caffe_pb2.NetStateRule) -> bool:
         and stages.issuperset(rule.stage)
         and stages.isdisjoint(rule.not_stage)
     )
+
+
+def about_left_out(net: caffe_pb2.NetParameter, state: caffe_pb2.NetState) -> str:
+    """Return a sentence on the layers whose tops are missing because their rules leave them out; empty if none is."""
+    kept = [layer for layer in net.layer if includes(layer, state)]
+    missing = {blob for layer in kept for blob in layer.bottom} - {blob for layer in kept for blob in layer.top}
+    makers = [layer for layer in net.layer if layer not in kept and missing & set(layer.top)]
+    if not makers:
+        return ""
+    made = next(top for top in makers[0].top if top in missing)
+    kind, rules = ("include", makers[0].include) if makers[0].include else ("exclude", makers[0].exclude)
+    return (
+        f' Layer "{makers[0].name}" makes "{made}", but its {kind} rule ({" or ".join(map(_rule, rules))}) leaves it '
+        f"out of this net, which has {describe(state)}."
+    )
+
+
+def describe(state: caffe_pb2.NetState) -> str:
+    """Return a state in words: phase, level and stages."""
+    level = f", level {state.level}" if state.level else ""
+    stages = f"stage {', '.join(state.stage)}" if state.stage else "no stage"
+    return f"phase {caffe_pb2.Phase.Name(state.phase)}{level} and {stages}"
+
+
+def uses_states(net: caffe_pb2.NetParameter) -> bool:
+    """Whether any layer's rules are about levels or stages."""
+    rules = [rule for layer in net.layer for rule in (*layer.include, *layer.exclude)]
+    return any(field.name != "phase" for rule in rules for field, _ in rule.ListFields())
+
+
+def _rule(rule: caffe_pb2.NetStateRule) -> str:
+    parts = [f"phase: {caffe_pb2.Phase.Name(rule.phase)}"] if rule.HasField("phase") else []
+    parts += [f"{name}: {getattr(rule, name)}" for name in ("min_level", "max_level") if rule.HasField(name)]
+    parts += [f'stage: "{stage}"' for stage in rule.stage] + [f'not_stage: "{stage}"' for stage in rule.not_stage]
+    return " ".join(parts) or "without a condition"

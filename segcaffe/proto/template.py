@@ -129,7 +129,8 @@ def check_names(names: Iterable[str], files: Iterable[str | Path], values: Mappi
     commands of a project can be given the same values.
     """
     paths = [Path(path) for path in files]
-    texts = [read_text(path) for path in paths]
+    # What is no configuration is told by whoever reads it as one.
+    texts = _readable(paths)
     nets = [Path(_fill(match["path"], values)) for text in texts for match in _NET_FIELD.finditer(text)]
     known = sorted({name for text in [*texts, *_readable(nets)] for name in _REFERENCE.findall(text)})
     unknown = [name for name in names if paths and name not in known]

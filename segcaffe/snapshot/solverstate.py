@@ -61,9 +61,9 @@ def decode_state(data: bytes, where: str) -> State:
     """Return the state in the bytes of a binary .solverstate; ``where`` names them in errors."""
     received = content_of(data)
     if received not in ("", STATE):
-        raise WeightsError(
-            f"{where}: expected a solver state (.solverstate). Received: {received}.{advice(received, STATE)}"
-        )
+        beside = Path(where.replace(".caffemodel", ".solverstate"))
+        hint = f" Give {beside}." if str(beside) != where and beside.is_file() else advice(received, STATE)
+        raise WeightsError(f"{where}: expected a solver state (.solverstate). Received: {received}.{hint}")
     try:
         message = parse(SolverState, data)
     except DecodeError as error:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from segcaffe.errors import PrototxtError
+from segcaffe.errors import GraphError, PrototxtError
 from segcaffe.net.net import Net
+from segcaffe.net.rules import uses_states
 from segcaffe.proto.caffe_pb2 import TEST, TRAIN, NetParameter, NetState, Phase, SolverParameter
 from segcaffe.proto.encoding import to_native
 from segcaffe.proto.text import read_net
 
 _log = logging.getLogger("segcaffe")
 Variables = Mapping[str, str] | None
+_WHICH_STATE = (
+    "Levels and stages reach the training net as train_state of the solver, --level and --stage; they reach the test "
+    "nets as test_state, once for each test net."
+)
 Options = Mapping[str, Any] | None
 """Keyword arguments of `Net` that say how it runs."""
 
@@ -33,6 +38,15 @@ class Source:
 
 def build_train_net(param: SolverParameter, variables: Variables = None, options: Options = None) -> Net:
     """Build the net that the solver trains. PrototxtError unless exactly one field names it."""
+    source = train_source(param)
+    _log.info("Creating training net%s.", _described(source, ": "))
+    net = source.load(variables)
+    net.debug_info |= param.debug_info
+    return _build(net, TRAIN, param.train_state, variables, options)
+
+
+def train_source(param: SolverParameter) -> Source:
+    """Return the net to train as the solver names it. PrototxtError unless exactly one field does."""
     sources = [
         Source(field, getattr(param, field))
         for field in ("train_net_param", "train_net", "net_param", "net")
@@ -44,22 +58,13 @@ def build_train_net(param: SolverParameter, variables: Variables = None, options
             "Solver: exactly one of net, net_param, train_net and train_net_param names the net to train. "
             f"Received: {received}."
         )
-    source = sources[0]
-    _log.info("Creating training net%s.", _described(source, ": "))
-    net = source.load(variables)
-    net.debug_info |= param.debug_info
-    return _build(net, TRAIN, param.train_state, variables, options)
+    return sources[0]
 
 
 def build_test_nets(param: SolverParameter, variables: Variables = None, options: Options = None) -> list[Net]:
     """Build the nets that the solver tests: test_net_param, then test_net, then net for what test_iter is left."""
-    sources = _test_sources(param)
-    states = list(param.test_state) or [NetState()] * len(sources)
-    if len(states) != len(sources):
-        raise PrototxtError(
-            "Solver: test_state is given once for each test net, or not at all. "
-            f"Received: {len(states)} for {len(sources)} test nets."
-        )
+    sources = test_sources(param)
+    states = test_states(param, sources)
     nets = []
     for index, (source, state) in enumerate(zip(sources, states, strict=True)):
         _log.info("Creating test net (#%d)%s", index, _described(source, " specified by "))
@@ -67,7 +72,19 @@ def build_test_nets(param: SolverParameter, variables: Variables = None, options
     return nets
 
 
-def _test_sources(param: SolverParameter) -> list[Source]:
+def test_states(param: SolverParameter, sources: Sequence[Source]) -> list[NetState]:
+    """Return the state of each test net. PrototxtError where their number is not that of the nets."""
+    states = list(param.test_state) or [NetState()] * len(sources)
+    if len(states) != len(sources):
+        raise PrototxtError(
+            "Solver: test_state is given once for each test net, or not at all. "
+            f"Received: {len(states)} for {len(sources)} test nets."
+        )
+    return states
+
+
+def test_sources(param: SolverParameter) -> list[Source]:
+    """Return the nets to test as the solver names them. PrototxtError where test_iter is not given once for each."""
     sources = [Source("test_net_param", net) for net in param.test_net_param]
     sources += [Source("test_net", path) for path in param.test_net]
     left = len(param.test_iter) - len(sources)
@@ -92,7 +109,13 @@ def _build(net: NetParameter, phase: Phase, state: NetState, variables: Variable
     merged.MergeFrom(net.state)
     merged.MergeFrom(state)
     stages = list(merged.stage)
-    return Net(net, phase=merged.phase, level=merged.level, stages=stages, variables=variables, **(options or {}))
+    try:
+        return Net(net, phase=merged.phase, level=merged.level, stages=stages, variables=variables, **(options or {}))
+    except GraphError as error:
+        if not uses_states(net):
+            raise
+        which = "training" if phase == TRAIN else "test"
+        raise GraphError(f"The {which} net cannot be built: {error} {_WHICH_STATE}") from error
 
 
 def _described(source: Source, between: str) -> str:

@@ -11,8 +11,9 @@ from pathlib import Path
 from segcaffe.errors import DataError
 
 _NUMBER = r"([-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+|nan|inf))"
-_LOSS = re.compile(rf"Iteration (\d+)(?: \(.*?\))?, loss = {_NUMBER}")
-_RATE = re.compile(rf"Iteration (\d+), lr = {_NUMBER}")
+# Between the two stand speed, epochs and the like, in ways of their own in each Caffe: "Iteration 20 (12.5/s), lr = 1".
+_LOSS = re.compile(rf"Iteration (\d+)\b[^=]*?, loss = {_NUMBER}")
+_RATE = re.compile(rf"Iteration (\d+)\b[^=]*?, lr = {_NUMBER}")
 _TESTING = re.compile(r"Iteration (\d+), Testing net \(#(\d+)\)")
 _OUTPUT = re.compile(
     rf"(Train|Test) net output #\d+: (.+?) = {_NUMBER}(?: \(\*.*?\))?(?: \((?!\*|mean of \d)([^)]+)\))?"

@@ -43,7 +43,7 @@ def _frames(drawing: Drawing, axes: Any) -> None:
     for frame in drawing.frames:
         left, top, right, bottom = frame.box
         axes.add_patch(Rectangle((left, top), right - left, bottom - top, facecolor="#f6f8fa", edgecolor="#c8ccd0"))
-        axes.text(left + 5, top + 8, frame.name, fontsize=8, color="#666677", va="center")
+        axes.text(left + 5, top + 8, frame.name, fontsize=8, color="#666677", va="center", parse_math=False)
 
 
 def _edges(drawing: Drawing, axes: Any) -> None:
@@ -55,7 +55,9 @@ def _edges(drawing: Drawing, axes: Any) -> None:
         axes.add_patch(FancyArrowPatch(path=path, arrowstyle="-|>", mutation_scale=8, color="#555555", linewidth=0.8))
         if label:
             (x0, y0), (x1, y1) = points[0], points[1]
-            axes.text((x0 + x1) / 2 + 6, (y0 + y1) / 2, label, fontsize=7, color="#555555", va="center")
+            axes.text(
+                (x0 + x1) / 2 + 6, (y0 + y1) / 2, label, fontsize=7, color="#555555", va="center", parse_math=False
+            )
 
 
 def _nodes(drawing: Drawing, axes: Any) -> None:
@@ -74,5 +76,7 @@ def _nodes(drawing: Drawing, axes: Any) -> None:
             for i, line in enumerate(cell.lines):
                 # A dollar sign would begin a formula.
                 text = line.replace("$", r"\$")
-                axes.text(x, top + LINE_HEIGHT * (i + 0.75), text, fontsize=8.5, ha="center", va="center")
+                axes.text(
+                    x, top + LINE_HEIGHT * (i + 0.75), text, fontsize=8.5, ha="center", va="center", parse_math=False
+                )
             top += tall

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from html import escape
 
 from segcaffe.proto.caffe_pb2 import NetParameter
 from segcaffe.proto.printer import write
+from segcaffe.viz.markup import fill, script, text
 from segcaffe.viz.net_drawing import Drawing
 from segcaffe.viz.net_svg import svg
 
@@ -123,11 +122,12 @@ def html(drawing: Drawing, net: NetParameter, shapes: Mapping[str, tuple[int, ..
         }
         for layer in net.layer
     ]
-    page = _PAGE.replace("@TITLE@", escape(drawing.title or "net"))
-    page = page.replace("@LAYERS@", _script(layers)).replace("@SHAPES@", _script(dict(shapes or {})))
-    return page.replace("@SVG@", svg(drawing))
-
-
-def _script(value: object) -> str:
-    """JSON that cannot end the script it stands in."""
-    return json.dumps(value).replace("</", "<\\/")
+    return fill(
+        _PAGE,
+        {
+            "TITLE": text(drawing.title or "net"),
+            "LAYERS": script(layers),
+            "SHAPES": script(dict(shapes or {})),
+            "SVG": svg(drawing),
+        },
+    )

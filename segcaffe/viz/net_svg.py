@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from html import escape
 
 from segcaffe.viz.layered_layout import Point
+from segcaffe.viz.markup import text
 from segcaffe.viz.net_drawing import LINE_HEIGHT, Cell, Drawing
 
 _STYLE = (
@@ -21,7 +21,7 @@ def svg(drawing: Drawing) -> str:
     size = f'width="{drawing.width:.0f}" height="{drawing.height:.0f}"'
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" {size} viewBox="0 0 {drawing.width:.0f} {drawing.height:.0f}">'
-        f"<title>{escape(drawing.title)}</title><style>{_STYLE}</style>"
+        f"<title>{text(drawing.title)}</title><style>{_STYLE}</style>"
         '<defs><marker id="arrow" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
         '<path d="M0 0 8 4 0 8z" fill="#555"/></marker></defs>'
         f'<rect {size} fill="white"/>'
@@ -35,7 +35,7 @@ def _frames(drawing: Drawing) -> Iterator[str]:
         yield (
             f'<rect class="frame" x="{left:.1f}" y="{top:.1f}" width="{right - left:.1f}" '
             f'height="{bottom - top:.1f}" rx="6"/>'
-            f'<text class="frame-name" x="{left + 5:.1f}" y="{top + 11:.1f}">{escape(frame.name)}</text>'
+            f'<text class="frame-name" x="{left + 5:.1f}" y="{top + 11:.1f}">{text(frame.name)}</text>'
         )
 
 
@@ -44,18 +44,18 @@ def _edges(drawing: Drawing) -> Iterator[str]:
         yield f'<path class="edge" marker-end="url(#arrow)" d="{curve(points)}"/>'
         if label:
             (x0, y0), (x1, y1) = points[0], points[1]
-            yield f'<text class="label" x="{(x0 + x1) / 2 + 12:.1f}" y="{(y0 + y1) / 2 + 3:.1f}">{escape(label)}</text>'
+            yield f'<text class="label" x="{(x0 + x1) / 2 + 12:.1f}" y="{(y0 + y1) / 2 + 3:.1f}">{text(label)}</text>'
 
 
 def curve(points: list[Point]) -> str:
     """A smooth path through points, as SVG writes it; it leaves and arrives along the direction of flow."""
-    text = "M{:.1f} {:.1f}".format(*points[0])
+    path = "M{:.1f} {:.1f}".format(*points[0])
     down = abs(points[-1][1] - points[0][1]) >= abs(points[-1][0] - points[0][0])
     for (x0, y0), (x1, y1) in itertools.pairwise(points):
         middle = (y0 + y1) / 2 if down else (x0 + x1) / 2
         bends = (x0, middle, x1, middle) if down else (middle, y0, middle, y1)
-        text += "C{:.1f} {:.1f} {:.1f} {:.1f} {:.1f} {:.1f}".format(*bends, x1, y1)
-    return text
+        path += "C{:.1f} {:.1f} {:.1f} {:.1f} {:.1f} {:.1f}".format(*bends, x1, y1)
+    return path
 
 
 def _nodes(drawing: Drawing) -> Iterator[str]:
@@ -72,7 +72,7 @@ def _cell(cell: Cell, x: float, top: float, width: float) -> str:
     if cell.layer is None:
         points = " ".join(f"{px:.1f},{py:.1f}" for px, py in octagon(x, top, width, height))
         shape = f'<polygon class="cell" points="{points}" fill="{cell.color}"/>'
-        head = f'<g class="blob" data-blob="{escape(cell.blob or "")}">'
+        head = f'<g class="blob" data-blob="{text(cell.blob or "")}">'
     else:
         shape = (
             f'<rect class="cell" x="{x - width / 2:.1f}" y="{top:.1f}" width="{width:.1f}" height="{height:.1f}" '
@@ -80,7 +80,7 @@ def _cell(cell: Cell, x: float, top: float, width: float) -> str:
         )
         head = f'<g class="layer" data-layer="{cell.layer}">'
     texts = "".join(
-        f'<text x="{x:.1f}" y="{top + LINE_HEIGHT * (i + 1):.1f}">{escape(line)}</text>'
+        f'<text x="{x:.1f}" y="{top + LINE_HEIGHT * (i + 1):.1f}">{text(line)}</text>'
         for i, line in enumerate(cell.lines)
     )
     return f"{head}{shape}{texts}</g>"

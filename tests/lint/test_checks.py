@@ -11,10 +11,10 @@ from segcaffe.blob.proto import from_array
 from segcaffe.cli.main import main
 from segcaffe.lint.finding import Finding
 from segcaffe.lint.run import is_solver, lint
-from segcaffe.proto.caffe_pb2 import TRAIN, NetParameter
+from segcaffe.proto.caffe_pb2 import TEST, TRAIN, NetParameter
 
-INPUT = """layer {{ name: "data" type: "Input" top: "data"
-  input_param {{ shape: {{ dim: {batch} dim: 3 dim: 9 dim: 9 }} }} }}"""
+INPUT = """layer {{ name: "data" type: "Input" top: "data" top: "label"
+  input_param {{ shape: {{ dim: {batch} dim: 3 dim: 9 dim: 9 }} shape: {{ dim: {batch} }} }} }}"""
 IP = 'layer { name: "ip" type: "InnerProduct" bottom: "data" top: "ip" inner_product_param { num_output: 3 } %s }'
 LOSS = 'layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip" bottom: "label" %s }'
 TWO_IMAGES = """layer { name: "data" type: "TwoImageData" top: "data" top: "label"
@@ -24,6 +24,15 @@ SEGMENT = """layer { name: "data" type: "ImageSegData" top: "data" top: "label" 
 FULL = 'layer { name: "ip" type: "Convolution" bottom: "data" top: "ip" convolution_param { num_output: 3 %s } }'
 NORM = 'layer { name: "bn" type: "BatchNorm" bottom: "ip" top: "bn" %s }'
 SCALE = 'layer { name: "%s" type: "Scale" bottom: "ip" top: "%s" %s }'
+
+PARITIES = """layer { name: "par" type: "Im2parity" bottom: "label" top: "par"
+  convolution_param { kernel_size: 3 pad: 1 } %s }
+"""
+DISTANCES = """layer { name: "dist" type: "Im2dist" bottom: "data" top: "dist"
+  convolution_param { kernel_size: 3 pad: 1 } }
+layer { name: "loss" type: "DistLoss" bottom: "dist" bottom: "par"
+  dist_loss_param { alpha: 1 beta: 2 ignore_label: 255 } }
+"""
 
 
 def found(folder: Path, text: str, phase: int | None = TRAIN, name: str = "net.prototxt") -> list[Finding]:
@@ -58,6 +67,18 @@ CASES = {
     "ignored-label": (
         TWO_IMAGES + FULL % "kernel_size: 1" + LOSS % "loss_param { ignore_label: 11 }",
         TWO_IMAGES + FULL % "kernel_size: 1" + LOSS % "loss_param { ignore_label: 255 }",
+    ),
+    "not-built": (net(IP % "", LOSS.replace("label", "lable") % ""), net(IP % "", LOSS % "")),
+    "unread-blob": (
+        SEGMENT % "label_type: PIXEL" + FULL % "kernel_size: 1" + LOSS % "",
+        SEGMENT % "label_type: PIXEL"
+        + FULL % "kernel_size: 1"
+        + LOSS % ""
+        + 'layer { name: "s" type: "Silence" bottom: "dim" }',
+    ),
+    "ignored-parity": (
+        net(PARITIES % "", DISTANCES),
+        net(PARITIES % "im2parity_param { ignore_label: 255 }", DISTANCES),
     ),
     "same-name": (net(IP % "", IP % "", LOSS % ""), net(IP % "", LOSS % "")),
     "scale-gradient": (
@@ -125,7 +146,74 @@ def test_solver_looks_at_its_nets(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     Path("solver.prototxt").write_text(text.replace("iter_size: 4", ""))
     assert lint("solver.prototxt").findings == []
     Path("solver.prototxt").write_text(text.replace("net.prototxt", "absent.prototxt"))
-    assert "absent.prototxt was not looked at" in lint("solver.prototxt").remarks[0]
+    (finding,) = lint("solver.prototxt").findings
+    assert finding.check == "no-net"
+    assert "there is no file absent.prototxt" in finding.what
+    Path("solver.prototxt").write_text(text.replace("net.prototxt", "${WHERE}.prototxt"))
+    report = lint("solver.prototxt")
+    assert report.findings == []
+    assert any("its name has a template without a value" in remark for remark in report.remarks)
+
+
+STAGED = 'layer { name: "ip" type: "InnerProduct" bottom: "data" top: "ip" include { stage: "deploy" } %s }'
+
+
+@pytest.mark.parametrize(
+    ("solver", "what"),
+    [
+        ("", 'its include rule (stage: "deploy") leaves it out of this net, which has phase TRAIN and no stage.'),
+        ('train_state { stage: "deploy" } test_iter: 1 test_interval: 1', "phase TEST and no stage."),
+        (
+            'train_state { stage: "deploy" } test_state { stage: "deploy" } test_iter: 1',
+            "with test nets, test_interval must be positive.",
+        ),
+        ('train_state { stage: "deploy" } test_iter: 1 test_interval: 1 test_state { stage: "deploy" }', ""),
+        ('train_state { stage: "deploy" } train_net: "net.prototxt"', "exactly one of net, net_param"),
+    ],
+)
+def test_solvers_whose_nets_cannot_be_built(tmp_path: Path, solver: str, what: str) -> None:
+    (tmp_path / "net.prototxt").write_text(net(STAGED % "inner_product_param { num_output: 3 }", LOSS % ""))
+    text = f'net: "net.prototxt" base_lr: 1 max_iter: 5 {solver}'
+    findings = found(tmp_path, text, name="solver.prototxt")
+    assert [finding.check in ("not-built", "no-net") for finding in findings] == [True] * bool(what)
+    assert all(what in finding.what for finding in findings)
+
+
+def test_a_net_of_a_solver_that_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "net.prototxt").write_text("layer { kind: 1 }")
+    (finding,) = found(tmp_path, 'net: "net.prototxt" base_lr: 1 max_iter: 5', name="solver.prototxt")
+    assert finding.check == "not-built"
+    assert "LayerParameter has no such field" in finding.what
+
+
+HED = """input: "data" input_shape { dim: 1 dim: 3 dim: 60 dim: 80 }
+layer { name: "conv1_1" type: "Convolution" bottom: "data" top: "conv1_1"
+  convolution_param { num_output: 4 pad: 35 kernel_size: 3 } }
+layer { name: "relu" type: "ReLU" bottom: "conv1_1" top: "conv1_1" }
+layer { name: "pool" type: "Pooling" bottom: "conv1_1" top: "pool" pooling_param { kernel_size: 2 stride: 2 } }
+layer { name: "up" type: "Deconvolution" bottom: "pool" top: "up"
+  convolution_param { num_output: 1 kernel_size: 4 stride: 2 } }
+layer { name: "crop" type: "Crop" bottom: "%s" bottom: "data" top: "out" %s }
+"""
+
+
+@pytest.mark.parametrize(
+    ("cropped", "options", "expected"),
+    [
+        ("conv1_1", "", 34),
+        ("up", "", 35),
+        ("up", "crop_param { offset: 19 offset: 35 }", 35),
+        ("conv1_1", "crop_param { offset: 34 }", None),
+        ("up", "crop_param { offset: 35 offset: 35 }", None),
+        ("pool", "", None),
+    ],
+)
+def test_crops_beside_their_place(tmp_path: Path, cropped: str, options: str, expected: int | None) -> None:
+    findings = found(tmp_path, HED % (cropped, options), phase=TEST)
+    assert [finding.check for finding in findings] == ["crop-offset"] * (expected is not None)
+    if expected is not None:
+        assert f'the first pixel of "data" lies at {expected} of "{cropped}"' in findings[0].what
+        assert f"crop_param {{ offset: {expected} }}" in findings[0].write
 
 
 def test_what_is_a_solver(tmp_path: Path) -> None:

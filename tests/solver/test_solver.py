@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from segcaffe.errors import NumericError, PrototxtError, WeightsError
+from segcaffe.errors import GraphError, NumericError, PrototxtError, WeightsError
 from segcaffe.proto.caffe_pb2 import SolverParameter
 from segcaffe.proto.text import parse
 from segcaffe.solver.registry import solver_class, solver_types
@@ -456,3 +456,25 @@ def test_watchers_hear_of_tests_and_snapshots(small: Path) -> None:
     assert [item for item in heard if not hasattr(item, "state")] == [tested, tested]
     states = [str(item.state) for item in heard if hasattr(item, "state")]
     assert states == [f"{solver.snapshot_prefix}_iter_2.solverstate"]
+
+
+def test_a_test_net_without_its_stage_says_which_option_reaches_it(tmp_path):
+    (tmp_path / "net.prototxt").write_text(
+        'layer { name: "d" type: "DummyData" top: "x" dummy_data_param { shape { dim: 2 dim: 3 } } }\n'
+        'layer { name: "ip" type: "InnerProduct" bottom: "x" top: "y" inner_product_param { num_output: 2 } '
+        'include { stage: "one" } }\n'
+        'layer { name: "l" type: "Reduction" bottom: "y" top: "loss" loss_weight: 1 }'
+    )
+    base = f'net: "{tmp_path}/net.prototxt" base_lr: 0.1 lr_policy: "fixed" '
+    (tmp_path / "s.prototxt").write_text(base + 'test_iter: 1 test_interval: 1 train_state { stage: "one" }')
+    with pytest.raises(GraphError) as caught:
+        get_solver(tmp_path / "s.prototxt")
+    told = str(caught.value)
+    assert told.startswith("The test net cannot be built: ")
+    assert 'Layer "ip" makes "y", but its include rule (stage: "one") leaves it out of this net' in told
+    assert "which has phase TEST and no stage." in told
+    assert "reach the training net as train_state of the solver, `segcaffe train --level` and --stage" in told
+    assert "test nets as test_state, once for each test net." in told
+    (tmp_path / "s.prototxt").write_text(base)
+    with pytest.raises(GraphError, match="The training net cannot be built: "):
+        get_solver(tmp_path / "s.prototxt")

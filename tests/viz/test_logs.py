@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import cv2
@@ -100,3 +101,53 @@ def test_a_failed_write_leaves_what_was_there(tmp_path: Path) -> None:
         fail()
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+OTHERS = """
+I0809 13:40:05.4 21974 solver.cpp:242] Iteration 0, loss = 2.3
+I0809 13:40:05.4 21974 solver.cpp:571] Iteration 0 (12.5/s), lr = 0.01
+I0809 13:40:06.4 21974 solver.cpp:342] Iteration 20 (34.9 iter/s, 2.86s/20 iter), 0.3/10.7ep, loss = 1.5
+I0809 13:40:06.4 21974 sgd_solver.cpp:170] Iteration 20, 0.3/10.7ep, lr = 0.005, m = 0.9, lrm = 0.05, wd = 0.0005
+I0809 13:40:07.4 21974 solver.cpp:342] Iteration 40 (-nan iter/s, 0s/20 iters), loss = nan
+I0809 13:40:07.4 21974 solver.cpp:342] Iteration 40, Testing net (#0)
+"""
+
+
+def test_lines_of_other_caffes() -> None:
+    series = read_lines(OTHERS.splitlines())
+    assert series["lr"] == [(0, 0.01), (20, 0.005)]
+    assert series["loss"][:2] == [(0, 2.3), (20, 1.5)]
+    assert series["loss"][2][0] == 40
+
+
+def test_our_log_is_read_by_peoples_parsers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They look for the file of Caffe that writes a line, and for its words at their places."""
+    from segcaffe.cli.main import main
+
+    monkeypatch.chdir(tmp_path)
+    Path("net.prototxt").write_text(
+        'layer { name: "d" type: "DummyData" top: "x" dummy_data_param { shape { dim: 2 dim: 3 } } }\n'
+        'layer { name: "ip" type: "InnerProduct" bottom: "x" top: "y" inner_product_param { num_output: 2 } }\n'
+        'layer { name: "l" type: "Reduction" bottom: "y" top: "loss" loss_weight: 1 }\n'
+    )
+    Path("solver.prototxt").write_text(
+        'net: "net.prototxt" base_lr: 0.1 lr_policy: "fixed" max_iter: 4 display: 2 snapshot: 4 snapshot_prefix: "s" '
+        "test_iter: 1 test_interval: 2"
+    )
+    assert main(["train", "--solver", "solver.prototxt", "--cpu"]) == 0
+    log = Path("s_train.log").read_text()
+    prefix = r"^I\d{4} \d\d:\d\d:\d\d\.\d{6} +\d+ "
+    number = r"[-+]?[\d.]+(?:e[-+]?\d+)?"
+    for expected, count in (
+        (r"solver\.cpp:\d+\] Solving ", 1),
+        (r"caffe\.cpp:\d+\] Starting Optimization$", 1),
+        (rf"solver\.cpp:\d+\] Iteration \d+ \({number} iter/s, {number}s/2 iters\), loss = {number}$", 2),
+        (rf"solver\.cpp:\d+\]     Train net output #0: loss = {number} \(\* 1 = {number} loss\)$", 2),
+        (rf"sgd_solver\.cpp:\d+\] Iteration \d+, lr = {number}$", 2),
+        (r"solver\.cpp:\d+\] Iteration \d+, Testing net \(#0\)$", 3),
+        (rf"solver\.cpp:\d+\]     Test net output #0: loss = {number} \(\* 1 = {number} loss\)$", 3),
+        (r"solver\.cpp:\d+\] Snapshotting to binary proto file s_iter_4\.caffemodel$", 1),
+        (r"solver\.cpp:\d+\] Optimization Done\.$", 1),
+    ):
+        assert len(re.findall(prefix + expected, log, re.MULTILINE)) == count, expected
+    assert read_lines(log.splitlines())["lr"] == [(0, 0.1), (2, 0.1)]

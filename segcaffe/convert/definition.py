@@ -1,0 +1,33 @@
+"""The net that a file holds, be it a text configuration or weights, which hold their net beside the values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from segcaffe.convert import formats
+from segcaffe.errors import WeightsError
+from segcaffe.proto.caffe_pb2 import NetParameter
+from segcaffe.proto.content import HDF5, NPZ, WEIGHTS, content_of
+from segcaffe.proto.text import read_net
+from segcaffe.snapshot.files import read_file
+
+_SUFFIXES = (".npz", ".safetensors")
+
+
+def read_definition(path: str | Path, variables: Mapping[str, str] | None = None) -> NetParameter:
+    """Return the net of a prototxt, or that of a file of weights, without the values.
+
+    WeightsError for weights that come with the names of layers alone: HDF5 files, and arrays of others.
+    """
+    if content_of(read_file(path)) not in (WEIGHTS, HDF5, NPZ) and Path(path).suffix.lower() not in _SUFFIXES:
+        return read_net(path, variables)
+    net = formats.load(path)
+    if not any(layer.type for layer in net.layer):
+        raise WeightsError(
+            f"{path}: holds the names and blobs of layers, but not their types and connections. Give the net's "
+            "prototxt, or a .caffemodel."
+        )
+    for layer in net.layer:
+        layer.ClearField("blobs")
+    return net

@@ -1,0 +1,73 @@
+"""Names with any characters in drawings."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from segcaffe.cli.main import main
+from segcaffe.draw import draw_net
+from segcaffe.proto.caffe_pb2 import NetParameter
+
+NAMES = ["@SVG@", "@LAYERS@", "@NOTHING@", "</script><b>", "<!--<script>", "a & b", '"quoted"', "it's", "back\\slash",
+         "$x_1$", "\x01\x0b", "\u5b66\u4e60", r"\1 \g<0>", "]]>"]  # fmt: skip
+
+
+def _net(name: str) -> NetParameter:
+    net = NetParameter(name=name)
+    net.layer.add(name=name, type="Input", top=[name]).input_param.shape.add(dim=[1])
+    net.layer.add(name=f"{name}2", type="ReLU", bottom=[name], top=["y"])
+    return net
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_html(name: str) -> None:
+    page = draw_net(_net(name), "TB", "html").decode()
+    (line,) = [line for line in page.splitlines() if line.startswith("const layers =")]
+    data = json.loads(line[len("const layers = ") : line.index("], shapes") + 1])
+    assert [layer["name"] for layer in data] == [name, f"{name}2"]
+    assert page.count("</script>") == 1
+    assert page.count("<svg ") == 1
+    _check_svg(re.search("<svg .*</svg>", page, re.DOTALL)[0], name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_svg_and_others(name: str) -> None:
+    _check_svg(draw_net(_net(name), "TB", "svg").decode(), name)
+    assert draw_net(_net(name), "TB", "dot")
+
+
+def _check_svg(text: str, name: str) -> None:
+    texts = ["".join(element.itertext()) for element in ElementTree.fromstring(text).iter()]
+    assert re.sub("[\x00-\x1f]", "\ufffd", name) in texts
+
+
+@pytest.mark.filterwarnings("ignore:Glyph:UserWarning")
+@pytest.mark.parametrize("name", ["$x_1$", "$", "a$b_$\\"])
+def test_png_takes_names_as_they_are(name: str) -> None:
+    assert draw_net(_net(name), "TB", "png").startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("suffix", [".caffemodel", ".npz", ".safetensors"])
+def test_the_net_of_weights(tmp_path: Path, suffix: str, capsys: pytest.CaptureFixture[str]) -> None:
+    from segcaffe.convert import formats
+
+    net = NetParameter(name="n")
+    net.layer.add(name="d", type="Input", top=["d"]).input_param.shape.add(dim=[1, 3])
+    layer = net.layer.add(name="ip", type="InnerProduct", bottom=["d"], top=["y"])
+    layer.inner_product_param.num_output = 2
+    for shape in ([2, 3], [2]):
+        layer.blobs.add(data=[1.0] * (6 if len(shape) > 1 else 2)).shape.dim.extend(shape)
+    path, drawing = tmp_path / f"x{suffix}", tmp_path / "x.svg"
+    formats.save(net, path)
+    assert main(["draw", str(path), str(drawing)]) == 0
+    assert "(InnerProduct)" in drawing.read_text()
+    assert main(["net", str(path)]) == 0
+    assert "ip     InnerProduct  y 1x2" in capsys.readouterr().out
+    formats.save(net, tmp_path / "x.h5")
+    assert main(["net", str(tmp_path / "x.h5")]) == 2
+    assert "holds the names and blobs of layers, but not their types" in " ".join(capsys.readouterr().err.split())
