@@ -200,7 +200,7 @@ def unread_labels(subject: Subject) -> Iterator[Finding]:
                     "unread-blob",
                     subject.where(layer),
                     f'no layer reads its top "{top}".',
-                    "It becomes an output of the net: each of its values is a line of the log at every display.",
+                    "It becomes an output of the net: the log tells it at every display, in Caffe value by value.",
                     f'layer {{ name: "silence" type: "Silence" bottom: "{top}" }}, or one top less where the layer '
                     "allows it.",
                 )

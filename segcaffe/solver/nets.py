@@ -17,8 +17,8 @@ from segcaffe.proto.text import read_net
 _log = logging.getLogger("segcaffe")
 Variables = Mapping[str, str] | None
 _WHICH_STATE = (
-    "Levels and stages reach the training net as train_state of the solver, --level and --stage; they reach the test "
-    "nets as test_state, once for each test net."
+    "Levels and stages reach the training net as train_state of the solver, `segcaffe train --level` and --stage; they "
+    "reach the test nets as test_state, once for each test net."
 )
 Options = Mapping[str, Any] | None
 """Keyword arguments of `Net` that say how it runs."""

@@ -69,7 +69,7 @@ def test_content(data, expected):
 @pytest.mark.parametrize(
     ("data", "expected"),
     [
-        (_weights(), "weights (.caffemodel). Give the net's prototxt; weights are given separately,"),
+        (_weights(), "weights (.caffemodel). Give the net's prototxt; weights are given separately"),
         (STATE, "a solver state (.solverstate). Give the net's prototxt."),
         (SOLVER, "a solver (prototxt) with the fields net, base_lr, lr_policy, max_iter. Give the net that it names, "
                  "net.prototxt."),
@@ -124,10 +124,7 @@ def test_in_the_place_of_weights(tmp_path: Path, name, data, expected):
 @pytest.mark.parametrize(
     ("data", "expected"),
     [
-        (
-            _weights(),
-            "weights (.caffemodel). Give the .solverstate that was written with it; `segcaffe train --weights`",
-        ),
+        (_weights(), "weights (.caffemodel). Give the .solverstate that was written with it; weights alone"),
         (NET, "a net (prototxt). Give the .solverstate of a snapshot."),
         (SOLVER, "a solver (prototxt). Give the .solverstate of a snapshot."),
     ],
