@@ -24,7 +24,7 @@ import torch
 from benchmarks import gpu_rows
 from benchmarks.gpu_rows import Bench, Line, Speeds
 from segcaffe import device
-from segcaffe.device import cublas, cudnn
+from segcaffe.device import cudnn
 from segcaffe.errors import DeviceError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -48,8 +48,7 @@ def start(options: argparse.Namespace) -> None:
             raise
     if torch.cuda.is_available():
         torch.set_default_device("cuda")
-    cublas.set_math("tf32" if options.tf32 else "fp32")
-    cudnn.set_autotune(options.autotune)
+    device.configure(math="tf32" if options.tf32 else "fp32", autotune=options.autotune)
     torch.backends.cudnn.benchmark = options.autotune
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = options.tf32
 

@@ -21,7 +21,6 @@ from benchmarks import gpu_trace, nets
 from segcaffe import device
 from segcaffe.device import memory
 from segcaffe.kernels import segaware_conv
-from segcaffe.net import replay
 from segcaffe.net.net import Net
 from segcaffe.proto import caffe_pb2
 from segcaffe.proto.window import Window
@@ -268,12 +267,12 @@ def net_lines(name: str, bench: Bench) -> list[Line]:
         theirs.seeds = {key: seed.cuda() for key, seed in theirs.seeds.items()}
     lines = []
     for graphs in (False, True) if device.get_mode() == "GPU" else (False,):
-        replay.set_replay(graphs)
+        device.configure(graphs=graphs)
         times = time_pair(ours.run, theirs.run, bench.runs, warmup=4)
         title = f"{name} at {size}²{', replayed' if graphs else ''}"
         sizes = our_memory(ours.run) if graphs else held, their_memory(theirs.run)
         lines.append(Line(title, *times, f">= {chosen.wanted:g}{limit}", floor, *sizes))
-    replay.set_replay(False)
+    device.configure(graphs=False)
     return lines
 
 
@@ -285,14 +284,14 @@ def gap_lines(name: str, bench: Bench) -> list[Line]:
     assert isinstance(ours, nets.Ours)
     lines = []
     for graphs in (False, True) if device.get_mode() == "GPU" else (False,):
-        replay.set_replay(graphs)
+        device.configure(graphs=graphs)
         for _ in range(4):
             ours.run()
         wall = median(milliseconds(ours.run, device.get_mode() == "GPU") for _ in range(bench.runs))
         busy, note = gpu_trace.busy_milliseconds(ours.net, ours.run, traced=torch.cuda.is_available())
         title = f"launch gaps, {name} at {size}²{', replayed' if graphs else ''}: busy {100 * busy / wall:.0f} %"
         lines.append(Line(title, wall, None, "busy >= 90 %", busy, note=note))
-    replay.set_replay(False)
+    device.configure(graphs=False)
     return lines
 
 

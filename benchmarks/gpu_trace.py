@@ -23,7 +23,6 @@ from typing import Any
 from segcaffe import device
 from segcaffe.device.compile import BLOCK
 from segcaffe.errors import DeviceError
-from segcaffe.net import replay
 from segcaffe.net.net import Net
 
 Work = Callable[[], object]
@@ -72,11 +71,10 @@ def layer_spans(net: Net, run: Work) -> list[Span]:
 
         return call
 
-    wanted = replay.replay_wanted()
-    replay.set_replay(False)
+    before = device.configure(graphs=False)
     with around_layers(net, timed):
         run()
-    replay.set_replay(wanted)
+    device.configure(graphs=before.graphs)
     return [Span(layer.name, layer.type, way, read()) for layer, way, read in found]
 
 
@@ -208,7 +206,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not options.smoke:
             print(f"benchmarks.gpu_trace: {error}", file=sys.stderr)
             return 2
-    replay.set_replay(options.graphs)
+    device.configure(graphs=options.graphs)
     row = gpu_rows.NETS[options.row]
     ours = nets.side(replace(row.row, size=row.row.small if options.smoke else row.size), "ours")
     assert isinstance(ours, nets.Ours)

@@ -8,6 +8,7 @@ import pytest
 from segcaffe.blob import Blob
 from segcaffe.errors import SegcaffeError
 from segcaffe.layers import layer_class, layer_types
+from segcaffe.layers.base import Layer
 from segcaffe.testing import LayerCase
 from segcaffe.testing.gradient import check_gradients
 from tests.cases import all_cases
@@ -78,6 +79,24 @@ def test_own_blobs_are_declared(case: LayerCase) -> None:
     stated = layer.memory(bottom, top, True)
     assert stated.saved == sum(blob.nbytes for blob in layer.saved_blobs.values())
     assert stated.state >= sum(blob.nbytes for blob in layer.state_blobs.values())
+
+
+def _plain_values(layer: Layer) -> dict[str, object]:
+    return {name: value for name, value in vars(layer).items() if isinstance(value, (bool, int, float, str, tuple))}
+
+
+@every_case
+def test_passes_that_a_gpu_replays_change_no_plain_value(case: LayerCase) -> None:
+    layer, bottom, top = case.build()
+    if not layer.replayable or layer.source or layer.reshape_always:
+        return
+    layer.forward(bottom, top)
+    before = _plain_values(layer)
+    for blob in bottom:
+        # Other values, but labels remain labels.
+        blob.data[...] = np.repeat(blob.data.reshape(-1)[:1], blob.count).reshape(blob.shape)
+    layer.forward(bottom, top)
+    assert _plain_values(layer) == before
 
 
 @every_case

@@ -15,10 +15,8 @@ from typing import TYPE_CHECKING
 from segcaffe import device
 from segcaffe.cli.compilation import compilation_shown
 from segcaffe.cli.log import shows_progress, tell
-from segcaffe.device import cublas, cudnn
 from segcaffe.errors import PrototxtError, SegcaffeError
 from segcaffe.kernels import parallel
-from segcaffe.net import replay
 from segcaffe.proto import caffe_pb2
 from segcaffe.proto.template import check_names, parse_assignments, read_vars
 
@@ -130,9 +128,7 @@ def phase(name: str) -> int:
 def set_device(options: argparse.Namespace, wants_gpu: bool = False) -> None:
     """Choose the device from ``--cpu``, ``--gpu`` and the solver file's wish, and the threads."""
     set_threads(options)
-    cublas.set_math(options.math)
-    cudnn.set_autotune(options.autotune)
-    replay.set_replay(options.graphs)
+    device.configure(math=options.math, autotune=options.autotune, graphs=options.graphs)
     if options.cpu:
         device.set_mode_cpu()
     elif options.gpu is not None or wants_gpu:

@@ -16,9 +16,12 @@ from segcaffe.device.mode import (
     xp,
 )
 from segcaffe.device.random import device_generator, generator, get_state, set_random_seed, set_state
+from segcaffe.device.settings import Settings, configure, settings
 
 __all__ = [
+    "Settings",
     "array_module",
+    "configure",
     "current_device",
     "device_generator",
     "generator",
@@ -32,6 +35,7 @@ __all__ = [
     "set_mode_gpu",
     "set_random_seed",
     "set_state",
+    "settings",
     "synchronize",
     "to_device",
     "to_host",

@@ -6,31 +6,16 @@ apart, which CuPy's own ``matmul`` would copy.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from segcaffe.device import cublas_library
 from segcaffe.device.mode import Array
-from segcaffe.errors import DeviceError
+from segcaffe.device.settings import settings
 
-Math = Literal["fp32", "tf32"]
 _TENSOR_FLOAT_32 = 3  # CUBLAS_TF32_TENSOR_OP_MATH
 _DEFAULT = 0  # CUBLAS_DEFAULT_MATH
-_math: Math = "fp32"
-
-
-def set_math(math: Math) -> None:
-    """Choose how float32 products are made on a GPU: "fp32" (default), or "tf32", faster, with 10 bits of mantissa."""
-    global _math
-    if math not in ("fp32", "tf32"):
-        raise DeviceError(f"The arithmetic of products is fp32 or tf32. Received: {math}.")
-    _math = math
-
-
-def get_math() -> Math:
-    """How float32 products are made on a GPU: "fp32" or "tf32"."""
-    return _math
 
 
 def gemm(
@@ -119,5 +104,5 @@ def _library() -> Any:
 def _handle(library: Any) -> Any:
     """The device's handle, told the arithmetic, for CuPy's current stream."""
     handle = cublas_library.address()
-    library.setMathMode(handle, _TENSOR_FLOAT_32 if _math == "tf32" else _DEFAULT)
+    library.setMathMode(handle, _TENSOR_FLOAT_32 if settings().math == "tf32" else _DEFAULT)
     return handle

@@ -1,7 +1,7 @@
 """Convolutions by cuDNN, through NVIDIA's Python front end; False where it cannot serve, for the caller's own way.
 
 A plan is chosen once for each shape and kept. Plans whose results vary from run to run are never taken; those that
-round float32 to fewer bits only with ``cublas.set_math("tf32")``.
+round float32 to fewer bits only with ``device.configure(math="tf32")``.
 """
 
 from __future__ import annotations
@@ -17,22 +17,15 @@ from typing import Any, Literal
 
 import numpy as np
 
-from segcaffe.device import cublas, mode
+from segcaffe.device import mode
 from segcaffe.device.mode import Array
+from segcaffe.device.settings import Math, settings
 
 Kind = Literal["forward", "data", "weight"]
 Run = Callable[[int, int, int], None]
-_autotune = False
 _TRIES = 4
 _MOST_SCRATCH = 1 << 30
 """Plans that need more bytes of scratch memory are not taken."""
-
-
-def set_autotune(wanted: bool) -> None:
-    """Whether to time all plans of a new shape and keep the fastest, rather than trust the library's guess."""
-    global _autotune
-    _autotune = wanted
-    _plan.cache_clear()
 
 
 @functools.cache
@@ -73,7 +66,8 @@ def convolve(
     if not _serves(out):
         return False
     options = tuple(map(tuple, (stride, pad, dilation)))
-    plan = _plan(kind, x.shape, weight.shape, y.shape, *options, cublas.get_math(), mode.current_device())
+    how = settings()
+    plan = _plan(kind, x.shape, weight.shape, y.shape, *options, how.math, how.autotune, mode.current_device())
     if plan is None:
         return False
     plan.execute(x, weight, y)
@@ -110,7 +104,7 @@ def _handle(device_id: int) -> Any:
 @functools.cache
 def _plan(
     kind: Kind, x: tuple[int, ...], weight: tuple[int, ...], y: tuple[int, ...], stride: tuple[int, ...],
-    pad: tuple[int, ...], dilation: tuple[int, ...], math_mode: str, device_id: int,
+    pad: tuple[int, ...], dilation: tuple[int, ...], math: Math, autotune: bool, device_id: int,
 ) -> _Plan | None:  # fmt: skip
     """The plan for a shape, or None if the library has none that keeps to the rules."""
     frontend = importlib.import_module("cudnn")
@@ -129,7 +123,7 @@ def _plan(
         graph.validate()
         graph.build_operation_graph()
         graph.create_execution_plans([frontend.heur_mode.A, frontend.heur_mode.FALLBACK])
-        graph.deselect_numeric_notes(_barred(frontend, math_mode))
+        graph.deselect_numeric_notes(_barred(frontend, math))
         graph.deselect_workspace_greater_than(_MOST_SCRATCH)
         graph.check_support()
         graph.build_plans(frontend.build_plan_policy.HEURISTICS_CHOICE)
@@ -139,7 +133,7 @@ def _plan(
         message = f"cuDNN failed to plan the convolution of {x} with {weight}, which goes through cuBLAS: {error}"
         warnings.warn(message, stacklevel=2)
         return None
-    if _autotune:
+    if autotune:
         _choose_fastest(frontend, graph, tensors, [x, weight, y], handle)
     return _Plan(graph, tensors, handle, int(graph.get_workspace_size()))
 
@@ -196,10 +190,10 @@ def _describe(
     return given[0], given[1], given[2]
 
 
-def _barred(frontend: Any, math_mode: str) -> list[Any]:
+def _barred(frontend: Any, math: Math) -> list[Any]:
     notes = frontend.numerical_note
     reduced = [notes.TENSOR_CORE, notes.DOWN_CONVERT_INPUTS, notes.REDUCED_PRECISION_REDUCTION]
-    return [notes.NONDETERMINISTIC, *(reduced if math_mode == "fp32" else [])]
+    return [notes.NONDETERMINISTIC, *(reduced if math == "fp32" else [])]
 
 
 def _four_axes(shape: Sequence[int]) -> list[int]:

@@ -62,6 +62,8 @@ class Layer:
     """Whether the layer's tops come from outside the net (data layers)."""
     reshape_always: ClassVar[bool] = False
     """Whether `reshape` must be called before each forward even if no bottom changed its shape."""
+    replayable: bool = True
+    """Whether each pass does what the last did, to the same memory, so that a GPU may replay it without the layer."""
 
     def __init__(self, param: caffe_pb2.LayerParameter, phase: int, dtype: Any = np.float32) -> None:
         self.param = param

@@ -100,6 +100,8 @@ class DeferredBlob(Blob):
 class Deferred(Layer):
     """Mixin: a layer that runs when its tops are read. Its tops are deferred blobs."""
 
+    replayable = False
+
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Note that the tops are out of date."""
         for blob in _deferred(top):

@@ -19,25 +19,17 @@ from segcaffe import device
 from segcaffe.blob import Blob, Buffer
 from segcaffe.errors import DeviceError
 from segcaffe.layers.base import Layer
-from segcaffe.net.deferred import Deferred
 
 if TYPE_CHECKING:
     from segcaffe.net.net import Net
 
 Place = tuple[tuple[int, ...], int, int]
 Touched = Callable[[int], list[Place]]
-_wanted = False
-
-
-def set_replay(wanted: bool) -> None:
-    """Whether nets in GPU mode record their layers as CUDA graphs and replay them (off by default)."""
-    global _wanted
-    _wanted = wanted
 
 
 def replay_wanted() -> bool:
-    """Whether nets in GPU mode record and replay."""
-    return _wanted and device.get_mode() == "GPU"
+    """Whether nets record and replay now: in GPU mode, where the settings say so."""
+    return device.settings().graphs and device.get_mode() == "GPU"
 
 
 class Replay:
@@ -51,9 +43,8 @@ class Replay:
         Runs one layer.
     touched:
         Shapes and memory of the blobs that a layer reads and writes, brought up to date on the device.
-    state:
-        The plain values that a layer goes by, which must stay the same for it to be recorded; None for a layer that
-        never is.
+    replayable:
+        Whether a layer may be recorded at all.
     """
 
     def __init__(
@@ -61,9 +52,9 @@ class Replay:
         order: Sequence[int],
         step: Callable[[int], None],
         touched: Touched,
-        state: Callable[[int], object],
+        replayable: Callable[[int], bool],
     ) -> None:
-        self._order, self._step, self._touched, self._state = list(order), step, touched, state
+        self._order, self._step, self._touched, self._replayable = list(order), step, touched, replayable
         self._parts: list[_Part] | None = None
         self._is_warm = False
 
@@ -100,16 +91,16 @@ class Replay:
         parts: list[_Part] = []
         for i in self._order:
             self._touched(i)
-            before, state = _host_state(), self._state(i)
+            before = _host_state()
             self._step(i)
-            keeps = state is not None and (_host_state(), self._state(i)) == (before, state)
+            keeps = self._replayable(i) and _host_state() == before
             if not parts or not keeps or not parts[-1].recordable:
                 parts.append(self._part([], keeps))
             parts[-1].layers.append(i)
         return parts
 
     def _part(self, layers: list[int], recordable: bool) -> _Part:
-        return _Part(layers, self._step, self._touched, self._state, recordable)
+        return _Part(layers, self._step, self._touched, recordable)
 
 
 class _Part:
@@ -120,29 +111,22 @@ class _Part:
         layers: list[int],
         step: Callable[[int], None],
         touched: Touched,
-        state: Callable[[int], object],
         recordable: bool,
     ) -> None:
-        self.layers, self._step, self._touched, self._state = layers, step, touched, state
-        self.recordable = recordable
+        self.layers, self._step, self._touched, self.recordable = layers, step, touched, recordable
         self._graph: Any = None
         self._pool: Any = None
         self._places: list[Place] = []
-        self._states: list[object] = []
         self.replayed = 0
 
     def run(self) -> int | None:
         """Replay, record and replay, or just run the layers; returns the place of a layer that cannot be recorded."""
         self.replayed = 0
-        states = [self._state(i) for i in self.layers]
-        changed = [k for k, (new, old) in enumerate(zip(states, self._states, strict=False)) if new != old]
-        if self.recordable and changed:
-            return changed[0]
         if not self.recordable or self._look() != self._places:
             self._graph = None
             for i in self.layers:
                 self._step(i)
-            self._places, self._states = (self._look(), states) if self.recordable else ([], [])
+            self._places = self._look() if self.recordable else []
             return None
         if self._graph is None:
             stuck = self._record()
@@ -192,14 +176,14 @@ class _Part:
 def forward_of(net: Net) -> Replay:
     """Replay of a net's forward pass."""
     touched = lambda i: [_place(blob, grad=False) for blob in _blobs(net, i)]  # noqa: E731
-    return Replay(range(len(net.layer_list)), net.compute_layer, touched, lambda i: _state(net.layer_list[i]))
+    return Replay(range(len(net.layer_list)), net.compute_layer, touched, lambda i: _replayable(net.layer_list[i]))
 
 
 def backward_of(net: Net) -> Replay:
     """Replay of a net's backward pass."""
     touched = lambda i: [_place(blob, grad=True) for blob in _blobs(net, i)]  # noqa: E731
     order = [i for i in reversed(range(len(net.layer_list))) if net.layer_needs_backward[i]]
-    return Replay(order, net.backward_layer, touched, lambda i: _state(net.layer_list[i]))
+    return Replay(order, net.backward_layer, touched, lambda i: _replayable(net.layer_list[i]))
 
 
 def _blobs(net: Net, i: int) -> list[Blob]:
@@ -209,11 +193,9 @@ def _blobs(net: Net, i: int) -> list[Blob]:
     return [*net.bottom_blobs[i], *net.top_blobs[i], *own]
 
 
-def _state(layer: Layer) -> object:
-    """The plain values that a layer holds; None for layers that are made anew, or decide anew, at each pass."""
-    if layer.source or layer.reshape_always or isinstance(layer, Deferred) or layer.type == "Python":
-        return None
-    return {name: value for name, value in vars(layer).items() if isinstance(value, (bool, int, float, str, tuple))}
+def _replayable(layer: Layer) -> bool:
+    """Whether all passes of a layer are alike: it brings in no data, decides nothing anew and counts nothing."""
+    return layer.replayable and not (layer.source or layer.reshape_always)
 
 
 def _host_state() -> tuple[int, str]:

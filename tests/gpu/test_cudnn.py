@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from segcaffe import device
-from segcaffe.device import cublas, cudnn
+from segcaffe.device import cudnn
 from segcaffe.kernels import convolution
 from tests import fake_gpu
 
@@ -151,8 +151,7 @@ def front_end(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     cudnn._plan.cache_clear()
     cudnn._handle.cache_clear()
     yield
-    cudnn.set_autotune(False)
-    cublas.set_math("fp32")
+    device.configure(autotune=False, math="fp32")
     cudnn._handle.cache_clear()
 
 
@@ -202,7 +201,7 @@ def test_a_plan_is_made_once_for_a_shape_and_an_arithmetic() -> None:
     _forward()
     assert Graph.made == made + 1
     assert "TENSOR_CORE" in Graph.barred
-    cublas.set_math("tf32")
+    device.configure(math="tf32")
     _forward()
     assert Graph.made == made + 2
     assert Graph.barred == ["NONDETERMINISTIC"]
@@ -219,9 +218,9 @@ def test_a_failure_to_plan_is_told_and_the_result_comes_another_way() -> None:
 
 
 def test_autotuning_builds_a_plan_that_may_be_used() -> None:
-    cudnn.set_autotune(True)
+    device.configure(autotune=True)
     _forward()
-    shapes = ((2, 4, 7, 8), (6, 4, 3, 2), (2, 6, 4, 8), (2, 1), (1, 1), (1, 2), "fp32", 0)
+    shapes = ((2, 4, 7, 8), (6, 4, 3, 2), (2, 6, 4, 8), (2, 1), (1, 1), (1, 2), "fp32", True, 0)
     plan = cudnn._plan("forward", *shapes)
     assert plan is not None
     assert plan.graph.built in (0, 2)

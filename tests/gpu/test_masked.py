@@ -95,8 +95,11 @@ def test_few_channels_are_fused_and_many_go_to_cublas(kind: Kind, monkeypatch: p
 
 def test_tf32_is_cublas(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(VARIABLE, raising=False)
-    monkeypatch.setattr(cublas, "_math", "tf32")
-    assert choose("forward", SHALLOW) == "columns"
+    before = device.configure(math="tf32")
+    try:
+        assert choose("forward", SHALLOW) == "columns"
+    finally:
+        device.configure(math=before.math)
 
 
 def test_a_way_can_be_forced(monkeypatch: pytest.MonkeyPatch) -> None:

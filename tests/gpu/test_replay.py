@@ -36,12 +36,12 @@ layer { name: "loss" type: "SoftmaxWithLoss" bottom: "s" bottom: "label" top: "l
 @pytest.fixture(autouse=True)
 def no_replay_afterwards() -> Iterator[None]:
     yield
-    replay.set_replay(False)
+    device.configure(graphs=False)
 
 
 def _train(passes: int, replayed: bool, sizes: tuple[int, ...] = ()) -> list[dict[str, np.ndarray]]:
     """Values and gradients after each pass; the batch size may change from pass to pass."""
-    replay.set_replay(replayed)
+    device.configure(graphs=replayed)
     device.set_random_seed(4)
     net = Net(parse(NET, caffe_pb2.NetParameter(), "net"), caffe_pb2.TRAIN)
     rng = np.random.default_rng(2)
@@ -75,7 +75,7 @@ def test_replayed_passes_equal_those_layer_by_layer() -> None:
 
 
 def test_layers_that_draw_or_look_at_the_host_are_not_recorded() -> None:
-    replay.set_replay(True)
+    device.configure(graphs=True)
     net = Net(parse(NET, caffe_pb2.NetParameter(), "net"), caffe_pb2.TRAIN)
     for _ in range(5):
         net.forward()
@@ -94,7 +94,7 @@ def test_other_shapes_are_recorded_anew() -> None:
 
 
 def test_a_part_of_the_net_run_alone_makes_the_net_record_anew() -> None:
-    replay.set_replay(True)
+    device.configure(graphs=True)
     net = Net(parse(NET, caffe_pb2.NetParameter(), "net"), caffe_pb2.TEST)
     for _ in range(5):
         net.forward()
@@ -105,7 +105,7 @@ def test_a_part_of_the_net_run_alone_makes_the_net_record_anew() -> None:
 
 def _replayed_net() -> Net:
     """A net after the passes that decide what is recorded."""
-    replay.set_replay(True)
+    device.configure(graphs=True)
     net = Net(parse(NET, caffe_pb2.NetParameter(), "net"), caffe_pb2.TEST)
     for _ in range(2):
         net.forward()
@@ -146,13 +146,13 @@ def test_a_recording_that_cuda_refuses_at_its_end_is_run_as_usual(monkeypatch: p
         net.blobs["x"].data[...] = 1
         received = net.forward()
     assert fake_gpu._Graph.launches == launches
-    replay.set_replay(False)
+    device.configure(graphs=False)
     np.testing.assert_array_equal(net.forward()["l"], received["l"])
 
 
 def test_off_by_default_and_in_cpu_mode() -> None:
     assert not replay.replay_wanted()
-    replay.set_replay(True)
+    device.configure(graphs=True)
     assert replay.replay_wanted()
     device.set_mode_cpu()
     assert not replay.replay_wanted()

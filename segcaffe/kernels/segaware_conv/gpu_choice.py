@@ -14,7 +14,8 @@ import os
 from dataclasses import dataclass
 from typing import Literal, cast
 
-from segcaffe.device import cublas
+from segcaffe import device
+from segcaffe.device.settings import Math
 from segcaffe.errors import DeviceError
 
 Way = Literal["fused", "columns"]
@@ -95,11 +96,11 @@ def choose(kind: Kind, shape: Shape) -> Way:
     forced = forced_way()
     if forced is not None:
         return forced
-    return _faster(kind, shape, cublas.get_math())
+    return _faster(kind, shape, device.settings().math)
 
 
 @functools.lru_cache(maxsize=1024)
-def _faster(kind: Kind, shape: Shape, math_of_products: cublas.Math) -> Way:
+def _faster(kind: Kind, shape: Shape, math_of_products: Math) -> Way:
     return "fused" if fused_seconds(kind, shape) <= columns_seconds(kind, shape, math_of_products) else "columns"
 
 
@@ -126,7 +127,7 @@ def fused_seconds(kind: Kind, shape: Shape) -> float:
     return tiles.products / rate + moved / CACHE_BYTES + LAUNCH * (2 + (tiles.parts > 1))
 
 
-def columns_seconds(kind: Kind, shape: Shape, math_of_products: cublas.Math = "fp32") -> float:
+def columns_seconds(kind: Kind, shape: Shape, math_of_products: Math = "fp32") -> float:
     """Estimated seconds of columns and cuBLAS: columns are written and read, by two kernels where two gradients are."""
     tf32 = math_of_products == "tf32" and shape.itemsize == 4
     passes = 3 if kind == "both" else 2

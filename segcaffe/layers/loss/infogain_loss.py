@@ -38,6 +38,7 @@ class InfogainLoss(LossLayer):
 
     bottom_count = (2, 3)
     top_count = (1, 2)
+    replayable = False
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Read the axis, the label to ignore, the normalization and, without a third bottom, the matrix."""

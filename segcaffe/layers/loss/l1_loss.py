@@ -25,6 +25,7 @@ class L1Loss(LossLayer):
 
     bottom_count = (1, 2)
     gradient_to = (0, 1)
+    replayable = False
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Read the options."""

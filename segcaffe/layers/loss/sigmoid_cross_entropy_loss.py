@@ -25,6 +25,8 @@ class SigmoidCrossEntropyLoss(LossLayer):
     count.
     """
 
+    replayable = False
+
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Read the label to ignore and the normalization."""
         param = self.param.loss_param

@@ -32,6 +32,7 @@ class SoftmaxWithLoss(LossLayer):
     """
 
     top_count = (1, 2)
+    replayable = False
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Read the axis, the label to ignore, the normalization and the class weights."""

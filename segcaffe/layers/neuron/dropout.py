@@ -22,6 +22,7 @@ class Dropout(NeuronLayer):
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Read the ratio."""
         self.ratio = self.param.dropout_param.dropout_ratio
+        self.replayable = not self.training
         self._seed = 0
         if not 0 <= self.ratio < 1:
             raise self.fail("dropout_ratio must be at least 0 and less than 1.", f"{self.ratio:g}")

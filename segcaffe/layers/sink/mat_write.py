@@ -27,6 +27,7 @@ class MatWrite(Layer):
     bottom_count = (1, None)
     top_count = (0, 0)
     gradient_to = ()
+    replayable = False
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Read the ids."""
