@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from segcaffe.plan.packing import Item, Slot, pack, place, union
 from segcaffe.plan.program import Program
 from segcaffe.plan.recompute import choose
-from segcaffe.plan.schedule import Schedule, live_ranges, usage
+from segcaffe.plan.schedule import Schedule, live_ranges, living, usage
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def make_plan(program: Program, recompute: Sequence[str] = (), one_slot: bool = 
         if buffer.kind != "saved" and number not in program.kept and ranges[number]
     }
     outer = _join(program, items, turns)
-    saved = [(buffer.size, ranges[number]) for number, buffer in enumerate(program.buffers) if buffer.kind == "saved"]
+    saved = living(program, ranges, saved=True)
     saved_usage = usage(saved, turns)
     used = [a + b for a, b in zip(saved_usage, _usage_of(outer, turns), strict=True)]
     state = sum(step.state for step in program.steps)

@@ -15,10 +15,12 @@ from fnmatch import fnmatchcase
 
 from segcaffe.errors import GraphError
 from segcaffe.plan.program import Program
-from segcaffe.plan.schedule import Schedule, Unit, find_units, live_ranges, make_schedule, usage
+from segcaffe.plan.schedule import Schedule, Unit, find_units, live_ranges, living, make_schedule, usage
 
 AUTO = "auto"
 _SEGMENTS = (2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 17, 20, 24, 28, 34, 40)
+_STARTS = 3
+"""From how many of these choices `automatic` goes on."""
 _TRIALS = 200
 """How many ways of dropping one more unit `automatic` tries."""
 
@@ -45,7 +47,6 @@ class Units:
         self.all = find_units(program)
         self.by_buffer = {buffer: unit for unit in self.all for buffer in unit.buffers}
         self.read_backward = frozenset().union(*(step.reads for step in program.steps if step.backward))
-        self.sizes = [buffer.size for buffer in program.buffers]
 
     def without(self, chosen: Iterable[Unit]) -> Schedule:
         """The schedule in which the chosen units are dropped.
@@ -63,20 +64,24 @@ class Units:
         return make_schedule(self.program, dropped.values())
 
     def most(self, schedule: Schedule) -> tuple[int, list[int]]:
-        """The most bytes in use at a time, and the buffers that no step uses then, the largest first."""
-        ranges = live_ranges(self.program, schedule)
-        used = usage(zip(self.sizes, ranges, strict=True), len(schedule.turns))
+        """The bytes that are needed, and the values that no step uses where most are in use, the largest first.
+
+        What is saved comes and goes, while values and gradients lie in one arena: the most of both is needed.
+        """
+        ranges, turns = live_ranges(self.program, schedule), len(schedule.turns)
+        used, saved = (usage(living(self.program, ranges, saved), turns) for saved in (False, True))
         peak = used.index(max(used))
-        idle = [number for number, own in enumerate(ranges) if any(first < peak < last for first, last in own)]
-        return used[peak], sorted(idle, key=lambda number: -self.sizes[number])
+        idle = [number for number in self.by_buffer if any(first < peak < last for first, last in ranges[number])]
+        return used[peak] + max(saved), sorted(idle, key=lambda number: -self.program.buffers[number].size)
 
 
 def automatic(units: Units) -> Schedule:
     """The schedule that needs least memory of those with some number of segments, dropping more while that helps."""
     cuts = [_cuts(len(units.program.steps), units.all, count) for count in _SEGMENTS]
     choices: list[list[Unit]] = [[], *(_outside(units.all, each) for each in cuts)]
-    best = min(choices, key=lambda chosen: units.most(units.without(chosen))[0])
-    return min((_drop_more(units, start) for start in ([], best)), key=lambda schedule: units.most(schedule)[0])
+    choices.sort(key=lambda chosen: units.most(units.without(chosen))[0])
+    starts = [[], *choices[:_STARTS]]
+    return min((_drop_more(units, start) for start in starts), key=lambda schedule: units.most(schedule)[0])
 
 
 def _drop_more(units: Units, chosen: list[Unit]) -> Schedule:
@@ -85,8 +90,8 @@ def _drop_more(units: Units, chosen: list[Unit]) -> Schedule:
     needed, idle = units.most(best)
     trials = _TRIALS
     while trials and idle:
-        unit = units.by_buffer.get(idle.pop(0))
-        if unit is None or not unit.droppable or unit in chosen:
+        unit = units.by_buffer[idle.pop(0)]
+        if not unit.droppable or unit in chosen:
             continue
         trials -= 1
         schedule = units.without([*chosen, unit])

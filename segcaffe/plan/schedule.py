@@ -132,10 +132,16 @@ def live_ranges(program: Program, schedule: Schedule) -> list[list[Range]]:
     return ranges
 
 
-def usage(living: Iterable[tuple[int, Sequence[Range]]], turns: int) -> list[int]:
+def living(program: Program, ranges: Sequence[list[Range]], saved: bool) -> list[tuple[int, list[Range]]]:
+    """Sizes and live ranges of what steps save, or else of values and gradients."""
+    both = zip(program.buffers, ranges, strict=True)
+    return [(buffer.size, own) for buffer, own in both if (buffer.kind == "saved") == saved]
+
+
+def usage(alive: Iterable[tuple[int, Sequence[Range]]], turns: int) -> list[int]:
     """How many bytes are in use at each turn, of buffers of known sizes and ranges."""
     change = [0] * (turns + 2)
-    for size, ranges in living:
+    for size, ranges in alive:
         for first, last in ranges:
             change[first] += size
             change[last + 1] -= size
