@@ -81,6 +81,13 @@ class Classifier(Net):
         return [image[y : y + height, x : x + width] for image in images]
 
 
+def gray(image: NDArray[Any]) -> NDArray[Any]:
+    """A gray image (H, W, 1) of one with colours R, G, B, weighted as OpenCV does; one channel stays as it is."""
+    if image.shape[2] == 1:
+        return image
+    return np.asarray(image @ np.array([[0.299], [0.587], [0.114]], np.float32))
+
+
 def make_transformer(
     net: Net,
     mean: NDArray[Any] | None,

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segcaffe import TEST, io
-from segcaffe.classifier import make_transformer
+from segcaffe.classifier import gray, make_transformer
 from segcaffe.data.opencv import hold_threads
 from segcaffe.errors import DataError
 from segcaffe.net.net import Net
@@ -81,6 +81,8 @@ class Detector(Net):
         crops: list[Array] = []
         for filename, windows in images_windows:
             image = io.load_image(filename)
+            if self.blobs[name].shape[1] == 1:
+                image = gray(image)
             for window in windows:
                 places.append((_shown(filename), np.asarray(window)))
                 crops.append(self.transformer.preprocess(name, self.crop(image, window)))

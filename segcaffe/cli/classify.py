@@ -141,11 +141,12 @@ def _array_file(path: Path) -> Path:
     return path
 
 
-def _images(path: Path, suffix: str, gray: bool) -> tuple[list[str], list[NDArray[Any]]]:
+def _images(path: Path, suffix: str, one_channel: bool) -> tuple[list[str], list[NDArray[Any]]]:
     """Names of the images, and the images (H, W, K)."""
     import numpy as np
 
     from segcaffe import io
+    from segcaffe.classifier import gray
     from segcaffe.errors import DataError
 
     if path.suffix.lower() == ".npy":
@@ -154,17 +155,8 @@ def _images(path: Path, suffix: str, gray: bool) -> tuple[list[str], list[NDArra
     files = sorted(path.glob(f"*.{suffix}")) if path.is_dir() else [common.existing_file(str(path), "INPUT")]
     if not files:
         raise DataError(f"{path}: holds no *.{suffix}; --ext names another suffix.")
-    images = [io.load_image(file, color=not gray) for file in files]
-    return [str(file) for file in files], [_luminance(image) if gray else image for image in images]
-
-
-def _luminance(image: NDArray[Any]) -> NDArray[Any]:
-    """A gray image (H, W, 1) of one with colours R, G, B, weighted as OpenCV does."""
-    import numpy as np
-
-    if image.shape[2] == 1:
-        return image
-    return np.asarray(image @ np.array([[0.299], [0.587], [0.114]], np.float32))
+    images = [io.load_image(file, color=not one_channel) for file in files]
+    return [str(file) for file in files], [gray(image) if one_channel else image for image in images]
 
 
 def _print_best(places: list[str], predictions: NDArray[Any], names: list[str]) -> None:

@@ -112,9 +112,7 @@ def train(param: SolverParameter, options: argparse.Namespace, values: dict[str,
     solver = get_solver(param, variables=values, net_options=_net_options(options))
     solver.snapshot_keep = options.snapshot_keep
     common.load_weights(solver.net, options.weights, "--weights", options.allow_partial, finetuning=True)
-    for weights in common.weight_files(options.weights):
-        for net in solver.test_nets:
-            net.copy_from(weights)
+    _load_tested_only(solver, options.weights)
     if options.snapshot:
         solver.restore(common.existing_file(options.snapshot, "--snapshot"))
         if solver.iter >= param.max_iter:
@@ -131,6 +129,15 @@ def train(param: SolverParameter, options: argparse.Namespace, values: dict[str,
     if solver.iter < param.max_iter and saved:
         announcements.info(HOW_TO_GO_ON, solver.iter, param.max_iter, saved[-1])
     return solver
+
+
+def _load_tested_only(solver: Solver, files: str | None) -> None:
+    """Load weights into those test nets that have layers of their own; the others' parameters are the train net's."""
+    trained = {layer.name for layer in solver.net.layer_list}
+    for net in solver.test_nets:
+        if any(layer.blobs and layer.name not in trained for layer in net.layer_list):
+            for weights in common.weight_files(files):
+                net.copy_from(weights)
 
 
 def _net_options(options: argparse.Namespace) -> dict[str, Any]:

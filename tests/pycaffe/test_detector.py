@@ -227,6 +227,11 @@ def test_a_net_of_one_channel_needs_no_options(files: dict[str, str], tmp_path: 
     net.save(files["weights"])
     red, blue = (cv2.cvtColor(np.uint8([[colour]]), cv2.COLOR_BGR2GRAY)[0, 0] for colour in ([0, 0, 255], [255, 0, 0]))
     np.testing.assert_allclose(classified(files, tmp_path / "out.npy"), [[(int(red) + int(blue)) / 2]], atol=2)
+    (tmp_path / "in.csv").write_text(f"filename,ymin,xmin,ymax,xmax\n{files['image']},0,0,20,20\n")
+    options = ["--model_def", files["model"], "--pretrained_model", files["weights"], "--context_pad", "0"]
+    assert main(["detect", str(tmp_path / "in.csv"), str(tmp_path / "out.csv"), *options]) == 0
+    (row,) = csv.DictReader((tmp_path / "out.csv").read_text().splitlines())
+    np.testing.assert_allclose(float(row["class0"]), int(red), atol=1)
 
 
 def test_the_five_best_are_printed(files: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
