@@ -3,8 +3,8 @@
 The lines ``# segcaffe.NAME: VALUE`` may stand anywhere in the file; every Caffe reads over them. Names are
 
 - ``channel_order``: BGR (default) or RGB, the order of the channels that the net takes;
-- ``class_names``: names separated by commas, or voc (also voc12 and the like): PASCAL VOC's 21;
-- ``palette``: a colour for each class, ``R G B`` separated by commas, or voc (default).
+- ``class_names``: names separated by commas, or voc (also voc12 and the like): PASCAL VOC's 21; or cityscapes: its 19;
+- ``palette``: a colour for each class, ``R G B`` separated by commas, or voc (default), or cityscapes.
 
 ``${NAME}`` templates in them are filled in; a line with one that has no value is passed over. Mean and scale need no
 comment: they stand in the Input layer's ``transform_param``.
@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from segcaffe.data.palettes import cityscapes
 from segcaffe.errors import PrototxtError
 from segcaffe.proto.source import read_text
 from segcaffe.viz.embedding import voc_palette
@@ -27,6 +28,10 @@ from segcaffe.viz.embedding import voc_palette
 VOC_CLASSES = (
     "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable",
     "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
+)  # fmt: skip
+CITYSCAPES_CLASSES = (
+    "road", "sidewalk", "building", "wall", "fence", "pole", "traffic light", "traffic sign", "vegetation", "terrain",
+    "sky", "person", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle",
 )  # fmt: skip
 _NOTE = re.compile(r"^[ \t]*#[ \t]*segcaffe\.(?P<name>\w+)[ \t]*:[ \t]*(?P<value>.*?)[ \t]*$", re.MULTILINE)
 _TEMPLATE = re.compile(r"\$\{(\w+)\}")
@@ -78,7 +83,7 @@ def parse_notes(text: str, variables: Mapping[str, str] | None = None, filename:
     return Notes(
         found["channel_order"].upper() == "RGB",
         _class_names(found["class_names"]),
-        None if found["palette"].lower() in ("", "voc") else np.array(_colours(found["palette"]), np.uint8),
+        _palette(found["palette"]),
     )
 
 
@@ -87,18 +92,27 @@ def _check(name: str, value: str, where: str) -> None:
         raise PrototxtError(f"{where}: is BGR or RGB. Received: {value}.")
     if name == "class_names" and not all(_class_names(value)):
         raise PrototxtError(f"{where}: is names separated by commas. Received: {value}.")
-    if name == "palette" and value.lower() != "voc":
+    if name == "palette" and value.lower() not in ("voc", "cityscapes"):
         colours = _colours(value)
         if not 1 <= len(colours) <= 256 or any(len(c) != 3 or not all(0 <= v <= 255 for v in c) for c in colours):
             raise PrototxtError(
-                f"{where}: is voc, or at most 256 colours R G B, from 0 to 255, separated by commas. Received: {value}."
+                f"{where}: is voc, cityscapes, or at most 256 colours R G B, from 0 to 255, separated by commas. Received: {value}."
             )
 
 
 def _class_names(value: str) -> tuple[str, ...]:
     if "," not in value:
-        return VOC_CLASSES if value.lower().startswith("voc") else ()
+        known = {"voc": VOC_CLASSES, "cityscapes": CITYSCAPES_CLASSES}
+        return next((names for name, names in known.items() if value.lower().startswith(name)), ())
     return tuple(name.strip() for name in value.split(","))
+
+
+def _palette(value: str) -> NDArray[np.uint8] | None:
+    if value.lower() in ("", "voc"):
+        return None
+    if value.lower() == "cityscapes":
+        return cityscapes().colours[: len(CITYSCAPES_CLASSES)]
+    return np.array(_colours(value), np.uint8)
 
 
 def _colours(value: str) -> list[list[int]]:

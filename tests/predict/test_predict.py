@@ -296,4 +296,7 @@ def test_comments_that_cannot_be(line: str, told: str) -> None:
 def test_known_data_sets_have_names() -> None:
     notes = parse_notes("# segcaffe.class_names: ${DATASET}\n# segcaffe.palette: voc", {"DATASET": "voc12"})
     assert len(notes.class_names) == 21
+    assert notes.palette is None
+    notes = parse_notes("# segcaffe.class_names: cityscapes\n# segcaffe.palette: cityscapes")
+    assert (len(notes.class_names), notes.colours()[0].tolist()) == (19, [128, 64, 128])
     assert parse_notes("# segcaffe.class_names: ${DATASET}", {"DATASET": "mine"}).class_names == ()
