@@ -96,7 +96,8 @@ def _check(name: str, value: str, where: str) -> None:
         colours = _colours(value)
         if not 1 <= len(colours) <= 256 or any(len(c) != 3 or not all(0 <= v <= 255 for v in c) for c in colours):
             raise PrototxtError(
-                f"{where}: is voc, cityscapes, or at most 256 colours R G B, from 0 to 255, separated by commas. Received: {value}."
+                f"{where}: is voc, cityscapes, or at most 256 colours R G B, from 0 to 255, separated by commas. "
+                f"Received: {value}."
             )
 
 
