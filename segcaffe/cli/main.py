@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import os
 import sys
 import traceback
@@ -77,6 +78,9 @@ def add_verbosity_options(parser: Parser) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status: 0, 2 for an error that a message explains, 130 after Ctrl-C."""
     command, verbosity = "", Verbosity.NORMAL
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Names of files that are no text come out as the bytes they are.
+        sys.stdout.reconfigure(errors="surrogateescape")
     try:
         parser = build_parser()
         options, rest = parser.parse_known_args(arguments)

@@ -70,6 +70,10 @@ class Items:
         if path.is_dir() and not is_database(path):
             raise DataError(f'{where}: the folder "{source}" holds no database; give a database or a list file.')
         self.database = Database(source, backend_of(path), where) if is_database(path) else None
+        if self.database and not color:
+            raise DataError(
+                f'{where}: --gray is for lists; "{source}" is a database, whose images have their channels.'
+            )
         self.entries = [] if self.database else read_list(source, where, "list")
 
     def __len__(self) -> int:

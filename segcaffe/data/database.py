@@ -180,7 +180,7 @@ class Value:
         text = "".join(
             c if c.isprintable() else f"\\x{ord(c):02x}" for c in self.key.decode("utf-8", "backslashreplace")
         )
-        return f'key "{text if len(text) <= _SHOWN else text[:_SHOWN] + "…"}"'
+        return f'key "{text if len(text) <= _SHOWN else text[:_SHOWN] + "..."}"'
 
     @contextmanager
     def open(self) -> Iterator[memoryview]:

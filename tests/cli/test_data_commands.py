@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -82,6 +85,27 @@ def test_check_of_a_database(images: Path, capsys: pytest.CaptureFixture[str], b
     assert "sizes: 8 x 9 (2), 9 x 9 (1)" in output
 
 
+def test_names_that_are_no_text(images: Path) -> None:
+    """Printed as the bytes they are, written to lists as they were read."""
+    folder = os.fsencode(images) + b"/\xd1\xd0\xbe\xbf"
+    (images / "images").rename(os.fsdecode(folder))
+    done = [
+        subprocess.run([sys.executable, "-m", "segcaffe.cli.main", "data", *arguments], capture_output=True,
+                       env={**os.environ, "PYTHONIOENCODING": "utf-8:strict"})
+        for arguments in (["import-folder", folder, f"{images}/labels", folder + b"/lists"],
+                          ["check", folder + b"/lists/train.txt"], ["check", folder + b"/nothing.txt"])
+    ]  # fmt: skip
+    assert [process.returncode for process in done] == [0, 0, 2], [process.stderr for process in done]
+    assert folder + b"/lists/train.txt" in done[0].stdout
+    assert Path(os.fsdecode(folder), "lists/train.txt").read_bytes().startswith(folder + b"/test_000.png ")
+    assert b"0 problems" in done[1].stdout
+    Path(os.fsdecode(folder), "test_000.png").unlink()
+    process = subprocess.run([sys.executable, "-m", "segcaffe.cli.main", "data", "check", folder + b"/lists/train.txt"],
+                             capture_output=True, env={**os.environ, "PYTHONIOENCODING": "utf-8:strict"})  # fmt: skip
+    assert process.returncode == 1
+    assert folder + b'/test_000.png": No such file' in process.stdout
+
+
 def test_a_list_without_labels_makes_a_database(images: Path, capsys: pytest.CaptureFixture[str]) -> None:
     names = [line.split()[0] for line in (images / "classes.txt").read_text().splitlines()]
     (images / "names.txt").write_text("".join(f"{name}\n" for name in names))
@@ -141,6 +165,7 @@ def test_skip_bad(images: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (["data", "make-db", "", "{0}/classes.txt", "{0}/db", "--resize_width=4"], ["--resize_height and"]),
         (["data", "make-db", "{0}/", "{0}/classes.txt", "{0}/db", "--encode_type=xyz"], ["xyz"]),
         (["data", "mean", "{0}"], ["holds no database"]),
+        (["data", "check", "{0}/classes.txt", "--palette={0}/no.txt"], ["no.txt"]),
         (["data", "show", "{0}/classes.txt", "--root={0}/", "--out={0}/x.hello"], ["x.hello", ".png"]),
         (["data", "show", "{0}/classes.txt", "--count=0"], ["--count"]),
         (["data", "check", "{0}/classes.txt", "--size=4"], ["--size", "375x500"]),

@@ -11,6 +11,7 @@ import pytest
 from segcaffe.data.check import Rules, check_list
 from segcaffe.data.contents import Items
 from segcaffe.data.convert_images import Conversion, make_database
+from segcaffe.data.database_writer import create_database
 from segcaffe.data.files import BadItems
 from segcaffe.data.lists import read_list
 from segcaffe.data.mean import mean_of
@@ -115,6 +116,13 @@ def test_contact_sheet_shows_the_pictures(folder: Path) -> None:
     assert contact_sheet(Items(f"{folder}/maps.txt", "show", f"{folder}/").arrays()).size
     with pytest.raises(DataError, match="no items"):
         contact_sheet(Items(f"{folder}/maps.txt", "show", f"{folder}/").arrays(5, 2))
+
+
+def test_a_database_cannot_be_read_in_gray(folder: Path) -> None:
+    with create_database(folder / "db", "lmdb", "test") as writer:
+        writer.put("a", b"")
+    with pytest.raises(DataError, match=r'--gray is for lists; ".*db" is a database'):
+        Items(f"{folder}/db", "mean", color=False)
 
 
 def test_a_folder_that_is_no_database(folder: Path) -> None:

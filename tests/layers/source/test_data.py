@@ -85,5 +85,5 @@ def _new(folder: Path) -> Path:
 def test_keys_of_bytes_and_long_keys_are_shown_readably(tmp_path: Path, backend: str) -> None:
     with pytest.raises(DataError, match=r'key "\\xd1\\x00é"'):
         build(tmp_path, backend, {b"\xd1\0\xc3\xa9": b"\xff"})
-    with pytest.raises(DataError, match=r'key "a{80}…"'):
+    with pytest.raises(DataError, match=r'key "a{80}\.\.\."'):
         build(_new(tmp_path), backend, {b"a" * 200: b"\xff"})
