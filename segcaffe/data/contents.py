@@ -72,7 +72,7 @@ class Items:
         self.database = Database(source, backend_of(path), where) if is_database(path) else None
         if self.database and not color:
             raise DataError(
-                f'{where}: --gray is for lists; "{source}" is a database, whose images have their channels.'
+                f'{where}: --gray is for lists; "{source}" is a database, of images as they are.'
             )
         self.entries = [] if self.database else read_list(source, where, "list")
 
