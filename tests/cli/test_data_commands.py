@@ -269,7 +269,7 @@ def test_tensorboard_holds_the_losses(images: Path, monkeypatch: pytest.MonkeyPa
     assert found["lr"] == [1, 2, 3]
     assert found["train/loss"] == [0]
     assert found["test/loss"] == [0]
-    assert found["test/accuracy"] == [0]
+    assert found["test/accuracy_mean_IoU"] == [0]
 
 
 @pytest.mark.slow
