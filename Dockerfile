@@ -1,6 +1,6 @@
 # An image with segcaffe's command line, for the CPU; see docs/getting-started.md.
 #   docker build -t segcaffe .
-#   docker run --rm -v "$PWD:/work" segcaffe demo
+#   docker run --rm --user "$(id -u):$(id -g)" -v "$PWD:/work" segcaffe demo
 
 FROM python:3.13-slim AS build
 WORKDIR /source

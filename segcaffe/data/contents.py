@@ -71,9 +71,7 @@ class Items:
             raise DataError(f'{where}: the folder "{source}" holds no database; give a database or a list file.')
         self.database = Database(source, backend_of(path), where) if is_database(path) else None
         if self.database and not color:
-            raise DataError(
-                f'{where}: --gray is for lists; "{source}" is a database, of images as they are.'
-            )
+            raise DataError(f'{where}: --gray is for lists; "{source}" is a database, of images as they are.')
         self.entries = [] if self.database else read_list(source, where, "list")
 
     def __len__(self) -> int:
