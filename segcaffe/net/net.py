@@ -223,10 +223,11 @@ class Net(PycaffeMembers):
         first = self._layer_index(start) if start is not None else 0
         last = self._layer_index(end) if end is not None else len(self.layer_list) - 1
         names = dict.fromkeys(self.top_names[end] if end is not None else self.outputs) | dict.fromkeys(blobs or ())
+        wanted = {name: self.blobs[name] for name in names}
         if inputs:
             self._set_inputs(inputs)
         self.forward_from_to(first, last)
-        return {name: self.blobs[name].data for name in names}
+        return {name: blob.data for name, blob in wanted.items()}
 
     def backward(
         self, diffs: Iterable[str] | None = None, start: str | None = None, end: str | None = None, **tops: Any
@@ -247,11 +248,12 @@ class Net(PycaffeMembers):
         last = self._layer_index(end) if end is not None else 0
         diffs = list(diffs or ())
         names = dict.fromkeys(self.bottom_names[end] if end is not None else self.inputs) | dict.fromkeys(diffs)
+        wanted = {name: self.blobs[name] for name in names}
         for name, values in tops.items():
             self._put(values, self.blobs[name], "diff", f'backward: the gradient of "{name}"')
         self.backward_from_to(first, last)
         self._tell_of_gradients(diffs, bool(tops), first, last)
-        return {name: self.blobs[name].diff for name in names}
+        return {name: blob.diff for name, blob in wanted.items()}
 
     def _tell_of_gradients(self, asked: Iterable[str], given: bool, first: int, last: int) -> None:
         """Warn, once, of gradients that were asked for and that no layer computes; of all where none runs backward.
