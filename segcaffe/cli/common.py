@@ -18,6 +18,7 @@ from segcaffe.cli.log import shows_progress, tell
 from segcaffe.errors import PrototxtError, SegcaffeError
 from segcaffe.kernels import parallel
 from segcaffe.proto import caffe_pb2
+from segcaffe.proto.encoding import from_native
 from segcaffe.proto.template import check_names, parse_assignments, read_vars
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ def variables(options: argparse.Namespace, *files: str | Path) -> dict[str, str]
 
 def stages(options: argparse.Namespace) -> list[str]:
     """Stages of ``--stage a,b``."""
-    return [stage.strip() for stage in options.stage.split(",") if stage.strip()]
+    return [from_native(stage.strip()) for stage in options.stage.split(",") if stage.strip()]
 
 
 def phase(name: str) -> int:

@@ -8,6 +8,7 @@ from dataclasses import asdict
 
 from segcaffe.cli import common
 from segcaffe.cli.json_output import add_json_option, print_json
+from segcaffe.proto.encoding import from_native
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -94,7 +95,7 @@ def _merge(options: argparse.Namespace) -> int:
     for source in options.sources:
         path, _, pattern = source.partition("::")
         net, dialect = formats.load_with_dialect(path, options.dialect)
-        nets.append(weights.select(net, pattern) if pattern else net)
+        nets.append(weights.select(net, from_native(pattern)) if pattern else net)
         dialects.append(dialect)
     formats.save(weights.merge(nets), options.out, options.to or dialects[0])
     return 0
@@ -108,5 +109,5 @@ def _names(pairs: Sequence[str]) -> dict[str, str]:
         old, equals, new = pair.partition("=")
         if not (old and equals and new):
             raise WeightsError(f"Names are given as OLD=NEW. Received: {pair}.")
-        names[old] = new
+        names[from_native(old)] = from_native(new)
     return names

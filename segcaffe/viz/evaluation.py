@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from segcaffe.data.files import replacing
+from segcaffe.errors import DataError
 from segcaffe.metrics.evaluate import Report
 from segcaffe.viz.curves import load_pyplot
 
@@ -58,6 +59,10 @@ def plot_trimap(report: Report, path: Path) -> None:
 
 def _save(figure, path: Path) -> None:  # type: ignore[no-untyped-def]
     figure.tight_layout()
-    with replacing(path, "eval") as part:
-        figure.savefig(part, format=path.suffix[1:] or "png")
-    load_pyplot().close(figure)
+    try:
+        with replacing(path, "eval") as part:
+            figure.savefig(part, format=path.suffix[1:] or "png")
+    except ValueError as error:
+        raise DataError(f'eval: matplotlib cannot write the format of "{path}"; use .png, .pdf or .svg.') from error
+    finally:
+        load_pyplot().close(figure)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -128,3 +130,20 @@ def test_solver_strings(tmp_path):
     solver = text.read_solver(path)
     assert encoding.to_bytes(solver.net) == GBK
     assert encoding.parse(SolverParameter, encoding.serialize(solver)) == solver
+
+
+def test_names_from_the_command_line(tmp_path, monkeypatch):
+    """Arguments arrive as bytes, and file names leave as bytes, also where the terminal's encoding is UTF-8."""
+    monkeypatch.chdir(tmp_path)
+    net = NetParameter()
+    net.layer.add(name=encoding.from_bytes(GBK), type="ReLU").blobs.add(data=[1.0]).shape.dim.append(1)
+    Path("a.caffemodel").write_bytes(encode_net(net))
+    names = b"%s=%s" % (GBK, LATIN)
+    assert main(["weights", "rename", "a.caffemodel", "b.caffemodel", os.fsdecode(names)]) == 0
+    assert LATIN in Path("b.caffemodel").read_bytes()
+    source, target = os.fsdecode(GBK + b".prototxt"), os.fsdecode(GBK + b".svg")
+    Path(source).write_bytes(INPUT)
+    command = [sys.executable, "-m", "segcaffe", "draw", source, target]
+    environment = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}
+    done = subprocess.run(command, capture_output=True, env=environment, check=False)
+    assert (done.returncode, done.stdout) == (0, b"Drawing net to " + GBK + b".svg\n")
