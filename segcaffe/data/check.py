@@ -19,6 +19,8 @@ from segcaffe.data.palettes import Palette
 from segcaffe.data.pool import ordered
 from segcaffe.errors import DataError
 
+_LOSSY = (".jpg", ".jpeg")
+
 
 @dataclass(frozen=True)
 class _Facts:
@@ -169,6 +171,10 @@ def _facts(entry: Entry, root: str, palette: Palette | None) -> _Facts:
         return _Facts(entry.place, image.shape[:2], {}, [])
     label = read_labels(Path(root + words[1]), entry.place, palette)
     problems = []
+    if words[1].lower().endswith(_LOSSY):
+        problems.append(
+            f'{entry.place}: the label map "{words[1]}" is a JPEG, which does not keep numbers as they were.'
+        )
     if label.shape != image.shape[:2]:
         problems.append(
             f'{entry.place}: "{words[0]}" is {_text(image.shape)}, its label map "{words[1]}" {_text(label.shape)}; '

@@ -26,6 +26,8 @@ class ColourError(DataError):
 _MOST_PIXELS = 1 << 30
 _LARGEST = (1 << 16) - 1
 _BITMAPS = (b"P1", b"P4")
+_PLAIN_GRAY = (b"\x08\0", b"\x10\0")
+"""Depth and colour type of PNGs that OpenCV gives as they are stored."""
 _TIFF_BITS, _TIFF_PHOTOMETRIC = 258, 262
 _DAMAGES = (OSError, SyntaxError, ValueError, TypeError, IndexError, KeyError, OverflowError, MemoryError, struct.error)
 """What Pillow raises at damaged files."""
@@ -58,11 +60,11 @@ def whole_labels(values: NDArray[Any], failure: str) -> Labels:
 
 
 def _single_channel(content: bytes, failure: str) -> NDArray[Any] | None:
-    """What a PNG, TIFF, BMP or GIF of one channel stores; None for others.
+    """What a PNG, TIFF, BMP or GIF of one channel stores; None for what OpenCV reads as well, and faster.
 
     OpenCV looks palettes up, and stretches gray values of fewer than 8 bits over 0..255.
     """
-    from PIL import BmpImagePlugin, GifImagePlugin, PngImagePlugin, TiffImagePlugin
+    from PIL import BmpImagePlugin, GifImagePlugin, Image, PngImagePlugin, TiffImagePlugin
 
     # Not by Image.open, which warns of large images.
     readers: dict[str, Any] = {
@@ -72,7 +74,7 @@ def _single_channel(content: bytes, failure: str) -> NDArray[Any] | None:
         "GIF": GifImagePlugin.GifImageFile,
     }
     kind = image_kind(content)
-    if kind not in readers:
+    if kind not in readers or (kind == "PNG" and content[24:26] in _PLAIN_GRAY):
         return None
     try:
         with readers[kind](io.BytesIO(content)) as image:
@@ -87,7 +89,7 @@ def _single_channel(content: bytes, failure: str) -> NDArray[Any] | None:
             values = np.asarray(image)
             # Where white is 0, Pillow turns values of up to 8 bits round.
             turned = kind == "TIFF" and image.mode in ("1", "L") and image.tag_v2.get(_TIFF_PHOTOMETRIC) == 0
-    except _DAMAGES as error:
+    except (*_DAMAGES, Image.DecompressionBombError) as error:
         raise DataError(f"{failure}: the {kind} is damaged: {error}.") from error
     if values.dtype == np.bool_:
         return (values ^ turned).astype(np.uint8)

@@ -104,6 +104,15 @@ def test_check_finds_everything(folder: Path) -> None:
     assert len(report.problems) == 5
 
 
+def test_check_tells_of_label_maps_in_jpeg(folder: Path) -> None:
+    cv2.imwrite(str(folder / "a.jpg"), np.zeros((6, 5), np.uint8))
+    (folder / "jpeg.txt").write_text("a.png a.jpg\n")
+    report = check_list(read_list(f"{folder}/jpeg.txt", "check"), f"{folder}/")
+    assert report.problems == [
+        f'{folder}/jpeg.txt:1: the label map "a.jpg" is a JPEG, which does not keep numbers as they were.'
+    ]
+
+
 def test_contact_sheet_shows_the_pictures(folder: Path) -> None:
     for name, value in (("a", 40), ("b", 120), ("c", 200)):
         cv2.imwrite(str(folder / f"{name}.png"), np.full((6, 5, 3), value, np.uint8))
