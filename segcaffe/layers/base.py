@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from types import ModuleType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from segcaffe import device
 from segcaffe.blob import Blob
 from segcaffe.errors import GraphError, ShapeError
-from segcaffe.layers.memory import LayerMemory
 from segcaffe.proto import caffe_pb2
 from segcaffe.vectors import BlobVec
 
@@ -19,6 +19,37 @@ Count = tuple[int, int | None]
 """How many bottoms or tops: at least the first, at most the second (None: any number)."""
 
 Blobs = Sequence[Blob]
+Read = Literal["bottoms", "tops"]
+
+
+@dataclass(frozen=True)
+class LayerMemory:
+    """What a layer's passes read, and the memory it uses besides its blobs; sizes in bytes, for its present shapes.
+
+    Attributes
+    ----------
+    reads_bottoms, reads_tops:
+        Whether the backward pass reads the values of the bottoms, and of the tops; the memory of others may be reused.
+    saved:
+        What forward saves for backward; it is given back where it is not needed, and made anew by `Layer.recompute`.
+    state:
+        What the layer keeps for good, from the first pass on.
+    workspace:
+        Scratch memory of kernels on the CPU, by name, where it is large; kernels that use a name use it by turns.
+    recomputes:
+        Whether `Layer.recompute` can make the tops' values anew: nothing comes from outside or from a state.
+    joins:
+        For each bottom where in the top's memory it could lie, in elements, so that nothing needs to be copied; empty
+        for layers that do not join their bottoms.
+    """
+
+    reads_bottoms: bool = True
+    reads_tops: bool = True
+    saved: int = 0
+    state: int = 0
+    workspace: Mapping[str, int] = field(default_factory=dict)
+    recomputes: bool = True
+    joins: tuple[int, ...] = ()
 
 
 class Layer:
@@ -62,6 +93,10 @@ class Layer:
     """Whether the layer's tops come from outside the net (data layers)."""
     reshape_always: ClassVar[bool] = False
     """Whether `reshape` must be called before each forward even if no bottom changed its shape."""
+    backward_reads: tuple[Read, ...] = ("bottoms", "tops")
+    """The values that `backward` reads, besides gradients; the memory of others may be reused before."""
+    recomputes: bool = True
+    """Whether `recompute` can make the tops' values anew: they follow from the bottoms', not from chance or a state."""
     replayable: bool = True
     """Whether each pass does what the last did, to the same memory, so that a GPU may replay it without the layer."""
 
@@ -104,12 +139,14 @@ class Layer:
     def memory(self, bottom: Blobs, top: Blobs, backward: bool) -> LayerMemory:
         """What the planner must know; ``backward`` tells whether the layer will run backward.
 
-        Here: the backward pass reads all values; what is saved and kept are the blobs made by `own_blob`.
+        Here: what the attributes say; what is saved and kept are the blobs made by `own_blob`.
         """
         return LayerMemory(
+            reads_bottoms="bottoms" in self.backward_reads,
+            reads_tops="tops" in self.backward_reads,
             saved=sum(blob.nbytes for blob in self.saved_blobs.values()),
             state=sum(blob.nbytes for blob in self.state_blobs.values()),
-            recomputes=not (self.source or self.loss or self.reshape_always),
+            recomputes=self.recomputes and not (self.source or self.loss or self.reshape_always),
         )
 
     def recompute(self, bottom: Blobs, top: Blobs) -> None:

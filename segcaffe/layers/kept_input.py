@@ -6,8 +6,7 @@ from dataclasses import replace
 
 from segcaffe.device.mode import Array
 from segcaffe.kernels import copy
-from segcaffe.layers.base import Blobs, Layer
-from segcaffe.layers.memory import LayerMemory
+from segcaffe.layers.base import Blobs, Layer, LayerMemory
 
 
 class KeptInput(Layer):
@@ -25,8 +24,8 @@ class KeptInput(Layer):
         return True
 
     def keep(self, bottom: Blobs, top: Blobs) -> None:
-        """Call before the top is written: remember the input if that will overwrite it."""
-        self._copied = top[0] is bottom[0]
+        """Call before the top is written: remember the input if it is needed and that will overwrite it."""
+        self._copied = top[0] is bottom[0] and self.keeps()
         if self._copied:
             copy.copy(bottom[0].array, self.own_blob("input", bottom[0].shape, saved=True).array)
 

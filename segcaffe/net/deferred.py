@@ -9,14 +9,12 @@ never read; build the net without fusion to run parts of it on values of your ow
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from segcaffe.blob import Blob
 from segcaffe.layers.base import Blobs, Layer
-from segcaffe.layers.memory import LayerMemory
 
 Make = Callable[[], None]
 
@@ -112,10 +110,6 @@ class Deferred(Layer):
         for i, blob in enumerate(bottom):
             if propagate_down[i] and isinstance(blob, DeferredBlob):
                 blob.defer_diff(lambda i=i: self._make_gradient(i, top, bottom))  # type: ignore[misc]
-
-    def memory(self, bottom: Blobs, top: Blobs, backward: bool) -> LayerMemory:
-        """The net's own backward pass reads nothing."""
-        return replace(super().memory(bottom, top, backward), reads_bottoms=False, reads_tops=False)
 
     def _make_tops(self, bottom: Blobs, top: Blobs) -> None:
         for blob in _deferred(top):

@@ -23,10 +23,9 @@ from typing import Any
 from segcaffe.blob import Blob
 from segcaffe.kernels import channelwise, elementwise
 from segcaffe.layers.affine.scale import Scale
-from segcaffe.layers.base import Blobs, Layer
+from segcaffe.layers.base import Blobs, Layer, LayerMemory
 from segcaffe.layers.dense.inner_product import InnerProduct
 from segcaffe.layers.dense.windowed import WindowedLayer
-from segcaffe.layers.memory import LayerMemory
 from segcaffe.layers.neuron.relu import ReLU
 from segcaffe.layers.normalize.batch_norm import BatchNorm
 from segcaffe.net.graph import Graph, Node

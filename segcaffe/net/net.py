@@ -28,7 +28,7 @@ from segcaffe.net.masked_convolution import share_gradients
 from segcaffe.net.named import Named
 from segcaffe.net.program import Numbers, learns
 from segcaffe.net.pycaffe import Hook, PycaffeMembers
-from segcaffe.net.replay import Replay, backward_of, forward_of, replay_wanted
+from segcaffe.net.replay import Replay, replay_wanted
 from segcaffe.net.rules import net_state
 from segcaffe.net.sharing import ParamTable
 from segcaffe.plan.memory import MemoryPlan
@@ -319,7 +319,7 @@ class Net(PycaffeMembers):
 
     def _replay_forward(self) -> float:
         try:
-            self._graphs.setdefault("forward", forward_of(self)).run()
+            self._graphs.setdefault("forward", Replay(self, backward=False)).run()
         except MemoryError as error:
             raise out_of_memory(f'net "{self.name}"', error) from error
         return sum(self._loss_of(i) for i in range(len(self.layer_list)))
@@ -343,7 +343,7 @@ class Net(PycaffeMembers):
         fold_within(self.graph, self.layer_list, last, first, watched)
         try:
             if self._replays(first, last, watched):
-                self._graphs.setdefault("backward", backward_of(self)).run()
+                self._graphs.setdefault("backward", Replay(self, backward=True)).run()
                 return
             for i in range(first, last - 1, -1):
                 if self.layer_needs_backward[i]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from segcaffe import device
 from segcaffe.blob import Blob, Buffer
-from segcaffe.layers.base import Layer
-from segcaffe.layers.memory import LayerMemory
+from segcaffe.layers.base import LayerMemory
 from segcaffe.net.deferred import DeferredBlob
 from segcaffe.plan import program
 from segcaffe.proto import caffe_pb2
@@ -67,12 +67,9 @@ def learns(net: Net) -> bool:
 
 def write_program(net: Net) -> program.Program:
     """The program of a net, for its present shapes."""
-    known = [
-        layer.memory(bottom, top, learns(net) and backward)
-        for layer, bottom, top, backward in zip(
-            net.layer_list, net.bottom_blobs, net.top_blobs, net.layer_needs_backward, strict=True
-        )
-    ]
+    backward = [needs and learns(net) for needs in net.layer_needs_backward]
+    parts = zip(net.layer_list, net.bottom_blobs, net.top_blobs, backward, strict=True)
+    known = [layer.memory(bottom, top, needs) for layer, bottom, top, needs in parts]
     writer = _Writer(net)
     buffers = [writer.buffer(number) for number in range(len(net.numbers.blobs))]
     saved = [program.Buffer(layer.name, "saved", one.saved) for layer, one in zip(net.layer_list, known, strict=True)]
@@ -93,13 +90,10 @@ class _Writer:
 
     def _written(self) -> frozenset[int]:
         """Gradients that some layer computes; the others have no memory, or stay zero."""
-        net = self.net
         found: set[int] = set()
-        for node, runs, flags in zip(
-            self.graph.nodes, net.layer_needs_backward, net.bottom_needs_backward, strict=True
-        ):
-            if runs and learns(net):
-                wanted = [b for b, flag in zip(node.bottoms, flags, strict=True) if flag]
+        for i, node in enumerate(self.graph.nodes):
+            if learns(self.net) and self.net.layer_needs_backward[i]:
+                wanted = itertools.compress(node.bottoms, self.net.bottom_needs_backward[i])
                 found.update(self._numbers_of(wanted, self.numbers.gradients))
         return frozenset(found)
 
@@ -111,6 +105,8 @@ class _Writer:
     def step(self, index: int, known: LayerMemory) -> program.Step:
         node, layer, values = self.graph.nodes[index], self.net.layer_list[index], self.numbers.values
         bottoms, tops = (self._numbers_of(blobs, values) for blobs in (node.bottoms, node.tops))
+        # A layer that runs when its tops are read has no part in the net's own backward pass.
+        reads = (*(bottoms if known.reads_bottoms else ()), *(tops if known.reads_tops else ()))
         in_place = [b in node.bottoms for b in node.tops]
         starts = zip(node.bottoms, known.joins, strict=True) if known.joins else ()
         gradients = self._numbers_of((*node.bottoms, *node.tops), self.numbers.gradients)
@@ -122,7 +118,7 @@ class _Writer:
             writes=any(in_place) or not set(tops) <= set(bottoms),
             in_place=all(in_place),
             backward=self.net.layer_needs_backward[index],
-            reads=frozenset((bottoms if known.reads_bottoms else ()) + (tops if known.reads_tops else ())),
+            reads=frozenset(reads if len(tops) == len(node.tops) else ()),
             gradients=self.written.intersection(gradients),
             saved=self.numbers.saved(index) if known.saved else None,
             state=known.state,
@@ -135,9 +131,7 @@ class _Writer:
         """Buffers that keep their memory to themselves: code outside the layers reads or writes them."""
         both = [*self.graph.inputs, *self.graph.outputs]
         for node, layer, weights in zip(self.graph.nodes, self.net.layer_list, self.net.loss_weights, strict=True):
-            both += (
-                node.tops if layer.source else [top for top, weight in zip(node.tops, weights, strict=True) if weight]
-            )
+            both += node.tops if layer.source else itertools.compress(node.tops, weights)
         values = self._numbers_of((*both, *self._readable()), self.numbers.values)
         return self.written.intersection(self._numbers_of(both, self.numbers.gradients)).union(values)
 
@@ -160,11 +154,10 @@ class _Writer:
 
 def _parameters(net: Net) -> int:
     """Bytes of parameters, each counted once however many layers share it, and of their gradients where computed."""
-    values = {blob.buffer("data"): blob.nbytes for layer in net.layer_list for blob in layer.blobs}
-    wanted = {blob.buffer("data"): blob.nbytes for layer in net.layer_list for blob in _learning(layer)}
-    return sum(values.values()) + (sum(wanted.values()) if learns(net) else 0)
-
-
-def _learning(layer: Layer) -> list[Blob]:
-    """The parameters whose gradients are computed."""
-    return [blob for index, blob in enumerate(layer.blobs) if layer.wants_param(index)]
+    sizes: dict[tuple[Buffer, bool], int] = {}
+    for layer in net.layer_list:
+        for index, blob in enumerate(layer.blobs):
+            sizes[blob.buffer("data"), False] = blob.nbytes
+            if layer.wants_param(index) and learns(net):
+                sizes[blob.buffer("data"), True] = blob.nbytes
+    return sum(sizes.values())

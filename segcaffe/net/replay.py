@@ -12,19 +12,16 @@ runs outside (`Net.forward` of a part of the net, for example) makes the net rec
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from segcaffe import device
 from segcaffe.blob import Blob, Buffer
 from segcaffe.errors import DeviceError
-from segcaffe.layers.base import Layer
 
 if TYPE_CHECKING:
     from segcaffe.net.net import Net
 
 Place = tuple[tuple[int, ...], int, int]
-Touched = Callable[[int], list[Place]]
 
 
 def replay_wanted() -> bool:
@@ -33,99 +30,76 @@ def replay_wanted() -> bool:
 
 
 class Replay:
-    """One direction of a net, forward or backward.
+    """One direction of a net: the forward pass or the backward pass."""
 
-    Parameters
-    ----------
-    order:
-        Indices of the layers, in the order they run.
-    step:
-        Runs one layer.
-    touched:
-        Shapes and memory of the blobs that a layer reads and writes, brought up to date on the device.
-    replayable:
-        Whether a layer may be recorded at all.
-    """
-
-    def __init__(
-        self,
-        order: Sequence[int],
-        step: Callable[[int], None],
-        touched: Touched,
-        replayable: Callable[[int], bool],
-    ) -> None:
-        self._order, self._step, self._touched, self._replayable = list(order), step, touched, replayable
+    def __init__(self, net: Net, backward: bool) -> None:
+        self._net, self._backward = net, backward
+        layers = range(len(net.layer_list))
+        self._order = [i for i in reversed(layers) if net.layer_needs_backward[i]] if backward else list(layers)
         self._parts: list[_Part] | None = None
         self._is_warm = False
 
-    def forget(self) -> None:
-        """Record anew."""
-        self._parts = None
+    def run_layer(self, i: int) -> None:
+        """Run one layer."""
+        (self._net.backward_layer if self._backward else self._net.compute_layer)(i)
 
-    def run(self) -> int:
-        """Run all layers; returns how many were replayed."""
+    def touched(self, i: int) -> list[Place]:
+        """Shapes and memory of the blobs that a layer reads and writes, brought up to date on the device."""
+        layer = self._net.layer_list[i]
+        own = (*layer.blobs, *layer.saved_blobs.values(), *layer.state_blobs.values())
+        return [_place(blob, self._backward) for blob in (*self._net.bottom_blobs[i], *self._net.top_blobs[i], *own)]
+
+    def run(self) -> None:
+        """Run all layers."""
         if not self._is_warm:
             # The first time, weights go to the device and kernels are compiled: nothing to judge a layer by.
             for i in self._order:
-                self._step(i)
+                self.run_layer(i)
             self._is_warm = True
-            return 0
+            return
         if self._parts is None:
             self._parts = self._watch()
-            return 0
-        replayed, index = 0, 0
+            return
+        index = 0
         while index < len(self._parts):
             part = self._parts[index]
             stuck = part.run()
             if stuck is not None:
                 pieces = (part.layers[:stuck], part.layers[stuck : stuck + 1], part.layers[stuck + 1 :])
-                parts = [self._part(piece, k != 1) for k, piece in enumerate(pieces) if piece]
-                self._parts[index : index + 1] = parts
+                self._parts[index : index + 1] = [_Part(self, piece, k != 1) for k, piece in enumerate(pieces) if piece]
             else:
-                replayed += part.replayed
                 index += 1
-        return replayed
 
     def _watch(self) -> list[_Part]:
         """Run every layer, and divide them into those that keep to the device and those that do not."""
         parts: list[_Part] = []
         for i in self._order:
-            self._touched(i)
-            before = _host_state()
-            self._step(i)
-            keeps = self._replayable(i) and _host_state() == before
+            self.touched(i)
+            layer, before = self._net.layer_list[i], _host_state()
+            self.run_layer(i)
+            alike = layer.replayable and not (layer.source or layer.reshape_always)
+            keeps = alike and _host_state() == before
             if not parts or not keeps or not parts[-1].recordable:
-                parts.append(self._part([], keeps))
+                parts.append(_Part(self, [], keeps))
             parts[-1].layers.append(i)
         return parts
-
-    def _part(self, layers: list[int], recordable: bool) -> _Part:
-        return _Part(layers, self._step, self._touched, recordable)
 
 
 class _Part:
     """Consecutive layers, recorded as one graph if they are recordable."""
 
-    def __init__(
-        self,
-        layers: list[int],
-        step: Callable[[int], None],
-        touched: Touched,
-        recordable: bool,
-    ) -> None:
-        self.layers, self._step, self._touched, self.recordable = layers, step, touched, recordable
+    def __init__(self, replay: Replay, layers: list[int], recordable: bool) -> None:
+        self._replay, self.layers, self.recordable = replay, layers, recordable
         self._graph: Any = None
         self._pool: Any = None
         self._places: list[Place] = []
-        self.replayed = 0
 
     def run(self) -> int | None:
         """Replay, record and replay, or just run the layers; returns the place of a layer that cannot be recorded."""
-        self.replayed = 0
         if not self.recordable or self._look() != self._places:
             self._graph = None
             for i in self.layers:
-                self._step(i)
+                self._replay.run_layer(i)
             self._places = self._look() if self.recordable else []
             return None
         if self._graph is None:
@@ -137,12 +111,11 @@ class _Part:
             self.recordable = False
             return self.run()
         self._graph.launch()
-        self.replayed = len(self.layers)
         return None
 
     def _look(self) -> list[Place]:
         """What a recording depends on: shapes and memory of all blobs, whose values this brings to the device."""
-        return [place for i in self.layers for place in self._touched(i)]
+        return [place for i in self.layers for place in self._replay.touched(i)]
 
     def _record(self) -> int | None:
         """Record all layers; returns the place of the first that cannot be."""
@@ -166,36 +139,11 @@ class _Part:
     def _keeps_to_device(self, i: int) -> bool:
         before = _host_state()
         try:
-            self._step(i)
+            self._replay.run_layer(i)
         except (RuntimeError, MemoryError, DeviceError):
             # What CUDA does not let a graph hold, as waiting for a result; or no memory for its temporary arrays.
             return False
         return _host_state() == before
-
-
-def forward_of(net: Net) -> Replay:
-    """Replay of a net's forward pass."""
-    touched = lambda i: [_place(blob, grad=False) for blob in _blobs(net, i)]  # noqa: E731
-    return Replay(range(len(net.layer_list)), net.compute_layer, touched, lambda i: _replayable(net.layer_list[i]))
-
-
-def backward_of(net: Net) -> Replay:
-    """Replay of a net's backward pass."""
-    touched = lambda i: [_place(blob, grad=True) for blob in _blobs(net, i)]  # noqa: E731
-    order = [i for i in reversed(range(len(net.layer_list))) if net.layer_needs_backward[i]]
-    return Replay(order, net.backward_layer, touched, lambda i: _replayable(net.layer_list[i]))
-
-
-def _blobs(net: Net, i: int) -> list[Blob]:
-    """Bottoms, tops and parameters of a layer, and the blobs that it keeps for itself."""
-    layer = net.layer_list[i]
-    own = (*layer.blobs, *layer.saved_blobs.values(), *layer.state_blobs.values())
-    return [*net.bottom_blobs[i], *net.top_blobs[i], *own]
-
-
-def _replayable(layer: Layer) -> bool:
-    """Whether all passes of a layer are alike: it brings in no data, decides nothing anew and counts nothing."""
-    return layer.replayable and not (layer.source or layer.reshape_always)
 
 
 def _host_state() -> tuple[int, str]:

@@ -9,9 +9,8 @@ from segcaffe.blob import Blob
 from segcaffe.device.mode import Array
 from segcaffe.kernels import channelwise
 from segcaffe.layers.affine.broadcast import Broadcast
-from segcaffe.layers.base import Blobs
+from segcaffe.layers.base import Blobs, LayerMemory
 from segcaffe.layers.kept_input import KeptInput
-from segcaffe.layers.memory import LayerMemory
 from segcaffe.layers.registry import register
 from segcaffe.proto import caffe_pb2
 
@@ -64,8 +63,7 @@ class Scale(KeptInput, Broadcast):
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Multiply and add in one pass."""
         scale, bias = self._factors(self._scale(bottom))
-        if self.keeps():
-            self.keep(bottom, top)
+        self.keep(bottom, top)
         channelwise.affine(bottom[0].array.reshape(self._view), scale, bias, top[0].array.reshape(self._view))
 
     def keeps(self) -> bool:

@@ -8,9 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from segcaffe.kernels import convolution
-from segcaffe.layers.base import Blobs
+from segcaffe.layers.base import Blobs, LayerMemory
 from segcaffe.layers.dense.windowed import WindowedLayer, positions
-from segcaffe.layers.memory import LayerMemory
 from segcaffe.layers.registry import register
 
 
@@ -27,6 +26,8 @@ class Convolution(WindowedLayer):
     the output has the bottom's size: kernel_size only shapes the weight. With groups, output channel m sees the
     C / group input channels of its own group.
     """
+
+    backward_reads = ("bottoms",)
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Read the options; bottom_is_im2col says that the bottom holds columns."""
@@ -75,9 +76,8 @@ class Convolution(WindowedLayer):
         return {"stride": ones, "pad": zeros, "dilation": ones, "group": self.group}
 
     def memory(self, bottom: Blobs, top: Blobs, backward: bool) -> LayerMemory:
-        """Backward reads the bottoms, for the weights."""
-        known = super().memory(bottom, top, backward)
-        return replace(known, reads_tops=False, workspace=self.workspace(bottom, top, backward))
+        """Kernels need a workspace."""
+        return replace(super().memory(bottom, top, backward), workspace=self.workspace(bottom, top, backward))
 
     def workspace(self, bottom: Blobs, top: Blobs, backward: bool) -> dict[str, int]:
         """Packed weights, blocks of the image, and the weights' gradient in parts."""

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from segcaffe.blob import Blob
 from segcaffe.kernels.matmul import finish, gemm
 from segcaffe.layers.base import Blobs, Layer
-from segcaffe.layers.memory import LayerMemory
 from segcaffe.layers.registry import register
 
 
@@ -22,6 +20,8 @@ class InnerProduct(Layer):
     top: y (axes before ``axis``, num_output).
     param blobs: weight (num_output, K), or (K, num_output) with ``transpose``; bias (num_output).
     """
+
+    backward_reads = ("bottoms",)
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Read num_output, axis, transpose, bias_term; make weight and bias."""
@@ -59,10 +59,6 @@ class InnerProduct(Layer):
     def end(self) -> dict[str, Any]:
         """What follows the product: the bias."""
         return {"bias": self.blobs[1].array if self.bias_term else None}
-
-    def memory(self, bottom: Blobs, top: Blobs, backward: bool) -> LayerMemory:
-        """Backward reads the bottom, for the weights."""
-        return replace(super().memory(bottom, top, backward), reads_tops=False)
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Gradients of x (overwritten), of weight and bias (added to)."""

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from segcaffe import device
 from segcaffe.kernels import copy, elementwise
 from segcaffe.layers.base import Blobs, NeuronLayer
-from segcaffe.layers.memory import LayerMemory
 from segcaffe.layers.registry import register
 
 
@@ -18,6 +16,8 @@ class Dropout(NeuronLayer):
 
     Which values are dropped follows from a seed drawn at each forward pass; the layer keeps the seed and no mask.
     """
+
+    backward_reads = ()
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Read the ratio."""
@@ -39,10 +39,6 @@ class Dropout(NeuronLayer):
             elementwise.dropout(bottom[0].array, self._seed, self.ratio, top[0].array)
         elif top[0] is not bottom[0]:
             copy.copy(bottom[0].array, top[0].array)
-
-    def memory(self, bottom: Blobs, top: Blobs, backward: bool) -> LayerMemory:
-        """Backward reads gradients only."""
-        return replace(super().memory(bottom, top, backward), reads_bottoms=False, reads_tops=False)
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Drop and scale the gradient as the values were."""

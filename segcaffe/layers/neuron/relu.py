@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from segcaffe.kernels import elementwise
 from segcaffe.layers.base import Blobs, NeuronLayer
 from segcaffe.layers.kept_input import KeptInput
-from segcaffe.layers.memory import LayerMemory
 from segcaffe.layers.registry import register
 
 
@@ -16,23 +14,20 @@ from segcaffe.layers.registry import register
 class ReLU(KeptInput, NeuronLayer):
     """y = x where x > 0, else negative_slope·x."""
 
+    backward_reads = ("bottoms",)
+
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Read the slope."""
         self.slope = self.param.relu_param.negative_slope
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Rectify."""
-        if self.keeps():
-            self.keep(bottom, top)
+        self.keep(bottom, top)
         elementwise.relu(bottom[0].array, self.slope, top[0].array)
 
     def keeps(self) -> bool:
         """Where the slope is negative; otherwise the output has the input's sign and serves the gradient as well."""
         return bool(self.slope < 0)
-
-    def memory(self, bottom: Blobs, top: Blobs, backward: bool) -> LayerMemory:
-        """Backward reads the bottom, or in its place the output, for the sign."""
-        return replace(super().memory(bottom, top, backward), reads_tops=False)
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Pass the gradient where x > 0, else its negative_slope part."""

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
 from segcaffe.device.mode import Array
 from segcaffe.kernels import batch_norm
 from segcaffe.layers.base import Blobs, NeuronLayer
-from segcaffe.layers.memory import LayerMemory
+from segcaffe.layers.kept_input import KeptInput
 from segcaffe.layers.registry import register
 from segcaffe.proto import caffe_pb2
 
 
 @register
-class BatchNorm(NeuronLayer):
+class BatchNorm(KeptInput, NeuronLayer):
     """Top = (x - mean) / sqrt(variance + eps), for each channel; no scale or shift (see the Scale layer).
 
     bottom: (N, C, ...) or (N), one channel; top: the same shape, also in place.
@@ -34,6 +33,7 @@ class BatchNorm(NeuronLayer):
         """Read the options, make the three blobs."""
         param = self.param.batch_norm_param
         self.use_stored: bool = param.use_global_stats if param.HasField("use_global_stats") else not self.training
+        self.backward_reads = ("bottoms",) if self.keeps() else ()
         self.update = not self.use_stored or (self.training and param.update_global_stats)
         self.fraction: float = param.moving_average_fraction
         self.eps: float = param.eps
@@ -59,16 +59,11 @@ class BatchNorm(NeuronLayer):
         if self.layout[1] != self.channels:
             raise self.fail(f"the number of channels cannot change from {self.channels}", f"shape {bottom[0].shape}")
         self.mean, self.variance = (self.own_blob(name, (self.channels,), np.float64) for name in ("mean", "variance"))
-        # Backward needs the values that an in-place forward overwrites.
-        overwritten = top[0] is bottom[0] and not self.use_stored
-        self.kept = self.own_blob("input", self.layout, saved=True) if overwritten else None
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Normalize; update the running sums."""
+        self.keep(bottom, top)
         x = bottom[0].array.reshape(self.layout)
-        if self.kept is not None:
-            self.kept.array = x
-            x = self.kept.array
         batch = self.mean.array, self.variance.array
         if self.update:
             batch_norm.moments(x, *batch)
@@ -82,15 +77,13 @@ class BatchNorm(NeuronLayer):
 
     def recompute(self, bottom: Blobs, top: Blobs) -> None:
         """Normalize by the statistics that `forward` used; the running sums stay."""
+        self.keep(bottom, top)
         x = bottom[0].array.reshape(self.layout)
-        if self.kept is not None:
-            self.kept.array = x
-            x = self.kept.array
         batch_norm.normalize(x, self.used_mean, self.scale, top[0].array.reshape(self.layout))
 
-    def memory(self, bottom: Blobs, top: Blobs, backward: bool) -> LayerMemory:
-        """Backward reads the bottom, for the batch's statistics."""
-        return replace(super().memory(bottom, top, backward), reads_bottoms=not self.use_stored, reads_tops=False)
+    def keeps(self) -> bool:
+        """Where the gradient goes through the batch's statistics."""
+        return not self.use_stored
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Gradient of x; through the statistics too where they are the batch's."""
@@ -102,7 +95,7 @@ class BatchNorm(NeuronLayer):
             scale = self.scale if self.update else 1 / self.stored_statistics()[1]
             batch_norm.normalize(grad, self.xp.zeros_like(scale), scale, out)
             return
-        x = bottom[0].array.reshape(self.layout) if self.kept is None else self.kept.array
+        x = self.kept(bottom).reshape(self.layout)
         batch_norm.backward(x, self.used_mean, self.scale, grad, out)
 
     def _layout(self, bottom: Blobs) -> tuple[int, int, int]:

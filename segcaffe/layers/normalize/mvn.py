@@ -9,11 +9,12 @@ import numpy as np
 
 from segcaffe.kernels import batch_norm
 from segcaffe.layers.base import Blobs, NeuronLayer
+from segcaffe.layers.kept_input import KeptInput
 from segcaffe.layers.registry import register
 
 
 @register
-class MVN(NeuronLayer):
+class MVN(KeptInput, NeuronLayer):
     """Top = (x - mean) / (standard deviation + eps), or x - mean without normalize_variance.
 
     bottom: (N, C, ...); top: the same shape, also in place. The statistics are those of each channel of each item, or
@@ -41,15 +42,11 @@ class MVN(NeuronLayer):
         rows = math.prod(shape[:shared])
         self.layout = (1, rows, math.prod(shape[shared:]))
         self.mean, self.variance = (self.own_blob(name, (rows,), np.float64) for name in ("mean", "variance"))
-        # Backward needs the values that an in-place forward overwrites.
-        self.kept = self.own_blob("input", self.layout, saved=True) if top[0] is bottom[0] else None
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Normalize."""
+        self.keep(bottom, top)
         x = bottom[0].array.reshape(self.layout)
-        if self.kept is not None:
-            self.kept.array = x
-            x = self.kept.array
         mean, variance = self.mean.array, self.variance.array
         batch_norm.moments(x, mean, variance)
         self.scale = self.xp.ones_like(mean)
@@ -65,5 +62,5 @@ class MVN(NeuronLayer):
         if not self.normalize_variance:
             self.xp.subtract(grad, grad.mean(axis=2, keepdims=True), out=out)
             return
-        x = bottom[0].array.reshape(self.layout) if self.kept is None else self.kept.array
+        x = self.kept(bottom).reshape(self.layout)
         batch_norm.backward(x, self.mean.array, self.scale, grad, out)

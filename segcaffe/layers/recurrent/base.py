@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import ClassVar
 
 from segcaffe import device
@@ -13,7 +12,6 @@ from segcaffe.device.mode import Array
 from segcaffe.errors import GraphError
 from segcaffe.kernels import matmul
 from segcaffe.layers.base import Blobs, Layer
-from segcaffe.layers.memory import LayerMemory
 from segcaffe.layers.views import rows
 
 
@@ -34,6 +32,7 @@ class RecurrentLayer(Layer):
     """How many states are carried from step to step."""
     gates: ClassVar[int]
     """How many rows of weights each output has."""
+    recomputes = False
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Read the options, make the weights of the inputs and whatever the network has besides."""
@@ -53,10 +52,6 @@ class RecurrentLayer(Layer):
             self.add_parameter((outputs, math.prod(bottom[2].shape[1:])), param.weight_filler)
         self.add_parameter((outputs, self.num_output), param.weight_filler)
         self.recurrent_index = 2 + self.has_static
-
-    def memory(self, bottom: Blobs, top: Blobs, backward: bool) -> LayerMemory:
-        """Each forward goes on from the state that the one before left."""
-        return replace(super().memory(bottom, top, backward), recomputes=False)
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Check shapes; a new number of streams starts from state zero."""

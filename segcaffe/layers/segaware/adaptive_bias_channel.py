@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,6 @@ import numpy as np
 from segcaffe import device
 from segcaffe.errors import DataError
 from segcaffe.layers.base import Blobs, Layer
-from segcaffe.layers.memory import LayerMemory
 from segcaffe.layers.registry import register
 from segcaffe.layers.views import rows
 
@@ -31,6 +29,7 @@ class AdaptiveBiasChannel(Layer):
     in_place = True
     gradient_to = ()
     refuses_gradient = False
+    recomputes = False
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Read the shares."""
@@ -56,10 +55,6 @@ class AdaptiveBiasChannel(Layer):
             raise self.fail("the labels must be (N, L, 1, 1).", f"labels {labels}, scores {scores}")
         if top[0] is not bottom[0]:
             top[0].reshape_like(bottom[0])
-
-    def memory(self, bottom: Blobs, top: Blobs, backward: bool) -> LayerMemory:
-        """The order of the labels is random."""
-        return replace(super().memory(bottom, top, backward), recomputes=False)
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Adapt each image; DataError where a label has no channel."""

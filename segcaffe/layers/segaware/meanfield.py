@@ -8,8 +8,7 @@ from typing import Any
 
 from segcaffe.kernels import matmul
 from segcaffe.kernels import softmax as softmax_kernel
-from segcaffe.layers.base import Blobs, Layer
-from segcaffe.layers.memory import LayerMemory
+from segcaffe.layers.base import Blobs, Layer, LayerMemory
 from segcaffe.layers.views import planes
 from segcaffe.proto import caffe_pb2
 

@@ -11,8 +11,7 @@ import numpy as np
 
 from segcaffe.kernels import im2dist, norm_conv
 from segcaffe.kernels import meanfield as kernels
-from segcaffe.layers.base import Blobs
-from segcaffe.layers.memory import LayerMemory
+from segcaffe.layers.base import Blobs, LayerMemory
 from segcaffe.layers.registry import register
 from segcaffe.layers.segaware.meanfield import MeanfieldLayer
 from segcaffe.proto.window import Window

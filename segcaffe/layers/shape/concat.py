@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from segcaffe.kernels import copy
-from segcaffe.layers.base import Blobs, Layer
-from segcaffe.layers.memory import LayerMemory
+from segcaffe.layers.base import Blobs, Layer, LayerMemory
 from segcaffe.layers.registry import register
 
 
@@ -21,6 +20,7 @@ class Concat(Layer):
     """
 
     bottom_count = (1, None)
+    backward_reads = ()
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Read the axis."""
@@ -69,9 +69,9 @@ class Concat(Layer):
                 copy.copy(source.reshape(self._outer, width), joined[:, start : start + width])
 
     def memory(self, bottom: Blobs, top: Blobs, backward: bool) -> LayerMemory:
-        """Backward reads gradients only; bottoms that are not interleaved can be made in the top's memory."""
+        """Bottoms that are not interleaved can be made in the top's memory."""
         joins = tuple(self._starts()) if len(bottom) > 1 and self._outer == 1 else ()
-        return replace(super().memory(bottom, top, backward), reads_bottoms=False, reads_tops=False, joins=joins)
+        return replace(super().memory(bottom, top, backward), joins=joins)
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Copy the gradients back."""

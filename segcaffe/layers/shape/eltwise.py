@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -11,7 +10,6 @@ import numpy as np
 from segcaffe.device.mode import Array
 from segcaffe.kernels import copy, elementwise
 from segcaffe.layers.base import Blobs, Layer
-from segcaffe.layers.memory import LayerMemory
 from segcaffe.layers.registry import register
 from segcaffe.proto import caffe_pb2
 
@@ -34,6 +32,8 @@ class Eltwise(Layer):
         self.operation = options.operation
         self.coeff = list(options.coeff) or [1.0] * len(bottom)
         self.stable = options.stable_prod_grad
+        product = self.operation == Options.PROD
+        self.backward_reads = () if not product else ("bottoms",) if self.stable else ("bottoms", "tops")
         if len(self.coeff) != len(bottom):
             raise self.fail(
                 "give no coeff, or one for each bottom.", f"{len(self.coeff)} coefficients for {len(bottom)} bottoms"
@@ -63,12 +63,6 @@ class Eltwise(Layer):
             else:
                 elementwise.maximum(so_far, array, i, y, self._winner.array)
             so_far = y
-
-    def memory(self, bottom: Blobs, top: Blobs, backward: bool) -> LayerMemory:
-        """Backward reads the factors of a product."""
-        product = self.operation == Options.PROD
-        known = super().memory(bottom, top, backward)
-        return replace(known, reads_bottoms=product, reads_tops=product and not self.stable)
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Give each bottom its part of the top's gradient."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from segcaffe.layers.base import Blobs, Layer
-from segcaffe.layers.memory import LayerMemory
 
 
 class SameMemory(Layer):
     """A layer whose top is the bottom's memory, values and gradient, under another shape."""
+
+    backward_reads = ()
 
     def top_shape(self, bottom: Blobs) -> tuple[int, ...]:
         """The shape of the top, with as many elements as the bottom has."""
@@ -24,10 +24,6 @@ class SameMemory(Layer):
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Nothing to do: the values are shared."""
-
-    def memory(self, bottom: Blobs, top: Blobs, backward: bool) -> LayerMemory:
-        """Backward reads gradients only."""
-        return replace(super().memory(bottom, top, backward), reads_bottoms=False, reads_tops=False)
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Nothing to do: the gradient is shared."""

@@ -5,11 +5,9 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 
 from segcaffe.kernels import copy
 from segcaffe.layers.base import Blobs, Layer
-from segcaffe.layers.memory import LayerMemory
 from segcaffe.layers.registry import register
 
 
@@ -21,6 +19,7 @@ class Slice(Layer):
     """
 
     top_count = (1, None)
+    backward_reads = ()
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Read the axis and where to cut."""
@@ -67,10 +66,6 @@ class Slice(Layer):
         for blob, width in zip(top, self._widths, strict=True):
             copy.copy(whole[:, start : start + width], blob.array.reshape(self._outer, width))
             start += width
-
-    def memory(self, bottom: Blobs, top: Blobs, backward: bool) -> LayerMemory:
-        """Backward reads gradients only."""
-        return replace(super().memory(bottom, top, backward), reads_bottoms=False, reads_tops=False)
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Join the gradients."""

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from segcaffe.kernels import copy, elementwise
 from segcaffe.layers.base import Blobs, Layer
-from segcaffe.layers.memory import LayerMemory
 from segcaffe.layers.registry import register
 
 
@@ -19,6 +17,7 @@ class Split(Layer):
     """
 
     top_count = (1, None)
+    backward_reads = ()
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Let every top use the bottom's memory."""
@@ -28,10 +27,6 @@ class Split(Layer):
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Nothing to do: the values are shared."""
-
-    def memory(self, bottom: Blobs, top: Blobs, backward: bool) -> LayerMemory:
-        """Backward reads gradients only."""
-        return replace(super().memory(bottom, top, backward), reads_bottoms=False, reads_tops=False)
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Add the tops' gradients."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,6 @@ from numpy.typing import NDArray
 
 from segcaffe import device
 from segcaffe.layers.base import Blobs, Layer
-from segcaffe.layers.memory import LayerMemory
 from segcaffe.layers.registry import register
 
 Array = NDArray[Any]
@@ -37,6 +35,7 @@ class Augmentation(Layer):
     top_count = (4, 4)
     gradient_to = ()
     refuses_gradient = False
+    recomputes = False
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Check the shapes; the tops take those of the bottoms."""
@@ -48,10 +47,6 @@ class Augmentation(Layer):
         for source, blob in zip(bottom, top, strict=False):
             blob.reshape_like(source)
         top[3].reshape(shape[0], 1, *shape[2:])
-
-    def memory(self, bottom: Blobs, top: Blobs, backward: bool) -> LayerMemory:
-        """What it does to images is random."""
-        return replace(super().memory(bottom, top, backward), recomputes=False)
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Change each item."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -11,7 +10,6 @@ from segcaffe import device
 from segcaffe.device.mode import Array
 from segcaffe.kernels import interp
 from segcaffe.layers.base import Blobs, Layer
-from segcaffe.layers.memory import LayerMemory
 from segcaffe.layers.registry import register
 
 
@@ -25,6 +23,8 @@ class Interp(Layer):
     H + (H - 1)(z - 1); or with both shrink, then zoom (from H to H' at one go).
     Places are computed in float32, as the original does: output pixel i lies at i·(H - 1)/(H' - 1).
     """
+
+    backward_reads = ()
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Read the rule for the size."""
@@ -70,10 +70,6 @@ class Interp(Layer):
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Resize."""
         interp.forward(bottom[0].array, top[0].array, *self._tables)
-
-    def memory(self, bottom: Blobs, top: Blobs, backward: bool) -> LayerMemory:
-        """Backward reads gradients only."""
-        return replace(super().memory(bottom, top, backward), reads_bottoms=False, reads_tops=False)
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Share each gradient among the four pixels it came from."""

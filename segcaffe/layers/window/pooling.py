@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
 from segcaffe import device
 from segcaffe.kernels import pooling
 from segcaffe.layers.base import Blobs, Layer
-from segcaffe.layers.memory import LayerMemory
 from segcaffe.layers.registry import register
 from segcaffe.proto import caffe_pb2
 from segcaffe.proto.window import Window
@@ -35,6 +33,10 @@ class Pooling(Layer):
         """Read the method; the window's size may depend on the bottom's."""
         options = self.param.pooling_param
         self.method = options.pool
+        stochastic = self.method == _Method.STOCHASTIC
+        # In TEST the values weigh a stochastic choice, in TRAIN it is random.
+        self.backward_reads = ("bottoms", "tops") if stochastic and not self.training else ()
+        self.recomputes = not (stochastic and self.training)
         if len(top) == 2 and self.method != _Method.MAX:
             raise self.fail("only pool: MAX has a second top, the maxima's places.", "2 tops")
         self._read_window(bottom)
@@ -83,13 +85,6 @@ class Pooling(Layer):
             pooling.stochastic_forward(image, chance, out, self._mask.array, self.window)
         else:
             pooling.weighted_forward(image, out, self.window)
-
-    def memory(self, bottom: Blobs, top: Blobs, backward: bool) -> LayerMemory:
-        """Backward reads the values that weigh a stochastic choice in phase TEST; in TRAIN such a choice is random."""
-        stochastic = self.method == _Method.STOCHASTIC
-        weighted = stochastic and not self.training
-        known = super().memory(bottom, top, backward)
-        return replace(known, reads_bottoms=weighted, reads_tops=weighted, recomputes=weighted or not stochastic)
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """The gradient goes to the picked pixel (MAX, STOCHASTIC in training) or to all of the window."""

@@ -6,8 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from segcaffe.layers.base import Blobs, Layer
-from segcaffe.layers.memory import LayerMemory
+from segcaffe.layers.base import Blobs, Layer, LayerMemory
 from segcaffe.layers.registry import register
 from segcaffe.layers.views import rows
 from segcaffe.layers.window.pooling import Pooling
