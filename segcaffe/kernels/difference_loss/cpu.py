@@ -1,4 +1,8 @@
-"""Losses of differences on the CPU: one pass, sums by pieces whose number depends on the size only."""
+"""Losses of differences on the CPU: sums by pieces that stay in the cache and whose number depends on the size only.
+
+Each piece has one loop that sums and one that stores: together they would have a vectorised form that runs only where
+arrays are not close to each other, and that adds in another order.
+"""
 # ruff: noqa: D103 (the contracts are in the package)
 
 from __future__ import annotations
@@ -27,13 +31,13 @@ def _absolute(a, b, slope, has_b, plateau, sums):
     one = plateau * 0 + 1
     for i in range(a.size):
         d = a[i] - b[i] if has_b else a[i]
-        # A NaN is not equal to itself.
-        is_known = d == d
-        counts = is_known & (abs(d) >= plateau)
-        slope[i] = (one if d > 0 else -one) if counts else 0
-        total += np.float64(abs(d)) if counts else 0.0
-        known += is_known
+        # Nothing compares with a NaN, and it is not equal to itself.
+        total += np.float64(abs(d)) if abs(d) >= plateau else 0.0
+        known += d == d
     sums[0], sums[1] = total, known
+    for i in range(a.size):
+        d = a[i] - b[i] if has_b else a[i]
+        slope[i] = (one if d > 0 else -one) if abs(d) >= plateau else 0
 
 
 def smooth(a: Array, b: Array, inside: Array | None, outside: Array | None, slope: Array, totals: Array) -> None:
@@ -51,8 +55,11 @@ def _smooth(a, b, inside, outside, slope, has_inside, has_outside, one, sums):
         s = min(max(d, -one), one)
         # f(d) = s d - s² / 2, s being its derivative.
         total += np.float64(v * s * (d - s / 2))
-        slope[i] = v * w * s
     sums[0] = total
+    for i in range(a.size):
+        w = inside[i] if has_inside else one
+        v = outside[i] if has_outside else one
+        slope[i] = v * w * min(max(w * (a[i] - b[i]), -one), one)
 
 
 def squares(a: Array, b: Array, difference: Array, totals: Array) -> None:
@@ -63,10 +70,11 @@ def squares(a: Array, b: Array, difference: Array, totals: Array) -> None:
 def _squares(a, b, difference, sums):
     total = 0.0
     for i in range(a.size):
-        d = a[i] - b[i]
-        difference[i] = d
-        total += np.float64(d) * np.float64(d)
+        d = np.float64(a[i] - b[i])
+        total += d * d
     sums[0] = total
+    for i in range(a.size):
+        difference[i] = a[i] - b[i]
 
 
 def _pieces(function: Callable[..., None], arrays: tuple[Array, ...], options: tuple[Any, ...], totals: Array) -> None:

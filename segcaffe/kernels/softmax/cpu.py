@@ -57,9 +57,11 @@ def softmax_row(x, out):
         top = top if x[i] <= top else x[i]
     total = x.dtype.type(0)
     for i in range(x.size):
-        e = exp(x[i] - top)
-        out[i] = e
-        total += e
+        out[i] = exp(x[i] - top)
+    # A loop of its own: one that also stores has a vectorised form that runs only where x and out are not close, and
+    # that adds in another order.
+    for i in range(out.size):
+        total += out[i]
     scale = 1 / total
     for i in range(x.size):
         out[i] *= scale
