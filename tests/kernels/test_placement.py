@@ -99,7 +99,7 @@ def test_inference_of_window_meanfield(width: int, dtype: Any) -> None:
     rng, shape = np.random.default_rng(width), (1, 2, 1, width)
     one = window_meanfield.Filter(Window((1, 3), (1, 1), (0, 1), (1, 1)), 0.7, True, True)
     assert window_meanfield.is_possible(width, [one], np.dtype(dtype))
-    made = "unary q guide out_grad out unary_grad q_grad guide_grad".split()
+    made = ["unary", "q", "guide", "out_grad", "out", "unary_grad", "q_grad", "guide_grad"]
     arguments = {name: normal(rng, dtype, *shape) for name in made} | {"matrices": normal(rng, dtype, 1, 2, 2)}
     expected: list[Array] = []
     for placement, a in placements(arguments):
