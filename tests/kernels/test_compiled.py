@@ -178,8 +178,9 @@ def _twice(x: float) -> float:
     return 2 * x
 
 
-def _compilations(folder: Path | None, monkeypatch: pytest.MonkeyPatch) -> int:
+def _compilations(folder: Path | None, monkeypatch: pytest.MonkeyPatch, edited: bool = False) -> int:
     monkeypatch.setattr(cache_folder, "folder", lambda: folder)
+    monkeypatch.setattr(cache_folder, "_state", lambda: None if edited else cache_folder._STATE_AT_START)
     with event.install_recorder("numba:compile") as compilations:
         assert compiled.njit(cache=True)(_twice)(1.5) == 3
     return sum(e.is_start for _, e in compilations.buffer)
@@ -193,8 +194,8 @@ def test_a_damaged_file_is_compiled_again(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_an_edit_during_the_run_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache_folder, "_state", list)
-    assert [_compilations(tmp_path, monkeypatch) for _ in range(2)] == [1, 1]
+    assert [_compilations(tmp_path, monkeypatch, edited=True) for _ in range(2)] == [1, 1]
+    assert not any(tmp_path.iterdir())
 
 
 def test_a_folder_that_vanishes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,6 @@
-"""Losses of differences on the CPU: sums by pieces that stay in the cache and whose number depends on the size only.
+"""Losses of differences on the CPU: one pass, sums by pieces whose number depends on the size only.
 
-Each piece has one loop that sums and one that stores: together they would have a vectorised form that runs only where
+Each block has one loop that sums and one that stores: together they would have a vectorised form that runs only where
 arrays are not close to each other, and that adds in another order.
 """
 # ruff: noqa: D103 (the contracts are in the package)
@@ -17,6 +17,8 @@ from segcaffe.kernels.compiled import njit
 
 Array = np.ndarray[Any, Any]
 _PIECE = 16_384
+_BLOCK = 1024
+"""Elements that are still in the first cache when the second loop reads them."""
 _compiled = njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz"})
 
 
@@ -29,15 +31,18 @@ def absolute(a: Array, b: Array | None, plateau: float, slope: Array, totals: Ar
 def _absolute(a, b, slope, has_b, plateau, sums):
     total, known = 0.0, 0
     one = plateau * 0 + 1
-    for i in range(a.size):
-        d = a[i] - b[i] if has_b else a[i]
-        # Nothing compares with a NaN, and it is not equal to itself.
-        total += np.float64(abs(d)) if abs(d) >= plateau else 0.0
-        known += d == d
+    for first in range(0, a.size, _BLOCK):
+        part = slice(first, first + _BLOCK)
+        x, y, to = a[part], b[part], slope[part]
+        for i in range(x.size):
+            d = x[i] - y[i] if has_b else x[i]
+            # Nothing compares with a NaN, and it is not equal to itself.
+            total += np.float64(abs(d)) if abs(d) >= plateau else 0.0
+            known += d == d
+        for i in range(x.size):
+            d = x[i] - y[i] if has_b else x[i]
+            to[i] = (one if d > 0 else -one) if abs(d) >= plateau else 0
     sums[0], sums[1] = total, known
-    for i in range(a.size):
-        d = a[i] - b[i] if has_b else a[i]
-        slope[i] = (one if d > 0 else -one) if abs(d) >= plateau else 0
 
 
 def smooth(a: Array, b: Array, inside: Array | None, outside: Array | None, slope: Array, totals: Array) -> None:
@@ -48,18 +53,21 @@ def smooth(a: Array, b: Array, inside: Array | None, outside: Array | None, slop
 @_compiled
 def _smooth(a, b, inside, outside, slope, has_inside, has_outside, one, sums):
     total = 0.0
-    for i in range(a.size):
-        w = inside[i] if has_inside else one
-        v = outside[i] if has_outside else one
-        d = w * (a[i] - b[i])
-        s = min(max(d, -one), one)
-        # f(d) = s d - s² / 2, s being its derivative.
-        total += np.float64(v * s * (d - s / 2))
+    for first in range(0, a.size, _BLOCK):
+        part = slice(first, first + _BLOCK)
+        x, y, to, ws, vs = a[part], b[part], slope[part], inside[part], outside[part]
+        for i in range(x.size):
+            w = ws[i] if has_inside else one
+            v = vs[i] if has_outside else one
+            d = w * (x[i] - y[i])
+            s = min(max(d, -one), one)
+            # f(d) = s d - s² / 2, s being its derivative.
+            total += np.float64(v * s * (d - s / 2))
+        for i in range(x.size):
+            w = ws[i] if has_inside else one
+            v = vs[i] if has_outside else one
+            to[i] = v * w * min(max(w * (x[i] - y[i]), -one), one)
     sums[0] = total
-    for i in range(a.size):
-        w = inside[i] if has_inside else one
-        v = outside[i] if has_outside else one
-        slope[i] = v * w * min(max(w * (a[i] - b[i]), -one), one)
 
 
 def squares(a: Array, b: Array, difference: Array, totals: Array) -> None:
@@ -69,12 +77,15 @@ def squares(a: Array, b: Array, difference: Array, totals: Array) -> None:
 @_compiled
 def _squares(a, b, difference, sums):
     total = 0.0
-    for i in range(a.size):
-        d = np.float64(a[i] - b[i])
-        total += d * d
+    for first in range(0, a.size, _BLOCK):
+        part = slice(first, first + _BLOCK)
+        x, y, to = a[part], b[part], difference[part]
+        for i in range(x.size):
+            d = np.float64(x[i] - y[i])
+            total += d * d
+        for i in range(x.size):
+            to[i] = x[i] - y[i]
     sums[0] = total
-    for i in range(a.size):
-        difference[i] = a[i] - b[i]
 
 
 def _pieces(function: Callable[..., None], arrays: tuple[Array, ...], options: tuple[Any, ...], totals: Array) -> None:
