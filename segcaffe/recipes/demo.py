@@ -10,12 +10,13 @@ import importlib.util
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from segcaffe import device
 from segcaffe.data.images import read_image
 from segcaffe.data.label_files import read_labels
 from segcaffe.data.synthetic import SyntheticSet, write_set
@@ -201,13 +202,17 @@ class Demo:
         return embeddings
 
     def _held_out_loss(self, trained: Net) -> float:
-        """The mean loss of the training on the test images, by the net's present weights."""
-        net = Net(self.plan.folder / "config" / "held_out.prototxt", caffe_pb2.TEST)
+        """The training's mean loss on crops of test images, the same each time, by the net's present weights."""
+        state = device.get_state()
+        device.set_random_seed(self.plan.seed)
+        # In phase TRAIN, as the training: of whole images the border, where neighbours are missing, has another share.
+        net = Net(self.plan.folder / "config" / "held_out.prototxt", caffe_pb2.TRAIN)
         net.copy_trained_layers(trained.to_proto(), "the net in training")
         losses = []
         for _ in self.images:
             net.forward()
             losses.append(net.loss)
+        device.set_state(state)
         return _mean(losses)
 
 
@@ -236,7 +241,7 @@ def _write_config(plan: Plan, data: SyntheticSet) -> Path:
     prefix = str(plan.folder / "model" / "embs")
     texts = {
         "train": embs.train(train),
-        "held_out": embs.train(test),
+        "held_out": embs.train(replace(train, source=str(data.test_list))),
         "test": embs.test(test, f"{plan.folder / 'features'}/", str(data.test_ids), "embs"),
         "deploy": embs.deploy(size, size, embs.RGB_SCALE),
         "solver": embs.solver(
