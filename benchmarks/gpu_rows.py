@@ -23,7 +23,7 @@ from segcaffe.device import memory
 from segcaffe.kernels import segaware_conv
 from segcaffe.net.net import Net
 from segcaffe.proto import caffe_pb2
-from segcaffe.proto.window import Window
+from segcaffe.window import Window
 
 Work = Callable[[], object]
 MEGABYTE = 1e6

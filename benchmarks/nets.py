@@ -34,7 +34,8 @@ from segcaffe.proto.text import parse, read_net
 from segcaffe.recipes import resnet
 from segcaffe.recipes.layers import layer
 from segcaffe.recipes.layers import net as net_text
-from segcaffe.solver.solver import Solver, get_solver
+from segcaffe.solver.registry import get_solver
+from segcaffe.solver.solver import Solver
 
 if TYPE_CHECKING:
     from benchmarks.torch_net import TorchNet

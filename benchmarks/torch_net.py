@@ -18,7 +18,7 @@ from torch.nn import functional as fn
 from segcaffe.layers.base import Layer
 from segcaffe.net.net import Net
 from segcaffe.proto import caffe_pb2
-from segcaffe.proto.window import Window
+from segcaffe.window import Window
 
 Function = Callable[..., Any]
 FAR = float(np.finfo(np.float32).max) / 100

@@ -21,7 +21,8 @@ from segcaffe.data.synthetic import write_set
 from segcaffe.kernels import parallel
 from segcaffe.proto import caffe_pb2
 from segcaffe.recipes import embs
-from segcaffe.solver.solver import Solver, get_solver
+from segcaffe.solver.registry import get_solver
+from segcaffe.solver.solver import Solver
 
 
 class TorchStep:

@@ -24,7 +24,8 @@ from segcaffe import device
 from segcaffe.kernels import parallel
 from segcaffe.proto import caffe_pb2
 from segcaffe.proto.text import parse
-from segcaffe.solver.solver import Solver, get_solver
+from segcaffe.solver.registry import get_solver
+from segcaffe.solver.solver import Solver
 
 Array = np.ndarray[Any, Any]
 NET = """

@@ -38,9 +38,10 @@ if TYPE_CHECKING:
     from segcaffe.solver.ada_grad import AdaGradSolver
     from segcaffe.solver.adam import AdamSolver
     from segcaffe.solver.nesterov import NesterovSolver
+    from segcaffe.solver.registry import get_solver
     from segcaffe.solver.rms_prop import RMSPropSolver
     from segcaffe.solver.sgd import SGDSolver
-    from segcaffe.solver.solver import Solver, get_solver
+    from segcaffe.solver.solver import Solver
 
 __version__ = "0.1.0"
 
@@ -66,7 +67,7 @@ _LAZY = {
     "SGDSolver": "segcaffe.solver.sgd",
     "Solver": "segcaffe.solver.solver",
     "SolverParameter": "segcaffe.proto.caffe_pb2",
-    "get_solver": "segcaffe.solver.solver",
+    "get_solver": "segcaffe.solver.registry",
     "layer_type_list": "segcaffe.layers.registry:layer_types",
     "num_threads": "segcaffe.kernels.parallel",
     "params": "segcaffe.net_spec",

@@ -25,9 +25,10 @@ from segcaffe.solver.ada_delta import AdaDeltaSolver
 from segcaffe.solver.ada_grad import AdaGradSolver
 from segcaffe.solver.adam import AdamSolver
 from segcaffe.solver.nesterov import NesterovSolver
+from segcaffe.solver.registry import get_solver
 from segcaffe.solver.rms_prop import RMSPropSolver
 from segcaffe.solver.sgd import SGDSolver
-from segcaffe.solver.solver import Solver, get_solver
+from segcaffe.solver.solver import Solver
 from segcaffe.vectors import BlobVec, BoolVec, DtypeVec, IntVec, LayerVec, NetVec, RawBlobVec, StringVec
 
 __all__ = [

@@ -26,7 +26,7 @@ def init_log(level: int = 0, stderr: bool = True) -> None:
     stderr:
         Accepted as in pycaffe; lines always go to the terminal's error stream, files are the command line's.
     """
-    from segcaffe.cli.log import GlogFormatter
+    from segcaffe.glog import GlogFormatter
 
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(GlogFormatter())

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from segcaffe import device
 from segcaffe.cli.compilation import compilation_shown
-from segcaffe.cli.log import shows_progress, tell
 from segcaffe.errors import PrototxtError, SegcaffeError
+from segcaffe.glog import shows_progress, tell
 from segcaffe.kernels import parallel
 from segcaffe.proto import caffe_pb2
 from segcaffe.proto.encoding import from_native

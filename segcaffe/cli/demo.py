@@ -20,9 +20,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the demo and print its table of scores."""
-    from segcaffe.cli.log import start_log
     from segcaffe.cli.training_view import training_view
     from segcaffe.errors import SegcaffeError
+    from segcaffe.glog import start_log
     from segcaffe.recipes.demo import AUC, HEADER, Demo, Plan, score_rows
 
     if options.max_iter is not None and options.max_iter < 1:

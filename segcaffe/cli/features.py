@@ -25,8 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Extract, and print the shapes."""
-    from segcaffe.data.features import checked_suffix, extract
     from segcaffe.net.net import Net
+    from segcaffe.predict.features import checked_suffix, extract
 
     common.at_least(options, iterations=1)
     checked_suffix(Path(options.out))

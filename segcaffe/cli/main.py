@@ -11,9 +11,9 @@ import traceback
 from collections.abc import Sequence
 
 from segcaffe.cli.examples import EXAMPLES
-from segcaffe.cli.log import Verbosity, terminal_log
 from segcaffe.cli.parser import Parser, paragraph
 from segcaffe.errors import SegcaffeError
+from segcaffe.glog import Verbosity, terminal_log
 
 COMMANDS = {
     "train": "train a net as a solver file says",

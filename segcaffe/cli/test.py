@@ -9,7 +9,7 @@ import numpy as np
 
 from segcaffe.cli import common
 from segcaffe.cli.json_output import add_json_option, print_json
-from segcaffe.cli.log import RESULT, log
+from segcaffe.glog import RESULT, log
 from segcaffe.net.value_names import called_of, value_names
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the batches, printing the lines that ``caffe test`` prints."""
-    from segcaffe.cli.log import start_log
     from segcaffe.errors import SegcaffeError
+    from segcaffe.glog import start_log
     from segcaffe.net.net import Net
 
     if options.iterations < 1:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segcaffe.cli import common
-from segcaffe.cli.log import ANNOUNCEMENTS, log, shows_progress, tell
+from segcaffe.glog import ANNOUNCEMENTS, log, shows_progress, tell
 from segcaffe.proto.encoding import from_native, to_native
 
 if TYPE_CHECKING:
@@ -60,8 +60,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the training; an interrupted one leaves a snapshot and ends with status 0."""
-    from segcaffe.cli.log import start_log
     from segcaffe.errors import SegcaffeError
+    from segcaffe.glog import start_log
     from segcaffe.proto.text import read_solver
 
     if options.weights and options.snapshot:
@@ -106,7 +106,7 @@ def apply_options(param: SolverParameter, options: argparse.Namespace) -> None:
 def train(param: SolverParameter, options: argparse.Namespace, values: dict[str, str]) -> Solver:
     """Solve with a progress bar on a terminal, obeying signals; returns the solver."""
     from segcaffe.cli.training_view import training_view
-    from segcaffe.solver.solver import get_solver
+    from segcaffe.solver.registry import get_solver
     from segcaffe.viz.tensorboard import tensorboard
 
     solver = get_solver(param, variables=values, net_options=_net_options(options))

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from segcaffe.cli.compilation import compilation_shown
-from segcaffe.cli.log import shows_progress, tell
+from segcaffe.glog import shows_progress, tell
 from segcaffe.net.value_names import called_of, value_names
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from segcaffe.device.compile import BLOCK
-from segcaffe.proto.window import Window
+from segcaffe.window import Window
 
 LANES = 32
 RUNS = (3, 7)

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from segcaffe.layers.base import Blobs, Layer
-from segcaffe.proto.window import Window
+from segcaffe.window import Window
 
 
 class SlidingWindow(Layer):

@@ -11,7 +11,7 @@ from segcaffe.lint.crop_checks import crop_offsets
 from segcaffe.lint.finding import Finding
 from segcaffe.lint.subject import Subject, learns, parameter_count
 from segcaffe.proto.caffe_pb2 import TRAIN, ImageDataParameter, LayerParameter
-from segcaffe.proto.window import Window
+from segcaffe.window import Window
 
 _WINDOWED = ("Convolution", "Im2col", "Im2dist", "Im2parity", "NormConv")
 _WITH_IGNORE = {

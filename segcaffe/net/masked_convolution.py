@@ -11,7 +11,7 @@ from segcaffe.layers.base import Blobs, Count
 from segcaffe.layers.dense.convolution import Convolution
 from segcaffe.net.deferred import DeferredBlob
 from segcaffe.proto import caffe_pb2
-from segcaffe.proto.window import Window
+from segcaffe.window import Window
 
 
 class MaskedConvolution(Convolution):

@@ -26,7 +26,8 @@ from segcaffe.proto import caffe_pb2
 from segcaffe.proto.text import parse
 from segcaffe.recipes import embs
 from segcaffe.recipes.layers import MEAN_BGR
-from segcaffe.solver.solver import Solver, get_solver
+from segcaffe.solver.registry import get_solver
+from segcaffe.solver.solver import Solver
 from segcaffe.viz.curves import loss_curve
 from segcaffe.viz.embedding import heat, label_colours, local_mask, principal_colours
 from segcaffe.viz.report import Report

@@ -21,7 +21,7 @@ from segcaffe.proto.caffe_pb2 import BlobProto, LayerParameter, NetParameter
 from segcaffe.proto.encoding import from_bytes
 
 if TYPE_CHECKING:
-    from segcaffe.snapshot.solverstate import State
+    from segcaffe.snapshot.state import State
 
 Array = np.ndarray[Any, Any]
 _WEIGHTS_BESIDE = " Give the .caffemodel.h5 that was written with it."
@@ -62,7 +62,7 @@ def encode_state(state: State) -> bytes:
 
 def load_state(path: str | Path) -> State:
     """Return the solver state in an HDF5 file."""
-    from segcaffe.snapshot.solverstate import State
+    from segcaffe.snapshot.state import State
 
     with _open(path) as file:
         missing = [name for name in ("iter", "history") if name not in file]

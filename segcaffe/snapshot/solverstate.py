@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 from google.protobuf.message import DecodeError
 
 from segcaffe.blob.proto import array_of, from_array
@@ -15,30 +12,7 @@ from segcaffe.proto.caffe_pb2 import SolverState
 from segcaffe.proto.content import STATE, advice, content_of
 from segcaffe.proto.encoding import from_native, parse, serialize, to_native
 from segcaffe.snapshot.files import is_hdf5, read_file
-
-Array = np.ndarray[Any, Any]
-
-
-@dataclass
-class State:
-    """What a solver needs besides the weights to continue, as Caffe stores it.
-
-    Attributes
-    ----------
-    iter:
-        Number of iterations done.
-    current_step:
-        State of the learning rate policy.
-    learned_net:
-        Path of the weights that belong to it.
-    history:
-        Of each learnable parameter its (first) history; then all second ones, where the algorithm has two.
-    """
-
-    iter: int
-    current_step: int = 0
-    learned_net: str = ""
-    history: list[Array] = field(default_factory=list)
+from segcaffe.snapshot.state import State
 
 
 def load_state(path: str | Path) -> State:

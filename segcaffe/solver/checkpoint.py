@@ -25,7 +25,8 @@ from segcaffe.snapshot import hdf5
 from segcaffe.snapshot.caffemodel import save_weights
 from segcaffe.snapshot.files import check_writable, read_file, write_file
 from segcaffe.snapshot.retention import keep_newest
-from segcaffe.snapshot.solverstate import State, encode_state, load_state
+from segcaffe.snapshot.solverstate import encode_state, load_state
+from segcaffe.snapshot.state import State
 from segcaffe.solver.diagnose import is_finite
 
 if TYPE_CHECKING:

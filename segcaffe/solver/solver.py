@@ -25,7 +25,6 @@ from segcaffe.solver import checkpoint, diagnose, report
 from segcaffe.solver.average import AverageLoss
 from segcaffe.solver.nets import build_test_nets, build_train_net
 from segcaffe.solver.policies import LearningRate
-from segcaffe.solver.registry import solver_class
 from segcaffe.solver.regularize import check_regularization, decay, gradient_scale
 from segcaffe.vectors import NetVec
 
@@ -343,25 +342,3 @@ class Solver(ABC):
                 self.net.copy_from(path.strip())
         for net in self.test_nets:
             net.share_with(self.net)
-
-
-def get_solver(
-    param: SolverParameter | str | Path,
-    variables: Mapping[str, str] | None = None,
-    net_options: Mapping[str, Any] | None = None,
-) -> Solver:
-    """Build the solver that a prototxt file, or a message, describes: the class follows its ``type``.
-
-    Parameters
-    ----------
-    variables:
-        Values of ``${NAME}`` templates in the file and in the nets it names.
-    net_options:
-        Keyword arguments of `Net` that say how the nets run, such as ``fuse``.
-    """
-    if not isinstance(param, SolverParameter):
-        message = read_solver(param, variables)
-        return solver_class(message.type)(message, variables=variables, filename=param, net_options=net_options)
-    message = SolverParameter()
-    message.CopyFrom(param)
-    return solver_class(upgrade_solver(message).type)(message, variables=variables, net_options=net_options)

@@ -16,7 +16,8 @@ from segcaffe.net.net import Net
 from segcaffe.proto.caffe_pb2 import TEST, BlobProto, NetParameter
 from segcaffe.proto.text import parse
 from segcaffe.snapshot import hdf5
-from segcaffe.snapshot.solverstate import State, encode_state, load_state
+from segcaffe.snapshot.solverstate import encode_state, load_state
+from segcaffe.snapshot.state import State
 
 NET = """
 name: "scalars"

@@ -23,7 +23,8 @@ import pytest
 from segcaffe.cli.compilation import compilation_shown
 from segcaffe.cli.training_view import training_view
 from segcaffe.net import position
-from segcaffe.solver.solver import Progress, get_solver
+from segcaffe.solver.registry import get_solver
+from segcaffe.solver.solver import Progress
 from tests.conftest import ROOT
 
 NET = """

@@ -19,7 +19,8 @@ from segcaffe.proto import caffe_pb2, dialect
 from segcaffe.proto.caffe_pb2 import TRAIN, BlobProto, NetParameter
 from segcaffe.proto.text import read_net, read_solver
 from segcaffe.snapshot import hdf5
-from segcaffe.snapshot.solverstate import State, encode_state, load_state
+from segcaffe.snapshot.solverstate import encode_state, load_state
+from segcaffe.snapshot.state import State
 
 NET = """
 # A net with most of what the text format has.

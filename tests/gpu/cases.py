@@ -12,7 +12,7 @@ import numpy as np
 from segcaffe.kernels import permutohedral
 from segcaffe.kernels.lrn import Response
 from segcaffe.kernels.softmax_loss import NO_IGNORE
-from segcaffe.proto.window import Window
+from segcaffe.window import Window
 
 Array = np.ndarray[Any, Any]
 Make = Callable[[np.random.Generator, Any], dict[str, Any]]

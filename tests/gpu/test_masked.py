@@ -13,7 +13,7 @@ from segcaffe.errors import DeviceError
 from segcaffe.kernels import segaware_conv
 from segcaffe.kernels.segaware_conv import gpu_choice, gpu_fused
 from segcaffe.kernels.segaware_conv.gpu_choice import VARIABLE, Kind, Shape, Tiles, choose, tiles_of
-from segcaffe.proto.window import Window
+from segcaffe.window import Window
 from tests.gpu.cases import KERNEL_CASES, KernelCase
 from tests.gpu.test_shim import check_kernel
 

@@ -10,7 +10,7 @@ import pytest
 from segcaffe import device
 from segcaffe.kernels import im2dist, meanfield
 from segcaffe.kernels.strips import RUNS, run_of
-from segcaffe.proto.window import Window
+from segcaffe.window import Window
 from tests.gpu.host import HostModule
 
 pytestmark = pytest.mark.usefixtures("host_device")

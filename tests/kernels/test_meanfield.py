@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from segcaffe.kernels import meanfield
-from segcaffe.proto.window import Window
+from segcaffe.window import Window
 
 WINDOWS = [Window((3, 5), (1, 1), (2, 6), (2, 3)), Window((4, 4), (1, 1), (3, 3), (2, 2))]
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from segcaffe.kernels import im2dist, norm_conv
-from segcaffe.proto.window import Window
+from segcaffe.window import Window
 
 FAR = float(np.finfo(np.float32).max) / 100
 WINDOWS = {

@@ -9,7 +9,7 @@ import pytest
 
 from segcaffe.kernels import parallel, pooling
 from segcaffe.kernels.pooling import cpu
-from segcaffe.proto.window import Window
+from segcaffe.window import Window
 
 SIZES = [(1, 1), (2, 3), (5, 4), (9, 16), (6, 31), (4, 33), (3, 70), (12, 129)]
 

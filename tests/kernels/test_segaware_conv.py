@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from segcaffe.kernels import parallel, segaware_conv
-from segcaffe.proto.window import Window
+from segcaffe.window import Window
 
 Array = np.ndarray[Any, Any]
 CASES = {

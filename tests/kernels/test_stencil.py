@@ -8,7 +8,7 @@ import pytest
 from segcaffe.kernels import im2dist
 from segcaffe.kernels.im2dist import FAR
 from segcaffe.kernels.stencil import Rows
-from segcaffe.proto.window import Window
+from segcaffe.window import Window
 
 WINDOW = Window((5, 5), (1, 1), (6, 4), (3, 2))
 TAPS = [((i - 2) * 3, (j - 2) * 2) for i in range(5) for j in range(5)]

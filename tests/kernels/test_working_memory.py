@@ -10,7 +10,7 @@ import pytest
 from segcaffe.kernels import convolution, parallel, scratch, segaware_conv
 from segcaffe.kernels.convolution import working
 from segcaffe.kernels.segaware_conv.working import working as masked_working
-from segcaffe.proto.window import Window
+from segcaffe.window import Window
 
 WINDOW = {
     1: ((1, 1), (0, 0), (1, 1)),

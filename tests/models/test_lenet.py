@@ -12,7 +12,7 @@ import pytest
 from segcaffe.cli.main import main
 from segcaffe.net.net import Net
 from segcaffe.proto import caffe_pb2
-from segcaffe.solver.solver import get_solver
+from segcaffe.solver.registry import get_solver
 from tests.conftest import ROOT
 from tests.models.mnist import images_and_labels, write_lmdb
 

@@ -11,7 +11,8 @@ import pytest
 from segcaffe.proto import caffe_pb2
 from segcaffe.proto.text import read_solver
 from segcaffe.snapshot.caffemodel import load_weights
-from segcaffe.solver.solver import Solver, get_solver
+from segcaffe.solver.registry import get_solver
+from segcaffe.solver.solver import Solver
 from tests.data.leveldb_files import write_database
 from tests.models.mnist import write_lmdb
 

@@ -11,7 +11,7 @@ from segcaffe.errors import GraphError, ShapeError, WeightsError
 from segcaffe.net.net import Net
 from segcaffe.proto.caffe_pb2 import TRAIN, NetParameter
 from segcaffe.proto.text import parse
-from segcaffe.solver.solver import get_solver
+from segcaffe.solver.registry import get_solver
 
 INPUT = 'layer { name: "in" type: "Input" top: "x" top: "target" input_param { shape { dim: 4 dim: 3 } } } '
 LOSS = 'layer { name: "loss" type: "EuclideanLoss" bottom: "last" bottom: "target" top: "loss" } '

@@ -14,7 +14,8 @@ from segcaffe.convert import formats
 from segcaffe.errors import PrototxtError, SegcaffeError, WeightsError
 from segcaffe.proto import content
 from segcaffe.proto.caffe_pb2 import BlobProto, NetParameter
-from segcaffe.snapshot.solverstate import State, encode_state, load_state
+from segcaffe.snapshot.solverstate import encode_state, load_state
+from segcaffe.snapshot.state import State
 
 
 def _archive(*names: str) -> bytes:

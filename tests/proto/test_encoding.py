@@ -15,7 +15,8 @@ from segcaffe.cli.main import main
 from segcaffe.proto import encoding, text
 from segcaffe.proto.caffe_pb2 import NetParameter, SolverParameter
 from segcaffe.proto.dialect import decode_net, encode_net
-from segcaffe.snapshot.solverstate import State, decode_state, encode_state
+from segcaffe.snapshot.solverstate import decode_state, encode_state
+from segcaffe.snapshot.state import State
 
 GBK = "\u7814\u7a76".encode("gbk")
 LATIN = "Stra\u00dfe".encode("latin-1")

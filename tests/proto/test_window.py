@@ -7,7 +7,7 @@ import pytest
 from segcaffe.errors import ShapeError
 from segcaffe.proto import text
 from segcaffe.proto.caffe_pb2 import ConvolutionParameter, PoolingParameter
-from segcaffe.proto.window import Window
+from segcaffe.window import Window
 
 CONV = 'layer "conv1" (Convolution)'
 POOL = 'layer "pool1" (Pooling)'

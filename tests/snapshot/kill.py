@@ -75,7 +75,7 @@ def kill_often(folder: Path, count: int, file_format: str) -> Figures:
 
 
 def _train(folder: Path, state: Path | None, ready: Connection) -> None:
-    from segcaffe.solver.solver import get_solver
+    from segcaffe.solver.registry import get_solver
 
     warnings.simplefilter("error")
     os.chdir(folder)

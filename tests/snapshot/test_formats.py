@@ -17,7 +17,8 @@ from segcaffe.proto.caffe_pb2 import NetParameter
 from segcaffe.snapshot import hdf5
 from segcaffe.snapshot.caffemodel import load_weights, save_weights
 from segcaffe.snapshot.files import write_file
-from segcaffe.snapshot.solverstate import State, encode_state, load_state
+from segcaffe.snapshot.solverstate import encode_state, load_state
+from segcaffe.snapshot.state import State
 
 RNG = np.random.default_rng(3)
 SUFFIXES = ["caffemodel", "caffemodel.h5"]

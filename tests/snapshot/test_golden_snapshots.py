@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from segcaffe.solver.solver import get_solver
+from segcaffe.solver.registry import get_solver
 from tests.conftest import shared_files
 from tests.solver.test_golden_solvers import assert_weights, under
 

@@ -26,7 +26,8 @@ from segcaffe.proto.caffe_pb2 import NetParameter
 from segcaffe.snapshot import hdf5
 from segcaffe.snapshot.caffemodel import save_weights
 from segcaffe.snapshot.files import write_file
-from segcaffe.snapshot.solverstate import State, encode_state
+from segcaffe.snapshot.solverstate import encode_state
+from segcaffe.snapshot.state import State
 
 suffix = sys.argv[1]
 print("ready", flush=True)

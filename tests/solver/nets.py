@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from segcaffe.solver.solver import Solver, get_solver
+from segcaffe.solver.registry import get_solver
+from segcaffe.solver.solver import Solver
 
 NET = """
 name: "small"

@@ -53,7 +53,7 @@ def test_by_hand_equals_step_for_every_algorithm(small: Path, name: str) -> None
 
 @pytest.mark.parametrize("name", POLICIES)
 def test_every_policy_moves_on(small: Path, name: str) -> None:
-    from segcaffe.solver.solver import get_solver
+    from segcaffe.solver.registry import get_solver
 
     Path("policy.prototxt").write_text(_policy(name))
     by_step, by_hand = get_solver("policy.prototxt"), get_solver("policy.prototxt")

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from segcaffe.solver.solver import Solver, get_solver
+from segcaffe.solver.registry import get_solver
+from segcaffe.solver.solver import Solver
 from tests.conftest import shared_files
 from tests.golden import Array, set_params
 

@@ -12,9 +12,8 @@ import pytest
 from segcaffe.errors import GraphError, NumericError, PrototxtError, WeightsError
 from segcaffe.proto.caffe_pb2 import SolverParameter
 from segcaffe.proto.text import parse
-from segcaffe.solver.registry import solver_class, solver_types
+from segcaffe.solver.registry import get_solver, solver_class, solver_types
 from segcaffe.solver.sgd import SGDSolver
-from segcaffe.solver.solver import get_solver
 from tests.solver.nets import COMMON, NET, OPTIONS, small, small_solver
 
 __all__ = ["small"]

@@ -6,7 +6,7 @@ import numpy as np
 
 from segcaffe.device.mode import Array
 from segcaffe.kernels.dispatch import kernel
-from segcaffe.proto.window import Window
+from segcaffe.window import Window
 
 FAR = float(np.finfo(np.float32).max) / 100
 """The distance that stands for "not a neighbour": a hundredth of the largest float32, so that sums stay finite."""

@@ -25,7 +25,7 @@ from segcaffe.kernels.stencil import (
     gather_signs_7,
     run_length,
 )
-from segcaffe.proto.window import Window
+from segcaffe.window import Window
 
 Array = np.ndarray[Any, Any]
 

@@ -7,7 +7,7 @@ from segcaffe.device.compile import launch, launch_blocks
 from segcaffe.device.mode import Array
 from segcaffe.kernels.im2dist import FAR
 from segcaffe.kernels.strips import blocks_of, run_of
-from segcaffe.proto.window import Window
+from segcaffe.window import Window
 
 _TAPS = _CHANNELS = 8
 """As in the source: taps, or channels, of one thread."""

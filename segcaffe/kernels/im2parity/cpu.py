@@ -8,7 +8,7 @@ import numpy as np
 
 from segcaffe.kernels import parallel
 from segcaffe.kernels.compiled import njit
-from segcaffe.proto.window import Window
+from segcaffe.window import Window
 
 Array = np.ndarray[Any, Any]
 

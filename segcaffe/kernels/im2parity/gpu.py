@@ -6,7 +6,7 @@ from __future__ import annotations
 from segcaffe.device.compile import launch
 from segcaffe.device.mode import Array
 from segcaffe.kernels.im2dist.gpu import numbers_of
-from segcaffe.proto.window import Window
+from segcaffe.window import Window
 
 NO_LABEL = -(2**31) + 1
 """No label fits this number, of which 32-bit floats keep only the neighbours."""

@@ -15,7 +15,7 @@ from segcaffe.kernels.compiled import njit
 from segcaffe.kernels.norm_conv.cpu import FAST, geometry_of, inside, tap_offset
 from segcaffe.kernels.stencil import MANY_ROWS, OFFSETS, Rows, compare_products, gather_1, gather_7, run_length
 from segcaffe.kernels.tile import clear_run
-from segcaffe.proto.window import Window
+from segcaffe.window import Window
 
 Array = np.ndarray[Any, Any]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from segcaffe.device.compile import launch_blocks
 from segcaffe.kernels.strips import blocks_of, run_of
-from segcaffe.proto.window import Window
+from segcaffe.window import Window
 
 Array = Any
 _CLASSES = 7

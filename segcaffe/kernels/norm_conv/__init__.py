@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from segcaffe.kernels.dispatch import kernel
-from segcaffe.proto.window import Window
+from segcaffe.window import Window
 
 Array = Any
 

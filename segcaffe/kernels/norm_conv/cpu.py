@@ -13,7 +13,7 @@ from segcaffe.kernels import parallel
 from segcaffe.kernels.blas import gemm
 from segcaffe.kernels.compiled import njit
 from segcaffe.kernels.vector_math import exp
-from segcaffe.proto.window import Window
+from segcaffe.window import Window
 
 Array = np.ndarray[Any, Any]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from segcaffe.device.compile import launch
 from segcaffe.kernels.segaware_conv import gpu as masked
-from segcaffe.proto.window import Window
+from segcaffe.window import Window
 
 Array = Any
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from segcaffe.device.mode import Array
 from segcaffe.kernels.dispatch import kernel
-from segcaffe.proto.window import Window
+from segcaffe.window import Window
 
 EMPTY = -3.4028234663852886e38
 """The maximum of a window that lies wholly outside the image: the lowest float32."""

@@ -9,7 +9,7 @@ import numpy as np
 from segcaffe.kernels import parallel
 from segcaffe.kernels.compiled import njit
 from segcaffe.kernels.pooling import EMPTY, loops
-from segcaffe.proto.window import Window
+from segcaffe.window import Window
 
 Array = np.ndarray[Any, Any]
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from segcaffe.device.compile import launch
 from segcaffe.device.mode import Array, xp
 from segcaffe.kernels.pooling import EMPTY
-from segcaffe.proto.window import Window
+from segcaffe.window import Window
 
 
 def max_forward(image: Array, top: Array, mask: Array, window: Window) -> None:

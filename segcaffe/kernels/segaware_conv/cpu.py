@@ -13,7 +13,7 @@ from segcaffe.kernels.scratch import scratch
 from segcaffe.kernels.segaware_conv import loops
 from segcaffe.kernels.segaware_conv.layout import Layout, make_layout, parts
 from segcaffe.kernels.tile import ROWS, STREAMS
-from segcaffe.proto.window import Window
+from segcaffe.window import Window
 
 Array = np.ndarray[Any, Any]
 _GRAIN_CYCLES = 1e5

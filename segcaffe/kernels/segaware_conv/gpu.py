@@ -13,7 +13,7 @@ from segcaffe.kernels.channelwise.gpu import reduce_channels
 from segcaffe.kernels.im2col.gpu import Geometry
 from segcaffe.kernels.segaware_conv import gpu_columns, gpu_fused
 from segcaffe.kernels.segaware_conv.gpu_choice import Kind, choose
-from segcaffe.proto.window import Window
+from segcaffe.window import Window
 
 
 def forward(

@@ -6,7 +6,7 @@ import math
 from typing import NamedTuple
 
 from segcaffe.kernels.tile import ROWS, STREAMS, strip_length, vector_length
-from segcaffe.proto.window import Window
+from segcaffe.window import Window
 
 _COLUMN_BYTES = 1 << 20
 """What the columns of a block may occupy of the second-level cache."""

@@ -11,7 +11,7 @@ from segcaffe.kernels import parallel
 from segcaffe.kernels.convolution.working import Bytes, largest
 from segcaffe.kernels.segaware_conv.layout import Layout, make_layout, parts
 from segcaffe.kernels.tile import ROWS, STREAMS
-from segcaffe.proto.window import Window
+from segcaffe.window import Window
 
 Sizes = tuple[int, ...]
 

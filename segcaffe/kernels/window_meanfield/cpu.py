@@ -17,7 +17,7 @@ from segcaffe.kernels.tile import ROWS, STREAMS, strip_length, vector_length
 from segcaffe.kernels.window_meanfield import loops
 from segcaffe.kernels.window_meanfield.loops import TAPS, Grid, Taps
 from segcaffe.kernels.window_meanfield.tiles import DIFFERENCES, LINES, OFFSETS, TABLE
-from segcaffe.proto.window import Window
+from segcaffe.window import Window
 
 Array = np.ndarray[Any, Any]
 

@@ -6,7 +6,7 @@ import math
 
 from segcaffe.device.mode import Array
 from segcaffe.layers.base import Blobs, Layer
-from segcaffe.proto.window import Window
+from segcaffe.window import Window
 
 
 class LocalWindow(Layer):

@@ -11,7 +11,7 @@ from segcaffe.kernels import norm_conv as kernels
 from segcaffe.layers.base import Blobs, Layer
 from segcaffe.layers.registry import register
 from segcaffe.proto import caffe_pb2
-from segcaffe.proto.window import Window
+from segcaffe.window import Window
 
 
 @register

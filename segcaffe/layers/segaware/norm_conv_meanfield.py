@@ -14,7 +14,7 @@ from segcaffe.kernels import meanfield as kernels
 from segcaffe.layers.base import Blobs, LayerMemory
 from segcaffe.layers.registry import register
 from segcaffe.layers.segaware.meanfield import MeanfieldLayer
-from segcaffe.proto.window import Window
+from segcaffe.window import Window
 
 if TYPE_CHECKING:
     from segcaffe.kernels.window_meanfield.cpu import Inference

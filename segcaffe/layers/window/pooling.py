@@ -11,7 +11,7 @@ from segcaffe.kernels import pooling
 from segcaffe.layers.base import Blobs, Layer
 from segcaffe.layers.registry import register
 from segcaffe.proto import caffe_pb2
-from segcaffe.proto.window import Window
+from segcaffe.window import Window
 
 _Method = caffe_pb2.PoolingParameter
 
