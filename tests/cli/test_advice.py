@@ -21,11 +21,15 @@ NETS = "train", "test", "time", "classify", "detect", "net", "predict", "feature
 READ_NETS = *NETS, "draw", "upgrade"
 SKIPPING = "data make-db", "data mean", "predict", "eval"
 REACHED_FROM: dict[str, tuple[str, ...]] = {
-    "cli/log.py": ("train", "test", "demo"),
+    "glog.py": ("train", "test", "demo"),
     "data/convert_images.py": ("data make-db",),
     "data/database_writer.py": ("data make-db", "data import-mnist", "data import-cifar", "features"),
-    "data/features.py": ("features",),
+    "predict/features.py": ("features",),
     "data/files.py": SKIPPING,
+    "data/contents.py": ("data show", "data mean"),
+    "data/label_images.py": ("data check", "data show", "data import-folder", "eval"),
+    "data/palettes.py": ("data check", "data show", "data import-folder", "eval"),
+    "data/voc_submission.py": ("eval",),
     "data/coco.py": ("data import-coco",),
     "data/voc.py": ("data import-voc",),
     "detector.py": ("detect",),
