@@ -89,6 +89,14 @@ def shows_progress() -> bool:
     return _verbosity is not Verbosity.QUIET and sys.stderr.isatty()
 
 
+def note(message: str, *, errors: bool = False) -> None:
+    """Print what a command is doing, above a progress bar if there is one, unless the user asked for quiet."""
+    if _verbosity is not Verbosity.QUIET:
+        from tqdm import tqdm
+
+        tqdm.write(message, file=sys.stderr if errors else sys.stdout)
+
+
 @contextmanager
 def terminal_log(verbosity: Verbosity) -> Iterator[None]:
     """While it lasts print announcements, and log lines if ``verbosity`` says so."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segcaffe.cli import common
+from segcaffe.glog import note
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -70,13 +71,13 @@ def run(options: argparse.Namespace) -> int:
     common.load_weights(classifier, options.pretrained_model, "--pretrained_model", options.allow_partial)
     names = _check_names(names, options.labels, classifier) or list(given.class_names)
     places, inputs = _images(Path(options.input_file), options.ext, given.gray)
-    print(f"Classifying {len(inputs)} inputs.")
+    note(f"Classifying {len(inputs)} inputs.")
     start = time.perf_counter()
     predictions = classifier.predict(inputs, not (options.center_only or given.center_only))
-    print(f"Done in {time.perf_counter() - start:.2f} s.")
+    note(f"Done in {time.perf_counter() - start:.2f} s.")
     if names or options.print_results:
         _print_best(places, predictions, names)
-    print(f"Saving results into {output}")
+    note(f"Saving results into {output}")
     with replacing(output, "classify") as part, part.open("wb") as file:
         np.save(file, predictions)
     return 0

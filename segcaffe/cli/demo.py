@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import textwrap
 from pathlib import Path
 
@@ -22,7 +21,7 @@ def run(options: argparse.Namespace) -> int:
     """Run the demo and print its table of scores."""
     from segcaffe.cli.training_view import training_view
     from segcaffe.errors import SegcaffeError
-    from segcaffe.glog import start_log
+    from segcaffe.glog import note, start_log
     from segcaffe.recipes.demo import AUC, HEADER, Demo, Plan, score_rows
 
     if options.max_iter is not None and options.max_iter < 1:
@@ -33,7 +32,7 @@ def run(options: argparse.Namespace) -> int:
     plan = Plan(folder, seed=options.seed)
     if options.max_iter is not None:
         plan = Plan(folder, iterations=options.max_iter, seed=options.seed)
-    demo = Demo(plan, _say, common.progress)
+    demo = Demo(plan, note, common.progress)
     with start_log(str(folder), "demo", quiet=True):
         solver = demo.prepare()
         with training_view(solver):
@@ -47,10 +46,3 @@ def run(options: argparse.Namespace) -> int:
     print(textwrap.fill(AUC, 100))
     print(f"\nThe report: {outcome.page}")
     return 0
-
-
-def _say(message: str) -> None:
-    """Print a line above a progress bar, if there is one."""
-    from tqdm import tqdm
-
-    tqdm.write(message, file=sys.stdout)

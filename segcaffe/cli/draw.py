@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from segcaffe.cli import common
+from segcaffe.glog import note
 
 if TYPE_CHECKING:
     from segcaffe.proto.caffe_pb2 import NetParameter
@@ -35,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
     phase = None if options.phase.upper() == "ALL" else common.phase(options.phase)
     shapes = _shapes(net, 1 if phase is None else phase) if options.shapes else None
     draw_net_to_file(net, options.output_image_file, options.rankdir, phase, options.display_lrm, shapes)
-    print(f"Drawing net to {options.output_image_file}")
+    note(f"Drawing net to {options.output_image_file}")
     return 0
 
 

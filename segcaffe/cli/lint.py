@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from dataclasses import asdict
 
 from segcaffe.cli import common
 from segcaffe.cli.json_output import add_json_option, print_json
+from segcaffe.glog import note
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
         print_json("lint", {"file": options.file, "findings": findings, "notes": list(dict.fromkeys(report.remarks))})
         return 1 if findings else 0
     for remark in dict.fromkeys(report.remarks):
-        print(f"note: {remark}", file=sys.stderr)
+        note(f"note: {remark}", errors=True)
     for finding in report.findings:
         print(finding.text())
     count = len(report.findings)

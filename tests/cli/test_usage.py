@@ -114,6 +114,13 @@ class TestVerbosity:
         assert "Batch" not in told
         assert "Running" not in told
 
+    def test_quiet_leaves_out_what_a_command_is_doing(
+        self, net: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        for options, told in (([], True), (["-q"], False)):
+            assert main(["draw", net, str(tmp_path / "net.svg"), *options]) == 0
+            assert ("Drawing net" in capsys.readouterr().out) is told
+
     def test_log_lines_come_once(self, net: str, capsys: pytest.CaptureFixture[str]) -> None:
         for options in ([], ["-v"]):
             assert main(["test", "--model", net, "--iterations", "1", *options]) == 0
