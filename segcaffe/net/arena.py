@@ -8,6 +8,7 @@ from segcaffe import device
 from segcaffe.blob import Buffer, BufferPart
 from segcaffe.errors import GraphError
 from segcaffe.net.program import write_program
+from segcaffe.net.replay import replay_wanted
 from segcaffe.plan.memory import MemoryPlan, make_plan
 
 if TYPE_CHECKING:
@@ -52,30 +53,23 @@ class Arena:
                 self._plans.pop(next(iter(self._plans)))
             self._plans[shapes] = plan
         self.plan, self.recomputed = plan, plan.schedule.recomputed()
-        self._drops = {step for step, number in self._saved() if number in plan.schedule.dropped}
-        itemsize = self._net.dtype.itemsize
+        layers, numbers, itemsize = range(len(self._net.layer_list)), self._net.numbers, self._net.dtype.itemsize
+        self._drops = {i for i in layers if numbers.saved(i) in plan.schedule.dropped}
         for slot in plan.slots:
             arena = Buffer(slot.size // itemsize, self._net.dtype)
             for item, offset in slot.places():
-                whole = item.size == slot.size
-                self._use(item.number, arena if whole else BufferPart(arena, offset // itemsize, item.size // itemsize))
-
-    def _saved(self) -> list[tuple[int, int]]:
-        """Each layer with the number of what it saves."""
-        return [(i, self._net.numbers.saved(i)) for i in range(len(self._net.layer_list))]
-
-    def _use(self, number: int, buffer: Buffer) -> None:
-        numbers = self._net.numbers
-        for index in numbers.blobs[number]:
-            self._net.blob_list[index].use_buffer(numbers.side(number), buffer)
+                part = BufferPart(arena, offset // itemsize, item.size // itemsize)
+                for index in numbers.blobs[item.number]:
+                    blob = self._net.blob_list[index]
+                    blob.use_buffer(numbers.side(item.number), arena if part.size == arena.size else part)
 
     def begin(self) -> None:
         """Note that the forward pass runs, so that all values are there."""
         self._below = None
 
     def release_saved(self, layer: int) -> None:
-        """Give back what a layer saved, where the plan says so."""
-        if layer in self._drops:
+        """Give back what a layer saved, where the plan says so; what is recorded on a GPU stays in its place."""
+        if layer in self._drops and not replay_wanted():
             for blob in self._net.layer_list[layer].saved_blobs.values():
                 blob.buffer("data").release()
 

@@ -310,7 +310,8 @@ class Net(PycaffeMembers):
         if layer.reshape_always or self._shapes[i] != tuple([b.shape for b in bottom]):
             self._reshape_layer(i)
         layer.forward(bottom, self.top_blobs[i])
-        self._release_saved(i)
+        if self._arena is not None:
+            self._arena.release_saved(i)
 
     def _replays(self, first: int, last: int, watched: bool) -> bool:
         """Whether a pass over these layers is to be replayed: one over the whole net, without hooks."""
@@ -360,14 +361,10 @@ class Net(PycaffeMembers):
             hook(i)
         position.now = position.Position(i, len(self.layer_list), True)
         self.layer_list[i].backward(self.top_blobs[i], self.bottom_needs_backward[i], self.bottom_blobs[i])
-        self._release_saved(i)
+        if self._arena is not None:
+            self._arena.release_saved(i)
         for hook in self._after_backward:
             hook(i)
-
-    def _release_saved(self, i: int) -> None:
-        """Let a layer give back what it saved, where the plan says so; what is recorded on a GPU stays in its place."""
-        if self._arena is not None and not replay_wanted():
-            self._arena.release_saved(i)
 
     def reshape(self) -> None:
         """Carry changed shapes of the inputs through all layers."""

@@ -138,7 +138,10 @@ def _named(program: Program, units: Sequence[Unit], names: Sequence[str]) -> lis
             near = difflib.get_close_matches(name, layers, n=2, cutoff=0.6)
             hint = " Did you mean " + " or ".join(f'"{other}"' for other in near) + "?" if near else ""
             raise GraphError(f'recompute: no layer is called "{name}".{hint or " `segcaffe net` lists the layers."}')
-    chosen = [unit for unit in units if _is_named(program, unit, names)]
+    # Steps that make a unit's memory, rather than work on it in place.
+    matched = {i for i, step in enumerate(program.steps) if any(fnmatchcase(step.name, name) for name in names)}
+    makers = {i for i in matched if not program.steps[i].in_place}
+    chosen = [unit for unit in units if makers.intersection(unit.writers)]
     for unit in chosen:
         step = program.steps[unit.steps[0]]
         if not unit.droppable and step.name in names:
@@ -153,9 +156,3 @@ def _named(program: Program, units: Sequence[Unit], names: Sequence[str]) -> lis
             "place go with the layer that makes the blob: name that one."
         )
     return dropped
-
-
-def _is_named(program: Program, unit: Unit, names: Sequence[str]) -> bool:
-    """Whether a step that makes the unit's memory, rather than works on it in place, is meant."""
-    makers = (program.steps[i] for i in unit.writers)
-    return any(not step.in_place and any(fnmatchcase(step.name, name) for name in names) for step in makers)

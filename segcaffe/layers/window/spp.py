@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 
-from segcaffe.layers.base import Blobs, Layer, LayerMemory
+from segcaffe.layers.base import Blobs, Layer
 from segcaffe.layers.registry import register
 from segcaffe.layers.views import rows
 from segcaffe.layers.window.pooling import Pooling
@@ -35,9 +34,11 @@ class SPP(Layer):
         self._image = self.own_blob("image", bottom[0].shape)
         self._pooled = [self.own_blob(f"level {i}", ()) for i in range(self.levels)]
         self._poolings = [self._pooling(level, *bottom[0].shape[2:]) for level in range(self.levels)]
-        for pooling, out in zip(self._poolings, self._pooled, strict=True):
+        for level, (pooling, out) in enumerate(zip(self._poolings, self._pooled, strict=True)):
             pooling.setup([self._image], [out])
             pooling.reshape([self._image], [out])
+            self.saved_blobs |= {f"{name} {level}": blob for name, blob in pooling.saved_blobs.items()}
+        self.backward_reads, self.recomputes = self._poolings[0].backward_reads, self._poolings[0].recomputes
         num, length = bottom[0].shape[0], sum(math.prod(blob.shape[1:]) for blob in self._pooled)
         if self.levels == 1:
             top[0].reshape_like(self._pooled[0])
@@ -69,16 +70,6 @@ class SPP(Layer):
             last = first + math.prod(out.shape[1:])
             vector[:, first:last] = rows(out.array)
             first = last
-
-    def memory(self, bottom: Blobs, top: Blobs, backward: bool) -> LayerMemory:
-        """Backward reads the bottom where pooling does; what pooling saves stays."""
-        inner = [
-            pooling.memory(bottom, [out], backward) for pooling, out in zip(self._poolings, self._pooled, strict=True)
-        ]
-        known = super().memory(bottom, top, backward)
-        reads, recomputes = any(one.reads_bottoms for one in inner), all(one.recomputes for one in inner)
-        saved = sum(one.saved for one in inner)
-        return replace(known, reads_bottoms=reads, reads_tops=False, state=known.state + saved, recomputes=recomputes)
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Sum the gradients of the levels."""
