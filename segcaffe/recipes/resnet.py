@@ -332,7 +332,10 @@ transform_param {{
     )
 
 
-SIZE_NOTE = "Sizes are 32 k + 1; HALF sizes are 16 k + 1. Weights come from a file (--weights): most start at zero."
+SIZE_NOTE = (
+    "Heights and widths are a multiple of 32 plus 1 (513), HALF ones half of that multiple plus 1 (257). Weights come "
+    "from a file (--weights): most start at zero."
+)
 TRAIN_NOTE = (
     "The embeddings come from their own training (configs/vgg16/train_embs.prototxt), by name. The original has two "
     f'losses called "loss"; here the one on the merged scores is "loss_fusion".\n{SIZE_NOTE}'

@@ -91,7 +91,7 @@ def deploy(side: Value, half: Value, masked: bool, crf: bool) -> str:
 
 
 def embedding() -> list[str]:
-    """From "data" to "emb" (N, 16, H, W); sizes are 4 k + 1."""
+    """From "data" to "emb" (N, 16, H, W); sizes are a multiple of 4 plus 1."""
     return [
         convolution("emb1", "data", 24),
         relu("emb1", "relu_emb1"),

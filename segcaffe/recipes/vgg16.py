@@ -260,6 +260,7 @@ TEST_NOTE = (
     "its initial 0.1. Here each convolution has its own, by the trained name."
 )
 NOTES = (
-    "Convolutions without a weight_filler start at zero: give pretrained weights (--weights). Sizes are 8 k + 1. "
+    "Convolutions without a weight_filler start at zero: give pretrained weights (--weights). Heights and "
+    "widths are a multiple of 8, the stride, plus 1. "
     "In the original, the embeddings' ReLUs share their names with the network's; here they have their own."
 )
