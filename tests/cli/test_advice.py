@@ -20,8 +20,6 @@ NETS = "train", "test", "time", "classify", "detect", "net", "predict", "feature
 """Commands that build a net."""
 READ_NETS = *NETS, "draw", "upgrade"
 SKIPPING = "data make-db", "data mean", "predict", "eval"
-COLOURS = "data check", "data show", "data import-folder", "eval"
-"""Commands that make labels of colours."""
 REACHED_FROM: dict[str, tuple[str, ...]] = {
     "glog.py": ("train", "test", "demo"),
     "data/convert_images.py": ("data make-db",),
@@ -33,11 +31,7 @@ REACHED_FROM: dict[str, tuple[str, ...]] = {
     "data/palettes.py": ("data check", "data show", "data import-folder", "eval"),
     "data/voc_submission.py": ("eval",),
     "data/coco.py": ("data import-coco",),
-    "data/contents.py": ("data mean", "data show"),
-    "data/label_images.py": COLOURS,
-    "data/palettes.py": COLOURS,
     "data/voc.py": ("data import-voc",),
-    "data/voc_submission.py": ("eval",),
     "detector.py": ("detect",),
     "device/compat.py": ("train", "test", "time", "classify", "detect", "predict", "features", "demo"),
     "device/memory.py": ("train",),
