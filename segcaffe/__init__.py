@@ -9,8 +9,9 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from segcaffe.aliases import PYCAFFE, install_public
 from segcaffe.device import set_device, set_mode_cpu, set_mode_gpu, set_random_seed
-from segcaffe.runtime import (
+from segcaffe.pycaffe.runtime import (
     NCCL,
     Timer,
     has_nccl,
@@ -24,16 +25,17 @@ from segcaffe.runtime import (
 )
 
 if TYPE_CHECKING:
-    from segcaffe import _caffe, classifier, coord_map, detector, draw, io, layers, net_spec, proto, pycaffe
+    from segcaffe import layers, proto, pycaffe
     from segcaffe.blob import Blob
-    from segcaffe.classifier import Classifier
-    from segcaffe.detector import Detector
     from segcaffe.kernels.parallel import num_threads, set_num_threads
     from segcaffe.layers.python.user import PythonLayerBase as Layer
     from segcaffe.layers.registry import layer_types as layer_type_list
     from segcaffe.net.net import Net
-    from segcaffe.net_spec import NetSpec, params, to_proto
     from segcaffe.proto.caffe_pb2 import LayerParameter, NetState, SolverParameter
+    from segcaffe.pycaffe import _caffe, classifier, coord_map, detector, draw, io, net_spec
+    from segcaffe.pycaffe.classifier import Classifier
+    from segcaffe.pycaffe.detector import Detector
+    from segcaffe.pycaffe.net_spec import NetSpec, params, to_proto
     from segcaffe.solver.ada_delta import AdaDeltaSolver
     from segcaffe.solver.ada_grad import AdaGradSolver
     from segcaffe.solver.adam import AdamSolver
@@ -55,13 +57,13 @@ _LAZY = {
     "AdaGradSolver": "segcaffe.solver.ada_grad",
     "AdamSolver": "segcaffe.solver.adam",
     "Blob": "segcaffe.blob",
-    "Classifier": "segcaffe.classifier",
-    "Detector": "segcaffe.detector",
+    "Classifier": "segcaffe.pycaffe.classifier",
+    "Detector": "segcaffe.pycaffe.detector",
     "Layer": "segcaffe.layers.python.user:PythonLayerBase",
     "LayerParameter": "segcaffe.proto.caffe_pb2",
     "NesterovSolver": "segcaffe.solver.nesterov",
     "Net": "segcaffe.net.net",
-    "NetSpec": "segcaffe.net_spec",
+    "NetSpec": "segcaffe.pycaffe.net_spec",
     "NetState": "segcaffe.proto.caffe_pb2",
     "RMSPropSolver": "segcaffe.solver.rms_prop",
     "SGDSolver": "segcaffe.solver.sgd",
@@ -70,12 +72,12 @@ _LAZY = {
     "get_solver": "segcaffe.solver.registry",
     "layer_type_list": "segcaffe.layers.registry:layer_types",
     "num_threads": "segcaffe.kernels.parallel",
-    "params": "segcaffe.net_spec",
+    "params": "segcaffe.pycaffe.net_spec",
     "set_num_threads": "segcaffe.kernels.parallel",
-    "to_proto": "segcaffe.net_spec",
+    "to_proto": "segcaffe.pycaffe.net_spec",
 }
 """Where each public name is defined (``module`` or ``module:name there``)."""
-_MODULES = ("_caffe", "classifier", "coord_map", "detector", "draw", "io", "layers", "net_spec", "proto", "pycaffe")
+_MODULES = (*PYCAFFE, "layers", "proto", "pycaffe")
 
 __all__ = [
     "NCCL",
@@ -127,6 +129,9 @@ __all__ = [
     "solver_rank",
     "to_proto",
 ]
+
+
+install_public()
 
 
 def __getattr__(name: str) -> Any:

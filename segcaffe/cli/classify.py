@@ -57,8 +57,8 @@ def run(options: argparse.Namespace) -> int:
     """Classify and save the predictions."""
     import numpy as np
 
-    from segcaffe.classifier import Classifier
     from segcaffe.data.files import replacing
+    from segcaffe.pycaffe.classifier import Classifier
 
     output = _array_file(Path(options.output_file))
     common.show_warnings()
@@ -146,9 +146,9 @@ def _images(path: Path, suffix: str, one_channel: bool) -> tuple[list[str], list
     """Names of the images, and the images (H, W, K)."""
     import numpy as np
 
-    from segcaffe import io
-    from segcaffe.classifier import gray
     from segcaffe.errors import DataError
+    from segcaffe.pycaffe import io
+    from segcaffe.pycaffe.classifier import gray
 
     if path.suffix.lower() == ".npy":
         arrays = list(np.load(common.existing_file(str(path), "INPUT")))

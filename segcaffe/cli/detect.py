@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from segcaffe.cli import classify, common
 
 if TYPE_CHECKING:
-    from segcaffe.detector import Detection
+    from segcaffe.pycaffe.detector import Detection
 
 HDF5_SUFFIXES = (".h5", ".hdf5")
 COORDINATES = ("ymin", "xmin", "ymax", "xmax")
@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Classify the windows and write the scores."""
     from segcaffe.data.files import replacing
-    from segcaffe.detector import Detector, require_selective_search
+    from segcaffe.pycaffe.detector import Detector, require_selective_search
 
     source, output = common.existing_file(options.input_file, "INPUT"), Path(options.output_file)
     mode = options.crop_mode or ("list" if source.suffix.lower() == ".csv" else "selective_search")

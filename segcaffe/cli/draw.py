@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Write the drawing."""
     from segcaffe.convert.definition import read_definition
-    from segcaffe.draw import draw_net_to_file
+    from segcaffe.pycaffe.draw import draw_net_to_file
 
     path = common.existing_file(options.input_net_proto_file, "net")
     net = read_definition(path, common.variables(options, path))

@@ -18,7 +18,7 @@ def __getattr__(name: str) -> Callable[..., Any]:
     """The function that describes a layer of the type ``name``; types begin with a capital letter."""
     if not name[:1].isupper():
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from segcaffe import net_spec
+    from segcaffe.pycaffe import net_spec
 
     function: Callable[..., Any] = getattr(net_spec.layers, name)
     return function

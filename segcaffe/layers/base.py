@@ -11,9 +11,9 @@ import numpy as np
 
 from segcaffe import device
 from segcaffe.blob import Blob
+from segcaffe.blob.vectors import BlobVec
 from segcaffe.errors import GraphError, ShapeError
 from segcaffe.proto import caffe_pb2
-from segcaffe.vectors import BlobVec
 
 Count = tuple[int, int | None]
 """How many bottoms or tops: at least the first, at most the second (None: any number)."""

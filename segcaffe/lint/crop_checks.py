@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from google.protobuf.message import Message
 
-from segcaffe.coord_map import UndefinedMapException, coord_map_from_to
 from segcaffe.errors import GraphError
 from segcaffe.lint.finding import Finding
 from segcaffe.lint.subject import Subject
 from segcaffe.proto.caffe_pb2 import LayerParameter
+from segcaffe.pycaffe.coord_map import UndefinedMapException, coord_map_from_to
 
 
 @dataclass(eq=False)

@@ -12,6 +12,7 @@ import numpy as np
 
 from segcaffe.blob import Blob
 from segcaffe.blob.proto import to_proto
+from segcaffe.blob.vectors import BlobVec, LayerVec, RawBlobVec
 from segcaffe.device.memory import out_of_memory
 from segcaffe.errors import GraphError, InputError, SegcaffeError, unknown_name
 from segcaffe.layers.base import Layer
@@ -36,7 +37,6 @@ from segcaffe.plan.recompute import names_of
 from segcaffe.proto import caffe_pb2
 from segcaffe.proto.text import layer_places, read_net
 from segcaffe.proto.upgrade import upgrade_net
-from segcaffe.vectors import BlobVec, LayerVec, RawBlobVec
 
 _log = logging.getLogger("segcaffe")
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from segcaffe.blob import Blob
+from segcaffe.blob.vectors import BlobVec, DtypeVec, IntVec, LayerVec, StringVec
 from segcaffe.errors import DataError, GraphError, WeightsError
-from segcaffe.member import member
+from segcaffe.net.member import member
 from segcaffe.net.named import Named
 from segcaffe.snapshot.files import is_hdf5
-from segcaffe.vectors import BlobVec, DtypeVec, IntVec, LayerVec, StringVec
 
 if TYPE_CHECKING:
     from segcaffe.layers.base import Layer

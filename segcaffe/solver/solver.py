@@ -13,8 +13,9 @@ import numpy as np
 
 from segcaffe import device
 from segcaffe.blob import Blob
+from segcaffe.blob.vectors import NetVec
 from segcaffe.errors import NumericError, PrototxtError
-from segcaffe.member import member
+from segcaffe.net.member import member
 from segcaffe.net.net import Net
 from segcaffe.proto.caffe_pb2 import SolverParameter
 from segcaffe.proto.encoding import to_native
@@ -26,7 +27,6 @@ from segcaffe.solver.average import AverageLoss
 from segcaffe.solver.nets import build_test_nets, build_train_net
 from segcaffe.solver.policies import LearningRate
 from segcaffe.solver.regularize import check_regularization, decay, gradient_scale
-from segcaffe.vectors import NetVec
 
 Array = Any
 Tested = Callable[[int, report.Scores], None]

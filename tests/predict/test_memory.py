@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from segcaffe import device
-from segcaffe.classifier import Classifier
 from segcaffe.net.net import Net
 from segcaffe.predict import predictor
 from segcaffe.predict.predictor import Predictor, Settings
 from segcaffe.proto import caffe_pb2
 from segcaffe.proto.text import read_net
+from segcaffe.pycaffe.classifier import Classifier
 from tests.conftest import ROOT
 
 DEPLOY = ROOT / "configs" / "tiny" / "segaware_deploy.prototxt"

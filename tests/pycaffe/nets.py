@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import segcaffe as caffe
-from segcaffe.net_spec import layers as L  # noqa: N812
-from segcaffe.net_spec import params as P  # noqa: N812
 from segcaffe.proto.caffe_pb2 import NetParameter
+from segcaffe.pycaffe.net_spec import layers as L  # noqa: N812
+from segcaffe.pycaffe.net_spec import params as P  # noqa: N812
 
 FILLER = {"type": "xavier"}
 

@@ -7,9 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from segcaffe.coord_map import AxisMismatchException, UndefinedMapException, compose, coord_map_from_to, crop, inverse
-from segcaffe.net_spec import NetSpec
-from segcaffe.net_spec import layers as L  # noqa: N812
+from segcaffe.pycaffe.coord_map import (
+    AxisMismatchException,
+    UndefinedMapException,
+    compose,
+    coord_map_from_to,
+    crop,
+    inverse,
+)
+from segcaffe.pycaffe.net_spec import NetSpec
+from segcaffe.pycaffe.net_spec import layers as L  # noqa: N812
 
 
 def data() -> Any:

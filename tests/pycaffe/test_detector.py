@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 import segcaffe as caffe
-from segcaffe import io
 from segcaffe.cli.main import main
-from segcaffe.detector import grid_windows
 from segcaffe.errors import DataError
+from segcaffe.pycaffe import io
+from segcaffe.pycaffe.detector import grid_windows
 
 SIZE = 12
 NET = """

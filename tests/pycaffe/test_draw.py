@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 
 import segcaffe as caffe
-from segcaffe import draw
 from segcaffe.cli.main import main
 from segcaffe.errors import SegcaffeError
-from segcaffe.net_spec import NetSpec
-from segcaffe.net_spec import layers as L  # noqa: N812
 from segcaffe.proto.caffe_pb2 import NetParameter
+from segcaffe.pycaffe import draw
+from segcaffe.pycaffe.net_spec import NetSpec
+from segcaffe.pycaffe.net_spec import layers as L  # noqa: N812
 from segcaffe.viz.layered_layout import layout
 from segcaffe.viz.net_drawing import Drawing
 from tests.pycaffe.nets import lenet

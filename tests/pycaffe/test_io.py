@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 import pytest
 
-from segcaffe import io
 from segcaffe.errors import DataError
 from segcaffe.proto.caffe_pb2 import BlobProto, Datum
+from segcaffe.pycaffe import io
 
 RANDOM = np.random.default_rng(0)
 

@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 
 import segcaffe as caffe
-from segcaffe import classifier, coord_map, detector, draw, io, net_spec
 from segcaffe.blob import Blob
-from segcaffe.vectors import BlobVec
+from segcaffe.blob.vectors import BlobVec
+from segcaffe.pycaffe import classifier, coord_map, detector, draw, io, net_spec
 from tests.pycaffe.nets import lenet, write_lenet
 
 FUNCTIONS: dict[tuple[Any, str], str] = {

@@ -10,11 +10,11 @@ import pytest
 
 import segcaffe as caffe
 from segcaffe.errors import PrototxtError
-from segcaffe.net_spec import NetSpec, Top, assign_proto, to_proto
-from segcaffe.net_spec import layers as L  # noqa: N812
-from segcaffe.net_spec import params as P  # noqa: N812
 from segcaffe.proto.caffe_pb2 import LayerParameter, NetParameter
 from segcaffe.proto.text import parse
+from segcaffe.pycaffe.net_spec import NetSpec, Top, assign_proto, to_proto
+from segcaffe.pycaffe.net_spec import layers as L  # noqa: N812
+from segcaffe.pycaffe.net_spec import params as P  # noqa: N812
 from tests.pycaffe.nets import lenet
 
 

@@ -10,8 +10,8 @@ from xml.etree import ElementTree
 import pytest
 
 from segcaffe.cli.main import main
-from segcaffe.draw import draw_net
 from segcaffe.proto.caffe_pb2 import NetParameter
+from segcaffe.pycaffe.draw import draw_net
 
 NAMES = ["@SVG@", "@LAYERS@", "@NOTHING@", "</script><b>", "<!--<script>", "a & b", '"quoted"', "it's", "back\\slash",
          "$x_1$", "\x01\x0b", "\u5b66\u4e60", r"\1 \g<0>", "]]>"]  # fmt: skip

@@ -14,12 +14,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from segcaffe import as_caffe
+from segcaffe import aliases
+from segcaffe.blob.vectors import BlobVec, BoolVec
 from segcaffe.errors import GraphError, UserCodeError
 from segcaffe.layers.base import Blobs, Layer
 from segcaffe.layers.python.user import PythonLayerBase
 from segcaffe.layers.registry import register
-from segcaffe.vectors import BlobVec, BoolVec
 
 
 @register
@@ -136,8 +136,8 @@ def _segcaffe_as_caffe() -> Iterator[None]:
     if "caffe" in sys.modules or _exists("caffe"):
         yield
         return
-    as_caffe.install()
+    aliases.install_caffe()
     try:
         yield
     finally:
-        as_caffe.uninstall()
+        aliases.uninstall_caffe()

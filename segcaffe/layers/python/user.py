@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from segcaffe.blob.vectors import BlobVec
 from segcaffe.layers.base import Blobs
-from segcaffe.member import member
+from segcaffe.net.member import member
 from segcaffe.proto import caffe_pb2
-from segcaffe.vectors import BlobVec
 
 
 class PythonLayerBase:

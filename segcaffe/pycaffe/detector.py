@@ -13,11 +13,12 @@ from typing import Any, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from segcaffe import TEST, io
-from segcaffe.classifier import gray, make_transformer
+from segcaffe import TEST
 from segcaffe.data.opencv import hold_threads
 from segcaffe.errors import DataError
 from segcaffe.net.net import Net
+from segcaffe.pycaffe import io
+from segcaffe.pycaffe.classifier import gray, make_transformer
 
 Array = NDArray[Any]
 

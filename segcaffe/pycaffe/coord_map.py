@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segcaffe.errors import GraphError
-from segcaffe.net_spec import Function, Top, layers
+from segcaffe.pycaffe.net_spec import Function, Top, layers
 
 Values = NDArray[np.float64]
 Map = tuple[int | None, Values, Values]

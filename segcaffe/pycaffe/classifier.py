@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segcaffe import TEST, io
+from segcaffe import TEST
 from segcaffe.errors import DataError
 from segcaffe.net.net import Net
+from segcaffe.pycaffe import io
 
 
 class Classifier(Net):

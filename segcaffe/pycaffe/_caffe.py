@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from segcaffe import __version__
 from segcaffe.blob import Blob
+from segcaffe.blob.vectors import BlobVec, BoolVec, DtypeVec, IntVec, LayerVec, NetVec, RawBlobVec, StringVec
 from segcaffe.device import set_device, set_mode_cpu, set_mode_gpu, set_random_seed
 from segcaffe.layers.python.user import PythonLayerBase as Layer
 from segcaffe.layers.registry import layer_types as layer_type_list
 from segcaffe.net.net import Net
 from segcaffe.proto.caffe_pb2 import LayerParameter, SolverParameter
-from segcaffe.runtime import (
+from segcaffe.pycaffe.runtime import (
     NCCL,
     Timer,
     has_nccl,
@@ -29,7 +30,6 @@ from segcaffe.solver.registry import get_solver
 from segcaffe.solver.rms_prop import RMSPropSolver
 from segcaffe.solver.sgd import SGDSolver
 from segcaffe.solver.solver import Solver
-from segcaffe.vectors import BlobVec, BoolVec, DtypeVec, IntVec, LayerVec, NetVec, RawBlobVec, StringVec
 
 __all__ = [
     "NCCL",
