@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from segcaffe.kernels import permutohedral
-from segcaffe.proto.window import Window
+from segcaffe.window import Window
 from tests.gpu.cases import KernelCase, empty, normal
 
 Array = np.ndarray[Any, Any]

@@ -69,6 +69,7 @@ def _finish(process: subprocess.Popen[str]) -> Any:
     return json.loads(out) | {"stderr": err}
 
 
+@pytest.mark.slow
 def test_two_versions_that_differ_in_helpers(tmp_path: Path) -> None:
     first, second, copy = (_copy(tmp_path / name) for name in ("first", "second", "copy"))
     for name, (old, new) in EDITS.items():
@@ -237,7 +238,7 @@ def test_all_compiled_code_is_hashed() -> None:
     What else they import takes no part in compiled code: the device, errors, and windows, whose numbers are arguments.
     """
     hashed = {*cache_folder.sources()}
-    others = {f"segcaffe{name}" for name in ("", ".device.mode", ".device.compile", ".errors", ".proto.window")}
+    others = {f"segcaffe{name}" for name in ("", ".device.mode", ".device.compile", ".errors", ".window")}
     others.add("segcaffe.data.varint")
     for path in PACKAGE.rglob("*.py"):
         imports = [node for node in ast.walk(ast.parse(path.read_bytes())) if isinstance(node, ast.ImportFrom)]

@@ -19,7 +19,7 @@ import pytest
 from segcaffe import kernels
 from segcaffe.kernels.normal import fill
 from segcaffe.kernels.window_meanfield import cpu as window_meanfield
-from segcaffe.proto.window import Window
+from segcaffe.window import Window
 from tests.gpu.cases import KERNEL_CASES, KernelCase, normal
 from tests.kernels.placement import LENGTHS, row_cases, small
 
