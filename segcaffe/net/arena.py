@@ -53,8 +53,9 @@ class Arena:
                 self._plans.pop(next(iter(self._plans)))
             self._plans[shapes] = plan
         self.plan, self.recomputed = plan, plan.schedule.recomputed()
-        layers, numbers, itemsize = range(len(self._net.layer_list)), self._net.numbers, self._net.dtype.itemsize
-        self._drops = {i for i in layers if numbers.saved(i) in plan.schedule.dropped}
+        numbers, itemsize = self._net.numbers, self._net.dtype.itemsize
+        # What layers save is numbered behind what blobs use.
+        self._drops = {number - len(numbers.blobs) for number in plan.schedule.dropped}
         for slot in plan.slots:
             arena = Buffer(slot.size // itemsize, self._net.dtype)
             for item, offset in slot.places():

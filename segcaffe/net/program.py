@@ -55,10 +55,6 @@ class Numbers:
         """Whether a buffer has values or gradients."""
         return "data" if number < self._first_gradient else "diff"
 
-    def saved(self, layer: int) -> int:
-        """The number of what a layer saves."""
-        return len(self.blobs) + layer
-
 
 def learns(net: Net) -> bool:
     """Whether the net runs backward where its memory is planned."""
@@ -120,7 +116,7 @@ class _Writer:
             backward=self.net.layer_needs_backward[index],
             reads=frozenset(reads if len(tops) == len(node.tops) else ()),
             gradients=self.written.intersection(gradients),
-            saved=self.numbers.saved(index) if known.saved else None,
+            saved=len(self.numbers.blobs) + index if known.saved else None,
             state=known.state,
             workspace=known.workspace if device.get_mode() == "CPU" else {},
             recomputes=known.recomputes and len(tops) == len(node.tops),

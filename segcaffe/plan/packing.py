@@ -47,10 +47,6 @@ class Slot:
     items: list[Item] = field(default_factory=list)
     offsets: list[int] = field(default_factory=list)
 
-    def is_free(self, item: Item) -> bool:
-        """Whether nothing in the slot lives at the same time as ``item``."""
-        return not any(item.overlaps(other) for other in self.items)
-
     def add(self, item: Item, offset: int = 0) -> None:
         """Put an item in."""
         self.items.append(item)
@@ -66,7 +62,7 @@ def place(items: Iterable[Item]) -> list[Slot]:
     """Distribute items over slots that each serve one item at a time: the largest first, where they fit closest."""
     slots: list[Slot] = []
     for item in sorted(items, key=lambda item: -item.size):
-        free = [slot for slot in slots if slot.is_free(item)]
+        free = [slot for slot in slots if not any(item.overlaps(other) for other in slot.items)]
         # The largest items came first, so every slot is large enough.
         slot = min(free, key=lambda slot: slot.size, default=None)
         if slot is None:
