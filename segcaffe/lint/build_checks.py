@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from segcaffe.errors import SegcaffeError
+from segcaffe.graph.graph import build_graph
 from segcaffe.lint.finding import Finding
-from segcaffe.net.graph import build_graph
 from segcaffe.proto.caffe_pb2 import NetParameter, NetState, SolverParameter
 from segcaffe.solver.nets import test_sources, test_states, train_source
 

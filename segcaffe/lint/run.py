@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from segcaffe.errors import SegcaffeError
+from segcaffe.graph.rules import net_state, uses_states
 from segcaffe.lint import build_checks, compare, net_checks, solver_checks
 from segcaffe.lint.finding import Finding
 from segcaffe.lint.labels import labels
 from segcaffe.lint.subject import Subject, Variables
 from segcaffe.lint.weights import weights
-from segcaffe.net.rules import net_state, uses_states
 from segcaffe.proto.caffe_pb2 import TEST, TRAIN, NetParameter, NetState, Phase, SolverParameter
 from segcaffe.proto.source import read_text
 from segcaffe.proto.template import template_names

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from segcaffe.graph.rules import includes, net_state
 from segcaffe.layers.registry import layer_class, layer_types
-from segcaffe.net.rules import includes, net_state
 from segcaffe.proto.caffe_pb2 import LayerParameter, NetParameter, NetState, ParamSpec
 from segcaffe.proto.text import layer_places, read_sketch
 

@@ -15,22 +15,22 @@ from segcaffe.blob.proto import to_proto
 from segcaffe.blob.vectors import BlobVec, LayerVec, RawBlobVec
 from segcaffe.device.memory import out_of_memory
 from segcaffe.errors import GraphError, InputError, SegcaffeError, unknown_name
+from segcaffe.fusion.fold import fold, fold_within, link
+from segcaffe.fusion.fuse import fuse as fuse_graph
+from segcaffe.fusion.lazy import DeferredBlob
+from segcaffe.fusion.masked_convolution import share_gradients
+from segcaffe.graph.backward import BackwardPlanner, missing_gradients
+from segcaffe.graph.graph import Graph, Node, build_graph
+from segcaffe.graph.rules import net_state
 from segcaffe.layers.base import Layer
 from segcaffe.net import position
 from segcaffe.net.arena import Arena, plan_net
-from segcaffe.net.backward import BackwardPlanner, missing_gradients
 from segcaffe.net.completeness import warning
-from segcaffe.net.deferred import DeferredBlob
-from segcaffe.net.fold import fold, fold_within, link
-from segcaffe.net.fuse import fuse as fuse_graph
-from segcaffe.net.graph import Graph, Node, build_graph
 from segcaffe.net.loading import copy_weights, take_own_blobs
-from segcaffe.net.masked_convolution import share_gradients
 from segcaffe.net.named import Named
 from segcaffe.net.program import Numbers, learns
 from segcaffe.net.pycaffe import Hook, PycaffeMembers
 from segcaffe.net.replay import Replay, replay_wanted
-from segcaffe.net.rules import net_state
 from segcaffe.net.sharing import ParamTable
 from segcaffe.plan.memory import MemoryPlan
 from segcaffe.plan.recompute import names_of
@@ -62,10 +62,10 @@ class Net(PycaffeMembers):
     dtype:
         float32, or float64 for gradient checks.
     fuse:
-        Whether segmentation-aware convolutions run without writing columns out (see `segcaffe.net.fuse`). The blobs
+        Whether segmentation-aware convolutions run without writing columns out (see `segcaffe.fusion.fuse`). The blobs
         in between are then computed when they are read, and what is written into them is not used. BatchNorm, Scale
         and ReLU become part of the convolution before them, unless debug_info asks for each layer's values (see
-        `segcaffe.net.fold`).
+        `segcaffe.fusion.fold`).
     share_memory:
         Whether blobs that are not needed at the same time use the same memory (see `segcaffe.plan.memory`). Then only
         inputs, outputs, losses and parameters can be read after a pass, and in phase TEST the net cannot run backward

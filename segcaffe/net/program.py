@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Literal
 
 from segcaffe import device
 from segcaffe.blob import Blob, Buffer
+from segcaffe.fusion.lazy import DeferredBlob
 from segcaffe.layers.base import LayerMemory
-from segcaffe.net.deferred import DeferredBlob
 from segcaffe.plan import program
 from segcaffe.proto import caffe_pb2
 

@@ -17,8 +17,8 @@ from segcaffe.net.named import Named
 from segcaffe.snapshot.files import is_hdf5
 
 if TYPE_CHECKING:
+    from segcaffe.graph.graph import Graph
     from segcaffe.layers.base import Layer
-    from segcaffe.net.graph import Graph
     from segcaffe.proto.caffe_pb2 import NetParameter
 
 Array = np.ndarray[Any, Any]

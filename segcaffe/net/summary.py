@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from segcaffe.net.graph import Graph
+from segcaffe.graph.graph import Graph
 from segcaffe.net.net import Net
 from segcaffe.plan.memory import MemoryPlan
 from segcaffe.proto import caffe_pb2

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from segcaffe.blob.proto import shape_of
 from segcaffe.data.mean import read_mean_pixel
 from segcaffe.errors import GraphError
+from segcaffe.graph.rules import filter_net, net_state
 from segcaffe.layers.registry import layer_class
-from segcaffe.net.rules import filter_net, net_state
 from segcaffe.proto import caffe_pb2
 
 _SINKS = ("MatWrite", "HDF5Output")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from segcaffe.errors import SegcaffeError
-from segcaffe.net.rules import filter_net, net_state
+from segcaffe.graph.rules import filter_net, net_state
 from segcaffe.proto import caffe_pb2
 from segcaffe.proto.caffe_pb2 import LayerParameter, NetParameter
 from segcaffe.proto.printer import float32_text

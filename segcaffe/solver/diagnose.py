@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from segcaffe.blob import Blob
+from segcaffe.fusion.lazy import DeferredBlob
 from segcaffe.layers.base import Layer
-from segcaffe.net.deferred import DeferredBlob
 from segcaffe.net.net import Net
 
 _log = logging.getLogger("segcaffe")

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from segcaffe.errors import GraphError, PrototxtError
+from segcaffe.graph.rules import uses_states
 from segcaffe.net.net import Net
-from segcaffe.net.rules import uses_states
 from segcaffe.proto.caffe_pb2 import TEST, TRAIN, NetParameter, NetState, Phase, SolverParameter
 from segcaffe.proto.encoding import to_native
 from segcaffe.proto.text import read_net

@@ -13,8 +13,8 @@ import numpy as np
 from segcaffe.blob.proto import from_array
 from segcaffe.convert import formats
 from segcaffe.data.transformer import read_mean
-from segcaffe.net.graph import build_graph
-from segcaffe.net.rules import net_state
+from segcaffe.graph.graph import build_graph
+from segcaffe.graph.rules import net_state
 from segcaffe.proto import caffe_pb2, dialect
 from segcaffe.proto.caffe_pb2 import TRAIN, BlobProto, NetParameter
 from segcaffe.proto.text import read_net, read_solver

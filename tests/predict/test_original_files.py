@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from segcaffe.net.graph import build_graph
-from segcaffe.net.rules import net_state
+from segcaffe.graph.graph import build_graph
+from segcaffe.graph.rules import net_state
 from segcaffe.predict.deploy import deploy
 from segcaffe.proto import caffe_pb2
 from segcaffe.proto.text import read_net

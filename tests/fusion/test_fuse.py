@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from segcaffe.net.deferred import DeferredBlob
-from segcaffe.net.masked_convolution import MaskedConvolution
+from segcaffe.fusion.lazy import DeferredBlob
+from segcaffe.fusion.masked_convolution import MaskedConvolution
 from segcaffe.net.net import Net
 from segcaffe.proto import caffe_pb2
 from segcaffe.proto.text import parse

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from segcaffe import device
-from segcaffe.net.deferred import DeferredBlob
-from segcaffe.net.masked_convolution import MaskedConvolution
+from segcaffe.fusion.lazy import DeferredBlob
+from segcaffe.fusion.masked_convolution import MaskedConvolution
 from segcaffe.net.net import Net
 from segcaffe.proto import caffe_pb2
 from tests import test_originals as originals

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from segcaffe.blob import Blob
+from segcaffe.fusion.lazy import DeferredBlob
 from segcaffe.kernels import convolution, segaware_conv
 from segcaffe.layers.base import Blobs, Count
 from segcaffe.layers.dense.convolution import Convolution
-from segcaffe.net.deferred import DeferredBlob
 from segcaffe.proto import caffe_pb2
 from segcaffe.window import Window
 

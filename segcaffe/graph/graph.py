@@ -10,10 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from segcaffe.errors import GraphError
+from segcaffe.graph.rules import about_left_out, filter_net
+from segcaffe.graph.splits import insert_splits
 from segcaffe.layers.base import Layer
 from segcaffe.layers.registry import layer_class
-from segcaffe.net.rules import about_left_out, filter_net
-from segcaffe.net.splits import insert_splits
 from segcaffe.proto import caffe_pb2
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from segcaffe.errors import GraphError
+from segcaffe.graph.splits import insert_splits
 from segcaffe.net.net import Net
-from segcaffe.net.splits import insert_splits
 from segcaffe.proto.caffe_pb2 import TRAIN, NetParameter
 from segcaffe.proto.text import parse
 

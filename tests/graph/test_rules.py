@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from segcaffe.errors import GraphError
+from segcaffe.graph.rules import includes, net_state
 from segcaffe.net.net import Net
-from segcaffe.net.rules import includes, net_state
 from segcaffe.proto.caffe_pb2 import TEST, TRAIN, LayerParameter, NetParameter
 from segcaffe.proto.text import parse
 

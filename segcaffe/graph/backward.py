@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from segcaffe.errors import GraphError
-from segcaffe.net.graph import Graph
+from segcaffe.graph.graph import Graph
 
 if TYPE_CHECKING:
     from segcaffe.net.net import Net

@@ -14,14 +14,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from segcaffe.fusion.lazy import deferred_class
+from segcaffe.fusion.masked_convolution import masked_class
+from segcaffe.graph.graph import Graph, Node
 from segcaffe.layers.affine.scale import Scale
 from segcaffe.layers.base import NeuronLayer
 from segcaffe.layers.segaware.im2dist import Im2dist
 from segcaffe.layers.shape.same_memory import SameMemory
 from segcaffe.layers.shape.split import Split
-from segcaffe.net.deferred import deferred_class
-from segcaffe.net.graph import Graph, Node
-from segcaffe.net.masked_convolution import masked_class
 from segcaffe.proto import caffe_pb2
 
 

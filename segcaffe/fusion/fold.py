@@ -21,6 +21,8 @@ from dataclasses import replace
 from typing import Any
 
 from segcaffe.blob import Blob
+from segcaffe.fusion.masked_convolution import MaskedConvolution
+from segcaffe.graph.graph import Graph, Node
 from segcaffe.kernels import channelwise, elementwise
 from segcaffe.layers.affine.scale import Scale
 from segcaffe.layers.base import Blobs, Layer, LayerMemory
@@ -28,8 +30,6 @@ from segcaffe.layers.dense.inner_product import InnerProduct
 from segcaffe.layers.dense.windowed import WindowedLayer
 from segcaffe.layers.neuron.relu import ReLU
 from segcaffe.layers.normalize.batch_norm import BatchNorm
-from segcaffe.net.graph import Graph, Node
-from segcaffe.net.masked_convolution import MaskedConvolution
 from segcaffe.proto import caffe_pb2
 
 
