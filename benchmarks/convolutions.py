@@ -17,7 +17,8 @@ import numpy as np
 import torch
 
 from benchmarks.timing import interleave
-from segcaffe.kernels import convolution, parallel
+from segcaffe.kernels import convolution
+from segcaffe.threads import parallel
 
 
 class Case(NamedTuple):

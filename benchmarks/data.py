@@ -26,10 +26,10 @@ from segcaffe.data.lists import read_list
 from segcaffe.data.loader import Arrays, BatchLoader, ListFeed, Random
 from segcaffe.data.png import write_label
 from segcaffe.data.transformer import Transformer
-from segcaffe.kernels import parallel
 from segcaffe.net.net import Net
 from segcaffe.proto import caffe_pb2
 from segcaffe.proto.text import parse
+from segcaffe.threads import parallel
 
 SIZE, CROP, BATCH = (375, 500), 513, 10
 MEAN = (104.008, 116.669, 122.675)

@@ -17,10 +17,10 @@ import numpy as np
 
 from benchmarks.machine import report
 from benchmarks.timing import interleave
-from segcaffe.kernels import parallel
 from segcaffe.net.net import Net
 from segcaffe.proto import caffe_pb2
 from segcaffe.proto.text import read_net
+from segcaffe.threads import parallel
 
 MODES = {"fused": (True, True), "fused, own memory": (True, False), "unfused": (False, False)}
 """By name: whether the net is fused, and whether its blobs share memory."""

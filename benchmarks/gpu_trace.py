@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from segcaffe import device
-from segcaffe.device.compile import BLOCK
 from segcaffe.errors import DeviceError
+from segcaffe.kernels.cuda.compile import BLOCK
 from segcaffe.net.net import Net
 
 Work = Callable[[], object]

@@ -24,10 +24,11 @@ import numpy as np
 
 from benchmarks.fusion import build
 from benchmarks.memory import status, trim
-from segcaffe.kernels import parallel, scratch
+from segcaffe.kernels.vector import scratch
 from segcaffe.net.net import Net
 from segcaffe.proto import caffe_pb2
 from segcaffe.proto.text import parse
+from segcaffe.threads import parallel
 
 SIDES = (65, 129, 193, 257, 321, 385, 449, 513)
 WINDOWS = (3, 5, 7, 9, 11, 13)

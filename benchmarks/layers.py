@@ -21,7 +21,7 @@ import torch
 
 from benchmarks.layer_cases import BENCHES, LEFT_OUT, REASONS, Bench
 from benchmarks.timing import PAUSE, Pair, interleave
-from segcaffe.kernels import parallel
+from segcaffe.threads import parallel
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "performance-layers.md"
 THREADS = 2

@@ -11,9 +11,9 @@ from collections.abc import Callable
 import numpy as np
 from numba import njit
 
-from segcaffe.kernels import parallel
-from segcaffe.kernels.scratch import scratch
-from segcaffe.kernels.tile import ROWS, multiply_8, strip_length
+from segcaffe.kernels.vector.scratch import scratch
+from segcaffe.kernels.vector.tile import ROWS, multiply_8, strip_length
+from segcaffe.threads import parallel
 
 _DEPTH = 128
 _REPEATS = 4000

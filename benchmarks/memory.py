@@ -20,10 +20,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import benchmarks.nets as nets
-from segcaffe.kernels import parallel, scratch
+from segcaffe.kernels.vector import scratch
 from segcaffe.net.net import Net
 from segcaffe.proto import caffe_pb2
 from segcaffe.solver.solver import Solver
+from segcaffe.threads import parallel
 
 ROWS = {
     "vgg16 deploy": ("vgg16", "deploy", None),

@@ -26,7 +26,6 @@ import numpy as np
 
 from benchmarks.timing import PAUSE, interleave
 from segcaffe import device
-from segcaffe.kernels import parallel
 from segcaffe.net.net import Net
 from segcaffe.proto import caffe_pb2
 from segcaffe.proto.template import read_vars
@@ -36,6 +35,7 @@ from segcaffe.recipes.layers import layer
 from segcaffe.recipes.layers import net as net_text
 from segcaffe.solver.registry import get_solver
 from segcaffe.solver.solver import Solver
+from segcaffe.threads import parallel
 
 if TYPE_CHECKING:
     from benchmarks.torch_net import TorchNet

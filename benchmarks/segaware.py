@@ -17,10 +17,10 @@ from torch.nn import functional
 
 from benchmarks.machine import report
 from benchmarks.timing import PAUSE, interleave
-from segcaffe.kernels import parallel
 from segcaffe.net.net import Net
 from segcaffe.proto import caffe_pb2
 from segcaffe.proto.text import parse
+from segcaffe.threads import parallel
 
 _NET = """
 force_backward: true

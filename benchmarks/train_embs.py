@@ -18,11 +18,11 @@ from torch.nn import functional
 from benchmarks.timing import interleave
 from segcaffe import device
 from segcaffe.data.synthetic import write_set
-from segcaffe.kernels import parallel
 from segcaffe.proto import caffe_pb2
 from segcaffe.recipes import embs
 from segcaffe.solver.registry import get_solver
 from segcaffe.solver.solver import Solver
+from segcaffe.threads import parallel
 
 
 class TorchStep:

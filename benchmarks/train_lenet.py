@@ -21,11 +21,11 @@ from torch.nn import functional
 
 from benchmarks.timing import interleave
 from segcaffe import device
-from segcaffe.kernels import parallel
 from segcaffe.proto import caffe_pb2
 from segcaffe.proto.text import parse
 from segcaffe.solver.registry import get_solver
 from segcaffe.solver.solver import Solver
+from segcaffe.threads import parallel
 
 Array = np.ndarray[Any, Any]
 NET = """

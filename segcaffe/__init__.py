@@ -27,7 +27,6 @@ from segcaffe.pycaffe.runtime import (
 if TYPE_CHECKING:
     from segcaffe import layers, proto, pycaffe
     from segcaffe.blob import Blob
-    from segcaffe.kernels.parallel import num_threads, set_num_threads
     from segcaffe.layers.python.user import PythonLayerBase as Layer
     from segcaffe.layers.registry import layer_types as layer_type_list
     from segcaffe.net.net import Net
@@ -44,6 +43,7 @@ if TYPE_CHECKING:
     from segcaffe.solver.rms_prop import RMSPropSolver
     from segcaffe.solver.sgd import SGDSolver
     from segcaffe.solver.solver import Solver
+    from segcaffe.threads.parallel import num_threads, set_num_threads
 
 __version__ = "0.1.0"
 
@@ -71,9 +71,9 @@ _LAZY = {
     "SolverParameter": "segcaffe.proto.caffe_pb2",
     "get_solver": "segcaffe.solver.registry",
     "layer_type_list": "segcaffe.layers.registry:layer_types",
-    "num_threads": "segcaffe.kernels.parallel",
+    "num_threads": "segcaffe.threads.parallel",
     "params": "segcaffe.pycaffe.net_spec",
-    "set_num_threads": "segcaffe.kernels.parallel",
+    "set_num_threads": "segcaffe.threads.parallel",
     "to_proto": "segcaffe.pycaffe.net_spec",
 }
 """Where each public name is defined (``module`` or ``module:name there``)."""

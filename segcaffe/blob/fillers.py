@@ -12,8 +12,8 @@ import numpy as np
 from segcaffe import device
 from segcaffe.blob.blob import Blob
 from segcaffe.errors import ShapeError
-from segcaffe.kernels import parallel
 from segcaffe.proto import caffe_pb2
+from segcaffe.threads import parallel
 
 Filler = caffe_pb2.FillerParameter
 _PIECE = 1 << 17

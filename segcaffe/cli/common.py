@@ -16,10 +16,10 @@ from segcaffe import device
 from segcaffe.cli.compilation import compilation_shown
 from segcaffe.errors import PrototxtError, SegcaffeError
 from segcaffe.glog import shows_progress, tell
-from segcaffe.kernels import parallel
 from segcaffe.proto import caffe_pb2
 from segcaffe.proto.encoding import from_native
 from segcaffe.proto.template import check_names, parse_assignments, read_vars
+from segcaffe.threads import parallel
 
 if TYPE_CHECKING:
     from segcaffe.data.files import BadItems

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from segcaffe import device
 from segcaffe.data.opencv import add_readers
 from segcaffe.errors import DataError
-from segcaffe.kernels import parallel
+from segcaffe.threads import parallel
 
 Arrays = tuple[NDArray[Any], ...]
 Random = np.random.Generator

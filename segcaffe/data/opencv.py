@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 
-from segcaffe.kernels import parallel
+from segcaffe.threads import parallel
 
 _lock = threading.Lock()
 _readers = 0

@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 from segcaffe.errors import DataError
-from segcaffe.kernels import parallel
+from segcaffe.threads import parallel
 
 T = TypeVar("T")
 R = TypeVar("R")

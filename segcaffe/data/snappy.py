@@ -27,7 +27,7 @@ def decompress(block: bytes) -> bytes:
 
 @functools.cache
 def _compiled() -> Callable[[Bytes, int, Bytes], bool]:
-    from segcaffe.kernels.compiled import njit
+    from segcaffe.jit.compiled import njit
 
     compiled: Callable[[Bytes, int, Bytes], bool] = njit(nogil=True, cache=True)(_expand)
     return compiled

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from segcaffe.kernels import parallel
-from segcaffe.kernels.compiled import njit
+from segcaffe.jit.compiled import njit
 from segcaffe.kernels.elementwise.cpu import _mix
-from segcaffe.kernels.vector_math import log
+from segcaffe.kernels.vector.vector_math import log
+from segcaffe.threads import parallel
 
 Array = np.ndarray[Any, Any]
 _GRAIN = 20_000

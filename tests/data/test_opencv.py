@@ -12,7 +12,7 @@ import pytest
 
 from segcaffe.data.images import resize
 from segcaffe.data.loader import BatchLoader, ListFeed
-from segcaffe.kernels import parallel
+from segcaffe.threads import parallel
 
 IMAGE = np.zeros((40, 50, 3), np.float32)
 

@@ -10,7 +10,8 @@ from types import ModuleType
 import pytest
 
 from segcaffe import device
-from segcaffe.device import compat, compile, cublas, cublas_library
+from segcaffe.device import compat, cublas, cublas_library
+from segcaffe.kernels.cuda import compile
 from tests import fake_gpu
 from tests.gpu import host
 

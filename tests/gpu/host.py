@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from segcaffe.device.compile import Parameter, parse_signatures
+from segcaffe.kernels.cuda.compile import Parameter, parse_signatures
 from tests.fake_gpu import tape
 
 _SHIM = Path(__file__).with_name("shim.h")

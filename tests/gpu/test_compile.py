@@ -8,7 +8,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from segcaffe.device import compile as cuda_source
+from segcaffe.kernels.cuda import compile as cuda_source
 
 
 def _compile(core: ModuleType, name: str, architecture: str, dtype: str, wide: bool) -> bytes:

@@ -20,7 +20,8 @@ import numpy as np
 import pytest
 
 import segcaffe
-from segcaffe.device import compile, cublas_library, cudnn
+from segcaffe.device import cublas_library, cudnn
+from segcaffe.kernels.cuda import compile
 
 SOURCES = Path(segcaffe.__file__).parent
 ROOTS = {"gpu", "_gpu", "_last_gpu", "cupy", "xp"}

@@ -10,7 +10,7 @@ from types import ModuleType
 
 import pytest
 
-from segcaffe.device import compile as cuda_source
+from segcaffe.kernels.cuda import compile as cuda_source
 
 SHARED_BYTES = 48 << 10
 """Of shared memory, what a block may have without asking for more."""

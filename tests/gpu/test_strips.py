@@ -9,7 +9,7 @@ import pytest
 
 from segcaffe import device
 from segcaffe.kernels import im2dist, meanfield
-from segcaffe.kernels.strips import RUNS, run_of
+from segcaffe.kernels.cuda.strips import RUNS, run_of
 from segcaffe.window import Window
 from tests.gpu.host import HostModule
 

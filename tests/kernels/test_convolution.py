@@ -6,10 +6,11 @@ import math
 import numpy as np
 import pytest
 
-from segcaffe.kernels import convolution, parallel
+from segcaffe.kernels import convolution
 from segcaffe.kernels.convolution import columns, cpu, spread
 from segcaffe.kernels.convolution.plan import backward_grids, forward_grid, make_plan
 from segcaffe.kernels.convolution.winograd.plan import make_layout
+from segcaffe.threads import parallel
 
 # (images, channels, outputs, spatial, kernel, stride, pad, dilation, group)
 CASES = {

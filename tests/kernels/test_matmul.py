@@ -3,8 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from segcaffe.kernels import matmul, parallel
+from segcaffe.kernels import matmul
 from segcaffe.kernels.matmul.cpu import multiply
+from segcaffe.threads import parallel
 
 SHAPES = [(1, 1, 1), (3, 5, 4), (1, 900, 700), (900, 1, 700), (130, 700, 33), (700, 130, 33), (64, 3000, 27)]
 

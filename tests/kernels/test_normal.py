@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from segcaffe.kernels import normal, parallel
+from segcaffe.kernels import normal
+from segcaffe.threads import parallel
 
 COUNT = 1_000_000
 

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from segcaffe.kernels import parallel, pooling
+from segcaffe.kernels import pooling
 from segcaffe.kernels.pooling import cpu
+from segcaffe.threads import parallel
 from segcaffe.window import Window
 
 SIZES = [(1, 1), (2, 3), (5, 4), (9, 16), (6, 31), (4, 33), (3, 70), (12, 129)]

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from segcaffe.kernels import parallel, segaware_conv
+from segcaffe.kernels import segaware_conv
+from segcaffe.threads import parallel
 from segcaffe.window import Window
 
 Array = np.ndarray[Any, Any]

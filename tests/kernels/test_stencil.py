@@ -7,7 +7,7 @@ import pytest
 
 from segcaffe.kernels import im2dist
 from segcaffe.kernels.im2dist import FAR
-from segcaffe.kernels.stencil import Rows
+from segcaffe.kernels.vector.stencil import Rows
 from segcaffe.window import Window
 
 WINDOW = Window((5, 5), (1, 1), (6, 4), (3, 2))

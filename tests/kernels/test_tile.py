@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numba import njit
 
-from segcaffe.kernels import tile
-from segcaffe.kernels.scratch import scratch
+from segcaffe.kernels.vector import tile
+from segcaffe.kernels.vector.scratch import scratch
 
 
 @pytest.fixture(params=[64, 32, 16])

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from numba import njit
 
-from segcaffe.kernels import elementwise, vector_math
+from segcaffe.kernels import elementwise
+from segcaffe.kernels.vector import vector_math
 
 exp, sigmoid, tanh = vector_math.exp, vector_math.sigmoid, vector_math.tanh
 

@@ -7,9 +7,11 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from segcaffe.kernels import convolution, parallel, scratch, segaware_conv
+from segcaffe.kernels import convolution, segaware_conv
 from segcaffe.kernels.convolution import working
 from segcaffe.kernels.segaware_conv.working import working as masked_working
+from segcaffe.kernels.vector import scratch
+from segcaffe.threads import parallel
 from segcaffe.window import Window
 
 WINDOW = {

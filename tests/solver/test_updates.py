@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from segcaffe.kernels import optimizer, parallel
+from segcaffe.kernels import optimizer
+from segcaffe.threads import parallel
 
 Array = np.ndarray[Any, Any]
 RATE, SCALE, MOMENTUM, DELTA = 0.02, 0.25, 0.9, 1e-3

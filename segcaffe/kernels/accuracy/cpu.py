@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from segcaffe.device.mode import Array
-from segcaffe.kernels import parallel
-from segcaffe.kernels.compiled import njit
+from segcaffe.jit.compiled import njit
 from segcaffe.kernels.softmax_loss.cpu import class_of
+from segcaffe.threads import parallel
 
 _PARTS = 16
 _SMALL = 16384  # elements

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from segcaffe.device.compile import launch
+from segcaffe.kernels.cuda.compile import launch
 
 Array = Any
 

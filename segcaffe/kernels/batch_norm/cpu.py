@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 
 from segcaffe.device.mode import Array
-from segcaffe.kernels import parallel
-from segcaffe.kernels.compiled import njit
+from segcaffe.jit.compiled import njit
+from segcaffe.threads import parallel
 
 _PIECE = 1 << 15
 """Elements of a row that are summed together."""

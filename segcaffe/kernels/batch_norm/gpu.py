@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-from segcaffe.device.compile import launch, launch_blocks
 from segcaffe.device.mode import Array, xp
 from segcaffe.kernels.channelwise.gpu import parts_of
+from segcaffe.kernels.cuda.compile import launch, launch_blocks
 
 
 def moments(x: Array, mean: Array, variance: Array) -> None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from segcaffe.device.compile import BLOCK, launch, launch_blocks
 from segcaffe.device.mode import xp
+from segcaffe.kernels.cuda.compile import BLOCK, launch, launch_blocks
 
 Array = Any
 _SUM, _DOT, _DOT_NEGATIVE = range(3)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from segcaffe.device.mode import Array
-from segcaffe.kernels import parallel
-from segcaffe.kernels.compiled import njit
+from segcaffe.jit.compiled import njit
 from segcaffe.kernels.softmax_loss import NO_IGNORE
 from segcaffe.kernels.softmax_loss.cpu import class_of
+from segcaffe.threads import parallel
 
 _BLOCK = 256
 _PARTS = 8

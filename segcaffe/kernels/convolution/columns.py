@@ -15,7 +15,7 @@ import numpy as np
 from segcaffe.kernels.convolution.end import End
 from segcaffe.kernels.im2col import cpu as im2col
 from segcaffe.kernels.matmul import cpu as matmul
-from segcaffe.kernels.scratch import scratch
+from segcaffe.kernels.vector.scratch import scratch
 
 Array = np.ndarray[Any, Any]
 Sizes = tuple[int, ...]

@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from segcaffe.kernels import parallel
 from segcaffe.kernels.convolution import columns, loops, spread
 from segcaffe.kernels.convolution.end import End
 from segcaffe.kernels.convolution.plan import Axes, Grid, Plan, Task, backward_grids, forward_grid, make_plan
 from segcaffe.kernels.convolution.winograd import loops as winograd
 from segcaffe.kernels.convolution.winograd.plan import Layout, make_layout
 from segcaffe.kernels.convolution.winograd.transforms import SIZE
-from segcaffe.kernels.scratch import scratch
-from segcaffe.kernels.tile import ROWS, STREAMS
+from segcaffe.kernels.vector.scratch import scratch
+from segcaffe.kernels.vector.tile import ROWS, STREAMS
+from segcaffe.threads import parallel
 
 Array = np.ndarray[Any, Any]
 Sizes = tuple[int, ...]

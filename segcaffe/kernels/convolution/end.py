@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from segcaffe.kernels import parallel
 from segcaffe.kernels.convolution import loops
+from segcaffe.threads import parallel
 
 Array = np.ndarray[Any, Any]
 _GRAIN = 1 << 15

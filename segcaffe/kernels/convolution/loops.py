@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from segcaffe.kernels.compiled import njit
+from segcaffe.jit.compiled import njit
 from segcaffe.kernels.convolution.plan import CHUNK_VECTORS
-from segcaffe.kernels.tile import (
+from segcaffe.kernels.vector.tile import (
     ROWS,
     STREAMS,
     add_block,

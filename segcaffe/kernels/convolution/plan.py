@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from segcaffe.kernels.tile import ROWS, STREAMS, strip_length, vector_length
+from segcaffe.kernels.vector.tile import ROWS, STREAMS, strip_length, vector_length
 
 Axes = tuple[int, int, int]
 Array = np.ndarray[Any, Any]

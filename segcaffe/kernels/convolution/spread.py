@@ -15,8 +15,8 @@ from segcaffe.kernels.convolution.end import End
 from segcaffe.kernels.convolution.plan import Plan
 from segcaffe.kernels.im2col import cpu as im2col
 from segcaffe.kernels.matmul import cpu as matmul
-from segcaffe.kernels.scratch import scratch
-from segcaffe.kernels.tile import ROWS, STREAMS
+from segcaffe.kernels.vector.scratch import scratch
+from segcaffe.kernels.vector.tile import ROWS, STREAMS
 
 Array = np.ndarray[Any, Any]
 Sizes = tuple[int, ...]

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from segcaffe.kernels import parallel
 from segcaffe.kernels.convolution import columns, cpu, spread
 from segcaffe.kernels.convolution.plan import Plan, backward_grids, forward_grid, make_plan
 from segcaffe.kernels.convolution.winograd.plan import Layout, make_layout
 from segcaffe.kernels.convolution.winograd.transforms import SIZE
 from segcaffe.kernels.matmul import cpu as matmul
-from segcaffe.kernels.tile import ROWS
+from segcaffe.kernels.vector.tile import ROWS
+from segcaffe.threads import parallel
 
 Sizes = tuple[int, ...]
 Window = tuple[Sizes, Sizes, Sizes]

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from segcaffe.kernels import parallel
-from segcaffe.kernels.compiled import njit
+from segcaffe.jit.compiled import njit
+from segcaffe.threads import parallel
 
 Array = np.ndarray[Any, Any]
 _PIECE = 16_384

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from segcaffe.device.compile import launch_blocks
 from segcaffe.device.mode import Array, xp
+from segcaffe.kernels.cuda.compile import launch_blocks
 from segcaffe.kernels.dist_loss.gpu import parts_of
 
 

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from segcaffe.device.compile import BLOCK, launch, launch_blocks
 from segcaffe.device.mode import Array, xp
+from segcaffe.kernels.cuda.compile import BLOCK, launch, launch_blocks
 from segcaffe.kernels.im2parity.gpu import NO_LABEL
 
 PARTS = 512

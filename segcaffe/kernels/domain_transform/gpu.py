@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from segcaffe.device.compile import launch, launch_blocks
 from segcaffe.device.mode import xp
+from segcaffe.kernels.cuda.compile import launch, launch_blocks
 
 Array = Any
 _PASSES = ((False, False), (False, True), (True, False), (True, True))

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from segcaffe.kernels import parallel, vector_math
-from segcaffe.kernels.compiled import njit
+from segcaffe.jit.compiled import njit
+from segcaffe.kernels.vector import vector_math
+from segcaffe.threads import parallel
 
 Array = np.ndarray[Any, Any]
 GRAIN = 50_000

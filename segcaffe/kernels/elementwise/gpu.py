@@ -6,7 +6,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from segcaffe.device.compile import launch
+from segcaffe.kernels.cuda.compile import launch
 
 Array = Any
 _run = partial(launch, "elementwise")

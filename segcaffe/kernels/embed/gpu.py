@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from segcaffe.device.compile import launch
 from segcaffe.device.mode import Array, xp
+from segcaffe.kernels.cuda.compile import launch
 
 
 def add_rows(rows: Array, index: Array, table: Array) -> None:

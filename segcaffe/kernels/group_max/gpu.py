@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from segcaffe.device.compile import launch
 from segcaffe.device.mode import Array
+from segcaffe.kernels.cuda.compile import launch
 
 
 def forward(x: Array, y: Array, first: Array) -> None:

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from segcaffe.kernels import parallel
-from segcaffe.kernels.compiled import njit
-from segcaffe.kernels.tile import add_run, clear_run, copy_run
+from segcaffe.jit.compiled import njit
+from segcaffe.kernels.vector.tile import add_run, clear_run, copy_run
+from segcaffe.threads import parallel
 
 Array = np.ndarray[Any, Any]
 Sizes = tuple[int, ...]

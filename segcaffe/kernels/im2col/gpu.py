@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from segcaffe.device.compile import launch, launch_blocks
+from segcaffe.kernels.cuda.compile import launch, launch_blocks
 
 Array = Any
 Sizes = tuple[int, ...]

@@ -10,10 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from segcaffe.kernels import parallel
-from segcaffe.kernels.compiled import njit
+from segcaffe.jit.compiled import njit
 from segcaffe.kernels.im2dist import FAR
-from segcaffe.kernels.stencil import (
+from segcaffe.kernels.vector.stencil import (
     MANY_ROWS,
     OFFSETS,
     Rows,
@@ -25,6 +24,7 @@ from segcaffe.kernels.stencil import (
     gather_signs_7,
     run_length,
 )
+from segcaffe.threads import parallel
 from segcaffe.window import Window
 
 Array = np.ndarray[Any, Any]

@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from segcaffe.device.compile import launch, launch_blocks
 from segcaffe.device.mode import Array
+from segcaffe.kernels.cuda.compile import launch, launch_blocks
+from segcaffe.kernels.cuda.strips import blocks_of, run_of
 from segcaffe.kernels.im2dist import FAR
-from segcaffe.kernels.strips import blocks_of, run_of
 from segcaffe.window import Window
 
 _TAPS = _CHANNELS = 8

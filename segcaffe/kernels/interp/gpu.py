@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from segcaffe.device.compile import launch
 from segcaffe.device.mode import Array
+from segcaffe.kernels.cuda.compile import launch
 
 
 def forward(image: Array, top: Array, low_y: Array, weight_y: Array, low_x: Array, weight_x: Array) -> None:

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from segcaffe.kernels import parallel
-from segcaffe.kernels.compiled import njit
+from segcaffe.jit.compiled import njit
 from segcaffe.kernels.lrn import Response
-from segcaffe.kernels.vector_math import exp, log
+from segcaffe.kernels.vector.vector_math import exp, log
+from segcaffe.threads import parallel
 
 Array = np.ndarray[Any, Any]
 

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from segcaffe.device.compile import launch
 from segcaffe.device.mode import Array
+from segcaffe.kernels.cuda.compile import launch
 from segcaffe.kernels.lrn import Response
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from segcaffe.device.mode import Array
-from segcaffe.kernels import parallel
-from segcaffe.kernels.compiled import njit
+from segcaffe.jit.compiled import njit
 from segcaffe.kernels.lstm.packed import arrange, multiply, operands, pack
-from segcaffe.kernels.vector_math import sigmoid, tanh
+from segcaffe.kernels.vector.vector_math import sigmoid, tanh
+from segcaffe.threads import parallel
 
 _SMALL = 1 << 17  # multiply-adds
 

@@ -18,7 +18,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from segcaffe.device.mode import Array
-from segcaffe.kernels.compiled import njit
+from segcaffe.jit.compiled import njit
 
 _features = llvm.get_host_cpu_features()
 _VECTOR_BYTES = 64 if _features.get("avx512f") else 32 if _features.get("avx") else 16

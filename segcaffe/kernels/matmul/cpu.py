@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from segcaffe.kernels import blas, parallel
-from segcaffe.kernels.compiled import njit
+from segcaffe.jit.compiled import njit
 from segcaffe.kernels.matmul import loops
-from segcaffe.kernels.scratch import scratch
-from segcaffe.kernels.tile import ROWS, strip_length, vector_length
+from segcaffe.kernels.vector import blas
+from segcaffe.kernels.vector.scratch import scratch
+from segcaffe.kernels.vector.tile import ROWS, strip_length, vector_length
+from segcaffe.threads import parallel
 
 Array = np.ndarray[Any, Any]
 _SMALL = 1 << 20

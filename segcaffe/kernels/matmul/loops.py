@@ -14,8 +14,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from segcaffe.kernels.compiled import njit
-from segcaffe.kernels.tile import (
+from segcaffe.jit.compiled import njit
+from segcaffe.kernels.vector.tile import (
     ROWS,
     STREAMS,
     Vectors,

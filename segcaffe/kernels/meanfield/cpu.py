@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from segcaffe.kernels import parallel
-from segcaffe.kernels.compiled import njit
+from segcaffe.jit.compiled import njit
 from segcaffe.kernels.norm_conv.cpu import FAST, geometry_of, inside, tap_offset
-from segcaffe.kernels.stencil import MANY_ROWS, OFFSETS, Rows, compare_products, gather_1, gather_7, run_length
-from segcaffe.kernels.tile import clear_run
+from segcaffe.kernels.vector.stencil import MANY_ROWS, OFFSETS, Rows, compare_products, gather_1, gather_7, run_length
+from segcaffe.kernels.vector.tile import clear_run
+from segcaffe.threads import parallel
 from segcaffe.window import Window
 
 Array = np.ndarray[Any, Any]

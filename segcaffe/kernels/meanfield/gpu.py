@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from segcaffe.device.compile import launch_blocks
-from segcaffe.kernels.strips import blocks_of, run_of
+from segcaffe.kernels.cuda.compile import launch_blocks
+from segcaffe.kernels.cuda.strips import blocks_of, run_of
 from segcaffe.window import Window
 
 Array = Any

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from segcaffe.kernels import parallel
-from segcaffe.kernels.blas import gemm
-from segcaffe.kernels.compiled import njit
-from segcaffe.kernels.vector_math import exp
+from segcaffe.jit.compiled import njit
+from segcaffe.kernels.vector.blas import gemm
+from segcaffe.kernels.vector.vector_math import exp
+from segcaffe.threads import parallel
 from segcaffe.window import Window
 
 Array = np.ndarray[Any, Any]

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from segcaffe.device.compile import launch
 from segcaffe.device.mode import to_host, xp
 from segcaffe.errors import DeviceError
+from segcaffe.kernels.cuda.compile import launch
 
 Array = Any
 _MOST = 16

@@ -15,8 +15,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from segcaffe.kernels.compiled import njit
-from segcaffe.kernels.tile import Vectors, address
+from segcaffe.jit.compiled import njit
+from segcaffe.kernels.vector.tile import Vectors, address
 
 NOWHERE = 2**31 - 1
 """The place of the maximum of a window without a number."""

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from segcaffe.kernels import parallel
 from segcaffe.kernels.convolution import cpu as convolution
-from segcaffe.kernels.scratch import scratch
 from segcaffe.kernels.segaware_conv import loops
 from segcaffe.kernels.segaware_conv.layout import Layout, make_layout, parts
-from segcaffe.kernels.tile import ROWS, STREAMS
+from segcaffe.kernels.vector.scratch import scratch
+from segcaffe.kernels.vector.tile import ROWS, STREAMS
+from segcaffe.threads import parallel
 from segcaffe.window import Window
 
 Array = np.ndarray[Any, Any]

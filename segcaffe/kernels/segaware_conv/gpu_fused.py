@@ -8,8 +8,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from segcaffe.device.compile import launch, launch_blocks
 from segcaffe.device.mode import Array, xp
+from segcaffe.kernels.cuda.compile import launch, launch_blocks
 from segcaffe.kernels.im2col.gpu import Geometry
 from segcaffe.kernels.segaware_conv.gpu_choice import Kind, Shape, Tiles, tiles_of
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from segcaffe.kernels.tile import ROWS, STREAMS, strip_length, vector_length
+from segcaffe.kernels.vector.tile import ROWS, STREAMS, strip_length, vector_length
 from segcaffe.window import Window
 
 _COLUMN_BYTES = 1 << 20

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from segcaffe.kernels.compiled import njit
+from segcaffe.jit.compiled import njit
 from segcaffe.kernels.segaware_conv.strips import add_product, product
-from segcaffe.kernels.tile import (
+from segcaffe.kernels.vector.tile import (
     ROWS,
     STREAMS,
     clear_run,

@@ -12,7 +12,7 @@ from typing import Any
 from numba import types
 from numba.extending import intrinsic
 
-from segcaffe.kernels.tile import STREAMS, Vectors, address
+from segcaffe.kernels.vector.tile import STREAMS, Vectors, address
 
 
 def _make(adds: bool) -> Any:

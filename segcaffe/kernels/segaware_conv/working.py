@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from segcaffe.kernels import parallel
 from segcaffe.kernels.convolution.working import Bytes, largest
 from segcaffe.kernels.segaware_conv.layout import Layout, make_layout, parts
-from segcaffe.kernels.tile import ROWS, STREAMS
+from segcaffe.kernels.vector.tile import ROWS, STREAMS
+from segcaffe.threads import parallel
 from segcaffe.window import Window
 
 Sizes = tuple[int, ...]

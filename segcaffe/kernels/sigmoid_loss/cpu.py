@@ -7,9 +7,9 @@ import math
 import numpy as np
 
 from segcaffe.device.mode import Array
-from segcaffe.kernels import parallel
-from segcaffe.kernels.compiled import njit
-from segcaffe.kernels.vector_math import exp, sigmoid
+from segcaffe.jit.compiled import njit
+from segcaffe.kernels.vector.vector_math import exp, sigmoid
+from segcaffe.threads import parallel
 
 _BLOCK = 256
 _PARTS = 16

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from segcaffe.device.mode import Array
-from segcaffe.kernels import parallel
-from segcaffe.kernels.compiled import njit
-from segcaffe.kernels.vector_math import exp
+from segcaffe.jit.compiled import njit
+from segcaffe.kernels.vector.vector_math import exp
+from segcaffe.threads import parallel
 
 BLOCK = 256
 """Columns computed together: a block of 21 classes takes 21 KiB."""

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from segcaffe.device.compile import launch, launch_blocks
 from segcaffe.device.mode import Array
+from segcaffe.kernels.cuda.compile import launch, launch_blocks
 
 _LONG = 64
 """Classes that are worth a block."""

@@ -7,9 +7,9 @@ import math
 import numpy as np
 
 from segcaffe.device.mode import Array
-from segcaffe.kernels import parallel
-from segcaffe.kernels.compiled import njit
+from segcaffe.jit.compiled import njit
 from segcaffe.kernels.softmax.cpu import BLOCK, blocks_of, grain_of, softmax_block, softmax_row
+from segcaffe.threads import parallel
 
 _PARTS = 16
 NO_CLASS = -2

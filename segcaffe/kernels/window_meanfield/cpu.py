@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from segcaffe.kernels import parallel
 from segcaffe.kernels.im2dist import FAR
-from segcaffe.kernels.scratch import scratch
-from segcaffe.kernels.tile import ROWS, STREAMS, strip_length, vector_length
+from segcaffe.kernels.vector.scratch import scratch
+from segcaffe.kernels.vector.tile import ROWS, STREAMS, strip_length, vector_length
 from segcaffe.kernels.window_meanfield import loops
 from segcaffe.kernels.window_meanfield.loops import TAPS, Grid, Taps
 from segcaffe.kernels.window_meanfield.tiles import DIFFERENCES, LINES, OFFSETS, TABLE
+from segcaffe.threads import parallel
 from segcaffe.window import Window
 
 Array = np.ndarray[Any, Any]

@@ -11,9 +11,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-from segcaffe.kernels.compiled import njit
-from segcaffe.kernels.tile import ROWS, STREAMS, clear_run, copy_run, correlate_4, correlate_8, multiply_4, multiply_8
-from segcaffe.kernels.vector_math import exp
+from segcaffe.jit.compiled import njit
+from segcaffe.kernels.vector.tile import (
+    ROWS,
+    STREAMS,
+    clear_run,
+    copy_run,
+    correlate_4,
+    correlate_8,
+    multiply_4,
+    multiply_8,
+)
+from segcaffe.kernels.vector.vector_math import exp
 from segcaffe.kernels.window_meanfield.tiles import (
     TABLE,
     compare_products_1,

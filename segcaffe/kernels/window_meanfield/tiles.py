@@ -24,7 +24,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from segcaffe.kernels.tile import _MANY_REGISTERS, Vectors, address
+from segcaffe.kernels.vector.tile import _MANY_REGISTERS, Vectors, address
 
 LINES, DIFFERENCES, OFFSETS = (12, 6, 13) if _MANY_REGISTERS else (5, 2, 5)
 """Lines, lines with their own pixels too, and neighbours, whose sums for two rows of pixels fit the registers."""

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from segcaffe.errors import DataError, ShapeError
-from segcaffe.kernels import parallel
 from segcaffe.testing import LayerCase
+from segcaffe.threads import parallel
 
 TINY = float(np.finfo(np.float32).tiny)
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from segcaffe.errors import SegcaffeError
-from segcaffe.kernels import parallel
 from segcaffe.kernels.im2dist import FAR
 from segcaffe.testing import LayerCase
+from segcaffe.threads import parallel
 
 KERNELS = [(3, 3), (2, 2), (1, 4), (5, 3)]
 STRIDES = [(1, 1), (2, 2), (1, 3)]

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from segcaffe.errors import ShapeError
-from segcaffe.kernels import parallel
 from segcaffe.kernels.window_meanfield import cpu
 from segcaffe.testing import LayerCase
+from segcaffe.threads import parallel
 
 TWO_WINDOWS = "kernel_size: 3 pad: 2 dilation: 2 scale: 0.8 kernel_size: 5 pad: 2 dilation: 1 scale: 1.3"
 SHAPES = ((2, 3, 5, 6), (2, 3, 5, 6), (2, 4, 5, 6), (2, 2, 5, 6))

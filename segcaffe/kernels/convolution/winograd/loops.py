@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from segcaffe.kernels.compiled import njit
+from segcaffe.jit.compiled import njit
 from segcaffe.kernels.convolution.winograd.transforms import (
     SIZE,
     STEP,
@@ -18,7 +18,7 @@ from segcaffe.kernels.convolution.winograd.transforms import (
     output_tiles,
     tap_tiles,
 )
-from segcaffe.kernels.tile import (
+from segcaffe.kernels.vector.tile import (
     ROWS,
     STREAMS,
     add_block,

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from segcaffe.kernels.convolution.columns import FEWER_PIXELS, MANY_WEIGHTS
 from segcaffe.kernels.convolution.plan import Grid, Task
 from segcaffe.kernels.convolution.winograd.transforms import SIZE, STEP
-from segcaffe.kernels.tile import ROWS, STREAMS, strip_length, vector_length
+from segcaffe.kernels.vector.tile import ROWS, STREAMS, strip_length, vector_length
 
 Pair = tuple[int, int]
 

@@ -14,7 +14,7 @@ from typing import Any
 from numba import types
 from numba.extending import intrinsic
 
-from segcaffe.kernels.tile import Vectors, address
+from segcaffe.kernels.vector.tile import Vectors, address
 
 NEAR, FAR = math.sqrt(0.5), math.sqrt(2)
 """The method interpolates at 0, +-NEAR, +-FAR and infinity. With the usual 1 and 2 the error is five times as large;

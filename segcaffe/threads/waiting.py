@@ -19,7 +19,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from segcaffe.kernels.compiled import njit
+from segcaffe.jit.compiled import njit
 
 _PAUSES = {
     "x86_64": ("llvm.x86.sse2.pause", ()),

@@ -15,7 +15,7 @@ import numpy as np
 from numba import types
 from numba.extending import intrinsic, overload
 
-from segcaffe.kernels.compiled import njit
+from segcaffe.jit.compiled import njit
 
 _LOG2E = np.float32(1.44269504088896341)
 _LN2_HIGH = np.float32(0.693359375)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from segcaffe.device.compile import BLOCK
+from segcaffe.kernels.cuda.compile import BLOCK
 from segcaffe.window import Window
 
 LANES = 32

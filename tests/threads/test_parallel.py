@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from segcaffe.errors import SegcaffeError
-from segcaffe.kernels import parallel, waiting
+from segcaffe.threads import parallel, waiting
 
 
 @pytest.fixture(autouse=True)

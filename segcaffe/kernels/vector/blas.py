@@ -18,7 +18,7 @@ from numba.extending import overload
 from scipy.linalg import cython_blas
 from threadpoolctl import ThreadpoolController
 
-from segcaffe.kernels.compiled import njit
+from segcaffe.jit.compiled import njit
 
 
 def _single_thread() -> None:

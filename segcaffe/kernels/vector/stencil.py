@@ -26,10 +26,10 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from segcaffe.kernels import parallel
-from segcaffe.kernels.compiled import njit
-from segcaffe.kernels.scratch import scratch
-from segcaffe.kernels.tile import Vectors, address, clear_run, copy_run, vector_length
+from segcaffe.jit.compiled import njit
+from segcaffe.kernels.vector.scratch import scratch
+from segcaffe.kernels.vector.tile import Vectors, address, clear_run, copy_run, vector_length
+from segcaffe.threads import parallel
 
 Array = np.ndarray[Any, Any]
 Term = Callable[[Vectors, Any, Any, Any], Any]

@@ -20,7 +20,7 @@ from numba.core.caching import _Cache
 from numba.core.compiler import CompileResult
 from numba.core.serialize import dumps
 
-from segcaffe.kernels import cache_folder
+from segcaffe.jit import cache_folder
 
 _log = logging.getLogger("segcaffe")
 

@@ -163,7 +163,7 @@ class _Pool:
     """Threads that take jobs from a queue. ``bell`` changes whenever a job is put there."""
 
     def __init__(self) -> None:
-        from segcaffe.kernels import waiting
+        from segcaffe.threads import waiting
 
         self.jobs: SimpleQueue[_Job] = SimpleQueue()
         self.bell = np.zeros(1, np.int64)

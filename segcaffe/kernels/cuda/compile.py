@@ -1,6 +1,6 @@
 """CUDA sources: found beside their kernels, compiled when first needed, launched with arguments that are checked.
 
-A kernel's source is ``kernels/<name>/<name>.cu`` after ``kernels/prelude.cuh``, one text for every dtype: the macros
+A kernel's source is ``kernels/<name>/<name>.cu`` after ``prelude.cuh``, one text for every dtype: the macros
 REAL and INDEX are set by the compiler's options. CuPy compiles with NVRTC for the device at hand and keeps the result
 on disk. The types of a function's parameters are read in the source, so that a call with one argument too few, or an
 array of another dtype, is a TypeError here and not a crash there.
@@ -24,7 +24,8 @@ BLOCK = 256
 """Threads of a block, of every kernel."""
 MAX_GRID = 1 << 16
 """Most blocks of a grid over elements: enough to fill any device; the kernels loop over the rest."""
-_KERNELS = Path(__file__).resolve().parent.parent / "kernels"
+_TOOLS = Path(__file__).resolve().parent
+_KERNELS = _TOOLS.parent
 _DECLARATION = re.compile(r"^KERNEL\s+(\w+)\(([^)]*)\)", re.MULTILINE)
 _INCLUDE = re.compile(r'^#include "(\w+\.cuh)"$', re.MULTILINE)
 _SCALARS: dict[str, Any] = {
@@ -59,8 +60,8 @@ def source(name: str) -> str:
     """Source of a kernel, as the compiler gets it: the prelude, then the kernel's own file."""
     own = (_KERNELS / name / f"{name}.cu").read_text(encoding="utf-8")
     # NVRTC has no files: what several sources share is put in place here.
-    own = _INCLUDE.sub(lambda found: (_KERNELS / found[1]).read_text(encoding="utf-8"), own)
-    prelude = (_KERNELS / "prelude.cuh").read_text(encoding="utf-8")
+    own = _INCLUDE.sub(lambda found: (_TOOLS / found[1]).read_text(encoding="utf-8"), own)
+    prelude = (_TOOLS / "prelude.cuh").read_text(encoding="utf-8")
     return f'#line 1 "prelude.cuh"\n{prelude}\n#line 1 "{name}.cu"\n{own}'
 
 

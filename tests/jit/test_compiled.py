@@ -16,14 +16,16 @@ import pytest
 from numba.core import event
 
 import segcaffe
-from segcaffe.kernels import cache_folder, compiled
+from segcaffe.jit import cache_folder, compiled
 
 PACKAGE = Path(segcaffe.__file__).resolve().parent
 USES_HELPERS = """
 import json
 import numpy as np
 from numba.core import event
-from segcaffe.kernels import blas, cache_folder, elementwise
+from segcaffe.kernels import elementwise
+from segcaffe.jit import cache_folder
+from segcaffe.kernels.vector import blas
 from segcaffe.kernels.convolution import loops
 
 with event.install_recorder("numba:compile") as compilations:
@@ -39,9 +41,9 @@ print(json.dumps({
 }))
 """
 EDITS = {
-    "vector_math.py": ("_C1 = np.float32(0.5)", "_C1 = np.float32(0.75)"),
-    "blas.py": ("factors[0], factors[1] = alpha, beta", "factors[0], factors[1] = 2 * alpha, beta"),
-    "tile.py": ("raw_memcpy(builder, to, come_from", "raw_memcpy(builder, to, to"),
+    "vector/vector_math.py": ("_C1 = np.float32(0.5)", "_C1 = np.float32(0.75)"),
+    "vector/blas.py": ("factors[0], factors[1] = alpha, beta", "factors[0], factors[1] = 2 * alpha, beta"),
+    "vector/tile.py": ("raw_memcpy(builder, to, come_from", "raw_memcpy(builder, to, to"),
 }
 """Edits of helpers: none of the files whose functions call them is touched."""
 
@@ -238,14 +240,14 @@ def test_all_compiled_code_is_hashed() -> None:
     What else they import takes no part in compiled code: the device, errors, and windows, whose numbers are arguments.
     """
     hashed = {*cache_folder.sources()}
-    others = {f"segcaffe{name}" for name in ("", ".device.mode", ".device.compile", ".errors", ".window")}
+    others = {f"segcaffe{name}" for name in ("", ".device.mode", ".errors", ".window")}
     others.add("segcaffe.data.varint")
     for path in PACKAGE.rglob("*.py"):
         imports = [node for node in ast.walk(ast.parse(path.read_bytes())) if isinstance(node, ast.ImportFrom)]
         from_numba = {name.name for node in imports if node.module == "numba" for name in node.names}
         assert not from_numba & {"njit", "jit", "vectorize", "guvectorize", "cfunc", "stencil"}, path
         if path not in hashed:
-            assert not any(node.module == "segcaffe.kernels.compiled" for node in imports), path
+            assert not any(node.module == "segcaffe.jit.compiled" for node in imports), path
             continue
         for node in imports:
             module = node.module or ""

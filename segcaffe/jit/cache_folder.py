@@ -33,8 +33,9 @@ KEEP_DAYS = 7
 """How long the folder of another content is kept after a process last began to use it."""
 _LOCK = "in-use"
 _PACKAGE = Path(__file__).resolve().parents[1]
+_FOLDERS = ("jit", "kernels", "threads")
 _ELSEWHERE = ("data/snappy.py",)
-"""Compiled code outside of ``kernels/``."""
+"""Compiled code outside of those folders."""
 _SETTINGS = ("OPT", "LOOP_VECTORIZE", "SLP_VECTORIZE", "BOUNDSCHECK", "DEBUGINFO_DEFAULT")
 """What of Numba's configuration changes the code it makes, beside the processor, which is part of a file's name."""
 
@@ -43,7 +44,8 @@ _log = logging.getLogger("segcaffe")
 
 def sources() -> list[Path]:
     """The files that compiled code is made from, in a fixed order; those for CUDA have a cache of their own."""
-    kernels = (path for path in (_PACKAGE / "kernels").rglob("*.py") if not path.name.startswith("gpu"))
+    found = (path for folder in _FOLDERS for path in (_PACKAGE / folder).rglob("*.py"))
+    kernels = (path for path in found if not path.name.startswith("gpu") and path.parent.name != "cuda")
     return sorted([*kernels, *(_PACKAGE / name for name in _ELSEWHERE)])
 
 

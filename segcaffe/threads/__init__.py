@@ -1,0 +1,1 @@
+"""Dividing work among threads that wait for it by watching."""
