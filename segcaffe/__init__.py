@@ -7,8 +7,10 @@ The public API is pycaffe's: ``import segcaffe as caffe`` and use ``caffe.Net``,
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from segcaffe import upcalls
 from segcaffe.aliases import PYCAFFE, install_public
 from segcaffe.device import set_device, set_mode_cpu, set_mode_gpu, set_random_seed
 from segcaffe.pycaffe.runtime import (
@@ -23,6 +25,7 @@ from segcaffe.pycaffe.runtime import (
     solver_count,
     solver_rank,
 )
+from segcaffe.version import __version__
 
 if TYPE_CHECKING:
     from segcaffe import layers, proto, pycaffe
@@ -44,8 +47,6 @@ if TYPE_CHECKING:
     from segcaffe.solver.sgd import SGDSolver
     from segcaffe.solver.solver import Solver
     from segcaffe.threads.parallel import num_threads, set_num_threads
-
-__version__ = "0.1.0"
 
 TRAIN = 0
 """The training phase."""
@@ -100,6 +101,7 @@ __all__ = [
     "Solver",
     "SolverParameter",
     "Timer",
+    "__version__",
     "_caffe",
     "classifier",
     "coord_map",
@@ -131,7 +133,22 @@ __all__ = [
 ]
 
 
+def _layer_types() -> list[str]:
+    from segcaffe.layers.registry import layer_types
+
+    return layer_types()
+
+
+def _layer_function(name: str) -> Callable[..., Any]:
+    from segcaffe.pycaffe.net_spec import layers
+
+    function: Callable[..., Any] = getattr(layers, name)
+    return function
+
+
 install_public()
+upcalls.layer_types = _layer_types
+upcalls.layer_function = _layer_function
 
 
 def __getattr__(name: str) -> Any:

@@ -127,7 +127,7 @@ def test_the_version_has_one_source() -> None:
     assert "version" in PROJECT["dynamic"]
     assert "\nversion:" not in (ROOT / "CITATION.cff").read_text()
     found = [path for path in (ROOT / "segcaffe").rglob("*.py") if "__version__ =" in path.read_text()]
-    assert found == [ROOT / "segcaffe" / "__init__.py"]
+    assert found == [ROOT / "segcaffe" / "version.py"]
 
 
 def test_versions_of_python_and_numba_are_bounded() -> None:

@@ -21,7 +21,7 @@ def add_json_option(parser: argparse.ArgumentParser) -> None:
 
 def print_json(command: str, content: Mapping[str, Any]) -> None:
     """Print the object with its head: the command, the program's version and the structure's number."""
-    from segcaffe import __version__
+    from segcaffe.version import __version__
 
     head = {"command": command, "segcaffe": __version__, "format": FORMAT}
     print(json.dumps({**head, **_plain(dict(content))}, indent=1, allow_nan=False))

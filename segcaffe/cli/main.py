@@ -109,7 +109,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _version() -> str:
-    from segcaffe import __version__
+    from segcaffe.version import __version__
 
     return f"segcaffe {__version__}"
 

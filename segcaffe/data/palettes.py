@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from segcaffe.data.lists import Entry, read_list
 from segcaffe.errors import DataError
-from segcaffe.viz.embedding import voc_palette
 
 _VOID = 255
 _CITYSCAPES = (
@@ -67,6 +66,17 @@ class Palette:
     def has_all(self, image: NDArray[np.uint8]) -> bool:
         """Whether every colour of an image (H, W, 3) is in the palette."""
         return bool(np.isin(_packed(image), _packed(self.colours)).all())
+
+
+def voc_palette() -> NDArray[np.uint8]:
+    """PASCAL VOC's 256 RGB colours (256, 3): the bits of the label spread over the channels' high bits."""
+    labels = np.arange(256)
+    palette = np.zeros((256, 3), np.uint8)
+    for bit in range(8):
+        for channel in range(3):
+            palette[:, channel] |= ((labels >> (3 * bit + channel) & 1) << (7 - bit)).astype(np.uint8)
+    palette[255] = (224, 224, 192)
+    return palette
 
 
 def voc() -> Palette:

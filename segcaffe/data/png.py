@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segcaffe.data.files import write_bytes
+from segcaffe.data.palettes import voc_palette
 from segcaffe.errors import DataError
-from segcaffe.viz.embedding import voc_palette
 
 
 def write_label(path: Path, label: NDArray[Any], where: str, palette: NDArray[np.uint8] | None = None) -> None:

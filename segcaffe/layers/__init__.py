@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from segcaffe import upcalls
 from segcaffe.layers.registry import layer_class, layer_types, register
 
 __all__ = ["layer_class", "layer_types", "register"]
@@ -18,7 +19,4 @@ def __getattr__(name: str) -> Callable[..., Any]:
     """The function that describes a layer of the type ``name``; types begin with a capital letter."""
     if not name[:1].isupper():
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from segcaffe.pycaffe import net_spec
-
-    function: Callable[..., Any] = getattr(net_spec.layers, name)
-    return function
+    return upcalls.layer_function(name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import pkgutil
+from pathlib import Path
 from typing import TypeVar
 
 from segcaffe.errors import GraphError
@@ -48,8 +49,7 @@ def _discover() -> None:
     global _discovered
     if _discovered:
         return
-    import segcaffe.layers as package
-
-    for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+    package = __name__.rpartition(".")[0]
+    for module in pkgutil.walk_packages([str(Path(__file__).parent)], f"{package}."):
         importlib.import_module(module.name)
     _discovered = True

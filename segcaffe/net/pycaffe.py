@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from segcaffe.blob import Blob
+from segcaffe.blob.member import member
 from segcaffe.blob.vectors import BlobVec, DtypeVec, IntVec, LayerVec, StringVec
 from segcaffe.errors import DataError, GraphError, WeightsError
-from segcaffe.net.member import member
 from segcaffe.net.named import Named
 from segcaffe.snapshot.files import is_hdf5
 

@@ -18,9 +18,9 @@ from segcaffe.data.image_kinds import IMAGE_SUFFIXES, image_files, is_image
 from segcaffe.data.images import Image
 from segcaffe.data.lists import read_list
 from segcaffe.data.mat import write_mat
+from segcaffe.data.palettes import voc_palette
 from segcaffe.data.png import write_label
 from segcaffe.errors import DataError
-from segcaffe.viz.embedding import voc_palette
 
 SETTINGS = "predict.json"
 """Beside the results: what they depend on."""

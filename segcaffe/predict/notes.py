@@ -20,10 +20,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from segcaffe.data.palettes import cityscapes
+from segcaffe.data.palettes import cityscapes, voc_palette
 from segcaffe.errors import PrototxtError
 from segcaffe.proto.source import read_text
-from segcaffe.viz.embedding import voc_palette
 
 VOC_CLASSES = (
     "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable",

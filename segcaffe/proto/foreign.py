@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from segcaffe import upcalls
 from segcaffe.proto.caffe_pb2 import V1LayerParameter
 
 _TYPES = {
@@ -51,7 +52,4 @@ def is_unknown(layer_type: str, old_notation: bool = False) -> bool:
     """Whether no layer of this type is registered; in the old notation, whether it is no old name."""
     if old_notation:
         return layer_type not in V1LayerParameter.LayerType.keys()  # noqa: SIM118 (an enum's wrapper, no dictionary)
-    # Layers need nets, which need this package.
-    from segcaffe.layers.registry import layer_types
-
-    return layer_type not in layer_types()
+    return layer_type not in upcalls.layer_types()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from segcaffe import __version__
 from segcaffe.blob import Blob
 from segcaffe.blob.vectors import BlobVec, BoolVec, DtypeVec, IntVec, LayerVec, NetVec, RawBlobVec, StringVec
 from segcaffe.device import set_device, set_mode_cpu, set_mode_gpu, set_random_seed
@@ -30,6 +29,7 @@ from segcaffe.solver.registry import get_solver
 from segcaffe.solver.rms_prop import RMSPropSolver
 from segcaffe.solver.sgd import SGDSolver
 from segcaffe.solver.solver import Solver
+from segcaffe.version import __version__
 
 __all__ = [
     "NCCL",

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segcaffe import TEST
 from segcaffe.errors import DataError
 from segcaffe.net.net import Net
+from segcaffe.proto.caffe_pb2 import TEST
 from segcaffe.pycaffe import io
 
 

@@ -13,10 +13,10 @@ from typing import Any, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from segcaffe import TEST
 from segcaffe.data.opencv import hold_threads
 from segcaffe.errors import DataError
 from segcaffe.net.net import Net
+from segcaffe.proto.caffe_pb2 import TEST
 from segcaffe.pycaffe import io
 from segcaffe.pycaffe.classifier import gray, make_transformer
 

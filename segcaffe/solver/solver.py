@@ -13,9 +13,9 @@ import numpy as np
 
 from segcaffe import device
 from segcaffe.blob import Blob
+from segcaffe.blob.member import member
 from segcaffe.blob.vectors import NetVec
 from segcaffe.errors import NumericError, PrototxtError
-from segcaffe.net.member import member
 from segcaffe.net.net import Net
 from segcaffe.proto.caffe_pb2 import SolverParameter
 from segcaffe.proto.encoding import to_native

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from segcaffe.data.opencv import hold_threads
+from segcaffe.data.palettes import voc_palette
 
 Array = np.ndarray[Any, Any]
 
@@ -26,17 +27,6 @@ def principal_colours(embedding: Array) -> Array:
 def label_colours(label: Array) -> Array:
     """Label map (H, W) in the colours of PASCAL VOC's palette, as BGR; 255 is white-grey."""
     return np.asarray(voc_palette()[label.astype(np.uint8)][..., ::-1])
-
-
-def voc_palette() -> Array:
-    """PASCAL VOC's 256 RGB colours (256, 3): the bits of the label spread over the channels' high bits."""
-    labels = np.arange(256)
-    palette = np.zeros((256, 3), np.uint8)
-    for bit in range(8):
-        for channel in range(3):
-            palette[:, channel] |= ((labels >> (3 * bit + channel) & 1) << (7 - bit)).astype(np.uint8)
-    palette[255] = (224, 224, 192)
-    return palette
 
 
 def local_mask(embedding: Array, y: int, x: int, radius: int, sharpness: float) -> Array:

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from segcaffe.data.label_files import read_labels
+from segcaffe.data.palettes import voc_palette
 from segcaffe.data.png import write_label
 from segcaffe.errors import DataError
-from segcaffe.viz.embedding import voc_palette
 
 
 def test_indices_and_colours(tmp_path: Path) -> None:

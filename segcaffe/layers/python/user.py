@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from segcaffe.blob.member import member
 from segcaffe.blob.vectors import BlobVec
 from segcaffe.layers.base import Blobs
-from segcaffe.net.member import member
 from segcaffe.proto import caffe_pb2
 
 
