@@ -12,7 +12,10 @@ from segcaffe.net import position
 
 @contextmanager
 def compilation_shown(bar: Any) -> Iterator[None]:
-    """While it lasts, say behind the bar (tqdm's) how many kernels are compiled, and for which layer."""
+    """While it lasts, say behind the bar (tqdm's) how many kernels are compiled, and for which layer.
+
+    At the end the bar, which stays on the terminal, has what stood behind it before.
+    """
     if "numba" not in sys.modules:
         # Nothing was imported that could compile.
         yield
@@ -23,13 +26,17 @@ def compilation_shown(bar: Any) -> Iterator[None]:
         """Hears of every kernel that is compiled; those that it calls are compiled within."""
 
         depth = done = 0
+        shown = before = ""
 
         def on_start(self, event: Any) -> None:
             """Tell the layer that waits for it."""
             self.depth += 1
             if self.depth == 1:
                 layer = f", {position.now.text()}" if position.now else ""
-                bar.set_postfix_str(f"compiling kernels, once: {self.done} done{layer}")
+                if bar.postfix != self.shown:
+                    self.before = bar.postfix or ""
+                self.shown = f"compiling kernels, once: {self.done} done{layer}"
+                bar.set_postfix_str(self.shown)
 
         def on_end(self, event: Any) -> None:
             """Count it."""
@@ -42,3 +49,5 @@ def compilation_shown(bar: Any) -> Iterator[None]:
         yield
     finally:
         event.unregister("numba:compile", listener)
+        if listener.shown and bar.postfix == listener.shown:
+            bar.set_postfix_str(listener.before, refresh=False)

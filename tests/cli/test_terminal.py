@@ -153,10 +153,17 @@ def test_the_time_of_the_first_iteration_does_not_count(
 def test_compiling_tells_the_layer_it_is_for(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(position, "now", position.Position(2, 16, True))
     told: list[str] = []
-    bar = SimpleNamespace(set_postfix_str=told.append)
+    bar = SimpleNamespace(postfix="loss 0.3")
 
+    def set_postfix_str(text: str, refresh: bool = True) -> None:
+        bar.postfix = text
+        told.append(text)
+
+    bar.set_postfix_str = set_postfix_str
     with compilation_shown(bar):
         # Each closure is a function that Numba has not seen.
         numba.njit(lambda x: x + 1)(1)
         numba.njit(lambda x: x + 2)(1)
-    assert told == [f"compiling kernels, once: {done} done, layer 14 of 16, backward" for done in (0, 1)]
+    assert told[:2] == [f"compiling kernels, once: {done} done, layer 14 of 16, backward" for done in (0, 1)]
+    # The bar that stays on the terminal ends with the last iteration's loss.
+    assert told[2:] == ["loss 0.3"]
