@@ -102,11 +102,23 @@ def unknown_name(what: str, name: object, known: Iterable[str]) -> UnknownNameEr
         The names that there are.
     """
     names = list(known)
-    near = difflib.get_close_matches(str(name), names, n=1)
-    hint = f' Did you mean "{near[0]}"?' if near else ""
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     listed = f"{', '.join(names[:_SHOWN])}{more}" if names else "none"
-    return UnknownNameError(f'The net has no {what} "{name}".{hint} Known: {listed}.')
+    return UnknownNameError(f'The net has no {what} "{name}".{did_you_mean(str(name), names)} Known: {listed}.')
+
+
+def nearest(word: str, known: Iterable[str], count: int = 1) -> list[str]:
+    """Return up to ``count`` known words that are much like ``word``, the likest first; upper case counts as lower."""
+    by_lower: dict[str, str] = {}
+    for name in known:
+        by_lower.setdefault(name.lower(), name)
+    return [by_lower[name] for name in difflib.get_close_matches(word.lower(), by_lower, n=count)]
+
+
+def did_you_mean(word: str, known: Iterable[str], count: int = 1) -> str:
+    """Return `` Did you mean "x"?`` (or `` "x" or "y"?``) for the `nearest` known words; nothing where none is like."""
+    near = " or ".join(f'"{name}"' for name in nearest(word, known, count))
+    return f" Did you mean {near}?" if near else ""
 
 
 def joined(kind: type[E], cause: BaseException, *args: Any) -> E:

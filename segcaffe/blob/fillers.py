@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +10,7 @@ import numpy as np
 
 from segcaffe import device
 from segcaffe.blob.blob import Blob
-from segcaffe.errors import ShapeError
+from segcaffe.errors import ShapeError, did_you_mean
 from segcaffe.proto import caffe_pb2
 from segcaffe.threads import parallel
 
@@ -42,9 +41,8 @@ def fill(blob: Blob, filler: Filler, where: str) -> None:
     """
     function = _FILLERS.get(filler.type)
     if function is None:
-        near = difflib.get_close_matches(filler.type, _FILLERS, n=1, cutoff=0.5)
-        hint = f'Did you mean "{near[0]}"?' if near else f"Known: {', '.join(_FILLERS)}."
-        raise ShapeError(f'{where}: there is no filler of type "{filler.type}". {hint}')
+        hint = did_you_mean(filler.type, _FILLERS) or f" Known: {', '.join(_FILLERS)}."
+        raise ShapeError(f'{where}: there is no filler of type "{filler.type}".{hint}')
     if filler.sparse != -1 and filler.type != "gaussian":
         raise ShapeError(f"{where}: only the gaussian filler can be sparse. Received: {_text(filler)}.")
     if blob.count > 0:

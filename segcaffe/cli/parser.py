@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import sys
 import textwrap
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from segcaffe.cli.grammar import Grammar, plain_name
+from segcaffe.errors import nearest
 
 
 class _Formatter(argparse.HelpFormatter):
@@ -95,7 +95,7 @@ class Parser(argparse.ArgumentParser):
             if plain_name(name) in plain or not (name.startswith("-") or index == 0):
                 continue
             wanted = f"--{name.lstrip('-')}" if name.startswith("-") else name
-            near = difflib.get_close_matches(wanted, known, n=1)
+            near = nearest(wanted, known)
             if near:
                 return f" Did you mean {near[0]} instead of {name}?"
         return ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,7 +12,7 @@ import numpy as np
 
 from segcaffe.blob.proto import shape_of, stored_dtype
 from segcaffe.convert.formats import arrays_of
-from segcaffe.errors import WeightsError
+from segcaffe.errors import WeightsError, did_you_mean
 from segcaffe.proto.caffe_pb2 import NetParameter
 
 Array = np.ndarray[Any, Any]
@@ -106,9 +105,7 @@ def rename(net: NetParameter, names: Mapping[str, str]) -> NetParameter:
     known = [layer.name for layer in net.layer]
     for old in names:
         if not any(_matches(old, name) for name in known):
-            near = difflib.get_close_matches(old, known, n=1)
-            hint = f' Did you mean "{near[0]}"?' if near else ""
-            raise WeightsError(f'The file has no layer "{old}".{hint}')
+            raise WeightsError(f'The file has no layer "{old}".{did_you_mean(old, known)}')
     renamed = NetParameter()
     renamed.CopyFrom(net)
     for layer in renamed.layer:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from segcaffe import files
 from segcaffe.data.opencv import hold_threads
 from segcaffe.errors import DataError, SegcaffeError
 
@@ -15,25 +14,18 @@ _SHOWN = 20
 
 
 @contextmanager
-def replacing(path: Path, where: str) -> Iterator[Path]:
-    """Give a path beside ``path`` to write a file (or folder) to; it gets its name at the end, if nothing failed.
-
-    What was there before stays until then. Folders on the way are made.
+def replacing(path: Path, where: str, one_of_many: bool = False) -> Iterator[Path]:
+    """As `segcaffe.files.replacing`; folders on the way are made.
 
     Raises
     ------
     DataError
         Something can't be written: the disk is full, the folder is read-only...
     """
-    part = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        remove(part)
-        try:
+        with files.replacing(path, one_of_many) as part:
             yield part
-            _put_in_place(part, path)
-        finally:
-            remove(part)
     except SegcaffeError:
         raise
     except OSError as error:
@@ -42,9 +34,9 @@ def replacing(path: Path, where: str) -> Iterator[Path]:
         ) from error
 
 
-def write_bytes(path: Path, content: bytes, where: str) -> None:
+def write_bytes(path: Path, content: bytes, where: str, one_of_many: bool = False) -> None:
     """Write a whole file, or leave the one that is there."""
-    with replacing(path, where) as part:
+    with replacing(path, where, one_of_many) as part:
         part.write_bytes(content)
 
 
@@ -59,26 +51,7 @@ def write_picture(path: Path, image: object, where: str) -> None:
         raise DataError(f'{where}: OpenCV cannot write the format of "{path}"; use .png or .jpg.') from error
     if not encoded:
         raise DataError(f'{where}: OpenCV cannot encode "{path}".')
-    write_bytes(path, content.tobytes(), where)
-
-
-def remove(path: Path) -> None:
-    """Remove a file or a folder, if it is there."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def _put_in_place(part: Path, path: Path) -> None:
-    """Rename; a folder cannot replace another in one step, so the old one steps aside for a moment."""
-    if not path.is_dir():
-        part.replace(path)
-        return
-    aside = path.with_name(f".{path.name}.{os.getpid()}.old")
-    path.replace(aside)
-    part.replace(path)
-    remove(aside)
+    write_bytes(path, content.tobytes(), where, one_of_many=True)
 
 
 class BadItems:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import zlib
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
+from segcaffe.data.files import replacing
 from segcaffe.data.lists import read_list
 from segcaffe.errors import DataError
 
@@ -44,16 +44,8 @@ def write_mat(path: Path, values: NDArray[Any], where: str) -> None:
     """
     from scipy.io import savemat
 
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            savemat(part, {VARIABLE: values.T}, appendmat=False)
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
-    except OSError as error:
-        raise DataError(f'{where}: cannot write "{path}": {error.strerror or error}.') from error
+    with replacing(path, where, one_of_many=True) as part:
+        savemat(part, {VARIABLE: values.T}, appendmat=False)
 
 
 def read_mat(path: Path, where: str) -> NDArray[Any]:

@@ -33,7 +33,7 @@ def write_label(path: Path, label: NDArray[Any], where: str, palette: NDArray[np
         raise DataError(
             f'{where}: "{path}" cannot hold labels outside 0..255. Received: {label.min()} to {label.max()}.'
         )
-    write_bytes(path, encode_label(label.astype(np.uint8), palette), where)
+    write_bytes(path, encode_label(label.astype(np.uint8), palette), where, one_of_many=True)
 
 
 def encode_label(label: NDArray[np.uint8], palette: NDArray[np.uint8] | None = None) -> bytes:

@@ -6,10 +6,9 @@ A blob used k times (a loss weight counts as a use) gets a layer ``<blob>_<layer
 
 from __future__ import annotations
 
-import difflib
 from collections import Counter
 
-from segcaffe.errors import GraphError
+from segcaffe.errors import GraphError, did_you_mean
 from segcaffe.proto import caffe_pb2
 
 Top = tuple[int, int]
@@ -78,9 +77,7 @@ def _unknown_bottom(net: caffe_pb2.NetParameter, index: int, blob: str, known: d
     later = [other for other in net.layer[index:] if blob in other.top and other is not layer]
     if later:
         return f'{message} Layer "{later[0].name}" makes it further down; move that layer up.'
-    near = difflib.get_close_matches(blob, known, n=2, cutoff=0.6)
-    hint = " or ".join(f'"{name}"' for name in near)
-    return f"{message} Did you mean {hint}?" if near else f"{message} Blobs made before it: {_some(known)}."
+    return message + (did_you_mean(blob, known, 2) or f" Blobs made before it: {_some(known)}.")
 
 
 def _some(names: dict[str, Top]) -> str:

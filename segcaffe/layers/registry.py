@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import pkgutil
 from pathlib import Path
 from typing import TypeVar
 
-from segcaffe.errors import GraphError
+from segcaffe.errors import GraphError, nearest
 from segcaffe.layers.base import Layer
 from segcaffe.proto.foreign import origin_of
 
@@ -31,7 +30,7 @@ def layer_class(type_name: str, where: str = "layer") -> type[Layer]:
     _discover()
     if type_name in _classes:
         return _classes[type_name]
-    near = difflib.get_close_matches(type_name, _classes, n=3, cutoff=0.5)
+    near = nearest(type_name, _classes, 3)
     if not type_name:
         raise GraphError(f'{where}: has no type. Write, for example, type: "Convolution".')
     hint = f"Nearest known: {', '.join(near)}." if near else "`segcaffe net --types` lists the known ones."

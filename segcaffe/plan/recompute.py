@@ -9,11 +9,10 @@ else lies idle where most is in use. Losses, data layers, Python layers and laye
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 
-from segcaffe.errors import GraphError
+from segcaffe.errors import GraphError, did_you_mean
 from segcaffe.plan.program import Program
 from segcaffe.plan.schedule import Schedule, Unit, find_units, live_ranges, living, make_schedule, usage
 
@@ -135,9 +134,8 @@ def _named(program: Program, units: Sequence[Unit], names: Sequence[str]) -> lis
     layers = [step.name for step in program.steps]
     for name in names:
         if not any(fnmatchcase(layer, name) for layer in layers):
-            near = difflib.get_close_matches(name, layers, n=2, cutoff=0.6)
-            hint = " Did you mean " + " or ".join(f'"{other}"' for other in near) + "?" if near else ""
-            raise GraphError(f'recompute: no layer is called "{name}".{hint or " `segcaffe net` lists the layers."}')
+            hint = did_you_mean(name, layers, 2) or " `segcaffe net` lists the layers."
+            raise GraphError(f'recompute: no layer is called "{name}".{hint}')
     # Steps that make a unit's memory, rather than work on it in place.
     matched = {i for i, step in enumerate(program.steps) if any(fnmatchcase(step.name, name) for name in names)}
     makers = {i for i in matched if not program.steps[i].in_place}

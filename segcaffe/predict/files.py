@@ -119,7 +119,7 @@ class Results:
             else:
                 buffer = io.BytesIO()
                 np.save(buffer, scores)
-                write_bytes(other, buffer.getvalue(), "predict")
+                write_bytes(other, buffer.getvalue(), "predict", one_of_many=True)
         write_label(path, label, "predict", self.colours)
 
     def _paths(self, name: str) -> list[Path]:

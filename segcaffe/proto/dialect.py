@@ -19,10 +19,9 @@ from typing import NamedTuple
 
 from google.protobuf.message import DecodeError, Message
 
-from segcaffe.errors import WeightsError
+from segcaffe.errors import WeightsError, did_you_mean
 from segcaffe.proto import caffe_pb2, content, encoding, set_aside, wire
 from segcaffe.proto.caffe_pb2 import LayerParameter, NetParameter
-from segcaffe.proto.source import did_you_mean
 
 DIALECTS = ("bvlc", "v1", "v2", "deeplab")
 

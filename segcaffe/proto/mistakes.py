@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from segcaffe.errors import PrototxtError
+from segcaffe.errors import PrototxtError, did_you_mean
 from segcaffe.proto.content import NET, SOLVER, text_content
 from segcaffe.proto.fields import Field, field_table
 from segcaffe.proto.foreign import about_option, is_unknown, origin_of
-from segcaffe.proto.source import Source, did_you_mean
+from segcaffe.proto.source import Source
 from segcaffe.proto.tokens import CLOSING, Token, outermost, tokenize
 
 LAYER_MESSAGES = ("LayerParameter", "V1LayerParameter", "V0LayerParameter")

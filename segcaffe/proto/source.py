@@ -7,14 +7,12 @@ the original text beside the expanded one and translates positions back.
 from __future__ import annotations
 
 import codecs
-import difflib
 from bisect import bisect_right
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from segcaffe.errors import PrototxtError
+from segcaffe.errors import PrototxtError, did_you_mean
 from segcaffe.proto import content
 
 
@@ -74,12 +72,6 @@ class Source:
     def names_in(self, start: int, end: int) -> list[str]:
         """Return the template names whose values overlap ``text[start:end]``."""
         return [span.name for span in self.spans if span.start < end and span.end > start]
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return `` Did you mean "x"?`` for the known word nearest to ``word``, or an empty string."""
-    nearest = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f' Did you mean "{nearest[0]}"?' if nearest else ""
 
 
 def read_text(path: str | Path, wanted: str = "a text configuration (prototxt)") -> str:

@@ -6,12 +6,11 @@ quoted string their quotes and backslashes are escaped, so a path arrives as it 
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from segcaffe.errors import PrototxtError
+from segcaffe.errors import PrototxtError, did_you_mean
 from segcaffe.proto.source import Source, Span, read_text
 
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
@@ -140,8 +139,7 @@ def check_names(names: Iterable[str], files: Iterable[str | Path], values: Mappi
     elsewhere = {name for text in beside for name in _REFERENCE.findall(text)}
     for name in unknown:
         if name not in elsewhere:
-            near = difflib.get_close_matches(name.upper(), known, n=1)
-            hint = f" Did you mean {near[0]}?" if near else ""
+            hint = did_you_mean(name, known)
             there = f"The names there are: {', '.join(known)}." if known else "There are no template names."
             raise PrototxtError(f"--set {name}: {' and '.join(map(str, paths))} has no ${{{name}}}.{hint} {there}")
 

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from google.protobuf.message import Message
 
-from segcaffe.errors import PrototxtError
+from segcaffe.errors import PrototxtError, did_you_mean
 from segcaffe.proto.caffe_pb2 import NetParameter, V0LayerParameter, V1LayerParameter
-from segcaffe.proto.source import did_you_mean
 
 _V1_TYPES = {
     "accuracy": "ACCURACY",

@@ -9,9 +9,9 @@ import math
 import re
 from collections.abc import Callable, Mapping
 
+from segcaffe.errors import did_you_mean
 from segcaffe.proto.encoding import from_bytes, from_native
 from segcaffe.proto.foreign import origin_of
-from segcaffe.proto.source import did_you_mean
 
 _INTEGER = re.compile(r"-?(?:0[xX][0-9a-fA-F]+|[0-9]+)\Z")
 _DECIMAL = re.compile(

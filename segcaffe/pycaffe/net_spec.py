@@ -16,7 +16,6 @@ layer's type and a number.
 
 from __future__ import annotations
 
-import difflib
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 from functools import cache
@@ -24,7 +23,7 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from segcaffe.errors import PrototxtError
+from segcaffe.errors import PrototxtError, did_you_mean
 from segcaffe.proto import caffe_pb2
 
 __all__ = ["Function", "Layers", "NetSpec", "Parameters", "Top", "assign_proto", "layers", "params", "to_proto"]
@@ -263,8 +262,7 @@ def _unknown(error: _NoSuchFieldError, layer: caffe_pb2.LayerParameter, own: str
     known = list(layer.DESCRIPTOR.fields_by_name)
     if _has_field(layer, own):
         known += list(getattr(layer, own).DESCRIPTOR.fields_by_name)
-    near = difflib.get_close_matches(error.field, known, n=1)
-    return f"{error}" + (f' Did you mean "{near[0]}"?' if near else "")
+    return f"{error}{did_you_mean(error.field, known)}"
 
 
 def _build(tops: Any, names: Names) -> caffe_pb2.NetParameter:

@@ -1,19 +1,13 @@
-"""Whole files: read with an error that is a sentence, written under another name first and then renamed."""
+"""Whole files of weights and states, read and written; errors are sentences."""
 
 from __future__ import annotations
 
-import contextlib
-import functools
-import hashlib
 import os
-import re
-import socket
-import time
 from pathlib import Path
 
 from segcaffe.errors import WeightsError
+from segcaffe.files import replacing
 
-_DAY = 24 * 3600.0
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 
 
@@ -41,21 +35,11 @@ def unreadable(path: str | Path, error: OSError) -> WeightsError:
 
 
 def write_file(path: str | Path, data: bytes) -> None:
-    """Write a file so that at every moment either the old one or the whole new one is there, even after a crash.
-
-    The bytes go to a file beside it, to the disk, and only then under the name. Such files that killed processes left
-    behind are removed. WeightsError says why a file cannot be written; what was there before stays.
-    """
+    """Write a file, or leave the one that is there; WeightsError says why it cannot be written."""
     path = Path(path)
-    beside = path.with_name(f".{path.name}.{_place()}-{os.getpid()}.tmp")
     try:
-        _remove_leftovers(path)
-        try:
-            _write_through(beside, data)
-            beside.replace(path)
-        finally:
-            beside.unlink(missing_ok=True)
-        _sync_folder(path.parent)
+        with replacing(path) as beside:
+            beside.write_bytes(data)
     except OSError as error:
         raise WeightsError(
             f"{path}: the file cannot be written: {error.strerror or error}. {_advice(path, error)}"
@@ -77,59 +61,6 @@ def check_writable(prefix: str | Path) -> None:
         ) from error
     if not os.access(folder, os.W_OK | os.X_OK):
         raise WeightsError(f"Snapshots would go to {prefix}*, but the folder {folder} is not writable.")
-
-
-def _remove_leftovers(path: Path) -> None:
-    """Remove what other processes began to write under that name and never will finish.
-
-    Those are the processes of this machine (and container) that no longer run; of others that is not known here,
-    so their files must be a day old: no write takes that long.
-    """
-    pattern = re.compile(rf"\.{re.escape(path.name)}\.([0-9a-f]{{8}})-(\d+)\.tmp")
-    for file in path.parent.iterdir():
-        match = pattern.fullmatch(file.name)
-        if match is None:
-            continue
-        with contextlib.suppress(FileNotFoundError):
-            ours = match[1] == _place() and os.name == "posix"
-            if (ours and not _runs(int(match[2]))) or time.time() - file.stat().st_mtime > _DAY:
-                file.unlink()
-
-
-@functools.cache
-def _place() -> str:
-    """Eight letters for the machine and, on Linux, the container: where numbers of processes mean the same."""
-    namespace = Path("/proc/self/ns/pid")
-    container = str(namespace.readlink()) if namespace.exists() else ""
-    return hashlib.sha256(f"{socket.gethostname()} {container}".encode()).hexdigest()[:8]
-
-
-def _runs(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        return True
-    return True
-
-
-def _write_through(path: Path, data: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename in ``folder`` last; systems that cannot open folders do it by themselves."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _advice(path: Path, error: OSError) -> str:

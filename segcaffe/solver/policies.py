@@ -15,13 +15,12 @@ Rates are rounded to float32 where Caffe rounds them, so that logged rates and t
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Callable
 
 import numpy as np
 
-from segcaffe.errors import PrototxtError
+from segcaffe.errors import PrototxtError, did_you_mean
 from segcaffe.proto.caffe_pb2 import SolverParameter
 
 Rate = Callable[[SolverParameter, int, int], float]
@@ -83,8 +82,7 @@ def check_policy(param: SolverParameter) -> None:
     """Raise PrototxtError unless ``lr_policy`` is known and has the options it needs."""
     policy = param.lr_policy
     if policy not in _REQUIRED:
-        near = difflib.get_close_matches(policy.lower(), _REQUIRED, n=1)
-        hint = f' Did you mean "{near[0]}"?' if near else f" Known: {', '.join(_REQUIRED)}."
+        hint = did_you_mean(policy, _REQUIRED) or f" Known: {', '.join(_REQUIRED)}."
         received = f'"{policy}"' if param.HasField("lr_policy") else "no lr_policy"
         raise PrototxtError(f"Solver: lr_policy must name a learning rate policy. Received: {received}.{hint}")
     for option in ("base_lr", *_REQUIRED[policy]):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from segcaffe.errors import PrototxtError
+from segcaffe.errors import PrototxtError, did_you_mean
 from segcaffe.proto.caffe_pb2 import SolverParameter
 from segcaffe.proto.text import read_solver
 from segcaffe.proto.upgrade import upgrade_solver
@@ -37,9 +36,7 @@ def solver_class(type_name: str) -> type[Solver]:
     known = solver_types()
     if type_name in _classes:
         return _classes[type_name]
-    by_lower = {name.lower(): name for name in known}
-    near = difflib.get_close_matches(type_name.lower(), by_lower, n=1)
-    hint = f' Did you mean "{by_lower[near[0]]}"?' if near else f" Known: {', '.join(known)}."
+    hint = did_you_mean(type_name, known) or f" Known: {', '.join(known)}."
     raise PrototxtError(f'Solver: unknown type "{type_name}".{hint}')
 
 

@@ -5,14 +5,13 @@ The three are factors of the fused update kernels: ``g * scale + l2 * w + l1 * s
 
 from __future__ import annotations
 
-import difflib
 import logging
 import math
 from collections.abc import Iterable
 from typing import NamedTuple
 
 from segcaffe.blob import Blob
-from segcaffe.errors import PrototxtError
+from segcaffe.errors import PrototxtError, did_you_mean
 from segcaffe.proto.caffe_pb2 import SolverParameter
 
 _log = logging.getLogger("segcaffe")
@@ -30,8 +29,7 @@ def check_regularization(param: SolverParameter) -> None:
     """Raise PrototxtError unless ``regularization_type`` is L1 or L2."""
     given = param.regularization_type
     if given not in _TYPES:
-        near = difflib.get_close_matches(given.upper(), _TYPES, n=1)
-        hint = f' Did you mean "{near[0]}"?' if near else ""
+        hint = did_you_mean(given, _TYPES)
         raise PrototxtError(f'Solver: regularization_type is "L1" or "L2". Received: "{given}".{hint}')
 
 

@@ -195,12 +195,12 @@ def test_a_killed_run_leaves_the_old_database(images: Path) -> None:
     command = ["data", "make-db", f"{images}/", f"{images}/list.txt", str(path), "--overwrite"]
     process = subprocess.Popen([sys.executable, "-m", "segcaffe.cli.main", *command], start_new_session=True)
     deadline = time.monotonic() + 60
-    while not (images / ".db.part" / "data.mdb").exists() and time.monotonic() < deadline:
+    while not (written := list(images.glob(".db.*.tmp/data.mdb"))) and time.monotonic() < deadline:
         time.sleep(0.02)
-    assert (images / ".db.part" / "data.mdb").exists()
+    assert written
     os.kill(process.pid, signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     assert [datum.label for datum in items(path)] == [3, 1, 0]
     (images / "list.txt").write_text("a.png 5\n")
     assert [datum.label for datum in items(make(images, overwrite=True))] == [5]
-    assert not (images / ".db.part").exists()
+    assert not list(images.glob(".db.*"))

@@ -53,7 +53,7 @@ def test_one_beside_threads_that_read_images() -> None:
 
 def test_setting_threads_imports_no_opencv() -> None:
     code = (
-        "import sys, segcaffe; from segcaffe.kernels import parallel; import segcaffe.data.opencv;"
+        "import sys, segcaffe; from segcaffe.threads import parallel; import segcaffe.data.opencv;"
         "parallel.set_num_threads(1); sys.exit('cv2' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

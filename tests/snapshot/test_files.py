@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from segcaffe.errors import WeightsError
+from segcaffe.files import _place
 from segcaffe.snapshot import files
 
 
@@ -73,8 +74,8 @@ def test_what_a_killed_process_left_is_removed(
     place: str | None, alive: bool, hours: int, stays: bool, tmp_path: Path
 ) -> None:
     process = os.getppid() if alive else _dead_process()
-    left = tmp_path / f".a.bin.{place or files._place()}-{process}.tmp"
-    others = [tmp_path / f".b.bin.{files._place()}-{process}.tmp", tmp_path / ".a.bin.tmp", tmp_path / ".a.bin.x.tmp"]
+    left = tmp_path / f".a.bin.{place or _place()}-{process}.tmp"
+    others = [tmp_path / f".b.bin.{_place()}-{process}.tmp", tmp_path / ".a.bin.tmp", tmp_path / ".a.bin.x.tmp"]
     for file in (left, *others):
         file.write_bytes(b"part")
         os.utime(file, (time.time() - 3600 * hours,) * 2)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import importlib.util
 import inspect
@@ -111,10 +110,10 @@ def _find_class(module: ModuleType, name: str, where: str) -> type[PythonLayerBa
         for key, value in vars(module).items()
         if inspect.isclass(value) and issubclass(value, PythonLayerBase) and value is not PythonLayerBase
     ]
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0) or ["none"]
     problem = "has no class" if cls is None else "does not derive from segcaffe.Layer its"
+    listed = ", ".join(known) or "none"
     raise GraphError(
-        f'{where}: module "{module.__name__}" ({module.__file__}) {problem} "{name}". Layers in it: {", ".join(near)}.'
+        f'{where}: module "{module.__name__}" ({module.__file__}) {problem} "{name}". Layers in it: {listed}.'
     )
 
 
