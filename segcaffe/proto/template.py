@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from segcaffe.errors import PrototxtError, did_you_mean
+from segcaffe.errors import PrototxtError, nearest
 from segcaffe.proto.source import Source, Span, read_text
 
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
@@ -139,7 +139,7 @@ def check_names(names: Iterable[str], files: Iterable[str | Path], values: Mappi
     elsewhere = {name for text in beside for name in _REFERENCE.findall(text)}
     for name in unknown:
         if name not in elsewhere:
-            hint = did_you_mean(name, known)
+            hint = "".join(f" Did you mean {near}?" for near in nearest(name, known))
             there = f"The names there are: {', '.join(known)}." if known else "There are no template names."
             raise PrototxtError(f"--set {name}: {' and '.join(map(str, paths))} has no ${{{name}}}.{hint} {there}")
 
