@@ -1,13 +1,15 @@
 """What the documentation tells people to type works, page by page, in a folder with nothing but configs/.
 
-A block marked ``run`` is executed; one marked ``file=NAME`` is written to that file. To be quick, nets are trained for
-two iterations and few images are made.
+A block marked ``run`` is executed; one marked ``file=NAME`` is written to that file, one marked ``into=NAME`` to its
+end or, with ``before=WORD``, before the first line that begins with that word. Pages for those who work on the package
+have a copy of the checkout beside configs/. To be quick, nets are trained for two iterations and few images are made.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,8 +19,11 @@ import pytest
 
 from tests.conftest import ROOT
 
-PAGES = ("../README", "getting-started", "recipes", "adding-a-layer", "weights", "solver", "json", "planner")
-BLOCK = re.compile(r"^```(\w+)(?: (run|file=\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+INSIDE = ("adding-a-kernel", "adding-a-command")
+"""Pages about work on the package itself."""
+CHECKOUT = ("segcaffe", "tests", "tools", "docs", "protos", "pyproject.toml")
+PAGES = ("../README", "getting-started", "recipes", "adding-a-layer", "weights", "solver", "json", "planner", *INSIDE)
+BLOCK = re.compile(r"^```(\w+)(?: (run|file=\S+|into=\S+(?: before=\S+)?))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 TRAINED = "plain", "embs"
 """Nets that pages may take for trained."""
 
@@ -42,6 +47,26 @@ def shortened(text: str) -> str:
     return re.sub(r"--iterations 12\b", "--iterations 2", text)
 
 
+def copy_checkout(folder: Path) -> None:
+    """What a checkout has to run its own tests."""
+    for path in (ROOT / name for name in CHECKOUT):
+        if path.is_dir():
+            shutil.copytree(path, folder / path.name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy2(path, folder)
+
+
+def write_into(mark: str, text: str, folder: Path) -> None:
+    """Put a block into a file as its mark says."""
+    name, _, word = mark.removeprefix("into=").partition(" before=")
+    path = folder / name
+    lines = path.read_text().splitlines(keepends=True)
+    starts = [i for i, line in enumerate(lines) if word and line.lstrip().startswith(word)]
+    assert starts or not word, f"no line of {name} begins with {word}"
+    place = starts[0] if starts else len(lines)
+    path.write_text("".join([*lines[:place], text, *lines[place:]]))
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "configs").symlink_to(ROOT / "configs")
@@ -49,8 +74,10 @@ def folder(tmp_path: Path) -> Path:
 
 
 def run(command: list[str], folder: Path) -> str:
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(command, cwd=folder, env=os.environ | {"PATH": path}, capture_output=True, text=True)
+    variables = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    if (folder / "segcaffe").exists():
+        variables["PYTHONPATH"] = str(folder)
+    done = subprocess.run(command, cwd=folder, env=os.environ | variables, capture_output=True, text=True)
     assert done.returncode == 0, f"{command[-1]}\n{done.stdout}\n{done.stderr}"
     return done.stdout
 
@@ -61,9 +88,15 @@ def test_examples_run(page: str, folder: Path) -> None:
     script: list[str] = []
     if page == "weights":
         _train(folder)
+    if page in INSIDE:
+        copy_checkout(folder)
     for block in blocks(page):
         if block.mark.startswith("file="):
-            (folder / block.mark.removeprefix("file=")).write_text(block.text)
+            file = folder / block.mark.removeprefix("file=")
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(block.text)
+        elif block.mark.startswith("into="):
+            write_into(block.mark, block.text, folder)
         elif block.mark == "run" and block.language == "sh":
             run(["bash", "-euc", shortened(block.text)], folder)
         elif block.mark == "run":
@@ -79,9 +112,9 @@ def _train(folder: Path) -> None:
         run(["bash", "-euc", f"{command} --max_iter 2"], folder)
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", [page for page in PAGES if page not in INSIDE])
 def test_commands_parse(page: str) -> None:
-    """Those that are not run, too, name commands and options that there are."""
+    """Those that are not run, too, name commands and options that there are; pages of ``INSIDE`` add some first."""
     import shlex
 
     from segcaffe.cli.main import build_parser
