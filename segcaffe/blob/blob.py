@@ -118,7 +118,7 @@ class Blob:
 
     @array.setter
     def array(self, values: Any) -> None:
-        self._data.array()[: self.count].reshape(self._shape)[...] = values
+        self.array[...] = values
 
     @property
     def grad(self) -> Any:
@@ -127,7 +127,7 @@ class Blob:
 
     @grad.setter
     def grad(self, values: Any) -> None:
-        self._diff.array()[: self.count].reshape(self._shape)[...] = values
+        self.grad[...] = values
 
     def clear_grad(self) -> None:
         """Make the gradient zero; see `Buffer.clear`."""

@@ -6,7 +6,7 @@ The segmentation-aware convolution is written in a prototxt as
 
 where each product has k^2 times as many elements as x. `fuse` finds it, however the mask is made of elementwise layers
 and whichever of the blobs several layers share, and returns a graph in which the convolution reads x and the mask
-(`masked_convolution`) and Im2col, Tile, Eltwise and the Splits between them are deferred: they run when their tops are
+(`masked_convolution`) and Im2col, Tile, Eltwise and the Splits between them are lazy: they run when their tops are
 read, and otherwise not at all. Names, order and parameters stay as they are.
 """
 
@@ -14,8 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from segcaffe.fusion.lazy import deferred_class
-from segcaffe.fusion.masked_convolution import masked_class
+from segcaffe.fusion.masked_convolution import MaskedConvolution
 from segcaffe.graph.graph import Graph, Node
 from segcaffe.layers.affine.scale import Scale
 from segcaffe.layers.base import NeuronLayer
@@ -27,7 +26,7 @@ from segcaffe.proto import caffe_pb2
 
 @dataclass(frozen=True)
 class Match:
-    """One convolution of masked columns, by indices of nodes; ``between`` lists the layers that become deferred."""
+    """One convolution of masked columns, by indices of nodes; ``between`` lists the layers that become lazy."""
 
     conv: int
     im2col: int
@@ -40,15 +39,13 @@ def fuse(graph: Graph) -> Graph:
     matches = _independent(graph, [match for i in range(len(graph.nodes)) if (match := _match(graph, i))])
     if not matches:
         return graph
-    nodes, deferred = list(graph.nodes), set(graph.deferred)
-    for i in _between(matches):
-        nodes[i] = replace(nodes[i], cls=deferred_class(nodes[i].cls))
-        deferred.update(nodes[i].tops)
+    nodes = list(graph.nodes)
     for match in matches:
         conv, im2col, tile = (graph.nodes[i] for i in (match.conv, match.im2col, match.tile))
         bottoms = [*conv.bottoms, *im2col.bottoms, *tile.bottoms]
-        nodes[match.conv] = replace(conv, cls=masked_class(im2col.param), bottoms=bottoms)
-    return replace(graph, nodes=nodes, deferred=deferred)
+        further = {"im2col": im2col.param}
+        nodes[match.conv] = replace(conv, cls=MaskedConvolution, bottoms=bottoms, further=further)
+    return replace(graph, nodes=nodes, lazy={blob for i in _between(matches) for blob in nodes[i].tops})
 
 
 def _match(graph: Graph, index: int) -> Match | None:

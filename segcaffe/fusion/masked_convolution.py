@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from segcaffe.blob import Blob
-from segcaffe.fusion.lazy import DeferredBlob
+from segcaffe.fusion.lazy import LazyBlob
 from segcaffe.kernels import convolution, segaware_conv
 from segcaffe.layers.base import Blobs, Count
 from segcaffe.layers.dense.convolution import Convolution
@@ -19,7 +19,7 @@ class MaskedConvolution(Convolution):
 
     y[n, m, q] = bias[m] + sum over c, t of weight[m, c, t] * mask[n, t, q] * x[n, c, q * stride + t * dilation - pad].
 
-    bottom: masked columns (N, C * taps, H', W'), deferred; x (N, C, H, W); mask (N, taps, H', W').
+    bottom: masked columns (N, C * taps, H', W'), lazy; x (N, C, H, W); mask (N, taps, H', W').
     top: y (N, num_output, H', W').  Parameters, and everything that is saved, are the Convolution's.
     Source: Harley et al. 2017, section 3.2.
     """
@@ -27,8 +27,13 @@ class MaskedConvolution(Convolution):
     bottom_count: ClassVar[Count] = (3, 3)
     top_count: ClassVar[Count] = (1, 1)
     same_count = False
-    im2col: ClassVar[caffe_pb2.LayerParameter]
-    """The options of the Im2col layer that would write the columns."""
+
+    def __init__(
+        self, param: caffe_pb2.LayerParameter, phase: int, dtype: Any, *, im2col: caffe_pb2.LayerParameter
+    ) -> None:
+        """Take also the options of the Im2col layer that would write the columns."""
+        super().__init__(param, phase, dtype)
+        self.im2col = im2col
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Set up the convolution; read the window of the Im2col layer."""
@@ -43,21 +48,20 @@ class MaskedConvolution(Convolution):
         super().reshape(bottom[:1], top)
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
-        """Convolve without columns."""
-        x, mask = bottom[1].array, bottom[2].array
-        segaware_conv.forward(x, mask, *self.parameters(), top[0].array, self.taps_window, self.group)
-
-    def parameters(self) -> tuple[Any, Any]:
-        """Weight, and bias or None, that the forward pass uses."""
-        return self.blobs[0].array, self.bias()
+        """Convolve without columns; the epilogue's factors go into the weight."""
+        x, mask, weight, epilogue = bottom[1].array, bottom[2].array, self.blobs[0].array, self.finish()
+        factor = epilogue.get("scale")
+        if factor is not None:
+            weight = (weight.reshape(self.num_output, -1) * factor[:, None]).reshape(weight.shape)
+        segaware_conv.forward(x, mask, weight, epilogue["bias"], top[0].array, self.taps_window, self.group)
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Gradients of image, mask, weight and bias; that of the columns on demand."""
         grad, x, mask = top[0].grad, bottom[1].array, bottom[2].array
         self._backward_masked_params(grad, x, mask)
         columns = bottom[0]
-        if propagate_down[0] and isinstance(columns, DeferredBlob):
-            columns.defer_diff(lambda: self._make_gradient(top[0], columns))
+        if propagate_down[0] and isinstance(columns, LazyBlob):
+            columns.defer("diff", lambda: self._make_gradient(top[0], columns))
         if propagate_down[1] or propagate_down[2]:
             grad_x, grad_mask = (self._target(i, bottom[i]) if propagate_down[i] else None for i in (1, 2))
             weight = self.blobs[0].array
@@ -88,23 +92,3 @@ class MaskedConvolution(Convolution):
     def _make_gradient(self, top: Blob, columns: Blob) -> None:
         weight = self._weight(self.blobs[0].array)
         convolution.backward_data(self.folded(top.grad), weight, self.folded(columns.grad), **self.options())
-
-
-def masked_class(im2col: caffe_pb2.LayerParameter) -> type[MaskedConvolution]:
-    """The layer class for the columns that an Im2col layer of these options would write."""
-    return type("Convolution", (MaskedConvolution,), {"__doc__": MaskedConvolution.__doc__, "im2col": im2col})
-
-
-def share_gradients(layers: Sequence[Any], bottoms: Sequence[Sequence[Blob]], wanted: Sequence[Sequence[bool]]) -> None:
-    """Tell masked convolutions that share an image or a mask which of them overwrites its gradient and who adds.
-
-    Parameters
-    ----------
-    layers, bottoms, wanted:
-        In execution order: the net's layers, their bottoms, and for each bottom whether its gradient is wanted.
-    """
-    written: set[int] = set()
-    for layer, blobs, flags in reversed(list(zip(layers, bottoms, wanted, strict=True))):
-        if isinstance(layer, MaskedConvolution):
-            layer.adds = [id(blob) in written for blob in blobs]
-            written.update(id(blob) for blob, flag in zip(blobs, flags, strict=True) if flag)

@@ -7,7 +7,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from segcaffe.errors import GraphError
 from segcaffe.graph.rules import about_left_out, filter_net
@@ -19,12 +21,17 @@ from segcaffe.proto import caffe_pb2
 
 @dataclass
 class Node:
-    """One layer: its parameter message, its class, and the indices of its blobs."""
+    """One layer: its parameter message, its class with further arguments of it, and the indices of its blobs."""
 
     param: caffe_pb2.LayerParameter
     cls: type[Layer]
     bottoms: list[int] = field(default_factory=list)
     tops: list[int] = field(default_factory=list)
+    further: Mapping[str, Any] = field(default_factory=dict)
+
+    def make(self, dtype: Any) -> Layer:
+        """Make the layer, in its own phase where the prototxt says so, otherwise in the net's."""
+        return self.cls(self.param, self.param.phase, dtype, **self.further)
 
     @property
     def name(self) -> str:
@@ -49,10 +56,10 @@ class Graph:
         Blobs made by Input layers.
     outputs:
         Blobs that no layer reads, in alphabetical order, as Caffe lists them.
-    deferred:
-        Blobs that are computed only when they are read (see `deferred`); empty before fusion.
-    folded:
-        For nodes that do the work of others too, the indices of those (see `fold`); empty before folding.
+    lazy:
+        Blobs that are computed only when they are read (see `segcaffe.fusion.lazy`); empty before fusion.
+    absorbed:
+        For nodes whose epilogue does the work of others, the indices of those (see `segcaffe.fusion.fold`).
     """
 
     name: str
@@ -61,8 +68,8 @@ class Graph:
     inputs: list[int] = field(default_factory=list)
     outputs: list[int] = field(default_factory=list)
     force_backward: bool = False
-    deferred: set[int] = field(default_factory=set)
-    folded: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    lazy: set[int] = field(default_factory=set)
+    absorbed: dict[int, tuple[int, ...]] = field(default_factory=dict)
 
     def producer(self, blob: int) -> Node:
         """The node that makes a blob first."""

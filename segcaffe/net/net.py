@@ -15,10 +15,10 @@ from segcaffe.blob.proto import to_proto
 from segcaffe.blob.vectors import BlobVec, LayerVec, RawBlobVec
 from segcaffe.device.memory import out_of_memory
 from segcaffe.errors import GraphError, InputError, SegcaffeError, unknown_name
-from segcaffe.fusion.fold import fold, fold_within, link
+from segcaffe.fusion.fold import fold
 from segcaffe.fusion.fuse import fuse as fuse_graph
-from segcaffe.fusion.lazy import DeferredBlob
-from segcaffe.fusion.masked_convolution import share_gradients
+from segcaffe.fusion.lazy import LazyBlob
+from segcaffe.fusion.running import activate, wrap
 from segcaffe.graph.backward import BackwardPlanner, missing_gradients
 from segcaffe.graph.graph import Graph, Node, build_graph
 from segcaffe.graph.rules import net_state
@@ -134,7 +134,7 @@ class Net(PycaffeMembers):
         self.debug_info = param.debug_info
         self.layer_list: list[Layer] = []
         self._blobs = BlobVec(
-            (DeferredBlob if i in graph.deferred else Blob)((0,), dtype) for i in range(len(graph.blob_names))
+            (LazyBlob if i in graph.lazy else Blob)((0,), dtype) for i in range(len(graph.blob_names))
         )
         self.bottom_blobs: list[RawBlobVec] = []
         self.top_blobs: list[RawBlobVec] = []
@@ -154,7 +154,7 @@ class Net(PycaffeMembers):
         self._finish(planner)
 
     def _add_layer(self, node: Node) -> Layer:
-        layer = node.cls(node.param, self.phase_of(node), self.dtype)
+        layer = node.make(self.dtype)
         bottom = RawBlobVec(self._blobs[i] for i in node.bottoms)
         top = RawBlobVec(self._blobs[i] for i in node.tops)
         layer.check_counts(len(bottom), len(top))
@@ -168,11 +168,6 @@ class Net(PycaffeMembers):
         self._reshape_layer(len(self.layer_list) - 1)
         self._table.add(layer)
         return layer
-
-    @staticmethod
-    def phase_of(node: Node) -> int:
-        """The phase a layer runs in: its own where the prototxt says so, otherwise the net's."""
-        return node.param.phase
 
     def _learns(self, layer: Layer) -> bool:
         """Set which of the layer's parameters want gradients; whether any does."""
@@ -190,12 +185,11 @@ class Net(PycaffeMembers):
         ]
         self.bottom_needs_backward = plan.bottoms
         self.numbers = Numbers(self._blobs)
-        link(self.graph, self.layer_list)
-        share_gradients(self.layer_list, self.bottom_blobs, plan.bottoms)
         if self.graph.force_backward:
             for layer in self.layer_list:
                 layer.param_propagate_down = [True] * len(layer.blobs)
         graph = self.graph
+        wrap(graph, self.layer_list, plan.bottoms)
         self.blobs = Named.of("blob", zip(graph.blob_names, self._blobs, strict=True))
         self.layer_names = [node.name for node in graph.nodes]
         self.layers = LayerVec(layer.public for layer in self.layer_list)
@@ -279,7 +273,7 @@ class Net(PycaffeMembers):
     def forward_from_to(self, first: int, last: int) -> float:
         """Run layers ``first`` to ``last`` (indices, both included); returns and keeps the sum of weighted losses."""
         watched = bool(self._before_forward or self._after_forward)
-        fold_within(self.graph, self.layer_list, first, last, watched)
+        activate(self.graph, self.layer_list, first, last, watched)
         if self._replays(first, last, watched):
             self.loss = self._replay_forward()
             return self.loss
@@ -341,7 +335,7 @@ class Net(PycaffeMembers):
                 "share_memory=False, or with force_backward: true in its prototxt."
             )
         i, watched = first, bool(self._before_backward or self._after_backward)
-        fold_within(self.graph, self.layer_list, last, first, watched)
+        activate(self.graph, self.layer_list, last, first, watched)
         try:
             if self._replays(first, last, watched):
                 self._graphs.setdefault("backward", Replay(self, backward=True)).run()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from segcaffe import device
 from segcaffe.blob import Blob, Buffer
-from segcaffe.fusion.lazy import DeferredBlob
+from segcaffe.fusion.lazy import LazyBlob
 from segcaffe.layers.base import LayerMemory
 from segcaffe.plan import program
 from segcaffe.proto import caffe_pb2
@@ -43,7 +43,7 @@ class Numbers:
         known: dict[Buffer, int] = {}
         numbers: dict[int, int] = {}
         for index, blob in enumerate(blobs):
-            if not isinstance(blob, DeferredBlob):
+            if not isinstance(blob, LazyBlob):
                 # A buffer equals only itself.
                 numbers[index] = known.setdefault(blob.buffer(side), len(self.blobs))
                 if numbers[index] == len(self.blobs):

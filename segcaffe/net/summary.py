@@ -49,8 +49,8 @@ def rows(net: Net) -> list[Row]:
         bottom, top = net.bottom_blobs[i], net.top_blobs[i]
         names = [net.graph.blob_names[j] for j in node.tops]
         tops = [(name, tuple(blob.shape)) for name, blob in zip(names, top, strict=True)]
-        held = seen | net.graph.deferred
-        owns = [blob for j, blob in zip(node.tops, top, strict=True) if j not in held]
+        known = seen | net.graph.lazy
+        owns = [blob for j, blob in zip(node.tops, top, strict=True) if j not in known]
         shares = {id(blob) for blob in owns for other in bottom if blob.shares_data_with(other)}
         seen.update(node.tops)
         sides = 2 if net.layer_needs_backward[i] else 1
@@ -72,11 +72,11 @@ def rows(net: Net) -> list[Row]:
 def _runs(graph: Graph, index: int) -> str:
     """The mark of a layer that fusion or folding made run in another way."""
     node = graph.nodes[index]
-    if graph.deferred.intersection(node.tops):
+    if graph.lazy.intersection(node.tops):
         return "on demand"
-    if any(index in followers for followers in graph.folded.values()):
+    if any(index in absorbed for absorbed in graph.absorbed.values()):
         return "folded"
-    fused = graph.deferred.intersection(node.bottoms) or index in graph.folded
+    fused = graph.lazy.intersection(node.bottoms) or index in graph.absorbed
     return "fused" if fused else ""
 
 

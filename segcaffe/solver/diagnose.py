@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from segcaffe.blob import Blob
-from segcaffe.fusion.lazy import DeferredBlob
+from segcaffe.fusion.lazy import LazyBlob
 from segcaffe.layers.base import Layer
 from segcaffe.net.net import Net
 
@@ -87,7 +87,7 @@ def _report_gradients(net: Net, i: int) -> None:
     layer = net.layer_list[i]
     names = [net.graph.blob_names[j] for j in net.graph.nodes[i].bottoms]
     for name, blob, wanted in zip(names, net.bottom_blobs[i], net.bottom_needs_backward[i], strict=True):
-        if wanted and not isinstance(blob, DeferredBlob):
+        if wanted and not isinstance(blob, LazyBlob):
             _log.info("    [Backward] Layer %s, bottom blob %s diff: %.6g", layer.name, name, _mean(blob.diff))
     for index, (name, blob) in enumerate(_parameters(layer)):
         if layer.wants_param(index):
@@ -97,7 +97,7 @@ def _report_gradients(net: Net, i: int) -> None:
 def _tops(net: Net, i: int) -> Iterator[tuple[str, Blob]]:
     """Tops of layer ``i`` by name; by index, since layers may be named alike. Those that fusion avoids are left out."""
     for j, blob in zip(net.graph.nodes[i].tops, net.top_blobs[i], strict=True):
-        if j not in net.graph.deferred:
+        if j not in net.graph.lazy:
             yield net.graph.blob_names[j], blob
 
 

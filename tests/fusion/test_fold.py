@@ -33,7 +33,7 @@ def build(text: str, fuse: bool, phase: int = caffe_pb2.TEST) -> Net:
 
 def folded(net: Net) -> list[str]:
     """Names of the layers that others do the work of."""
-    return [net.layer_names[j] for followers in net.graph.folded.values() for j in followers]
+    return [net.layer_names[j] for absorbed in net.graph.absorbed.values() for j in absorbed]
 
 
 def assert_same(text: str, expected: list[str]) -> None:

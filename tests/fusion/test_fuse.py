@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from segcaffe.fusion.lazy import DeferredBlob
+from segcaffe.fusion.lazy import LazyBlob
 from segcaffe.fusion.masked_convolution import MaskedConvolution
 from segcaffe.net.net import Net
 from segcaffe.proto import caffe_pb2
@@ -218,7 +218,7 @@ def test_names_and_weights_are_those_of_the_layers(tmp_path: Path) -> None:
 def test_blobs_in_between_are_computed_when_read_and_only_then() -> None:
     net = build(SMALL, True)
     run(net)
-    assert isinstance(net.blobs["y_hit"], DeferredBlob)
+    assert isinstance(net.blobs["y_hit"], LazyBlob)
     assert [net.blobs[name].allocated for name in ("y_col", "y_tile", "y_hit")] == [0, 0, 0]
     first = net.blobs["y_hit"].data.copy()
     assert net.blobs["y_hit"].allocated > 0

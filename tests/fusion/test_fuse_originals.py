@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from segcaffe import device
-from segcaffe.fusion.lazy import DeferredBlob
+from segcaffe.fusion.lazy import LazyBlob
 from segcaffe.fusion.masked_convolution import MaskedConvolution
 from segcaffe.net.net import Net
 from segcaffe.proto import caffe_pb2
@@ -64,7 +64,7 @@ def test_values_and_gradients(path: Path, tmp_path: Path) -> None:
         largest = max(float(np.abs(blob.diff).max(initial=0)) for blob in blobs)
         for i, blob in enumerate(blobs):
             _agree(f"gradient of {name}/{i}", ours.params[name][i].diff, blob.diff, largest)
-    between = [name for name, blob in ours.blobs.items() if isinstance(blob, DeferredBlob)]
+    between = [name for name, blob in ours.blobs.items() if isinstance(blob, LazyBlob)]
     for name in (*between, *plain.inputs):
         _agree(f"gradient of {name}", ours.blobs[name].diff, plain.blobs[name].diff)
 
@@ -75,7 +75,7 @@ WITHOUT_LOSS = [path for path in FILES if path.stem == "deploy" and path.parent.
 @pytest.mark.parametrize("path", WITHOUT_LOSS, ids=lambda path: path.parent.name)
 def test_folded_nets_give_the_same(path: Path, tmp_path: Path) -> None:
     ours, plain = _nets(path, tmp_path, backward=False)
-    assert sum(map(len, ours.graph.folded.values())) >= 8
+    assert sum(map(len, ours.graph.absorbed.values())) >= 8
     for net in (ours, plain):
         net.forward()
     for name, blob in plain.blobs.items():

@@ -56,7 +56,7 @@ def _empty(net: Net) -> None:
 def test_whole_nets(text: str, options: dict[str, Any], phase: int) -> None:
     net = Net(parse(text, caffe_pb2.NetParameter()), phase, **options)
     if text is MASKED:
-        assert bool(net.graph.deferred) == options.get("fuse", True)
+        assert bool(net.graph.lazy) == options.get("fuse", True)
     _empty(net)
 
 

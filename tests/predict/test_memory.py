@@ -47,7 +47,7 @@ def test_images_of_several_sizes(blob: str, monkeypatch: pytest.MonkeyPatch) -> 
 def test_blobs_that_are_computed_when_read_can_be_kept() -> None:
     param = read_net(DEPLOY)
     build = partial(Net, param, caffe_pb2.TEST)
-    names = [name for i, name in enumerate(build().blobs) if i in build().graph.deferred]
+    names = [name for i, name in enumerate(build().blobs) if i in build().graph.lazy]
     assert names
     nets = []
     for options in ({"share_memory": True, "keep": names}, {}):

@@ -39,9 +39,10 @@ class Scale(KeptInput, Broadcast):
     def _scale(self, bottom: Blobs) -> Blob:
         return self.blobs[0] if self.has_parameter else bottom[1]
 
-    def parameters(self) -> tuple[Array, Array]:
-        """Scale and bias as vectors, where the scale is a parameter."""
-        return self._factors(self.blobs[0])
+    def follow(self, factor: Array | float, shift: Array | float) -> tuple[Array, Array]:
+        """Factor and shift of each channel, those given followed by this layer's, whose scale is a parameter."""
+        scale, bias = self._factors(self.blobs[0])
+        return factor * scale, shift * scale + bias
 
     def _factors(self, scale: Blob) -> tuple[Array, Array]:
         factors = scale.array.reshape(-1)

@@ -55,12 +55,13 @@ class Convolution(WindowedLayer):
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Compute each top from its bottom."""
-        weight, end = self._weight(self.blobs[0].array), self.end()
+        weight, epilogue = self._weight(self.blobs[0].array), self.finish()
         for x, y in zip(bottom, top, strict=True):
-            convolution.forward(self.folded(x.array), weight, out=self.folded(y.array), **end, **self.options())
+            convolution.forward(self.folded(x.array), weight, out=self.folded(y.array), **epilogue, **self.options())
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Gradients of the bottoms (overwritten), of weight and bias (added to)."""
+        self.epilogue.backward(top[0])
         weight = self._weight(self.blobs[0].array)
         for x, y, wanted in zip(bottom, top, propagate_down, strict=True):
             grad = self.folded(y.grad)

@@ -37,12 +37,13 @@ class Deconvolution(WindowedLayer):
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Compute each top from its bottom."""
-        weight, end = self.blobs[0].array, self.end()
+        weight, epilogue = self.blobs[0].array, self.finish()
         for x, y in zip(bottom, top, strict=True):
-            convolution.backward_data(self.folded(x.array), weight, self.folded(y.array), **end, **self.options())
+            convolution.backward_data(self.folded(x.array), weight, self.folded(y.array), **epilogue, **self.options())
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Gradients of the bottoms (overwritten), of weight and bias (added to)."""
+        self.epilogue.backward(top[0])
         weight = self.blobs[0].array
         for x, y, wanted in zip(bottom, top, propagate_down, strict=True):
             grad = self.folded(y.grad)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 from segcaffe.blob import Blob
 from segcaffe.kernels.matmul import finish, gemm
-from segcaffe.layers.base import Blobs, Layer
+from segcaffe.layers.base import Blobs
+from segcaffe.layers.dense.epilogue import EpilogueLayer
 from segcaffe.layers.registry import register
 
 
 @register
-class InnerProduct(Layer):
+class InnerProduct(EpilogueLayer):
     """Every output is a weighted sum of all inputs of its item: y = x W^T + bias.
 
     bottom: x (axes before ``axis`` count items, those from it on are flattened to K);
@@ -29,7 +29,7 @@ class InnerProduct(Layer):
         self.axis = bottom[0].canonical_axis(param.axis, self.where)
         self.num_output: int = param.num_output
         self.transpose: bool = param.transpose
-        self.bias_term: bool = param.bias_term
+        self.bias_term = param.bias_term
         if self.num_output < 1:
             raise self.fail("num_output must be 1 or more.", self.num_output)
         self.length = math.prod(bottom[0].shape[self.axis :])
@@ -54,14 +54,11 @@ class InnerProduct(Layer):
         x = bottom[0].array.reshape(self.items, self.length)
         y = top[0].array.reshape(self.items, self.num_output)
         gemm(x, self.blobs[0].array, y, trans_b=not self.transpose)
-        finish(y, **self.end())
-
-    def end(self) -> dict[str, Any]:
-        """What follows the product: the bias."""
-        return {"bias": self.blobs[1].array if self.bias_term else None}
+        finish(y, **self.finish())
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Gradients of x (overwritten), of weight and bias (added to)."""
+        self.epilogue.backward(top[0])
         grad = top[0].grad.reshape(self.items, self.num_output)
         if self.wants_param(0):
             x = bottom[0].array.reshape(self.items, self.length)

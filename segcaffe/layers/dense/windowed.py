@@ -6,10 +6,11 @@ from typing import Any, ClassVar
 
 from segcaffe.blob import Blob
 from segcaffe.layers.base import Blobs, Count
+from segcaffe.layers.dense.epilogue import EpilogueLayer
 from segcaffe.layers.sliding_window import SlidingWindow
 
 
-class WindowedLayer(SlidingWindow):
+class WindowedLayer(EpilogueLayer, SlidingWindow):
     """Base of layers with a kernel that slides over 1 to 3 spatial axes.
 
     Each bottom is (batch axes, C, spatial axes), the channels on axis ``axis``; each has a top of its own, by the same
@@ -26,7 +27,7 @@ class WindowedLayer(SlidingWindow):
         self.read_window(bottom)
         self.num_output: int = param.num_output
         self.group: int = param.group
-        self.bias_term: bool = param.bias_term
+        self.bias_term = param.bias_term
         self.channels = self.input_channels(bottom[0].shape[self.axis])
         self._check_options()
         self.add_parameter(self.weight_shape(), param.weight_filler)
@@ -60,14 +61,6 @@ class WindowedLayer(SlidingWindow):
         for source, target in zip(bottom, top, strict=True):
             spatial = self.output_spatial(source.shape[self.axis + 1 :])
             target.reshape(*source.shape[: self.axis], self.num_output, *spatial)
-
-    def bias(self) -> Any:
-        """The bias on the device, or None."""
-        return self.blobs[1].array if self.bias_term else None
-
-    def end(self) -> dict[str, Any]:
-        """What the kernel does to the results while they are at hand: adds the bias."""
-        return {"bias": self.bias()}
 
     def options(self) -> dict[str, Any]:
         """Window and group, as the convolution kernel takes them."""

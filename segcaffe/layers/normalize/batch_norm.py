@@ -98,6 +98,11 @@ class BatchNorm(KeptInput, NeuronLayer):
         x = self.kept(bottom).reshape(self.layout)
         batch_norm.backward(x, self.used_mean, self.scale, grad, out)
 
+    def follow(self, factor: Array | float, shift: Array | float) -> tuple[Array, Array]:
+        """Factor and shift of each channel, those given followed by the division with stored statistics."""
+        mean, deviation = self.stored_statistics()
+        return factor / deviation, (shift - mean) / deviation
+
     def _layout(self, bottom: Blobs) -> tuple[int, int, int]:
         """Batch, channels, and all other axes as one."""
         shape = bottom[0].shape

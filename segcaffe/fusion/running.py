@@ -1,0 +1,144 @@
+"""What runs in a fused net: layers that are wrapped once all of them have been built."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from segcaffe.fusion.lazy import LazyBlob
+from segcaffe.fusion.masked_convolution import MaskedConvolution
+from segcaffe.graph.graph import Graph
+from segcaffe.layers.base import Blobs, Layer, LayerMemory
+from segcaffe.layers.dense.epilogue import Epilogue, EpilogueLayer
+from segcaffe.proto import caffe_pb2
+
+
+class Wrapper(Layer):
+    """Base of layers that run another in their own way: blobs, shapes and what the planner knows are the other's.
+
+    ``net.layers`` has the layer itself.
+    """
+
+    def __init__(self, layer: Layer) -> None:
+        super().__init__(layer.param, layer.phase, layer.dtype)
+        self.layer = layer
+        self.blobs, self.saved_blobs, self.state_blobs = layer.blobs, layer.saved_blobs, layer.state_blobs
+        self.param_propagate_down = layer.param_propagate_down
+
+    def reshape(self, bottom: Blobs, top: Blobs) -> None:
+        """Shape the tops as the layer does."""
+        self.layer.reshape(bottom, top)
+
+    def memory(self, bottom: Blobs, top: Blobs, backward: bool) -> LayerMemory:
+        """As the layer says."""
+        return self.layer.memory(bottom, top, backward)
+
+    def multiply_adds(self, bottom: Blobs, top: Blobs) -> int:
+        """As the layer counts."""
+        return self.layer.multiply_adds(bottom, top)
+
+    def takes_fewer(self, count: int) -> bool:
+        """As the layer does."""
+        return self.layer.takes_fewer(count)
+
+    def param_spec(self, index: int) -> caffe_pb2.ParamSpec:
+        """The layer's."""
+        return self.layer.param_spec(index)
+
+    @property
+    def public(self) -> Any:
+        """The layer itself."""
+        return self.layer.public
+
+
+class Lazy(Wrapper):
+    """A layer that runs when its tops are read, which are lazy blobs."""
+
+    replayable = False
+
+    def forward(self, bottom: Blobs, top: Blobs) -> None:
+        """Note that the tops are out of date."""
+        for blob in top:
+            assert isinstance(blob, LazyBlob)
+            blob.defer("data", lambda: self._make_tops(bottom, top))
+
+    def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
+        """Note that the gradients of lazy bottoms are out of date; those of others are the fused layer's work."""
+        for i, blob in enumerate(bottom):
+            if propagate_down[i] and isinstance(blob, LazyBlob):
+                blob.defer("diff", lambda i=i: self._make_gradient(i, top, bottom))  # type: ignore[misc]
+
+    def _make_tops(self, bottom: Blobs, top: Blobs) -> None:
+        for blob in top:
+            assert isinstance(blob, LazyBlob)
+            blob.settle("data")
+        for source in bottom:
+            # A layer that shares its bottom's memory does not look at it itself.
+            _ = source.array
+        self.layer.forward(bottom, top)
+
+    def _make_gradient(self, index: int, top: Blobs, bottom: Blobs) -> None:
+        self.layer.backward(top, [i == index for i in range(len(bottom))], bottom)
+
+
+class Absorbed(Wrapper):
+    """A layer that is part of another's epilogue: it has nothing to do where that is active."""
+
+    def __init__(self, layer: Layer, epilogue: Epilogue) -> None:
+        super().__init__(layer)
+        self.epilogue = epilogue
+
+    def forward(self, bottom: Blobs, top: Blobs) -> None:
+        """Nothing to do: the top has its values already."""
+        if not self.epilogue.active:
+            self.layer.forward(bottom, top)
+
+    def recompute(self, bottom: Blobs, top: Blobs) -> None:
+        """Nothing to do either, whatever the layer itself would do."""
+        if not self.epilogue.active:
+            self.layer.recompute(bottom, top)
+
+    def memory(self, bottom: Blobs, top: Blobs, backward: bool) -> LayerMemory:
+        """Nothing is read, nothing saved."""
+        return replace(super().memory(bottom, top, backward), reads_bottoms=False, reads_tops=False, saved=0)
+
+    def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
+        """Nothing to do: the gradient passes through the epilogue."""
+        if not self.epilogue.active:
+            self.layer.backward(top, propagate_down, bottom)
+
+
+def wrap(graph: Graph, layers: list[Layer], wanted: Sequence[Sequence[bool]]) -> None:
+    """Wrap in place those of a net's layers that fusion makes lazy or has absorbed.
+
+    ``wanted`` says for each layer which of its bottoms' gradients are wanted.
+    """
+    for i, node in enumerate(graph.nodes):
+        if graph.lazy.intersection(node.tops):
+            layers[i] = Lazy(layers[i])
+    for index, absorbed in graph.absorbed.items():
+        leader = layers[index]
+        assert isinstance(leader, EpilogueLayer)
+        leader.epilogue.absorb([layers[i] for i in absorbed])
+        for i in absorbed:
+            layers[i] = Absorbed(layers[i], leader.epilogue)
+    _share_gradients(graph, layers, wanted)
+
+
+def activate(graph: Graph, layers: Sequence[Layer], first: int, last: int, watched: bool) -> None:
+    """Let those epilogues act in the next pass that lie wholly among layers first..last; none where hooks are set."""
+    for index, absorbed in graph.absorbed.items():
+        leader = layers[index]
+        assert isinstance(leader, EpilogueLayer)
+        leader.epilogue.active = not watched and first <= index and absorbed[-1] <= last
+
+
+def _share_gradients(graph: Graph, layers: Sequence[Layer], wanted: Sequence[Sequence[bool]]) -> None:
+    """Tell masked convolutions that share an image or a mask which of them overwrites its gradient and who adds."""
+    written: set[int] = set()
+    for node, layer, flags in reversed(list(zip(graph.nodes, layers, wanted, strict=True))):
+        if isinstance(layer, MaskedConvolution):
+            layer.adds = [blob in written for blob in node.bottoms]
+            written.update(itertools.compress(node.bottoms, flags))
