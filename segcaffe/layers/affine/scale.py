@@ -10,13 +10,13 @@ from segcaffe.device.mode import Array
 from segcaffe.kernels import channelwise
 from segcaffe.layers.affine.broadcast import Broadcast
 from segcaffe.layers.base import Blobs, LayerMemory
-from segcaffe.layers.kept_input import KeptInput
 from segcaffe.layers.registry import register
+from segcaffe.layers.saved_input import SavedInput
 from segcaffe.proto import caffe_pb2
 
 
 @register
-class Scale(KeptInput, Broadcast):
+class Scale(SavedInput, Broadcast):
     """y = scale·x (+ bias), scale and bias broadcast over the other axes.
 
     bottom: x, and the scale where that is not a parameter;  top: as x.
@@ -64,16 +64,16 @@ class Scale(KeptInput, Broadcast):
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Multiply and add in one pass."""
         scale, bias = self._factors(self._scale(bottom))
-        self.keep(bottom, top)
+        self.save_input(bottom, top)
         channelwise.affine(bottom[0].array.reshape(self._view), scale, bias, top[0].array.reshape(self._view))
 
-    def keeps(self) -> bool:
+    def saves_input(self) -> bool:
         """Where the scale's gradient needs the input."""
         return not self.has_parameter or self.wants_param(0)
 
     def memory(self, bottom: Blobs, top: Blobs, backward: bool) -> LayerMemory:
         """Backward reads the bottom, for the scale's gradient."""
-        return replace(super().memory(bottom, top, backward), reads_bottoms=self.keeps(), reads_tops=False)
+        return replace(super().memory(bottom, top, backward), reads_bottoms=self.saves_input(), reads_tops=False)
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Gradients of bias (sum of dy), scale (sum of x·dy) and bottom (scale·dy)."""
@@ -108,5 +108,5 @@ class Scale(KeptInput, Broadcast):
 
     def _scale_grad(self, bottom: Blobs, dy: Array) -> Array:
         total = self.xp.empty((self._view[1],), self.dtype)
-        channelwise.channel_dot(self.kept(bottom).reshape(self._view), dy, total)
+        channelwise.channel_dot(self.saved_input(bottom).reshape(self._view), dy, total)
         return total

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from segcaffe.kernels import elementwise
 from segcaffe.layers.base import Blobs, NeuronLayer
-from segcaffe.layers.kept_input import KeptInput
 from segcaffe.layers.registry import register
+from segcaffe.layers.saved_input import SavedInput
 
 
 @register
-class Clip(KeptInput, NeuronLayer):
+class Clip(SavedInput, NeuronLayer):
     """y = x, at least min and at most max."""
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
@@ -25,13 +25,13 @@ class Clip(KeptInput, NeuronLayer):
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Limit each value."""
-        self.keep(bottom, top)
+        self.save_input(bottom, top)
         elementwise.clip(bottom[0].array, self.low, self.high, top[0].array)
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Pass the gradient where x lies within the bounds, else 0."""
         if propagate_down[0]:
-            elementwise.clip_grad(self.kept(bottom), top[0].grad, self.low, self.high, bottom[0].grad)
+            elementwise.clip_grad(self.saved_input(bottom), top[0].grad, self.low, self.high, bottom[0].grad)
 
 
 def _text(message: object) -> str:

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from segcaffe.kernels import elementwise
 from segcaffe.layers.base import Blobs, NeuronLayer
-from segcaffe.layers.kept_input import KeptInput
 from segcaffe.layers.registry import register
+from segcaffe.layers.saved_input import SavedInput
 
 
 @register
-class ELU(KeptInput, NeuronLayer):
+class ELU(SavedInput, NeuronLayer):
     """y = x where x > 0, else alpha·(e^x - 1).   [Clevert et al. 2016]."""
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
@@ -20,10 +20,10 @@ class ELU(KeptInput, NeuronLayer):
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Apply the unit."""
-        self.keep(bottom, top)
+        self.save_input(bottom, top)
         elementwise.elu(bottom[0].array, self.alpha, top[0].array)
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Dx = dy where x > 0, else alpha·e^x·dy."""
         if propagate_down[0]:
-            elementwise.elu_grad(self.kept(bottom), top[0].grad, self.alpha, bottom[0].grad)
+            elementwise.elu_grad(self.saved_input(bottom), top[0].grad, self.alpha, bottom[0].grad)

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 from segcaffe.kernels import elementwise
 from segcaffe.layers.base import Blobs, NeuronLayer
-from segcaffe.layers.kept_input import KeptInput
 from segcaffe.layers.registry import register
+from segcaffe.layers.saved_input import SavedInput
 
 
 @register
-class Log(KeptInput, NeuronLayer):
+class Log(SavedInput, NeuronLayer):
     """y = log_base(scale·x + shift); base -1 means e."""
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
@@ -25,12 +25,12 @@ class Log(KeptInput, NeuronLayer):
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Take the logarithm; NaN where scale·x + shift is negative."""
-        self.keep(bottom, top)
+        self.save_input(bottom, top)
         elementwise.logarithm(bottom[0].array, self.scale, self.shift, self.outer, top[0].array)
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Dx = scale / ln(base) / (scale·x + shift)·dy."""
         if propagate_down[0]:
             factor = self.outer * self.scale
-            x, dy, dx = self.kept(bottom), top[0].grad, bottom[0].grad
+            x, dy, dx = self.saved_input(bottom), top[0].grad, bottom[0].grad
             elementwise.reciprocal_grad(x, dy, self.scale, self.shift, factor, dx)

@@ -8,12 +8,12 @@ import numpy as np
 
 from segcaffe.kernels import elementwise
 from segcaffe.layers.base import Blobs, NeuronLayer
-from segcaffe.layers.kept_input import KeptInput
 from segcaffe.layers.registry import register
+from segcaffe.layers.saved_input import SavedInput
 
 
 @register
-class Power(KeptInput, NeuronLayer):
+class Power(SavedInput, NeuronLayer):
     """y = (shift + scale·x)^power."""
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
@@ -38,10 +38,10 @@ class Power(KeptInput, NeuronLayer):
         elif self.power == 1:
             elementwise.linear(bottom[0].array, self.scale, self.shift, top[0].array)
         else:
-            self.keep(bottom, top)
+            self.save_input(bottom, top)
             elementwise.power(bottom[0].array, self.scale, self.shift, self.power, top[0].array)
 
-    def keeps(self) -> bool:
+    def saves_input(self) -> bool:
         """Where the slope depends on the input."""
         return not self.constant and self.power != 1
 
@@ -55,8 +55,8 @@ class Power(KeptInput, NeuronLayer):
         elif self.power == 1:
             elementwise.linear(dy, factor, 0.0, dx)
         elif self.power == 2:
-            elementwise.linear_multiply(self.kept(bottom), dy, factor * self.scale, factor * self.shift, dx)
+            elementwise.linear_multiply(self.saved_input(bottom), dy, factor * self.scale, factor * self.shift, dx)
         else:
             slope = self.xp.empty_like(dx) if top[0] is bottom[0] else dx
-            elementwise.power(self.kept(bottom), self.scale, self.shift, self.power - 1, slope)
+            elementwise.power(self.saved_input(bottom), self.scale, self.shift, self.power - 1, slope)
             elementwise.multiply(slope, dy, factor, dx)

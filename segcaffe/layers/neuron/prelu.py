@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 from segcaffe.kernels import channelwise
 from segcaffe.layers.base import Blobs, NeuronLayer
-from segcaffe.layers.kept_input import KeptInput
 from segcaffe.layers.registry import register
+from segcaffe.layers.saved_input import SavedInput
 from segcaffe.proto import caffe_pb2
 
 
 @register
-class PReLU(KeptInput, NeuronLayer):
+class PReLU(SavedInput, NeuronLayer):
     """y = x where x > 0, else slope·x, with a slope per channel or (channel_shared) one for all.
 
     bottom: (N, C, ...);  top: the same;  param blob: slope (C,) or ().   [He et al. 2015]
@@ -42,14 +42,14 @@ class PReLU(KeptInput, NeuronLayer):
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Rectify."""
-        self.keep(bottom, top)
+        self.save_input(bottom, top)
         view = self._view
         slope = self.blobs[0].array.reshape(-1)
         channelwise.prelu(bottom[0].array.reshape(view), slope, top[0].array.reshape(view))
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Dx = dy where x > 0, else slope·dy; the slope's gradient is the sum of x·dy where x <= 0."""
-        x, dy = self.kept(bottom).reshape(self._view), top[0].grad.reshape(self._view)
+        x, dy = self.saved_input(bottom).reshape(self._view), top[0].grad.reshape(self._view)
         slope = self.blobs[0].array.reshape(-1)
         if self.wants_param(0):
             total = self.xp.empty_like(slope)

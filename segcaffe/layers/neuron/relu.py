@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from segcaffe.kernels import elementwise
 from segcaffe.layers.base import Blobs, NeuronLayer
-from segcaffe.layers.kept_input import KeptInput
 from segcaffe.layers.registry import register
+from segcaffe.layers.saved_input import SavedInput
 
 
 @register
-class ReLU(KeptInput, NeuronLayer):
+class ReLU(SavedInput, NeuronLayer):
     """y = x where x > 0, else negative_slope·x."""
 
     backward_reads = ("bottoms",)
@@ -22,14 +22,14 @@ class ReLU(KeptInput, NeuronLayer):
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Rectify."""
-        self.keep(bottom, top)
+        self.save_input(bottom, top)
         elementwise.relu(bottom[0].array, self.slope, top[0].array)
 
-    def keeps(self) -> bool:
+    def saves_input(self) -> bool:
         """Where the slope is negative; otherwise the output has the input's sign and serves the gradient as well."""
         return bool(self.slope < 0)
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Pass the gradient where x > 0, else its negative_slope part."""
         if propagate_down[0]:
-            elementwise.relu_grad(self.kept(bottom), top[0].grad, self.slope, bottom[0].grad)
+            elementwise.relu_grad(self.saved_input(bottom), top[0].grad, self.slope, bottom[0].grad)

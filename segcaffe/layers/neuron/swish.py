@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from segcaffe.kernels import elementwise
 from segcaffe.layers.base import Blobs, NeuronLayer
-from segcaffe.layers.kept_input import KeptInput
 from segcaffe.layers.registry import register
+from segcaffe.layers.saved_input import SavedInput
 
 
 @register
-class Swish(KeptInput, NeuronLayer):
+class Swish(SavedInput, NeuronLayer):
     """y = x / (1 + e^(-beta·x)).   [Ramachandran et al. 2017]."""
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
@@ -20,10 +20,10 @@ class Swish(KeptInput, NeuronLayer):
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Apply the unit."""
-        self.keep(bottom, top)
+        self.save_input(bottom, top)
         elementwise.swish(bottom[0].array, self.beta, top[0].array)
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Dx = (s + beta·x·s·(1 - s))·dy with s = sigmoid(beta·x)."""
         if propagate_down[0]:
-            elementwise.swish_grad(self.kept(bottom), top[0].grad, self.beta, bottom[0].grad)
+            elementwise.swish_grad(self.saved_input(bottom), top[0].grad, self.beta, bottom[0].grad)

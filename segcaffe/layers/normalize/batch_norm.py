@@ -10,13 +10,13 @@ import numpy as np
 from segcaffe.device.mode import Array
 from segcaffe.kernels import batch_norm
 from segcaffe.layers.base import Blobs, NeuronLayer
-from segcaffe.layers.kept_input import KeptInput
 from segcaffe.layers.registry import register
+from segcaffe.layers.saved_input import SavedInput
 from segcaffe.proto import caffe_pb2
 
 
 @register
-class BatchNorm(KeptInput, NeuronLayer):
+class BatchNorm(SavedInput, NeuronLayer):
     """Top = (x - mean) / sqrt(variance + eps), for each channel; no scale or shift (see the Scale layer).
 
     bottom: (N, C, ...) or (N), one channel; top: the same shape, also in place.
@@ -33,7 +33,7 @@ class BatchNorm(KeptInput, NeuronLayer):
         """Read the options, make the three blobs."""
         param = self.param.batch_norm_param
         self.use_stored: bool = param.use_global_stats if param.HasField("use_global_stats") else not self.training
-        self.backward_reads = ("bottoms",) if self.keeps() else ()
+        self.backward_reads = ("bottoms",) if self.saves_input() else ()
         self.update = not self.use_stored or (self.training and param.update_global_stats)
         self.fraction: float = param.moving_average_fraction
         self.eps: float = param.eps
@@ -62,7 +62,7 @@ class BatchNorm(KeptInput, NeuronLayer):
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Normalize; update the running sums."""
-        self.keep(bottom, top)
+        self.save_input(bottom, top)
         x = bottom[0].array.reshape(self.layout)
         batch = self.mean.array, self.variance.array
         if self.update:
@@ -77,11 +77,11 @@ class BatchNorm(KeptInput, NeuronLayer):
 
     def recompute(self, bottom: Blobs, top: Blobs) -> None:
         """Normalize by the statistics that `forward` used; the running sums stay."""
-        self.keep(bottom, top)
+        self.save_input(bottom, top)
         x = bottom[0].array.reshape(self.layout)
         batch_norm.normalize(x, self.used_mean, self.scale, top[0].array.reshape(self.layout))
 
-    def keeps(self) -> bool:
+    def saves_input(self) -> bool:
         """Where the gradient goes through the batch's statistics."""
         return not self.use_stored
 
@@ -95,7 +95,7 @@ class BatchNorm(KeptInput, NeuronLayer):
             scale = self.scale if self.update else 1 / self.stored_statistics()[1]
             batch_norm.normalize(grad, self.xp.zeros_like(scale), scale, out)
             return
-        x = self.kept(bottom).reshape(self.layout)
+        x = self.saved_input(bottom).reshape(self.layout)
         batch_norm.backward(x, self.used_mean, self.scale, grad, out)
 
     def follow(self, factor: Array | float, shift: Array | float) -> tuple[Array, Array]:

@@ -9,12 +9,12 @@ import numpy as np
 
 from segcaffe.kernels import batch_norm
 from segcaffe.layers.base import Blobs, NeuronLayer
-from segcaffe.layers.kept_input import KeptInput
 from segcaffe.layers.registry import register
+from segcaffe.layers.saved_input import SavedInput
 
 
 @register
-class MVN(KeptInput, NeuronLayer):
+class MVN(SavedInput, NeuronLayer):
     """Top = (x - mean) / (standard deviation + eps), or x - mean without normalize_variance.
 
     bottom: (N, C, ...); top: the same shape, also in place. The statistics are those of each channel of each item, or
@@ -45,7 +45,7 @@ class MVN(KeptInput, NeuronLayer):
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Normalize."""
-        self.keep(bottom, top)
+        self.save_input(bottom, top)
         x = bottom[0].array.reshape(self.layout)
         mean, variance = self.mean.array, self.variance.array
         batch_norm.moments(x, mean, variance)
@@ -62,5 +62,5 @@ class MVN(KeptInput, NeuronLayer):
         if not self.normalize_variance:
             self.xp.subtract(grad, grad.mean(axis=2, keepdims=True), out=out)
             return
-        x = self.kept(bottom).reshape(self.layout)
+        x = self.saved_input(bottom).reshape(self.layout)
         batch_norm.backward(x, self.mean.array, self.scale, grad, out)
