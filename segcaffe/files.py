@@ -111,3 +111,14 @@ def _runs(process: int) -> bool:
     except (PermissionError, OverflowError):
         return True
     return True
+
+
+def why_unreadable(error: OSError, path: str | Path) -> str:
+    """Why a file cannot be read, as the end of a sentence, and where the path begins if there is no such file."""
+    missing = isinstance(error, FileNotFoundError)
+    return f"{error.strerror or error}.{begins(path) if missing else ''}"
+
+
+def begins(path: str | Path) -> str:
+    """A sentence, after a space, on where a relative path begins; nothing for an absolute one."""
+    return "" if Path(path).is_absolute() else f' The path begins in the folder you are in, "{Path.cwd()}".'

@@ -195,7 +195,7 @@ def progress(total: int | None, unit: str, *, done: int = 0) -> Iterator[Callabl
         return
     from tqdm import tqdm
 
-    with tqdm(total=total, initial=done, unit=unit, dynamic_ncols=True) as bar, compilation_shown(bar):
+    with tqdm(total=total, initial=done, unit=f" {unit}", dynamic_ncols=True) as bar, compilation_shown(bar):
 
         def advance() -> None:
             bar.set_postfix_str("", refresh=False)

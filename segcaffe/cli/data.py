@@ -208,11 +208,14 @@ def _mean(options: argparse.Namespace) -> int:
 def _show(options: argparse.Namespace) -> int:
     from segcaffe.data.contents import Items
     from segcaffe.data.files import write_picture
+    from segcaffe.errors import DataError
     from segcaffe.viz.contact_sheet import contact_sheet
 
     common.at_least(options, count=1, start=0, columns=1)
     _check_backend(options)
     items = Items(options.source, "show", options.root, not options.gray, labels=True, palette=common.palette(options))
+    if options.start >= len(items):
+        raise DataError(f"show: --start must be a number from 0 to {len(items) - 1}. Received: {options.start}.")
     sheet = contact_sheet(items.arrays(options.start, options.count), options.columns)
     write_picture(Path(options.out), sheet, "show")
     print(

@@ -60,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
 
     common.show_warnings()
     common.set_device(options)
-    net, weights = common.existing_file(options.net, "NET"), common.weight_files(options.weights)
+    net, weights = common.existing_file(options.net, "NET"), common.weight_files(options.weights, "WEIGHTS")
     pictures, settings = find_pictures(options.source, options.root), _settings(options)
     values, stages = common.variables(options, net), common.stages(options)
     predictor = Predictor(net, weights, settings, values, options.level, stages, options.allow_partial)

@@ -29,7 +29,7 @@ def training_view(solver: Solver, *, shown: bool | None = None) -> Iterator[None
         return
     from tqdm import tqdm
 
-    with tqdm(total=solver.param.max_iter, initial=solver.iter, unit="iter", dynamic_ncols=True) as bar:
+    with tqdm(total=solver.param.max_iter, initial=solver.iter, unit=" iter", dynamic_ncols=True) as bar:
         solver.add_progress(_Advance(solver, bar))
         solver.add_watcher(
             tested=lambda index, scores: tell(tested_line(solver.iter, solver.test_nets, index, scores)),

@@ -15,6 +15,7 @@ from segcaffe.data import leveldb
 from segcaffe.data.leveldb_log import Logs
 from segcaffe.data.lmdb_pages import Tree, read_tree
 from segcaffe.errors import DataError
+from segcaffe.files import begins
 from segcaffe.proto import caffe_pb2
 
 _LMDB = caffe_pb2.DataParameter.LMDB
@@ -44,7 +45,7 @@ class Database:
         if not source:
             raise DataError(f"{where}: data_param needs source, the folder of a database.")
         if not self.path.exists():
-            raise DataError(f'{where}: there is no database "{source}".')
+            raise DataError(f'{where}: there is no database "{source}".{begins(source)}')
         self._check_kind()
         # The library is for what is not known here: of one process it lets only one opener in.
         known = not self.lmdb or self._tree() is not None

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from segcaffe.data.image_kinds import image_kind
 from segcaffe.data.opencv import hold_threads
 from segcaffe.errors import DataError
+from segcaffe.files import why_unreadable
 
 Image = NDArray[np.uint8]
 
@@ -46,9 +47,12 @@ def read_bytes(path: str, context: str) -> bytes:
     """The content of a file; DataError if it is missing, unreadable or empty."""
     try:
         content = Path(path).read_bytes()
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise DataError(f'{context}: cannot read "{path}": {reason}.{_missing_slash(path)}') from error
+    except OSError as error:
+        hint = _missing_slash(path)
+        reason = f"{error.strerror or error}.{hint}" if hint else why_unreadable(error, path)
+        raise DataError(f'{context}: cannot read "{path}": {reason}') from error
+    except ValueError as error:
+        raise DataError(f'{context}: cannot read "{path}": {error}.') from error
     if not content:
         raise DataError(f'{context}: cannot read "{path}": the file is empty.')
     return content

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from segcaffe.data.image_kinds import image_kind
 from segcaffe.errors import DataError
+from segcaffe.files import why_unreadable
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +59,7 @@ def read_list(path: str, where: str, option: str = "source") -> list[Entry]:
     try:
         content = Path(path).read_bytes()
     except OSError as error:
-        raise DataError(f'{where}: cannot read {option} "{path}": {error.strerror}.') from error
+        raise DataError(f'{where}: cannot read {option} "{path}": {why_unreadable(error, path)}') from error
     text = _decoded(content, f'{where}: {option} "{path}"')
     lines = enumerate(re.split(r"\r\n|\r|\n", text), start=1)
     entries = [Entry(line.strip(), f"{path}:{number}") for number, line in lines if line.strip()]

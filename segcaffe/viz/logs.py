@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from segcaffe.errors import DataError
+from segcaffe.files import why_unreadable
 
 _NUMBER = r"([-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+|nan|inf))"
 # Between the two stand speed, epochs and the like, in ways of their own in each Caffe: "Iteration 20 (12.5/s), lr = 1".
@@ -89,7 +90,7 @@ def read_log(path: str) -> Series:
         with Path(path).open(encoding="utf-8", errors="replace") as file:
             series = read_lines(file)
     except OSError as error:
-        raise DataError(f'plot: cannot read "{path}": {error.strerror}.') from error
+        raise DataError(f'plot: cannot read "{path}": {why_unreadable(error, path)}') from error
     if not series:
         raise DataError(f'plot: "{path}" has no lines such as "Iteration 100, loss = 0.5"; is it a training log?')
     return dict(series)

@@ -168,6 +168,7 @@ def test_skip_bad(images: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (["data", "check", "{0}/classes.txt", "--palette={0}/no.txt"], ["no.txt"]),
         (["data", "show", "{0}/classes.txt", "--root={0}/", "--out={0}/x.hello"], ["x.hello", ".png"]),
         (["data", "show", "{0}/classes.txt", "--count=0"], ["--count"]),
+        (["data", "show", "{0}/classes.txt", "--root={0}/", "--start=100"], ["from 0 to 5", "Received: 100"]),
         (["data", "check", "{0}/classes.txt", "--size=4"], ["--size", "375x500"]),
         (["data", "import-voc", "{0}", "{0}/out"], ["ImageSets"]),
         (["data", "import-cityscapes", "{0}", "{0}/out"], ["leftImg8bit"]),

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
+from segcaffe.data.images import read_bytes
 from segcaffe.data.lists import Entry, name_and_label, read_list, read_stream
 from segcaffe.errors import DataError
 
@@ -25,6 +27,16 @@ def test_unusable_lists(tmp_path: Path, content: bytes | None, reason: str) -> N
         path.write_bytes(content)
     with pytest.raises(DataError, match=f'^layer.*{path.name}".*{reason}'):
         read_list(str(path), "layer")
+
+
+def test_a_relative_path_says_where_it_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match=re.escape(f'begins in the folder you are in, "{tmp_path}".')):
+        read_list("lists/train.txt", "layer")
+    with pytest.raises(DataError, match=re.escape(f'begins in the folder you are in, "{tmp_path}".')):
+        read_bytes("a.png", "layer")
+    with pytest.raises(DataError, match=r"No such file or directory\.$"):
+        read_list(str(tmp_path / "train.txt"), "layer")
 
 
 def test_an_unset_list_is_asked_for() -> None:
