@@ -27,6 +27,7 @@ def _nets(path: Path, folder: Path, backward: bool = True) -> list[Net]:
     for fuse in (True, False):
         param = originals._read(path, folder)
         originals._shrink(param)
+        originals.narrow(param)
         param.force_backward = backward and path.stem == "deploy"
         phase = caffe_pb2.TRAIN if training else caffe_pb2.TEST
         device.set_random_seed(3)

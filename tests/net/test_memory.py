@@ -187,6 +187,7 @@ def test_originals(path: Path, tmp_path: Path) -> None:
         device.set_random_seed(3)
         param = originals._read(path, tmp_path)
         originals._shrink(param)
+        originals.narrow(param)
         net = Net(param, caffe_pb2.TRAIN if path.stem == "train" else caffe_pb2.TEST, share_memory=share)
         originals._fill(net)
         originals._feed(net)
