@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ class Record:
         message = parse(str(self.arrays["prototxt"]), caffe_pb2.NetParameter(), str(self.path))
         return Net(message, self.phase, fuse=fuse)
 
+    @cached_property
     def weights(self) -> dict[str, Array]:
         """Weights that ``weights_spec`` describes, by ``layer/index``."""
         result = {}

@@ -48,18 +48,17 @@ ROUNDING = 2e-6
 MAX_CHOICES = 12
 
 
-def _filled(record: Record, fuse: bool = True) -> Net:
-    """The recorded net with its inputs and weights."""
-    net = record.net(fuse)
+def _fill(record: Record, net: Net) -> None:
+    """Give a net the recorded inputs and weights."""
     for name, values in record.under("input").items():
         net.blobs[name].data[...] = values.reshape(net.blobs[name].shape)
-    set_params(net, record.weights())
-    return net
+    set_params(net, record.weights)
 
 
 def _choices(record: Record) -> list[Choice]:
     """What is a matter of rounding: signs of ReLU inputs and maxima of windows, in the net layer by layer."""
-    net = _filled(record, fuse=False)
+    net = record.net(fuse=False)
+    _fill(record, net)
     undecided: list[tuple[float, Choice]] = []
 
     def look(i: int) -> None:
@@ -103,16 +102,15 @@ def _decide_otherwise(values: Array, places: tuple[int, ...]) -> None:
     values[smaller] = np.nextafter(values[larger], np.float32(np.inf))
 
 
-def _run(record: Record, choice: Choice | None = None) -> Net:
+def _run(record: Record, net: Net, choice: Choice | None = None) -> None:
     """Run forward and backward; ``choice`` names what is to be decided otherwise."""
-    net = _filled(record)
+    _fill(record, net)
 
     def decide(i: int) -> None:
         if choice is not None and choice[0] == i:
             _decide_otherwise(net.bottom_blobs[i][0].data.reshape(-1), choice[1])
 
-    if choice is not None:
-        net._before_forward.append(decide)
+    net._before_forward[:] = [] if choice is None else [decide]
     net.forward()
     if not record.under("loss"):
         for name in net.outputs:
@@ -120,7 +118,6 @@ def _run(record: Record, choice: Choice | None = None) -> Net:
             net.blobs[name].diff[...] = rng.randn(*net.blobs[name].shape)
     net.clear_param_diffs()
     net.backward()
-    return net
 
 
 def _check_losses(record: Record, net: Net) -> None:
@@ -176,7 +173,8 @@ def test_recorded_net(path: Path) -> None:
     otherwise; nothing else is allowed, and the tolerance is the same.
     """
     record = Record(path)
-    net = _run(record)
+    net = record.net()
+    _run(record, net)
     _check_forward(record, net)
     if not _names(record, "diff") and not _names(record, "grad_param"):
         return
@@ -184,14 +182,14 @@ def test_recorded_net(path: Path) -> None:
         _check_backward(record, net)
     except AssertionError as error:
         choices = _choices(record)
-        if not any(_agrees(record, choice) for choice in choices):
+        if not any(_agrees(record, net, choice) for choice in choices):
             raise AssertionError(
                 f"{error}; nor with any of {len(choices)} signs and maxima decided otherwise"
             ) from error
 
 
-def _agrees(record: Record, choice: Choice) -> bool:
-    net = _run(record, choice)
+def _agrees(record: Record, net: Net, choice: Choice) -> bool:
+    _run(record, net, choice)
     _check_forward(record, net)
     try:
         _check_backward(record, net)
