@@ -41,3 +41,10 @@ def core() -> Iterator[ModuleType]:
             yield importlib.import_module("cuda.core")
         except ImportError as error:
             pytest.skip(f"cuda-core, cuda-bindings and NVRTC are needed to compile CUDA sources: {error}")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that compile CUDA sources are slow: NVRTC and g++ take seconds for each."""
+    for item in items:
+        if isinstance(item, pytest.Function) and {"host_device", "core"} & set(item.fixturenames):
+            item.add_marker(pytest.mark.slow)

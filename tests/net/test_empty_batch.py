@@ -70,7 +70,9 @@ def _net(case: LayerCase) -> Net:
 
 
 @pytest.mark.parametrize(
-    "case", [case for case in all_cases() if case.bottoms and not layer_class(case.type).source], ids=str
+    "case",
+    [case for case in all_cases() if case.bottoms and not layer_class(case.type).source],
+    ids=lambda case: case.id,
 )
 def test_every_layer_runs_or_says_why_not(case: LayerCase) -> None:
     net = _net(case)
