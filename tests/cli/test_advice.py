@@ -51,8 +51,13 @@ COMMON = {"numpy", "opencv-contrib-python-headless", "pydot", "h5py", "lmdb", "p
 """Packages that messages may name besides those of the project's extras."""
 
 
-def strings(path: Path) -> Iterator[tuple[int, str]]:
+@cache
+def strings(path: Path) -> tuple[tuple[int, str], ...]:
     """Lines and texts of a module's strings, docstrings apart; what f-strings fill in is an ellipsis."""
+    return tuple(_strings(path))
+
+
+def _strings(path: Path) -> Iterator[tuple[int, str]]:
     tree = ast.parse(path.read_text())
     silent = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     for node in ast.walk(tree):
@@ -109,7 +114,7 @@ def has(place: str, option: str) -> bool:
     return any(option in flags for name, flags in options().items() if name == place or name.startswith(f"{place} "))
 
 
-@pytest.mark.parametrize("module", [module for module in MODULES if any(named(module))])
+@pytest.mark.parametrize("module", [module for module in MODULES if OPTION.search((PACKAGE / module).read_text())])
 def test_options_exist_where_the_message_is_shown(module: str) -> None:
     own = Path(module).stem.replace("_", "-")
     places: tuple[str, ...] = (own,) if module.startswith("cli/") and own in COMMANDS else ()
