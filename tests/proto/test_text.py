@@ -587,8 +587,8 @@ def test_a_large_file_is_read_in_a_second(shared):
     values = values_for(path.read_text())
     took = []
     for _ in range(3):
-        start = time.perf_counter()
+        start = time.process_time()  # Other processes may be busy.
         net = text.read_net(path, values)
-        took.append(time.perf_counter() - start)
+        took.append(time.process_time() - start)
     assert len(net.layer) > 1000
     assert min(took) < 1
