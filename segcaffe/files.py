@@ -26,7 +26,8 @@ _BESIDE = re.compile(r"\.(.+)\.([0-9a-f]{8})-(\d+)\.tmp")
 def replacing(path: Path, one_of_many: bool = False) -> Iterator[Path]:
     """Give a path beside ``path`` to write a file (or folder) to; it gets its name at the end, if nothing failed.
 
-    What was there before stays until then. Raises OSError.
+    What was there before stays until then. What a link points to is written. A device or a pipe is given itself:
+    replaced by a file it would be gone. Raises OSError.
 
     Parameters
     ----------
@@ -34,6 +35,10 @@ def replacing(path: Path, one_of_many: bool = False) -> Iterator[Path]:
         For many small files, which would take ten times longer: neither waits for the disk (a power failure may leave
         an empty file then), nor looks through the folder for what killed processes left on the way to that name.
     """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        yield path
+        return
+    path = path.resolve() if path.is_symlink() else path
     beside = path.with_name(f".{path.name}.{_place()}-{os.getpid()}.tmp")
     if not one_of_many:
         _remove_leftovers(path)

@@ -132,7 +132,7 @@ def set_device(options: argparse.Namespace, wants_gpu: bool = False) -> None:
     device.configure(math=options.math, autotune=options.autotune, graphs=options.graphs)
     if options.cpu:
         device.set_mode_cpu()
-    elif options.gpu is not None or wants_gpu:
+    elif options.gpu or wants_gpu:
         device.set_device(_gpu_number(options.gpu))
         device.set_mode_gpu()
 
@@ -149,6 +149,8 @@ def existing_file(path: str, option: str) -> Path:
     found = Path(path)
     if not found.is_file():
         kind = "is a folder, not a file" if found.is_dir() else "does not exist"
+        if found.exists() and not found.is_dir():
+            kind = "is a pipe or a device; it is read more than once, so give a file"
         raise PrototxtError(f"{option} {path}: {kind}.")
     return found
 
@@ -234,7 +236,7 @@ def numbers(text: str, option: str) -> list[float]:
 
 
 def _gpu_number(text: str | None) -> int:
-    if text is None:
+    if not text:
         return 0
     if not text.isdigit():
         raise SegcaffeError(f"--gpu takes the number of one GPU. Received: {text}.")

@@ -30,7 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                       action="append")  # fmt: skip
     common.add_option(parser, "trimap", "largest trimap width in pixels (default 40; 0: none)", type=int, default=40)
     common.add_palette_option(parser)
-    common.add_option(parser, "json", "write all results to this file", metavar="FILE")
+    common.add_option(
+        parser, "json", "write all results to this file; - prints them in place of the table", metavar="FILE"
+    )
     common.add_option(parser, "plots", "folder for confusion.png and trimap.png", metavar="FOLDER")
     common.add_option(parser, "submission", "archive for PASCAL VOC's server to write, .tgz", metavar="FILE")
     common.add_option(parser, "images", "folder of the images, to whose sizes --submission cuts .npy and .mat files "
@@ -72,8 +74,8 @@ def _evaluate(options: argparse.Namespace) -> None:
         evaluate(Path(options.predictions), pairs, tally, bad, advance, common.palette(options))
     common.report_bad(bad)
     report = Report.of(tally, options.classes, names)
-    print(report.text())
-    if options.json:
+    print(report.json() if options.json == "-" else report.text())
+    if options.json and options.json != "-":
         report.write_json(Path(options.json))
     if options.plots:
         from segcaffe.viz.evaluation import plot_confusion, plot_trimap

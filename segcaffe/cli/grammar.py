@@ -71,6 +71,7 @@ class Grammar:
         Raises ValueError, with a sentence, for a switch's value that is neither true nor false.
         """
         done: list[str] = []
+        words = self._command_first(words)
         i = 0
         while i < len(words):
             word = words[i]
@@ -87,6 +88,16 @@ class Grammar:
             following = words[i + 1] if i + 1 < len(words) else None
             i += 1 + self._option(word, following, done)
         return [*done, *words[i:]]
+
+    def _command_first(self, words: Sequence[str]) -> Sequence[str]:
+        """Where a command's options stand before its name (``-solver x.prototxt train``), put the name first."""
+        if not words or not _is_option(words[0]) or plain_name(words[0].partition("=")[0]) in self.flags:
+            return words
+        places = [i for i, word in enumerate(words) if not _is_option(word) and plain_name(word) in self.commands]
+        if not places:
+            return words
+        place = places[-1] if places[-1] == len(words) - 1 else places[0]
+        return [words[place], *words[:place], *words[place + 1 :]]
 
     def _option(self, word: str, following: str | None, done: list[str]) -> int:
         """Append what ``word`` means to ``done``; returns the number of further words used, 0 or 1."""

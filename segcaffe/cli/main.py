@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import io
 import os
 import sys
 import traceback
@@ -12,6 +11,7 @@ from collections.abc import Sequence
 
 from segcaffe.cli.examples import EXAMPLES
 from segcaffe.cli.parser import Parser, paragraph
+from segcaffe.cli.streams import streams_of_bytes
 from segcaffe.errors import SegcaffeError
 from segcaffe.glog import Verbosity, terminal_log
 
@@ -73,14 +73,23 @@ def add_verbosity_options(parser: Parser) -> None:
     for name in ("logtostderr", "alsologtostderr"):
         # glog's switches for what happens anyway.
         parser.add_argument(f"--{name}", action="store_true", help=argparse.SUPPRESS)
+    # glog's least level that is logged: 0 everything, 1 warnings, 2 errors.
+    parser.add_argument("--minloglevel", type=_least_level, dest="verbosity", help=argparse.SUPPRESS)
+    parser.add_argument("--stderrthreshold", help=argparse.SUPPRESS)
+
+
+def _least_level(text: str) -> Verbosity:
+    return Verbosity.QUIET if int(text) > 0 else Verbosity.NORMAL
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status: 0, 2 for an error that a message explains, 130 after Ctrl-C."""
+    with streams_of_bytes():
+        return _main(arguments)
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     command, verbosity = "", Verbosity.NORMAL
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # Names of files that are no text come out as the bytes they are.
-        sys.stdout.reconfigure(errors="surrogateescape")
     try:
         parser = build_parser()
         options, rest = parser.parse_known_args(arguments)

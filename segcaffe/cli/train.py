@@ -182,7 +182,7 @@ def _choose_device(param: SolverParameter, options: argparse.Namespace) -> None:
     from segcaffe.proto.caffe_pb2 import SolverParameter as Parameter
 
     asks = param.HasField("solver_mode") and param.solver_mode == Parameter.GPU
-    if asks and options.gpu is None and param.device_id:
+    if asks and not options.gpu and param.device_id:
         options.gpu = str(param.device_id)
     try:
         common.set_device(options, wants_gpu=asks)

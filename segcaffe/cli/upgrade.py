@@ -70,15 +70,22 @@ def _read_solver(source: Path, binary: bool, options: argparse.Namespace) -> Sol
     from google.protobuf.message import DecodeError
 
     from segcaffe.errors import PrototxtError
-    from segcaffe.proto import caffe_pb2, encoding
+    from segcaffe.proto import caffe_pb2, content, encoding
     from segcaffe.proto.text import read
 
     if not binary:
         return read(source, caffe_pb2.SolverParameter, common.variables(options, source))
+    data = source.read_bytes()
     try:
-        return encoding.parse(caffe_pb2.SolverParameter, source.read_bytes())
+        solver = encoding.parse(caffe_pb2.SolverParameter, data)
     except DecodeError:
-        raise PrototxtError(f"{source}: the file is neither text nor a binary solver.") from None
+        solver = caffe_pb2.SolverParameter()
+    # Binary messages of other types can be parsed as well.
+    if not any(solver.HasField(name) for name in ("base_lr", "lr_policy", "max_iter")):
+        found = content.content_of(data)
+        received = f" Received: {found}.{content.advice(found, content.SOLVER)}" if found else ""
+        raise PrototxtError(f"{source}: the file is neither text nor a binary solver.{received}")
+    return solver
 
 
 def _encode(message: Message, dialect_name: str | None) -> bytes:

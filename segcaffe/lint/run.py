@@ -15,6 +15,7 @@ from segcaffe.lint.labels import labels
 from segcaffe.lint.subject import Subject, Variables
 from segcaffe.lint.weights import weights
 from segcaffe.proto.caffe_pb2 import TEST, TRAIN, NetParameter, NetState, Phase, SolverParameter
+from segcaffe.proto.encoding import to_native
 from segcaffe.proto.source import read_text
 from segcaffe.proto.template import template_names
 from segcaffe.proto.text import layer_places, outer_fields, read_sketch
@@ -176,6 +177,7 @@ def _nets(solver: SolverParameter, path: Path, report: Report) -> Iterator[_Net]
 
 def _find(name: str, solver: Path) -> Path | None:
     """A net's file: from the working directory, as in Caffe, or beside the solver."""
+    name = to_native(name)
     for path in (Path(name), solver.parent / name, solver.parent / Path(name).name):
         if path.is_file():
             return path

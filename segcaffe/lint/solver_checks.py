@@ -61,7 +61,9 @@ def length(solver: SolverParameter, where: str) -> Iterator[Finding]:
             "The run leaves no weights.",
             "snapshot: 1000.",
         )
-    if solver.test_interval and solver.max_iter and solver.test_interval > solver.max_iter:
+    # test_iter: 0 is how one says that a net is not tested.
+    untested = bool(solver.test_iter) and not any(solver.test_iter)
+    if not untested and solver.test_interval and solver.max_iter and solver.test_interval > solver.max_iter:
         yield Finding(
             "never-tested",
             where,

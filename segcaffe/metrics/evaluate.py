@@ -150,8 +150,8 @@ class Report:
             yield "mean IoU             " + " ".join(f"{_percent(self.trimap[w].mean_iou):>6}" for w in shown)
             yield "pixel accuracy       " + " ".join(f"{_percent(self.trimap[w].pixel_accuracy):>6}" for w in shown)
 
-    def write_json(self, path: Path) -> None:
-        """Write all figures; those that are undefined are null."""
+    def json(self) -> str:
+        """All numbers as JSON; those that are undefined are null."""
         content = {
             "images": self.images,
             "classes": self.names,
@@ -161,7 +161,11 @@ class Report:
             "confusion": self.whole.counts.tolist(),
             "trimap": {str(width): _plain(agreement.summary()) for width, agreement in self.trimap.items()},
         }
-        write_bytes(path, json.dumps(content, indent=1).encode(), "eval")
+        return json.dumps(content, indent=1)
+
+    def write_json(self, path: Path) -> None:
+        """Write all numbers to a file."""
+        write_bytes(path, self.json().encode(), "eval")
 
 
 def _percent(value: float) -> str:

@@ -11,6 +11,7 @@ from segcaffe.errors import GraphError
 from segcaffe.graph.rules import filter_net, net_state
 from segcaffe.layers.registry import layer_class
 from segcaffe.proto import caffe_pb2
+from segcaffe.proto.encoding import to_native
 
 _SINKS = ("MatWrite", "HDF5Output")
 _KEPT_SOURCES = ("Input", "DummyData")
@@ -126,7 +127,8 @@ def _take_transformation(layer: caffe_pb2.LayerParameter, deployed: Deployed) ->
     deployed.stated, deployed.scale = True, transform.scale
     deployed.mean = list(transform.mean_value)
     if transform.mean_file:
-        deployed.mean = read_mean_pixel(transform.mean_file, f'predict: layer "{layer.name}": mean_file').tolist()
+        where = f'predict: layer "{layer.name}": mean_file'
+        deployed.mean = read_mean_pixel(to_native(transform.mean_file), where).tolist()
 
 
 def _channels(layer: caffe_pb2.LayerParameter) -> int:

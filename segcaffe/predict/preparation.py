@@ -12,6 +12,7 @@ import numpy as np
 from segcaffe.data.mean import read_mean_pixel
 from segcaffe.predict.notes import read_notes
 from segcaffe.proto.caffe_pb2 import NetParameter
+from segcaffe.proto.encoding import to_native
 from segcaffe.proto.text import read_net
 
 IMAGENET_MEAN = (104.00698793, 116.66876762, 122.67891434)
@@ -72,7 +73,7 @@ def of_deploy_file(path: str | Path, variables: Mapping[str, str] | None = None)
     transform = inputs[0].transform_param
     mean: tuple[float, ...] | None = tuple(transform.mean_value) or None
     if transform.mean_file:
-        mean = tuple(read_mean_pixel(transform.mean_file, f"{path}: mean_file").tolist())
+        mean = tuple(read_mean_pixel(to_native(transform.mean_file), f"{path}: mean_file").tolist())
     return found.replaced(mean=mean, input_scale=transform.scale, images_dim=None, center_only=not transform.mirror)
 
 

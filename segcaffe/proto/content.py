@@ -20,6 +20,7 @@ NPZ = "arrays of NumPy (.npz)"
 WEIGHTS, STATE = "weights (.caffemodel)", "a solver state (.solverstate)"
 HDF5 = "an HDF5 file"
 MEAN = "a mean image (.binaryproto)"
+LOG = "a training log"
 
 _MAGIC = (
     (b"\x89HDF\r\n\x1a\n", HDF5),
@@ -64,6 +65,7 @@ _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 _LFS = b"version https://git-lfs.github.com/spec/"
 _HTML = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body)\b",
                    re.IGNORECASE | re.DOTALL)  # fmt: skip
+_LOG = re.compile(rb"Log file created at:|[IWEF]\d{4,8} \d\d:\d\d:\d\d")
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x19\x1b-\x1f]")
 _HEAD = 4096
 
@@ -86,6 +88,8 @@ def content_of(data: bytes) -> str:
         return _pointer(data)
     if _HTML.match(data[:_HEAD]):
         return "a web page (HTML), such as an error page or one with a download button"
+    if _LOG.match(data):
+        return LOG
     if data[257:262] == b"ustar":
         return "a tar archive; unpack it first"
     if is_binary(data):
@@ -94,8 +98,8 @@ def content_of(data: bytes) -> str:
 
 
 def is_configuration(data: bytes) -> bool:
-    """Whether bytes may be a text configuration: no binary file, nor a web page or a pointer."""
-    return not (is_binary(data) or _HTML.match(data[:_HEAD]) or data.startswith(_LFS))
+    """Whether bytes may be a text configuration: no binary file, nor a web page, a log or a pointer."""
+    return not (is_binary(data) or _HTML.match(data[:_HEAD]) or _LOG.match(data) or data.startswith(_LFS))
 
 
 def advice(content: str, wanted: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from typing import Any
 
 from segcaffe.errors import SegcaffeError
@@ -33,7 +34,10 @@ def figure_bytes(drawing: Drawing, format: str) -> bytes:
     _nodes(drawing, axes)
     memory = io.BytesIO()
     dpi = min(2 * _DOTS, _MOST_PIXELS * _DOTS / max(drawing.width, drawing.height))
-    figure.savefig(memory, format=format, dpi=dpi)
+    with warnings.catch_warnings():
+        # Letters that matplotlib's font lacks are drawn as boxes.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        figure.savefig(memory, format=format, dpi=dpi)
     return memory.getvalue()
 
 

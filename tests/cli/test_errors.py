@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import cv2
@@ -125,6 +126,14 @@ def test_unknown_field(project: Project, capsys: pytest.CaptureFixture[str]) -> 
 def test_unknown_layer_type(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
     project.write_net('\nlayer { name: "ip" type: "InnerProdukt" top: "x" }')
     expect(capsys, project.train(), "net.prototxt:2", "InnerProdukt", "InnerProduct")
+    project.write_net('\nlayer { name: "ip" type: "relu" top: "x" }')
+    expect(capsys, project.train(), "net.prototxt:2", "Nearest known: ReLU")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_in_place_of_a_file(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    os.mkfifo(project.folder / "pipe")
+    expect(capsys, main(["net", str(project.folder / "pipe")]), "is a pipe or a device")
 
 
 def test_bottom_nobody_makes(project: Project, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from segcaffe.cli.main import COMMANDS, build_parser
 from segcaffe.cli.parser import Parser
+from segcaffe.glog import Verbosity
 
 PARSER = build_parser()
 LEAVES = [leaf for name in COMMANDS for leaf in (PARSER.commands()[name].below() or [PARSER.commands()[name]])]
@@ -163,3 +164,33 @@ def test_the_backend_of_a_database_that_is_read(tmp_path: Any, capsys: pytest.Ca
     assert "is lmdb, not leveldb, as --backend says." in " ".join(capsys.readouterr().err.split())
     assert main(["data", "show", "--backend=lmdb", str(tmp_path / "list.txt")]) == 2
     assert "is no database, not lmdb" in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "-solver x.prototxt train",
+        "--solver=x.prototxt -gpu 0 train",
+        "-gpu 0 train -solver x.prototxt",
+        "-alsologtostderr train --solver x.prototxt",
+    ],
+)
+def test_options_may_stand_before_the_command(line: str) -> None:
+    options = parse(*line.split())
+    assert (options.command, options.solver) == ("train", "x.prototxt")
+
+
+def test_options_before_a_command_inside_another() -> None:
+    options = parse("data", "--gray", "make-db", "./", "list.txt", "db")
+    assert (options.action, options.gray, options.out) == ("make-db", True, "db")
+
+
+def test_a_word_that_is_a_commands_name_stays_a_value() -> None:
+    options = parse("-model", "x.prototxt", "-phase", "test", "time")
+    assert (options.command, options.phase) == ("time", "test")
+
+
+@pytest.mark.parametrize(("level", "verbosity"), [("0", Verbosity.NORMAL), ("1", Verbosity.QUIET)])
+def test_glogs_options_choose_what_is_printed(level: str, verbosity: Verbosity) -> None:
+    options = parse("train", "--solver", "x.prototxt", f"--minloglevel={level}", "-stderrthreshold", "2")
+    assert options.verbosity is verbosity

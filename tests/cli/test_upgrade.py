@@ -49,6 +49,15 @@ def test_binary_net_keeps_its_weights(tmp_path: Path) -> None:
     np.testing.assert_array_equal(upgraded.layer[0].blobs[0].data, values.reshape(-1))
 
 
+def test_weights_are_no_solver(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    net = caffe_pb2.NetParameter(name="n")
+    net.layer.add(name="ip", type="InnerProduct")
+    (tmp_path / "net.caffemodel").write_bytes(net.SerializeToString())
+    assert main(["upgrade", "solver", str(tmp_path / "net.caffemodel"), str(tmp_path / "out.prototxt")]) == 2
+    assert "Received: weights (.caffemodel)" in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "out.prototxt").exists()
+
+
 @pytest.mark.parametrize("binary", [False, True], ids=["text", "binary"])
 def test_solver(tmp_path: Path, binary: bool) -> None:
     old = tmp_path / "old"

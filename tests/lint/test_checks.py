@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -130,6 +131,22 @@ def test_solvers(check: str, tmp_path: Path) -> None:
     wrong, right = SOLVERS[check]
     assert [finding.check for finding in found(tmp_path, base + wrong)] == [check]
     assert found(tmp_path, base + right) == []
+
+
+def test_a_net_that_is_not_tested_on_purpose(tmp_path: Path) -> None:
+    assert found(tmp_path, "base_lr: 0.1 max_iter: 10 test_iter: 0 test_interval: 1000000") == []
+
+
+def test_a_net_in_a_folder_whose_name_is_not_utf8(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"Stra\xdfe")
+    try:
+        folder.mkdir()
+    except OSError:
+        pytest.skip("this file system takes names in UTF-8 only")
+    (folder / "n.prototxt").write_text('layer { name: "l" type: "DummyData" top: "l" loss_weight: 1 '
+                                       "dummy_data_param { shape { dim: 1 } } }")  # fmt: skip
+    solver = f'net: "{tmp_path}/Stra\\337e/n.prototxt" base_lr: 0.1 lr_policy: "fixed" max_iter: 10 type: "SGD"'
+    assert "no-net" not in [finding.check for finding in found(tmp_path, solver)]
 
 
 def test_rates_and_lengths_of_zero(tmp_path: Path) -> None:

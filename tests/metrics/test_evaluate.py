@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
+from segcaffe.cli.main import main
 from segcaffe.data.files import BadItems
 from segcaffe.data.label_files import read_labels
 from segcaffe.data.png import write_label
@@ -199,6 +200,11 @@ def test_json_and_table(folders: tuple[Path, Path], tmp_path: Path) -> None:
     assert len(content["trimap"]) == 5
     assert np.array(content["confusion"]).sum() == report.whole.labelled.sum()
     assert "mean IoU" in report.text()
+
+
+def test_json_on_standard_output(folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["eval", str(folders[0]), str(folders[1]), "--json", "-", "--skip-bad", "9"]) == 0
+    assert json.loads(capsys.readouterr().out)["images"] > 0
 
 
 def test_submission(folders: tuple[Path, Path], tmp_path: Path) -> None:

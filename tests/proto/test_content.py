@@ -59,6 +59,8 @@ PAGE = b"\n\n<!DOCTYPE html>\n<html><body>404</body></html>"
         (b"\x89HDF\r\n\x1a\n", content.HDF5),
         ("name".encode("utf-16"), "text in UTF-16; save it as UTF-8"),
         (b"hello world", "a text file"),
+        (b"I1130 12:14:45.176584  9028 solver.cpp:42] Creating training net: net n.prototxt.\n", content.LOG),
+        (b"Log file created at: 2016/08/09 13:40:05\n", content.LOG),
         (b"", "an empty file"),
         (b"\x80", ""),
     ],
@@ -76,6 +78,7 @@ def test_content(data, expected):
                  "net.prototxt."),
         (PAGE, "a web page (HTML)"),
         (LFS, "a Git LFS pointer"),
+        (b"I1130 12:14:45.176584  9028 solver.cpp:42] net: x.prototxt\n", "a training log."),
     ],
 )  # fmt: skip
 def test_in_a_nets_place(tmp_path: Path, data, expected):

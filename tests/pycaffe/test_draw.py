@@ -17,6 +17,7 @@ import segcaffe as caffe
 from segcaffe.cli.main import main
 from segcaffe.errors import SegcaffeError
 from segcaffe.proto.caffe_pb2 import NetParameter
+from segcaffe.proto.encoding import from_bytes
 from segcaffe.pycaffe import draw
 from segcaffe.pycaffe.net_spec import NetSpec
 from segcaffe.pycaffe.net_spec import layers as L  # noqa: N812
@@ -252,3 +253,10 @@ def test_command_draws_with_shapes(tmp_path: Path, capsys: pytest.CaptureFixture
     assert str(out) in capsys.readouterr().out
     assert main(["draw", str(source), str(out), "--phase", "TRAIN"]) == 0
     assert main(["draw", str(tmp_path / "missing"), str(out)]) == 2
+
+
+def test_letters_that_the_font_lacks(tmp_path: Path) -> None:
+    net = NetParameter()
+    net.layer.add(name=from_bytes("研究".encode() + b"\xdf"), type="Input", top=["x"])
+    draw.draw_net_to_file(net, tmp_path / "net.png")
+    assert cv2.imread(str(tmp_path / "net.png")) is not None

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from segcaffe.data.files import write_bytes
 from segcaffe.errors import WeightsError
 from segcaffe.files import _place
 from segcaffe.snapshot import files
@@ -21,6 +22,27 @@ def test_write_replaces_and_leaves_nothing_else(tmp_path: Path) -> None:
     files.write_file(path, b"old")
     files.write_file(path, b"new")
     assert path.read_bytes() == b"new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_link_points_to_is_written(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("there")
+    for content in (b"old", b"new"):
+        files.write_file(tmp_path / "link", content)
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "there").read_bytes() == b"new"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_is_written_and_stays(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    for write in (lambda: files.write_file(path, b"content"), lambda: write_bytes(path, b"content", "test")):
+        reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        write()
+        assert os.read(reader, 100) == b"content"
+        os.close(reader)
+        assert path.is_fifo()
     assert list(tmp_path.iterdir()) == [path]
 
 

@@ -1,0 +1,55 @@
+"""Standard output and error of a command, where names that are no text come out as the bytes they are."""
+
+from __future__ import annotations
+
+import codecs
+import io
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from typing import Any, TextIO, cast
+
+_BYTES_OR_ESCAPES = "segcaffe.bytes_or_escapes"
+_SURROGATES = range(0xDC80, 0xDD00)
+"""What stands for bytes that are no text in Python's paths; their last 8 bits are the byte."""
+
+
+class _Stream:
+    """A text stream that takes the characters that stand for bytes in messages; otherwise it is the inner one."""
+
+    def __init__(self, inner: TextIO) -> None:
+        self._inner = inner
+
+    def write(self, text: str) -> int:
+        """Write a text; returns the number of characters."""
+        if not text.isascii():
+            # Not above: a command in a checkout without its schema must come as far as telling so.
+            from segcaffe.proto.encoding import to_native
+
+            text = to_native(text)
+        return self._inner.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
+@contextmanager
+def streams_of_bytes() -> Iterator[None]:
+    """While it lasts, let names in any encoding be printed, and what the terminal has no character for be escaped."""
+    codecs.register_error(_BYTES_OR_ESCAPES, _escape)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=_BYTES_OR_ESCAPES)
+    out, err = (cast(TextIO, _Stream(stream)) for stream in (sys.stdout, sys.stderr))
+    with redirect_stdout(out), redirect_stderr(err):
+        yield
+
+
+def _escape(error: UnicodeError) -> tuple[str | bytes, int]:
+    """Handle what cannot be encoded: a character that stands for a byte becomes that, another an escape."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    character = error.object[error.start]
+    if ord(character) in _SURROGATES:
+        return bytes([ord(character) & 0xFF]), error.start + 1
+    return character.encode("ascii", "backslashreplace"), error.start + 1

@@ -1,0 +1,50 @@
+"""Names that are no text on standard output and error."""
+
+from __future__ import annotations
+
+import io
+import sys
+from pathlib import Path
+
+import pytest
+
+from segcaffe.cli.main import main
+from segcaffe.cli.streams import streams_of_bytes
+from segcaffe.proto.caffe_pb2 import NetParameter
+from segcaffe.proto.encoding import from_bytes, serialize
+
+NAME = b"\xc8\xab\xc1\xac\xbd\xd3"
+"""A name in GBK; its first two bytes are a letter in UTF-8 as well."""
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    net = NetParameter()
+    blob = net.layer.add(name=from_bytes(NAME), type="Scale").blobs.add(data=[1.0])
+    blob.shape.dim.append(1)
+    path = tmp_path / "net.caffemodel"
+    path.write_bytes(serialize(net))
+    return path
+
+
+def test_results_have_the_bytes_of_names(weights: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    assert main(["weights", "show", str(weights)]) == 0
+    assert NAME in capfdbinary.readouterr().out
+
+
+def test_errors_have_the_bytes_of_names(
+    weights: Path, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    net = tmp_path / "net.prototxt"
+    net.write_text('input: "x" input_shape { dim: 1 dim: 1 } layer { name: "s" type: "Scale" bottom: "x" top: "x" }')
+    assert main(["test", "--model", str(net), "--weights", str(weights), "--iterations", "1"]) == 2
+    assert NAME in capfdbinary.readouterr().err
+
+
+def test_what_a_terminal_lacks_is_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
+    with streams_of_bytes():
+        print(f"{from_bytes(NAME)} \udcbd …")
+        sys.stdout.flush()
+    assert raw.getvalue() == b"\\u022b\xc1\xac\xbd\xd3 \xbd \\u2026\n"
