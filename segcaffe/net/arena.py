@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import TYPE_CHECKING
 
 from segcaffe import device
@@ -38,30 +39,38 @@ class Arena:
     """For layers, those that run once more before they run backward."""
 
     def __init__(self, net: Net, recompute: tuple[str, ...]) -> None:
-        self._net, self._recompute = net, recompute
+        # The net owns the arena: a reference back would keep the memory of a dropped net until Python looks for cycles.
+        self._owner, self._recompute = weakref.ref(net), recompute
         self._plans: dict[tuple[tuple[int, ...], ...], MemoryPlan] = {}
         self._below: int | None = None
         self.lay_out()
 
+    @property
+    def _net(self) -> Net:
+        net = self._owner()
+        assert net is not None, "an arena is used by its net only"
+        return net
+
     def lay_out(self) -> None:
         """Plan the memory for the blobs' present shapes, and lay it out so; what the blobs hold is lost."""
-        shapes = tuple(blob.shape for blob in self._net.blob_list)
+        net = self._net
+        shapes = tuple(blob.shape for blob in net.blob_list)
         plan = self._plans.get(shapes)
         if plan is None:
-            plan = plan_net(self._net, self._recompute)
+            plan = plan_net(net, self._recompute)
             if len(self._plans) >= _PLANS:
                 self._plans.pop(next(iter(self._plans)))
             self._plans[shapes] = plan
         self.plan, self.recomputed = plan, plan.schedule.recomputed()
-        numbers, itemsize = self._net.numbers, self._net.dtype.itemsize
+        numbers, itemsize = net.numbers, net.dtype.itemsize
         # What layers save is numbered behind what blobs use.
         self._drops = {number - len(numbers.blobs) for number in plan.schedule.dropped}
         for slot in plan.slots:
-            arena = Buffer(slot.size // itemsize, self._net.dtype)
+            arena = Buffer(slot.size // itemsize, net.dtype)
             for item, offset in slot.places():
                 part = BufferPart(arena, offset // itemsize, item.size // itemsize)
                 for index in numbers.blobs[item.number]:
-                    blob = self._net.blob_list[index]
+                    blob = net.blob_list[index]
                     blob.use_buffer(numbers.side(item.number), arena if part.size == arena.size else part)
 
     def begin(self) -> None:

@@ -12,6 +12,7 @@ runs outside (`Net.forward` of a part of the net, for example) makes the net rec
 from __future__ import annotations
 
 import contextlib
+import weakref
 from typing import TYPE_CHECKING, Any
 
 from segcaffe import device
@@ -33,11 +34,18 @@ class Replay:
     """One direction of a net: the forward pass or the backward pass."""
 
     def __init__(self, net: Net, backward: bool) -> None:
-        self._net, self._backward = net, backward
+        # The net owns its replays: a reference back would keep a dropped net's memory until Python looks for cycles.
+        self._owner, self._backward = weakref.ref(net), backward
         layers = range(len(net.layer_list))
         self._order = [i for i in reversed(layers) if net.layer_needs_backward[i]] if backward else list(layers)
         self._parts: list[_Part] | None = None
         self._is_warm = False
+
+    @property
+    def _net(self) -> Net:
+        net = self._owner()
+        assert net is not None, "a replay is used by its net only"
+        return net
 
     def run_layer(self, i: int) -> None:
         """Run one layer."""
@@ -45,9 +53,10 @@ class Replay:
 
     def touched(self, i: int) -> list[Place]:
         """Shapes and memory of the blobs that a layer reads and writes, brought up to date on the device."""
-        layer = self._net.layer_list[i]
+        net = self._net
+        layer = net.layer_list[i]
         own = (*layer.blobs, *layer.saved_blobs.values(), *layer.state_blobs.values())
-        return [_place(blob, self._backward) for blob in (*self._net.bottom_blobs[i], *self._net.top_blobs[i], *own)]
+        return [_place(blob, self._backward) for blob in (*net.bottom_blobs[i], *net.top_blobs[i], *own)]
 
     def run(self) -> None:
         """Run all layers."""
@@ -63,10 +72,10 @@ class Replay:
         index = 0
         while index < len(self._parts):
             part = self._parts[index]
-            stuck = part.run()
+            stuck = part.run(self)
             if stuck is not None:
                 pieces = (part.layers[:stuck], part.layers[stuck : stuck + 1], part.layers[stuck + 1 :])
-                self._parts[index : index + 1] = [_Part(self, piece, k != 1) for k, piece in enumerate(pieces) if piece]
+                self._parts[index : index + 1] = [_Part(piece, k != 1) for k, piece in enumerate(pieces) if piece]
             else:
                 index += 1
 
@@ -80,7 +89,7 @@ class Replay:
             alike = layer.replayable and not (layer.source or layer.reshape_always)
             keeps = alike and _host_state() == before
             if not parts or not keeps or not parts[-1].recordable:
-                parts.append(_Part(self, [], keeps))
+                parts.append(_Part([], keeps))
             parts[-1].layers.append(i)
         return parts
 
@@ -88,36 +97,36 @@ class Replay:
 class _Part:
     """Consecutive layers, recorded as one graph if they are recordable."""
 
-    def __init__(self, replay: Replay, layers: list[int], recordable: bool) -> None:
-        self._replay, self.layers, self.recordable = replay, layers, recordable
+    def __init__(self, layers: list[int], recordable: bool) -> None:
+        self.layers, self.recordable = layers, recordable
         self._graph: Any = None
         self._pool: Any = None
         self._places: list[Place] = []
 
-    def run(self) -> int | None:
+    def run(self, replay: Replay) -> int | None:
         """Replay, record and replay, or just run the layers; returns the place of a layer that cannot be recorded."""
-        if not self.recordable or self._look() != self._places:
+        if not self.recordable or self._look(replay) != self._places:
             self._graph = None
             for i in self.layers:
-                self._replay.run_layer(i)
-            self._places = self._look() if self.recordable else []
+                replay.run_layer(i)
+            self._places = self._look(replay) if self.recordable else []
             return None
         if self._graph is None:
-            stuck = self._record()
+            stuck = self._record(replay)
             if stuck is not None:
                 return stuck
         if self._graph is None:
             # CUDA refused without saying which layer's fault it was.
             self.recordable = False
-            return self.run()
+            return self.run(replay)
         self._graph.launch()
         return None
 
-    def _look(self) -> list[Place]:
+    def _look(self, replay: Replay) -> list[Place]:
         """What a recording depends on: shapes and memory of all blobs, whose values this brings to the device."""
-        return [place for i in self.layers for place in self._replay.touched(i)]
+        return [place for i in self.layers for place in replay.touched(i)]
 
-    def _record(self) -> int | None:
+    def _record(self, replay: Replay) -> int | None:
         """Record all layers; returns the place of the first that cannot be."""
         gpu = device.xp()
         # Temporary arrays of the graph live in memory that no other array gets, as long as the graph does.
@@ -128,7 +137,7 @@ class _Part:
         with gpu.cuda.using_allocator(self._pool.malloc), stream:
             stream.begin_capture(gpu.cuda.runtime.streamCaptureModeRelaxed)
             try:
-                stuck = next((k for k, i in enumerate(self.layers) if not self._keeps_to_device(i)), None)
+                stuck = next((k for k, i in enumerate(self.layers) if not self._keeps_to_device(replay, i)), None)
             finally:
                 graph = None
                 with contextlib.suppress(RuntimeError):
@@ -136,10 +145,10 @@ class _Part:
         self._graph = graph if stuck is None else None
         return stuck
 
-    def _keeps_to_device(self, i: int) -> bool:
+    def _keeps_to_device(self, replay: Replay, i: int) -> bool:
         before = _host_state()
         try:
-            self._replay.run_layer(i)
+            replay.run_layer(i)
         except (RuntimeError, MemoryError, DeviceError):
             # What CUDA does not let a graph hold, as waiting for a result; or no memory for its temporary arrays.
             return False

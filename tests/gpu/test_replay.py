@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -156,3 +158,19 @@ def test_off_by_default_and_in_cpu_mode() -> None:
     assert replay.replay_wanted()
     device.set_mode_cpu()
     assert not replay.replay_wanted()
+
+
+def test_a_net_that_is_dropped_is_gone_at_once() -> None:
+    device.configure(graphs=True)
+    net = Net(parse(NET, caffe_pb2.NetParameter(), "net"), caffe_pb2.TRAIN)
+    for _ in range(4):
+        net.forward()
+        net.backward()
+    assert any(part.recordable for each in net._graphs.values() for part in each._parts or ())
+    left = [weakref.ref(net), *map(weakref.ref, (*net.layer_list, *net._graphs.values()))]
+    gc.disable()
+    try:
+        del net
+        assert not [reference() for reference in left if reference() is not None]
+    finally:
+        gc.enable()

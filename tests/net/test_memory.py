@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import tracemalloc
+import weakref
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -176,6 +179,24 @@ def test_frozen_parameters_take_no_memory_for_gradients() -> None:
     assert [blob.buffer("diff").allocated > 0 for blob in net.learnable_params] == [False, False, *[True] * 6]
     sizes = [blob.count for blob in net.learnable_params]
     assert net.plan_memory().params == 4 * (sum(sizes) + sum(sizes[2:]))
+
+
+@pytest.fixture
+def _no_collection() -> Iterator[None]:
+    """Without Python's search for cycles of references, which comes when it likes."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("_no_collection")
+@pytest.mark.parametrize("options", [{}, {"share_memory": True}, {"recompute": "auto"}], ids=str)
+def test_a_net_that_is_dropped_is_gone_at_once(options: dict[str, Any]) -> None:
+    net = Net(parse(INPUT + BODY + LOSS, caffe_pb2.NetParameter(), "net"), caffe_pb2.TRAIN, **options)
+    step(net)
+    left = [weakref.ref(net), *map(weakref.ref, net.layer_list)]
+    del net
+    assert not [reference() for reference in left if reference() is not None]
 
 
 @pytest.mark.slow
