@@ -75,9 +75,33 @@ def test_differences_name_known_types() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
+    for target, heading in re.findall(r"\]\(([^)#]*)(?:#([^)]*))?\)", page.read_text()):
         if not target.startswith(("http://", "https://")):
-            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+            other = page.parent / target if target else page
+            assert other.exists(), f"{page.name} links to {target}"
+            assert not heading or heading in headings(other), f"{page.name} links to {target}#{heading}"
+
+
+def headings(page: Path) -> set[str]:
+    """What links to the headings of a page end with."""
+    lines = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", line.lower()).replace(" ", "-") for line in lines}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_that_are_named_exist(page: Path) -> None:
+    """Files of the package and of the checkout, wherever folders have moved."""
+    for name in re.findall(r"`([a-z_]+/[\w./-]+\.(?:py|cu|cuh|cpp|proto|prototxt|vars|sh|md))`", page.read_text()):
+        found = [above for above in ("", "segcaffe", "docs", "tests") if (ROOT / above / name).exists()]
+        assert found, f"{page.name} names {name}"
+
+
+def test_python_in_the_text_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = [line for page in PAGES for line in re.findall(r'`python -c "([^"]*)"`', page.read_text())]
+    assert lines
+    for line in lines:
+        exec(compile(line, line, "exec"), {})
+        assert capsys.readouterr().out
 
 
 def test_every_page_is_listed_once() -> None:
