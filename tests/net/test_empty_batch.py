@@ -38,6 +38,14 @@ layer { name: "relu" type: "ReLU" bottom: "conv" top: "conv" }
 layer { name: "pool" type: "Pooling" bottom: "conv" top: "pool" pooling_param { kernel_size: 2 stride: 2 } }
 layer { name: "ip" type: "InnerProduct" bottom: "pool" top: "ip" inner_product_param { num_output: 4 } }
 """
+ABSORBED = """
+input: "data" input_shape { dim: 2 dim: 3 dim: 6 dim: 5 }
+input: "target" input_shape { dim: 2 dim: 4 dim: 6 dim: 5 }
+layer { name: "conv" type: "Convolution" bottom: "data" top: "conv" convolution_param { num_output: 4 kernel_size: 1 } }
+layer { name: "norm" type: "BatchNorm" bottom: "conv" top: "conv" batch_norm_param { use_global_stats: true } }
+layer { name: "relu" type: "ReLU" bottom: "conv" top: "conv" }
+layer { name: "loss" type: "EuclideanLoss" bottom: "conv" bottom: "target" top: "loss" }
+"""
 
 
 def _empty(net: Net) -> None:
@@ -57,6 +65,13 @@ def test_whole_nets(text: str, options: dict[str, Any], phase: int) -> None:
     net = Net(parse(text, caffe_pb2.NetParameter()), phase, **options)
     if text is MASKED:
         assert bool(net.graph.lazy) == options.get("fuse", True)
+    _empty(net)
+
+
+@pytest.mark.parametrize("options", [{}, {"share_memory": True}], ids=str)
+def test_absorbed_layers_that_a_gradient_passes(options: dict[str, Any]) -> None:
+    net = Net(parse(ABSORBED, caffe_pb2.NetParameter()), caffe_pb2.TRAIN, **options)
+    assert net.graph.absorbed
     _empty(net)
 
 
