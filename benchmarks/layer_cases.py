@@ -11,8 +11,10 @@ import torch
 import torch.nn.functional as fn
 from torch import Tensor
 
+from segcaffe.layers import layer_class, layer_types
 from segcaffe.testing import LayerCase
 from segcaffe.testing.layer_case import Input
+from tests.cases import all_cases
 
 IMAGE = (1, 64, 161, 161)
 SCORES = (1, 21, 161, 161)
@@ -371,23 +373,33 @@ BENCHES = [
     _bench("Input", None, "input_param { shape { dim: 1 dim: 64 dim: 161 dim: 161 } }", (), backward=False),
 ]
 
-LEFT_OUT = {
+_LEFT_OUT = {
     "Augmentation": "reads nothing and learns nothing; it runs in step with the data layers",
-    "Data": "bound by the disk and the decoding of images",
-    "FloData": "bound by the disk",
-    "FourImageData": "bound by the disk and the decoding of images",
-    "HDF5Data": "bound by the disk",
-    "HDF5Output": "bound by the disk",
-    "ImageData": "bound by the disk and the decoding of images",
-    "ImageSegData": "bound by the disk and the decoding of images",
-    "MatRead": "bound by the disk",
-    "MatWrite": "bound by the disk",
     "MemoryData": "copies the user's array",
-    "Python": "runs the user's code",
-    "TwoImageData": "bound by the disk and the decoding of images",
-    "WindowData": "bound by the disk and the decoding of images",
+    "source": "bound by the disk, and the decoding of images where it reads such",
+    "sink": "bound by the disk",
+    "python": "runs the user's code",
 }
-"""Types that are not timed, and why."""
+"""Why a type, or all of a family that have no row above, are not timed."""
+
+
+def benches() -> list[Bench]:
+    """A row for each type that is timed, at the size of its first test case where there is none above."""
+    rows, done = list(BENCHES), {bench.case.type for bench in BENCHES} | set(left_out())
+    for case in all_cases():
+        if case.type not in done:
+            done.add(case.type)
+            rows.append(Bench(case, backward=layer_class(case.type).gradient_to != ()))
+    return rows
+
+
+def left_out() -> dict[str, str]:
+    """Types that are not timed, and why."""
+    timed = {bench.case.type for bench in BENCHES}
+    others = [name for name in layer_types() if name not in timed]
+    reasons = {name: _LEFT_OUT.get(name) or _LEFT_OUT.get(layer_class(name).family(), "") for name in others}
+    return {name: reason for name, reason in reasons.items() if reason}
+
 
 _WIDE = "PyTorch's own vector functions work on 512 bits at a time, compiled loops of ours on 256."
 REASONS = {

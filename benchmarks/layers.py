@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.layer_cases import BENCHES, LEFT_OUT, REASONS, Bench
+from benchmarks.layer_cases import REASONS, Bench, benches, left_out
 from benchmarks.timing import PAUSE, Pair, interleave
 from segcaffe.threads import parallel
 
@@ -132,7 +132,7 @@ def main() -> None:
     options = parser.parse_args()
     lines, ratios = [], {}
     print(HEADER)
-    for bench in BENCHES:
+    for bench in benches():
         if options.types and bench.case.type not in options.types:
             continue
         alone, together = measure(bench, options.runs, 1), measure(bench, options.runs // 2 + 1, THREADS)
@@ -159,7 +159,7 @@ def page(lines: list[str], ratios: dict[str, float]) -> str:
         "\n## Above 1.0\n",
         *(f"- {name}: {ratios[name]:.2f}. {_reason(name)}" for name in above),
         "\n## Not timed\n",
-        *(f"- {name}: {reason}." for name, reason in LEFT_OUT.items()),
+        *(f"- {name}: {reason}." for name, reason in left_out().items()),
     ]
     return "\n".join(parts) + "\n"
 

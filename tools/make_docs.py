@@ -125,7 +125,7 @@ def layers_page() -> str:
     families: dict[str, list[type[Layer]]] = {}
     for name in layer_types():
         cls = layer_class(name)
-        families.setdefault(cls.__module__.split(".")[2], []).append(cls)
+        families.setdefault(cls.family(), []).append(cls)
     dialects = _dialects()
     parts = [INTRODUCTION, _without_gradient()]
     for family, classes in sorted(families.items()):
@@ -136,8 +136,6 @@ def layers_page() -> str:
 
 
 def _section(cls: type[Layer], dialects: dict[str, str]) -> str:
-    options = [name for name in _option_fields(cls) if name in caffe_pb2.LayerParameter.DESCRIPTOR.fields_by_name]
-    own = [dialects[name] for name in options if name not in SHARED_OPTIONS]
     lines = [f"### {cls.__name__}\n", inspect.cleandoc(cls.__doc__ or ""), ""]
     if issubclass(cls, NeuronLayer) and "bottom" not in (cls.__doc__ or ""):
         lines += ["bottom: x, any shape;  top: y, the same shape.", ""]
@@ -147,41 +145,19 @@ def _section(cls: type[Layer], dialects: dict[str, str]) -> str:
         + ("; may be in place" if cls.in_place else ""),
         *([] if _has_parameters(cls) else ["- parameters: none"]),
         f"- gradient: {gradient}",
-        f"- dialects: {WITHOUT_OPTIONS.get(cls.__name__) or (own[0] if own else ALL_DIALECTS)}",
+        f"- dialects: {cls.dialects or dialects.get(cls.options_field, ALL_DIALECTS)}",
         f"- source: `{cls.__module__.replace('.', '/')}.py`",
         *_differences(cls),
         "",
     ]
-    for name in options:
+    for name in cls.option_fields():
         lines += _option_table(name)
     return "\n".join(lines)
 
 
-WITHOUT_OPTIONS = {
-    "FloData": "v2",
-    "ImageSegData": "v1, v2, deeplab",
-    "LSTMUnit": "bvlc, deeplab",
-    "SmoothL1Loss": "v2",
-    "SpatialProduct": "v2, deeplab",
-}
-"""Dialects of types that have no option of their own, where not all have them."""
-
-SHARED_OPTIONS = {"convolution_param", "transform_param", "image_data_param", "loss_param", "data_param"}
-"""Options that several types read: they say nothing about where a type comes from."""
-
-
-def _option_fields(cls: type[Layer]) -> list[str]:
-    """The ``*_param`` messages that the class, its bases and their modules read."""
-    names: dict[str, None] = {}
-    for base in cls.__mro__:
-        if issubclass(base, Layer) and base is not Layer and base.__module__.startswith("segcaffe."):
-            names.update(dict.fromkeys(re.findall(r"param\.(\w+_param)\b", inspect.getsource(base))))
-    return list(names)
-
-
 def _has_parameters(cls: type[Layer]) -> bool:
-    """Whether the docstring tells of parameter blobs."""
-    return re.search(r"\bblobs?:|Parameters:", cls.__doc__ or "") is not None
+    """Whether the type's layers can have parameter blobs."""
+    return cls.parameter_count.__func__ is not Layer.parameter_count.__func__  # type: ignore[attr-defined]
 
 
 def _differences(cls: type[Layer]) -> list[str]:

@@ -14,6 +14,7 @@ from segcaffe.blob import Blob
 from segcaffe.blob.vectors import BlobVec
 from segcaffe.errors import GraphError, ShapeError
 from segcaffe.proto import caffe_pb2
+from segcaffe.proto.fields import options_by_type
 
 Count = tuple[int, int | None]
 """How many bottoms or tops: at least the first, at most the second (None: any number)."""
@@ -73,6 +74,18 @@ class Layer:
         The layer's own blobs by name, made by `own_blob`.
     """
 
+    options_field: ClassVar[str] = ""
+    """The field of the type's own options, ``pooling_param``; unless told the one whose message bears its name."""
+    other_options: ClassVar[tuple[str, ...]] = ()
+    """Fields of options that it reads besides, and shares with other types."""
+    label_options: ClassVar[str] = ""
+    """The field of the options whose ``ignore_label`` is a label that it does not count."""
+    dialects: ClassVar[str] = ""
+    """The schemas that have the type, where its own options do not tell."""
+    draw_color: ClassVar[str] = "#6495ED"
+    """Its colour in drawings; those of pycaffe."""
+    statistics: ClassVar[bool] = False
+    """Whether its blobs are statistics, which no solver changes."""
     bottom_count: ClassVar[Count] = (1, 1)
     top_count: ClassVar[Count] = (1, 1)
     same_count: ClassVar[bool] = False
@@ -99,6 +112,12 @@ class Layer:
     """Whether `recompute` can make the tops' values anew: they follow from the bottoms', not from chance or a state."""
     replayable: bool = True
     """Whether each pass does what the last did, to the same memory, so that a GPU may replay it without the layer."""
+
+    def __init_subclass__(cls) -> None:
+        """Find the type's own options by its name, unless it says which they are."""
+        super().__init_subclass__()
+        if "options_field" not in vars(cls):
+            cls.options_field = options_by_type().get(cls.__name__, cls.options_field)
 
     def __init__(self, param: caffe_pb2.LayerParameter, phase: int, dtype: Any = np.float32) -> None:
         self.param = param
@@ -212,6 +231,21 @@ class Layer:
         _check_count(self.where, "top", self.top_count, num_top)
         if self.same_count and num_bottom != num_top:
             raise GraphError(f"{self.where}: needs as many tops as bottoms. Received: {num_bottom} and {num_top}.")
+
+    @classmethod
+    def family(cls) -> str:
+        """The family of the type: the folder that its module lies in."""
+        return cls.__module__.split(".")[-2:][0]
+
+    @classmethod
+    def option_fields(cls) -> tuple[str, ...]:
+        """The fields of all options that the type reads, its own first."""
+        return tuple(dict.fromkeys(name for name in (cls.options_field, *cls.other_options) if name))
+
+    @classmethod
+    def parameter_count(cls, param: caffe_pb2.LayerParameter, bottoms: int) -> int:
+        """How many blobs `setup` makes for a layer with these options and so many bottoms."""
+        return 0
 
     @classmethod
     def allows_gradient(cls, bottom_index: int) -> bool:

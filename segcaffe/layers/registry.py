@@ -37,6 +37,12 @@ def layer_class(type_name: str, where: str = "layer") -> type[Layer]:
     raise GraphError(f'{where}: unknown layer type "{type_name}". {origin_of(type_name) or hint}')
 
 
+def find_class(type_name: str) -> type[Layer]:
+    """The class of a type, for what is known of it; `Layer` itself, of which nothing is known, where there is none."""
+    _discover()
+    return _classes.get(type_name, Layer)
+
+
 def layer_types() -> list[str]:
     """All registered type strings, sorted."""
     _discover()

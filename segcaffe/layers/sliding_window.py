@@ -20,6 +20,7 @@ class SlidingWindow(Layer):
         Kernel, stride, pad and dilation.
     """
 
+    options_field = "convolution_param"
     axis: int
     window: Window
 

@@ -11,10 +11,6 @@ from segcaffe.proto.caffe_pb2 import LayerParameter
 from segcaffe.proto.source import read_text
 from segcaffe.proto.template import template_names
 
-_TRANSPARENT = ("Split", "Scale", "Interp", "Tile", "Concat", "Power", "ReLU", "Dropout", "Pooling", "Eltwise", "Exp",
-                "AbsVal", "Im2col", "Im2dist", "Slice", "Crop", "BatchNorm", "Softmax", "Reshape", "Flatten", "LRN",
-                "Sigmoid", "TanH", "Log", "ChannelReduce")  # fmt: skip
-"""Types that pass on what they get: what a layer is fed is looked for behind them."""
 _LISTED = 4
 
 
@@ -133,11 +129,16 @@ def origins(subject: Subject, layer: LayerParameter, index: int, known: set[str]
         maker = next((i for i in range(before - 1, -1, -1) if blob in subject.layers[i].top), None)
         if maker is None or blob in known or not subject.layers[maker].bottom:
             found.add(blob)
-        elif subject.layers[maker].type in _TRANSPARENT:
+        elif _passes_on(subject.layers[maker]):
             waiting += [(bottom, maker) for bottom in dict.fromkeys(subject.layers[maker].bottom)]
         else:
             found.add(subject.layers[maker].name)
     return found
+
+
+def _passes_on(layer: LayerParameter) -> bool:
+    """Whether what a layer is fed is looked for behind this one: it has no weights, or only scales."""
+    return layer.type == "Scale" or not parameter_count(layer)
 
 
 def _made(subject: Subject) -> set[str]:

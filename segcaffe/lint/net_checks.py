@@ -6,22 +6,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 from segcaffe.errors import ShapeError
-from segcaffe.layers.registry import layer_class, layer_types
 from segcaffe.lint.crop_checks import crop_offsets
 from segcaffe.lint.finding import Finding
-from segcaffe.lint.subject import Subject, learns, parameter_count
+from segcaffe.lint.subject import Subject, class_of, learns, parameter_count
 from segcaffe.proto.caffe_pb2 import TRAIN, ImageDataParameter, LayerParameter
 from segcaffe.window import Window
 
-_WINDOWED = ("Convolution", "Im2col", "Im2dist", "Im2parity", "NormConv")
-_WITH_IGNORE = {
-    "SoftmaxWithLoss": "loss_param",
-    "SigmoidCrossEntropyLoss": "loss_param",
-    "InfogainLoss": "loss_param",
-    "Accuracy": "accuracy_param",
-    "SegAccuracy": "seg_accuracy_param",
-    "Im2parity": "im2parity_param",
-}
 PADDED_LABEL = 255
 
 
@@ -74,7 +64,9 @@ def shrinking(subject: Subject) -> Iterator[Finding]:
     """A pad that is there, but too small to keep the size."""
     if subject.unset:
         return
-    for layer in subject.of_type(*_WINDOWED):
+    for layer in subject.layers:
+        if "convolution_param" not in class_of(layer).option_fields() or layer.type == "Deconvolution":
+            continue
         try:
             window = Window.from_convolution(layer.convolution_param, 2, "")
         except ShapeError:
@@ -97,10 +89,9 @@ def losses(subject: Subject) -> Iterator[Finding]:
     """Losses that do not count, and training nets without any."""
     if subject.phase != TRAIN:
         return
-    known = set(layer_types())
     counted = False
     for layer in subject.layers:
-        is_loss = layer.type in known and layer_class(layer.type).loss
+        is_loss = class_of(layer).loss
         weights = list(layer.loss_weight)
         counted |= any(weights) or (is_loss and not weights)
         if is_loss and weights and not any(weights):
@@ -163,7 +154,7 @@ def _padding(subject: Subject, readers: list[tuple[LayerParameter, int | None]])
                 f"{ignored}, but {padding[0].name!r} pads labels with {PADDED_LABEL} where an image is smaller than "
                 "crop_size.",
                 "The padding counts as a class, or stops the run as a label outside the classes.",
-                f"{_WITH_IGNORE[layer.type]} {{ ignore_label: {PADDED_LABEL} }}.",
+                f"{class_of(layer).label_options} {{ ignore_label: {PADDED_LABEL} }}.",
             )
 
 
@@ -179,8 +170,10 @@ def padding_sources(subject: Subject) -> list[LayerParameter]:
 
 def label_readers(subject: Subject) -> Iterator[tuple[LayerParameter, int | None]]:
     """Layers that can ignore a label, and the one they ignore."""
-    for layer in subject.of_type(*_WITH_IGNORE):
-        options = getattr(layer, _WITH_IGNORE[layer.type])
+    for layer in subject.layers:
+        if not (field := class_of(layer).label_options):
+            continue
+        options = getattr(layer, field)
         given = options.DESCRIPTOR.fields_by_name["ignore_label"]
         values = list(options.ignore_label) if given.is_repeated else []
         if not given.is_repeated and options.HasField("ignore_label"):

@@ -8,28 +8,12 @@ from functools import cached_property
 from pathlib import Path
 
 from segcaffe.graph.rules import includes, net_state
-from segcaffe.layers.registry import layer_class, layer_types
+from segcaffe.layers.base import Layer
+from segcaffe.layers.registry import find_class
 from segcaffe.proto.caffe_pb2 import LayerParameter, NetParameter, NetState, ParamSpec
 from segcaffe.proto.text import layer_places, read_sketch
 
 Variables = Mapping[str, str] | None
-_WITH_BIAS = {
-    "Convolution": "convolution_param",
-    "Deconvolution": "convolution_param",
-    "InnerProduct": "inner_product_param",
-    "Embed": "embed_param",
-    "Scale": "scale_param",
-}
-"""Types with one blob and, if their option's bias_term says so, another."""
-_COUNTS = {
-    "PReLU": 1,
-    "Parameter": 1,
-    "LSTM": 3,
-    "RNN": 5,
-    "NormConvMeanfield": 3,
-    "NospConvMeanfield": 2,
-    "MultiStageMeanfield": 3,
-}
 
 
 @dataclass
@@ -83,8 +67,7 @@ class Subject:
     @cached_property
     def sources(self) -> list[LayerParameter]:
         """Layers that bring values into the net."""
-        known = set(layer_types())
-        return [layer for layer in self.layers if layer.type in known and layer_class(layer.type).source]
+        return [layer for layer in self.layers if class_of(layer).source]
 
     @cached_property
     def batch(self) -> int | None:
@@ -107,17 +90,19 @@ def _batch_size(layer: LayerParameter) -> int | None:
     return int(shapes[0].dim[0]) if shapes and shapes[0].dim else None
 
 
+def class_of(layer: LayerParameter) -> type[Layer]:
+    """The class of a layer, `Layer` where no such type is known."""
+    return find_class(layer.type)
+
+
+def blob_count(layer: LayerParameter) -> int:
+    """Number of blobs that the layer has."""
+    return class_of(layer).parameter_count(layer, len(layer.bottom))
+
+
 def parameter_count(layer: LayerParameter) -> int:
     """Number of blobs that the layer learns (statistics of BatchNorm are none)."""
-    if layer.type in _WITH_BIAS:
-        if layer.type == "Scale" and len(layer.bottom) > 1:
-            return int(layer.scale_param.bias_term)
-        return 1 + int(getattr(layer, _WITH_BIAS[layer.type]).bias_term)
-    if layer.type == "Bias":
-        return int(len(layer.bottom) == 1)
-    if layer.type == "NormConv":
-        return 1 + int(layer.convolution_param.bias_term) + int(layer.norm_conv_param.scale_term)
-    return _COUNTS.get(layer.type, 0)
+    return 0 if class_of(layer).statistics else blob_count(layer)
 
 
 def rates(layer: LayerParameter) -> list[float]:

@@ -6,17 +6,16 @@ from collections.abc import Iterator, Sequence
 
 from segcaffe.blob.proto import shape_of
 from segcaffe.lint.finding import Finding
-from segcaffe.lint.subject import Subject, parameter_count
+from segcaffe.lint.subject import Subject, blob_count
 from segcaffe.net.loading import LoadReport
 from segcaffe.proto.caffe_pb2 import LayerParameter, NetParameter
 
-_WITH_STATISTICS = ("BatchNorm",)
 _SHOWN = 8
 
 
 def weights(subject: Subject, stored: NetParameter, path: str) -> Iterator[Finding]:
     """Findings about a net that is to be loaded from ``path``."""
-    mine = [layer for layer in subject.layers if parameter_count(layer) or layer.type in _WITH_STATISTICS]
+    mine = [layer for layer in subject.layers if blob_count(layer)]
     theirs = {layer.name: layer for layer in stored.layer if layer.blobs}
     report = LoadReport.of((layer.name for layer in mine), theirs)
     if report.strangers:
@@ -52,7 +51,7 @@ def weights(subject: Subject, stored: NetParameter, path: str) -> Iterator[Findi
 
 def _sizes(subject: Subject, layer: LayerParameter, stored: LayerParameter, path: str) -> Iterator[Finding]:
     outputs = layer.convolution_param.num_output or layer.inner_product_param.num_output
-    count = parameter_count(layer)
+    count = blob_count(layer)
     if layer.type not in ("Convolution", "InnerProduct") or subject.unset or not outputs:
         return
     if len(stored.blobs) != count:

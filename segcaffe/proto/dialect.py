@@ -22,6 +22,7 @@ from google.protobuf.message import DecodeError, Message
 from segcaffe.errors import WeightsError, did_you_mean
 from segcaffe.proto import caffe_pb2, content, encoding, set_aside, wire
 from segcaffe.proto.caffe_pb2 import LayerParameter, NetParameter
+from segcaffe.proto.fields import options_by_type
 
 DIALECTS = ("bvlc", "v1", "v2", "deeplab")
 
@@ -53,23 +54,6 @@ _NUMBERS: dict[str, tuple[int | None, int | None, int | None]] = {
     "replicate_param": (152, None, None),
     "multi_stage_meanfield_param": (155, None, None),
 }
-# Layer types whose option is not their own name in snake case.
-_OPTION_OF_TYPE = {
-    "DomainTransformForwardOnly": "domain_transform_param",
-    "LSTM": "recurrent_param",
-    "RNN": "recurrent_param",
-    "DenseCRF": "dense_crf_param",
-    "Im2dist": "im2dist_param",
-    "Im2parity": "im2parity_param",
-    "NospConvMeanfield": "norm_conv_meanfield_param",
-}
-_OPTION_OF_TYPE.update(
-    {
-        "".join(part.capitalize() for part in option.removesuffix("_param").split("_")): option
-        for option in _NUMBERS
-        if option not in ("recurrent_param", "dense_crf_param", "im2dist_param", "im2parity_param")
-    }
-)
 _FIRST, _LAST = 143, 157
 _NOT_IN_DIALECT = 7000
 _NOT_EXPLAINED = 8000
@@ -271,7 +255,7 @@ def _detect(data: bytes, layers: list[_Layer]) -> str:
 
 def _cost(data: bytes, layer: _Layer, dialect: str) -> int:
     """Return how badly a dialect explains a layer: 0 when its options belong to its type and decode without rest."""
-    own_option = _own_numbers().get(_OPTION_OF_TYPE.get(layer.type, ""))
+    own_option = _own_numbers().get(options_by_type().get(layer.type, ""))
     cost = 0
     for field in layer.options:
         own = _reading(dialect).get(field.number, field.number)

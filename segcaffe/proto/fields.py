@@ -1,4 +1,4 @@
-"""What the text parser must know of each field of the schema, looked up once per message type."""
+"""What must be known of the schema's fields, looked up once per message type."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from functools import cache
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from segcaffe.proto import values
+from segcaffe.proto.caffe_pb2 import LayerParameter
 
 Convert = Callable[[str, str], object]
 
 
 @dataclass(frozen=True)
 class Field:
-    """One field: its name, whether it repeats, and its message type or how its value is read.
+    """One field for the text parser: its name, whether it repeats, and its message type or how its value is read.
 
     ``convert(kind, text)`` takes the kind of the first token (name, number, string, punctuation, other) and the text
     of the value, and raises ``values.BadValueError``.
@@ -37,6 +38,16 @@ class Field:
 def field_table(descriptor: Descriptor) -> Mapping[str, Field]:
     """Return the fields of a message type by name."""
     return {field.name: _field(field) for field in descriptor.fields}
+
+
+@cache
+def options_by_type() -> Mapping[str, str]:
+    """Return for each options message the field that holds it: ``argmax_param`` for ArgMax, an ``ArgMaxParameter``."""
+    return {
+        field.message_type.name.removesuffix("Parameter"): field.name
+        for field in LayerParameter.DESCRIPTOR.fields
+        if field.name.endswith("_param") and field.message_type is not None
+    }
 
 
 def _field(descriptor: FieldDescriptor) -> Field:

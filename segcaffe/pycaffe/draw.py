@@ -12,6 +12,8 @@ from typing import Any
 
 from segcaffe.errors import SegcaffeError
 from segcaffe.graph.rules import filter_net, net_state
+from segcaffe.layers.base import Layer
+from segcaffe.layers.registry import find_class
 from segcaffe.proto import caffe_pb2
 from segcaffe.proto.caffe_pb2 import LayerParameter, NetParameter
 from segcaffe.proto.printer import float32_text
@@ -20,23 +22,15 @@ from segcaffe.viz.net_drawing import draw as lay_out
 
 Shapes = Mapping[str, tuple[int, ...]]
 
-LAYER_STYLE_DEFAULT = {"shape": "record", "fillcolor": "#6495ED", "style": "filled"}
+LAYER_STYLE_DEFAULT = {"shape": "record", "fillcolor": Layer.draw_color, "style": "filled"}
 NEURON_LAYER_STYLE = {"shape": "record", "fillcolor": IN_PLACE_COLOR, "style": "filled"}
 BLOB_STYLE = {"shape": "octagon", "fillcolor": BLOB_COLOR, "style": "filled"}
 FORMATS = ("svg", "html", "png", "pdf", "eps", "dot")
 
-_COLORS = {
-    "Convolution": "#FF5050",
-    "Deconvolution": "#FF5050",
-    "NormConv": "#FF5050",
-    "Pooling": "#FF9900",
-    "InnerProduct": "#CC33FF",
-}
-
 
 def choose_color_by_layertype(layertype: str) -> str:
     """The colour of a layer's box."""
-    return _COLORS.get(layertype, LAYER_STYLE_DEFAULT["fillcolor"])
+    return find_class(layertype).draw_color
 
 
 def get_pooling_types_dict() -> dict[int, str]:
@@ -46,12 +40,11 @@ def get_pooling_types_dict() -> dict[int, str]:
 
 def get_edge_label(layer: LayerParameter) -> str:
     """Text on the arrow from a layer to its top: the batch size, or the number of outputs."""
-    if layer.type == "Data":
-        return f"Batch {layer.data_param.batch_size}"
-    if layer.type in ("Convolution", "Deconvolution"):
-        return str(layer.convolution_param.num_output)
-    if layer.type == "InnerProduct":
-        return str(layer.inner_product_param.num_output)
+    for options in (getattr(layer, field) for field in find_class(layer.type).option_fields()):
+        if "num_output" in options.DESCRIPTOR.fields_by_name:
+            return str(options.num_output)
+        if "batch_size" in options.DESCRIPTOR.fields_by_name:
+            return f"Batch {options.batch_size}"
     return ""
 
 
@@ -71,13 +64,14 @@ def get_layer_label(layer: LayerParameter, rankdir: str, display_lrm: bool = Fal
         Whether to add the learning rate multipliers.
     """
     lines = [layer.name, f"({layer.type})"]
-    if layer.type in ("Convolution", "Deconvolution"):
+    cls = find_class(layer.type)
+    if "convolution_param" in cls.option_fields():
         param = layer.convolution_param
         lines = [layer.name, f"({layer.type})", _window(param)]
         dilation = list(param.dilation) or [1]
         if dilation != [1]:
             lines[-1] += f" dilation: {_extents(dilation)}"
-    elif layer.type == "Pooling":
+    elif cls.options_field == "pooling_param":
         method = get_pooling_types_dict()[layer.pooling_param.pool]
         lines = [layer.name, f"({method} {layer.type})", _pooling_window(layer.pooling_param)]
     if display_lrm and layer.param:

@@ -18,35 +18,22 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 from google.protobuf.message import Message
 
 from segcaffe.errors import PrototxtError, did_you_mean
+from segcaffe.layers.registry import find_class, layer_class, layer_types
 from segcaffe.proto import caffe_pb2
+from segcaffe.proto.fields import options_by_type
 
 __all__ = ["Function", "Layers", "NetSpec", "Parameters", "Top", "assign_proto", "layers", "params", "to_proto"]
 
-_SHARED_OPTIONS = {
-    "Deconvolution": "convolution_param",
-    "DomainTransformForwardOnly": "domain_transform_param",
-    "Im2col": "convolution_param",
-    "LSTM": "recurrent_param",
-    "NospConvMeanfield": "norm_conv_meanfield_param",
-    "RNN": "recurrent_param",
-}
-"""Types whose options are in a message named after another type."""
 
-
-@cache
 def param_name_dict() -> dict[str, str]:
     """The name of each layer type's own option, without ``_param``: ``{"Convolution": "convolution", ...}``."""
-    options = {type_name: field.removesuffix("_param") for type_name, field in _SHARED_OPTIONS.items()}
-    for field in caffe_pb2.LayerParameter.DESCRIPTOR.fields:
-        if field.name.endswith("_param") and field.message_type is not None:
-            options[field.message_type.name.removesuffix("Parameter")] = field.name.removesuffix("_param")
-    return options
+    options = {**options_by_type(), **{name: layer_class(name).options_field for name in layer_types()}}
+    return {name: field.removesuffix("_param") for name, field in options.items() if field}
 
 
 class Top:
@@ -92,7 +79,7 @@ class Function:
         layer = caffe_pb2.LayerParameter(type=self.type_name, bottom=bottoms)
         layer.top.extend(bottoms if self.in_place else [names.of_top(top) for top in self.tops])
         layer.name = names.of_function(self)
-        own = f"{param_name_dict().get(self.type_name, '')}_param"
+        own = find_class(self.type_name).options_field or options_by_type().get(self.type_name, "")
         for name, value in self.params.items():
             target = layer
             if not name.endswith("param") and _has_field(layer, own) and _has_field(getattr(layer, own), name):

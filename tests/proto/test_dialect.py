@@ -7,9 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segcaffe.errors import WeightsError
+from segcaffe.layers import layer_class
 from segcaffe.proto import text, wire
 from segcaffe.proto.caffe_pb2 import LayerParameter, NetParameter
-from segcaffe.proto.dialect import _NUMBERS, _OPTION_OF_TYPE, DIALECTS, decode_net, detect_dialect, encode_net
+from segcaffe.proto.dialect import _NUMBERS, DIALECTS, decode_net, detect_dialect, encode_net
 
 # One layer per option, each with a value in it, so that a wrong number cannot decode by chance.
 EVERY_OPTION = """
@@ -60,10 +61,10 @@ def option_numbers(data):
 
 
 def test_every_colliding_option_has_a_case():
-    options = [field.name for layer in net(EVERY_OPTION).layer for field, _ in layer.ListFields() if field.number > 7]
+    layers = net(EVERY_OPTION).layer
+    options = [field.name for layer in layers for field, _ in layer.ListFields() if field.number > 7]
     assert sorted(options) == sorted(_NUMBERS)
-    types = {layer.type for layer in net(EVERY_OPTION).layer}
-    assert types <= set(_OPTION_OF_TYPE)
+    assert options == [layer_class(layer.type).options_field for layer in layers]
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)

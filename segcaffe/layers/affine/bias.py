@@ -9,6 +9,7 @@ from segcaffe.kernels import channelwise, copy
 from segcaffe.layers.affine.broadcast import Broadcast
 from segcaffe.layers.base import Blobs
 from segcaffe.layers.registry import register
+from segcaffe.proto import caffe_pb2
 
 
 @register
@@ -18,6 +19,11 @@ class Bias(Broadcast):
     bottom: x, and the bias where that is not a parameter;  top: as x.
     param blob: bias (unless it is bottom 1), of the shape of num_axes axes from axis on.
     """
+
+    @classmethod
+    def parameter_count(cls, param: caffe_pb2.LayerParameter, bottoms: int) -> int:
+        """The bias, unless it is a bottom."""
+        return int(bottoms == 1)
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Make the parameter: 0 unless the filler says otherwise."""

@@ -23,6 +23,11 @@ class Scale(SavedInput, Broadcast):
     param blobs: scale (unless it is bottom 1), bias (if bias_term); both of the shape of num_axes axes from axis on.
     """
 
+    @classmethod
+    def parameter_count(cls, param: caffe_pb2.LayerParameter, bottoms: int) -> int:
+        """The scale unless it is a bottom, the bias with bias_term."""
+        return (bottoms == 1) + param.scale_param.bias_term
+
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Make the parameters: scale 1 and bias 0 unless fillers say otherwise."""
         options = self.param.scale_param

@@ -8,6 +8,7 @@ from typing import Any
 from segcaffe.kernels import embed
 from segcaffe.layers.base import Blobs, Layer
 from segcaffe.layers.registry import register
+from segcaffe.proto import caffe_pb2
 
 
 @register
@@ -19,6 +20,11 @@ class Embed(Layer):
     """
 
     gradient_to = ()
+
+    @classmethod
+    def parameter_count(cls, param: caffe_pb2.LayerParameter, bottoms: int) -> int:
+        """Weight, and bias with bias_term."""
+        return 1 + param.embed_param.bias_term
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Read input_dim, num_output, bias_term; make weight and bias."""

@@ -10,6 +10,7 @@ from segcaffe.kernels.matmul import finish, gemm
 from segcaffe.layers.base import Blobs
 from segcaffe.layers.dense.epilogue import EpilogueLayer
 from segcaffe.layers.registry import register
+from segcaffe.proto import caffe_pb2
 
 
 @register
@@ -21,7 +22,13 @@ class InnerProduct(EpilogueLayer):
     param blobs: weight (num_output, K), or (K, num_output) with ``transpose``; bias (num_output).
     """
 
+    draw_color = "#CC33FF"
     backward_reads = ("bottoms",)
+
+    @classmethod
+    def parameter_count(cls, param: caffe_pb2.LayerParameter, bottoms: int) -> int:
+        """Weight, and bias with bias_term."""
+        return 1 + param.inner_product_param.bias_term
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Read num_output, axis, transpose, bias_term; make weight and bias."""

@@ -8,6 +8,7 @@ from segcaffe.blob import Blob
 from segcaffe.layers.base import Blobs, Count
 from segcaffe.layers.dense.epilogue import EpilogueLayer
 from segcaffe.layers.sliding_window import SlidingWindow
+from segcaffe.proto import caffe_pb2
 
 
 class WindowedLayer(EpilogueLayer, SlidingWindow):
@@ -17,9 +18,15 @@ class WindowedLayer(EpilogueLayer, SlidingWindow):
     weights. Parameters: weight, and bias (num_output) with ``bias_term``.
     """
 
+    draw_color = "#FF5050"
     bottom_count: ClassVar[Count] = (1, None)
     top_count: ClassVar[Count] = (1, None)
     same_count = True
+
+    @classmethod
+    def parameter_count(cls, param: caffe_pb2.LayerParameter, bottoms: int) -> int:
+        """Weight, and bias with bias_term."""
+        return 1 + param.convolution_param.bias_term
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Read the window, num_output, group, axis; make weight and bias."""

@@ -54,38 +54,34 @@ def check_one_label_each(layer: Layer, scores: Blob, labels: Blob) -> None:
         )
 
 
-def class_numbers(
-    layer: Layer, labels: Blob, classes: int, ignore: int = NO_IGNORE, option: str | None = None
-) -> Array:
+def class_numbers(layer: Layer, labels: Blob, classes: int, ignore: int = NO_IGNORE) -> Array:
     """The labels as flat int64 on the device, rounded towards zero, -1 where they are ignored.
 
     Raises
     ------
     DataError
-        A label is neither a class nor ignored; ``option`` is passed to `bad_label`.
+        A label is neither a class nor ignored.
     """
     xp = layer.xp
     values = xp.trunc(labels.array.reshape(-1))
     skip = values == ignore
     bad = ~(skip | ((values >= 0) & (values < classes)))
     if bad.any():
-        raise bad_label(layer, labels, int(bad.argmax()), classes, option)
+        raise bad_label(layer, labels, int(bad.argmax()), classes)
     return xp.where(skip, -1, values).astype(xp.int64)
 
 
-def bad_label(layer: Layer, labels: Blob, position: int, classes: int, option: str | None) -> DataError:
+def bad_label(layer: Layer, labels: Blob, position: int, classes: int) -> DataError:
     """The error for a label that is neither a class nor ignored; the caller raises it.
 
     Parameters
     ----------
     position:
         Index of the label in the flattened ``labels``.
-    option:
-        Where the label to ignore can be set, for example ``loss_param``; None where it cannot.
     """
     value = float(labels.data.reshape(-1)[position])
-    remedy = f", or set {option} {{ ignore_label: {value:g} }} if it marks what is not to count"
-    if option is None or not value.is_integer():
+    remedy = f", or set {layer.label_options} {{ ignore_label: {value:g} }} if it marks what is not to count"
+    if not layer.label_options or not value.is_integer():
         remedy = ""
     return DataError(
         f"{layer.where}: label {value:g} (number {position} of {labels.count}) is not one of the {classes} classes, "

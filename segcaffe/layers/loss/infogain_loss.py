@@ -36,6 +36,8 @@ class InfogainLoss(LossLayer):
     top: scalar; optionally the probabilities. With H the identity this is SoftmaxWithLoss.
     """
 
+    label_options = "loss_param"
+    other_options = ("loss_param",)
     bottom_count = (2, 3)
     top_count = (1, 2)
     replayable = False
@@ -67,7 +69,7 @@ class InfogainLoss(LossLayer):
         outer, classes, inner = self.layout
         prob = self.prob.array
         softmax.forward(bottom[0].array.reshape(self.layout), prob)
-        label = class_numbers(self, bottom[1], classes, self.ignore, "loss_param").reshape(outer, inner)
+        label = class_numbers(self, bottom[1], classes, self.ignore).reshape(outer, inner)
         self.counts = label >= 0
         self._look_up(self._matrix(bottom, classes), label)
         logs, loss = self.logs.array, self.xp.empty(1, np.float64)

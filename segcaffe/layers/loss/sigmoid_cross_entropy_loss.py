@@ -25,6 +25,7 @@ class SigmoidCrossEntropyLoss(LossLayer):
     count.
     """
 
+    options_field = label_options = "loss_param"
     replayable = False
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:

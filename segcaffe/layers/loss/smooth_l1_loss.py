@@ -21,6 +21,7 @@ class SmoothL1Loss(LossLayer):
     Weights that are not given are 1. The divisor is N H W, but N where v is given. [Fast R-CNN, Girshick 2015]
     """
 
+    dialects = "v2"
     bottom_count = (2, 4)
     gradient_to = (0, 1)
     refuses_gradient = False

@@ -31,6 +31,8 @@ class SoftmaxWithLoss(LossLayer):
     labels that count.
     """
 
+    options_field = label_options = "loss_param"
+    other_options = ("softmax_param",)
     top_count = (1, 2)
     replayable = False
 
@@ -67,7 +69,7 @@ class SoftmaxWithLoss(LossLayer):
         softmax_loss.forward(scores, label, self.weight.array, self.ignore, _FLOOR, prob, totals)
         loss, valid, bad = device.to_host(totals)
         if bad >= 0:
-            raise bad_label(self, bottom[1], int(bad), classes, "loss_param")
+            raise bad_label(self, bottom[1], int(bad), classes)
         self.normalizer = normalizer(self.normalization, outer, inner, valid)
         top[0].array[...] = loss / self.normalizer
         if len(top) > 1:

@@ -19,6 +19,7 @@ class Accuracy(Layer):
     top: scalar; optionally the accuracy of each class (C,). What has no label at all has accuracy 0.
     """
 
+    label_options = "accuracy_param"
     bottom_count = (2, 2)
     top_count = (1, 2)
     gradient_to = ()
@@ -50,7 +51,7 @@ class Accuracy(Layer):
         accuracy.count(scores, label, self.top_k, self.ignore, counts, first_bad)
         bad = int(device.to_host(first_bad)[0])
         if bad >= 0:
-            raise bad_label(self, bottom[1], bad, classes, "accuracy_param")
+            raise bad_label(self, bottom[1], bad, classes)
         hits, seen = device.to_host(counts)
         top[0].data[...] = hits.sum() / max(1, seen.sum())
         if len(top) > 1:

@@ -23,6 +23,7 @@ class SegAccuracy(Layer):
     ``ignore_label`` do not count.
     """
 
+    label_options = "seg_accuracy_param"
     bottom_count = (2, 2)
     gradient_to = ()
     value_names = ("pixel accuracy", "mean class accuracy", "mean IoU")
@@ -55,7 +56,7 @@ class SegAccuracy(Layer):
         confusion.count(scores, label, ignore, counts, bad)
         first_bad = int(device.to_host(bad)[0])
         if first_bad >= 0:
-            raise bad_label(self, bottom[1], first_bad, classes, "seg_accuracy_param")
+            raise bad_label(self, bottom[1], first_bad, classes)
         counted = device.to_host(counts)
         self.matrix = counted.copy() if self.reset else self.matrix + counted
         top[0].data[...] = _measures(self.matrix)

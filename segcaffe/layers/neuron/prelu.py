@@ -19,6 +19,11 @@ class PReLU(SavedInput, NeuronLayer):
     bottom: (N, C, ...);  top: the same;  param blob: slope (C,) or ().   [He et al. 2015]
     """
 
+    @classmethod
+    def parameter_count(cls, param: caffe_pb2.LayerParameter, bottoms: int) -> int:
+        """The slopes."""
+        return 1
+
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Make the slopes, 0.25 unless the filler says otherwise."""
         options = self.param.prelu_param

@@ -29,6 +29,13 @@ class BatchNorm(SavedInput, NeuronLayer):
     [Ioffe, Szegedy 2015]
     """
 
+    statistics = True
+
+    @classmethod
+    def parameter_count(cls, param: caffe_pb2.LayerParameter, bottoms: int) -> int:
+        """Mean, variance and their factor."""
+        return 3
+
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Read the options, make the three blobs."""
         param = self.param.batch_norm_param

@@ -19,6 +19,7 @@ from segcaffe.errors import GraphError, UserCodeError
 from segcaffe.layers.base import Blobs, Layer
 from segcaffe.layers.python.user import PythonLayerBase
 from segcaffe.layers.registry import register
+from segcaffe.proto import caffe_pb2
 
 
 @register
@@ -38,6 +39,11 @@ class Python(Layer):
     top_count = (0, None)
     in_place = True
     reshape_always = True
+
+    @classmethod
+    def parameter_count(cls, param: caffe_pb2.LayerParameter, bottoms: int) -> int:
+        """What the user's class makes is not known; as many as have a ``param`` entry."""
+        return len(param.param)
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Import the class, make an object of it, call its setup."""

@@ -13,6 +13,7 @@ from segcaffe.errors import GraphError
 from segcaffe.kernels import matmul
 from segcaffe.layers.base import Blobs, Layer
 from segcaffe.layers.views import rows
+from segcaffe.proto import caffe_pb2
 
 
 class RecurrentLayer(Layer):
@@ -33,6 +34,16 @@ class RecurrentLayer(Layer):
     gates: ClassVar[int]
     """How many rows of weights each output has."""
     recomputes = False
+    options_field = "recurrent_param"
+
+    @classmethod
+    def parameter_count(cls, param: caffe_pb2.LayerParameter, bottoms: int) -> int:
+        """Weight and bias of x, weight of the static input where there is one, weight of the state."""
+        return 3 + cls._has_static(param, bottoms)
+
+    @classmethod
+    def _has_static(cls, param: caffe_pb2.LayerParameter, bottoms: int) -> bool:
+        return bottoms > 2 + (cls.states if param.recurrent_param.expose_hidden else 0)
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Read the options, make the weights of the inputs and whatever the network has besides."""
@@ -43,7 +54,7 @@ class RecurrentLayer(Layer):
         self.expose: bool = param.expose_hidden
         exposed = self.states if self.expose else 0
         self._check_exposed(len(bottom), len(top), exposed)
-        self.has_static = len(bottom) > 2 + exposed
+        self.has_static = self._has_static(self.param, len(bottom))
         self.state: list[Array] = []
         outputs = self.gates * self.num_output
         self.add_parameter((outputs, math.prod(bottom[0].shape[2:])), param.weight_filler)

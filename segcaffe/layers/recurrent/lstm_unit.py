@@ -17,6 +17,7 @@ class LSTMUnit(Layer):
     top: c and h after the step, each (1, N, D).
     """
 
+    dialects = "bvlc, deeplab"
     bottom_count = (3, 3)
     top_count = (2, 2)
     gradient_to = (0, 1)

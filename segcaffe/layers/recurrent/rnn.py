@@ -10,6 +10,7 @@ from segcaffe.layers.base import Blobs
 from segcaffe.layers.recurrent.base import RecurrentLayer
 from segcaffe.layers.registry import register
 from segcaffe.layers.views import rows
+from segcaffe.proto import caffe_pb2
 
 
 @register
@@ -25,6 +26,11 @@ class RNN(RecurrentLayer):
     top_count = (1, 2)
     states = 1
     gates = 1
+
+    @classmethod
+    def parameter_count(cls, param: caffe_pb2.LayerParameter, bottoms: int) -> int:
+        """Those of the steps, and weight and bias of the output."""
+        return super().parameter_count(param, bottoms) + 2
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Make the weights of the output too."""

@@ -17,6 +17,7 @@ class Im2parity(LocalWindow):
     where the centre is outside. No gradient. Source: Harley et al. 2017, section 3.1.
     """
 
+    label_options = "im2parity_param"
     gradient_to = ()
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:

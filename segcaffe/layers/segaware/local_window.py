@@ -16,6 +16,8 @@ class LocalWindow(Layer):
     before it together are the batch.
     """
 
+    other_options = ("convolution_param",)
+
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Read the window."""
         options = self.param.convolution_param

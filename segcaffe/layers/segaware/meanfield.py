@@ -25,6 +25,11 @@ class MeanfieldLayer(Layer):
 
     num_filters = 2
 
+    @classmethod
+    def parameter_count(cls, param: caffe_pb2.LayerParameter, bottoms: int) -> int:
+        """A matrix for each filter, and compat."""
+        return cls.num_filters + 1
+
     def setup_meanfield(self, num_iterations: int, bottom: Blobs) -> None:
         """Check the number of iterations and make the parameters."""
         if num_iterations < 2:

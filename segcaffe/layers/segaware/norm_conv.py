@@ -31,7 +31,14 @@ class NormConv(Layer):
     scale_term. Source: Harley et al. 2017, section 3; only T weights per position are kept, never a matrix of columns.
     """
 
+    other_options = ("convolution_param",)
+    draw_color = "#FF5050"
     bottom_count = (2, 2)
+
+    @classmethod
+    def parameter_count(cls, param: caffe_pb2.LayerParameter, bottoms: int) -> int:
+        """Filters, bias with bias_term, scale with scale_term."""
+        return 1 + param.convolution_param.bias_term + param.norm_conv_param.scale_term
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Read the options and make the parameters."""

@@ -32,6 +32,7 @@ class WindowMeanfield(MeanfieldLayer):
     `kernels.window_meanfield`, unless weights are too small to be summed without scaling each window's.
     """
 
+    options_field = "norm_conv_meanfield_param"
     guides: tuple[int, ...]
     """The bottom that each filter's distances are taken from, in the order of the parameters."""
     options_of: tuple[int, ...]

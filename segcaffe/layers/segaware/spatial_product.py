@@ -16,6 +16,7 @@ class SpatialProduct(Layer):
     bottom: x (N, C, H, W), s (N, 1, H, W);  top: y (N, C, H, W).
     """
 
+    dialects = "v2, deeplab"
     bottom_count = (2, 2)
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:

@@ -19,6 +19,11 @@ class Parameter(Layer):
 
     bottom_count = (0, 0)
 
+    @classmethod
+    def parameter_count(cls, param: caffe_pb2.LayerParameter, bottoms: int) -> int:
+        """The parameter itself."""
+        return 1
+
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Make the blob."""
         dims = tuple(self.param.parameter_param.shape.dim)

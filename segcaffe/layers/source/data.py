@@ -24,6 +24,7 @@ class Data(PrefetchingSource):
     ``rand_skip`` starts at a random one of the first items.
     """
 
+    other_options = ("transform_param",)
     top_count = (1, 2)
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:

@@ -19,6 +19,8 @@ class FloData(PrefetchingSource):
     ``shuffle`` and ``rand_skip`` are as in `ImageData`; nothing is cropped or scaled.
     """
 
+    options_field = "image_data_param"
+    dialects = "v2"
     top_count = (1, 1)
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:

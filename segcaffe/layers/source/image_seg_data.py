@@ -33,6 +33,8 @@ class ImageSegData(ImageListSource):
     ``transform_param`` resizes each pair by a factor drawn from them.
     """
 
+    options_field = "image_data_param"
+    dialects = "v1, v2, deeplab"
     top_count = (2, 3)
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:

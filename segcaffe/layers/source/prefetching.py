@@ -73,6 +73,8 @@ class ImageListSource(PrefetchingSource):
     File names are ``root_folder`` followed by the list's word, nothing in between. Subclasses define `load`.
     """
 
+    other_options = ("image_data_param", "transform_param")
+
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Read the list, check the options, load the first item for its shapes."""
         param = self.param.image_data_param

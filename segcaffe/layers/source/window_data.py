@@ -32,6 +32,7 @@ class WindowData(PrefetchingSource):
     Values are (pixel - mean) times the ``scale`` of ``window_data_param``.
     """
 
+    other_options = ("transform_param",)
     top_count = (2, 2)
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:

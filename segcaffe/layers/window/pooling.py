@@ -27,6 +27,7 @@ class Pooling(Layer):
     gives Σv²/Σv, what is then expected, when testing. With global_pooling the window is the whole image.
     """
 
+    draw_color = "#FF9900"
     top_count = (1, 2)
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:

@@ -21,6 +21,8 @@ class SPP(Layer):
     et al. 2014.
     """
 
+    other_options = ("pooling_param",)
+
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Read the number of levels."""
         self.levels = self.param.spp_param.pyramid_height
