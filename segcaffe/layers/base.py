@@ -116,8 +116,8 @@ class Layer:
     def __init_subclass__(cls) -> None:
         """Find the type's own options by its name, unless it says which they are."""
         super().__init_subclass__()
-        if "options_field" not in vars(cls):
-            cls.options_field = options_by_type().get(cls.__name__, cls.options_field)
+        if "options_field" not in vars(cls) and cls.__name__ in options_by_type():
+            cls.options_field = options_by_type()[cls.__name__]
 
     def __init__(self, param: caffe_pb2.LayerParameter, phase: int, dtype: Any = np.float32) -> None:
         self.param = param
