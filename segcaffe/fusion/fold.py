@@ -37,8 +37,8 @@ def fold(graph: Graph) -> Graph:
     if graph.force_backward:
         return graph
     learns = any(_has_loss(node) for node in graph.nodes)
-    found = {i: _followers(graph, i, learns) for i, node in enumerate(graph.nodes) if _can_lead(node, learns)}
-    return replace(graph, absorbed={i: followers for i, followers in found.items() if followers})
+    found = {i: _absorbed(graph, i, learns) for i, node in enumerate(graph.nodes) if _can_lead(node, learns)}
+    return replace(graph, absorbed={i: layers for i, layers in found.items() if layers})
 
 
 def _has_loss(node: Node) -> bool:
@@ -57,7 +57,7 @@ def _can_lead(node: Node, learns: bool) -> bool:
     return issubclass(node.cls, WindowedLayer) and len(node.tops) == 1 and node.param.convolution_param.axis == 1
 
 
-def _followers(graph: Graph, index: int, learns: bool) -> tuple[int, ...]:
+def _absorbed(graph: Graph, index: int, learns: bool) -> tuple[int, ...]:
     """The BatchNorm, Scale and ReLU, in this order, that work in place on a layer's top before others read it."""
     blob = graph.nodes[index].tops[0]
     kinds: list[Callable[[Node], bool]] = [_is_stored_norm, _is_channel_scale, _is_relu]
