@@ -11,7 +11,7 @@ import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -19,9 +19,7 @@ from segcaffe.blob.proto import array_of, from_array, shape_of, values_of
 from segcaffe.errors import WeightsError
 from segcaffe.proto.caffe_pb2 import BlobProto, LayerParameter, NetParameter
 from segcaffe.proto.encoding import from_bytes
-
-if TYPE_CHECKING:
-    from segcaffe.snapshot.state import State
+from segcaffe.snapshot.state import State
 
 Array = np.ndarray[Any, Any]
 _WEIGHTS_BESIDE = " Give the .caffemodel.h5 that was written with it."
@@ -62,8 +60,6 @@ def encode_state(state: State) -> bytes:
 
 def load_state(path: str | Path) -> State:
     """Return the solver state in an HDF5 file."""
-    from segcaffe.snapshot.state import State
-
     with _open(path) as file:
         missing = [name for name in ("iter", "history") if name not in file]
         if missing:

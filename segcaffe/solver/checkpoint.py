@@ -12,10 +12,12 @@ import json
 import logging
 import os
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 from segcaffe import device
+from segcaffe.blob import Blob
 from segcaffe.errors import NumericError, WeightsError, joined
 from segcaffe.layers.source.base import SourceLayer
 from segcaffe.net.net import Net
@@ -27,13 +29,31 @@ from segcaffe.snapshot.files import check_writable, read_file, write_file
 from segcaffe.snapshot.retention import keep_newest
 from segcaffe.snapshot.solverstate import encode_state, load_state
 from segcaffe.snapshot.state import State
+from segcaffe.solver.average import AverageLoss
 from segcaffe.solver.diagnose import is_finite
-
-if TYPE_CHECKING:
-    from segcaffe.solver.solver import Solver
+from segcaffe.solver.policies import LearningRate
 
 _log = logging.getLogger("segcaffe")
 _VERSION = 1
+
+
+class Run(Protocol):
+    """What a snapshot holds of a run, and sets when the run goes on: of a solver, as much as is needed here."""
+
+    type: ClassVar[str]
+    param: SolverParameter
+    net: Net
+    history: list[Blob]
+    iter: int
+    lr: float
+    rate: LearningRate
+    average_loss: AverageLoss
+    snapshot_prefix: str
+    snapshot_keep: int | None
+
+    @property
+    def test_nets(self) -> Sequence[Net]:
+        """The nets that are tested."""
 
 
 class Paths(NamedTuple):
@@ -57,7 +77,7 @@ def snapshot_prefix(param: SolverParameter, filename: str | Path | None, net_nam
     return str(Path(prefix) / name)
 
 
-def save(solver: Solver) -> Paths:
+def save(solver: Run) -> Paths:
     """Write the weights, then the side file, then the state: where there is a state, there is everything."""
     _check_finite(solver)
     check_writable(solver.snapshot_prefix)
@@ -78,7 +98,7 @@ def save(solver: Solver) -> Paths:
     return paths
 
 
-def restore(solver: Solver, path: str | Path) -> None:
+def restore(solver: Run, path: str | Path) -> None:
     """Bring weights, histories and, if the side file is there, everything else to where the snapshot was taken."""
     _log.info("Restoring previous solver status from %s", path)
     state = load_state(path)
@@ -95,7 +115,7 @@ def restore(solver: Solver, path: str | Path) -> None:
         _continue(solver, run)
 
 
-def _check_finite(solver: Solver) -> None:
+def _check_finite(solver: Run) -> None:
     for name, blobs in solver.net.params.items():
         for index, blob in enumerate(blobs):
             if not is_finite(blob):
@@ -105,7 +125,7 @@ def _check_finite(solver: Solver) -> None:
                 )
 
 
-def _check_history(solver: Solver, state: State, path: str | Path) -> None:
+def _check_history(solver: Run, state: State, path: str | Path) -> None:
     if len(state.history) != len(solver.history):
         raise WeightsError(
             f"{path}: holds {len(state.history)} history blobs; solver {solver.type} on this net has "
@@ -145,7 +165,7 @@ def _side_path(state_path: str | Path) -> Path:
     return Path(f"{state_path}.segcaffe.json")
 
 
-def _encode_run(solver: Solver, checksum: int) -> bytes:
+def _encode_run(solver: Run, checksum: int) -> bytes:
     run = {
         "version": _VERSION,
         "solverstate_crc32": checksum,
@@ -180,7 +200,7 @@ def _read_run(state_path: str | Path) -> dict[str, Any] | None:
     return run
 
 
-def _continue(solver: Solver, run: dict[str, Any]) -> None:
+def _continue(solver: Run, run: dict[str, Any]) -> None:
     for net, states in zip((solver.net, *solver.test_nets), run["sources"], strict=False):
         sources = [layer for layer in net.layer_list if isinstance(layer, SourceLayer)]
         if [layer.name for layer in sources] != [name for name, _ in states]:
