@@ -88,7 +88,7 @@ def _config(name: str, file: str, size: int) -> caffe_pb2.NetParameter:
         "HALF_SIZE": half,
     }
     values = read_vars(CONFIGS / name / "voc.vars") | {key: str(value) for key, value in sizes.items()}
-    return _with_inputs(read_net(CONFIGS / name / f"{file}.prototxt", values), size)
+    return _with_inputs(read_net(CONFIGS / name / f"{file}.prototxt", values).message, size)
 
 
 def _with_inputs(param: caffe_pb2.NetParameter, size: int) -> caffe_pb2.NetParameter:
@@ -102,7 +102,8 @@ def _with_inputs(param: caffe_pb2.NetParameter, size: int) -> caffe_pb2.NetParam
 
 
 def _file(name: str, **values: int) -> caffe_pb2.NetParameter:
-    return read_net(ROOT / "nets" / f"{name}.prototxt", {key: str(value) for key, value in values.items()})
+    path = ROOT / "nets" / f"{name}.prototxt"
+    return read_net(path, {key: str(value) for key, value in values.items()}).message
 
 
 def _resnet101(size: int) -> caffe_pb2.NetParameter:

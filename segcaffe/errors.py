@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import difflib
 import sys
-from collections.abc import Iterable
-from typing import Any, ClassVar, TypeVar
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 E = TypeVar("E", bound="SegcaffeError")
 _types: dict[tuple[type, type], type[Any]] = {}
@@ -21,25 +22,67 @@ _SHOWN = 60
 """How many known names a message lists."""
 
 
+class Place(NamedTuple):
+    """Where something stands in a text file: line and column count from 1; column 0 is the line as a whole."""
+
+    file: str
+    line: int
+    column: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}" if self.column else f"{self.file}:{self.line}"
+
+
 class SegcaffeError(Exception):
-    """Base of every error that tells the user about their input or their machine."""
+    """Base of every error that tells the user about their input or their machine.
+
+    Attributes
+    ----------
+    layer:
+        Name of the layer that the error is about; empty if it is about none.
+    place:
+        Where the layer, or what is wrong in it, stands in the user's file, if that is known. It comes before the text.
+    """
 
     joins: ClassVar[type[Exception]] = OSError
     """Exceptions of this kind, while they are handled, give the error their type."""
+    layer: str = ""
+    place: Place | None = None
 
-    def __new__(cls, *args: Any) -> SegcaffeError:
+    def __new__(cls, *args: Any, **about: Any) -> SegcaffeError:
         """Make the error, of the type of the exception that is being handled too where it joins that."""
         cause = sys.exc_info()[1]
         if isinstance(cause, cls.joins) and not issubclass(cls, type(cause)):
             return joined(cls, cause, *args)
         return Exception.__new__(cls, *args)
 
-    def __init__(self, *args: Any) -> None:
+    def __init__(self, *args: Any, layer: str = "", place: Place | None = None) -> None:
         Exception.__init__(self, *args)
+        self.about(layer, place)
 
     def __str__(self) -> str:
+        # The exception that the error joined may have had a `place` of another kind.
+        return f"{self.place}: {self.text()}" if isinstance(self.place, Place) else self.text()
+
+    def text(self) -> str:
+        """The message without the place."""
         # KeyError would show its message in quotes, OSError its errno.
         return Exception.__str__(self)
+
+    def about(self, layer: str, place: Place | None) -> None:
+        """Note which layer the error is about, and where that stands, unless more is known already."""
+        if self.place is None and self.layer in ("", layer):
+            self.layer, self.place = layer, place
+
+
+@contextmanager
+def about_layer(name: str, place: Place | None) -> Iterator[None]:
+    """Have the errors that arise meanwhile say that they are about a layer, and where it stands."""
+    try:
+        yield
+    except SegcaffeError as error:
+        error.about(name, place)
+        raise
 
 
 class PrototxtError(SegcaffeError, ValueError, RuntimeError):

@@ -189,7 +189,7 @@ MASKS = {
 
 def _read(path: Path) -> caffe_pb2.NetParameter:
     values = VARIABLES | MASKS | {"EMBS_LR3": "0", "NET_ID": "net", "EXP": "exp"}
-    return read_net(path, values | dict.fromkeys(("LIST_DIR", "DATA_ROOT", "FEATURE_DIR"), "folder"))
+    return read_net(path, values | dict.fromkeys(("LIST_DIR", "DATA_ROOT", "FEATURE_DIR"), "folder")).message
 
 
 def _with_inputs(net: caffe_pb2.NetParameter) -> caffe_pb2.NetParameter:

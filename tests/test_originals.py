@@ -51,7 +51,7 @@ VARIABLES = dict.fromkeys(RATES, "1") | {
 def _read(path: Path, folder: Path) -> caffe_pb2.NetParameter:
     """The net of a file, its data layers reading generated images, its sinks writing below ``folder``."""
     crop = 321 if "train" in path.stem else 513
-    net = read_net(path, VARIABLES | {"CROP_SIZE": str(crop), "HALF_SIZE": str((crop + 1) // 2)})
+    net = read_net(path, VARIABLES | {"CROP_SIZE": str(crop), "HALF_SIZE": str((crop + 1) // 2)}).message
     rng = np.random.default_rng(1)
     smooth = cv2.resize(rng.integers(0, 256, (6, 8, 3)).astype(np.uint8), (80, 60))
     cv2.imwrite(str(folder / "image.png"), smooth)

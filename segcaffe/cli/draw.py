@@ -32,7 +32,7 @@ def run(options: argparse.Namespace) -> int:
     from segcaffe.pycaffe.draw import draw_net_to_file
 
     path = common.existing_file(options.input_net_proto_file, "net")
-    net = read_definition(path, common.variables(options, path))
+    net = read_definition(path, common.variables(options, path)).message
     phase = None if options.phase.upper() == "ALL" else common.phase(options.phase)
     shapes = _shapes(net, 1 if phase is None else phase) if options.shapes else None
     draw_net_to_file(net, options.output_image_file, options.rankdir, phase, options.display_lrm, shapes)

@@ -7,15 +7,15 @@ from pathlib import Path
 
 from segcaffe.convert import formats
 from segcaffe.errors import WeightsError
-from segcaffe.proto.caffe_pb2 import NetParameter
 from segcaffe.proto.content import HDF5, NPZ, WEIGHTS, content_of
+from segcaffe.proto.placed import PlacedNet
 from segcaffe.proto.text import read_net
 from segcaffe.snapshot.files import read_file
 
 _SUFFIXES = (".npz", ".safetensors")
 
 
-def read_definition(path: str | Path, variables: Mapping[str, str] | None = None) -> NetParameter:
+def read_definition(path: str | Path, variables: Mapping[str, str] | None = None) -> PlacedNet:
     """Return the net of a prototxt, or that of a file of weights, without the values.
 
     WeightsError for weights that come with the names of layers alone: HDF5 files, and arrays of others.
@@ -30,4 +30,4 @@ def read_definition(path: str | Path, variables: Mapping[str, str] | None = None
         )
     for layer in net.layer:
         layer.ClearField("blobs")
-    return net
+    return PlacedNet.of(net)

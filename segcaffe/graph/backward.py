@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from segcaffe.errors import GraphError
 from segcaffe.graph.graph import Graph
-
-if TYPE_CHECKING:
-    from segcaffe.net.net import Net
 
 _log = logging.getLogger("segcaffe")
 
@@ -92,16 +87,3 @@ class BackwardPlanner:
             self.plan.bottoms[i] = [
                 wanted or node.cls.allows_gradient(j) for j, wanted in enumerate(self.plan.bottoms[i])
             ]
-
-
-def missing_gradients(net: Net, names: Iterable[str], first: int, last: int) -> list[str]:
-    """Those of the blobs whose gradient no layer from ``first`` down to ``last`` computes, and no loss gives."""
-    given: set[int] = set()
-    for i in range(last, first + 1):
-        node = net.graph.nodes[i]
-        flags = net.bottom_needs_backward[i] if net.layer_needs_backward[i] else [False] * len(node.bottoms)
-        given.update(blob for blob, flag in zip(node.bottoms, flags, strict=True) if flag)
-        given.update(blob for blob, weight in zip(node.tops, net.loss_weights[i], strict=True) if weight)
-    read = {blob for node in net.graph.nodes for blob in node.bottoms}
-    numbers = {name: number for number, name in enumerate(net.graph.blob_names)}
-    return [name for name in names if numbers[name] in read and numbers[name] not in given]

@@ -11,23 +11,30 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from segcaffe.errors import GraphError
+from segcaffe.errors import GraphError, Place
 from segcaffe.graph.rules import about_left_out, filter_net
 from segcaffe.graph.splits import insert_splits
 from segcaffe.layers.base import Layer
 from segcaffe.layers.registry import layer_class
 from segcaffe.proto import caffe_pb2
+from segcaffe.proto.placed import PlacedNet
+
+
+def where(param: caffe_pb2.LayerParameter) -> str:
+    """How messages name a layer."""
+    return f'layer "{param.name}" ({param.type})'
 
 
 @dataclass
 class Node:
-    """One layer: its parameter message, its class with further arguments of it, and the indices of its blobs."""
+    """One layer: its parameter message, its class with further arguments of it, its blobs, and its place in a file."""
 
     param: caffe_pb2.LayerParameter
     cls: type[Layer]
     bottoms: list[int] = field(default_factory=list)
     tops: list[int] = field(default_factory=list)
     further: Mapping[str, Any] = field(default_factory=dict)
+    place: Place | None = None
 
     def make(self, dtype: Any) -> Layer:
         """Make the layer, in its own phase where the prototxt says so, otherwise in the net's."""
@@ -41,7 +48,7 @@ class Node:
     @property
     def where(self) -> str:
         """How messages name the layer."""
-        return f'layer "{self.param.name}" ({self.param.type})'
+        return where(self.param)
 
 
 @dataclass
@@ -76,22 +83,24 @@ class Graph:
         return next(node for node in self.nodes if blob in node.tops)
 
 
-def build_graph(net: caffe_pb2.NetParameter, state: caffe_pb2.NetState) -> Graph:
+def build_graph(net: PlacedNet, state: caffe_pb2.NetState) -> Graph:
     """Build the graph of ``net`` in ``state`` (phase, level, stages); GraphError where names do not connect."""
+    kept = filter_net(net, state)
     try:
-        expanded = insert_splits(filter_net(net, state))
+        expanded = insert_splits(kept)
     except GraphError as error:
-        raise GraphError(f"{error}{about_left_out(net, state)}") from error
-    graph = Graph(name=expanded.name, force_backward=expanded.force_backward)
+        told = f"{error.text()}{about_left_out(net.message, state)}"
+        raise GraphError(told, layer=error.layer, place=error.place) from error
+    graph = Graph(name=net.message.name, force_backward=net.message.force_backward)
     available: dict[str, int] = {}
     makers: dict[str, str] = {}
-    for param in expanded.layer:
+    for i, param in enumerate(expanded.message.layer):
         if not param.HasField("phase"):
             param.phase = state.phase
-        where = f'layer "{param.name}" ({param.type})'
-        node = Node(param, layer_class(param.type, where))
-        _connect_bottoms(node, available)
-        _connect_tops(graph, node, available, makers)
+        with expanded.about(i):
+            node = Node(param, layer_class(param.type, where(param)), place=expanded.places[i])
+            _connect_bottoms(node, available)
+            _connect_tops(graph, node, available, makers)
         graph.nodes.append(node)
         if param.type == "Input":
             graph.inputs.extend(node.tops)

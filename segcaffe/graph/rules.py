@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from segcaffe.errors import GraphError
 from segcaffe.proto import caffe_pb2
+from segcaffe.proto.placed import PlacedNet
 
 
 def net_state(phase: int, level: int = 0, stages: Sequence[str] = ()) -> caffe_pb2.NetState:
@@ -13,16 +14,20 @@ def net_state(phase: int, level: int = 0, stages: Sequence[str] = ()) -> caffe_p
     return caffe_pb2.NetState(phase=phase, level=level, stage=list(stages))  # type: ignore[arg-type]
 
 
-def filter_net(net: caffe_pb2.NetParameter, state: caffe_pb2.NetState) -> caffe_pb2.NetParameter:
+def filter_net(net: PlacedNet, state: caffe_pb2.NetState) -> PlacedNet:
     """Return a copy of ``net`` with only the layers that ``state`` includes."""
+    kept = []
+    for i, layer in enumerate(net.message.layer):
+        with net.about(i):
+            if includes(layer, state):
+                kept.append(i)
     result = caffe_pb2.NetParameter()
-    result.CopyFrom(net)
+    result.CopyFrom(net.message)
     result.state.CopyFrom(state)
-    keep = [layer for layer in net.layer if includes(layer, state)]
-    if len(keep) != len(net.layer):
+    if len(kept) != len(net.places):
         del result.layer[:]
-        result.layer.extend(keep)
-    return result
+        result.layer.extend(net.message.layer[i] for i in kept)
+    return PlacedNet(result, [net.places[i] for i in kept])
 
 
 def includes(layer: caffe_pb2.LayerParameter, state: caffe_pb2.NetState) -> bool:

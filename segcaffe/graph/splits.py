@@ -8,19 +8,21 @@ from __future__ import annotations
 
 from collections import Counter
 
-from segcaffe.errors import GraphError, did_you_mean
+from segcaffe.errors import GraphError, Place, did_you_mean
 from segcaffe.proto import caffe_pb2
+from segcaffe.proto.placed import PlacedNet
 
 Top = tuple[int, int]
 """(index of a layer, index among its tops)"""
 
 
-def insert_splits(net: caffe_pb2.NetParameter) -> caffe_pb2.NetParameter:
-    """Return a copy of ``net`` with split layers; GraphError for a bottom that no layer makes."""
-    sources, uses, loss_weights = _trace(net)
-    result = caffe_pb2.NetParameter()
+def insert_splits(placed: PlacedNet) -> PlacedNet:
+    """Return a copy of a net with split layers; GraphError for a bottom that no layer makes."""
+    sources, uses, loss_weights = _trace(placed)
+    net, result = placed.message, caffe_pb2.NetParameter()
     result.CopyFrom(net)
     del result.layer[:]
+    places: list[Place | None] = []
     given: Counter[Top] = Counter()
     for i, layer in enumerate(net.layer):
         copy = result.layer.add()
@@ -37,19 +39,22 @@ def insert_splits(net: caffe_pb2.NetParameter) -> caffe_pb2.NetParameter:
                 if weight:
                     del copy.loss_weight[:]
                     given[i, j] += 1
-    return result
+        # The splits of a layer's tops stand where it does.
+        places += [placed.places[i]] * (len(result.layer) - len(places))
+    return PlacedNet(result, places)
 
 
-def _trace(net: caffe_pb2.NetParameter) -> tuple[dict[Top, Top], Counter[Top], dict[Top, float]]:
+def _trace(net: PlacedNet) -> tuple[dict[Top, Top], Counter[Top], dict[Top, float]]:
     """For each bottom the top it reads; how often each top is used; explicit loss weights of tops."""
     newest: dict[str, Top] = {}
     sources: dict[Top, Top] = {}
     uses: Counter[Top] = Counter()
     loss_weights: dict[Top, float] = {}
-    for i, layer in enumerate(net.layer):
+    for i, layer in enumerate(net.message.layer):
         for j, blob in enumerate(layer.bottom):
             if blob not in newest:
-                raise GraphError(_unknown_bottom(net, i, blob, newest))
+                told = _unknown_bottom(net.message, i, blob, newest)
+                raise GraphError(told, layer=layer.name, place=net.places[i])
             sources[i, j] = newest[blob]
             uses[newest[blob]] += 1
         for j, blob in enumerate(layer.top):

@@ -8,21 +8,22 @@ from pathlib import Path
 from segcaffe.errors import SegcaffeError
 from segcaffe.graph.graph import build_graph
 from segcaffe.lint.finding import Finding
-from segcaffe.proto.caffe_pb2 import NetParameter, NetState, SolverParameter
+from segcaffe.proto.caffe_pb2 import NetState, SolverParameter
+from segcaffe.proto.placed import PlacedNet
 from segcaffe.solver.nets import test_sources, test_states, train_source
 
 _NETS = ("net", "net_param", "train_net", "train_net_param", "test_net", "test_net_param")
 
 
-def connections(net: NetParameter, state: NetState, path: Path) -> Iterator[Finding]:
+def connections(net: PlacedNet, state: NetState, path: Path) -> Iterator[Finding]:
     """Layers that do not form a net in a state: a bottom nobody makes, an unknown type, a top made twice."""
     try:
         build_graph(net, state)
     except SegcaffeError as error:
         yield Finding(
             "not-built",
-            str(path),
-            _sentence(error),
+            str(error.place or path),
+            " ".join(error.text().split()),
             "The net cannot be built: the run stops before its first iteration.",
             "the layer, the name or the rule that is missing; a solver's states are train_state and test_state.",
         )

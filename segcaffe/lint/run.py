@@ -16,9 +16,10 @@ from segcaffe.lint.subject import Subject, Variables
 from segcaffe.lint.weights import weights
 from segcaffe.proto.caffe_pb2 import TEST, TRAIN, NetParameter, NetState, Phase, SolverParameter
 from segcaffe.proto.encoding import to_native
+from segcaffe.proto.placed import PlacedNet
 from segcaffe.proto.source import read_text
 from segcaffe.proto.template import template_names
-from segcaffe.proto.text import layer_places, outer_fields, read_sketch
+from segcaffe.proto.text import outer_fields, read_net_sketch, read_solver_sketch
 
 
 @dataclass
@@ -60,20 +61,20 @@ def lint(
     """
     if is_solver(path):
         return lint_solver(path, variables, weights_path)
-    net, unset = read_sketch(path, NetParameter, variables)
+    net, unset = read_net_sketch(path, variables)
     report = Report(remarks=_about_templates(path, unset))
     original = Path(trained) if trained is not None else compare.training_net(Path(path))
-    phases = _phases(Path(path), net) if phase is None else [phase]
+    phases = _phases(Path(path), net.message) if phase is None else [phase]
     report.findings += _not_built(net, Path(path), phases)
     for one in phases:
-        subject = Subject.of(net, layer_places(net), Path(path), net_state(one), unset)
+        subject = Subject.of(net, Path(path), net_state(one), unset)
         report.add(_lint_subject(subject, original if one == TEST else None, variables, weights_path))
     return report
 
 
 def lint_solver(path: str | Path, variables: Variables = None, weights_path: str | Path | None = None) -> Report:
     """Look at a solver and the nets it names."""
-    solver, unset = read_sketch(path, SolverParameter, variables)
+    solver, unset = read_solver_sketch(path, variables)
     report = Report(remarks=_about_templates(path, unset))
     for check in solver_checks.CHECKS:
         report.findings += check(solver, str(path))
@@ -87,18 +88,19 @@ def _lint_net_of(
     solver: SolverParameter, path: Path, found: _Net, variables: Variables, weights_path: str | Path | None
 ) -> Report:
     """Look at one of a solver's nets, in the state that it has there."""
-    net, missing = found.message, list[str]()
+    net, missing = found.net, list[str]()
     if net is None:
         try:
-            net, missing = read_sketch(found.path, NetParameter, variables)
+            net, missing = read_net_sketch(found.path, variables)
         except SegcaffeError as error:
             return Report([build_checks.unreadable(error, str(path))])
     report = Report(remarks=_about_templates(found.path, missing))
-    state = net_state(found.phase, net.state.level, net.state.stage)
+    own = net.message.state
+    state = net_state(found.phase, own.level, own.stage)
     state.MergeFrom(found.state)
     state.phase = found.phase
     report.findings += build_checks.connections(net, state, found.path)
-    subject = Subject.of(net, layer_places(net), found.path, state, missing)
+    subject = Subject.of(net, found.path, state, missing)
     trained = _train_path(solver, path) if found.phase == TEST else None
     other = trained if trained is not None and trained != found.path else None
     report.add(_lint_subject(subject, other, variables, weights_path))
@@ -106,12 +108,12 @@ def _lint_net_of(
     return report
 
 
-def _not_built(net: NetParameter, path: Path, phases: list[int]) -> list[Finding]:
+def _not_built(net: PlacedNet, path: Path, phases: list[int]) -> list[Finding]:
     """Findings on a net that can be built in none of its phases; one may be without data on purpose.
 
     Nothing is found where levels or stages may bring what is missing.
     """
-    if uses_states(net):
+    if uses_states(net.message):
         return []
     found = [list(build_checks.connections(net, net_state(phase), path)) for phase in phases]
     return found[0] if all(found) else []
@@ -144,9 +146,9 @@ def _phases(path: Path, net: NetParameter) -> list[int]:
 
 
 class _Net(NamedTuple):
-    """One of a solver's nets: its message (None: in the file), its file, phase and state."""
+    """One of a solver's nets: what the solver holds of it (None: it is in the file), its file, phase and state."""
 
-    message: NetParameter | None
+    net: PlacedNet | None
     path: Path
     phase: Phase
     state: NetState
@@ -156,11 +158,11 @@ def _nets(solver: SolverParameter, path: Path, report: Report) -> Iterator[_Net]
     """The nets of a solver."""
     for name in ("net_param", "train_net_param"):
         if solver.HasField(name):
-            yield _Net(getattr(solver, name), path, TRAIN, solver.train_state)
+            yield _Net(PlacedNet.of(getattr(solver, name)), path, TRAIN, solver.train_state)
             for state in solver.test_state if name == "net_param" else ():
-                yield _Net(solver.net_param, path, TEST, state)
+                yield _Net(PlacedNet.of(solver.net_param), path, TEST, state)
     for message in solver.test_net_param:
-        yield _Net(message, path, TEST, NetState())
+        yield _Net(PlacedNet.of(message), path, TEST, NetState())
     files = [(solver.train_net or solver.net, TRAIN, solver.train_state)]
     files += [(name, TEST, NetState()) for name in solver.test_net]
     states = list(solver.test_state) or [NetState()] * min(1, len(solver.test_iter))

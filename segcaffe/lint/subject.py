@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from segcaffe.errors import Place
 from segcaffe.graph.rules import includes, net_state
 from segcaffe.layers.base import Layer
 from segcaffe.layers.registry import find_class
-from segcaffe.proto.caffe_pb2 import LayerParameter, NetParameter, NetState, ParamSpec
-from segcaffe.proto.text import layer_places, read_sketch
+from segcaffe.proto.caffe_pb2 import LayerParameter, NetState, ParamSpec
+from segcaffe.proto.placed import PlacedNet
+from segcaffe.proto.text import read_net_sketch
 
 Variables = Mapping[str, str] | None
 
@@ -25,7 +27,7 @@ class Subject:
     path, phase:
         Its file; TRAIN or TEST.
     layers, places:
-        Its layers in that phase, old notations upgraded; ``file:line`` of each.
+        Its layers in that phase, old notations upgraded; where each stands.
     unset:
         Template names without a value. Where they stand for numbers, the layers have ones.
     """
@@ -33,26 +35,20 @@ class Subject:
     path: Path
     phase: int
     layers: list[LayerParameter]
-    places: list[str]
+    places: list[Place | None]
     unset: list[str]
 
     @classmethod
     def read(cls, path: str | Path, phase: int, variables: Variables = None, stages: Sequence[str] = ()) -> Subject:
         """Read a net's file; PrototxtError if it cannot be."""
-        net, unset = read_sketch(path, NetParameter, variables)
-        return cls.of(net, layer_places(net), Path(path), net_state(phase, stages=stages), unset)
+        net, unset = read_net_sketch(path, variables)
+        return cls.of(net, Path(path), net_state(phase, stages=stages), unset)
 
     @classmethod
-    def of(
-        cls,
-        net: NetParameter,
-        places: Sequence[str],
-        path: Path,
-        state: NetState,
-        unset: Sequence[str] = (),
-    ) -> Subject:
+    def of(cls, net: PlacedNet, path: Path, state: NetState, unset: Sequence[str] = ()) -> Subject:
         """Take the layers that a net has in a state."""
-        kept = [(layer, place) for layer, place in zip(net.layer, places, strict=True) if includes(layer, state)]
+        layers = zip(net.message.layer, net.places, strict=True)
+        kept = [(layer, place) for layer, place in layers if includes(layer, state)]
         return cls(path, state.phase, [layer for layer, _ in kept], [place for _, place in kept], list(unset))
 
     def where(self, layer: LayerParameter) -> str:

@@ -1,32 +1,28 @@
-"""What pycaffe's Net has beyond running forward and backward: batches, hooks, names, HDF5 weights."""
+"""What pycaffe's Net has beyond running forward and backward: lists and mappings, batches, hooks."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import zip_longest
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from segcaffe.blob import Blob
 from segcaffe.blob.member import member
 from segcaffe.blob.vectors import BlobVec, DtypeVec, IntVec, LayerVec, StringVec
-from segcaffe.errors import DataError, GraphError, WeightsError
+from segcaffe.errors import DataError, GraphError
+from segcaffe.layers.base import Layer
 from segcaffe.net.named import Named
-from segcaffe.snapshot.files import is_hdf5
-
-if TYPE_CHECKING:
-    from segcaffe.graph.graph import Graph
-    from segcaffe.layers.base import Layer
-    from segcaffe.proto.caffe_pb2 import NetParameter
+from segcaffe.net.parts import Parts
+from segcaffe.net.weights import WeightsMembers
 
 Array = np.ndarray[Any, Any]
 Hook = Callable[[int], None]
 
 
-class PycaffeMembers:
-    """Members of pycaffe's Net that are made of others; `Net` inherits them."""
+class PycaffeMembers(WeightsMembers):
+    """What pycaffe shows of a net, made of its parts; `Net` inherits it and runs them."""
 
     blobs: Named[Blob] = member("The blobs by name.")
     params: Named[BlobVec] = member("For each layer that has any its parameters.")
@@ -35,20 +31,43 @@ class PycaffeMembers:
     outputs: list[str] = member("Names of the blobs that no layer reads.")
     _blobs: BlobVec = member("The blobs by index.")
 
-    graph: Graph
-    layer_list: list[Layer]
-    loss_weights: list[list[float]]
-    _before_forward: list[Hook]
-    _after_forward: list[Hook]
-    _before_backward: list[Hook]
-    _after_backward: list[Hook]
-
     forward: Callable[..., dict[str, Array]]
     backward: Callable[..., dict[str, Array]]
     forward_from_to: Callable[[int, int], float]
     backward_from_to: Callable[[int, int], None]
-    copy_from: Callable[[str | Path], None]
-    to_proto: Callable[[bool], NetParameter]
+
+    def __init__(self, parts: Parts) -> None:
+        graph, steps = parts.graph, parts.steps
+        self._parts, self.graph = parts, graph
+        self.name, self.phase, self.dtype = graph.name, parts.phase, parts.dtype
+        self._blobs = parts.blobs
+        self.blobs = Named.of("blob", zip(graph.blob_names, parts.blobs, strict=True))
+        self.layer_names = [node.name for node in graph.nodes]
+        self.layer_list: list[Layer] = [step.layer for step in steps]
+        self.layers = LayerVec(layer.public for layer in self.layer_list)
+        self.bottom_blobs = [step.bottom for step in steps]
+        self.top_blobs = [step.top for step in steps]
+        self.loss_weights = [step.loss_weights for step in steps]
+        self.layer_needs_backward = [step.needs_backward for step in steps]
+        self.bottom_needs_backward = [step.bottom_needs_backward for step in steps]
+        own = ((layer.name, layer.blobs) for layer in self.layer_list if layer.blobs)
+        self.params = Named.of("layer with parameters", own)
+        self.inputs = [graph.blob_names[i] for i in graph.inputs]
+        self.outputs = [graph.blob_names[i] for i in graph.outputs]
+        owners = parts.params.owners
+        self.learnable_params = [owner.blob for owner in owners]
+        self.params_lr = [1.0 if owner.lr_mult is None else owner.lr_mult for owner in owners]
+        self.params_weight_decay = [1.0 if owner.decay_mult is None else owner.decay_mult for owner in owners]
+        self._loaded: set[str] = set()
+        self._before_forward: list[Hook] = []
+        self._after_forward: list[Hook] = []
+        self._before_backward: list[Hook] = []
+        self._after_backward: list[Hook] = []
+
+    @property
+    def blob_list(self) -> list[Blob]:
+        """The blobs by index, as the graph numbers them."""
+        return self._blobs
 
     # Names.
 
@@ -148,21 +167,6 @@ class PycaffeMembers:
         if first.type != "MemoryData":
             raise GraphError(f"set_input_arrays: the net's first layer must be a MemoryData. Received: {first.where}.")
         first.set_input_arrays(data, labels)  # type: ignore[attr-defined]
-
-    # Weights.
-
-    def save_hdf5(self, filename: str | Path, write_diff: bool = False) -> None:
-        """Write the weights, and their gradients if asked for, as an HDF5 file."""
-        from segcaffe.snapshot.files import write_file
-        from segcaffe.snapshot.hdf5 import encode_net
-
-        write_file(filename, encode_net(self.to_proto(write_diff)))
-
-    def load_hdf5(self, filename: str | Path) -> None:
-        """Load weights from an HDF5 file, layers by name."""
-        if not is_hdf5(filename):
-            raise WeightsError(f"{filename}: this is no HDF5 file; copy_from reads all formats.")
-        self.copy_from(filename)
 
     # Hooks.
 

@@ -13,14 +13,13 @@ from __future__ import annotations
 
 import contextlib
 import weakref
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from segcaffe import device
 from segcaffe.blob import Blob, Buffer
 from segcaffe.errors import DeviceError
-
-if TYPE_CHECKING:
-    from segcaffe.net.net import Net
+from segcaffe.net.parts import Step
 
 Place = tuple[tuple[int, ...], int, int]
 
@@ -31,32 +30,40 @@ def replay_wanted() -> bool:
 
 
 class Replay:
-    """One direction of a net: the forward pass or the backward pass."""
+    """One direction of a net: the forward pass or the backward pass.
 
-    def __init__(self, net: Net, backward: bool) -> None:
+    Parameters
+    ----------
+    steps:
+        The net's layers.
+    order:
+        Indices of those that run, in their order.
+    run_layer:
+        The net's method that runs the layer of an index.
+    backward:
+        Whether gradients are read and written.
+    """
+
+    def __init__(
+        self, steps: Sequence[Step], order: Sequence[int], run_layer: Callable[[int], None], backward: bool
+    ) -> None:
+        self._steps, self._order, self._backward = steps, order, backward
         # The net owns its replays: a reference back would keep a dropped net's memory until Python looks for cycles.
-        self._owner, self._backward = weakref.ref(net), backward
-        layers = range(len(net.layer_list))
-        self._order = [i for i in reversed(layers) if net.layer_needs_backward[i]] if backward else list(layers)
+        self._run_layer = weakref.WeakMethod(run_layer)
         self._parts: list[_Part] | None = None
         self._is_warm = False
 
-    @property
-    def _net(self) -> Net:
-        net = self._owner()
-        assert net is not None, "a replay is used by its net only"
-        return net
-
     def run_layer(self, i: int) -> None:
         """Run one layer."""
-        (self._net.backward_layer if self._backward else self._net.compute_layer)(i)
+        run = self._run_layer()
+        assert run is not None, "a replay is used by its net only"
+        run(i)
 
     def touched(self, i: int) -> list[Place]:
         """Shapes and memory of the blobs that a layer reads and writes, brought up to date on the device."""
-        net = self._net
-        layer = net.layer_list[i]
-        own = (*layer.blobs, *layer.saved_blobs.values(), *layer.state_blobs.values())
-        return [_place(blob, self._backward) for blob in (*net.bottom_blobs[i], *net.top_blobs[i], *own)]
+        step = self._steps[i]
+        own = (*step.layer.blobs, *step.layer.saved_blobs.values(), *step.layer.state_blobs.values())
+        return [_place(blob, self._backward) for blob in (*step.bottom, *step.top, *own)]
 
     def run(self) -> None:
         """Run all layers."""
@@ -84,7 +91,7 @@ class Replay:
         parts: list[_Part] = []
         for i in self._order:
             self.touched(i)
-            layer, before = self._net.layer_list[i], _host_state()
+            layer, before = self._steps[i].layer, _host_state()
             self.run_layer(i)
             alike = layer.replayable and not (layer.source or layer.reshape_always)
             keeps = alike and _host_state() == before

@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from segcaffe.blob.proto import shape_of
 from segcaffe.data.mean import read_mean_pixel
 from segcaffe.errors import GraphError
+from segcaffe.graph.graph import where
 from segcaffe.graph.rules import filter_net, net_state
 from segcaffe.layers.registry import layer_class
 from segcaffe.proto import caffe_pb2
 from segcaffe.proto.encoding import to_native
+from segcaffe.proto.placed import PlacedNet
 
 _SINKS = ("MatWrite", "HDF5Output")
 _KEPT_SOURCES = ("Input", "DummyData")
@@ -64,14 +66,13 @@ def deploy(
     becomes an input; what needs labels (losses, accuracies) is left out, as are layers that write files. Where the
     data layer does not say how many channels its images have, the weights of the first convolution do.
     """
-    kept = filter_net(net, net_state(caffe_pb2.TEST, level, stages))
+    kept = filter_net(PlacedNet.of(net), net_state(caffe_pb2.TEST, level, stages)).message
     deployed = Deployed(kept)
     layers = list(kept.layer)
     del kept.layer[:]
     missing: set[str] = set()
     for layer in layers:
-        where = f'layer "{layer.name}" ({layer.type})'
-        if layer_class(layer.type, where).source and layer.type not in _KEPT_SOURCES:
+        if layer_class(layer.type, where(layer)).source and layer.type not in _KEPT_SOURCES:
             inputs = [] if deployed.image else _take_source(layer, deployed)
             missing.update(top for top in layer.top if top not in inputs)
             if inputs:

@@ -63,7 +63,7 @@ class Preparation:
 
 def of_deploy_file(path: str | Path, variables: Mapping[str, str] | None = None) -> Preparation:
     """What a deploy file says; what it leaves open is as in Caffe's classify.py and detect.py."""
-    net, notes = read_net(path, variables), read_notes(path)
+    net, notes = read_net(path, variables).message, read_notes(path)
     gray = _channels(net) == 1
     swap = None if notes.rgb or gray else (2, 1, 0)
     found = Preparation(channel_swap=swap, gray=gray, class_names=notes.class_names)

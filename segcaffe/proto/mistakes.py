@@ -84,7 +84,8 @@ class Mistakes:
         return self._told(offset, f"{group.kind.name} has no such field. Received: `{text}`.{hint}")
 
     def _told(self, offset: int, what: str) -> PrototxtError:
-        return PrototxtError(f"{self.source.place(offset)}: {self._context()}{what}")
+        layer = self._found()["name"] if self.layer_start is not None else ""
+        return PrototxtError(f"{self._context()}{what}", layer=layer, place=self.source.place(offset))
 
     # Causes.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from google.protobuf.message import Message
 
+from segcaffe.errors import Place
 from segcaffe.proto.caffe_pb2 import NetParameter
 from segcaffe.proto.fields import Field, field_table
 from segcaffe.proto.mistakes import LAYER_MESSAGES, Group, Mistakes
@@ -24,14 +25,17 @@ class Parser(Mistakes):
         """Parse the whole source into ``message``."""
         self._fields(message, "", 0)
 
-    def layer_places(self, net: NetParameter) -> list[tuple[str, str]]:
-        """Return name and ``file:line`` of each layer as written, before any upgrade."""
+    def layer_places(self, net: NetParameter) -> list[tuple[str, Place]]:
+        """Return name and place of each layer as written, before any upgrade."""
         names = [layer.name or layer.layer.name for layer in net.layers] + [layer.name for layer in net.layer]
-        places = [f"{self.source.filename}:{self.source.line(offset)}" for offset in self.layer_offsets]
+        places = [self._line(offset) for offset in self.layer_offsets]
         written = list(zip(names, places, strict=True)) if not (net.layers and net.layer) else []
         if self.input_offset is not None:
-            written.insert(0, ("input", f"{self.source.filename}:{self.source.line(self.input_offset)}"))
+            written.insert(0, ("input", self._line(self.input_offset)))
         return written
+
+    def _line(self, offset: int) -> Place:
+        return Place(self.source.filename, self.source.line(offset))
 
     def _fields(self, message: Message, closing: str, opened: int) -> None:
         table = field_table(message.DESCRIPTOR)

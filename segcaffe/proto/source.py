@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from segcaffe.errors import PrototxtError, did_you_mean
+from segcaffe.errors import Place, PrototxtError, did_you_mean
 from segcaffe.proto import content
 
 
@@ -63,11 +63,11 @@ class Source:
         """Return the line, counted from 1, where ``text[offset]`` stands in the original file."""
         return bisect_right(self._line_starts, self._to_original(offset))
 
-    def place(self, offset: int) -> str:
-        """Return ``file:line:column`` of ``text[offset]`` in the original file, both counted from 1."""
+    def place(self, offset: int) -> Place:
+        """Return where ``text[offset]`` stands in the original file."""
         original = self._to_original(offset)
         line = bisect_right(self._line_starts, original)
-        return f"{self.filename}:{line}:{original - self._line_starts[line - 1] + 1}"
+        return Place(self.filename, line, original - self._line_starts[line - 1] + 1)
 
     def names_in(self, start: int, end: int) -> list[str]:
         """Return the template names whose values overlap ``text[start:end]``."""

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from segcaffe.errors import PrototxtError, nearest
+from segcaffe.errors import Place, PrototxtError, nearest
 from segcaffe.proto.source import Source, Span, read_text
 
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
@@ -95,9 +95,10 @@ def _require_all(
     listed = "; ".join(f"{name} ({_lines(list(lines))})" for name, lines in missing.items())
     first = next(iter(missing))
     raise PrototxtError(
-        f"{filename}:{next(iter(missing[first]))}: every template name ${{NAME}} needs a value. "
+        f"every template name ${{NAME}} needs a value. "
         f"Without a value: {listed}. Set them with --set {first}=VALUE (once per name) or --vars FILE, "
-        f"a file of NAME=VALUE lines."
+        f"a file of NAME=VALUE lines.",
+        place=Place(filename, next(iter(missing[first]))),
     )
 
 
@@ -166,18 +167,19 @@ def read_vars(path: str | Path) -> dict[str, str]:
         match = _ASSIGNMENT.match(line)
         if match is None:
             raise PrototxtError(
-                f"{path}:{number}: a line of a variables file is NAME=VALUE or NAME: VALUE. Received: `{line}`."
+                f"a line of a variables file is NAME=VALUE or NAME: VALUE. Received: `{line}`.",
+                place=Place(str(path), number),
             )
-        values[match["name"]] = _value(match["value"], f"{path}:{number}")
+        values[match["name"]] = _value(match["value"], Place(str(path), number))
     return values
 
 
-def _value(text: str, where: str) -> str:
+def _value(text: str, place: Place) -> str:
     if text[:1] not in ('"', "'"):
         return re.split(r"(?:^|\s+)#", text, maxsplit=1)[0].rstrip()
     match = _QUOTED_VALUE.match(text)
     if match is None:
-        raise PrototxtError(f"{where}: a quoted value must end with the same quote. Received: `{text}`.")
+        raise PrototxtError(f"a quoted value must end with the same quote. Received: `{text}`.", place=place)
     if match["single"] is not None:
         return match["single"]
     return re.sub(r'\\(["\\])', r"\1", match["double"])

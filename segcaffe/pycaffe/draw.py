@@ -16,6 +16,7 @@ from segcaffe.layers.base import Layer
 from segcaffe.layers.registry import find_class
 from segcaffe.proto import caffe_pb2
 from segcaffe.proto.caffe_pb2 import LayerParameter, NetParameter
+from segcaffe.proto.placed import PlacedNet
 from segcaffe.proto.printer import float32_text
 from segcaffe.viz.net_drawing import BLOB_COLOR, IN_PLACE_COLOR, Drawing
 from segcaffe.viz.net_drawing import draw as lay_out
@@ -179,7 +180,7 @@ def _quoted(text: str | list[str]) -> str:
 
 
 def _in_phase(net: NetParameter, phase: int | None) -> NetParameter:
-    return net if phase is None else filter_net(net, net_state(phase))
+    return net if phase is None else filter_net(PlacedNet.of(net), net_state(phase)).message
 
 
 def _window(param: Any) -> str:

@@ -12,6 +12,7 @@ from segcaffe.graph.rules import uses_states
 from segcaffe.net.net import Net
 from segcaffe.proto.caffe_pb2 import TEST, TRAIN, NetParameter, NetState, Phase, SolverParameter
 from segcaffe.proto.encoding import to_native
+from segcaffe.proto.placed import PlacedNet
 from segcaffe.proto.text import read_net
 
 _log = logging.getLogger("segcaffe")
@@ -31,9 +32,11 @@ class Source:
     field: str
     value: NetParameter | str
 
-    def load(self, variables: Variables) -> NetParameter:
-        """Return the message, read from the file where there is one."""
-        return read_net(to_native(self.value), variables) if isinstance(self.value, str) else self.value
+    def load(self, variables: Variables) -> PlacedNet:
+        """Return the net, read from the file where there is one."""
+        if isinstance(self.value, str):
+            return read_net(to_native(self.value), variables)
+        return PlacedNet.upgraded(self.value)
 
 
 def build_train_net(param: SolverParameter, variables: Variables = None, options: Options = None) -> Net:
@@ -41,7 +44,7 @@ def build_train_net(param: SolverParameter, variables: Variables = None, options
     source = train_source(param)
     _log.info("Creating training net%s.", _described(source, ": "))
     net = source.load(variables)
-    net.debug_info |= param.debug_info
+    net.message.debug_info |= param.debug_info
     return _build(net, TRAIN, param.train_state, variables, options)
 
 
@@ -103,19 +106,20 @@ def test_sources(param: SolverParameter) -> list[Source]:
     return sources
 
 
-def _build(net: NetParameter, phase: Phase, state: NetState, variables: Variables, options: Options) -> Net:
+def _build(net: PlacedNet, phase: Phase, state: NetState, variables: Variables, options: Options) -> Net:
     """Build a net in the state that the phase, the net's own state and the solver's give, the later ones prevailing."""
     merged = NetState(phase=phase)
-    merged.MergeFrom(net.state)
+    merged.MergeFrom(net.message.state)
     merged.MergeFrom(state)
     stages = list(merged.stage)
     try:
         return Net(net, phase=merged.phase, level=merged.level, stages=stages, variables=variables, **(options or {}))
     except GraphError as error:
-        if not uses_states(net):
+        if not uses_states(net.message):
             raise
         which = "training" if phase == TRAIN else "test"
-        raise GraphError(f"The {which} net cannot be built: {error} {_WHICH_STATE}") from error
+        told = f"The {which} net cannot be built: {error} {_WHICH_STATE}"
+        raise GraphError(told, layer=error.layer) from error
 
 
 def _described(source: Source, between: str) -> str:

@@ -9,13 +9,14 @@ from segcaffe.errors import GraphError
 from segcaffe.graph.splits import insert_splits
 from segcaffe.net.net import Net
 from segcaffe.proto.caffe_pb2 import TRAIN, NetParameter
+from segcaffe.proto.placed import PlacedNet
 from segcaffe.proto.text import parse
 
 INPUT = 'layer { name: "in" type: "Input" top: "x" top: "y" input_param { shape { dim: 2 dim: 3 } } } '
 
 
 def _net(text: str) -> NetParameter:
-    return insert_splits(parse(INPUT + text, NetParameter()))
+    return insert_splits(PlacedNet.of(parse(INPUT + text, NetParameter()))).message
 
 
 def _connections(net: NetParameter) -> list[str]:

@@ -202,7 +202,7 @@ def test_what_never_repeats() -> None:
 def test_configured_nets(folder: str, choice: str, tmp_path: Path) -> None:
     images = write_set(tmp_path, train=2, test=1, size=80, classes=True)
     values = VARIABLES | {"LIST_DIR": str(images.root), "DATA_ROOT": f"{images.root}/"}
-    param = read_net(ROOT / "configs" / folder / "train.prototxt", values)
+    param = read_net(ROOT / "configs" / folder / "train.prototxt", values).message
     originals.narrow(param)
     for layer in param.layer:
         # What starts at zero would compute with zeros only.

@@ -58,7 +58,7 @@ def _grown(binary: bytes, by: int) -> bytes:
 def test_text_is_read_as_bytes_and_written_as_escapes(tmp_path, written):
     path = tmp_path / "net.prototxt"
     path.write_bytes(b"# " + LATIN + b"\n" + INPUT + PRODUCT % written)
-    net = text.read_net(path)
+    net = text.read_net(path).message
     assert encoding.to_bytes(net.layer[1].name) == GBK
     again = text.parse(text.write(net), NetParameter())
     assert again == net

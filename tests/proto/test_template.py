@@ -59,9 +59,9 @@ def test_a_long_list_of_lines_is_cut():
 
 def test_places_after_a_value_with_line_breaks():
     source = template.expand("a: ${A} b\nc", {"A": "1\n2\n3"}, "f")
-    assert source.place(source.text.index("b")) == "f:1:9"
-    assert source.place(source.text.index("2")) == "f:1:4"
-    assert source.place(source.text.index("c")) == "f:2:1"
+    assert source.place(source.text.index("b")) == ("f", 1, 9)
+    assert source.place(source.text.index("2")) == ("f", 1, 4)
+    assert source.place(source.text.index("c")) == ("f", 2, 1)
 
 
 def test_assignments():

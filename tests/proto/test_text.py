@@ -527,7 +527,7 @@ def test_bad_files(tmp_path, content, expected):
 def test_byte_order_mark(tmp_path):
     path = tmp_path / "x.prototxt"
     path.write_bytes(b'\xef\xbb\xbfname: "x"\n')
-    assert text.read_net(path).name == "x"
+    assert text.read_net(path).message.name == "x"
 
 
 def test_layer_places_follow_the_upgrade(tmp_path):
@@ -539,24 +539,8 @@ def test_layer_places_follow_the_upgrade(tmp_path):
         'layers { layer { name: "conv1" type: "relu" } bottom: "conv1" top: "conv1" }\n'
     )
     net = text.read_net(path)
-    assert [layer.name for layer in net.layer] == ["input", "conv1", "conv1"]
-    assert text.layer_places(net) == [f"{path}:2", f"{path}:5", f"{path}:7"]
-
-
-def test_layer_places_of_a_copy_are_unknown(tmp_path):
-    path = tmp_path / "x.prototxt"
-    path.write_text('layer { name: "a" }\nlayer { name: "b" }')
-    net = text.read_net(path)
-    assert text.layer_places(net) == [f"{path}:1", f"{path}:2"]
-    assert text.layer_places(NetParameter.FromString(net.SerializeToString())) == ["", ""]
-
-
-def test_only_the_nets_read_last_are_kept(tmp_path):
-    path = tmp_path / "x.prototxt"
-    path.write_text('layer { name: "a" }')
-    nets = [text.read_net(path) for _ in range(17)]
-    assert text.layer_places(nets[0]) == [""]
-    assert text.layer_places(nets[1]) == [f"{path}:1"]
+    assert [layer.name for layer in net.message.layer] == ["input", "conv1", "conv1"]
+    assert [str(place) for place in net.places] == [f"{path}:2", f"{path}:5", f"{path}:7"]
 
 
 def values_for(source):
@@ -590,5 +574,5 @@ def test_a_large_file_is_read_in_a_second(shared):
         start = time.process_time()  # Other processes may be busy.
         net = text.read_net(path, values)
         took.append(time.process_time() - start)
-    assert len(net.layer) > 1000
+    assert len(net.message.layer) == len(net.places) > 1000
     assert min(took) < 1
