@@ -84,8 +84,8 @@ def test_a_mistake_in_the_text(tmp_path: Path) -> None:
 
 
 def test_a_net_that_comes_from_no_file_has_no_places() -> None:
-    net = parse(INPUT + LINES["option"], NetParameter())
-    error = _caught(lambda: build_graph(PlacedNet.of(parse(TWICE, net)), net_state(TEST)))
+    net = parse(INPUT + TWICE, NetParameter())
+    error = _caught(lambda: build_graph(PlacedNet.of(net), net_state(TEST)))
     assert (error.layer, error.place) == ("bad", None)
     assert str(error) == error.text()
 
