@@ -56,6 +56,9 @@ def _add_make_db(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("list", metavar="LIST", help="text file with lines: image label (0 without one)")
     parser.add_argument("out", metavar="DB", help="the database's folder, to be made")
     common.add_option(parser, "gray", "one channel", action="store_true")
+    common.add_option(parser, "labels", "the images are label maps: one channel of the numbers they store",
+                      action="store_true")  # fmt: skip
+    common.add_palette_option(parser)
     common.add_option(parser, "shuffle", "shuffle the lines", action="store_true")
     common.add_option(parser, "random_seed", "seed of --shuffle (default 0)", type=int, default=0)
     common.add_option(parser, "resize_height", "height to resize to", type=int, default=0)
@@ -168,6 +171,8 @@ def _make_db(options: argparse.Namespace) -> int:
         options.encoded or bool(options.encode_type),
         options.encode_type,
         options.check_size,
+        options.labels or options.palette is not None,
+        common.palette(options),
     )
     bad = BadItems(options.skip_bad)
     with common.progress(len(entries), "image") as advance:

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
+from segcaffe.data.brightness import unlike_brightness
 from segcaffe.data.database_writer import create_database
 from segcaffe.data.files import BadItems
 from segcaffe.data.images import Image, decode, read_bytes, resize
+from segcaffe.data.label_files import read_labels
+from segcaffe.data.label_images import Labels
 from segcaffe.data.lists import Entry, name_and_label, warn_about_missing_labels
 from segcaffe.data.opencv import hold_threads
+from segcaffe.data.palettes import Palette
 from segcaffe.data.pool import ordered
 from segcaffe.errors import DataError
 from segcaffe.proto import caffe_pb2
 
+log = logging.getLogger(__name__)
 _JPEG = ("jpg", "jpeg")
 
 
@@ -34,6 +42,13 @@ class Conversion:
         Keep them compressed, in the format ``encode_type`` ("png", "jpg"), by default each file's own.
     check_size:
         All must have one size.
+    labels:
+        They are label maps: one channel of the numbers they store, resized without interpolation. Numbers above 255
+        are kept as float_data.
+    palette:
+        The labels of colours.
+    unlike:
+        Filled with names of images whose numbers reading them as gray has changed, and what these are.
     """
 
     root: str = ""
@@ -43,6 +58,9 @@ class Conversion:
     encoded: bool = False
     encode_type: str = ""
     check_size: bool = False
+    labels: bool = False
+    palette: Palette | None = None
+    unlike: list[tuple[str, str]] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
         if (self.height == 0) != (self.width == 0) or min(self.height, self.width) < 0:
@@ -54,7 +72,11 @@ class Conversion:
         """Name and message of a line ``image label``; without a label it is 0."""
         name, label = name_and_label(entry, "make-db")
         path, context = self.root + name, f"make-db: {entry.place}"
+        if self.labels:
+            return name, self._label_datum(read_labels(Path(path), context, self.palette), label, context)
         content = read_bytes(path, context)
+        if self.gray and (what := unlike_brightness(content)):
+            self.unlike.append((name, what))
         original = decode(content, not self.gray, f'{context}: cannot read "{path}"')
         image = resize(original, self.height, self.width)
         height, width, channels = image.shape
@@ -62,6 +84,35 @@ class Conversion:
         datum.encoded = self.encoded
         datum.data = self._encode(name, content, image) if self.encoded else image.transpose(2, 0, 1).tobytes()
         return name, datum
+
+    def _label_datum(self, values: Labels, label: int, context: str) -> caffe_pb2.Datum:
+        import cv2
+
+        if self.height:
+            hold_threads()
+            values = cv2.resize(values, (self.width, self.height), interpolation=cv2.INTER_NEAREST)
+        height, width = values.shape
+        datum = caffe_pb2.Datum(channels=1, height=height, width=width, label=label, encoded=self.encoded)
+        if self.encoded and (values.dtype != np.uint8 or self.encode_type not in ("", "png")):
+            raise DataError(f"{context}: label maps are kept compressed as png, labels up to 255. Received: "
+                            f"{self.encode_type or 'png'}, labels up to {values.max()}.")  # fmt: skip
+        if self.encoded:
+            datum.data = cv2.imencode(".png", values)[1].tobytes()
+        elif values.dtype == np.uint8:
+            datum.data = values.tobytes()
+        else:
+            datum.float_data.extend(values.ravel().tolist())
+        return datum
+
+    def warn(self) -> None:
+        """Log a warning if reading images as gray has changed the numbers they store."""
+        if self.unlike:
+            name, what = min(self.unlike)
+            log.warning(
+                'make-db: %d images, "%s" first, hold %s; of these --gray keeps the brightness, as Caffe does. '
+                "For label maps give --labels.",
+                len(self.unlike), name, what,
+            )  # fmt: skip
 
     def _encode(self, name: str, content: bytes, image: Image) -> bytes:
         """The file as it is where that holds what is asked for, otherwise compressed anew."""
@@ -128,6 +179,7 @@ def make_database(
             count += 1
         if count == 0:
             raise DataError(f'make-db: no image of the list can be used, so "{path}" is not made.\n{bad.text()}')
+    conversion.warn()
     return count
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from segcaffe import device
-from segcaffe.data.images import Image, read_image, resize
+from segcaffe.data.brightness import unlike_brightness
+from segcaffe.data.images import Image, decode, read_bytes, resize
 from segcaffe.data.label_files import read_labels
 from segcaffe.data.label_images import Labels
 from segcaffe.data.lists import Entry, read_list
@@ -74,6 +75,7 @@ class ImageListSource(PrefetchingSource):
     """
 
     other_options = ("image_data_param", "transform_param")
+    _told_brightness = False
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Read the list, check the options, load the first item for its shapes."""
@@ -103,7 +105,17 @@ class ImageListSource(PrefetchingSource):
 
     def read_image(self, name: str, color: bool, entry: Entry) -> Image:
         """The image of that name, resized if the options say so."""
-        return self._resized(read_image(self._path(name), color, self._context(entry)))
+        path, context = self._path(name), self._context(entry)
+        content = read_bytes(path, context)
+        what = "" if color or self._told_brightness else unlike_brightness(content)
+        if what:
+            self._told_brightness = True
+            log.warning(
+                '%s: "%s" holds %s; read as a gray picture it gives its brightness, as in Caffe. ImageSegData and '
+                "TwoImageData read label maps as they are stored.",
+                context, name, what,
+            )  # fmt: skip
+        return self._resized(decode(content, color, f'{context}: cannot read "{path}"'))
 
     def read_label(self, name: str, color: bool, entry: Entry) -> Labels:
         """The label map (H, W, K) of that name, resized (bilinearly, as Caffe does) if the options say so."""
