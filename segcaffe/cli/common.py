@@ -163,9 +163,9 @@ def weight_files(text: str | None, option: str = "--weights") -> list[Path]:
 def load_weights(
     net: Net, files: str | None, option: str, allow_partial: bool = False, finetuning: bool = False
 ) -> None:
-    """Load the files of a comma-separated list into a net, and warn; see `segcaffe.net.completeness.load_all`."""
+    """Load the files of a comma-separated list into a net, and warn; see `segcaffe.weights.completeness.load_all`."""
     from segcaffe.convert import formats
-    from segcaffe.net.completeness import load_all
+    from segcaffe.weights.completeness import load_all
 
     stored = {str(path): formats.load(path) for path in weight_files(files, option)}
     warn(load_all(net.layer_list, stored, allow_partial, finetuning))

@@ -27,7 +27,7 @@ def run(options: argparse.Namespace) -> int:
     from segcaffe.errors import SegcaffeError
     from segcaffe.layers import layer_types
     from segcaffe.net.net import Net
-    from segcaffe.net.summary import facts, table
+    from segcaffe.viz.net_table import facts, table
 
     if options.types:
         if options.json:

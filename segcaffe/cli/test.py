@@ -10,7 +10,7 @@ import numpy as np
 from segcaffe.cli import common
 from segcaffe.cli.json_output import add_json_option, print_json
 from segcaffe.glog import RESULT, log
-from segcaffe.net.value_names import called_of, value_names
+from segcaffe.solver.report import called_of, value_names
 
 if TYPE_CHECKING:
     from segcaffe.net.net import Net

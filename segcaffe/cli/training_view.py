@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from segcaffe.cli.compilation import compilation_shown
 from segcaffe.glog import shows_progress, tell
-from segcaffe.net.value_names import called_of, value_names
+from segcaffe.solver.report import called_of, value_names
 
 if TYPE_CHECKING:
     from segcaffe.net.net import Net

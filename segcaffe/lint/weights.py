@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from segcaffe.blob.proto import shape_of
 from segcaffe.lint.finding import Finding
 from segcaffe.lint.subject import Subject, blob_count
-from segcaffe.net.loading import LoadReport
 from segcaffe.proto.caffe_pb2 import LayerParameter, NetParameter
+from segcaffe.weights.loading import LoadReport
 
 _SHOWN = 8
 

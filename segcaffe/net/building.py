@@ -14,9 +14,9 @@ from segcaffe.fusion.running import wrap
 from segcaffe.graph.backward import BackwardPlan, BackwardPlanner
 from segcaffe.graph.graph import Graph, Node
 from segcaffe.layers.base import Layer
-from segcaffe.net.loading import take_own_blobs
 from segcaffe.net.parts import Numbers, Parts, Step
 from segcaffe.net.sharing import ParamTable
+from segcaffe.weights.loading import take_own_blobs
 
 
 def build(graph: Graph, phase: int, dtype: np.dtype[Any]) -> Parts:

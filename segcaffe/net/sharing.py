@@ -16,23 +16,16 @@ class LearnableParam:
 
     blob: Blob
     owner: str
-    index: int
     lr_mult: float | None = None
     decay_mult: float | None = None
 
 
 @dataclass
 class ParamTable:
-    """All parameters of a net: the owners in order of appearance, and who shares them by name.
-
-    ``display_names`` has for each parameter of each layer what logs call it: its name, or its index in the layer.
-    """
+    """All parameters of a net: the owners in order of appearance, and those that have names, by name."""
 
     owners: list[LearnableParam] = field(default_factory=list)
     by_name: dict[str, LearnableParam] = field(default_factory=dict)
-    display_names: list[str] = field(default_factory=list)
-    all_blobs: list[Blob] = field(default_factory=list)
-    owner_ids: list[int] = field(default_factory=list)
 
     def add(self, layer: Layer) -> None:
         """Take in the parameters of ``layer``; those with a known name share the owner's memory."""
@@ -42,20 +35,17 @@ class ParamTable:
                 "remove the last ones, or check options such as bias_term."
             )
         for index, blob in enumerate(layer.blobs):
-            self._append(layer, index, blob, layer.param_spec(index))
+            self._append(layer, blob, layer.param_spec(index))
 
-    def _append(self, layer: Layer, index: int, blob: Blob, spec: caffe_pb2.ParamSpec) -> None:
-        self.all_blobs.append(blob)
-        self.display_names.append(spec.name or str(index))
+    def _append(self, layer: Layer, blob: Blob, spec: caffe_pb2.ParamSpec) -> None:
         owner = self.by_name.get(spec.name) if spec.name else None
         if owner is None:
-            owner = LearnableParam(blob, layer.where, index)
+            owner = LearnableParam(blob, layer.where)
             self.owners.append(owner)
             if spec.name:
                 self.by_name[spec.name] = owner
         else:
             _share(layer, blob, spec, owner)
-        self.owner_ids.append(next(i for i, other in enumerate(self.owners) if other is owner))
         owner.lr_mult = _agree(owner, layer, spec, "lr_mult")
         owner.decay_mult = _agree(owner, layer, spec, "decay_mult")
 

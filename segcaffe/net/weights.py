@@ -9,11 +9,11 @@ from segcaffe.blob.proto import to_proto
 from segcaffe.convert import formats
 from segcaffe.errors import GraphError, WeightsError
 from segcaffe.layers.base import Layer
-from segcaffe.net.completeness import warning
-from segcaffe.net.loading import copy_weights
 from segcaffe.proto.caffe_pb2 import NetParameter
 from segcaffe.snapshot.files import is_hdf5, write_file
 from segcaffe.snapshot.hdf5 import encode_net
+from segcaffe.weights.completeness import warning
+from segcaffe.weights.loading import copy_weights
 
 _log = logging.getLogger("segcaffe")
 

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from segcaffe.convert import formats
 from segcaffe.data.images import Image, resize
 from segcaffe.errors import DataError, GraphError
-from segcaffe.net.completeness import load_all
 from segcaffe.net.net import Net
 from segcaffe.predict.deploy import Deployed, deploy
 from segcaffe.predict.notes import read_notes
 from segcaffe.proto import caffe_pb2
 from segcaffe.proto.text import read_net
+from segcaffe.weights.completeness import load_all
 
 Array = NDArray[Any]
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from segcaffe.net.net import Net
-from segcaffe.net.value_names import called_of, value_names
 
 log = logging.getLogger("segcaffe")
 MANY = 256
@@ -36,6 +36,22 @@ class Speed:
         done = iteration - self.iteration
         self.since, self.iteration = now, iteration
         return done / (lapse or 1.0), lapse
+
+
+def value_names(net: Net) -> dict[str, tuple[str, ...]]:
+    """What the values of blobs measure, by blob, where a layer knows: SegAccuracy's three, for example."""
+    found = {}
+    for node, layer in zip(net.graph.nodes, net.layers, strict=True):
+        names = getattr(layer, "value_names", ())
+        if names and node.tops:
+            found[net.graph.blob_names[node.tops[0]]] = names
+    return found
+
+
+def called_of(names: Mapping[str, tuple[str, ...]], blob: str, count: int) -> tuple[str, ...]:
+    """What each of a blob's values is called; nothing where that is not known."""
+    known = names.get(blob, ())
+    return known if len(known) == count else ("",) * count
 
 
 def report_training(net: Net, iteration: int, loss: float, display: int, speed: Speed) -> None:

@@ -7,10 +7,10 @@ import pytest
 
 from segcaffe.blob.proto import from_array
 from segcaffe.errors import WeightsError
-from segcaffe.net.loading import LoadReport
 from segcaffe.net.net import Net
 from segcaffe.proto.caffe_pb2 import TEST, NetParameter
 from segcaffe.proto.text import parse
+from segcaffe.weights.loading import LoadReport
 
 NET = """
 layer { name: "data" type: "Input" top: "data" input_param { shape: { dim: 1 dim: 2 } } }

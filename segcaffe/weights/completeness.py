@@ -8,8 +8,8 @@ from google.protobuf.message import Message
 
 from segcaffe.errors import WeightsError
 from segcaffe.layers.base import Layer
-from segcaffe.net.loading import LoadReport, copy_weights, shown
 from segcaffe.proto import caffe_pb2
+from segcaffe.weights.loading import LoadReport, copy_weights, shown
 
 _RANDOM = ("gaussian", "msra", "positive_unitball", "uniform", "xavier")
 
