@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from segcaffe.data.palettes import Palette
     from segcaffe.net.net import Net
 
+_UNKNOWN_WAITS = 0.2
+"""Seconds before a bar of unknown length is shown."""
+
 
 def add_option(parser: argparse.ArgumentParser, name: str, help: str, **settings: object) -> None:
     """Add ``--name``; the parser also takes the other ways of writing it, see `segcaffe.cli.grammar`."""
@@ -197,7 +200,12 @@ def progress(total: int | None, unit: str, *, done: int = 0) -> Iterator[Callabl
         return
     from tqdm import tqdm
 
-    with tqdm(total=total, initial=done, unit=f" {unit}", dynamic_ncols=True) as bar, compilation_shown(bar):
+    # A bar of unknown length comes with its first items, not ahead of an error about what there is to do.
+    wait = _UNKNOWN_WAITS if total is None else 0
+    with (
+        tqdm(total=total, initial=done, unit=f" {unit}", dynamic_ncols=True, delay=wait) as bar,
+        compilation_shown(bar),
+    ):
 
         def advance() -> None:
             bar.set_postfix_str("", refresh=False)

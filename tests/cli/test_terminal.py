@@ -20,8 +20,10 @@ from types import SimpleNamespace
 import numba
 import pytest
 
+from segcaffe.cli import common
 from segcaffe.cli.compilation import compilation_shown
 from segcaffe.cli.training_view import training_view
+from segcaffe.errors import DataError
 from segcaffe.net import position
 from segcaffe.solver.registry import get_solver
 from segcaffe.solver.solver import Progress
@@ -148,6 +150,19 @@ def test_the_time_of_the_first_iteration_does_not_count(
         assert bar.format_dict["elapsed"] < 100
         assert 1 / bar.format_dict["rate"] < 10 if bar.format_dict["rate"] else True
     assert "2/40" in capsys.readouterr().err
+
+
+def test_a_bar_of_unknown_length_is_not_shown_ahead_of_an_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(common, "shows_progress", lambda: True)
+    with pytest.raises(DataError), common.progress(None, "label map"):
+        raise DataError("nothing to do")
+    assert not capsys.readouterr().err
+    with common.progress(None, "label map") as advance:
+        time.sleep(2 * common._UNKNOWN_WAITS)
+        advance()
+    assert "1 label map" in capsys.readouterr().err
 
 
 def test_compiling_tells_the_layer_it_is_for(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
