@@ -91,11 +91,6 @@ class Window:
         """Return how many positions the window reads, the product of the kernel's sizes."""
         return math.prod(self.kernel)
 
-    @property
-    def is_pointwise(self) -> bool:
-        """Return whether the window is one pixel that visits every pixel once (a 1x1 convolution)."""
-        return self.taps == 1 and set(self.stride) <= {1} and set(self.pad) <= {0}
-
     def output_shape(self, spatial: Sequence[int]) -> tuple[int, ...]:
         """Return how many windows fit on each axis of an input of size ``spatial``.
 

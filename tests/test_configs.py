@@ -14,7 +14,7 @@ from segcaffe.cli.main import main
 from segcaffe.data.synthetic import SyntheticSet, write_set
 from segcaffe.net.net import Net
 from segcaffe.proto import caffe_pb2
-from segcaffe.proto.template import read_vars, substitute
+from segcaffe.proto.template import expand, read_vars
 from segcaffe.proto.text import parse, read_net, read_solver
 from tests.conftest import ROOT
 from tests.data.miniatures import FURTHER, make_coco, make_sbd, make_voc
@@ -127,7 +127,7 @@ def test_variable_files_name_what_the_files_need(path: Path, images: SyntheticSe
     values = read_vars(path)
     for net in path.parent.glob("*.prototxt"):
         message = caffe_pb2.SolverParameter() if "solver" in net.name else caffe_pb2.NetParameter()
-        parse(substitute(net.read_text(), values | _GIVEN_LATER, str(net)), message)
+        parse(expand(net.read_text(), values | _GIVEN_LATER, str(net)).text, message)
 
 
 @pytest.mark.parametrize(("name", "lists"), [("embs", "coco"), ("vgg16", "voc"), ("resnet", "voc")])

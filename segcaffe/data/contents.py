@@ -99,8 +99,7 @@ class Items:
     def _of_database(self, numbered: tuple[int, Value]) -> Item:
         number, value = numbered
         where = f'{self.where}: "{self.source}", {value.place}'
-        with value.open() as content:
-            datum = parse_datum(bytes(content), where)
+        datum = parse_datum(bytes(value.content), where)
         if datum.encoded:
             return Item(f"{number}", where, datum_image(datum, None, where), datum.label)
         return Item(f"{number}", where, np.asarray(datum_array(datum, where)).transpose(1, 2, 0), datum.label)

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from segcaffe.data import leveldb
 from segcaffe.data.leveldb_log import Logs
@@ -47,9 +43,8 @@ class Database:
         if not self.path.exists():
             raise DataError(f'{where}: there is no database "{source}".{begins(source)}')
         self._check_kind()
-        # The library is for what is not known here: of one process it lets only one opener in.
-        known = not self.lmdb or self._tree() is not None
-        self._environment = None if known else _environment(self.path, where)
+        if self.lmdb:
+            self._tree()
         self._logs = Logs()
         self._values: Iterator[Value] = iter(())
         self._next = -1
@@ -57,8 +52,7 @@ class Database:
 
     def item(self, number: int, seed: int) -> bytes:
         """The bytes of value number ``number % count``; quick for the number after the last one asked for."""
-        with self.value(number).open() as content:
-            return bytes(content)
+        return bytes(self.value(number).content)
 
     def value(self, number: int) -> Value:
         """As `item`, not read yet."""
@@ -82,23 +76,20 @@ class Database:
         return self._count
 
     def _counted(self) -> int:
-        if self._environment is not None:
-            return int(self._environment.handle.stat()["entries"])
-        tree = self._tree() if self.lmdb else None
-        return tree.count if tree is not None else sum(1 for _ in self._iterate(0))
+        return self._tree().count if self.lmdb else sum(1 for _ in self._iterate(0))
 
-    def _tree(self) -> Tree | None:
+    def _tree(self) -> Tree:
         try:
             return read_tree(self.path)
         except OSError as error:
             raise DataError(
                 f'{self.where}: cannot open LMDB database "{self.path}": {error.strerror}: "{error.filename}".'
             ) from error
+        except ValueError as error:
+            raise DataError(f'{self.where}: cannot open LMDB database "{self.path}": {error}.') from error
 
     def _iterate(self, skip: int) -> Iterator[Value]:
-        if not self.lmdb:
-            return self._iterate_leveldb(skip)
-        return self._iterate_lmdb(skip) if self._environment is None else self._iterate_library(skip)
+        return self._iterate_lmdb(skip) if self.lmdb else self._iterate_leveldb(skip)
 
     def _iterate_leveldb(self, skip: int) -> Iterator[Value]:
         try:
@@ -112,28 +103,14 @@ class Database:
     def _iterate_lmdb(self, skip: int) -> Iterator[Value]:
         tree = self._tree()
         try:
-            for leaf in tree.leaves() if tree else ():
+            for leaf in tree.leaves():
                 for key, value in leaf[skip:]:
                     yield Value(key, value)
                 skip = max(0, skip - len(leaf))
-        except OSError as error:
-            raise DataError(f'{self.where}: cannot read LMDB database "{self.path}": {error.strerror}.') from error
         except ValueError as error:
             raise DataError(
                 f'{self.where}: the LMDB database "{self.path}" is damaged: {error}. Make or copy it again.'
             ) from error
-
-    def _iterate_library(self, skip: int) -> Iterator[Value]:
-        import lmdb
-
-        assert self._environment is not None
-        failure = f'{self.where}: cannot read LMDB database "{self.path}"'
-        try:
-            with self._environment.handle.begin() as transaction, transaction.cursor() as cursor:
-                for key in islice(cursor.iternext(keys=True, values=False), skip, None):
-                    yield Value(bytes(key), b"", self._environment, failure)
-        except lmdb.Error as error:
-            raise DataError(f"{failure}: {error}.") from error
 
     def _check_kind(self) -> None:
         other, name = ("CURRENT", "LEVELDB") if self.lmdb else ("data.mdb", "LMDB")
@@ -156,7 +133,7 @@ class Values:
 
 @dataclass(frozen=True)
 class Value:
-    """A database's value: its bytes, or where they are found.
+    """A database's value.
 
     Attributes
     ----------
@@ -164,16 +141,10 @@ class Value:
         Its key.
     content:
         The bytes; those of LMDB lie in the database itself.
-    environment:
-        The LMDB database that the library has open, where it has to be asked for the bytes.
-    failure:
-        First half of the sentence if it cannot be read.
     """
 
     key: bytes
     content: bytes | memoryview
-    environment: _Environment | None = None
-    failure: str = ""
 
     @property
     def place(self) -> str:
@@ -182,54 +153,3 @@ class Value:
             c if c.isprintable() else f"\\x{ord(c):02x}" for c in self.key.decode("utf-8", "backslashreplace")
         )
         return f'key "{text if len(text) <= _SHOWN else text[:_SHOWN] + "..."}"'
-
-    @contextmanager
-    def open(self) -> Iterator[memoryview]:
-        """The bytes, for reading while the context lasts."""
-        if self.environment is None:
-            yield memoryview(self.content)
-            return
-        import lmdb
-
-        try:
-            transaction = self.environment.handle.begin(buffers=True)
-            found = transaction.get(self.key)
-        except lmdb.Error as error:
-            raise DataError(f"{self.failure}: {error}.") from error
-        with transaction:
-            if found is None:
-                raise DataError(f"{self.failure}: there is no value with the {self.place} any more.")
-            yield found
-
-
-class _Environment:
-    """An open LMDB database."""
-
-    def __init__(self, path: Path, where: str) -> None:
-        try:
-            import lmdb
-        except ImportError as error:
-            raise DataError(f"{where}: needs the package lmdb. Install it: pip install lmdb.") from error
-        try:
-            # No lock: nothing is written, and the folder may be read-only.
-            self.handle: Any = lmdb.open(os.fsencode(path), readonly=True, lock=False, subdir=path.is_dir())
-        except lmdb.Error as error:
-            raise DataError(f'{where}: cannot open LMDB database "{path}": {error}.') from error
-
-
-_environments: weakref.WeakValueDictionary[tuple[int, int], _Environment] = weakref.WeakValueDictionary()
-
-
-def _environment(path: Path, where: str) -> _Environment:
-    """The environment of a database; layers share it, since a process may open it only once."""
-    file = path / "data.mdb" if path.is_dir() else path
-    try:
-        # By the file, not its name: a database may be replaced by a new one.
-        status = file.stat()
-    except OSError as error:
-        raise DataError(f'{where}: cannot open LMDB database "{path}": {error.strerror}: "{file}".') from error
-    key = status.st_dev, status.st_ino
-    environment = _environments.get(key)
-    if environment is None:
-        environment = _environments[key] = _Environment(path, where)
-    return environment

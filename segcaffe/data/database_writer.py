@@ -16,8 +16,6 @@ from segcaffe.data.files import replacing
 from segcaffe.errors import DataError
 from segcaffe.proto import caffe_pb2
 
-BACKENDS = ("lmdb", "leveldb")
-
 _FIRST_MAP = 1 << 26
 _BATCH = 1000
 """Items a transaction holds."""

@@ -14,17 +14,18 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 _MAGIC, _VERSION = 0xBEEFC0DE, 1
-_META = struct.Struct("<IIQQ 48s IHHQQQQQ QQ")
 _HEADER = struct.Struct("<QHHHH")
+_META = struct.Struct("<II16xI48xH26xQQ8xQ")
+"""Magic, version, size of a page; flags, number of items and root page of the main tree; number of the transaction."""
 _NODE = struct.Struct("<HHHH")
+_PAGE_SIZES = [1 << n for n in range(9, 17)]
+_DUPLICATES = 0x04
 _BRANCH, _LEAF, _DIRTY = 0x01, 0x02, 0x10
 _BIG = 0x01
 _NO_PAGE = (1 << 64) - 1
 _DEEPEST = 32
-
 
 Item = tuple[bytes, memoryview]
 """Key and value; the value lies in the mapped file."""
@@ -36,8 +37,8 @@ class Tree:
 
     Attributes
     ----------
-    file:
-        The database's file.
+    content:
+        The file, mapped.
     page_size:
         Bytes of a page.
     root:
@@ -46,7 +47,7 @@ class Tree:
         Number of items.
     """
 
-    file: Path
+    content: memoryview
     page_size: int
     root: int
     count: int
@@ -54,120 +55,90 @@ class Tree:
     def leaves(self) -> Iterator[list[Item]]:
         """The items of each leaf page, in the order of the keys; each page is checked just before it is given.
 
-        Raises
-        ------
-        OSError
-            The file can't be read.
-        ValueError
-            While iterating: a page is damaged, or the file is too short. The text says where.
+        Raises ValueError while iterating, where a page is damaged or the file is too short. The text says where.
         """
-        return _leaves(self)
-
-
-def read_tree(path: Path) -> Tree | None:
-    """The tree of a database's folder or file; None for files of a layout that is not known here.
-
-    Raises
-    ------
-    OSError
-        The file can't be read.
-    """
-    file = path / "data.mdb" if path.is_dir() else path
-    with file.open("rb") as stream:
-        meta = _read_meta(stream)
-    return None if meta is None else Tree(file, *meta)
-
-
-def _read_meta(stream: BinaryIO) -> tuple[int, int, int] | None:
-    """Size of a page, number of the root page, number of items."""
-    found = _meta_at(stream, 0)
-    if found is None:
-        return None
-    page_size, *newest = found
-    other = _meta_at(stream, page_size)
-    if other is not None and other[3] > found[3]:
-        newest = list(other[1:])
-    return page_size, newest[0], newest[1]
-
-
-def _meta_at(stream: BinaryIO, at: int) -> tuple[int, int, int, int] | None:
-    """Size of a page, number of the root page, number of items, number of the transaction."""
-    stream.seek(at + _HEADER.size)
-    content = stream.read(_META.size)
-    if len(content) < _META.size:
-        return None
-    magic, version, _, _, free, _, flags, *_, count, root, _, transaction = _META.unpack(content)
-    page_size = int.from_bytes(free[:4], "little")
-    if (magic, version, flags) != (_MAGIC, _VERSION, 0) or page_size not in (1 << n for n in range(9, 17)):
-        return None
-    return page_size, root, count, transaction
-
-
-def _leaves(tree: Tree) -> Iterator[list[Item]]:
-    if tree.root == _NO_PAGE:
-        return
-    # Without a buffer: pages lie anywhere.
-    with tree.file.open("rb", buffering=0) as stream:
-        size = stream.seek(0, 2)
-        mapped = memoryview(mmap.mmap(stream.fileno(), size, access=mmap.ACCESS_READ))
-        pending = [(tree.root, 0)]
+        pending = [(self.root, 0)] if self.root != _NO_PAGE else []
         while pending:
             number, depth = pending.pop()
-            page = _read_page(stream, number, tree.page_size, size)
+            page = self._page(number)
             flags = _HEADER.unpack_from(page)[2] & ~_DIRTY
             offsets = _offsets(page, number)
             if flags == _LEAF:
-                yield _items(page, number, offsets, mapped)
+                yield [self._item(page, number, offset) for offset in offsets]
             elif flags == _BRANCH and depth < _DEEPEST:
                 pending += [(_child(page, offset), depth + 1) for offset in reversed(offsets)]
             else:
                 raise ValueError(f"page {number} is neither a branch nor a leaf")
 
+    def _page(self, number: int) -> memoryview:
+        end = (number + 1) * self.page_size
+        if end > len(self.content):
+            raise ValueError(
+                f"the file is cut off: it has {len(self.content)} bytes, and page {number} would end behind them"
+            )
+        page = self.content[end - self.page_size : end]
+        if _HEADER.unpack_from(page)[0] != number:
+            raise ValueError(f"page {number} is not what it should be")
+        return page
 
-def _read_page(stream: BinaryIO, number: int, page_size: int, size: int) -> bytes:
-    if (number + 1) * page_size > size:
-        raise ValueError(f"the file is cut off: it has {size} bytes, and page {number} would end behind them")
-    stream.seek(number * page_size)
-    page = stream.read(page_size)
-    if len(page) < page_size or _HEADER.unpack_from(page)[0] != number:
-        raise ValueError(f"page {number} is not what it should be")
-    return page
+    def _item(self, page: memoryview, number: int, offset: int) -> Item:
+        """An item of a leaf; key and value must lie inside the page, or the value's own pages inside the file."""
+        low, high, flags, key_size = _NODE.unpack_from(page, offset)
+        key, length = offset + _NODE.size, low | high << 16
+        start, holder = key + key_size, page
+        inside = start + (8 if flags == _BIG else length) <= len(page)
+        if flags == _BIG:
+            start = int.from_bytes(page[start : start + 8], "little") * self.page_size + _HEADER.size
+            holder = self.content
+        if flags not in (0, _BIG) or not inside or start + length > len(holder):
+            raise ValueError(
+                f"page {number} holds a value that lies outside, or the file is cut off at {len(self.content)} bytes"
+            )
+        return bytes(page[key : key + key_size]), holder[start : start + length]
 
 
-def _offsets(page: bytes, number: int) -> tuple[int, ...]:
+def read_tree(path: Path) -> Tree:
+    """The tree of a database's folder or file.
+
+    Raises
+    ------
+    OSError
+        The file can't be read.
+    ValueError
+        It is no LMDB file, or of a layout that is not known here. The text says so.
+    """
+    with (path / "data.mdb" if path.is_dir() else path).open("rb") as file:
+        # An empty file can't be mapped.
+        size = file.seek(0, 2)
+        content = memoryview(mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) if size else b"")
+    first = _meta(content, 0)
+    if first is None:
+        raise ValueError("it is no LMDB file of data version 1, written on 64 bits and without duplicate keys")
+    _, page_size, root, count = max(first, _meta(content, first[1]) or first)
+    return Tree(content, page_size, root, count)
+
+
+def _meta(content: memoryview, at: int) -> tuple[int, int, int, int] | None:
+    """Number of the transaction, size of a page, number of the root page, number of items."""
+    if at + _HEADER.size + _META.size > len(content):
+        return None
+    magic, version, page_size, flags, count, root, transaction = _META.unpack_from(content, at + _HEADER.size)
+    if (magic, version) != (_MAGIC, _VERSION) or flags & _DUPLICATES or page_size not in _PAGE_SIZES:
+        return None
+    return transaction, page_size, root, count
+
+
+def _offsets(page: memoryview, number: int) -> tuple[int, ...]:
     """Where the page's nodes lie."""
     lower, upper = _HEADER.unpack_from(page)[3:]
-    count = (lower - _HEADER.size) // 2
     if not _HEADER.size < lower <= upper <= len(page):
         raise ValueError(f"page {number} is damaged")
-    offsets = struct.unpack_from(f"<{count}H", page, _HEADER.size)
-    if min(offsets) < upper or max(offsets) + _NODE.size > len(page):
+    offsets = struct.unpack_from(f"<{(lower - _HEADER.size) // 2}H", page, _HEADER.size)
+    if not offsets or min(offsets) < upper or max(offsets) + _NODE.size > len(page):
         raise ValueError(f"page {number} is damaged")
     return offsets
 
 
-def _child(page: bytes, offset: int) -> int:
+def _child(page: memoryview, offset: int) -> int:
     low, high, highest, _ = _NODE.unpack_from(page, offset)
     return int(low | high << 16 | highest << 32)
-
-
-def _items(page: bytes, number: int, offsets: tuple[int, ...], mapped: memoryview) -> list[Item]:
-    """A leaf's items; keys and values must lie inside the page, or the value's own pages inside the file."""
-    items = []
-    for offset in offsets:
-        low, high, flags, key_size = _NODE.unpack_from(page, offset)
-        key = offset + _NODE.size
-        length, start, end = low | high << 16, key + key_size, len(page)
-        if flags == _BIG and start + 8 <= end:
-            start = int.from_bytes(page[start : start + 8], "little") * len(page) + _HEADER.size
-            end = len(mapped)
-        elif flags == 0:
-            start, end = start + number * len(page), (number + 1) * len(page)
-        else:
-            length = end
-        if start + length > end:
-            raise ValueError(
-                f"page {number} holds a value that lies outside, or the file is cut off at {len(mapped)} bytes"
-            )
-        items.append((page[key : key + key_size], mapped[start : start + length]))
-    return items

@@ -104,14 +104,6 @@ def _parse(data: bytes) -> NetParameter:
         return encoding.parse(NetParameter, set_aside.set_aside(data, thorough=True))
 
 
-def detect_dialect(data: bytes, filename: str = "<bytes>") -> str:
-    """Return the dialect of a binary net without decoding it. Raises WeightsError."""
-    try:
-        return _detect(data, _layers(data))
-    except wire.WireError as error:
-        raise WeightsError(f"{filename}: the file is no binary net (.caffemodel): {error}.") from None
-
-
 def _check_file(data: bytes, filename: str) -> None:
     if not data:
         raise WeightsError(f"{filename}: the file is empty; expected a binary net (.caffemodel).")

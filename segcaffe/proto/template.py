@@ -27,14 +27,6 @@ _QUOTED_VALUE = re.compile(r"""(?:"(?P<double>(?:[^"\\]|\\.)*)"|'(?P<single>[^']
 _ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "'": "\\'", "\n": "\\n", "\r": "\\r"})
 
 
-def substitute(text: str, variables: Mapping[str, str] | None, filename: str = "<string>") -> str:
-    """Return ``text`` with every ``${NAME}`` outside comments replaced by its value.
-
-    Raises one PrototxtError that lists all names without a value, with their lines.
-    """
-    return expand(text, variables, filename).text
-
-
 def template_names(text: str) -> list[str]:
     """Return the template names of ``text`` outside comments, each once, in order of appearance."""
     return list(dict.fromkeys(match.group(1) for match, _ in _references(text)))
@@ -43,9 +35,10 @@ def template_names(text: str) -> list[str]:
 def expand(
     text: str, variables: Mapping[str, str] | None, filename: str = "<string>", placeholder: str | None = None
 ) -> Source:
-    """Fill in the template names as ``substitute`` does, and remember where each character came from.
+    """Replace every ``${NAME}`` outside comments by its value, and remember where each character came from.
 
-    With a ``placeholder`` names without a value are no error: in strings they stay, elsewhere it takes their place.
+    Raises one PrototxtError that lists all names without a value, with their lines. With a ``placeholder`` names
+    without a value are no error: in strings they stay, elsewhere it takes their place.
     """
     values = variables if variables is not None else {}
     references = list(_references(text))

@@ -224,13 +224,13 @@ def test_dialects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytes
     interp = net.layer.add(name="interp", type="Interp", bottom=["a"], top=["b"])
     interp.interp_param.height = 7
     formats.save(net, "a.caffemodel", "v2")
-    assert dialect.detect_dialect(Path("a.caffemodel").read_bytes()) == "v2"
+    assert dialect.decode_net(Path("a.caffemodel").read_bytes())[1] == "v2"
     for suffix in ("npz", "safetensors", "caffemodel"):
         assert _main("convert", "a.caffemodel", f"b.{suffix}") == 0
         assert _main("convert", f"b.{suffix}", "c.caffemodel") == 0
         assert Path("c.caffemodel").read_bytes() == Path("a.caffemodel").read_bytes()
     assert _main("convert", "b.npz", "d.caffemodel", "--to", "v1") == 0
-    assert dialect.detect_dialect(Path("d.caffemodel").read_bytes()) == "v1"
+    assert dialect.decode_net(Path("d.caffemodel").read_bytes())[1] == "v1"
     assert formats.load("d.caffemodel").layer[-1].interp_param.height == 7
     assert _main("show", "a.caffemodel") == 0
     assert capsys.readouterr().out.endswith("dialect: v2\n")

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import fcntl
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
 import lmdb
@@ -145,22 +144,20 @@ def test_values_are_read_by_any_thread_and_outlive_the_database(tmp_path: Path) 
     del database
 
     def read(value: Value) -> bytes:
-        with value.open() as content:
-            return bytes(content)
+        return bytes(value.content)
 
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(read, values)) == expected * 20
 
 
-def test_layouts_that_only_the_library_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("at", "value"), [(20, 2), (92, 4)], ids=["version 2", "keys with several values"])
+def test_layouts_that_are_not_known(tmp_path: Path, at: int, value: int) -> None:
     write(tmp_path / "db", caffe_pb2.DataParameter.LMDB)
-    monkeypatch.setattr("segcaffe.data.database.read_tree", lambda path: None)
-    database = Database(str(tmp_path / "db"), caffe_pb2.DataParameter.LMDB, "layer")
-    assert [database.item(i, 0) for i in (3, 4, 5, 1)] == [f"value {i}".encode() for i in (3, 4, 0, 1)]
-    assert database.count() == COUNT
-    value = replace(database.value(0), key=b"nowhere")
-    with pytest.raises(DataError, match=r'cannot read LMDB.* no value with the key "nowhere"'), value.open():
-        pass
+    content = bytearray((tmp_path / "db" / "data.mdb").read_bytes())
+    content[at] = value
+    (tmp_path / "db" / "data.mdb").write_bytes(content)
+    with pytest.raises(DataError, match=r"cannot open LMDB database .* no LMDB file of data version 1, written on 64"):
+        Database(str(tmp_path / "db"), caffe_pb2.DataParameter.LMDB, "layer")
 
 
 @both

@@ -10,7 +10,7 @@ from segcaffe.errors import WeightsError
 from segcaffe.layers import layer_class
 from segcaffe.proto import text, wire
 from segcaffe.proto.caffe_pb2 import LayerParameter, NetParameter
-from segcaffe.proto.dialect import _NUMBERS, DIALECTS, decode_net, detect_dialect, encode_net
+from segcaffe.proto.dialect import _NUMBERS, DIALECTS, decode_net, encode_net
 
 # One layer per option, each with a value in it, so that a wrong number cannot decode by chance.
 EVERY_OPTION = """
@@ -73,7 +73,6 @@ def test_round_trip(dialect):
     data = encode_net(original, dialect)
     assert decode_net(data, dialect) == (original, dialect)
     assert decode_net(data) == (original, dialect)
-    assert detect_dialect(data) == dialect
 
 
 @pytest.mark.parametrize(
@@ -119,11 +118,11 @@ def test_numbers_on_the_wire(layer, numbers):
     ],
 )
 def test_one_layer_reveals_the_dialect(layer, dialect):
-    assert detect_dialect(encode_net(net(f"layer {{ {layer} }}"), dialect)) == dialect
+    assert decode_net(encode_net(net(f"layer {{ {layer} }}"), dialect))[1] == dialect
 
 
 def test_a_net_without_colliding_options_is_bvlc():
-    assert detect_dialect(net('layer { type: "ReLU" } layer { type: "Convolution" }').SerializeToString()) == "bvlc"
+    assert decode_net(net('layer { type: "ReLU" } layer { type: "Convolution" }').SerializeToString())[1] == "bvlc"
 
 
 def test_bvlc_bytes_pass_as_they_are():
@@ -241,11 +240,6 @@ def test_unknown_dialect():
     with pytest.raises(WeightsError) as caught:
         encode_net(NetParameter(), "deplab")
     assert str(caught.value) == expected
-
-
-def test_detection_names_the_file():
-    with pytest.raises(WeightsError, match=r"^y: the file is no binary net"):
-        detect_dialect(b"\x80", "y")
 
 
 def test_groups_are_skipped():

@@ -13,21 +13,21 @@ from segcaffe.proto.caffe_pb2 import NetParameter
 
 def test_names_in_numbers_and_strings():
     source = 'name: "fc8_${SET}/${SET}" input_dim: ${N} input_dim: -${N}'
-    assert template.substitute(source, {"SET": "voc", "N": "3"}) == ('name: "fc8_voc/voc" input_dim: 3 input_dim: -3')
+    assert template.expand(source, {"SET": "voc", "N": "3"}).text == ('name: "fc8_voc/voc" input_dim: 3 input_dim: -3')
 
 
 def test_names_in_comments_stay():
     source = '# lr ${LR}\nname: "a # ${A}" # and ${B}'
-    assert template.substitute(source, {"A": "x"}) == '# lr ${LR}\nname: "a # x" # and ${B}'
+    assert template.expand(source, {"A": "x"}).text == '# lr ${LR}\nname: "a # x" # and ${B}'
 
 
 def test_text_without_names_is_unchanged():
     source = "name: '$HOME {x} $ {Y}' # $"
-    assert template.substitute(source, None) == source
+    assert template.expand(source, None).text == source
 
 
 def test_an_empty_value_is_a_value():
-    assert template.substitute("x: '${A}'", {"A": ""}) == "x: ''"
+    assert template.expand("x: '${A}'", {"A": ""}).text == "x: ''"
 
 
 def test_template_names_in_order():
@@ -38,14 +38,14 @@ def test_template_names_in_order():
 @given(st.text(max_size=30))
 def test_any_value_arrives_in_a_string(value):
     for quote in "'\"":
-        source = template.substitute(f"name: {quote}<${{V}}>{quote}", {"V": value})
+        source = template.expand(f"name: {quote}<${{V}}>{quote}", {"V": value}).text
         assert text.parse(source, NetParameter()).name == f"<{value}>"
 
 
 def test_all_unset_names_are_listed_at_once():
     source = "a: ${A}\nb: '${B}'\n# ${C}\nc: ${A} ${A}\nd: ${SET}"
     with pytest.raises(PrototxtError) as caught:
-        template.substitute(source, {"SET": "1"}, "net.prototxt")
+        template.expand(source, {"SET": "1"}, "net.prototxt")
     assert str(caught.value) == (
         "net.prototxt:1: every template name ${NAME} needs a value. Without a value: A (lines 1, 4); B (line 2). "
         "Set them with --set A=VALUE (once per name) or --vars FILE, a file of NAME=VALUE lines."
@@ -54,7 +54,7 @@ def test_all_unset_names_are_listed_at_once():
 
 def test_a_long_list_of_lines_is_cut():
     with pytest.raises(PrototxtError, match=r"A \(lines 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 and 2 more\)"):
-        template.substitute("a: ${A}\n" * 12, {})
+        template.expand("a: ${A}\n" * 12, {})
 
 
 def test_places_after_a_value_with_line_breaks():

@@ -61,19 +61,10 @@ def test_sizes():
     assert window.taps == 15
     assert window.output_shape((7, 8)) == (7, 4)
     assert window.input_shape((7, 4)) == (7, 7)
-    assert not window.is_pointwise
 
 
 def test_the_smallest_input():
     assert conv("kernel_size: 3 dilation: 2").output_shape((5, 5)) == (1, 1)
-
-
-@pytest.mark.parametrize(
-    ("options", "expected"),
-    [("kernel_size: 1", True), ("kernel_size: 1 stride: 2", False), ("kernel_size: 1 pad: 1", False)],
-)
-def test_pointwise(options, expected):
-    assert conv(options).is_pointwise is expected
 
 
 @pytest.mark.parametrize(

@@ -43,9 +43,8 @@ class Data(PrefetchingSource):
 
     def load(self, item: Value, random: Random) -> Arrays:
         """The values (C, H, W) and the label ()."""
-        with item.open() as value:
-            datum, data = split_datum(value, self.where)
-            label = np.array(datum.label, self.dtype)
-            if datum.encoded:
-                return self.transformer.image(decode_datum(bytes(data), self.color, self.where), random), label
-            return self.transformer.datum(datum_array(datum, self.where, data), random), label
+        datum, data = split_datum(item.content, self.where)
+        label = np.array(datum.label, self.dtype)
+        if datum.encoded:
+            return self.transformer.image(decode_datum(bytes(data), self.color, self.where), random), label
+        return self.transformer.datum(datum_array(datum, self.where, data), random), label
