@@ -6,7 +6,7 @@ import codecs
 import io
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from typing import Any, TextIO, cast
 
 _BYTES_OR_ESCAPES = "segcaffe.bytes_or_escapes"
@@ -37,12 +37,19 @@ class _Stream:
 def streams_of_bytes() -> Iterator[None]:
     """While it lasts, let names in any encoding be printed, and what the terminal has no character for be escaped."""
     codecs.register_error(_BYTES_OR_ESCAPES, _escape)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors=_BYTES_OR_ESCAPES)
+    ours = [stream for stream in (sys.stdout, sys.stderr) if isinstance(stream, io.TextIOWrapper)]
+    errors = [stream.errors for stream in ours]
+    for stream in ours:
+        stream.reconfigure(errors=_BYTES_OR_ESCAPES)
     out, err = (cast(TextIO, _Stream(stream)) for stream in (sys.stdout, sys.stderr))
-    with redirect_stdout(out), redirect_stderr(err):
-        yield
+    try:
+        with redirect_stdout(out), redirect_stderr(err):
+            yield
+    finally:
+        # What else the process prints is its own affair; a pipe may be gone by now.
+        with suppress(OSError):
+            for stream, before in zip(ours, errors, strict=True):
+                stream.reconfigure(errors=before)
 
 
 def _escape(error: UnicodeError) -> tuple[str | bytes, int]:
