@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
+from segcaffe.data.leveldb_checksum import checksum
 from segcaffe.data.leveldb_log import PUT, Entry, Logs, read_records
 from segcaffe.data.snappy import decompress
 from segcaffe.data.varint import read_slice, read_varint
 
 _TABLE_MAGIC = 0xDB4775248B80FB57
 _FOOTER = 48
+_TRAILER = 5
 _LEVELS = 7
 _COMPARATOR = b"leveldb.BytewiseComparator"
 
@@ -68,7 +71,13 @@ class _Version:
 
 
 def _read_version(folder: Path) -> _Version:
-    manifest = folder / (folder / "CURRENT").read_text("ascii", errors="replace").strip()
+    current = folder / "CURRENT"
+    name = current.read_bytes().rstrip(b"\n").decode("ascii", "replace")
+    if re.fullmatch(r"MANIFEST-[0-9]{1,20}", name) is None:
+        raise ValueError(
+            f'"{current}": it must name a manifest of this folder, as MANIFEST-000004. Received: {name!r:.80}'
+        )
+    manifest = folder / name
     version = _Version()
     with _Damage(manifest):
         for record in read_records(manifest):
@@ -137,11 +146,13 @@ def _table(path: Path) -> Iterator[Entry]:
 def _read_block(file: BinaryIO, handle: bytes, at: int) -> bytes:
     offset, at = read_varint(handle, at)
     length, _ = read_varint(handle, at)
-    if offset + length >= file.seek(0, 2):
+    if offset + length + _TRAILER > file.seek(0, 2):
         raise ValueError("a block lies outside the file")
     file.seek(offset)
-    # One byte behind the block says how it is compressed; a checksum follows.
+    # Behind a block: one byte says how it is compressed, four are the checksum of all before them.
     content = file.read(length + 1)
+    if checksum(content) != int.from_bytes(file.read(4), "little"):
+        raise ValueError(f"the checksum of the block at byte {offset} is wrong")
     if content[-1] == 0:
         return content[:-1]
     if content[-1] == 1:

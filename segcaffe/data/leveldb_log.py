@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 
+from segcaffe.data.leveldb_checksum import begins_with, checksum
 from segcaffe.data.varint import read_slice, read_varint
 
 Entry = tuple[bytes, int, bytes]
@@ -59,23 +60,46 @@ class Record:
 
 
 def read_records(path: Path) -> Iterator[Record]:
-    """The records of a file. One cut off at the end was never written in full, and does not count."""
+    """The records of a file; ValueError where it is damaged.
+
+    A record cut off at the end was never written in full, and does not count.
+    """
     content = _mapped(path)
-    at, pieces = 0, list[tuple[int, int]]()
-    while at + _HEAD <= len(content):
-        left = _BLOCK - at % _BLOCK
-        length, kind = struct.unpack_from("<HB", content, at + 4) if left >= _HEAD else (left - _HEAD, 0)
-        start, at = at + _HEAD, at + _HEAD + length
-        if kind == 0 or at > len(content):
-            at = -(-at // _BLOCK) * _BLOCK
-            continue
+    pieces = list[tuple[int, int]]()
+    for kind, start, length in _pieces(content):
         # Kinds: 1 whole, 2 first, 3 middle, 4 last part.
-        if kind in (1, 2):
+        if kind > 2 and not pieces:
+            raise ValueError(f"the part of a record at byte {start - _HEAD} lacks what comes before it")
+        if kind <= 2:
             pieces = []
         pieces.append((start, length))
         if kind in (1, 4):
             yield Record(content, pieces)
             pieces = []
+
+
+def _pieces(content: memoryview) -> Iterator[tuple[int, int, int]]:
+    """Kind, first byte and length of each piece of a record, its checksum compared."""
+    at = 0
+    while at + _HEAD <= len(content):
+        left = _BLOCK - at % _BLOCK
+        if left < _HEAD or not any(content[at : at + _HEAD]):
+            # Zeros fill what is left of a block, or lie in space that was reserved.
+            at += left
+            continue
+        stored, length, kind = struct.unpack_from("<IHB", content, at)
+        start, at = at + _HEAD, at + _HEAD + length
+        if length > left - _HEAD or kind not in range(1, 5):
+            raise ValueError(f"the head of the record at byte {start - _HEAD} is damaged")
+        if at > len(content):
+            # Cut off, unless there is all that the checksum is of: then the length is wrong.
+            if begins_with(stored, bytes(content[start - 1 :])):
+                raise ValueError(f"the length of the record at byte {start - _HEAD} is wrong")
+            return
+        # The checksum is of the kind and the content.
+        if checksum(bytes(content[start - 1 : at])) != stored:
+            raise ValueError(f"the checksum of the record at byte {start - _HEAD} is wrong")
+        yield kind, start, length
 
 
 @dataclass(frozen=True, slots=True)

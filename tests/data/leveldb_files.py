@@ -1,9 +1,11 @@
-"""Writing the files of a LevelDB database, for tests; checksums are left zero."""
+"""Writing the files of a LevelDB database, for tests."""
 
 from __future__ import annotations
 
 import struct
 from pathlib import Path
+
+from segcaffe.data.leveldb_checksum import checksum
 
 Entry = tuple[bytes, int, bytes | None]
 """Key, sequence number, value (None: the key is deleted)."""
@@ -37,7 +39,7 @@ def log(records: list[bytes]) -> bytes:
             at += len(piece)
             last = at == len(record)
             kind = 1 if first and last else 2 if first else 4 if last else 3
-            out += struct.pack("<IHB", 0, len(piece), kind) + piece
+            out += struct.pack("<IHB", checksum(bytes([kind]) + piece), len(piece), kind) + piece
             first = False
     return bytes(out)
 
@@ -85,7 +87,8 @@ def _append(out: bytearray, content: bytes, compressed: bool) -> bytes:
         parts = [content[i : i + 60] for i in range(0, len(content), 60)]
         content = varint(len(content)) + b"".join(bytes([(len(part) - 1) << 2]) + part for part in parts)
     handle = varint(len(out)) + varint(len(content))
-    out += content + bytes([compressed]) + bytes(4)
+    content += bytes([compressed])
+    out += content + struct.pack("<I", checksum(content))
     return handle
 
 

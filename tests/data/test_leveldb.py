@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import random
+import shutil
 import time
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from segcaffe.proto import caffe_pb2
 from tests.data.leveldb_files import Entry, write_database
 
 KEYS = [f"key{i:03d}".encode() for i in range(6)]
+GOLDEN = Path(__file__).parents[1] / "golden_data" / "data"
 
 
 def newest(all_entries: list[Entry]) -> list[tuple[bytes, bytes]]:
@@ -106,3 +109,68 @@ def test_damage_is_a_value_error_or_harmless(data: st.DataObject, tmp_path_facto
     except (ValueError, OSError):
         return
     assert all(isinstance(value, bytes) for _, value in found)
+
+
+def _content(folder: Path) -> list[tuple[bytes, bytes]] | None:
+    """What a database holds; None where it is said to be damaged."""
+    try:
+        return list(entries(folder))
+    except (ValueError, OSError):
+        return None
+
+
+def _flip_bits(folder: Path, count: int) -> tuple[int, int]:
+    """How many of so many single bits, flipped one after the other, are refused, and how many change what is read."""
+    before, refused, changed = _content(folder), 0, 0
+    generator = random.Random(1)
+    files = [path for path in sorted(folder.iterdir()) if path.name not in ("LOCK", "LOG")]
+    sizes = [path.stat().st_size for path in files]
+    for _ in range(count):
+        (path,) = generator.choices(files, sizes)
+        content = path.read_bytes()
+        at, bit = generator.randrange(len(content)), generator.randrange(8)
+        path.write_bytes(content[:at] + bytes([content[at] ^ 1 << bit]) + content[at + 1 :])
+        found = _content(folder)
+        refused += found is None
+        changed += found is not None and found != before
+        path.write_bytes(content)
+    return refused, changed
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_no_flipped_bit_changes_a_value_in_silence(tmp_path: Path, compressed: bool) -> None:
+    tables: list[tuple[int, list[Entry]]] = [(1, [(key, i, bytes(range(30))) for i, key in enumerate(KEYS)])]
+    logged: list[list[Entry]] = [[(KEYS[0], 9, b"y" * 40)], [(b"z", 10, b"last" * 9)]]
+    write_database(tmp_path / "db", tables, logged, compressed=compressed)
+    refused, changed = _flip_bits(tmp_path / "db", 600)
+    assert changed == 0
+    # What is not read can't change anything: half of a footer, the filters, a log that is done with.
+    assert refused > 400
+
+
+@pytest.mark.parametrize("name", ["data_leveldb_raw_a", "data_leveldb_png_encoded_crop_a"])
+def test_checksums_of_leveldb_itself(tmp_path: Path, name: str) -> None:
+    folder = Path(shutil.copytree(GOLDEN / name / "db", tmp_path / "db"))
+    assert _content(folder)
+    assert _flip_bits(folder, 300)[1] == 0
+
+
+def test_every_bit_of_the_last_record_counts(tmp_path: Path) -> None:
+    """A length that reaches past the end is damage and no record cut off, where all of a record is there."""
+    logged: list[list[Entry]] = [[(KEYS[0], 1, b"a")], [(KEYS[1], 2, b"b")], [(KEYS[2], 3, b"c")]]
+    write_database(tmp_path / "db", [], logged)
+    path = tmp_path / "db" / "000003.log"
+    content = path.read_bytes()
+    for bit in range(8 * len(content)):
+        changed = bytearray(content)
+        changed[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(changed)
+        assert _content(tmp_path / "db") is None, bit
+
+
+@pytest.mark.parametrize("name", ["../other/MANIFEST-000001", "/dev/null", "", "MANIFEST-"])
+def test_the_manifest_lies_in_the_folder(tmp_path: Path, name: str) -> None:
+    write_database(tmp_path / "db", [], [[(KEYS[0], 1, b"a")]])
+    (tmp_path / "db" / "CURRENT").write_text(f"{name}\n")
+    with pytest.raises(ValueError, match=r'CURRENT": it must name a manifest of this folder'):
+        list(entries(tmp_path / "db"))
