@@ -78,7 +78,7 @@ def run(options: argparse.Namespace) -> int:
     if names or options.print_results:
         _print_best(places, predictions, names)
     note(f"Saving results into {output}")
-    with replacing(output, "classify") as part, part.open("wb") as file:
+    with replacing(output, "results") as part, part.open("wb") as file:
         np.save(file, predictions)
     return 0
 

@@ -65,7 +65,7 @@ def run(options: argparse.Namespace) -> int:
     else:
         names = [line.strip() for line in source.read_text().splitlines() if line.strip()]
         detections = (detector.detect_grid if mode == "grid" else detector.detect_selective_search)(names)
-    with replacing(output, "detect") as part:
+    with replacing(output, "results") as part:
         write(detections, part)
     print(f"Scored {len(detections)} windows into {options.output_file}")
     return 0

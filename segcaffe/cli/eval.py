@@ -65,7 +65,7 @@ def _evaluate(options: argparse.Namespace) -> None:
 
     common.at_least(options, trimap=0)
     if options.names:
-        names = [entry.text for entry in read_list(options.names, "eval", "--names")]
+        names = [entry.text for entry in read_list(options.names, "--names", "the list")]
     else:
         names = class_names(Path(options.predictions)) if options.classes is None else []
     tally = Tally(options.trimap, options.ignore if options.ignore is not None else [255])
@@ -91,7 +91,7 @@ def _submit(options: argparse.Namespace) -> None:
 
     folder, palette = Path(options.predictions), common.palette(options)
     if not folder.is_dir():
-        raise SegcaffeError(f'eval: "{folder}" is not a folder of predictions.')
+        raise SegcaffeError(f'"{folder}" is not a folder of predictions.')
     ids = sorted({file.stem.removesuffix("_blob_0") for file in label_files(folder)})
     size_of = _sizes(options, palette)
     write_submission(folder, ids, Path(options.submission), options.competition, options.subset, size_of, palette)
@@ -115,13 +115,13 @@ def _sizes(options: argparse.Namespace, palette: Palette | None) -> Callable[[st
     def size_of(name: str) -> tuple[int, int] | None:
         if options.images:
             if name not in images:
-                raise SegcaffeError(f'eval: the folder "{options.images}" has no image "{name}", which is predicted.')
-            height, width = read_image(str(images[name]), False, "eval").shape[:2]
+                raise SegcaffeError(f'the folder "{options.images}" has no image "{name}", which is predicted.')
+            height, width = read_image(str(images[name]), False, "--images").shape[:2]
             return height, width
         found = label_file(predictions, name) if by_predict else labels.get(name)
         if found is None:
             return None
-        height, width = read_labels(found, "eval", palette).shape
+        height, width = read_labels(found, "labels", palette).shape
         return height, width
 
     return size_of

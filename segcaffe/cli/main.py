@@ -104,9 +104,7 @@ def _main(arguments: Sequence[str] | None) -> int:
     except SegcaffeError as error:
         if verbosity is Verbosity.VERBOSE:
             traceback.print_exc()
-        # Errors of the commands' own modules begin with the command's name.
-        told = str(error).removeprefix(f"{command}: ")
-        print(paragraph(f"{f'segcaffe {command}'.rstrip()}: {told}"), file=sys.stderr)
+        print(paragraph(f"{f'segcaffe {command}'.rstrip()}: {error}"), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"\n{f'segcaffe {command}'.rstrip()}: stopped.", file=sys.stderr)

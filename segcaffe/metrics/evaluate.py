@@ -38,16 +38,14 @@ def find_pairs(labels: str, root: str = "") -> list[Pair]:
     if folder.is_dir():
         files = label_files(folder)
         if not files:
-            raise DataError(f'eval: the folder "{labels}" holds no label maps ({", ".join(SUFFIXES)}).')
-        return [Pair(path, (path.stem,), "eval") for path in files]
+            raise DataError(f'the folder "{labels}" holds no label maps ({", ".join(SUFFIXES)}).')
+        return [Pair(path, (path.stem,), "labels") for path in files]
     pairs = []
-    for entry in read_list(labels, "eval", "the list of labels"):
+    for entry in read_list(labels, "labels", "the list"):
         if is_integer(entry.words[-1]):
-            raise DataError(
-                f'eval: {entry.place}: a line must end with the name of a label map. Received: "{entry.text}".'
-            )
+            raise DataError(f'{entry.place}: a line must end with the name of a label map. Received: "{entry.text}".')
         stems = [Path(word).stem for word in entry.words]
-        pairs.append(Pair(Path(root + entry.words[-1]), tuple(dict.fromkeys(stems)), f"eval: {entry.place}"))
+        pairs.append(Pair(Path(root + entry.words[-1]), tuple(dict.fromkeys(stems)), entry.place))
     return pairs
 
 
@@ -68,7 +66,7 @@ def evaluate(
     """
     bad = bad or BadItems()
     if not predictions.is_dir():
-        raise DataError(f'eval: "{predictions}" is not a folder of predictions.')
+        raise DataError(f'"{predictions}" is not a folder of predictions.')
 
     def count(pair: Pair) -> None:
         tally.add(*_read(predictions, pair, palette))
@@ -78,7 +76,7 @@ def evaluate(
             bad.add(outcome)
         progress()
     if tally.images == 0:
-        raise DataError(f"eval: no pair can be used.\n{bad.text()}")
+        raise DataError(f"no pair can be used.\n{bad.text()}")
 
 
 def _read(predictions: Path, pair: Pair, palette: Palette | None) -> tuple[Labels, Labels]:
@@ -124,7 +122,7 @@ class Report:
         """The figures of a tally; without ``classes``, there are as many as names, or as labels met."""
         number = classes if classes is not None else len(names) or tally.classes()
         if names and len(names) != number:
-            raise DataError(f"eval: needs a name for each of {number} classes. Received: {len(names)}.")
+            raise DataError(f"each of {number} classes needs a name. Received: {len(names)}.")
         trimap = {width: tally.agreement(number, width) for width in range(1, tally.bands + 1)}
         return cls(tally.images, tally.agreement(number), trimap, list(names) or [str(i) for i in range(number)])
 
@@ -165,7 +163,7 @@ class Report:
 
     def write_json(self, path: Path) -> None:
         """Write all numbers to a file."""
-        write_bytes(path, self.json().encode(), "eval")
+        write_bytes(path, self.json().encode(), "report")
 
 
 def _percent(value: float) -> str:

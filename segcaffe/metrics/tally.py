@@ -77,7 +77,7 @@ class Tally:
         if table[classes:].any():
             largest = int(np.flatnonzero(table.any(axis=1)).max())
             raise DataError(
-                f"eval: labels must be below {classes}, the number of classes, or ignored. Received: {largest}. "
+                f"labels must be below {classes}, the number of classes, or ignored. Received: {largest}. "
                 "Use --ignore for labels that do not count."
             )
         other = table[:classes, classes:].sum(axis=1, keepdims=True)

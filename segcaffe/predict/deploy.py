@@ -87,7 +87,7 @@ def deploy(
         else:
             missing.update(top for top in layer.top if top not in layer.bottom)
     if not deployed.image:
-        raise GraphError("predict: the net has neither an Input layer nor a data layer, so no place for an image.")
+        raise GraphError("the net has neither an Input layer nor a data layer, so no place for an image.")
     return deployed
 
 
@@ -128,7 +128,7 @@ def _take_transformation(layer: caffe_pb2.LayerParameter, deployed: Deployed) ->
     deployed.stated, deployed.scale = True, transform.scale
     deployed.mean = list(transform.mean_value)
     if transform.mean_file:
-        where = f'predict: layer "{layer.name}": mean_file'
+        where = f'layer "{layer.name}": mean_file'
         deployed.mean = read_mean_pixel(to_native(transform.mean_file), where).tolist()
 
 

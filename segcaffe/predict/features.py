@@ -49,14 +49,14 @@ def extract(
     suffix = checked_suffix(out)
     for name in blobs:
         if name not in net.blobs:
-            raise GraphError(f'features: the net has no blob "{name}". Its blobs: {", ".join(net.blobs)}.')
+            raise GraphError(f'the net has no blob "{name}". Its blobs: {", ".join(net.blobs)}.')
     if out.exists() and not overwrite:
-        raise DataError(f'features: "{out}" exists already; use --overwrite to replace it.')
+        raise DataError(f'"{out}" exists already; use --overwrite to replace it.')
     kind: type[_Sink] = _Databases
     if suffix in FORMATS:
         kind = _Npz if suffix == ".npz" else _Hdf5
     shapes: dict[str, tuple[int, ...]] = {}
-    with replacing(out, "features") as part, ExitStack() as stack:
+    with replacing(out, "results") as part, ExitStack() as stack:
         sink = kind(part, stack, blobs)
         for _ in range(iterations):
             net.forward()
@@ -65,7 +65,7 @@ def extract(
                 count = shapes.get(name, (0,))[0]
                 if name in shapes and values.shape[1:] != shapes[name][1:]:
                     raise DataError(
-                        f'features: all batches of "{name}" must have one shape but for the batch size. '
+                        f'all batches of "{name}" must have one shape but for the batch size. '
                         f"Received: {values.shape[1:]} after {shapes[name][1:]}."
                     )
                 sink.add(name, values, count)
@@ -80,7 +80,7 @@ def checked_suffix(out: Path) -> str:
     suffix = out.suffix.lower()
     if suffix not in FORMATS + FOLDERS and not out.is_dir():
         known = ", ".join(FORMATS)
-        raise DataError(f'features: "{out}" must end in {known}, or have no suffix: a folder for LMDB databases.')
+        raise DataError(f'"{out}" must end in {known}, or have no suffix: a folder for LMDB databases.')
     return suffix
 
 
@@ -132,16 +132,14 @@ class _Databases(_Sink):
         super().__init__(path, stack, blobs)
         path.mkdir()
         self.writers: dict[str, Writer] = {
-            name: stack.enter_context(create_database(path / name.replace("/", "_"), "lmdb", "features"))
+            name: stack.enter_context(create_database(path / name.replace("/", "_"), "lmdb", "results"))
             for name in blobs
         }
 
     def add(self, name: str, values: Array, count: int) -> None:
         shape = (*values.shape[1:], 1, 1, 1)[:3]
         if values.ndim > 4:
-            raise DataError(
-                f'features: a Datum holds at most 3 axes; "{name}" has {values.ndim - 1}. Write .npz or .h5.'
-            )
+            raise DataError(f'a Datum holds at most 3 axes; "{name}" has {values.ndim - 1}. Write .npz or .h5.')
         for index, item in enumerate(values):
             datum = caffe_pb2.Datum(channels=shape[0], height=shape[1], width=shape[2])
             datum.float_data.extend(item.ravel().tolist())

@@ -45,20 +45,20 @@ def find_pictures(source: str, root: str = "") -> list[Picture]:
     """
     path = Path(source)
     if path.is_dir():
-        found = [Picture(file.stem, str(file), "predict") for file in image_files(path)]
+        found = [Picture(file.stem, str(file), "images") for file in image_files(path)]
     elif is_image(path) or path.suffix.lower() in IMAGE_SUFFIXES:
-        found = [Picture(path.stem, source, "predict")]
+        found = [Picture(path.stem, source, "images")]
     else:
-        entries = read_list(source, "predict", "the list")
-        names = [(root + entry.words[0], f"predict: {entry.place}") for entry in entries]
+        entries = read_list(source, "images", "the list")
+        names = [(root + entry.words[0], entry.place) for entry in entries]
         found = [Picture(Path(name).stem, name, place) for name, place in names]
     if not found:
-        raise DataError(f'predict: the folder "{source}" holds no image.')
+        raise DataError(f'the folder "{source}" holds no image.')
     seen: dict[str, str] = {}
     for picture in found:
         if seen.setdefault(picture.id, picture.path) != picture.path:
             raise DataError(
-                f'predict: "{seen[picture.id]}" and "{picture.path}" would both be written as {picture.id}.png; '
+                f'"{seen[picture.id]}" and "{picture.path}" would both be written as {picture.id}.png; '
                 "predict them into two folders."
             )
     return found
@@ -99,7 +99,7 @@ class Results:
         text = json.dumps(settings, indent=1, sort_keys=True)
         if record.exists() and not overwrite:
             self._compare(record, json.loads(text))
-        write_bytes(record, text.encode(), "predict")
+        write_bytes(record, text.encode(), "results")
 
     def missing(self, pictures: Sequence[Picture]) -> list[Picture]:
         """Those of the pictures that are not done."""
@@ -113,14 +113,14 @@ class Results:
         *others, path = self._paths(picture.id)
         for other in others:
             if other.suffix == ".jpg":
-                write_picture(other, blend(image, label, self.colours), "predict")
+                write_picture(other, blend(image, label, self.colours), "results")
             elif other.suffix == ".mat":
-                write_mat(other, scores[None], "predict")
+                write_mat(other, scores[None], "results")
             else:
                 buffer = io.BytesIO()
                 np.save(buffer, scores)
-                write_bytes(other, buffer.getvalue(), "predict", one_of_many=True)
-        write_label(path, label, "predict", self.colours)
+                write_bytes(other, buffer.getvalue(), "results", one_of_many=True)
+        write_label(path, label, "results", self.colours)
 
     def _paths(self, name: str) -> list[Path]:
         paths = [self.folder / "overlay" / f"{name}.jpg"] if self.overlay else []
@@ -132,11 +132,11 @@ class Results:
         try:
             before = json.loads(record.read_text())
         except (OSError, ValueError) as error:
-            raise DataError(f'predict: cannot read "{record}": {error}. Use --overwrite, or another --out.') from error
+            raise DataError(f'cannot read "{record}": {error}. Use --overwrite, or another --out.') from error
         changed = sorted(key for key in {*before, *settings} if before.get(key) != settings.get(key))
         if changed:
             raise DataError(
-                f'predict: the results in "{self.folder}" were made with other settings ({", ".join(changed)}). '
+                f'the results in "{self.folder}" were made with other settings ({", ".join(changed)}). '
                 "Use another --out, or --overwrite to make them anew."
             )
 
@@ -168,5 +168,5 @@ def digest(path: str | Path) -> str:
             while block := file.read(1 << 20):
                 found.update(block)
     except OSError as error:
-        raise DataError(f'predict: cannot read "{path}": {error.strerror}.') from error
+        raise DataError(f'cannot read "{path}": {error.strerror}.') from error
     return found.hexdigest()[:16]

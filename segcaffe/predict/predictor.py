@@ -57,9 +57,9 @@ class Settings:
 
     def __post_init__(self) -> None:
         if self.step < 1:
-            raise DataError(f"predict: step must be at least 1. Received: {self.step}.")
+            raise DataError(f"step must be at least 1. Received: {self.step}.")
         if not self.scales or min(self.scales) <= 0:
-            raise DataError(f"predict: scales must be positive. Received: {self.scales}.")
+            raise DataError(f"scales must be positive. Received: {self.scales}.")
 
 
 class Predictor:
@@ -110,13 +110,13 @@ class Predictor:
             self._take_one_image()
         if self.input.shape[1] not in (1, 3):
             raise GraphError(
-                f'predict: input "{self.deployed.image}" must have 1 channel (gray) or 3. Received: {self.input.shape}.'
+                f'input "{self.deployed.image}" must have 1 channel (gray) or 3. Received: {self.input.shape}.'
             )
         self.blob = self.settings.blob or self._only_score()
         self.size = self.settings.size or self.input.shape[2:]
         self.mean, self.scale = self._transformation()
         if self.blob not in self.net.blobs:
-            raise GraphError(f'predict: the net has no blob "{self.blob}". Its outputs: {", ".join(self.net.outputs)}.')
+            raise GraphError(f'the net has no blob "{self.blob}". Its outputs: {", ".join(self.net.outputs)}.')
 
     @property
     def color(self) -> bool:
@@ -159,7 +159,7 @@ class Predictor:
         scores = self.net.blobs[self.blob].data
         if scores.ndim != 4 or scores.shape[0] != 1 or scores.shape[1] < 2:
             raise GraphError(
-                f'predict: blob "{self.blob}" must hold scores (1, classes, H, W) of at least two classes. '
+                f'blob "{self.blob}" must hold scores (1, classes, H, W) of at least two classes. '
                 f"Received: {scores.shape}."
             )
         # A copy: the next run overwrites the blob.
@@ -169,8 +169,7 @@ class Predictor:
     def _take_one_image(self) -> None:
         if self.input.ndim != 4:
             raise GraphError(
-                f'predict: input "{self.deployed.image}" must have the shape (1, channels, H, W). '
-                f"Received: {self.input.shape}."
+                f'input "{self.deployed.image}" must have the shape (1, channels, H, W). Received: {self.input.shape}.'
             )
         self.input.reshape(1, *self.input.shape[1:])
         self.net.reshape()
@@ -181,7 +180,7 @@ class Predictor:
         if len(found) == 1:
             return found[0]
         raise GraphError(
-            "predict: which blob holds the scores (1, classes, H, W)? Name it with --blob. Outputs with several "
+            "which blob holds the scores (1, classes, H, W)? Name it with --blob. Outputs with several "
             f"channels: {', '.join(found) or 'none'}; all outputs: {', '.join(self.net.outputs)}."
             + ("" if found else " For a net that has one answer for an image there is `segcaffe classify`.")
         )
@@ -193,7 +192,7 @@ class Predictor:
         assumed = (MEAN[::-1] if self.notes.rgb else MEAN) if self.assumed else ()
         mean = self.settings.mean or tuple(self.deployed.mean) or assumed
         if len(mean) not in (0, 1, channels):
-            raise DataError(f"predict: needs one mean value, or {channels}. Received: {mean}.")
+            raise DataError(f"there is one mean value, or {channels}. Received: {mean}.")
         scale = self.settings.scale if self.settings.scale is not None else self.deployed.scale
         return np.array(mean or (0.0,), np.float32), np.float32(scale)
 

@@ -90,7 +90,7 @@ def make_drawing(
 ) -> Drawing:
     """Lay out a net; ``phase`` (None: both) selects layers by their include and exclude rules."""
     if rankdir not in ("LR", "RL", "TB", "BT"):
-        raise SegcaffeError(f"draw: rankdir is LR, RL, TB or BT. Received: {rankdir}.")
+        raise SegcaffeError(f"rankdir is LR, RL, TB or BT. Received: {rankdir}.")
     return lay_out(
         _in_phase(caffe_net, phase),
         label=lambda layer: get_layer_label(layer, rankdir, display_lrm).split("\n"),
@@ -125,7 +125,7 @@ def draw_net(
         from segcaffe.viz.net_figure import figure_bytes
 
         return figure_bytes(drawing, ext)
-    raise SegcaffeError(f"draw: the format is one of {', '.join(FORMATS)}. Received: {ext or 'a name without one'}.")
+    raise SegcaffeError(f"the format is one of {', '.join(FORMATS)}. Received: {ext or 'a name without one'}.")
 
 
 def draw_net_to_file(

@@ -262,7 +262,7 @@ def _write_config(plan: Plan, data: SyntheticSet) -> Path:
 
 def _read_pair(root: Path, line: str) -> tuple[Array, Array]:
     image, label = line.split()
-    return read_image(str(root / image), True, "demo"), read_labels(root / label, "demo")
+    return read_image(str(root / image), True, "images"), read_labels(root / label, "labels")
 
 
 def _prepare(image: Array) -> Array:

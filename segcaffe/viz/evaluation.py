@@ -60,9 +60,9 @@ def plot_trimap(report: Report, path: Path) -> None:
 def _save(figure, path: Path) -> None:  # type: ignore[no-untyped-def]
     figure.tight_layout()
     try:
-        with replacing(path, "eval") as part:
+        with replacing(path, "figure") as part:
             figure.savefig(part, format=path.suffix[1:] or "png")
     except ValueError as error:
-        raise DataError(f'eval: matplotlib cannot write the format of "{path}"; use .png, .pdf or .svg.') from error
+        raise DataError(f'matplotlib cannot write the format of "{path}"; use .png, .pdf or .svg.') from error
     finally:
         load_pyplot().close(figure)

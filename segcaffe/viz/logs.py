@@ -90,7 +90,7 @@ def read_log(path: str) -> Series:
         with Path(path).open(encoding="utf-8", errors="replace") as file:
             series = read_lines(file)
     except OSError as error:
-        raise DataError(f'plot: cannot read "{path}": {why_unreadable(error, path)}') from error
+        raise DataError(f'cannot read "{path}": {why_unreadable(error, path)}') from error
     if not series:
-        raise DataError(f'plot: "{path}" has no lines such as "Iteration 100, loss = 0.5"; is it a training log?')
+        raise DataError(f'"{path}" has no lines such as "Iteration 100, loss = 0.5"; is it a training log?')
     return dict(series)

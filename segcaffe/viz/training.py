@@ -50,12 +50,12 @@ def plot_runs(runs: Mapping[str, Series], path: Path) -> None:
     grid[-1, 0].set_xlabel("iteration")
     figure.tight_layout()
     try:
-        with replacing(path, "plot") as part:
+        with replacing(path, "figure") as part:
             figure.savefig(part, format=path.suffix[1:] or "png")
     except SegcaffeError:
         raise
     except ValueError as error:
-        raise DataError(f'plot: matplotlib cannot write the format of "{path}"; use .png, .pdf or .svg.') from error
+        raise DataError(f'matplotlib cannot write the format of "{path}"; use .png, .pdf or .svg.') from error
     finally:
         pyplot.close(figure)
 
@@ -68,7 +68,7 @@ def write_csv(runs: Mapping[str, Series], path: Path) -> None:
     for run, series in runs.items():
         for name, points in series.items():
             table.writerows((run, name, iteration, f"{value:g}") for iteration, value in points)
-    write_bytes(path, text.getvalue().encode(), "plot")
+    write_bytes(path, text.getvalue().encode(), "table")
 
 
 def _draw(axes: Any, points: list[tuple[int, float]], colour: str, name: str, run: str) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import logging
+import re
 import subprocess
 import sys
 import time
@@ -12,7 +14,8 @@ from pathlib import Path
 import pytest
 
 import segcaffe
-from segcaffe.cli.main import build_parser, main
+from segcaffe.cli.main import COMMANDS, build_parser, main
+from tests.conftest import ROOT
 
 LOGGERS = [logging.getLogger("segcaffe"), logging.getLogger("segcaffe.compile")]
 
@@ -52,9 +55,25 @@ def test_words_too_many_name_the_command_inside_a_command(capsys: pytest.Capture
     )
 
 
-def test_a_command_is_named_once(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["plot", "no.log"]) == 2
-    assert capsys.readouterr().err.startswith('segcaffe plot: cannot read "no.log"')
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["plot", "no.log"], 'cannot read "no.log"'),
+        (["eval", "absent", "here"], 'labels: cannot read the list "here"'),
+        (["eval", "absent", "--submission", "x.tgz"], '"absent" is not a folder of predictions.'),
+    ],
+)
+def test_a_command_is_named_once(words: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 2
+    assert " ".join(capsys.readouterr().err.split()).startswith(f"segcaffe {words[0]}: {told}")
+
+
+def test_errors_do_not_name_commands() -> None:
+    files = [path for path in (ROOT / "segcaffe").rglob("*.py") if path.name != "classifier.py"]
+    nodes = (node for path in files for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    texts = [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    named = re.compile(rf"({'|'.join(COMMANDS)}): [a-z]")
+    assert not [text for text in texts if named.match(text)]
 
 
 def test_without_a_command_there_is_help(capsys: pytest.CaptureFixture[str]) -> None:
