@@ -80,7 +80,7 @@ class Blob:
 
     def reshape(self, *shape: int) -> None:
         """Change the shape. Memory is kept while it is large enough; new elements are zero, old ones unspecified."""
-        if len(shape) > MAX_AXES or any(extent < 0 or extent != int(extent) for extent in shape):
+        if len(shape) > MAX_AXES or any(extent < 0 or extent % 1 for extent in shape):
             raise ShapeError(
                 f"A blob has at most {MAX_AXES} axes, whole numbers and none negative. Received: shape {tuple(shape)}."
             )

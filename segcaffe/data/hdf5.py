@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -10,8 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segcaffe.errors import DataError
+from segcaffe.files import why_unreadable
+from segcaffe.proto.content import HDF5, content_of
 
 _NUMBERS = "fiub"
+_HEAD = 4096
 
 Rows = tuple[NDArray[np.float32], ...]
 
@@ -36,10 +40,18 @@ def read_rows(path: str, names: Sequence[str], context: str) -> Rows:
     """
     h5py = h5py_module(context)
     try:
+        # h5py wraps the system's reason in a sentence of its own.
+        with Path(path).open("rb"):
+            pass
+    except OSError as error:
+        raise DataError(f'{context}: cannot read "{path}": {why_unreadable(error, path)}') from error
+    try:
         with h5py.File(path, "r") as file:
             datasets = tuple(_dataset(file, name, path, context) for name in names)
     except OSError as error:
-        raise DataError(f'{context}: cannot read "{path}" as HDF5: {error}.') from error
+        found = content_of(Path(path).read_bytes()[:_HEAD])
+        received = f" Received: {found}." if found not in ("", HDF5) else ""
+        raise DataError(f'{context}: "{path}" is no HDF5 file, or is damaged.{received} HDF5 says: {error}.') from error
     lengths = [len(values) for values in datasets]
     if len(set(lengths)) != 1 or lengths[0] == 0:
         raise DataError(
@@ -54,7 +66,10 @@ def _dataset(file: Any, name: str, path: str, context: str) -> NDArray[np.float3
         raise DataError(
             f'{context}: "{path}" has no dataset "{name}", the name of a top. It has: {", ".join(sorted(file))}.'
         )
-    dataset = file[name]
+    try:
+        dataset = file[name]
+    except KeyError:
+        raise DataError(f'{context}: "{name}" of "{path}" is a link to something that is not there.') from None
     shape, kind = getattr(dataset, "shape", None), getattr(getattr(dataset, "dtype", None), "kind", "")
     if not shape or kind not in _NUMBERS:
         raise DataError(

@@ -83,6 +83,8 @@ def _decode(content: bytes, color: bool | None, failure: str) -> NDArray[Any]:
     import cv2
 
     hold_threads()
+    if not content:
+        raise DataError(f"{failure}: there are no bytes to read.")
     if is_cut_jpeg(content):
         raise DataError(f"{failure}: the JPEG is cut off.")
     flag = {True: cv2.IMREAD_COLOR, False: cv2.IMREAD_GRAYSCALE, None: cv2.IMREAD_UNCHANGED}[color]

@@ -26,6 +26,8 @@ _WEIGHTS_BESIDE = " Give the .caffemodel.h5 that was written with it."
 _STATE_BESIDE = " Give the .solverstate.h5 that was written with it."
 _SMALL = 1 << 20
 """Bytes that a data set may claim without having them: one that was never written has no bytes but a fill value."""
+_MOST_BLOBS = 100_000
+"""Numbers of blobs that are lacking are filled in, so that a number by chance could claim all memory."""
 _PACKING = 1100
 """How many times smaller than its content a compressed data set can be (deflate's limit is 1032)."""
 
@@ -45,6 +47,11 @@ def load_net(path: str | Path) -> NetParameter:
         if "data" not in file:
             received = f"a solver state.{_WEIGHTS_BESIDE}" if "history" in file else f"{sorted(file)}."
             raise WeightsError(f"{path}: an HDF5 file of weights has a group /data. Received: {received}")
+        if not hasattr(file["data"], "visititems"):
+            raise WeightsError(
+                f"{path}: an HDF5 file of weights has a group /data. Received: a data set of that name, as the files "
+                "that the layer HDF5Data reads have."
+            )
         for name, blobs in _blobs_by_layer(file["data"]).items():
             layer = net.layer.add(name=name)
             layer.blobs.extend(
@@ -128,6 +135,8 @@ def _blobs_by_layer(data: Any) -> dict[str, dict[int, Array]]:
         # What is not UTF-8 comes out of h5py as bytes.
         layer, _, index = (from_bytes(path) if isinstance(path, bytes) else path).rpartition("/")
         if hasattr(item, "shape") and index.isdigit():
+            if int(index) >= _MOST_BLOBS:
+                raise ValueError(f"a layer with the blob number {index}")
             layers.setdefault(layer, {})[int(index)] = _numbers(item)
 
     data.visititems(visit)

@@ -7,6 +7,7 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 
@@ -130,6 +131,20 @@ def test_wrong_kind_of_hdf5(tmp_path: Path) -> None:
     write_file(tmp_path / "s.h5", hdf5.encode_state(_state()))
     with pytest.raises(WeightsError, match=r"an HDF5 file of weights has a group /data"):
         load_weights(tmp_path / "s.h5")
+
+
+def test_data_sets_in_place_of_weights(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "train.h5", "w") as file:
+        file["data"], file["label"] = np.zeros((2, 3)), np.zeros(2)
+    with pytest.raises(WeightsError, match=r"Received: a data set of that name, as the files that the layer HDF5Data"):
+        load_weights(tmp_path / "train.h5")
+
+
+def test_a_huge_number_of_a_blob_claims_no_memory(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "w.h5", "w") as file:
+        file["data/ip/99999999999"] = np.zeros(3)
+    with pytest.raises(WeightsError, match=r"the blob number 99999999999"):
+        load_weights(tmp_path / "w.h5")
 
 
 def test_a_layer_without_name_and_blobs_is_left_out_of_hdf5(tmp_path: Path) -> None:

@@ -56,6 +56,7 @@ BAD = {
     "no message": (b"\xff\xff", "", "is not a Datum"),
     "too few values": (Datum(channels=3, height=9, width=9, data=b"x").SerializeToString(), "", "Received: 1 values"),
     "no image": (Datum(encoded=True, data=b"no image").SerializeToString(), "", "it is not an image"),
+    "nothing": (Datum(encoded=True).SerializeToString(), "", "there are no bytes to read"),
     "cut off": (Datum(encoded=True, data=JPEG[:-50]).SerializeToString(), "", "cut off"),
     "small": (raw(3), "transform_param { crop_size: 4 }", "at least as large as the crop"),
     "channels": (raw(9, 2), "transform_param { mean_value: 1 mean_value: 2 mean_value: 3 }", "2 channels"),

@@ -79,7 +79,22 @@ def test_what_is_missing_is_named(folder: Path) -> None:
     with pytest.raises(DataError, match=r"equally many rows.*'top2': 1"):
         build(1, tops=3)
     (folder / "0.h5").write_bytes(b"no HDF5")
-    with pytest.raises(DataError, match=r'cannot read "0.h5" as HDF5'):
+    with pytest.raises(DataError, match=r'"0.h5" is no HDF5 file, or is damaged. Received: a text file'):
+        build(1)
+    (folder / "0.h5").unlink()
+    with pytest.raises(DataError, match=r'cannot read "0.h5": No such file or directory\.') as caught:
+        build(1)
+    assert isinstance(caught.value, FileNotFoundError)
+
+
+@pytest.mark.parametrize(
+    "link", [h5py.SoftLink("/nothing"), h5py.ExternalLink("nothing.h5", "/x")], ids=["soft", "external"]
+)
+def test_a_link_to_nothing(folder: Path, link: object) -> None:
+    with h5py.File("0.h5", "a") as file:
+        del file["top0"]
+        file["top0"] = link
+    with pytest.raises(DataError, match=r'"top0" of "0.h5" is a link to something that is not there'):
         build(1)
 
 
