@@ -8,7 +8,7 @@ import numpy as np
 
 from segcaffe.blob.blob import Blob
 from segcaffe.errors import WeightsError
-from segcaffe.proto import caffe_pb2
+from segcaffe.proto import caffe_pb2, wire
 
 _FIELDS = {("data", 4): 5, ("diff", 4): 6, ("data", 8): 8, ("diff", 8): 9}
 """BlobProto field numbers by what they hold and the size of an element."""
@@ -133,8 +133,8 @@ def _put(message: caffe_pb2.BlobProto, kind: str, values: np.ndarray[Any, Any]) 
     """Add a packed field by merging its bytes: the wire form of packed floats is the array itself."""
     dtype = np.dtype("<f8" if values.dtype == np.float64 else "<f4")
     flat = np.ascontiguousarray(values, dtype).reshape(-1)
-    tag = bytes([_FIELDS[kind, dtype.itemsize] << 3 | 2])
-    message.MergeFromString(tag + _varint(flat.nbytes) + flat.tobytes())
+    tag = wire.tag(_FIELDS[kind, dtype.itemsize], wire.LENGTH)
+    message.MergeFromString(tag + wire.write_varint(flat.nbytes) + flat.tobytes())
 
 
 def _raw(message: caffe_pb2.BlobProto, kind: str) -> np.ndarray[Any, Any]:
@@ -150,12 +150,3 @@ def _flat(message: caffe_pb2.BlobProto, name: str, dtype: np.dtype[Any], count: 
     getattr(only, name).MergeFrom(getattr(message, name))
     # tag, length, then the numbers: they are the last bytes of the message.
     return np.frombuffer(only.SerializeToString()[-count * dtype.itemsize :], dtype.newbyteorder("<")).astype(dtype)
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)

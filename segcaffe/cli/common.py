@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from segcaffe import device
 from segcaffe.cli.compilation import compilation_shown
@@ -156,6 +156,20 @@ def existing_file(path: str, option: str) -> Path:
             kind = "is a pipe or a device; it is read more than once, so give a file"
         raise PrototxtError(f"{option} {path}: {kind}.")
     return found
+
+
+def build_net(options: argparse.Namespace, path: str, option: str, phase_name: str, **settings: Any) -> Net:
+    """The net in the file that ``option`` gives, with the templates and rules of the command line."""
+    from segcaffe.net.net import Net
+
+    return Net(
+        existing_file(path, option),
+        phase=phase(phase_name),
+        level=options.level,
+        stages=stages(options),
+        variables=variables(options, path),
+        **settings,
+    )
 
 
 def weight_files(text: str | None, option: str = "--weights") -> list[Path]:

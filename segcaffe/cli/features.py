@@ -25,7 +25,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Extract, and print the shapes."""
-    from segcaffe.net.net import Net
     from segcaffe.predict.features import checked_suffix, extract
 
     common.at_least(options, iterations=1)
@@ -33,15 +32,7 @@ def run(options: argparse.Namespace) -> int:
     common.show_warnings()
     common.set_device(options)
     blobs = [name.strip() for name in options.blobs.split(",")]
-    net = Net(
-        common.existing_file(options.net, "NET"),
-        phase=common.phase(options.phase),
-        level=options.level,
-        stages=common.stages(options),
-        variables=common.variables(options, options.net),
-        share_memory=True,
-        keep=blobs,
-    )
+    net = common.build_net(options, options.net, "NET", options.phase, share_memory=True, keep=blobs)
     common.load_weights(net, options.weights, "WEIGHTS", options.allow_partial)
     with common.progress(options.iterations, "batch") as advance:
         shapes = extract(net, blobs, Path(options.out), options.iterations, options.overwrite, advance)

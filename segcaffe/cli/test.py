@@ -34,24 +34,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the batches, printing the lines that ``caffe test`` prints."""
-    from segcaffe.errors import SegcaffeError
     from segcaffe.glog import start_log
-    from segcaffe.net.net import Net
 
-    if options.iterations < 1:
-        raise SegcaffeError(f"--iterations must be at least 1. Received: {options.iterations}.")
+    common.at_least(options, iterations=1)
     common.show_warnings()
     common.set_device(options)
     with start_log(options.out, "test"):
-        net = Net(
-            common.existing_file(options.model, "--model"),
-            phase=common.phase("TEST"),
-            level=options.level,
-            stages=common.stages(options),
-            variables=common.variables(options, options.model),
-            fuse=options.fuse,
-            share_memory=options.share_memory,
-        )
+        settings = {"fuse": options.fuse, "share_memory": options.share_memory}
+        net = common.build_net(options, options.model, "--model", "TEST", **settings)
         common.load_weights(net, options.weights, "--weights", options.allow_partial)
         if not options.weights:
             log.warning("No --weights given: the net runs with its initial values.")

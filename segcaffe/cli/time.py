@@ -29,20 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the timings in the lines that Caffe prints."""
-    from segcaffe.errors import SegcaffeError
-    from segcaffe.net.net import Net
-
-    if options.iterations < 1:
-        raise SegcaffeError(f"--iterations must be at least 1. Received: {options.iterations}.")
+    common.at_least(options, iterations=1)
     common.set_device(options)
-    net = Net(
-        common.existing_file(options.model, "--model"),
-        phase=common.phase(options.phase),
-        level=options.level,
-        stages=common.stages(options),
-        variables=common.variables(options, options.model),
-        fuse=options.fuse,
-    )
+    net = common.build_net(options, options.model, "--model", options.phase, fuse=options.fuse)
     for weights in common.weight_files(options.weights):
         net.copy_from(weights)
     # Layer by layer, as the timed iterations run: kernels that only a fused net does without are compiled here.

@@ -1,18 +1,10 @@
-"""Integers of variable length: 7 bits a byte, low bits first, the top bit set while more follow."""
+"""Numbers and pieces of variable length as LevelDB and Snappy write them, which is as protobuf does."""
 
 from __future__ import annotations
 
+from segcaffe.proto.wire import read_varint
 
-def read_varint(data: bytes, at: int) -> tuple[int, int]:
-    """The integer at position ``at`` and the position behind it; ValueError where the data ends or it is too long."""
-    value = shift = 0
-    while at < len(data) and shift < 64:
-        value |= (data[at] & 127) << shift
-        shift += 7
-        at += 1
-        if data[at - 1] < 128:
-            return value, at
-    raise ValueError("a number is cut off")
+__all__ = ["read_slice", "read_varint"]
 
 
 def read_slice(data: bytes, at: int) -> tuple[bytes, int]:

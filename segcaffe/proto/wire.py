@@ -28,12 +28,16 @@ class WireField(NamedTuple):
     end: int
 
 
-def read_varint(data: bytes | memoryview, at: int, end: int) -> tuple[int, int]:
-    """Return the variable-length integer at ``at`` and the position behind it. Raises WireError."""
+def read_varint(data: bytes | memoryview, at: int, end: int | None = None) -> tuple[int, int]:
+    """Return the variable-length integer at ``at`` and the position behind it. Raises WireError.
+
+    It has 7 bits a byte, low bits first, the top bit set while more follow.
+    """
+    end = len(data) if end is None else end
     value = 0
     for shift in range(_MAX_VARINT):
         if at >= end:
-            raise WireError(f"it ends at byte {end}, in the middle of a number")
+            raise WireError(f"a number is cut off at byte {end}")
         byte = data[at]
         at += 1
         value |= (byte & 0x7F) << (7 * shift)

@@ -195,7 +195,7 @@ NO_NET = "x.caffemodel: the file is no binary net (.caffemodel), or it is damage
         ),
         (
             b"\x80",
-            f"{NO_NET}it ends at byte 1, in the middle of a number. Received: 1 bytes. Copy or download it again.",
+            f"{NO_NET}a number is cut off at byte 1. Received: 1 bytes. Copy or download it again.",
         ),
         (
             b"\x08" + b"\xff" * 10,
