@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs every check from a fresh checkout: makes .venv when missing, then lint, format, types and tests.
+# Runs every check from a fresh checkout: makes .venv when missing, then lint, format, types, the site and tests.
 # Arguments go to pytest: bash tools/test.sh -m "not slow" -k Convolution
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -8,4 +8,6 @@ ensure_venv dev
 .venv/bin/ruff check .
 .venv/bin/ruff format --check --quiet . || { echo "Run: .venv/bin/ruff format ."; exit 1; }
 .venv/bin/mypy
+# A run of everything; with arguments it is about some of the tests.
+[ $# -gt 0 ] || .venv/bin/python tools/make_site.py
 exec .venv/bin/python -m pytest -m "not gpu" "$@"
