@@ -104,6 +104,16 @@ def test_python_in_the_text_runs(capsys: pytest.CaptureFixture[str]) -> None:
         assert capsys.readouterr().out
 
 
+@pytest.mark.parametrize("page", ["design", "planner"])
+def test_files_and_folders_of_the_design_exist(page: str) -> None:
+    """Paths from the checkout or from the package; a name without a folder from anywhere in the package."""
+    names = set(re.findall(r"`([\w./-]+(?:\.py|\.sh|/))`", (ROOT / "docs" / f"{page}.md").read_text()))
+    assert names
+    package = ROOT / "segcaffe"
+    for name in names:
+        assert any((folder / name).exists() for folder in (ROOT, package)) or any(package.rglob(name)), name
+
+
 def test_every_page_is_listed_once() -> None:
     text = (ROOT / "docs" / "README.md").read_text()
     listed = re.findall(r"^- \[[^]]*\]\((\S+\.md)\)", text, re.MULTILINE)
