@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segcaffe.errors import GraphError
+from segcaffe.layers.base import NeuronLayer
+from segcaffe.layers.registry import find_class
 from segcaffe.pycaffe.net_spec import Function, Top, layers
 
 Values = NDArray[np.float64]
@@ -74,7 +76,7 @@ def coord_map(fn: Function) -> Map:
     if fn.type_name == "Crop":
         axis, offset = crop_params(fn)
         return axis - 1, np.ones(1), -offset
-    if fn.type_name in PASS_THROUGH_LAYERS:
+    if fn.type_name in PASS_THROUGH_LAYERS or issubclass(find_class(fn.type_name), NeuronLayer):
         return None, np.ones(1), np.zeros(1)
     raise UndefinedMapException(f"coord_map: layers of type {fn.type_name} have no coordinate map.")
 

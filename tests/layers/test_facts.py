@@ -23,6 +23,7 @@ from segcaffe.net.net import Net
 from segcaffe.proto.caffe_pb2 import TEST, TRAIN, LayerParameter
 from segcaffe.proto.text import parse
 from segcaffe.pycaffe import draw
+from segcaffe.pycaffe.coord_map import coord_map_from_to
 from segcaffe.pycaffe.net_spec import layers as L  # noqa: N812
 from segcaffe.testing import LayerCase
 from tests.conftest import ROOT
@@ -114,6 +115,7 @@ def test_a_new_type_is_drawn_described_and_built(
     n.data = L.Input(shape={"dim": [2, 3]})
     n.gain = L.Gain(n.data, filler={"type": "constant", "value": 2})
     assert n.to_proto().layer[1].scale_param.filler.value == 2
+    assert coord_map_from_to(n.gain, n.data)[0] is None
     assert b"#123456" in draw.draw_net(n.to_proto(), "TB", "svg")
     path = tmp_path / "net.prototxt"
     path.write_text(NET)

@@ -40,9 +40,10 @@ def check_label_count(layer: Layer, scores: Blob, labels: Blob, axis: int) -> No
         )
 
 
-def ignored(has: bool, label: int) -> int:
-    """The label to ignore as the kernels take it."""
-    return label if has else NO_IGNORE
+def ignored(layer: Layer) -> int:
+    """The label that a layer's ``label_options`` ignore, as the kernels take it."""
+    options = getattr(layer.param, layer.label_options)
+    return int(options.ignore_label) if options.HasField("ignore_label") else NO_IGNORE
 
 
 def check_one_label_each(layer: Layer, scores: Blob, labels: Blob) -> None:

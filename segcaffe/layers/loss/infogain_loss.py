@@ -46,7 +46,7 @@ class InfogainLoss(LossLayer):
         """Read the axis, the label to ignore, the normalization and, without a third bottom, the matrix."""
         param = self.param.loss_param
         self.axis: int = self.param.infogain_loss_param.axis
-        self.ignore = ignored(param.HasField("ignore_label"), param.ignore_label)
+        self.ignore = ignored(self)
         self.normalization = normalization_mode(param)
         self.read_matrix = None if len(bottom) > 2 else self._read_matrix()
 

@@ -31,7 +31,7 @@ class SigmoidCrossEntropyLoss(LossLayer):
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Read the label to ignore and the normalization."""
         param = self.param.loss_param
-        self.ignore = ignored(param.HasField("ignore_label"), param.ignore_label)
+        self.ignore = ignored(self)
         self.normalization = normalization_mode(param, default=caffe_pb2.LossParameter.BATCH_SIZE)
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:

@@ -40,7 +40,7 @@ class SoftmaxWithLoss(LossLayer):
         """Read the axis, the label to ignore, the normalization and the class weights."""
         param = self.param.loss_param
         self.axis: int = self.param.softmax_param.axis
-        self.ignore = ignored(param.HasField("ignore_label"), param.ignore_label)
+        self.ignore = ignored(self)
         self.normalization = normalization_mode(param)
         _, classes, _ = class_layout(self, bottom[0], self.axis)
         source = to_native(param.weight_source)

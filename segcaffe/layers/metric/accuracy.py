@@ -29,7 +29,7 @@ class Accuracy(Layer):
         param = self.param.accuracy_param
         self.top_k: int = param.top_k
         self.axis: int = param.axis
-        self.ignore = ignored(param.HasField("ignore_label"), param.ignore_label)
+        self.ignore = ignored(self)
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Check that there is a label for each position, and no more than C best."""
