@@ -142,7 +142,11 @@ class Net(PycaffeMembers):
         return {name: blob.data for name, blob in wanted.items()}
 
     def forward_from_to(self, first: int, last: int) -> float:
-        """Run layers ``first`` to ``last`` (indices, both included); returns and keeps the sum of weighted losses."""
+        """Run layers ``first`` to ``last`` (indices, both included); returns and keeps the sum of weighted losses.
+
+        On a GPU a pass that was recorded is replayed. Otherwise each layer is reshaped if its bottoms' shapes have
+        changed, and run; hooks are called around it, and its losses are added.
+        """
         watched = bool(self._before_forward or self._after_forward)
         activate(self.graph, self.layer_list, first, last, watched)
         if self._replays(first, last, watched):
@@ -216,7 +220,11 @@ class Net(PycaffeMembers):
         return {name: blob.diff for name, blob in wanted.items()}
 
     def backward_from_to(self, first: int, last: int) -> None:
-        """Run the backward passes of layers ``first`` down to ``last`` (indices, both included)."""
+        """Run the backward passes of layers ``first`` down to ``last`` (indices, both included) that have one.
+
+        On a GPU a pass that was recorded is replayed. Otherwise, for each layer, the values that it reads are computed
+        again where they were not kept, and hooks are called around it.
+        """
         if self.shares_memory and self.phase == caffe_pb2.TEST and not self._parts.learns:
             raise GraphError(
                 "The net's blobs share memory, so the values that a backward pass needs are gone. Build it with "

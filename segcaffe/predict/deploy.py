@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from segcaffe.blob.proto import shape_of
 from segcaffe.data.mean import read_mean_pixel
-from segcaffe.errors import GraphError
+from segcaffe.errors import GraphError, Place, about_layer
 from segcaffe.graph.graph import where
 from segcaffe.graph.rules import filter_net, net_state
 from segcaffe.layers.registry import layer_class
@@ -27,8 +27,8 @@ class Deployed:
 
     Attributes
     ----------
-    param:
-        The net.
+    net:
+        The net, and where its layers stand.
     image:
         Name of the blob for the image, (1, C, H, W).
     image_size:
@@ -44,7 +44,7 @@ class Deployed:
         Of the images; 0 where the data layer does not say.
     """
 
-    param: caffe_pb2.NetParameter
+    net: PlacedNet
     image: str = ""
     image_size: str = ""
     mean: list[float] = field(default_factory=list)
@@ -55,7 +55,7 @@ class Deployed:
 
 
 def deploy(
-    net: caffe_pb2.NetParameter,
+    net: PlacedNet,
     level: int = 0,
     stages: Sequence[str] = (),
     weights: Sequence[caffe_pb2.NetParameter] = (),
@@ -66,29 +66,44 @@ def deploy(
     becomes an input; what needs labels (losses, accuracies) is left out, as are layers that write files. Where the
     data layer does not say how many channels its images have, the weights of the first convolution do.
     """
-    kept = filter_net(PlacedNet.of(net), net_state(caffe_pb2.TEST, level, stages)).message
-    deployed = Deployed(kept)
-    layers = list(kept.layer)
-    del kept.layer[:]
+    whole = filter_net(net, net_state(caffe_pb2.TEST, level, stages))
+    param, places = whole.message, list[Place | None]()
+    deployed = Deployed(PlacedNet(param, places))
+    layers = list(param.layer)
+    del param.layer[:]
     missing: set[str] = set()
-    for layer in layers:
-        if layer_class(layer.type, where(layer)).source and layer.type not in _KEPT_SOURCES:
-            inputs = [] if deployed.image else _take_source(layer, deployed)
-            missing.update(top for top in layer.top if top not in inputs)
-            if inputs:
-                deployed.channels = deployed.channels or channels_by_weights(layers, deployed.image, weights) or 3
-                kept.layer.append(_input_layer(layer, inputs, deployed))
-        elif layer.type not in _SINKS and _without(layer, missing):
-            kept.layer.append(layer)
-            if layer.type == "Input" and not deployed.image:
-                deployed.image = layer.top[0]
-                if layer.HasField("transform_param"):
-                    _take_transformation(layer, deployed)
-        else:
-            missing.update(top for top in layer.top if top not in layer.bottom)
+    for layer, place in zip(layers, whole.places, strict=True):
+        with about_layer(layer.name, place):
+            for kept in _deploy_layer(layer, layers, deployed, missing, weights):
+                param.layer.append(kept)
+                places.append(place)
     if not deployed.image:
         raise GraphError("the net has neither an Input layer nor a data layer, so no place for an image.")
     return deployed
+
+
+def _deploy_layer(
+    layer: caffe_pb2.LayerParameter,
+    layers: Sequence[caffe_pb2.LayerParameter],
+    deployed: Deployed,
+    missing: set[str],
+    weights: Sequence[caffe_pb2.NetParameter],
+) -> Iterator[caffe_pb2.LayerParameter]:
+    """What becomes of a layer: itself, an input, or nothing; the tops that nobody makes then are ``missing``."""
+    if layer_class(layer.type, where(layer)).source and layer.type not in _KEPT_SOURCES:
+        inputs = [] if deployed.image else _take_source(layer, deployed)
+        missing.update(top for top in layer.top if top not in inputs)
+        if inputs:
+            deployed.channels = deployed.channels or channels_by_weights(layers, deployed.image, weights) or 3
+            yield _input_layer(layer, inputs, deployed)
+    elif layer.type not in _SINKS and _without(layer, missing):
+        yield layer
+        if layer.type == "Input" and not deployed.image:
+            deployed.image = layer.top[0]
+            if layer.HasField("transform_param"):
+                _take_transformation(layer, deployed)
+    else:
+        missing.update(top for top in layer.top if top not in layer.bottom)
 
 
 def channels_by_weights(

@@ -101,9 +101,9 @@ class Predictor:
         self.settings = settings or Settings()
         self.notes = read_notes(net_file, variables)
         stored = {str(path): formats.load(path) for path in weights}
-        self.deployed: Deployed = deploy(read_net(net_file, variables).message, level, stages, list(stored.values()))
+        self.deployed: Deployed = deploy(read_net(net_file, variables), level, stages, list(stored.values()))
         keep = [self.settings.blob] if self.settings.blob else []
-        self.net = Net(self.deployed.param, caffe_pb2.TEST, level, list(stages), share_memory=True, keep=keep)
+        self.net = Net(self.deployed.net, caffe_pb2.TEST, level, list(stages), share_memory=True, keep=keep)
         self.incomplete = load_all(self.net.layer_list, stored, allow_partial)
         self.input = self.net.blobs[self.deployed.image]
         if self.input.ndim != 4 or self.input.shape[0] != 1:

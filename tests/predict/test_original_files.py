@@ -10,7 +10,6 @@ from segcaffe.graph.graph import build_graph
 from segcaffe.graph.rules import net_state
 from segcaffe.predict.deploy import deploy
 from segcaffe.proto import caffe_pb2
-from segcaffe.proto.placed import PlacedNet
 from segcaffe.proto.text import read_net
 from tests.conftest import shared_files
 
@@ -20,8 +19,8 @@ FILES = [path for name in ("test_voc_*", "deploy*") for path in shared_files(f"o
 @pytest.mark.skipif(not FILES, reason="the folder of recorded values (../shared) is not beside this checkout")
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_deployed(path: Path) -> None:
-    deployed = deploy(read_net(path).message)
-    graph = build_graph(PlacedNet.of(deployed.param), net_state(caffe_pb2.TEST))
+    deployed = deploy(read_net(path))
+    graph = build_graph(deployed.net, net_state(caffe_pb2.TEST))
     types = {node.param.type for node in graph.nodes}
     assert not types & {"MatWrite", "ImageSegData", "TwoImageData", "ImageData", "SoftmaxWithLoss"}
     assert deployed.image == (

@@ -20,7 +20,8 @@ from segcaffe.predict.notes import parse_notes
 from segcaffe.predict.predictor import MEAN, Predictor, Settings, resize_scores
 from segcaffe.predict.run import predict_all
 from segcaffe.proto import caffe_pb2
-from segcaffe.proto.text import parse
+from segcaffe.proto.placed import PlacedNet
+from segcaffe.proto.text import parse, read_net
 
 # Scores: a product of the pixel, then 3 x 3 neighbourhoods, so that padding matters at the borders.
 BODY = """
@@ -122,7 +123,13 @@ def test_a_train_and_test_file_becomes_ready_for_images(tmp_path: Path) -> None:
 def test_a_net_without_a_place_for_images() -> None:
     text = 'layer { name: "d" type: "DummyData" top: "d" dummy_data_param { shape { dim: 1 } } }'
     with pytest.raises(GraphError, match="no place for an image"):
-        deploy(parse(text, caffe_pb2.NetParameter()))
+        deploy(PlacedNet.of(parse(text, caffe_pb2.NetParameter())))
+
+
+def test_layers_stand_where_they_do_in_the_file(tmp_path: Path) -> None:
+    ready = deploy(read_net(write_net(tmp_path, TRAIN_TEST))).net
+    assert [layer.name for layer in ready.message.layer] == ["data", "conv", "silence"]
+    assert [place and place.line for place in ready.places] == [2, 8, 14]
 
 
 def test_which_blob(tmp_path: Path) -> None:
