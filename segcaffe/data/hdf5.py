@@ -10,24 +10,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from segcaffe import hdf5
 from segcaffe.errors import DataError
 from segcaffe.files import why_unreadable
 from segcaffe.proto.content import HDF5, content_of
 
 _NUMBERS = "fiub"
 _HEAD = 4096
+_FREE = 1 << 26
+"""Bytes that a data set may claim without having them: labels that are all zero need not have been written."""
 
 Rows = tuple[NDArray[np.float32], ...]
 
 
 def h5py_module(where: str) -> ModuleType:
     """The h5py package; DataError that says how to get it where it is missing."""
-    try:
-        import h5py
-    except ImportError as error:
-        raise DataError(f"{where}: needs the package h5py. Install it: pip install h5py.") from error
-    module: ModuleType = h5py
-    return module
+    return hdf5.h5py_module(_missing(where))
 
 
 def read_rows(path: str, names: Sequence[str], context: str) -> Rows:
@@ -38,20 +36,20 @@ def read_rows(path: str, names: Sequence[str], context: str) -> Rows:
     DataError
         The file is missing or no HDF5 file, lacks a dataset, or its datasets are scalars or of unequal length.
     """
-    h5py = h5py_module(context)
+
+    def damaged(reason: str) -> DataError:
+        found = content_of(_head(path))
+        received = f" Received: {found}." if found not in ("", HDF5) else ""
+        return DataError(f'{context}: "{path}" cannot be read as HDF5.{received} The reason: {reason}.')
+
     try:
         # h5py wraps the system's reason in a sentence of its own.
         with Path(path).open("rb"):
             pass
     except OSError as error:
         raise DataError(f'{context}: cannot read "{path}": {why_unreadable(error, path)}') from error
-    try:
-        with h5py.File(path, "r") as file:
-            datasets = tuple(_dataset(file, name, path, context) for name in names)
-    except OSError as error:
-        found = content_of(Path(path).read_bytes()[:_HEAD])
-        received = f" Received: {found}." if found not in ("", HDF5) else ""
-        raise DataError(f'{context}: "{path}" is no HDF5 file, or is damaged.{received} HDF5 says: {error}.') from error
+    with hdf5.reading(path, _missing(context), damaged) as file:
+        datasets = tuple(_dataset(file, name, path, context) for name in names)
     lengths = [len(values) for values in datasets]
     if len(set(lengths)) != 1 or lengths[0] == 0:
         raise DataError(
@@ -76,8 +74,16 @@ def _dataset(file: Any, name: str, path: str, context: str) -> NDArray[np.float3
             f'{context}: "{name}" of "{path}" must be an array of numbers with rows along axis 0. '
             f"Received: {_description(dataset, shape)}."
         )
-    values: NDArray[np.float32] = np.asarray(dataset).astype(np.float32, copy=False)
-    return values
+    return hdf5.read_values(dataset, _NUMBERS, _FREE).astype(np.float32, copy=False)
+
+
+def _head(path: str) -> bytes:
+    with Path(path).open("rb") as file:
+        return file.read(_HEAD)
+
+
+def _missing(where: str) -> hdf5.Failure:
+    return lambda advice: DataError(f"{where}: needs the package h5py. {advice}")
 
 
 def _description(dataset: Any, shape: tuple[int, ...] | None) -> str:

@@ -8,8 +8,8 @@ they are stored. State: ``/iter`` and ``/current_step`` (one integer each), ``/l
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import numpy as np
 
 from segcaffe.blob.proto import array_of, from_array, shape_of, values_of
 from segcaffe.errors import WeightsError
+from segcaffe.hdf5 import Failure, h5py_module, read_text, read_values, reading
 from segcaffe.proto.caffe_pb2 import BlobProto, LayerParameter, NetParameter
 from segcaffe.proto.encoding import from_bytes
 from segcaffe.snapshot.state import State
@@ -28,8 +29,6 @@ _SMALL = 1 << 20
 """Bytes that a data set may claim without having them: one that was never written has no bytes but a fill value."""
 _MOST_BLOBS = 100_000
 """Numbers of blobs that are lacking are filled in, so that a number by chance could claim all memory."""
-_PACKING = 1100
-"""How many times smaller than its content a compressed data set can be (deflate's limit is 1032)."""
 
 
 def encode_net(net: NetParameter) -> bytes:
@@ -76,7 +75,7 @@ def load_state(path: str | Path) -> State:
         return State(
             iter=_integer(file["iter"]),
             current_step=_integer(file["current_step"]) if "current_step" in file else 0,
-            learned_net=_text(file["learned_net"]) if "learned_net" in file else "",
+            learned_net=read_text(file["learned_net"], _SMALL) if "learned_net" in file else "",
             history=[_numbers(history[key]) for key in sorted(history, key=int)],
         )
 
@@ -164,67 +163,35 @@ def _write_text(file: Any, name: str, text: str) -> None:
     dataset.write(space, space, np.array(encoded, dtype=f"S{len(encoded)}"), mtype=kind)
 
 
-def _values(dataset: Any, kinds: str) -> Array:
-    """Return a data set whose elements are of one of the kinds (letters of NumPy); ValueError for what is none.
-
-    What it claims to hold is compared with the bytes that are in the file before there is room made for it.
-    """
-    if not hasattr(dataset, "nbytes") or dataset.dtype.kind not in kinds or dataset.shape is None:
-        raise ValueError(f"{dataset.name} is no array of numbers")
-    stored = dataset.id.get_storage_size()
-    is_packed = dataset.id.get_create_plist().get_nfilters() > 0
-    if dataset.nbytes > max(_SMALL, stored * (_PACKING if is_packed else 1)):
-        raise ValueError(f"{dataset.name} claims {dataset.nbytes} bytes, and the file has {stored} of it")
-    values: Array = np.asarray(dataset[()])
-    return values
-
-
 def _numbers(dataset: Any) -> Array:
     """Return a data set of numbers, float64 kept, anything else as float32."""
-    values = _values(dataset, "fiu")
+    values = read_values(dataset, "fiu", _SMALL)
     return values if values.dtype == np.float64 else values.astype(np.float32)
 
 
 def _integer(dataset: Any) -> int:
-    values = _values(dataset, "iu").ravel()
+    values = read_values(dataset, "iu", _SMALL).ravel()
     if values.size != 1:
         raise ValueError(f"{dataset.name} is no single number")
     return int(values[0])
 
 
-def _text(dataset: Any) -> str:
-    if not hasattr(dataset, "nbytes") or dataset.shape != () or dataset.nbytes > _SMALL:
-        raise ValueError(f"{dataset.name} is no text")
-    value = dataset[()]
-    return value.rstrip(b"\0").decode("utf-8", "surrogateescape") if isinstance(value, bytes) else str(value)
-
-
 def _encode(write: Callable[[Any], None]) -> bytes:
-    h5py = _h5py("to write")
+    h5py = h5py_module(_missing("to write"))
     memory = io.BytesIO()
     with h5py.File(memory, "w") as file:
         write(file)
     return memory.getvalue()
 
 
-@contextmanager
-def _open(path: str | Path) -> Iterator[Any]:
-    """Open an HDF5 file for reading; whatever the library finds wrong in it, then or later, is a WeightsError."""
-    h5py = _h5py(f"to read {path}")
-    try:
-        with h5py.File(path, "r") as file:
-            yield file
-    except WeightsError:
-        raise
-    # TypeError: names and strings that are not UTF-8 come as bytes.
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
-        reason = " ".join(str(error).split())
-        raise WeightsError(f"{path}: the HDF5 file is damaged or not what it should be ({reason}).") from error
+def _open(path: str | Path) -> AbstractContextManager[Any]:
+    """Open an HDF5 file for reading; whatever is found wrong in it, then or later, is a WeightsError."""
+    return reading(
+        path,
+        _missing(f"to read {path}"),
+        lambda reason: WeightsError(f"{path}: the HDF5 file is damaged or not what it should be ({reason})."),
+    )
 
 
-def _h5py(purpose: str) -> Any:
-    try:
-        import h5py
-    except ImportError as error:
-        raise WeightsError(f"HDF5 snapshots need the package h5py {purpose}. Install it: pip install h5py.") from error
-    return h5py
+def _missing(purpose: str) -> Failure:
+    return lambda advice: WeightsError(f"HDF5 snapshots need the package h5py {purpose}. {advice}")

@@ -79,7 +79,7 @@ def test_what_is_missing_is_named(folder: Path) -> None:
     with pytest.raises(DataError, match=r"equally many rows.*'top2': 1"):
         build(1, tops=3)
     (folder / "0.h5").write_bytes(b"no HDF5")
-    with pytest.raises(DataError, match=r'"0.h5" is no HDF5 file, or is damaged. Received: a text file'):
+    with pytest.raises(DataError, match=r'"0.h5" cannot be read as HDF5. Received: a text file'):
         build(1)
     (folder / "0.h5").unlink()
     with pytest.raises(DataError, match=r'cannot read "0.h5": No such file or directory\.') as caught:
@@ -88,13 +88,18 @@ def test_what_is_missing_is_named(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "link", [h5py.SoftLink("/nothing"), h5py.ExternalLink("nothing.h5", "/x")], ids=["soft", "external"]
+    ("link", "message"),
+    [
+        (h5py.SoftLink("/nothing"), '"top0" of "0.h5" is a link to something that is not there'),
+        (h5py.ExternalLink("nothing.h5", "/x"), "/top0 is a link to another file, which is not followed"),
+    ],
+    ids=["soft", "external"],
 )
-def test_a_link_to_nothing(folder: Path, link: object) -> None:
+def test_a_link_to_nothing(folder: Path, link: object, message: str) -> None:
     with h5py.File("0.h5", "a") as file:
         del file["top0"]
         file["top0"] = link
-    with pytest.raises(DataError, match=r'"top0" of "0.h5" is a link to something that is not there'):
+    with pytest.raises(DataError, match=message):
         build(1)
 
 
@@ -118,3 +123,15 @@ def test_rows_of_another_shape(folder: Path) -> None:
     layer, top = build(4)
     with pytest.raises(DataError, match=r'one shape: \(3,\) in "1.h5", \(2,\) before'):
         layer.forward([], top)
+
+
+@pytest.mark.parametrize("error", [OSError, RuntimeError, KeyError, ValueError, TypeError])
+def test_what_the_library_finds_wrong_is_a_sentence(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    def fail(self: h5py.Dataset, *args: object) -> None:
+        raise error("bad\nchunk")
+
+    monkeypatch.setattr(h5py.Dataset, "__getitem__", fail)
+    with pytest.raises(DataError, match=r'"0.h5" cannot be read as HDF5. The reason: .*bad'):
+        build(1)
