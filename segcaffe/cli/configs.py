@@ -9,6 +9,7 @@ import argparse
 from pathlib import Path
 
 from segcaffe.cli import common
+from segcaffe.words import counted
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -23,7 +24,7 @@ def run(options: argparse.Namespace) -> int:
     """Write what is missing."""
     target = Path(options.folder)
     written, there = write_configs(target, options.overwrite)
-    print(f"{target}: {written} files written" + (f", {there} were there already" if there else ""))
+    print(f"{target}: {counted(written, 'file')} written" + (f", {there} there already" if there else ""))
     return 0
 
 

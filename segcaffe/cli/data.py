@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from segcaffe.cli import common
+from segcaffe.words import counted
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -178,7 +179,7 @@ def _make_db(options: argparse.Namespace) -> int:
     with common.progress(len(entries), "image") as advance:
         count = make_database(entries, Path(options.out), conversion, options.backend, bad, options.overwrite, advance)
     common.report_bad(bad)
-    print(f"{options.out}: {count} items")
+    print(f"{options.out}: {counted(count, 'item')}")
     return 0
 
 
@@ -204,7 +205,7 @@ def _mean(options: argparse.Namespace) -> int:
     if options.out:
         mean.write(Path(options.out))
     common.report_bad(bad)
-    print(f"{mean.count} images")
+    print(counted(mean.count, "image"))
     for value in mean.channels:
         print(f"mean_value: {value:.6g}")
     return 0
@@ -309,5 +310,5 @@ def _import_arrays(options: argparse.Namespace) -> int:
     function = import_mnist if options.action == "import-mnist" else import_cifar
     written = function(Path(options.folder), Path(options.out), options.backend, options.overwrite)
     for path, count in written.items():
-        print(f"{path}: {count} items")
+        print(f"{path}: {counted(count, 'item')}")
     return 0

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from segcaffe.cli import classify, common
+from segcaffe.words import counted
 
 if TYPE_CHECKING:
     from segcaffe.pycaffe.detector import Detection
@@ -67,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
         detections = (detector.detect_grid if mode == "grid" else detector.detect_selective_search)(names)
     with replacing(output, "results") as part:
         write(detections, part)
-    print(f"Scored {len(detections)} windows into {options.output_file}")
+    print(f"Scored {counted(len(detections), 'window')} into {options.output_file}")
     return 0
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from segcaffe.cli import common
 from segcaffe.errors import SegcaffeError
+from segcaffe.words import counted
 
 if TYPE_CHECKING:
     from segcaffe.data.palettes import Palette
@@ -95,7 +96,7 @@ def _submit(options: argparse.Namespace) -> None:
     ids = sorted({file.stem.removesuffix("_blob_0") for file in label_files(folder)})
     size_of = _sizes(options, palette)
     write_submission(folder, ids, Path(options.submission), options.competition, options.subset, size_of, palette)
-    print(f"{options.submission}: {len(ids)} predictions")
+    print(f"{options.submission}: {counted(len(ids), 'prediction')}")
 
 
 def _sizes(options: argparse.Namespace, palette: Palette | None) -> Callable[[str], tuple[int, int] | None]:

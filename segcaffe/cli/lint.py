@@ -8,6 +8,7 @@ from dataclasses import asdict
 from segcaffe.cli import common
 from segcaffe.cli.json_output import add_json_option, print_json
 from segcaffe.glog import note
+from segcaffe.words import counted
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,5 +43,5 @@ def run(options: argparse.Namespace) -> int:
     for finding in report.findings:
         print(finding.text())
     count = len(report.findings)
-    print("Nothing found." if not count else "1 finding." if count == 1 else f"{count} findings.")
+    print(f"{counted(count, 'finding')}." if count else "Nothing found.")
     return 1 if count else 0

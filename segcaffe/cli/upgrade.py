@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from segcaffe.cli import common
+from segcaffe.words import counted
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -117,7 +118,7 @@ def _drop_weights(net: NetParameter, notes: list[str]) -> None:
     for layer in net.layer:
         layer.ClearField("blobs")
     if count:
-        notes.append(f"{count} blobs of weights were left out of the text; --with-weights keeps them.")
+        notes.append(f"Left out of the text: {counted(count, 'blob')} of weights; --with-weights keeps them.")
 
 
 def _report(notes: Sequence[str]) -> None:

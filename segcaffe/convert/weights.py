@@ -14,6 +14,7 @@ from segcaffe.blob.proto import shape_of, stored_dtype
 from segcaffe.convert.formats import arrays_of
 from segcaffe.errors import WeightsError, did_you_mean
 from segcaffe.proto.caffe_pb2 import NetParameter
+from segcaffe.words import counted
 
 Array = np.ndarray[Any, Any]
 
@@ -80,7 +81,8 @@ def table(net: NetParameter, where: str = "weights") -> str:
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     total = sum(entry.count for entry in found)
     layers = len({entry.layer for entry in found})
-    return "\n".join([*lines, f"{layers} layers, {len(found)} blobs, {total} values ({total * 4 / 2**20:.1f} MiB)"])
+    told = f"{counted(layers, 'layer')}, {counted(len(found), 'blob')}, {counted(total, 'value')}"
+    return "\n".join([*lines, f"{told} ({total * 4 / 2**20:.1f} MiB)"])
 
 
 def differences(first: NetParameter, second: NetParameter, tolerance: float = 0.0) -> list[Difference]:

@@ -21,6 +21,7 @@ from segcaffe.data.palettes import Palette
 from segcaffe.data.pool import ordered
 from segcaffe.errors import DataError
 from segcaffe.proto import caffe_pb2
+from segcaffe.words import counted
 
 log = logging.getLogger(__name__)
 _JPEG = ("jpg", "jpeg")
@@ -109,9 +110,9 @@ class Conversion:
         if self.unlike:
             name, what = min(self.unlike)
             log.warning(
-                'make-db: %d images, "%s" first, hold %s; of these --gray keeps the brightness, as Caffe does. '
+                'make-db: %s, "%s" first, with %s; of these --gray keeps the brightness, as Caffe does. '
                 "For label maps give --labels.",
-                len(self.unlike), name, what,
+                counted(len(self.unlike), "image"), name, what,
             )  # fmt: skip
 
     def _encode(self, name: str, content: bytes, image: Image) -> bytes:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from segcaffe.data.images import decode
 from segcaffe.errors import DataError
 from segcaffe.proto import caffe_pb2, wire
+from segcaffe.words import counted
 
 _FEW = 16
 """More fields than this are not walked one by one."""
@@ -66,8 +67,8 @@ def datum_array(datum: caffe_pb2.Datum, where: str, data: memoryview | None = No
     values: NDArray[Any] = np.frombuffer(raw, np.uint8) if raw else np.array(datum.float_data, np.float32)
     if min(shape) < 1 or values.size != np.prod(shape):
         raise DataError(
-            f"{where}: a Datum must hold channels * height * width values, at least 1. Received: {values.size} values, "
-            f"shape {shape}."
+            f"{where}: a Datum must hold channels * height * width values, at least 1. "
+            f"Received: {counted(values.size, 'value')}, shape {shape}."
         )
     return values.reshape(shape)
 
@@ -79,4 +80,4 @@ def datum_image(datum: caffe_pb2.Datum, color: bool | None, where: str) -> NDArr
 
 def decode_datum(data: bytes, color: bool | None, where: str) -> NDArray[np.uint8]:
     """As `datum_image`, from the encoded bytes alone."""
-    return decode(data, color, f"{where}: cannot decode a Datum of {len(data)} bytes")
+    return decode(data, color, f"{where}: cannot decode a Datum of {counted(len(data), 'byte')}")

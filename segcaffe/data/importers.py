@@ -22,6 +22,7 @@ from segcaffe.data.palettes import Palette
 from segcaffe.data.png import write_label
 from segcaffe.data.pool import ordered
 from segcaffe.errors import DataError
+from segcaffe.words import counted
 
 Bytes = NDArray[np.uint8]
 
@@ -110,7 +111,9 @@ def import_folder(
     maps = {path.stem: path for path in labels.iterdir() if path.is_file()} if labels.is_dir() else {}
     files = sorted(image_files(images), key=_order)
     if not files or not 0 <= test < len(files):
-        raise DataError(f'import-folder: "{images}" holds {len(files)} images, {test} are asked for as test images.')
+        raise DataError(
+            f'import-folder: "{images}" holds {counted(len(files), "image")}, {test} are asked for as test images.'
+        )
     lines = []
     for image in files:
         if image.stem not in maps:

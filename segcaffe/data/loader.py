@@ -23,6 +23,7 @@ from segcaffe import device
 from segcaffe.data.opencv import add_readers
 from segcaffe.errors import DataError
 from segcaffe.threads import parallel
+from segcaffe.words import counted
 
 Arrays = tuple[NDArray[Any], ...]
 Random = np.random.Generator
@@ -106,7 +107,9 @@ class BatchLoader(Generic[T]):
         """Start at a random item, fewer than ``most`` after the first (Caffe's ``rand_skip``)."""
         self.number = int(np.random.default_rng([self.seed, _DRAWS]).integers(most)) if most else 0
         if self.number >= entries:
-            raise DataError(f"{self.where}: rand_skip {most} skips all of the {entries} items; make it smaller.")
+            raise DataError(
+                f"{self.where}: rand_skip {most} skips all of the {counted(entries, 'item')}; make it smaller."
+            )
 
     def first(self) -> Arrays:
         """The arrays of the next item alone, loaded here and now: for shapes."""

@@ -55,7 +55,7 @@ def _judge(subject: Subject, layer: LayerParameter, cropped: _Top, reference: _T
         subject.where(layer),
         f'{told}; by the paddings and strides in between, the first pixel of "{bottom}" lies at {_text(wanted)} of '
         f'"{layer.bottom[0]}".',
-        f"What is left is shifted by {_text(wanted - given)} pixels against the reference and the labels.",
+        f"What is left is shifted by {_text(wanted - given)} (in pixels) against the reference and the labels.",
         f"crop_param {{ {' '.join(f'offset: {value:.0f}' for value in np.round(wanted))} }}; a net that was trained "
         "with the other offset keeps it.",
     )

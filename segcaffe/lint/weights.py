@@ -9,6 +9,7 @@ from segcaffe.lint.finding import Finding
 from segcaffe.lint.subject import Subject, blob_count
 from segcaffe.proto.caffe_pb2 import LayerParameter, NetParameter
 from segcaffe.weights.loading import LoadReport
+from segcaffe.words import counted
 
 _SHOWN = 8
 
@@ -19,10 +20,11 @@ def weights(subject: Subject, stored: NetParameter, path: str) -> Iterator[Findi
     theirs = {layer.name: layer for layer in stored.layer if layer.blobs}
     report = LoadReport.of((layer.name for layer in mine), theirs)
     if report.strangers:
+        count = counted(len(report.kept), "layer")
         yield Finding(
             "no-name-shared",
             str(subject.path),
-            f"none of its {len(report.kept)} layers with weights is in {path}, which has {_list(report.unused)}.",
+            f"of its {count} with weights none is in {path}, which has {_list(report.unused)}.",
             "Weights go by layer name: nothing would be loaded, and the net runs on its fillers.",
             f"the names of the file, or rename them: segcaffe weights rename {path} OUT OLD=NEW.",
         )
@@ -32,7 +34,7 @@ def weights(subject: Subject, stored: NetParameter, path: str) -> Iterator[Findi
         yield Finding(
             "keeps-filler",
             subject.where(first),
-            f"{len(report.kept)} layers are not in {path}: {_list(report.kept)}.",
+            f"{counted(len(report.kept), 'layer')} not in {path}: {_list(report.kept)}.",
             "They keep what their fillers say. That is meant when they are to be learnt anew, and wrong for testing.",
             "the names that the file has, if it holds their weights.",
         )
@@ -40,7 +42,7 @@ def weights(subject: Subject, stored: NetParameter, path: str) -> Iterator[Findi
         yield Finding(
             "unused-weights",
             str(subject.path),
-            f"{len(report.unused)} layers of {path} are not in the net: {_list(report.unused)}.",
+            f"{counted(len(report.unused), 'layer')} of {path} not in the net: {_list(report.unused)}.",
             "Their weights are not used. That is meant where a layer was replaced, and wrong where it was misspelt.",
             "the same names in both.",
         )
@@ -58,7 +60,7 @@ def _sizes(subject: Subject, layer: LayerParameter, stored: LayerParameter, path
         yield Finding(
             "other-shape",
             subject.where(layer),
-            f"has {count} blobs; {path} has {len(stored.blobs)} for it.",
+            f"has {counted(count, 'blob')}; {path} has {len(stored.blobs)} for it.",
             "Loading stops with an error.",
             "bias_term as it was in training, or another name for the layer, to learn it anew.",
         )

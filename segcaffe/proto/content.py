@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from segcaffe.proto import wire
 from segcaffe.proto.caffe_pb2 import NetParameter, SolverParameter
 from segcaffe.proto.tokens import outer_fields
+from segcaffe.words import counted
 
 NET, SOLVER = "a net (prototxt)", "a solver (prototxt)"
 NPZ = "arrays of NumPy (.npz)"
@@ -145,7 +146,7 @@ def _archive(data: bytes) -> str:
 
 def _pointer(data: bytes) -> str:
     size = re.search(rb"^size (\d+)", data, re.MULTILINE)
-    told = f" of {int(size[1])} bytes" if size else ""
+    told = f" of {counted(int(size[1]), 'byte')}" if size else ""
     return f"a Git LFS pointer, which stands for a file{told}; `git lfs pull` fetches that"
 
 

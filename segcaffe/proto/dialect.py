@@ -23,6 +23,7 @@ from segcaffe.errors import WeightsError, did_you_mean
 from segcaffe.proto import caffe_pb2, content, encoding, set_aside, wire
 from segcaffe.proto.caffe_pb2 import LayerParameter, NetParameter
 from segcaffe.proto.fields import options_by_type
+from segcaffe.words import counted
 
 DIALECTS = ("bvlc", "v1", "v2", "deeplab")
 
@@ -84,7 +85,7 @@ def decode_net(data: bytes, dialect: str | None = None, filename: str = "<bytes>
     except (wire.WireError, DecodeError) as error:
         raise WeightsError(
             f"{filename}: the file is no binary net (.caffemodel), or it is damaged: {_reason(error)}. "
-            f"Received: {len(data)} bytes. Copy or download it again."
+            f"Received: {counted(len(data), 'byte')}. Copy or download it again."
         ) from None
     return net, found
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from segcaffe.errors import Place, PrototxtError, did_you_mean
 from segcaffe.proto import content
+from segcaffe.words import counted
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def read_text(path: str | Path, wanted: str = "a text configuration (prototxt)")
     path = Path(path)
     data = _read_bytes(path)
     if not content.is_configuration(data):
-        received = content.content_of(data) or f"{len(data)} bytes that are no text"
+        received = content.content_of(data) or f"{counted(len(data), 'byte')} that are no text"
         raise PrototxtError(f"{path}: expected {wanted}. Received: {received}.{content.advice(received, wanted)}")
     text = data.removeprefix(codecs.BOM_UTF8).decode("utf-8", "surrogateescape")
     if not text.strip():

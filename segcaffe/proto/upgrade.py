@@ -20,6 +20,7 @@ from segcaffe.errors import PrototxtError
 from segcaffe.proto.caffe_pb2 import LayerParameter, NetParameter, SolverParameter, V1LayerParameter
 from segcaffe.proto.upgrade_deeplab import upgrade_deeplab, upgrade_softmax_loss
 from segcaffe.proto.upgrade_v0 import upgrade_v0_layers
+from segcaffe.words import counted
 
 _TRANSFORMATIONS = ("scale", "mean_file", "crop_size", "mirror")
 _DATA_PARAMS = ("data_param", "image_data_param", "window_data_param")
@@ -132,7 +133,7 @@ def _upgrade_v1_layers(net: NetParameter, prefix: str, notes: list[str]) -> None
         _copy_fields(old, new)
         _fill_param_specs(old, new)
         upgrade_softmax_loss(old, new, prefix, notes)
-    notes.append(f"{len(net.layers)} layers in the notation `layers` became `layer`.")
+    notes.append(f"{counted(len(net.layers), 'layer')} in the notation `layers` became `layer`.")
     net.ClearField("layers")
 
 

@@ -13,6 +13,7 @@ from segcaffe.proto.content import STATE, advice, content_of
 from segcaffe.proto.encoding import from_native, parse, serialize, to_native
 from segcaffe.snapshot.files import is_hdf5, read_file
 from segcaffe.snapshot.state import State
+from segcaffe.words import counted
 
 
 def load_state(path: str | Path) -> State:
@@ -50,6 +51,6 @@ def decode_state(data: bytes, where: str) -> State:
 
 def _damaged(where: str, size: int) -> WeightsError:
     return WeightsError(
-        f"{where}: the file is no solver state (.solverstate), or it is damaged. Received: {size} bytes. "
+        f"{where}: the file is no solver state (.solverstate), or it is damaged. Received: {counted(size, 'byte')}. "
         "Continue from an older snapshot."
     )

@@ -11,6 +11,7 @@ from segcaffe.blob.proto import array_of, same_shape, shape_of
 from segcaffe.errors import WeightsError
 from segcaffe.layers.base import Layer
 from segcaffe.proto import caffe_pb2
+from segcaffe.words import counted
 
 log = logging.getLogger("segcaffe")
 _SHOWN = 12
@@ -48,10 +49,10 @@ class LoadReport:
         """Return a line for each of the three that is not empty."""
         sentences = {
             "got weights": self.loaded,
-            "keep their values, the file has no weights for them": self.kept,
-            "of the file are not used, the net does not have them": self.unused,
+            "without weights in the file, values kept": self.kept,
+            "of the file not in the net, not used": self.unused,
         }
-        return [f"{len(names)} layers {what}: {shown(names)}" for what, names in sentences.items() if names]
+        return [f"{counted(len(names), 'layer')} {what}: {shown(names)}" for what, names in sentences.items() if names]
 
 
 def copy_weights(layers: Sequence[Layer], source: caffe_pb2.NetParameter, where: str) -> LoadReport:
@@ -149,7 +150,7 @@ def _check(layer: Layer, message: caffe_pb2.LayerParameter, where: str) -> None:
     fewer = len(message.blobs) < len(layer.blobs) and layer.takes_fewer(len(message.blobs))
     if len(layer.blobs) != len(message.blobs) and not fewer and not _stored_by_owner(layer, last, message):
         raise WeightsError(
-            f"{where}: {layer.where} has {len(layer.blobs)} parameters, the file {len(message.blobs)}. "
+            f"{where}: {layer.where} has {counted(len(layer.blobs), 'parameter')}, the file {len(message.blobs)}. "
             "Check options such as bias_term, or rename the layer to keep its initial values."
         )
     for index, (blob, stored) in enumerate(zip(layer.blobs, message.blobs, strict=False)):

@@ -32,7 +32,7 @@ def test_what_is_there_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixtu
     (folder / "tiny" / "embs_train.prototxt").unlink()
     (folder / "notes.txt").write_text("mine")
     assert main(["configs", str(folder)]) == 0
-    assert f"1 files written, {len(FILES) - 1} were there already" in capsys.readouterr().out
+    assert f"1 file written, {len(FILES) - 1} there already" in capsys.readouterr().out
     assert (folder / "notes.txt").read_text() == "mine"
 
 

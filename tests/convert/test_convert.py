@@ -194,7 +194,7 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch
     assert capsys.readouterr().out == "The files hold the same weights.\n"
     assert _main("rename", "a.safetensors", "b.npz", "conv1=conv9") == 0
     assert _main("diff", "a.caffemodel", "b.npz") == 1
-    assert capsys.readouterr().out.endswith("6 blobs differ.\n")
+    assert capsys.readouterr().out.endswith("Differing: 6 blobs.\n")
     assert _main("merge", "a.caffemodel", "b.npz", "--out", "c.caffemodel.h5") == 0
     assert _main("show", "c.caffemodel.h5") == 0
     assert "conv9" in capsys.readouterr().out

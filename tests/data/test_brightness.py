@@ -101,7 +101,7 @@ def test_colours_by_a_palette(tmp_path: Path) -> None:
 
 def test_a_gray_database_of_label_maps_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     database(tmp_path, [by_opencv("label"), by_pillow("P"), gray_png(2)], ".png", "--gray")
-    assert '2 images, "1.png" first, hold indices into a palette' in caplog.text
+    assert '2 images, "1.png" first, with indices into a palette' in caplog.text
     assert "--labels" in caplog.text
 
 

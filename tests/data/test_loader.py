@@ -109,7 +109,7 @@ def test_rand_skip_starts_within_the_first_items() -> None:
 def test_rand_skip_beyond_the_items_is_an_error() -> None:
     loader = make(count=1)
     loader.seed = next(seed for seed in range(20) if np.random.default_rng([seed, 1]).integers(50) > 0)
-    with pytest.raises(DataError, match="rand_skip 50 skips all of the 1 items"):
+    with pytest.raises(DataError, match="rand_skip 50 skips all of the 1 item"):
         loader.skip_randomly(50, 1)
 
 

@@ -195,7 +195,7 @@ NO_NET = "x.caffemodel: the file is no binary net (.caffemodel), or it is damage
         ),
         (
             b"\x80",
-            f"{NO_NET}a number is cut off at byte 1. Received: 1 bytes. Copy or download it again.",
+            f"{NO_NET}a number is cut off at byte 1. Received: 1 byte. Copy or download it again.",
         ),
         (
             b"\x08" + b"\xff" * 10,
@@ -209,7 +209,7 @@ NO_NET = "x.caffemodel: the file is no binary net (.caffemodel), or it is damage
         (
             b"\x0f",
             f"{NO_NET}the field 1 at byte 0 has the wire type 7, which does not exist here. "
-            "Received: 1 bytes. Copy or download it again.",
+            "Received: 1 byte. Copy or download it again.",
         ),
         (
             b"\x0d\x01",

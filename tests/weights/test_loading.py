@@ -32,9 +32,9 @@ def test_log_tells_what_was_loaded(caplog: pytest.LogCaptureFixture) -> None:
         net.copy_trained_layers(_stored("a", "c"), "weights.file")
     assert [record.message for record in caplog.records if record.levelname == "INFO"] == [
         "Ignoring source layer c",
-        "weights.file: 1 layers got weights: a",
-        "weights.file: 1 layers keep their values, the file has no weights for them: b",
-        "weights.file: 1 layers of the file are not used, the net does not have them: c",
+        "weights.file: 1 layer got weights: a",
+        "weights.file: 1 layer without weights in the file, values kept: b",
+        "weights.file: 1 layer of the file not in the net, not used: c",
     ]
     np.testing.assert_array_equal(net.params["a"][0].data, [[1, 1]])
 
@@ -81,7 +81,7 @@ def test_a_stored_layer_without_blobs_does_not_fit(others: tuple[str, ...]) -> N
     net = Net(parse(NET, NetParameter()), phase=TEST)
     stored = _stored(*others)
     stored.layer.add(name="b", type="InnerProduct")
-    with pytest.raises(WeightsError, match=r'layer "b" \(InnerProduct\) has 1 parameters, the file 0'):
+    with pytest.raises(WeightsError, match=r'layer "b" \(InnerProduct\) has 1 parameter, the file 0'):
         net.copy_trained_layers(stored, "weights.file")
     assert not net.params["a"][0].data.any()
 

@@ -54,7 +54,7 @@ def test_a_batch_of_several_sizes_names_keys_and_sizes(tmp_path: Path, backend: 
 JPEG = cv2.imencode(".jpg", np.zeros((9, 9, 3), np.uint8))[1].tobytes()
 BAD = {
     "no message": (b"\xff\xff", "", "is not a Datum"),
-    "too few values": (Datum(channels=3, height=9, width=9, data=b"x").SerializeToString(), "", "Received: 1 values"),
+    "too few values": (Datum(channels=3, height=9, width=9, data=b"x").SerializeToString(), "", "Received: 1 value,"),
     "no image": (Datum(encoded=True, data=b"no image").SerializeToString(), "", "it is not an image"),
     "nothing": (Datum(encoded=True).SerializeToString(), "", "there are no bytes to read"),
     "cut off": (Datum(encoded=True, data=JPEG[:-50]).SerializeToString(), "", "cut off"),
