@@ -75,6 +75,20 @@ def test_a_pass_that_fails(tmp_path: Path) -> None:
     assert (error.layer, error.place) == ("split", (str(path), 2, 0))
 
 
+@pytest.mark.parametrize("direction", ["forward", "backward"])
+def test_too_little_memory(direction: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "net.prototxt"
+    path.write_text("force_backward: true\n" + INPUT + 'layer { name: "big" type: "Power" bottom: "x" top: "y" }')
+    net = Net(str(path), TEST)
+
+    def fail(*_: object) -> None:
+        raise MemoryError("none left")
+
+    monkeypatch.setattr(net.layer_list[1], direction, fail)
+    error = _caught(getattr(net, direction))
+    assert (error.layer, error.place) == ("big", (str(path), 3, 0))
+
+
 def test_a_mistake_in_the_text(tmp_path: Path) -> None:
     path = tmp_path / "net.prototxt"
     path.write_text('layer {\n  name: "bad"\n  tip: "ReLU"\n}')

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from segcaffe.device import mode
-from segcaffe.errors import DeviceError
+from segcaffe.errors import DeviceError, Place
 
 
 @dataclass(frozen=True)
@@ -35,20 +35,22 @@ def free_unused() -> None:
         mode.xp().get_default_memory_pool().free_all_blocks()
 
 
-def out_of_memory(where: str, error: MemoryError) -> DeviceError:
+def out_of_memory(where: str, error: MemoryError, layer: str = "", place: Place | None = None) -> DeviceError:
     """The error to raise where ``error`` stopped a layer: who asked for how much, what is in use, what would help.
 
     Memory that no array uses is given back, so that the process can go on with a smaller net.
     """
     free_unused()
     if mode.get_mode() == "CPU":
-        return DeviceError(f"{where}: the machine has not enough memory ({error}). {_HELP}")
+        return DeviceError(f"{where}: the machine has not enough memory ({error}). {_HELP}", layer=layer, place=place)
     asked = re.search(r"allocating ([\d,]+) bytes", str(error))
     wanted = f"{_size(int(asked[1].replace(',', '')))} more" if asked else "more memory"
     now = usage()
     return DeviceError(
         f"{where}: needs {wanted} than GPU {mode.current_device()} has. Its memory is {_size(now.total)}; this "
-        f"process's arrays take {_size(now.used)}, and {_size(now.free)} are free. {_HELP}"
+        f"process's arrays take {_size(now.used)}, and {_size(now.free)} are free. {_HELP}",
+        layer=layer,
+        place=place,
     )
 
 

@@ -167,9 +167,10 @@ class Net(PycaffeMembers):
                 for hook in self._after_forward:
                     hook(i)
         except MemoryError as error:
-            raise out_of_memory(self.layer_list[i].where, error) from error
+            node = self.graph.nodes[i]
+            raise out_of_memory(node.where, error, node.name, node.place) from error
         except SegcaffeError as error:
-            error.about(self.layer_names[i], self.graph.nodes[i].place)
+            error.about(self.graph.nodes[i].name, self.graph.nodes[i].place)
             raise
         self.loss = loss
         return loss
@@ -241,9 +242,10 @@ class Net(PycaffeMembers):
             for i in order:
                 self._backward_layer(i)
         except MemoryError as error:
-            raise out_of_memory(f"{self.layer_list[i].where}, backward", error) from error
+            node = self.graph.nodes[i]
+            raise out_of_memory(f"{node.where}, backward", error, node.name, node.place) from error
         except SegcaffeError as error:
-            error.about(self.layer_names[i], self.graph.nodes[i].place)
+            error.about(self.graph.nodes[i].name, self.graph.nodes[i].place)
             raise
 
     def _backward_layer(self, i: int) -> None:
