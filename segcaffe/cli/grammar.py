@@ -68,9 +68,11 @@ class Grammar:
     def canonical(self, words: Sequence[str]) -> list[str]:
         """Return the words with options as the parser names them, up to ``--`` or the name of a command.
 
+        Options come first: argparse takes optional positional arguments for lacking where an option stands before them.
+
         Raises ValueError, with a sentence, for a switch's value that is neither true nor false.
         """
-        done: list[str] = []
+        done, positional = list[str](), list[str]()
         words = self._command_first(words)
         i = 0
         while i < len(words):
@@ -82,12 +84,12 @@ class Grammar:
                     done.append(self.commands.get(plain_name(word), word))
                     i += 1
                     break
-                done.append(word)
+                positional.append(word)
                 i += 1
                 continue
             following = words[i + 1] if i + 1 < len(words) else None
             i += 1 + self._option(word, following, done)
-        return [*done, *words[i:]]
+        return [*done, *positional, *words[i:]]
 
     def _command_first(self, words: Sequence[str]) -> Sequence[str]:
         """Where a command's options stand before its name (``-solver x.prototxt train``), put the name first."""

@@ -194,3 +194,21 @@ def test_a_word_that_is_a_commands_name_stays_a_value() -> None:
 def test_glogs_options_choose_what_is_printed(level: str, verbosity: Verbosity) -> None:
     options = parse("train", "--solver", "x.prototxt", f"--minloglevel={level}", "-stderrthreshold", "2")
     assert options.verbosity is verbosity
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("eval pred --trimap 0 labels -q", {"predictions": "pred", "labels": "labels", "trimap": 0}),
+        ("eval --trimap 0 pred labels", {"predictions": "pred", "labels": "labels", "trimap": 0}),
+        ("eval pred --trimap 0", {"predictions": "pred", "labels": None}),
+        ("data mean db --backend lmdb mean.binaryproto", {"source": "db", "out": "mean.binaryproto"}),
+        ("plot a.log --out p.png b.log", {"logs": ["a.log", "b.log"], "out": "p.png"}),
+        ("weights merge a.npz --out m.npz b.npz", {"sources": ["a.npz", "b.npz"], "out": "m.npz"}),
+        ("predict --gpu n.prototxt w.npz --out o a.png", {"net": "n.prototxt", "weights": "w.npz", "gpu": "0"}),
+        ("data show --out s.png -- -list.txt", {"source": "-list.txt", "out": "s.png"}),
+    ],
+)
+def test_options_stand_anywhere_among_the_arguments(line: str, expected: dict[str, object]) -> None:
+    options = vars(parse(*line.split()))
+    assert {name: options[name] for name in expected} == expected
