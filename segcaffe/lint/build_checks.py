@@ -23,7 +23,7 @@ def connections(net: PlacedNet, state: NetState, path: Path) -> Iterator[Finding
         yield Finding(
             "not-built",
             str(error.place or path),
-            " ".join(error.text().split()),
+            _sentence(error),
             "The net cannot be built: the run stops before its first iteration.",
             "the layer, the name or the rule that is missing; a solver's states are train_state and test_state.",
         )
@@ -64,7 +64,7 @@ def unreadable(error: SegcaffeError, where: str) -> Finding:
     """A net's file that is not there or cannot be read."""
     return Finding(
         "not-built",
-        where,
+        str(error.place or where),
         _sentence(error),
         "The run stops before its first iteration.",
         "what the message asks for.",
@@ -72,4 +72,5 @@ def unreadable(error: SegcaffeError, where: str) -> Finding:
 
 
 def _sentence(error: SegcaffeError) -> str:
-    return " ".join(str(error).split())
+    """What an error says, without the place."""
+    return " ".join(error.text().split())

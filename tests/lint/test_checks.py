@@ -201,6 +201,16 @@ def test_a_net_of_a_solver_that_cannot_be_read(tmp_path: Path) -> None:
     (finding,) = found(tmp_path, 'net: "net.prototxt" base_lr: 1 max_iter: 5', name="solver.prototxt")
     assert finding.check == "not-built"
     assert "LayerParameter has no such field" in finding.what
+    assert finding.where.endswith("net.prototxt:1:9")
+
+
+def test_a_net_that_cannot_be_built_is_found_at_the_layer(tmp_path: Path) -> None:
+    text = 'layer { name: "in" type: "Input" top: "x" }\nlayer { name: "a" bottom: "y" top: "z" }'
+    (finding,) = found(tmp_path, text)
+        tmp_path, 'layer { name: "in" type: "Input" top: "x" }\nlayer { name: "a" bottom: "y" top: "z" }'
+    )
+    assert finding.where.endswith(".prototxt:2")
+    assert finding.what.startswith('layer "a" ()')
 
 
 HED = """input: "data" input_shape { dim: 1 dim: 3 dim: 60 dim: 80 }
