@@ -207,8 +207,6 @@ def test_a_net_of_a_solver_that_cannot_be_read(tmp_path: Path) -> None:
 def test_a_net_that_cannot_be_built_is_found_at_the_layer(tmp_path: Path) -> None:
     text = 'layer { name: "in" type: "Input" top: "x" }\nlayer { name: "a" bottom: "y" top: "z" }'
     (finding,) = found(tmp_path, text)
-        tmp_path, 'layer { name: "in" type: "Input" top: "x" }\nlayer { name: "a" bottom: "y" top: "z" }'
-    )
     assert finding.where.endswith(".prototxt:2")
     assert finding.what.startswith('layer "a" ()')
 
