@@ -11,6 +11,7 @@ from enum import IntEnum
 from pathlib import Path
 
 from segcaffe.errors import SegcaffeError
+from segcaffe.visible import harmless
 
 log = logging.getLogger("segcaffe")
 ANNOUNCEMENTS = "segcaffe.compile"
@@ -51,7 +52,7 @@ class GlogFormatter(logging.Formatter):
         micros = int(record.created % 1 * 1e6)
         level = "I" if record.levelno < logging.WARNING else record.levelname[0]
         prefix = f"{level}{stamp}.{micros:06d} {record.process:>5} {_file_in_caffe(record)}:{record.lineno}] "
-        return "\n".join(prefix + line for line in to_native(record.getMessage()).splitlines())
+        return "\n".join(prefix + line for line in harmless(to_native(record.getMessage())).splitlines())
 
 
 class _TerminalHandler(logging.Handler):

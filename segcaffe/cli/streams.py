@@ -1,4 +1,4 @@
-"""Standard output and error of a command, where names that are no text come out as the bytes they are."""
+"""Standard output and error of a command: names that are no text come out as the bytes they are, and steer nothing."""
 
 from __future__ import annotations
 
@@ -9,19 +9,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from typing import Any, TextIO, cast
 
+from segcaffe.visible import harmless
+
 _BYTES_OR_ESCAPES = "segcaffe.bytes_or_escapes"
 _SURROGATES = range(0xDC80, 0xDD00)
 """What stands for bytes that are no text in Python's paths; their last 8 bits are the byte."""
 
 
 class _Stream:
-    """A text stream that takes the characters that stand for bytes in messages; otherwise it is the inner one."""
+    """A text stream that takes the characters that stand for bytes in messages, and escapes control characters."""
 
     def __init__(self, inner: TextIO) -> None:
         self._inner = inner
 
     def write(self, text: str) -> int:
         """Write a text; returns the number of characters."""
+        text = harmless(text)
         if not text.isascii():
             # Not above: a command in a checkout without its schema must come as far as telling so.
             from segcaffe.proto.encoding import to_native

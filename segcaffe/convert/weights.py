@@ -14,6 +14,7 @@ from segcaffe.blob.proto import shape_of, stored_dtype
 from segcaffe.convert.formats import arrays_of
 from segcaffe.errors import WeightsError, did_you_mean
 from segcaffe.proto.caffe_pb2 import NetParameter
+from segcaffe.visible import one_line
 from segcaffe.words import counted
 
 Array = np.ndarray[Any, Any]
@@ -76,7 +77,7 @@ def table(net: NetParameter, where: str = "weights") -> str:
     """Return the blobs of a file as a table with totals."""
     found = entries(net, where)
     rows = [["layer", "type", "blob", "shape", "dtype", "values", "mean", "std", "min", "max", "NaN"]]
-    rows += map(_row, found)
+    rows += [[*map(one_line, _row(entry))] for entry in found]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     total = sum(entry.count for entry in found)

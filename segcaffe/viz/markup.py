@@ -1,19 +1,28 @@
-"""Names of layers and blobs in HTML, SVG and scripts, whatever characters they have."""
+"""Pages and drawings with names of layers and blobs in them, whatever characters those have.
+
+Everything that stands in HTML or SVG passes through `text`, everything in a script through `script`, a page's parts are
+put together by `fill`, and `policy` tells the browser to run nothing else.
+"""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import re
 from collections.abc import Mapping
 from html import escape
 
-_NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]")
+from segcaffe.visible import CONTROL
+
+_UNSEEN = re.compile(f"[{CONTROL}\ufffe\uffff\ud800-\udfff]")
+"""Control characters, and what XML cannot hold besides."""
 _PLACE = re.compile(r"@([A-Z]+)@")
 
 
 def text(value: str) -> str:
-    """Return text that may stand between tags and in attributes; what XML cannot hold becomes a question mark."""
-    return escape(_NOT_IN_XML.sub("\ufffd", value))
+    """Return text that may stand between tags and in attributes, a replacement character for what is not seen."""
+    return escape(_UNSEEN.sub("\ufffd", value))
 
 
 def script(value: object) -> str:
@@ -25,3 +34,20 @@ def script(value: object) -> str:
 def fill(template: str, parts: Mapping[str, str]) -> str:
     """Return a template with ``@NAME@`` replaced, in one pass: what is put in is not looked at again."""
     return _PLACE.sub(lambda found: parts[found[1]], template)
+
+
+def policy(*own: str, pictures: bool = False) -> str:
+    """Return the element for a page's head that lets a browser use the page's own inline parts, and nothing else.
+
+    Parameters
+    ----------
+    own:
+        The content of each script and style element, exactly as it stands between the tags.
+    pictures:
+        Whether the page shows pictures of its folder.
+    """
+    hashes = " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(part.encode()).digest()).decode()}'" for part in own)
+    # A page from disk is of no origin that 'self' could mean, in some browsers.
+    images = "; img-src 'self' file:" if pictures else ""
+    rules = f"default-src 'none'; script-src {hashes}; style-src {hashes}{images}; base-uri 'none'; form-action 'none'"
+    return f'<meta http-equiv="Content-Security-Policy" content="{rules}">'

@@ -6,15 +6,30 @@ from collections.abc import Mapping
 
 from segcaffe.proto.caffe_pb2 import NetParameter
 from segcaffe.proto.printer import write
-from segcaffe.viz.markup import fill, script, text
+from segcaffe.viz.markup import fill, policy, script, text
 from segcaffe.viz.net_drawing import Drawing
-from segcaffe.viz.net_svg import svg
+from segcaffe.viz.net_svg import STYLE, svg
 
 _PAGE = """<!DOCTYPE html>
 <html lang="en">
 <meta charset="utf-8">
+@POLICY@
 <title>@TITLE@</title>
-<style>
+<style>@STYLE@</style>
+<body>
+<div id="view">@SVG@</div>
+<aside>
+  <h1>@TITLE@</h1>
+  <input id="find" type="search" placeholder="Find a layer or blob" aria-label="Find a layer or blob">
+  <button id="all">Show all</button>
+  <div id="details"><p>Drag to move, turn the wheel to zoom, click a layer for its details.</p></div>
+</aside>
+<script>@SCRIPT@</script>
+</body>
+</html>
+"""
+
+_STYLE = """
   body { margin: 0; display: flex; height: 100vh; font: 14px Helvetica, Arial, sans-serif; }
   #view { flex: 1; overflow: hidden; cursor: grab; background: #fff; touch-action: none; }
   #view.dragging { cursor: grabbing; }
@@ -28,16 +43,9 @@ _PAGE = """<!DOCTYPE html>
   .layer, .blob { cursor: pointer; }
   .chosen .cell { stroke: #d00; stroke-width: 3; }
   button { margin: .5em 0; }
-</style>
-<body>
-<div id="view">@SVG@</div>
-<aside>
-  <h1>@TITLE@</h1>
-  <input id="find" type="search" placeholder="Find a layer or blob" aria-label="Find a layer or blob">
-  <button id="all">Show all</button>
-  <div id="details"><p>Drag to move, turn the wheel to zoom, click a layer for its details.</p></div>
-</aside>
-<script>
+"""
+
+_SCRIPT = """
 const layers = @LAYERS@, shapes = @SHAPES@;
 const view = document.getElementById("view"), picture = view.querySelector("svg");
 const details = document.getElementById("details");
@@ -104,9 +112,6 @@ document.getElementById("find").addEventListener("change", event => {
     || groups.find(e => name(e).includes(text));
   if (text && group) choose(group, true);
 });
-</script>
-</body>
-</html>
 """
 
 
@@ -122,12 +127,14 @@ def html(drawing: Drawing, net: NetParameter, shapes: Mapping[str, tuple[int, ..
         }
         for layer in net.layer
     ]
+    own = fill(_SCRIPT, {"LAYERS": script(layers), "SHAPES": script(dict(shapes or {}))})
     return fill(
         _PAGE,
         {
+            "POLICY": policy(own, _STYLE, STYLE),
             "TITLE": text(drawing.title or "net"),
-            "LAYERS": script(layers),
-            "SHAPES": script(dict(shapes or {})),
+            "STYLE": _STYLE,
+            "SCRIPT": own,
             "SVG": svg(drawing),
         },
     )

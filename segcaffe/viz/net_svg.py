@@ -9,7 +9,7 @@ from segcaffe.viz.layered_layout import Point
 from segcaffe.viz.markup import text
 from segcaffe.viz.net_drawing import LINE_HEIGHT, Cell, Drawing
 
-_STYLE = (
+STYLE = (
     "text{font:11px Helvetica,Arial,sans-serif;text-anchor:middle}.frame{fill:#f6f8fa;stroke:#c8ccd0}"
     ".frame-name{font-size:10px;fill:#667;text-anchor:start}.edge{fill:none;stroke:#555}.label{font-size:9px;fill:#555}"
     ".cell{stroke:#333}"
@@ -21,7 +21,7 @@ def svg(drawing: Drawing) -> str:
     size = f'width="{drawing.width:.0f}" height="{drawing.height:.0f}"'
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" {size} viewBox="0 0 {drawing.width:.0f} {drawing.height:.0f}">'
-        f"<title>{text(drawing.title)}</title><style>{_STYLE}</style>"
+        f"<title>{text(drawing.title)}</title><style>{STYLE}</style>"
         '<defs><marker id="arrow" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
         '<path d="M0 0 8 4 0 8z" fill="#555"/></marker></defs>'
         f'<rect {size} fill="white"/>'

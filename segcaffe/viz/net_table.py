@@ -10,6 +10,7 @@ from segcaffe.graph.graph import Graph
 from segcaffe.net.net import Net
 from segcaffe.plan.memory import MemoryPlan
 from segcaffe.proto import caffe_pb2
+from segcaffe.visible import one_line
 
 
 @dataclass
@@ -125,7 +126,7 @@ def _again(plan: MemoryPlan) -> list[int]:
 def table(net: Net, recompute: str | Sequence[str] | None = None) -> str:
     """Return the net's table, with totals, and the memory it takes; also with ``recompute``, as `Net` takes it."""
     body = rows(net)
-    cells = [line for row in body for line in _cells(row)]
+    cells = [tuple(map(one_line, line)) for row in body for line in _cells(row)]
     learnable = sum(blob.count for blob in net.learnable_params)
     total = ("total", f"{len(body)} layers", "", _count(learnable), _count(sum(r.multiply_adds for r in body)),
              _bytes(sum(r.bytes for r in body)))  # fmt: skip
@@ -133,9 +134,9 @@ def table(net: Net, recompute: str | Sequence[str] | None = None) -> str:
     rule = "  ".join("-" * width for width in widths)
     lines = [_line(HEADER, widths), rule, *(_line(row, widths) for row in cells), rule, _line(total, widths)]
     phase = caffe_pb2.Phase.Name(net.phase)
-    title = f"{net.name or '(unnamed net)'}, phase {phase}"
+    title = f"{one_line(net.name) or '(unnamed net)'}, phase {phase}"
     inputs = f"inputs: {', '.join(net.inputs) or 'none'}; outputs: {', '.join(net.outputs) or 'none'}"
-    text = [title, inputs, "", *lines, "", *_legend(body), *_memory(net.plan_memory())]
+    text = [title, one_line(inputs), "", *lines, "", *_legend(body), *_memory(net.plan_memory())]
     if recompute:
         text += ["", *_with_recompute(net, net.plan_memory(recompute))]
     return "\n".join(text)

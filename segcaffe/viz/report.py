@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import html
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 
 from segcaffe.data.opencv import hold_threads
 from segcaffe.errors import DataError
+from segcaffe.viz.markup import policy, text
 
 Array = np.ndarray[Any, Any]
 
@@ -47,13 +48,13 @@ class Report:
         except OSError as error:
             raise DataError(f"{self.folder}: the report's folder cannot be made: {error.strerror}.") from error
 
-    def heading(self, text: str) -> None:
+    def heading(self, title: str) -> None:
         """Start a section."""
-        self.parts.append(f"<h2>{html.escape(text)}</h2>")
+        self.parts.append(f"<h2>{text(title)}</h2>")
 
-    def text(self, text: str) -> None:
+    def text(self, paragraph: str) -> None:
         """Add a paragraph."""
-        self.parts.append(f"<p>{html.escape(text)}</p>")
+        self.parts.append(f"<p>{text(paragraph)}</p>")
 
     def picture(self, name: str, image: Array, caption: str, width: int = 0) -> None:
         """Write a BGR or gray picture as ``name``.png and show it, ``width`` pixels wide (0: its own width)."""
@@ -68,21 +69,24 @@ class Report:
     def figure(self, file: str, caption: str, width: int = 0) -> None:
         """Show a picture that is in the folder already."""
         size = f' width="{width}"' if width else ""
-        text = html.escape(caption)
-        self.parts.append(f'<figure><img src="{file}"{size} alt="{text}"><figcaption>{text}</figcaption></figure>')
+        below = text(caption)
+        self.parts.append(
+            f'<figure><img src="{text(quote(file))}"{size} alt="{below}"><figcaption>{below}</figcaption></figure>'
+        )
 
     def table(self, header: list[str], rows: list[list[str]]) -> None:
         """Add a table."""
-        head = "".join(f"<th>{html.escape(cell)}</th>" for cell in header)
-        body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+        head = "".join(f"<th>{text(cell)}</th>" for cell in header)
+        body = "".join("<tr>" + "".join(f"<td>{text(cell)}</td>" for cell in row) + "</tr>" for row in rows)
         self.parts.append(f"<table><tr>{head}</tr>{body}</table>")
 
     def write(self) -> Path:
         """Write index.html; returns its path."""
-        title = html.escape(self.title)
+        title = text(self.title)
         page = (
-            f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
-            f"<style>{STYLE}</style></head><body><h1>{title}</h1>{''.join(self.parts)}</body></html>\n"
+            f'<!doctype html><html lang="en"><head><meta charset="utf-8">{policy(STYLE, pictures=True)}'
+            f"<title>{title}</title><style>{STYLE}</style></head>"
+            f"<body><h1>{title}</h1>{''.join(self.parts)}</body></html>\n"
         )
         path = self.folder / "index.html"
         try:

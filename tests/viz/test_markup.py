@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+from base64 import b64encode
+from hashlib import sha256
+from html import escape
+from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -12,9 +16,11 @@ import pytest
 from segcaffe.cli.main import main
 from segcaffe.proto.caffe_pb2 import NetParameter
 from segcaffe.pycaffe.draw import draw_net
+from segcaffe.viz.report import Report
 
 NAMES = ["@SVG@", "@LAYERS@", "@NOTHING@", "</script><b>", "<!--<script>", "a & b", '"quoted"', "it's", "back\\slash",
-         "$x_1$", "\x01\x0b", "\u5b66\u4e60", r"\1 \g<0>", "]]>"]  # fmt: skip
+         "$x_1$", "\x01\x0b", "\x7f\x9b2J\u202e", "tab\tend\r\n", "<img src=x onerror=alert(1)>",
+         "\u5b66\u4e60", r"\1 \g<0>", "]]>"]  # fmt: skip
 
 
 def _net(name: str) -> NetParameter:
@@ -32,6 +38,7 @@ def test_html(name: str) -> None:
     assert [layer["name"] for layer in data] == [name, f"{name}2"]
     assert page.count("</script>") == 1
     assert page.count("<svg ") == 1
+    _check_policy(page)
     _check_svg(re.search("<svg .*</svg>", page, re.DOTALL)[0], name)
 
 
@@ -41,9 +48,45 @@ def test_svg_and_others(name: str) -> None:
     assert draw_net(_net(name), "TB", "dot")
 
 
+def _check_policy(page: str) -> None:
+    """What stands in script and style elements is allowed by its hash, and nothing stands in attributes."""
+    (rules,) = re.findall('<meta http-equiv="Content-Security-Policy" content="([^"]*)">', page)
+    allowed = {rule.split(" ")[0]: rule.split(" ")[1:] for rule in rules.split("; ")}
+    assert allowed["default-src"] == ["'none'"]
+    assert not any("unsafe" in rule or "*" in rule for rule in rules.split())
+    head = page[: page.index(rules)]
+    for kind in ("script", "style"):
+        parts = re.findall(f"<{kind}>(.*?)</{kind}>", page, re.DOTALL)
+        assert parts or kind == "script"
+        assert f"<{kind}" not in head
+        assert len(parts) == page.count(f"<{kind}")
+        for part in parts:
+            assert f"'sha256-{b64encode(sha256(part.encode()).digest()).decode()}'" in allowed[f"{kind}-src"]
+    # Handlers and styles as attributes would need more than hashes.
+    attributes: set[str] = set()
+    parser = HTMLParser()
+    parser.handle_starttag = lambda tag, found: attributes.update(name for name, _ in found)  # type: ignore[method-assign]
+    parser.feed(page)
+    assert attributes
+    assert not [name for name in attributes if name.startswith("on") or name == "style"]
+
+
+@pytest.mark.parametrize("text", NAMES)
+def test_report(tmp_path: Path, text: str) -> None:
+    report = Report(tmp_path / "report", text)
+    report.heading(text)
+    report.text(text)
+    report.figure("a b&.png", text, 3)
+    report.table([text], [[text]])
+    page = report.write().read_text()
+    _check_policy(page)
+    assert page.count(escape(re.sub("[\x00-\x1f\x7f-\x9f\u202e]", "\ufffd", text))) == 8
+    assert 'src="a%20b%26.png"' in page
+
+
 def _check_svg(text: str, name: str) -> None:
     texts = ["".join(element.itertext()) for element in ElementTree.fromstring(text).iter()]
-    assert re.sub("[\x00-\x1f]", "\ufffd", name) in texts
+    assert re.sub("[\x00-\x1f\x7f-\x9f\u202e]", "\ufffd", name) in texts
 
 
 @pytest.mark.filterwarnings("ignore:Glyph:UserWarning")
