@@ -40,6 +40,11 @@ def to_bytes(text: str) -> bytes:
     return to_native(text).encode("utf-8", "surrogateescape")
 
 
+def to_readable(text: str) -> str:
+    """Return a string of a message, or a text of Python's, for pictures: marks of replacement for what is no UTF-8."""
+    return text if text.isascii() else to_bytes(text).decode("utf-8", "replace")
+
+
 def from_native(text: str) -> str:
     """Return the string of a message for a path or a text of Python's."""
     return text if text.isascii() else from_bytes(text.encode("utf-8", "surrogateescape"))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 from segcaffe.errors import SegcaffeError
+from segcaffe.proto.encoding import to_readable
 
 
 def loss_curve(
@@ -29,6 +32,19 @@ def loss_curve(
     figure.tight_layout()
     figure.savefig(path)
     pyplot.close(figure)
+
+
+def figure_text(text: str) -> str:
+    """A text for matplotlib where a pair of dollar signs would make a formula."""
+    return to_readable(text).replace("$", r"\$")
+
+
+@contextmanager
+def lacking_letters() -> Iterator[None]:
+    """While it lasts, draw letters that matplotlib's font lacks as boxes, without a warning for each."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        yield
 
 
 def load_pyplot() -> Any:

@@ -9,7 +9,7 @@ import numpy as np
 from segcaffe.data.files import replacing
 from segcaffe.errors import DataError
 from segcaffe.metrics.evaluate import Report
-from segcaffe.viz.curves import load_pyplot
+from segcaffe.viz.curves import figure_text, lacking_letters, load_pyplot
 
 
 def plot_confusion(report: Report, path: Path) -> None:
@@ -22,8 +22,9 @@ def plot_confusion(report: Report, path: Path) -> None:
     image = axes.imshow(100 * parts, cmap="Blues", vmin=0, vmax=100)
     figure.colorbar(image, ax=axes, fraction=0.046, label="% of the label's pixels")
     ticks = range(len(counts))
-    axes.set_xticks(ticks, report.names, rotation=90)
-    axes.set_yticks(ticks, report.names)
+    names = [figure_text(name) for name in report.names]
+    axes.set_xticks(ticks, names, rotation=90)
+    axes.set_yticks(ticks, names)
     if len(counts) <= 25:
         for row, column in zip(*np.nonzero(parts >= 0.005), strict=True):
             shade = "white" if parts[row, column] > 0.6 else "#333333"
@@ -58,9 +59,9 @@ def plot_trimap(report: Report, path: Path) -> None:
 
 
 def _save(figure, path: Path) -> None:  # type: ignore[no-untyped-def]
-    figure.tight_layout()
     try:
-        with replacing(path, "figure") as part:
+        with lacking_letters(), replacing(path, "figure") as part:
+            figure.tight_layout()
             figure.savefig(part, format=path.suffix[1:] or "png")
     except ValueError as error:
         raise DataError(f'matplotlib cannot write the format of "{path}"; use .png, .pdf or .svg.') from error

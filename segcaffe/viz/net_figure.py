@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
-import warnings
 from typing import Any
 
 from segcaffe.errors import SegcaffeError
+from segcaffe.proto.encoding import to_readable
+from segcaffe.viz.curves import lacking_letters
 from segcaffe.viz.net_drawing import LINE_HEIGHT, Drawing
 from segcaffe.viz.net_svg import octagon
 
@@ -34,9 +35,7 @@ def figure_bytes(drawing: Drawing, format: str) -> bytes:
     _nodes(drawing, axes)
     memory = io.BytesIO()
     dpi = min(2 * _DOTS, _MOST_PIXELS * _DOTS / max(drawing.width, drawing.height))
-    with warnings.catch_warnings():
-        # Letters that matplotlib's font lacks are drawn as boxes.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+    with lacking_letters():
         figure.savefig(memory, format=format, dpi=dpi)
     return memory.getvalue()
 
@@ -47,7 +46,9 @@ def _frames(drawing: Drawing, axes: Any) -> None:
     for frame in drawing.frames:
         left, top, right, bottom = frame.box
         axes.add_patch(Rectangle((left, top), right - left, bottom - top, facecolor="#f6f8fa", edgecolor="#c8ccd0"))
-        axes.text(left + 5, top + 8, frame.name, fontsize=8, color="#666677", va="center", parse_math=False)
+        axes.text(
+            left + 5, top + 8, to_readable(frame.name), fontsize=8, color="#666677", va="center", parse_math=False
+        )
 
 
 def _edges(drawing: Drawing, axes: Any) -> None:
@@ -59,9 +60,8 @@ def _edges(drawing: Drawing, axes: Any) -> None:
         axes.add_patch(FancyArrowPatch(path=path, arrowstyle="-|>", mutation_scale=8, color="#555555", linewidth=0.8))
         if label:
             (x0, y0), (x1, y1) = points[0], points[1]
-            axes.text(
-                (x0 + x1) / 2 + 6, (y0 + y1) / 2, label, fontsize=7, color="#555555", va="center", parse_math=False
-            )
+            place = ((x0 + x1) / 2 + 6, (y0 + y1) / 2)
+            axes.text(*place, to_readable(label), fontsize=7, color="#555555", va="center", parse_math=False)
 
 
 def _nodes(drawing: Drawing, axes: Any) -> None:
@@ -78,9 +78,6 @@ def _nodes(drawing: Drawing, axes: Any) -> None:
                 patch = Rectangle((x - width / 2, top), width, tall, facecolor=cell.color, edgecolor="#333333")
             axes.add_patch(patch)
             for i, line in enumerate(cell.lines):
-                # A dollar sign would begin a formula.
-                text = line.replace("$", r"\$")
-                axes.text(
-                    x, top + LINE_HEIGHT * (i + 0.75), text, fontsize=8.5, ha="center", va="center", parse_math=False
-                )
+                place = (x, top + LINE_HEIGHT * (i + 0.75))
+                axes.text(*place, to_readable(line), fontsize=8.5, ha="center", va="center", parse_math=False)
             top += tall

@@ -10,7 +10,7 @@ from typing import Any
 
 from segcaffe.data.files import replacing, write_bytes
 from segcaffe.errors import DataError, SegcaffeError
-from segcaffe.viz.curves import load_pyplot
+from segcaffe.viz.curves import figure_text, lacking_letters, load_pyplot
 from segcaffe.viz.logs import LOSS, RATE, Series
 
 _COLOURS = ("#1f5fa8", "#c05a1f", "#2f8f4e", "#8a4fa8", "#a83232", "#5f6b7a", "#b8942a", "#1f9aa8")
@@ -44,13 +44,13 @@ def plot_runs(runs: Mapping[str, Series], path: Path) -> None:
             for name in names:
                 if name in series:
                     _draw(axes, series[name], _COLOURS[index % len(_COLOURS)], name, run if len(runs) > 1 else "")
-        axes.set_title(title, loc="left", fontsize=10)
+        axes.set_title(figure_text(title), loc="left", fontsize=10)
         axes.grid(alpha=0.25)
         axes.legend(frameon=False, fontsize=8)
     grid[-1, 0].set_xlabel("iteration")
-    figure.tight_layout()
     try:
-        with replacing(path, "figure") as part:
+        with lacking_letters(), replacing(path, "figure") as part:
+            figure.tight_layout()
             figure.savefig(part, format=path.suffix[1:] or "png")
     except SegcaffeError:
         raise
@@ -68,12 +68,12 @@ def write_csv(runs: Mapping[str, Series], path: Path) -> None:
     for run, series in runs.items():
         for name, points in series.items():
             table.writerows((run, name, iteration, f"{value:g}") for iteration, value in points)
-    write_bytes(path, text.getvalue().encode(), "table")
+    write_bytes(path, text.getvalue().encode("utf-8", "surrogateescape"), "table")
 
 
 def _draw(axes: Any, points: list[tuple[int, float]], colour: str, name: str, run: str) -> None:
     iterations, values = [point[0] for point in points], [point[1] for point in points]
-    label = f"{run}: {name}" if run else name
+    label = figure_text(f"{run}: {name}" if run else name)
     if name == LOSS and len(values) >= _MANY:
         axes.plot(iterations, values, color=colour, alpha=0.3, linewidth=0.7)
         values = [

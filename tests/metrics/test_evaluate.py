@@ -207,6 +207,17 @@ def test_json_on_standard_output(folders: tuple[Path, Path], capsys: pytest.Capt
     assert json.loads(capsys.readouterr().out)["images"] > 0
 
 
+@pytest.mark.parametrize(
+    "names", [b"Stra\xdfe $a^$\n\xd1\xd0\n", "研究 $x_{$\nb\n".encode()], ids=["latin-1", "no letters"]
+)
+def test_plots_with_any_names(folders: tuple[Path, Path], tmp_path: Path, names: bytes) -> None:
+    classes = run(folders[0], str(folders[1])).whole.counts.shape[0]
+    (tmp_path / "names.txt").write_bytes(names + b"c\n" * (classes - 2))
+    files = ["--names", str(tmp_path / "names.txt"), "--plots", str(tmp_path / "plots")]
+    assert main(["eval", str(folders[0]), str(folders[1]), "--skip-bad", "9", *files]) == 0
+    assert sorted(path.name for path in (tmp_path / "plots").iterdir()) == ["confusion.png", "trimap.png"]
+
+
 def test_submission(folders: tuple[Path, Path], tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"b.npy\" is 33 x 33, the size of a net, .*give --images FOLDER"):
         write_submission(folders[0], ["a", "b", "c"], tmp_path / "results.tgz")

@@ -88,6 +88,14 @@ def test_drawing(tmp_path: Path) -> None:
         plot_runs(runs, tmp_path / "plot.xyz")
 
 
+@pytest.mark.parametrize("name", ["run $a^$", "Stra\udcdfe", "研究"])
+def test_runs_with_any_names(tmp_path: Path, name: str) -> None:
+    runs = {name: read_lines(NEW.splitlines()), "other": read_lines(OLD.splitlines())}
+    plot_runs(runs, tmp_path / "plot.png")
+    write_csv(runs, tmp_path / "table.csv")
+    assert f"\n{name},loss,".encode("utf-8", "surrogateescape") in (tmp_path / "table.csv").read_bytes()
+
+
 def test_a_failed_write_leaves_what_was_there(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_text("old")
