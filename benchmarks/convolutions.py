@@ -19,6 +19,7 @@ import torch
 from benchmarks.timing import interleave
 from segcaffe.kernels import convolution
 from segcaffe.threads import parallel
+from segcaffe.window import Window
 
 
 class Case(NamedTuple):
@@ -73,6 +74,7 @@ def _sides(case: Case) -> tuple[list[Callable[[], Any]], list[Callable[[], Any]]
     )
     x, weight, y = (rng.standard_normal(shape, dtype=np.float32) for shape in shapes)
     window = ((case.stride,) * 2, (case.pad,) * 2, (case.dilation,) * 2)
+    whole = Window((case.kernel,) * 2, *window)
     grad_x, grad_weight = np.empty_like(x), np.zeros_like(weight)
     tensors = [torch.from_numpy(array.copy()) for array in (y, x, weight)]
 
@@ -81,9 +83,9 @@ def _sides(case: Case) -> tuple[list[Callable[[], Any]], list[Callable[[], Any]]
         return torch.ops.aten.convolution_backward(*tensors, *options)
 
     ours = [
-        lambda: convolution.forward(x, weight, None, y, *window),
-        lambda: convolution.backward_data(y, weight, grad_x, *window),
-        lambda: convolution.backward_weight(x, y, grad_weight, None, *window),
+        lambda: convolution.forward(x, weight, None, y, whole),
+        lambda: convolution.backward_data(y, weight, grad_x, whole),
+        lambda: convolution.backward_weight(x, y, grad_weight, None, whole),
     ]
     theirs = [
         lambda: torch.conv2d(tensors[1], tensors[2], None, *window),

@@ -22,6 +22,7 @@ from segcaffe.device.mode import Array
 from segcaffe.device.settings import Math, settings
 
 Kind = Literal["forward", "data", "weight"]
+Triple = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
 Run = Callable[[int, int, int], None]
 _TRIES = 4
 _MOST_SCRATCH = 1 << 30
@@ -51,10 +52,7 @@ def scratch_like(array: Array) -> Array | None:
     return mode.xp().empty_like(array) if _serves(array) else None
 
 
-def convolve(
-    kind: Kind, x: Array, weight: Array, y: Array, out: Array, stride: Sequence[int], pad: Sequence[int],
-    dilation: Sequence[int],
-) -> bool:  # fmt: skip
+def convolve(kind: Kind, x: Array, weight: Array, y: Array, out: Array, sizes: Triple) -> bool:
     """Overwrite ``out``, one of x, weight and y, computed from the other two; or return False.
 
     Parameters
@@ -62,12 +60,14 @@ def convolve(
     kind:
         "forward": y from x and weight; "data": the gradient x from weight and y; "weight": the gradient weight from x
         and y. Groups follow from the shapes.
+    sizes:
+        Stride, pad and dilation.
     """
     if not _serves(out):
         return False
-    options = tuple(map(tuple, (stride, pad, dilation)))
     how = settings()
-    plan = _plan(kind, x.shape, weight.shape, y.shape, *options, how.math, how.autotune, mode.current_device())
+    shapes = x.shape, weight.shape, y.shape
+    plan = _plan(kind, shapes, sizes, how.math, how.autotune, mode.current_device())
     if plan is None:
         return False
     plan.execute(x, weight, y)
@@ -102,18 +102,15 @@ def _handle(device_id: int) -> Any:
 
 
 @functools.cache
-def _plan(
-    kind: Kind, x: tuple[int, ...], weight: tuple[int, ...], y: tuple[int, ...], stride: tuple[int, ...],
-    pad: tuple[int, ...], dilation: tuple[int, ...], math: Math, autotune: bool, device_id: int,
-) -> _Plan | None:  # fmt: skip
-    """The plan for a shape, or None if the library has none that keeps to the rules."""
+def _plan(kind: Kind, given: Triple, sizes: Triple, math: Math, autotune: bool, device_id: int) -> _Plan | None:
+    """The plan for shapes of x, weight and y, stride, pad and dilation; None if none keeps to the rules."""
     frontend = importlib.import_module("cudnn")
     handle = _handle(device_id)
     float32 = frontend.data_type.FLOAT
     graph = frontend.pygraph(
         io_data_type=float32, intermediate_data_type=float32, compute_data_type=float32, handle=handle
     )
-    shapes = [_four_axes(shape) for shape in (x, weight, y)]
+    shapes, (stride, pad, dilation) = [_four_axes(shape) for shape in given], sizes
     options = {
         "padding": _two_axes(pad, 0), "stride": _two_axes(stride, 1), "dilation": _two_axes(dilation, 1),
         "compute_data_type": float32,
@@ -130,11 +127,13 @@ def _plan(
     except frontend.cudnnGraphNotSupportedError:
         return None
     except RuntimeError as error:
-        message = f"cuDNN failed to plan the convolution of {x} with {weight}, which goes through cuBLAS: {error}"
+        message = (
+            f"cuDNN failed to plan the convolution of {given[0]} with {given[1]}, which goes through cuBLAS: {error}"
+        )
         warnings.warn(message, stacklevel=2)
         return None
     if autotune:
-        _choose_fastest(frontend, graph, tensors, [x, weight, y], handle)
+        _choose_fastest(frontend, graph, tensors, given, handle)
     return _Plan(graph, tensors, handle, int(graph.get_workspace_size()))
 
 

@@ -72,9 +72,9 @@ class MaskedConvolution(Convolution):
 
     def workspace(self, bottom: Blobs, top: Blobs, backward: bool) -> dict[str, int]:
         """Packed weights, columns of some strips, and gradients in parts."""
-        from segcaffe.kernels.segaware_conv.working import working
+        from segcaffe.kernels.segaware_conv.workspace import workspace
 
-        return working(bottom[1].shape, top[0].shape, self.taps_window, self.group, self.dtype, backward)
+        return workspace(bottom[1].shape, top[0].shape, self.taps_window, self.group, self.dtype, backward)
 
     def _target(self, index: int, blob: Blob) -> Any:
         """Where the kernel may overwrite the gradient of a bottom."""

@@ -22,6 +22,17 @@ from numba.core.serialize import dumps
 
 from segcaffe.jit import cache_folder
 
+CONTRACT = {"contract"}
+"""For ``fastmath``: a product and a sum may be rounded once."""
+REASSOC = {"reassoc"}
+"""Sums may be reordered."""
+SUMS = {"reassoc", "contract"}
+"""Both."""
+SUMS_OF_ANY_ZERO = SUMS | {"nsz"}
+"""Both, and the sign of a zero does not count."""
+FAST = SUMS_OF_ANY_ZERO | {"arcp"}
+"""And quotients may be products with an inverse; NaN and infinity survive."""
+
 _log = logging.getLogger("segcaffe")
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from segcaffe.jit.compiled import njit
+from segcaffe.jit.compiled import CONTRACT, njit
 from segcaffe.kernels.elementwise.cpu import _mix
 from segcaffe.kernels.vector.vector_math import log
 from segcaffe.threads import parallel
@@ -64,7 +64,7 @@ def fill(seed: int, deviation: float, mean: float, out: Array) -> None:
     parallel.run(flat.size, body, _GRAIN)
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=CONTRACT)
 def _fill(first, low, high, scale, mean, out):
     for i in range(out.size):
         bits = _mix(np.uint32(_mix(np.uint32(first + np.uint32(i)) ^ low) + high))

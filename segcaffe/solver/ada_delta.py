@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from segcaffe.kernels import optimizer
+from segcaffe.kernels.optimizer import Step
 from segcaffe.solver.registry import register
-from segcaffe.solver.solver import Solver, Step
+from segcaffe.solver.solver import Solver
 
 
 @register
@@ -22,4 +23,4 @@ class AdaDeltaSolver(Solver):
 
     def update(self, weight: Any, grad: Any, history: list[Any], step: Step) -> None:
         """Renew one parameter in place."""
-        optimizer.ada_delta(weight, grad, history[0], history[1], *step, self.param.momentum, self.param.delta)
+        optimizer.ada_delta(weight, grad, history[0], history[1], step, self.param.momentum, self.param.delta)

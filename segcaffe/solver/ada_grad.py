@@ -6,8 +6,9 @@ from typing import Any
 
 from segcaffe.errors import PrototxtError
 from segcaffe.kernels import optimizer
+from segcaffe.kernels.optimizer import Step
 from segcaffe.solver.registry import register
-from segcaffe.solver.solver import Solver, Step
+from segcaffe.solver.solver import Solver
 
 
 @register
@@ -27,4 +28,4 @@ class AdaGradSolver(Solver):
 
     def update(self, weight: Any, grad: Any, history: list[Any], step: Step) -> None:
         """Renew one parameter in place."""
-        optimizer.ada_grad(weight, grad, history[0], *step, self.param.delta)
+        optimizer.ada_grad(weight, grad, history[0], step, self.param.delta)

@@ -6,8 +6,9 @@ import math
 from typing import Any
 
 from segcaffe.kernels import optimizer
+from segcaffe.kernels.optimizer import Step
 from segcaffe.solver.registry import register
-from segcaffe.solver.solver import Solver, Step
+from segcaffe.solver.solver import Solver
 
 
 @register
@@ -26,4 +27,4 @@ class AdamSolver(Solver):
         beta1, beta2, t = self.param.momentum, self.param.momentum2, self.iter + 1
         correction = math.sqrt(1 - beta2**t) / (1 - beta1**t)
         rate = step.rate * correction
-        optimizer.adam(weight, grad, history[0], history[1], *step._replace(rate=rate), beta1, beta2, self.param.delta)
+        optimizer.adam(weight, grad, history[0], history[1], step._replace(rate=rate), beta1, beta2, self.param.delta)

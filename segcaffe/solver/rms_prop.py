@@ -6,8 +6,9 @@ from typing import Any
 
 from segcaffe.errors import PrototxtError
 from segcaffe.kernels import optimizer
+from segcaffe.kernels.optimizer import Step
 from segcaffe.solver.registry import register
-from segcaffe.solver.solver import Solver, Step
+from segcaffe.solver.solver import Solver
 
 _DEFAULT_DECAY = 0.99
 
@@ -34,4 +35,4 @@ class RMSPropSolver(Solver):
         """Renew one parameter in place."""
         given = self.param.HasField("rms_decay")
         decay = self.param.rms_decay if given else _DEFAULT_DECAY
-        optimizer.rms_prop(weight, grad, history[0], *step, decay, self.param.delta)
+        optimizer.rms_prop(weight, grad, history[0], step, decay, self.param.delta)

@@ -42,15 +42,6 @@ class Progress(NamedTuple):
     lr: float
 
 
-class Step(NamedTuple):
-    """Factors of one parameter's update, in the order in which the optimizer kernels take them."""
-
-    rate: float
-    scale: float
-    l2: float
-    l1: float
-
-
 class Solver(ABC):
     """Base of all solvers; a subclass defines `update`.
 

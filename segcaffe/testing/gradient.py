@@ -43,7 +43,9 @@ def check_gradients(case: LayerCase, step: float = STEP, rtol: float = TOLERANCE
     targets = {f"bottom {i}": (bottom[i], analytic[f"bottom {i}"]) for i in range(len(bottom)) if wanted[i]}
     targets |= {f"parameter {i}": (layer.blobs[i], analytic[f"parameter {i}"]) for i in params}
     for name, (blob, gradient) in targets.items():
-        _compare(case, name, layer, bottom, top, weights, blob, gradient, step, rtol)
+        elements = np.random.default_rng(0).permutation(blob.count)[:MAX_ELEMENTS]
+        numeric = [_difference(layer, bottom, top, weights, blob, i, step) for i in elements]
+        _compare(f"{case.id}: gradient of {name}", elements, gradient, np.array(numeric), rtol)
     return len(targets)
 
 
@@ -64,19 +66,14 @@ def _analytic(
     return gradients | {f"parameter {i}": blob.diff.copy() for i, blob in enumerate(layer.blobs)}
 
 
-def _compare(
-    case: LayerCase, name: str, layer: Layer, bottom: list[Blob], top: list[Blob], weights: list[Array],
-    blob: Blob, gradient: Array, step: float, rtol: float,
-) -> None:  # fmt: skip
-    rng = np.random.default_rng(0)
-    elements = rng.permutation(blob.count)[:MAX_ELEMENTS]
-    numeric = np.array([_difference(layer, bottom, top, weights, blob, i, step) for i in elements])
+def _compare(what: str, elements: Array, gradient: Array, numeric: Array, rtol: float) -> None:
+    """Of some elements the gradient must be the difference."""
     found = gradient.reshape(-1)[elements]
     scale = max(np.abs(numeric).max(initial=0.0), np.abs(found).max(initial=0.0), 1e-3)
     error = np.abs(numeric - found)
     worst = int(error.argmax()) if error.size else 0
     assert error.size == 0 or error[worst] <= rtol * scale, (
-        f"{case.id}: gradient of {name}, element {elements[worst]}: backward gives {found[worst]:.8g}, "
+        f"{what}, element {elements[worst]}: backward gives {found[worst]:.8g}, "
         f"central differences {numeric[worst]:.8g} (largest {scale:.4g})"
     )
 

@@ -23,6 +23,8 @@ from segcaffe.errors import SegcaffeError
 
 Body = Callable[[int, int], None]
 
+_GRAIN_CYCLES = 1e5
+"""Work below which a second thread costs more than it saves."""
 WATCH = 200.0
 """Microseconds that a thread waits awake for something to do."""
 _CALLER_LEAVES = 10.0
@@ -113,6 +115,19 @@ def run(count: int, body: Body, grain: int = 1, blocks: int = 0) -> None:
     pool.give(job, min(workers, pieces) - 1)
     job.work()
     job.wait(pool)
+
+
+def run_cycles(count: int, cycles: float, body: Body) -> None:
+    """`run` for work whose cost in processor cycles is known, finely divided, lest a thread wait long for the others."""
+    grain = max(1, int(_GRAIN_CYCLES * count / max(cycles, 1.0)))
+    pieces = min(count // grain, 12 * num_threads()) if parts(count, grain) > 1 else 1
+    if count > 0:
+        run(count, body, grain=grain, blocks=max(1, pieces))
+
+
+def threads_for(count: int) -> int:
+    """How many threads work on so many items at most."""
+    return min(num_threads(), max(1, count))
 
 
 class _Job:

@@ -11,6 +11,7 @@ import numpy as np
 
 from segcaffe.kernels import permutohedral
 from segcaffe.kernels.lrn import Response
+from segcaffe.kernels.optimizer import Step
 from segcaffe.kernels.softmax_loss import NO_IGNORE
 from segcaffe.window import Window
 
@@ -516,8 +517,9 @@ KERNEL_CASES.remove(next(case for case in KERNEL_CASES if case.id == "accuracy-c
 def _optimizer(function: str, histories: str, **factors: float) -> None:
     def make(rng: np.random.Generator, dtype: Any) -> dict[str, Any]:
         arrays = {name: np.abs(normal(rng, dtype, 5, 267)) for name in histories.split()}
-        rates = {"rate": 0.1, "scale": 0.5, "l2": 0.01, "l1": 0.02}
-        return {"weight": normal(rng, dtype, 5, 267), "grad": normal(rng, dtype, 5, 267), **arrays, **rates, **factors}
+        step = Step(rate=0.1, scale=0.5, l2=0.01, l1=0.02)
+        given = {name: normal(rng, dtype, 5, 267) for name in ("weight", "grad")}
+        return {**given, **arrays, "step": step, **factors}
 
     KERNEL_CASES.append(KernelCase("optimizer", function, make))
 
@@ -703,25 +705,26 @@ for _suffix, _geometry in _CONVOLUTIONS.items():
         def _convolution(
             rng: np.random.Generator, dtype: Any, geometry: Any = _geometry, group: int = _group
         ) -> dict[str, Any]:
-            options, out = _sizes(*geometry)
-            weight = normal(rng, dtype, 4, 6 // group, *options.pop("kernel"))
+            window = Window(*geometry[1:])
+            weight = normal(rng, dtype, 4, 6 // group, *window.kernel)
+            out = window.output_shape(geometry[0])
             x, y = normal(rng, dtype, 2, 6, *geometry[0]), normal(rng, dtype, 2, 4, *out)
-            return {"x": x, "weight": weight, "y": y, **options, "group": group}
+            return {"x": x, "weight": weight, "y": y, "window": window, "group": group}
 
         @add("convolution", "forward", f"{_suffix}-{_group}")
         def _(
             rng: np.random.Generator, dtype: Any, make: Any = _convolution, bias: bool = _group == 1
         ) -> dict[str, Any]:
             given = make(rng, dtype)
-            end = {"scale": normal(rng, dtype, 4), "negative_slope": 0.0} if bias else {"negative_slope": 0.2}
-            end["bias"] = normal(rng, dtype, 4) if bias else None
-            return {**given, **end, "out": empty(dtype, *given["y"].shape)}
+            epilogue = {"scale": normal(rng, dtype, 4), "negative_slope": 0.0} if bias else {"negative_slope": 0.2}
+            epilogue["bias"] = normal(rng, dtype, 4) if bias else None
+            return {**given, **epilogue, "out": empty(dtype, *given["y"].shape)}
 
         @add("convolution", "backward_data", f"{_suffix}-{_group}")
         def _(rng: np.random.Generator, dtype: Any, make: Any = _convolution) -> dict[str, Any]:
             given = make(rng, dtype)
-            end = {"bias": normal(rng, dtype, 6), "scale": normal(rng, dtype, 6), "negative_slope": 0.1}
-            return {**given, **end, "grad_out": given["y"], "grad_x": empty(dtype, *given["x"].shape)}
+            epilogue = {"bias": normal(rng, dtype, 6), "scale": normal(rng, dtype, 6), "negative_slope": 0.1}
+            return {**given, **epilogue, "grad_out": given["y"], "grad_x": empty(dtype, *given["x"].shape)}
 
         @add("convolution", "backward_weight", f"{_suffix}-{_group}")
         def _(rng: np.random.Generator, dtype: Any, make: Any = _convolution) -> dict[str, Any]:

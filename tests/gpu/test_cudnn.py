@@ -15,6 +15,7 @@ import pytest
 from segcaffe import device
 from segcaffe.device import cudnn
 from segcaffe.kernels import convolution
+from segcaffe.window import Window
 from tests import fake_gpu
 
 pytestmark = pytest.mark.usefixtures("host_device")
@@ -74,7 +75,7 @@ class Graph:
         self.kind, self.tensors = kind, [tensor or result for tensor in (x, weight, y)]
         options.pop("compute_data_type")
         names = {"stride": "stride", "pad": "padding", "dilation": "dilation"}
-        self.options = {ours: tuple(options[theirs]) for ours, theirs in names.items()}
+        self.sizes = {ours: tuple(options[theirs]) for ours, theirs in names.items()}
         return result
 
     def validate(self) -> None:
@@ -116,14 +117,14 @@ class Graph:
     def execute(self, pointers: dict[Tensor, int], workspace: int, handle: str) -> None:
         assert handle == "handle"
         x, weight, y = (_array(pointers[tensor], tensor.dim) for tensor in self.tensors)
-        group = x.shape[1] // weight.shape[1]
+        group, window = x.shape[1] // weight.shape[1], Window(weight.shape[2:], **self.sizes)
         if self.kind == "forward":
-            convolution.forward(x, weight, None, y, **self.options, group=group)
+            convolution.forward(x, weight, None, y, window, group)
         elif self.kind == "backward_data":
-            convolution.backward_data(y, weight, x, **self.options, group=group)
+            convolution.backward_data(y, weight, x, window, group)
         else:
             weight[...] = 0
-            convolution.backward_weight(x, y, weight, None, **self.options, group=group)
+            convolution.backward_weight(x, y, weight, None, window, group)
 
 
 def _array(address: int, shape: list[int]) -> np.ndarray[Any, Any]:
@@ -165,7 +166,7 @@ def _arguments(spatial: tuple[int, ...], kernel: tuple[int, ...], group: int) ->
     )
     arrays = {"x": (2, 4, *spatial), "weight": (6, 4 // group, *kernel), "y": (2, 6, *out), "bias": (6,)}
     values = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in arrays.items()}
-    return {**values, "options": {"stride": stride, "pad": pad, "dilation": dilation, "group": group}}
+    return {**values, "options": {"window": Window(kernel, stride, pad, dilation), "group": group}}
 
 
 @pytest.mark.parametrize("group", [1, 2])

@@ -34,7 +34,6 @@ _AXES: dict[str, tuple[Axes, ...]] = {
 """The lengths of a case's axes that are changed, and to what: -1 stands for each of `LENGTHS`."""
 _TAPS = Window((1, 3), (1, 1), (0, 1), (1, 1))
 """The window of one row of pixels."""
-_GEOMETRY = {"stride": (1, 1), "pad": (0, 1), "dilation": (1, 1)}
 
 
 def small(case: KernelCase, arguments: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -129,10 +128,10 @@ def _convolutions(rng: np.random.Generator, dtype: Any, n: int) -> Iterator[tupl
 
     out, mask, window = empty(dtype, 1, 1, 1, n), empty(dtype, 1, 3, 1, n), {"window": _TAPS}
     weight, weight_grad, bias = (normal(rng, dtype, *shape) for shape in ((1, 1, 1, 3), (1, 1, 1, 3), (1,)))
-    yield "convolution", "forward", {"x": row(), "weight": weight, "bias": bias, "out": out, **_GEOMETRY}
-    yield "convolution", "backward_data", {"grad_out": row(), "weight": weight, "grad_x": out, **_GEOMETRY}
+    yield "convolution", "forward", {"x": row(), "weight": weight, "bias": bias, "out": out, **window}
+    yield "convolution", "backward_data", {"grad_out": row(), "weight": weight, "grad_x": out, **window}
     grads = {"grad_weight": weight_grad, "grad_bias": bias}
-    yield "convolution", "backward_weight", {"x": row(), "grad_out": row(), **grads, **_GEOMETRY}
+    yield "convolution", "backward_weight", {"x": row(), "grad_out": row(), **grads, **window}
     yield "convolution", "backward_bias", {"grad_out": row(), "grad_bias": bias}
     for package, masks, weights in (("segaware_conv", "mask", "weight"), ("norm_conv", "weights", "filters")):
         given = {"x": row(), masks: row(3), weights: weight, **window}
@@ -147,6 +146,6 @@ def _convolutions(rng: np.random.Generator, dtype: Any, n: int) -> Iterator[tupl
             yield package, "convolve_backward", {**given, "out_grad": row(), **grads_here}
             given.pop(masks)
             yield package, "convolve_backward_weights", {**given, "out_grad": row(), "weight_grad": mask}
-    sizes = {"kernel": (1, 3), **_GEOMETRY}
+    sizes = {name: getattr(_TAPS, name) for name in ("kernel", "stride", "pad", "dilation")}
     yield "im2col", "forward", {"x": row(), "columns": mask, **sizes}
     yield "im2col", "backward", {"columns": row(3), "x": out, **sizes}

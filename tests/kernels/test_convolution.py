@@ -7,10 +7,13 @@ import numpy as np
 import pytest
 
 from segcaffe.kernels import convolution
-from segcaffe.kernels.convolution import columns, cpu, spread
-from segcaffe.kernels.convolution.plan import backward_grids, forward_grid, make_plan
-from segcaffe.kernels.convolution.winograd.plan import make_layout
+from segcaffe.kernels.convolution import columns
+from segcaffe.kernels.convolution.method import choose, choose_gradient
+from segcaffe.kernels.convolution.problem import Problem
+from segcaffe.kernels.convolution.spread import Spread, SpreadGradient
+from segcaffe.kernels.convolution.winograd.tiles import TileGradient, Tiles
 from segcaffe.threads import parallel
+from segcaffe.window import Window
 
 # (images, channels, outputs, spatial, kernel, stride, pad, dilation, group)
 CASES = {
@@ -54,8 +57,9 @@ def _columns(x, kernel, stride, pad, dilation, output):
     return np.stack(taps, axis=2)
 
 
-def _reference(x, weight, bias, grad, kernel, stride, pad, dilation, group):
+def _reference(x, weight, bias, grad, window, group):
     """Output, and gradients of x, weight and bias, in float64 through the columns and their adjoint."""
+    kernel, stride, pad, dilation = window.kernel, window.stride, window.pad, window.dilation
     n, c = x.shape[:2]
     m, output = weight.shape[0], grad.shape[2:]
     columns = _columns(x, kernel, stride, pad, dilation, output).reshape(n, group, -1, math.prod(output))
@@ -82,7 +86,10 @@ def _problem(case, dtype):
         for s, p, d, k, t in zip(spatial, pad, dilation, kernel, stride, strict=True)
     )
     shapes = ((images, channels, *spatial), (outputs, channels // group, *kernel), (outputs,), (images, outputs, *size))
-    return [rng.standard_normal(shape).astype(dtype) for shape in shapes], (stride, pad, dilation, group)
+    return [rng.standard_normal(shape).astype(dtype) for shape in shapes], (
+        Window(kernel, stride, pad, dilation),
+        group,
+    )
 
 
 def _close(actual, expected):
@@ -96,7 +103,7 @@ def test_equals_definition(case, dtype):
     (x, weight, bias, grad), options = _problem(case, dtype)
     kernel = weight.shape[2:]
     wide = (a.astype(np.float64) for a in (x, weight, bias, grad))
-    expected = _reference(*wide, kernel, *options)
+    expected = _reference(*wide, *options)
     out, grad_x = np.full_like(grad, np.nan), np.full_like(x, np.nan)
     convolution.forward(x, weight, bias, out, *options)
     _close(out, expected[0])
@@ -122,19 +129,19 @@ def _ended(sums, scale, bias, slope):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("case", CASES)
-def test_ends_equal_definition(case, dtype):
+def test_epilogues_equal_definition(case, dtype):
     (x, weight, bias, grad), options = _problem(case, dtype)
     rng = np.random.default_rng(5)
     scale, bias_x, scale_x = (rng.standard_normal(size).astype(dtype) for size in (len(bias), *2 * (x.shape[1],)))
     wide = [a.astype(np.float64) for a in (x, weight, np.zeros_like(bias), grad)]
-    sums, sums_x, *_ = _reference(*wide, weight.shape[2:], *options)
+    sums, sums_x, *_ = _reference(*wide, *options)
     for chosen, chosen_x, slope in [((scale, bias), (scale_x, bias_x), 0.0), ((scale, None), (scale_x, None), 0.3),
                                     ((None, bias), (None, bias_x), -0.5)]:  # fmt: skip
         out, grad_x = np.full_like(grad, np.nan), np.full_like(x, np.nan)
         convolution.forward(x, weight, chosen[1], out, *options, scale=chosen[0], negative_slope=slope)
         _close(out, _ended(sums, *chosen, slope))
-        end = {"scale": chosen_x[0], "bias": chosen_x[1], "negative_slope": slope}
-        convolution.backward_data(grad, weight, grad_x, *options, **end)
+        epilogue = {"scale": chosen_x[0], "bias": chosen_x[1], "negative_slope": slope}
+        convolution.backward_data(grad, weight, grad_x, *options, **epilogue)
         _close(grad_x, _ended(sums_x, *chosen_x, slope))
 
 
@@ -145,28 +152,26 @@ def test_rectifier_of_what_is_no_number(size):
     x[0, :, 0, 0] = -np.inf
     x[0, 0, size - 1, size - 1] = np.nan
     weight, out = np.ones((9, 1, 1, 1), np.float32), np.empty((1, 9, size, size), np.float32)
-    convolution.forward(x[:, :1], weight, None, out, (1, 1), (0, 0), (1, 1), negative_slope=0.0)
+    convolution.forward(x[:, :1], weight, None, out, Window((1, 1), (1, 1), (0, 0), (1, 1)), negative_slope=0.0)
     expected = np.where(x[:, :1] <= 0, 0, x[:, :1])
     np.testing.assert_array_equal(out, np.broadcast_to(expected, out.shape))
 
 
 @pytest.mark.parametrize("case", ["tiles", "tiles_groups", "tiles_dilated", "tiles_odd"])
 def test_cases_that_go_by_tiles_do(case):
-    (x, weight, _, grad), (stride, pad, dilation, group) = _problem(case, np.float32)
-    task, window = cpu._problem(x, grad, weight, (stride, pad, dilation), group, gradient=False)
-    grid = forward_grid(task.target, *window)
-    assert make_layout(task, grid) is not None
-    assert make_layout(task._replace(gradient=True), grid) is not None
-    task, window = cpu._problem(grad, x, weight, (stride, pad, dilation), group, gradient=False)
-    (grid,) = backward_grids(task.target, *window)
-    assert make_layout(task, grid) is not None
+    (x, weight, _, grad), (window, group) = _problem(case, np.float32)
+    problem = Problem.forward(x.shape, weight.shape, grad.shape, window, group, x.itemsize)
+    assert isinstance(choose(problem), Tiles)
+    assert isinstance(choose_gradient(problem.for_weight()), TileGradient)
+    (only,) = choose(problem.for_data()).passes
+    assert isinstance(only, Tiles)
 
 
 def test_tiles_are_as_exact_as_single_precision_allows():
     rng = np.random.default_rng(4)
     x, weight = rng.standard_normal((2, 256, 30, 31)), rng.standard_normal((128, 256, 3, 3))
     out, exact = np.empty((2, 128, 30, 31), np.float32), np.empty((2, 128, 30, 31))
-    options = ((1, 1), (1, 1), (1, 1))
+    options = (Window((3, 3), (1, 1), (1, 1), (1, 1)),)
     convolution.forward(x.astype(np.float32), weight.astype(np.float32), None, out, *options)
     convolution.forward(x, weight, None, exact, *options)
     assert np.abs(out - exact).max() <= 1e-5 * np.abs(exact).max()
@@ -206,7 +211,7 @@ def test_memory_of_earlier_calls_does_not_leak_in():
 def test_empty_batch():
     weight = np.ones((2, 3, 3, 3), np.float32)
     x, out = np.empty((0, 3, 5, 5), np.float32), np.empty((0, 2, 3, 3), np.float32)
-    options = ((1, 1), (0, 0), (1, 1), 1)
+    options = (Window((3, 3), (1, 1), (0, 0), (1, 1)), 1)
     convolution.forward(x, weight, None, out, *options)
     convolution.backward_data(out, weight, x, *options)
     grad_weight = np.ones_like(weight)
@@ -217,7 +222,7 @@ def test_empty_batch():
 def test_four_axes_are_refused():
     x = np.zeros((1, 1, 2, 2, 2, 2))
     with pytest.raises(ValueError, match=r"1 to 3 spatial axes. Received: 4"):
-        convolution.forward(x, np.zeros((1, 1, 1, 1, 1, 1)), None, x, (1,) * 4, (0,) * 4, (1,) * 4)
+        convolution.forward(x, np.zeros((1, 1, 1, 1, 1, 1)), None, x, Window((1,) * 4, (1,) * 4, (0,) * 4, (1,) * 4))
 
 
 def test_columns_of_some_channels_at_a_time(monkeypatch):
@@ -228,8 +233,7 @@ def test_columns_of_some_channels_at_a_time(monkeypatch):
 
 def test_cases_with_few_outputs_go_by_planes():
     for case in ("few_outputs", "few_outputs_one_axis"):
-        (x, weight, _, grad), (stride, pad, dilation, group) = _problem(case, np.float32)
-        for gradient in (False, True):
-            task, window = cpu._problem(x, grad, weight, (stride, pad, dilation), group, gradient)
-            plan = make_plan(task, forward_grid(task.target, *window))
-            assert spread.suits(plan, x, weight, (stride, pad, dilation))
+        (x, weight, _, grad), (window, group) = _problem(case, np.float32)
+        problem = Problem.forward(x.shape, weight.shape, grad.shape, window, group, x.itemsize)
+        assert isinstance(choose(problem), Spread)
+        assert isinstance(choose_gradient(problem.for_weight()), SpreadGradient)

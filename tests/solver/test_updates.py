@@ -73,7 +73,7 @@ def test_rule(rule: Any, histories: int, options: Any, decay: tuple[float, float
         g = grad * SCALE + decay[0] * w + decay[1] * np.sign(w)
         u = rule(g, h)
         w = w - u
-        getattr(optimizer, rule.__name__)(weight, grad, *stored, RATE, SCALE, *decay, *options)
+        getattr(optimizer, rule.__name__)(weight, grad, *stored, optimizer.Step(RATE, SCALE, *decay), *options)
         # Rounding of g (6e-8 of it) is magnified by RATE / DELTA where the histories are small.
         np.testing.assert_allclose(grad, u, rtol=2e-5, atol=1e-6)
     np.testing.assert_allclose(weight, w, rtol=1e-5, atol=1e-6)
@@ -88,7 +88,7 @@ def test_number_of_threads_changes_nothing(rule: Any, histories: int, options: A
     for threads in (1, 3):
         parallel.set_num_threads(threads)
         arrays = np.random.default_rng(1).random((2 + histories, 200_001)).astype(np.float32)
-        getattr(optimizer, rule.__name__)(*arrays, RATE, SCALE, 0.1, 0.0, *options)
+        getattr(optimizer, rule.__name__)(*arrays, optimizer.Step(RATE, SCALE, 0.1, 0.0), *options)
         results.append(arrays)
     parallel.set_num_threads(before)
     np.testing.assert_array_equal(*results)
@@ -96,5 +96,5 @@ def test_number_of_threads_changes_nothing(rule: Any, histories: int, options: A
 
 def test_float64_stays_float64() -> None:
     weight, grad, history = (np.full((2, 3), value) for value in (1.0, 1e-12, 0.0))
-    optimizer.sgd(weight, grad, history, 1.0, 1.0, 0.0, 0.0, 0.0)
+    optimizer.sgd(weight, grad, history, optimizer.Step(1.0, 1.0, 0.0, 0.0), 0.0)
     assert weight[0, 0] == 1 - 1e-12

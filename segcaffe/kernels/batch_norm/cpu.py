@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from segcaffe.device.mode import Array
-from segcaffe.jit.compiled import njit
+from segcaffe.jit.compiled import CONTRACT, SUMS_OF_ANY_ZERO, njit
 from segcaffe.threads import parallel
 
 _PIECE = 1 << 15
@@ -17,7 +17,7 @@ _RUN = 256
 _SMALL = 16384
 
 
-@njit(nogil=True, cache=True, fastmath={"reassoc", "contract", "nsz"})
+@njit(nogil=True, cache=True, fastmath=SUMS_OF_ANY_ZERO)
 def _sums(x, mean, scale, grad, sums, start, stop):
     """Sums of grad and of grad * (x - mean) * scale over pieces start..stop of the rows."""
     channels, length = x.shape[1], x.shape[2]
@@ -40,7 +40,7 @@ def _sums(x, mean, scale, grad, sums, start, stop):
         sums[n, c, piece, 0], sums[n, c, piece, 1] = a, (b + a * (m - mean[c])) * scale[c]
 
 
-@njit(nogil=True, cache=True, fastmath={"reassoc", "contract", "nsz"})
+@njit(nogil=True, cache=True, fastmath=SUMS_OF_ANY_ZERO)
 def _powers(x, guess, sums, start, stop):
     """Sums of x - guess and of its square over pieces start..stop of the rows."""
     channels, length = x.shape[1], x.shape[2]
@@ -63,7 +63,7 @@ def _powers(x, guess, sums, start, stop):
         sums[n, c, piece, 0], sums[n, c, piece, 1] = a, b
 
 
-@njit(nogil=True, cache=True, fastmath={"contract"})
+@njit(nogil=True, cache=True, fastmath=CONTRACT)
 def _normalize(x, mean, scale, out, start, stop):
     channels = x.shape[1]
     for row in range(start, stop):
@@ -74,7 +74,7 @@ def _normalize(x, mean, scale, out, start, stop):
             to[i] = (values[i] - m) * s
 
 
-@njit(nogil=True, cache=True, fastmath={"contract"})
+@njit(nogil=True, cache=True, fastmath=CONTRACT)
 def _backward(x, mean, scale, grad, average, out, start, stop):
     channels = x.shape[1]
     for row in range(start, stop):

@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from segcaffe.jit.compiled import njit
+from segcaffe.jit.compiled import CONTRACT, SUMS_OF_ANY_ZERO, njit
 from segcaffe.threads import parallel
 
 Array = np.ndarray[Any, Any]
 _GRAIN = 50_000
 _PIECE = 16_384
-_compiled = njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
-_summing = njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz"})
+_compiled = njit(nogil=True, cache=True, error_model="numpy", fastmath=CONTRACT)
+_summing = njit(nogil=True, cache=True, error_model="numpy", fastmath=SUMS_OF_ANY_ZERO)
 
 
 def affine(x: Array, scale: Array, bias: Array, y: Array) -> None:

@@ -1,10 +1,10 @@
 """Convolution over 1 to 3 spatial axes, and its two gradients.
 
 Arrays are (N, C, *spatial) and (N, M, *output), C-contiguous and of one dtype, float32 or float64; ``weight`` is
-(M, C / group, *kernel). ``stride``, ``pad`` and ``dilation`` have one value per spatial axis. A deconvolution is
-`backward_data` with the roles of input and output exchanged.
+(M, C / group, *kernel). ``window`` has one value per spatial axis. A deconvolution is `backward_data` with the roles of
+input and output exchanged.
 
-Results can be given an *end* while they are at hand: ``v = scale[channel] * sum + bias[channel]``, and then ``v`` where
+Results can be given an *epilogue* while they are at hand: ``v = scale[channel] * sum + bias[channel]``, and then ``v`` where
 v > 0, else ``negative_slope * v`` (0 where the slope is 0, also for minus infinity). ``scale`` and ``bias`` are arrays
 of one value per channel of the result, or None for 1 and 0.
 """
@@ -13,8 +13,7 @@ from __future__ import annotations
 
 from segcaffe.device.mode import Array
 from segcaffe.kernels.dispatch import kernel
-
-Sizes = tuple[int, ...]
+from segcaffe.window import Window
 
 
 @kernel(writes=("out",))
@@ -23,14 +22,12 @@ def forward(
     weight: Array,
     bias: Array | None,
     out: Array,
-    stride: Sizes,
-    pad: Sizes,
-    dilation: Sizes,
+    window: Window,
     group: int = 1,
     scale: Array | None = None,
     negative_slope: float = 1.0,
 ) -> None:
-    """``out[n, m, q] = end of sum over c, t of weight[m, c, t] * x[n, c, q * stride + t * dilation - pad]``.
+    """``out[n, m, q] = epilogue of sum over c, t of weight[m, c, t] * x[n, c, q * stride + t * dilation - pad]``.
 
     ``x`` counts as 0 outside the image; with groups, output channel m sees only the C / group input channels of its
     own group. ``bias`` and ``scale`` are (M,) or None.
@@ -42,9 +39,7 @@ def backward_data(
     grad_out: Array,
     weight: Array,
     grad_x: Array,
-    stride: Sizes,
-    pad: Sizes,
-    dilation: Sizes,
+    window: Window,
     group: int = 1,
     bias: Array | None = None,
     scale: Array | None = None,
@@ -52,7 +47,7 @@ def backward_data(
 ) -> None:
     """Gradient with respect to ``x``, overwriting ``grad_x``, from the gradient ``grad_out`` of ``out``.
 
-    As a deconvolution's forward pass it has an end: ``bias`` and ``scale`` are (C,) or None.
+    As a deconvolution's forward pass it has an epilogue: ``bias`` and ``scale`` are (C,) or None.
     """
 
 
@@ -62,9 +57,7 @@ def backward_weight(
     grad_out: Array,
     grad_weight: Array,
     grad_bias: Array | None,
-    stride: Sizes,
-    pad: Sizes,
-    dilation: Sizes,
+    window: Window,
     group: int = 1,
     beta: float = 1.0,
 ) -> None:

@@ -14,8 +14,7 @@ from segcaffe.kernels.elementwise import gpu as elementwise
 from segcaffe.kernels.im2col.gpu import Geometry
 from segcaffe.kernels.segaware_conv import gpu as masked
 from segcaffe.kernels.segaware_conv.gpu_columns import multiply_groups
-
-Sizes = tuple[int, ...]
+from segcaffe.window import Window
 
 
 def forward(
@@ -23,38 +22,34 @@ def forward(
     weight: Array,
     bias: Array | None,
     out: Array,
-    stride: Sizes,
-    pad: Sizes,
-    dilation: Sizes,
+    window: Window,
     group: int = 1,
     scale: Array | None = None,
     negative_slope: float = 1.0,
 ) -> None:
-    if _is_product(weight, stride, pad):
+    if _is_product(weight, window):
         _multiply(weight, x, out, group)
-    elif not cudnn.convolve("forward", x, weight, out, out, stride, pad, dilation):
-        masked.convolve(x, None, weight, out, _geometry(x, weight, out, stride, pad, dilation), group)
-    _end(out, scale, bias, negative_slope)
+    elif not cudnn.convolve("forward", x, weight, out, out, _sizes(window)):
+        masked.convolve(x, None, weight, out, _geometry(x, weight, out, window), group)
+    _apply_epilogue(out, scale, bias, negative_slope)
 
 
 def backward_data(
     grad_out: Array,
     weight: Array,
     grad_x: Array,
-    stride: Sizes,
-    pad: Sizes,
-    dilation: Sizes,
+    window: Window,
     group: int = 1,
     bias: Array | None = None,
     scale: Array | None = None,
     negative_slope: float = 1.0,
 ) -> None:
-    if _is_product(weight, stride, pad):
+    if _is_product(weight, window):
         _multiply(weight, grad_out, grad_x, group, transposed=True)
-    elif not cudnn.convolve("data", grad_x, weight, grad_out, grad_x, stride, pad, dilation):
-        geometry = _geometry(grad_x, weight, grad_out, stride, pad, dilation)
+    elif not cudnn.convolve("data", grad_x, weight, grad_out, grad_x, _sizes(window)):
+        geometry = _geometry(grad_x, weight, grad_out, window)
         masked.convolve_backward(grad_x, None, weight, grad_out, grad_x, None, geometry, group)
-    _end(grad_x, scale, bias, negative_slope)
+    _apply_epilogue(grad_x, scale, bias, negative_slope)
 
 
 def backward_weight(
@@ -62,18 +57,16 @@ def backward_weight(
     grad_out: Array,
     grad_weight: Array,
     grad_bias: Array | None,
-    stride: Sizes,
-    pad: Sizes,
-    dilation: Sizes,
+    window: Window,
     group: int = 1,
     beta: float = 1.0,
 ) -> None:
     if beta == 0:
         grad_weight[...] = 0
-    if _is_product(grad_weight, stride, pad):
+    if _is_product(grad_weight, window):
         _add_products(x, grad_out, grad_weight, group)
-    elif not _add_by_cudnn(x, grad_out, grad_weight, stride, pad, dilation):
-        geometry = _geometry(x, grad_weight, grad_out, stride, pad, dilation)
+    elif not _add_by_cudnn(x, grad_out, grad_weight, window):
+        geometry = _geometry(x, grad_weight, grad_out, window)
         masked.add_weight_grad(x, None, grad_out, grad_weight, geometry, group)
     if grad_bias is not None:
         backward_bias(grad_out, grad_bias)
@@ -83,7 +76,7 @@ def backward_bias(grad_out: Array, grad_bias: Array) -> None:
     masked.add_bias_grad(grad_out, grad_bias)
 
 
-def _end(out: Array, scale: Array | None, bias: Array | None, negative_slope: float) -> None:
+def _apply_epilogue(out: Array, scale: Array | None, bias: Array | None, negative_slope: float) -> None:
     """``v = scale * out + bias`` for each channel, then ``negative_slope * v`` where v is not above 0."""
     shape = (-1, *(1,) * (out.ndim - 2))
     if scale is not None:
@@ -94,12 +87,16 @@ def _end(out: Array, scale: Array | None, bias: Array | None, negative_slope: fl
         elementwise.relu(out, negative_slope, out)
 
 
-def _geometry(x: Array, weight: Array, out: Array, stride: Sizes, pad: Sizes, dilation: Sizes) -> Geometry:
-    return Geometry.of(x, out.shape[2:], weight.shape[2:], stride, pad, dilation)
+def _sizes(window: Window) -> cudnn.Triple:
+    return window.stride, window.pad, window.dilation
 
 
-def _is_product(weight: Array, stride: Sizes, pad: Sizes) -> bool:
-    return math.prod(weight.shape[2:]) == 1 and set(stride) <= {1} and set(pad) <= {0}
+def _geometry(x: Array, weight: Array, out: Array, window: Window) -> Geometry:
+    return Geometry.of(x, out.shape[2:], weight.shape[2:], *_sizes(window))
+
+
+def _is_product(weight: Array, window: Window) -> bool:
+    return math.prod(weight.shape[2:]) == 1 and set(window.stride) <= {1} and set(window.pad) <= {0}
 
 
 def _multiply(weight: Array, source: Array, out: Array, group: int, transposed: bool = False) -> None:
@@ -117,9 +114,9 @@ def _add_products(x: Array, grad_out: Array, grad_weight: Array, group: int) -> 
         cublas.gemm_batched(grad, image, matrices, trans_b=True, beta=1.0)
 
 
-def _add_by_cudnn(x: Array, grad_out: Array, grad_weight: Array, stride: Sizes, pad: Sizes, dilation: Sizes) -> bool:
+def _add_by_cudnn(x: Array, grad_out: Array, grad_weight: Array, window: Window) -> bool:
     made = cudnn.scratch_like(grad_weight)
-    if made is None or not cudnn.convolve("weight", x, made, grad_out, made, stride, pad, dilation):
+    if made is None or not cudnn.convolve("weight", x, made, grad_out, made, _sizes(window)):
         return False
     grad_weight += made
     return True

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numpy as np
 
-from segcaffe.jit.compiled import njit
+from segcaffe.jit.compiled import CONTRACT, REASSOC, njit
 from segcaffe.kernels.convolution.plan import CHUNK_VECTORS
 from segcaffe.kernels.vector.tile import (
     ROWS,
@@ -28,6 +30,15 @@ from segcaffe.kernels.vector.tile import (
 
 FIELDS = 7
 """Of a segment, a run of target pixels: image, depth, height, width, length, position in the block, target index."""
+
+
+class Memory(NamedTuple):
+    """A thread's memory for a block: copy of the source, lines of results or gradients, and table of segments."""
+
+    copy: Any
+    lines: Any
+    table: Any
+
 
 # Functions that only others here call compile faster without the code that takes arguments from Python. Those called
 # in inner loops are inlined: a call counts references to its arrays, with locked instructions.
@@ -60,11 +71,13 @@ def pack_weights(weight, packed, places, rows, row_stride, group_stride, tiles, 
 
 
 @njit(nogil=True, cache=True)
-def convolve(source, packed, ends, slope, target, layout, taps, residues, offsets, copy, out, table, start, stop):
+def convolve(source, packed, epilogue, target, layout, tables, memory, start, stop):
     """Compute items [start, stop) of a pass; an item is a block, a group, and a part of the group's tiles.
 
-    ``ends`` is (groups * tiles * ROWS, 2): scales and biases.
+    ``epilogue`` is scales and biases, (groups * tiles * ROWS, 2), and the slope.
     """
+    taps, residues, offsets = tables
+    copy, out, table = memory
     blocks = layout.blocks[0] * layout.blocks[1] * layout.blocks[2]
     tiles = (layout.rows + ROWS - 1) // ROWS
     depth, positions = layout.channels * len(taps), layout.positions
@@ -83,12 +96,12 @@ def convolve(source, packed, ends, slope, target, layout, taps, residues, offset
             row = (group * tiles + tile) * ROWS
             for p in range(0, used, layout.strip):
                 x, weights = p * layout.panel, row * depth
-                _multiply(live, copy, x, offsets, packed, weights, depth, ends, row, slope, out, p, positions)
+                _multiply(live, copy, x, offsets, packed, weights, depth, epilogue, row, out, p, positions)
             _write_rows(target, layout, group * layout.rows + tile * ROWS, live, table, segments, out)
 
 
 @njit(nogil=True, cache=True)
-def convolve_pixels(source, packed, ends, slope, target, sizes, panels, out, start, stop):
+def convolve_pixels(source, packed, epilogue, target, sizes, panels, out, start, stop):
     """Compute spans [start, stop) of a convolution of single pixels.
 
     A span is a few strips, which are copied first, each as (channels, strip). Spans are counted over images, groups and
@@ -119,14 +132,14 @@ def convolve_pixels(source, packed, ends, slope, target, sizes, panels, out, sta
                 turn = tile * strips + (p - first) // strip
                 y = (place * rows + tile * ROWS) * pixels + p
                 if live < ROWS or p + strip > pixels:
-                    _multiply(live, panels, x, offsets, packed, weights, channels, ends, row, slope, out, 0, strip)
+                    _multiply(live, panels, x, offsets, packed, weights, channels, epilogue, row, out, 0, strip)
                     for r in range(live):
                         copy_run(target, y + r * pixels, out, r * strip, min(strip, pixels - p))
                 else:
+                    fetch = source, following + turn * channels // turns * pixels, pixels, lines, rate
                     convolve_8(
-                        panels, x, offsets, packed, weights, channels, ends, 2 * row, slope, target, y, pixels,
-                        source, following + turn * channels // turns * pixels, pixels, lines, rate,
-                    )  # fmt: skip
+                        panels, x, offsets, packed, weights, channels, epilogue, 2 * row, target, y, pixels, fetch
+                    )
 
 
 @_helper
@@ -157,13 +170,15 @@ def _write_rows(target, layout, first, live, table, segments, out):
 
 
 @njit(nogil=True, cache=True)
-def weight_gradient(source, grad, sums, bias_sums, layout, taps, residues, offsets, copy, lines, table, start, stop):
+def weight_gradient(source, grad, sums, bias_sums, layout, tables, memory, start, stop):
     """Compute items [start, stop) of the weights' gradient.
 
     An item is a part of the blocks, a group, a chunk of its channels, and a part of its tiles. ``sums`` (parts, groups
     * tiles, chunks, offsets, ROWS) and ``bias_sums`` (parts, channels) hold zeros at first; of ``bias_sums`` nothing
     is written where it is empty.
     """
+    taps, residues, offsets = tables
+    copy, lines, table = memory
     blocks = layout.blocks[0] * layout.blocks[1] * layout.blocks[2]
     tiles = (layout.rows + ROWS - 1) // ROWS
     for item in range(start, stop):
@@ -226,18 +241,19 @@ def channel_sums(grad, sums, images, channels, pixels, start, stop):
         sums[channel] += total
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
-def end_rows(sums, ends, slope):
-    """Scale, shift and rectify the rows of a matrix; ``ends`` is (rows, 2) flat, scales and biases."""
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=CONTRACT)
+def finish_rows(sums, epilogue):
+    """Scale, shift and rectify the rows of a matrix; the epilogue's table is (rows, 2) flat."""
+    table, slope = epilogue
     for row in range(sums.shape[0]):
-        scale, bias, line = ends[2 * row], ends[2 * row + 1], sums[row]
+        scale, bias, line = table[2 * row], table[2 * row + 1], sums[row]
         for i in range(line.size):
             value = line[i] * scale + bias
             low = slope * value if slope != 0 else slope
             line[i] = low if value <= 0 else value
 
 
-@njit(nogil=True, cache=True, fastmath={"reassoc"})
+@njit(nogil=True, cache=True, fastmath=REASSOC)
 def _total(values, start, length):
     total = values.dtype.type(0)
     for i in range(start, start + length):
@@ -246,16 +262,16 @@ def _total(values, start, length):
 
 
 @njit(inline="always")
-def _multiply(live, x, start, offsets, packed, weights, depth, ends, row, slope, out, out_at, stride):
-    e = 2 * row
+def _multiply(live, x, start, offsets, packed, weights, depth, epilogue, row, out, out_at, stride):
+    at = 2 * row
     if live > 4:
-        convolve_8(x, start, offsets, packed, weights, depth, ends, e, slope, out, out_at, stride, None, 0, 0, 0, 0)
+        convolve_8(x, start, offsets, packed, weights, depth, epilogue, at, out, out_at, stride, None)
     elif live > 2:
-        convolve_4(x, start, offsets, packed, weights, depth, ends, e, slope, out, out_at, stride, None, 0, 0, 0, 0)
+        convolve_4(x, start, offsets, packed, weights, depth, epilogue, at, out, out_at, stride, None)
     elif live > 1:
-        convolve_2(x, start, offsets, packed, weights, depth, ends, e, slope, out, out_at, stride, None, 0, 0, 0, 0)
+        convolve_2(x, start, offsets, packed, weights, depth, epilogue, at, out, out_at, stride, None)
     else:
-        convolve_1(x, start, offsets, packed, weights, depth, ends, e, slope, out, out_at, stride, None, 0, 0, 0, 0)
+        convolve_1(x, start, offsets, packed, weights, depth, epilogue, at, out, out_at, stride, None)
 
 
 @njit(inline="always")

@@ -1,11 +1,7 @@
-"""How a convolution goes through memory: passes, blocks and the offsets of the taps, all worked out before any loop.
+"""How a pass goes through memory: blocks and the offsets of the taps, all worked out before any loop.
 
-Forward, backward_data and backward_weight are built of one operation, a *pass*: positions q of a grid, each the
-product of weights with the source at ``q * stride + tap - low``. A forward convolution is one pass; the gradient of
-the input of a convolution with stride s is s passes per axis, one for each phase of the image's pixels, and these have
-no stride.
-
-A pass is cut into blocks whose source fits the cache. Before the innermost loops a block's source is copied, as
+A pass (see `problem`) is cut into blocks whose source fits the cache. Before the innermost loops a block's source is
+copied, as
 
 planes
     its rows with their padding, de-interleaved by the stride, so that every tap is a constant shift. Positions then
@@ -24,9 +20,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from segcaffe.kernels.convolution.problem import Axes, Grid, Task
 from segcaffe.kernels.vector.tile import ROWS, STREAMS, strip_length, vector_length
 
-Axes = tuple[int, int, int]
 Array = np.ndarray[Any, Any]
 
 _CACHE_BYTES = 3 << 18
@@ -42,36 +38,6 @@ _TILE_CYCLES, _SUM_CYCLES = 30.0, 60.0
 """Costs of beginning and ending a tile, forward and in the weights' gradient."""
 _ITEMS = 16
 """Into how many pieces of work a large pass is cut at least, so that all threads have some."""
-
-
-class Grid(NamedTuple):
-    """One pass over (depth, height, width): position q reads the source at ``q * stride + tap - low``.
-
-    Position q belongs to ``base + step * q`` of the target. ``taps`` holds for each axis the positions (0 or more) of
-    the taps and ``places`` where each stands in a kernel of size ``kernel``.
-    """
-
-    extent: Axes
-    base: Axes
-    step: Axes
-    stride: Axes
-    low: Axes
-    taps: tuple[tuple[int, ...], ...]
-    places: tuple[tuple[int, ...], ...]
-    kernel: Axes
-
-
-class Task(NamedTuple):
-    """What a pass works on: per group ``channels`` of the source and ``rows`` (channels of the target)."""
-
-    images: int
-    groups: int
-    channels: int
-    rows: int
-    source: Axes
-    target: Axes
-    itemsize: int
-    gradient: bool
 
 
 class Layout(NamedTuple):
@@ -113,19 +79,27 @@ class Layout(NamedTuple):
     row_parts: int
 
 
+class Tables(NamedTuple):
+    """What the loops look up.
+
+    ``taps`` is (T, 3); ``residues`` (3, any), the phases of a strided source that taps of each axis use; ``offsets``
+    (chunk * T, filled up to a multiple of STREAMS), where the copy of the source begins for each channel and tap.
+    """
+
+    taps: Array
+    residues: Array
+    offsets: Array
+
+
 class Plan(NamedTuple):
     """A layout with its tables.
 
-    ``taps`` is (T, 3); ``residues`` (3, any), the phases of a strided source that taps of each axis use; ``offsets``
-    (chunk * T, filled up to a multiple of STREAMS), where the copy of the source begins for each channel and tap;
-        ``places`` (T,), where the taps stand in the flattened kernel; ``buffer`` the elements of the source's copy;
+    ``places`` is (T,), where the taps stand in the flattened kernel; ``buffer`` the elements of the source's copy;
     ``cycles`` the estimated cost of it all.
     """
 
     layout: Layout
-    taps: Array
-    residues: Array
-    offsets: Array
+    tables: Tables
     places: Array
     buffer: int
     cycles: float
@@ -134,7 +108,7 @@ class Plan(NamedTuple):
     @property
     def depth(self) -> int:
         """Number of products that make one sum: channels times taps."""
-        return self.layout.channels * len(self.taps)
+        return self.layout.channels * len(self.tables.taps)
 
     @property
     def tiles(self) -> int:
@@ -163,37 +137,8 @@ class Plan(NamedTuple):
     @property
     def pixelwise(self) -> bool:
         """Whether each result of a forward pass comes from one pixel, so that images can be cut anywhere."""
-        single = len(self.taps) == 1 and self.layout.source == self.layout.target == self.layout.extent
+        single = len(self.tables.taps) == 1 and self.layout.source == self.layout.target == self.layout.extent
         return single and self.layout.strip <= self.pixels
-
-
-@functools.lru_cache(maxsize=1024)
-def forward_grid(output: Axes, kernel: Axes, stride: Axes, pad: Axes, dilation: Axes) -> Grid:
-    """The pass of a forward convolution."""
-    taps = tuple(tuple(t * d for t in range(k)) for k, d in zip(kernel, dilation, strict=True))
-    return Grid(output, (0, 0, 0), (1, 1, 1), stride, pad, taps, tuple(tuple(range(k)) for k in kernel), kernel)
-
-
-@functools.lru_cache(maxsize=1024)
-def backward_grids(image: Axes, kernel: Axes, stride: Axes, pad: Axes, dilation: Axes) -> tuple[Grid, ...]:
-    """The passes that compute the gradient of an image from that of the output; phases without a tap are left out."""
-    axes = [list(_phases(*sizes)) for sizes in zip(image, kernel, stride, pad, dilation, strict=True)]
-    grids = []
-    for d, h, w in itertools.product(*axes):
-        extent, base, low, taps, places = zip(d, h, w, strict=True)
-        if all(extent) and all(taps):
-            grids.append(Grid(extent, base, stride, (1, 1, 1), low, taps, places, kernel))
-    return tuple(grids)
-
-
-def _phases(size: int, kernel: int, stride: int, pad: int, dilation: int) -> Iterator[tuple[Any, ...]]:
-    """For each phase of one axis: extent, base, lowest shift, and positions and places of the taps that reach it."""
-    for phase in range(stride):
-        reach = [(phase + pad - t * dilation, t) for t in reversed(range(kernel))]
-        shifts = [(r // stride, t) for r, t in reach if r % stride == 0]
-        lowest = min((s for s, _ in shifts), default=0)
-        taps = tuple(s - lowest for s, _ in shifts)
-        yield -(-(size - phase) // stride), phase, -lowest, taps, tuple(t for _, t in shifts)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -207,7 +152,8 @@ def make_plan(task: Task, grid: Grid) -> Plan:
     taps = np.array(list(itertools.product(*grid.taps)), np.int64)
     _, height, width = grid.kernel
     places = np.array([(d * height + h) * width + w for d, h, w in itertools.product(*grid.places)], np.int64)
-    return Plan(layout, taps, residues, _offsets(layout, grid, taps), places, buffer, cycles, task.itemsize)
+    tables = Tables(taps, residues, _offsets(layout, grid, taps))
+    return Plan(layout, tables, places, buffer, cycles, task.itemsize)
 
 
 def _residues(grid: Grid) -> list[list[int]]:

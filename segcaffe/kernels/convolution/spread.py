@@ -7,21 +7,20 @@ them. The products of each tap with the image as it is are only ``outputs * taps
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from segcaffe.kernels.convolution.end import End
+from segcaffe.kernels.convolution.epilogue import Epilogue
 from segcaffe.kernels.convolution.plan import Plan
+from segcaffe.kernels.convolution.problem import Problem, Sizes
 from segcaffe.kernels.im2col import cpu as im2col
 from segcaffe.kernels.matmul import cpu as matmul
-from segcaffe.kernels.vector.scratch import scratch
+from segcaffe.kernels.vector.scratch import Bytes, scratch
 from segcaffe.kernels.vector.tile import ROWS, STREAMS
 
 Array = np.ndarray[Any, Any]
-Sizes = tuple[int, ...]
-Window = tuple[Sizes, Sizes, Sizes]
-"""Stride, pad, dilation."""
 
 _SHIFT_CYCLES = 2.0
 """Cost in cycles of adding one product to its place."""
@@ -29,46 +28,73 @@ _BLAS = 1.3
 """Time of a product of matrices as BLAS computes it, in times of the processor's limit."""
 
 
-def suits(plan: Plan, x: Array, weight: Array, window: Window) -> bool:
-    """Whether forward, or the weights' gradient, is better done this way than by a plan."""
-    stride, pad, dilation = window
-    reach = [d * (k - 1) for k, d in zip(weight.shape[2:], dilation, strict=True)]
-    if plan.layout.groups > 1 or set(stride) != {1} or any(p > r for p, r in zip(pad, reach, strict=True)):
+def is_better(problem: Problem, plan: Plan) -> bool:
+    """Whether the output, or the weights' gradient, is better done this way than by a plan."""
+    reach = [d * (k - 1) for k, d in zip(problem.kernel, problem.dilation, strict=True)]
+    unstrided = problem.group == 1 and set(problem.stride) == {1}
+    if not unstrided or any(p > r for p, r in zip(problem.pad, reach, strict=True)):
         return False
-    planes = weight.shape[0] * math.prod(weight.shape[2:])
-    pixels = x.shape[0] * math.prod(x.shape[2:])
-    products = weight.shape[1] * -(-planes // ROWS) * pixels / _lanes(plan)
+    planes = problem.weight[0] * problem.taps
+    pixels = problem.source[0] * math.prod(problem.source[2:])
+    # Multiply-adds per cycle of one row of a tile.
+    lanes = 2 * plan.layout.strip / STREAMS / ROWS
+    products = problem.weight[1] * -(-planes // ROWS) * pixels / lanes
     cycles = _BLAS * products + _SHIFT_CYCLES * planes * pixels
     return bool(0 < cycles < 0.8 * plan.cycles)
 
 
-def forward(x: Array, weight: Array, end: End, out: Array, window: Window) -> None:
-    """Overwrite ``out``."""
-    matrix = np.ascontiguousarray(_flipped(weight).transpose(0, 2, 1)).reshape(-1, weight.shape[1])
-    for image, result in zip(x, out, strict=True):
-        planes = _planes(matrix, image)
-        matmul.multiply(matrix, image.reshape(len(image), -1), planes)
-        shifted = planes.reshape(1, len(planes), *image.shape[1:])
-        im2col.backward(shifted, result[None], weight.shape[2:], *_reversed(weight, window))
-        end.put_to_image(result)
+@dataclass(frozen=True)
+class _Spread:
+    problem: Problem
+
+    def workspace(self) -> Bytes:
+        """A plane for each tap of each output."""
+        problem = self.problem
+        planes = problem.weight[0] * problem.taps
+        return {"convolution_columns": planes * math.prod(problem.source[2:]) * problem.itemsize}
+
+    def _reversed(self) -> tuple[Sizes, Sizes, Sizes, Sizes]:
+        """The window that takes output pixels to the image's, for taps in reverse."""
+        kernel, stride, dilation = self.problem.kernel, self.problem.stride, self.problem.dilation
+        pad = tuple(d * (k - 1) - p for k, p, d in zip(kernel, self.problem.pad, dilation, strict=True))
+        return kernel, stride, pad, dilation
 
 
-def backward_weight(x: Array, grad_out: Array, grad_weight: Array, window: Window) -> None:
-    """Add to ``grad_weight``."""
-    outputs, channels = grad_weight.shape[:2]
-    sums = np.zeros((grad_weight.size // channels, channels), x.dtype)
-    for image, grad in zip(x, grad_out, strict=True):
-        planes = _planes(sums, image)
-        shifted = planes.reshape(1, len(planes), *image.shape[1:])
-        im2col.forward(grad[None], shifted, grad_weight.shape[2:], *_reversed(grad_weight, window))
-        matmul.multiply(planes, image.reshape(channels, -1), sums, trans_b=True, beta=1.0)
-    target = _flipped(grad_weight)
-    target += sums.reshape(outputs, -1, channels).transpose(0, 2, 1)
+class Spread(_Spread):
+    """The output."""
+
+    def run(self, source: Array, weight: Array, epilogue: Epilogue, target: Array) -> None:
+        """Overwrite ``target``."""
+        matrix = np.ascontiguousarray(_flipped(weight).transpose(0, 2, 1)).reshape(-1, weight.shape[1])
+        for image, result in zip(source, target, strict=True):
+            planes = _planes(matrix, image)
+            matmul.multiply(matrix, image.reshape(len(image), -1), planes)
+            shifted = planes.reshape(1, len(planes), *image.shape[1:])
+            im2col.backward(shifted, result[None], *self._reversed())
+            epilogue.apply_to_image(result)
 
 
-def _lanes(plan: Plan) -> float:
-    """Multiply-adds per cycle of one row of a tile."""
-    return 2 * plan.layout.strip / STREAMS / ROWS
+class SpreadGradient(_Spread):
+    """The weights' gradient."""
+
+    adds_bias = False
+    overwrites = False
+
+    def run(self, x: Array, grad_out: Array, grad_weight: Array, grad_bias: Array | None, beta: float) -> None:
+        """Add to ``grad_weight``."""
+        outputs, channels = grad_weight.shape[:2]
+        sums = np.zeros((grad_weight.size // channels, channels), x.dtype)
+        for image, grad in zip(x, grad_out, strict=True):
+            planes = _planes(sums, image)
+            shifted = planes.reshape(1, len(planes), *image.shape[1:])
+            im2col.forward(grad[None], shifted, *self._reversed())
+            matmul.multiply(planes, image.reshape(channels, -1), sums, trans_b=True, beta=1.0)
+        target = _flipped(grad_weight)
+        target += sums.reshape(outputs, -1, channels).transpose(0, 2, 1)
+
+    def workspace(self) -> Bytes:
+        """The planes, and sums of the weights' size."""
+        return super().workspace() | {"convolution_gradient": math.prod(self.problem.weight) * self.problem.itemsize}
 
 
 def _flipped(weight: Array) -> Array:
@@ -80,9 +106,3 @@ def _planes(matrix: Array, image: Array) -> Array:
     """Memory for one plane of the image's size for each row of a matrix."""
     pixels = image.size // len(image)
     return scratch("convolution_columns", len(matrix) * pixels, image.dtype).reshape(len(matrix), pixels)
-
-
-def _reversed(weight: Array, window: Window) -> Window:
-    """The window that takes output pixels to the image's, for taps in reverse."""
-    stride, pad, dilation = window
-    return stride, tuple(d * (k - 1) - p for k, p, d in zip(weight.shape[2:], pad, dilation, strict=True)), dilation

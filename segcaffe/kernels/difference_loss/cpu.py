@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from segcaffe.jit.compiled import njit
+from segcaffe.jit.compiled import SUMS_OF_ANY_ZERO, njit
 from segcaffe.threads import parallel
 
 Array = np.ndarray[Any, Any]
 _PIECE = 16_384
 _BLOCK = 1024
 """Elements that are still in the first cache when the second loop reads them."""
-_compiled = njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz"})
+_compiled = njit(nogil=True, cache=True, error_model="numpy", fastmath=SUMS_OF_ANY_ZERO)
 
 
 def absolute(a: Array, b: Array | None, plateau: float, slope: Array, totals: Array) -> None:

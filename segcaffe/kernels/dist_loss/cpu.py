@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from segcaffe.jit.compiled import njit
+from segcaffe.jit.compiled import SUMS, njit
 from segcaffe.threads import parallel
 
 Array = np.ndarray[Any, Any]
@@ -60,7 +60,7 @@ def _hinge(dist, label, alpha, beta, ignored):
     return zero if label == ignored or hinge < 0 else hinge
 
 
-@njit(nogil=True, cache=True, fastmath={"reassoc", "contract"})
+@njit(nogil=True, cache=True, fastmath=SUMS)
 def _sum(dist, parity, alpha, beta, ignored):
     total = 0.0
     for i in range(dist.size):

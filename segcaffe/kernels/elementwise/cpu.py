@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from segcaffe.jit.compiled import njit
+from segcaffe.jit.compiled import CONTRACT, njit
 from segcaffe.kernels.vector import vector_math
 from segcaffe.threads import parallel
 
@@ -18,7 +18,7 @@ GRAIN = 50_000
 _BLOCK = 32_768
 _LOG_BLOCK = 1024
 """Logarithms taken at once as if all were of ordinary numbers, and again if one was not."""
-_compiled = njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
+_compiled = njit(nogil=True, cache=True, error_model="numpy", fastmath=CONTRACT)
 
 
 def _map(function: Callable[..., None], inputs: tuple[Array, ...], scalars: tuple[float, ...], *outputs: Array) -> None:

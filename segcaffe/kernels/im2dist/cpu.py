@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from segcaffe.jit.compiled import njit
+from segcaffe.jit.compiled import CONTRACT, njit
 from segcaffe.kernels.im2dist import FAR
 from segcaffe.kernels.vector.stencil import (
     MANY_ROWS,
@@ -99,7 +99,7 @@ def _inside(first, step, size, count):
     return low, max(low, min(count, -((first - size) // step)))
 
 
-@njit(nogil=True, cache=True, fastmath={"contract"})
+@njit(nogil=True, cache=True, fastmath=CONTRACT)
 def _distances(image, n, y, x, neighbor_y, neighbor_x, step, l1, out):
     """Distances of out.size pixel pairs, each ``step`` further right, starting from (y, x) and its neighbour."""
     out[:] = 0
@@ -250,7 +250,7 @@ def _pair_weights(dist_grad, n, y, dy, dx, geometry, height, width, out):
             out[ox * sw + base] += grad[ox]
 
 
-@njit(nogil=True, cache=True, fastmath={"contract"})
+@njit(nogil=True, cache=True, fastmath=CONTRACT)
 def _add_three(image, own, first, second, third, weights, a, pitch, l1, sums, start, stop):
     """Add the weighted differences of a run of pixels from three others each, given by flat offsets into the image.
 
@@ -331,8 +331,9 @@ def _backward(image, dist_grad, image_grad, geometry, l1, start, stop):
 
 
 @njit(nogil=True, cache=True)
-def _gather_run(flat, at, pitch, offsets, weights, x, places, count, l1, out, to, plane, channels):
+def _gather_run(flat, at, offsets, weights, x, places, count, l1, out, to, sizes):
     """One run of pixels of all channels; the last few channels together with some that are done already."""
+    pitch, plane, channels = sizes
     many = channels >= MANY_ROWS
     rows = MANY_ROWS if many else 1
     for group in range(-(-channels // rows)):
@@ -377,6 +378,5 @@ def _backward_runs(flat, dist_grad, image_grad, geometry, layout, l1, start, sto
                     offsets[count], places[count] = dy * channels * pitch + dx, tap * width
                     count += 1
             at, to = row * channels * pitch + margin + x, (n * channels * height + y) * width + x
-            plane = height * width
-            factors = weights.reshape(-1)
-            _gather_run(flat, at, pitch, offsets, factors, x, places, count, l1, flat_grad, to, plane, channels)
+            sizes = pitch, height * width, channels
+            _gather_run(flat, at, offsets, weights.reshape(-1), x, places, count, l1, flat_grad, to, sizes)

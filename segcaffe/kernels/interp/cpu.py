@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from segcaffe.jit.compiled import njit
+from segcaffe.jit.compiled import CONTRACT, njit
 from segcaffe.threads import parallel
 
 Array = np.ndarray[Any, Any]
@@ -38,7 +38,7 @@ def backward(top_grad: Array, image_grad: Array, low_y: Array, weight_y: Array, 
     _run(_backward, top_grad, image_grad, low_y, weight_y, low_x, weight_x)
 
 
-@njit(nogil=True, cache=True, fastmath={"contract"})
+@njit(nogil=True, cache=True, fastmath=CONTRACT)
 def _stretch(row, low, weight, out):
     # Unsigned: places that may be negative would be checked for Python's wrap-around, one by one.
     one, last = np.uint32(1), np.uint32(row.size - 1)
@@ -48,7 +48,7 @@ def _stretch(row, low, weight, out):
         out[x] = a + (row[min(np.uint32(i + one), last)] - a) * weight[x]
 
 
-@njit(nogil=True, cache=True, fastmath={"contract"})
+@njit(nogil=True, cache=True, fastmath=CONTRACT)
 def _blend(upper, lower, weight, out):
     for x in range(out.size):
         out[x] = upper[x] + (lower[x] - upper[x]) * weight
@@ -78,13 +78,13 @@ def _forward(image, top, low_y, weight_y, low_x, weight_x, start, stop):
             _blend(buffers[upper], buffers[lower], image.dtype.type(weight_y[oy]), top[plane, oy])
 
 
-@njit(nogil=True, cache=True, fastmath={"contract"})
+@njit(nogil=True, cache=True, fastmath=CONTRACT)
 def _add_weighted(source, weight, out):
     for x in range(out.size):
         out[x] += source[x] * weight
 
 
-@njit(nogil=True, cache=True, fastmath={"contract"})
+@njit(nogil=True, cache=True, fastmath=CONTRACT)
 def _shrink(source, low, weight, out):
     """Add a stretched row's gradient to the row it came from."""
     one, last = np.uint32(1), np.uint32(out.size - 1)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from segcaffe.jit.compiled import njit
+from segcaffe.jit.compiled import CONTRACT, njit
 from segcaffe.kernels.lrn import Response
 from segcaffe.kernels.vector.vector_math import exp, log
 from segcaffe.threads import parallel
@@ -51,19 +51,19 @@ def _block(index, pixels):
     return index // blocks, index % blocks * _BLOCK, min(pixels, (index % blocks + 1) * _BLOCK)
 
 
-@njit(nogil=True, cache=True, fastmath={"contract"}, error_model="numpy")
+@njit(nogil=True, cache=True, fastmath=CONTRACT, error_model="numpy")
 def _normalize(x, scale, beta, out):
     for i in range(x.size):
         out[i] = x[i] * exp(-beta * log(scale[i]))
 
 
-@njit(nogil=True, cache=True, fastmath={"contract"}, error_model="numpy")
+@njit(nogil=True, cache=True, fastmath=CONTRACT, error_model="numpy")
 def _gradient(x, scale, dy, sums, factor, beta, out):
     for i in range(x.size):
         out[i] = dy[i] * exp(-beta * log(scale[i])) - factor * x[i] * sums[i]
 
 
-@njit(nogil=True, cache=True, fastmath={"contract"})
+@njit(nogil=True, cache=True, fastmath=CONTRACT)
 def _add_squares(x, factor, out):
     for i in range(x.size):
         out[i] += factor * x[i] * x[i]

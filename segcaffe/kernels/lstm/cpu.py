@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from segcaffe.device.mode import Array
-from segcaffe.jit.compiled import njit
+from segcaffe.jit.compiled import CONTRACT, njit
 from segcaffe.kernels.lstm.packed import arrange, multiply, operands, pack
 from segcaffe.kernels.vector.vector_math import sigmoid, tanh
 from segcaffe.threads import parallel
@@ -16,7 +16,7 @@ _SMALL = 1 << 17  # multiply-adds
 # Each loop touches few arrays: the compiler makes SIMD code only where it can check that they do not overlap.
 
 
-@njit(nogil=True, cache=True, fastmath={"contract"}, error_model="numpy")
+@njit(nogil=True, cache=True, fastmath=CONTRACT, error_model="numpy")
 def _activate(z, cont, before, cell, hidden):
     """One step of one stream: gates in place, new cell and hidden state."""
     count = cell.size
@@ -33,7 +33,7 @@ def _activate(z, cont, before, cell, hidden):
         hidden[k] = o[k] * tanh(cell[k])
 
 
-@njit(nogil=True, cache=True, fastmath={"contract"}, error_model="numpy")
+@njit(nogil=True, cache=True, fastmath=CONTRACT, error_model="numpy")
 def _differentiate(z, cont, before, cell, grad_hidden, grad_cell, out):
     """One step of one stream backwards; ``grad_cell`` goes from after the step to before it."""
     count = cell.size

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from segcaffe.jit.compiled import njit
+from segcaffe.jit.compiled import CONTRACT, njit
 from segcaffe.kernels.matmul import loops
 from segcaffe.kernels.vector import blas
 from segcaffe.kernels.vector.scratch import scratch
@@ -100,7 +100,7 @@ def few(columns: int) -> bool:
 def _multiply_tiles(a: Array, b: Array, out: Array, trans_a: bool, then: Callable[[Array, int], None] | None) -> None:
     """``out = op(a) @ b``, rows divided among threads."""
     tiles, strip = -(-len(out) // ROWS), strip_length(out.dtype)
-    memory = working_elements(out.shape[1], out.dtype)
+    memory = packed_elements(out.shape[1], out.dtype)
 
     def part(start: int, stop: int) -> None:
         loops.multiply(a, b, out, trans_a, scratch("matmul", memory, out.dtype), strip, start, stop)
@@ -112,8 +112,8 @@ def _multiply_tiles(a: Array, b: Array, out: Array, trans_a: bool, then: Callabl
     parallel.run(tiles, part, grain=grain, blocks=parallel.parts(tiles, grain))
 
 
-def working_elements(columns: int, dtype: Any) -> int:
-    """Elements of working memory for each thread that multiplies by `loops`."""
+def packed_elements(columns: int, dtype: Any) -> int:
+    """Elements that each thread packs that multiplies by `loops`."""
     strip = strip_length(dtype)
     return loops.DEPTH * (ROWS + -(-columns // strip) * strip)
 
@@ -122,12 +122,12 @@ def finish(out: Array, bias: Array | None = None, scale: Array | None = None, ne
     """Scale, add and rectify; see the contract."""
     if out.size == 0 or (bias is None and scale is None and negative_slope == 1):
         return
-    ends = np.empty((2, out.shape[1]), out.dtype)
-    ends[0] = 1 if scale is None else scale
-    ends[1] = 0 if bias is None else bias
+    table = np.empty((2, out.shape[1]), out.dtype)
+    table[0] = 1 if scale is None else scale
+    table[1] = 0 if bias is None else bias
     slope = out.dtype.type(negative_slope)
     grain = max(1, _GRAIN // out.shape[1])
-    parallel.run(len(out), lambda start, stop: _finish(out[start:stop], ends, slope), grain)
+    parallel.run(len(out), lambda start, stop: _finish(out[start:stop], table, slope), grain)
 
 
 def _check(a: Array, b: Array, out: Array, trans_a: bool, trans_b: bool) -> None:
@@ -151,7 +151,7 @@ def _gemm(trans_a, trans_b, alpha, a, b, beta, out):
     lda = max(a.strides[0] // size, a.shape[1])
     ldb = max(b.strides[0] // size, b.shape[1])
     ldc = max(out.strides[0] // size, n)
-    blas.gemm(trans_a, trans_b, m, n, k, alpha, a, lda, b, ldb, beta, out, ldc)
+    blas.gemm((trans_a, trans_b), (m, n, k), (alpha, beta), a, lda, b, ldb, out, ldc)
 
 
 @njit(
@@ -159,11 +159,11 @@ def _gemm(trans_a, trans_b, alpha, a, b, beta, out):
     nogil=True,
     cache=True,
     error_model="numpy",
-    fastmath={"contract"},
+    fastmath=CONTRACT,
 )
-def _finish(out, ends, slope):
+def _finish(out, table, slope):
     for row in range(out.shape[0]):
         for i in range(out.shape[1]):
-            value = out[row, i] * ends[0, i] + ends[1, i]
+            value = out[row, i] * table[0, i] + table[1, i]
             low = slope * value if slope != 0 else slope
             out[row, i] = low if value <= 0 else value

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from segcaffe.jit.compiled import njit
-from segcaffe.kernels.norm_conv.cpu import FAST, geometry_of, inside, tap_offset
+from segcaffe.jit.compiled import FAST, njit
+from segcaffe.kernels.norm_conv.cpu import geometry_of, inside, tap_offset
 from segcaffe.kernels.vector.stencil import MANY_ROWS, OFFSETS, Rows, compare_products, gather_1, gather_7, run_length
 from segcaffe.kernels.vector.tile import clear_run
 from segcaffe.threads import parallel

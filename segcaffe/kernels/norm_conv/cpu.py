@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from segcaffe.jit.compiled import njit
+from segcaffe.jit.compiled import FAST, njit
 from segcaffe.kernels.vector.blas import gemm
 from segcaffe.kernels.vector.vector_math import exp
 from segcaffe.threads import parallel
@@ -19,8 +19,6 @@ Array = np.ndarray[Any, Any]
 
 _FARTHEST = float(np.finfo(np.float32).max) / 4
 """The largest argument of the softmax: differences of two of them must not overflow."""
-FAST = {"reassoc", "contract", "arcp", "nsz"}
-"""Sums may be reordered; NaN and infinity survive."""
 _COLUMN_BLOCK = 1 << 16
 """Numbers in a block of columns: half the L2 cache or less in float32."""
 
@@ -243,9 +241,8 @@ def _convolve(x, weights, filters, out, geometry, width, blocks, start, stop):
         for g in range(groups):
             _columns(x[n], weights[n], geometry, g * channels, (g + 1) * channels, p0, p1, True, block)
             k = g * each
-            gemm(
-                False, False, each, p1 - p0, depth, 1.0, filters[k], depth, block, width, 0.0, out[n, k, p0:], positions
-            )
+            target, sizes = out[n, k, p0:], (each, p1 - p0, depth)
+            gemm((False, False), sizes, (1.0, 0.0), filters[k], depth, block, width, target, positions)
 
 
 @njit(nogil=True, cache=True)
@@ -271,10 +268,11 @@ def _convolve_backward(
                 if to_filters:
                     _columns(x[n], weights[n], geometry, c0, c1, p0, p1, True, block)
                     target = filters_grad[k, f0 * taps :]
-                    gemm(False, True, each, m, p1 - p0, 1.0, top, positions, block, width, 1.0, target, depth)
+                    sizes = each, m, p1 - p0
+                    gemm((False, True), sizes, (1.0, 1.0), top, positions, block, width, target, depth)
                 if to_x:
-                    source = filters[k, f0 * taps :]
-                    gemm(True, False, m, p1 - p0, each, 1.0, source, depth, top, positions, 0.0, block, width)
+                    source, sizes = filters[k, f0 * taps :], (m, p1 - p0, each)
+                    gemm((True, False), sizes, (1.0, 0.0), source, depth, top, positions, block, width)
                     _add_columns(block, weights[n], geometry, c0, c1, p0, p1, x_grad[n])
 
 
@@ -298,7 +296,7 @@ def _convolve_backward_weights(x, filters, out_grad, weight_grad, geometry, step
             m = (c1 - c0) * taps
             source = filters[k, f0 * taps :]
             top = out_grad[n, k, p0:]
-            gemm(True, False, m, p1 - p0, each, 1.0, source, depth, top, positions, 0.0, block, width)
+            gemm((True, False), (m, p1 - p0, each), (1.0, 0.0), source, depth, top, positions, block, width)
             _columns(x[n], weight_grad[n], geometry, c0, c1, p0, p1, False, pixels)
             for j in range(m):
                 target = flat[n, j % taps, p0:p1]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from segcaffe.kernels.vector.tile import ROWS, STREAMS, strip_length, vector_length
 from segcaffe.window import Window
@@ -16,6 +16,36 @@ _MOST_DEPTH = 640
 _ITEMS = 16
 """Into how many pieces large work is cut at least, so that all threads have some."""
 _MOST_SUMS = 1 << 22
+
+
+class Tables(NamedTuple):
+    """What all channels share of a block of strips; see `loops`: masks, places of single pixels, and of strips."""
+
+    weights: Any
+    index: Any
+    places: Any
+
+
+class Scratch(NamedTuple):
+    """A thread's memory for a block: masked columns, lines of the output or its gradient, sums over channels."""
+
+    columns: Any
+    lines: Any
+    sums: Any
+    tables: Tables
+
+
+class Division(NamedTuple):
+    """How the work is cut: ``step`` channels of x and ``block`` strips of positions make a piece.
+
+    ``together`` such steps are one item, ``pieces`` items share the blocks of an image, and ``parts`` sums are made.
+    """
+
+    step: int
+    block: int
+    together: int = 1
+    pieces: int = 1
+    parts: int = 1
 
 
 class Layout(NamedTuple):

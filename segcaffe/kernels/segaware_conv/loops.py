@@ -32,14 +32,14 @@ _SCATTERED = _EMPTY + 1
 
 
 @njit(nogil=True, cache=True)
-def convolve(
-    x, mask, packed, bias, out, layout, step, block, columns, spare, ones, weights, index, places, offsets, start, stop
-):
+def convolve(x, mask, packed, bias, out, layout, division, scratch, offsets, ones, start, stop):
     """Compute items [start, stop): an item is an image, a group, and ``block`` strips.
 
     ``packed`` (groups, tiles, depth, ROWS); ``bias`` (groups, tiles, ROWS), and a tile of zeros. Columns are made for
     ``step`` channels at a time; all but the first add to the output.
     """
+    step, block = division.step, division.block
+    columns, spare, _, tables = scratch
     taps, tiles, strip = layout.kernel_h * layout.kernel_w, (layout.rows + ROWS - 1) // ROWS, layout.strip
     pixels = layout.out_height * layout.out_width
     strips = (pixels + strip - 1) // strip
@@ -48,11 +48,11 @@ def convolve(
         place, first = item // blocks, item % blocks * block
         image, group = place // layout.groups, place % layout.groups
         count = min(block, strips - first)
-        _locate(layout, mask, image, first * strip, count, weights, index, places)
+        _locate(layout, mask, image, first * strip, count, tables)
         for c in range(0, layout.channels, step):
             channels = min(step, layout.channels - c)
             here, channel = channels * taps, place * layout.channels + c
-            _columns(x, layout, channel, channels, count, weights, index, places, columns, here * strip, strip)
+            _columns(x, layout, channel, channels, count, tables, columns, here * strip, strip)
             for tile in range(tiles):
                 row = (group * tiles + tile) * ROWS
                 # The bias comes last: one that is large must not cost the sum its digits.
@@ -84,10 +84,7 @@ def _put(out, at, pixels, live, length, spare, strip, ones, adds):
 
 
 @njit(nogil=True, cache=True)
-def gradients(
-    x, mask, packed, grad_out, grad_x, grad_mask, layout, step, together, block, pieces, lines, columns, zeros, sums,
-    weights, index, places, offsets, start, stop,
-):  # fmt: skip
+def gradients(x, mask, packed, grad_out, grad_x, grad_mask, layout, division, scratch, offsets, start, stop):
     """Compute items [start, stop) of the gradients of x and mask.
 
     An item is an image, a group, ``together`` parts of ``step`` channels and a piece of the blocks of strips (one of
@@ -95,6 +92,9 @@ def gradients(
     ``packed`` (groups, tiles of the depth, rows, ROWS); ``grad_x`` is empty where it is not wanted; ``grad_mask``
     (groups * parts of the channels, images, taps, pixels) or empty.
     """
+    step, block, together, pieces, _ = division
+    columns, lines, sums, tables = scratch
+    zeros = np.zeros(ROWS, x.dtype)
     taps, strip = layout.kernel_h * layout.kernel_w, layout.strip
     pixels, plane = layout.out_height * layout.out_width, layout.height * layout.width
     strips = (pixels + strip - 1) // strip
@@ -111,18 +111,18 @@ def gradients(
             clear_run(grad_x, (place * layout.channels + low * step) * plane, count * plane)
         for first in range(blocks * piece // pieces * block, blocks * (piece + 1) // pieces * block, block):
             here, q = min(block, strips - first), first * strip
-            _locate(layout, mask, image, q, here, weights, index, places)
+            _locate(layout, mask, image, q, here, tables)
             _lines(grad_out, place * layout.rows, layout.rows, pixels, q, here * strip, strip, lines)
             for part in range(low, high):
                 count, channel = min(step, layout.channels - part * step), place * layout.channels + part * step
                 tile = group * tiles + part * step * taps // ROWS
                 pitch = _multiply_back(layout, packed, tile, count * taps, lines, here, offsets, zeros, columns)
                 if grad_x.size > 0:
-                    _scatter(grad_x, layout, channel, count, here, weights, index, places, columns, pitch)
+                    _scatter(grad_x, layout, channel, count, here, tables, columns, pitch)
                 if grad_mask.size > 0:
                     target = (group * parts + part) * layout.images + image
-                    _mask_sums(x, layout, channel, count, here, index, places, columns, pitch, sums)
-                    _write_mask(grad_mask, target * taps * pixels, layout, q, here, index, sums)
+                    _mask_sums(x, layout, channel, count, here, tables, columns, pitch, sums)
+                    _write_mask(grad_mask, target * taps * pixels, layout, q, here, tables.index, sums)
 
 
 @njit(inline="always")
@@ -140,13 +140,13 @@ def _multiply_back(layout, packed, tile, depth, lines, count, offsets, zeros, co
 
 
 @njit(nogil=True, cache=True)
-def weight_gradient(
-    x, mask, grad_out, sums, layout, step, block, parts, lines, columns, weights, index, places, offsets, start, stop
-):
+def weight_gradient(x, mask, grad_out, sums, layout, division, scratch, offsets, start, stop):
     """Compute items [start, stop) of the weights' gradient: a part of the blocks, a group, ``step`` channels.
 
     A block is ``block`` strips of an image. ``sums`` (parts, groups * tiles, depth filled up to STREAMS, ROWS).
     """
+    step, block, _, _, parts = division
+    columns, lines, _, tables = scratch
     taps, strip = layout.kernel_h * layout.kernel_w, layout.strip
     pixels, tiles = layout.out_height * layout.out_width, (layout.rows + ROWS - 1) // ROWS
     strips, pitch = (pixels + strip - 1) // strip, block * strip
@@ -162,8 +162,8 @@ def weight_gradient(
             image, first = place // blocks, place % blocks * block
             here, q = min(block, strips - first), first * strip
             channel = (image * layout.groups + group) * layout.channels + piece * step
-            _locate(layout, mask, image, q, here, weights, index, places)
-            _columns(x, layout, channel, count, here, weights, index, places, columns, strip, pitch)
+            _locate(layout, mask, image, q, here, tables)
+            _columns(x, layout, channel, count, here, tables, columns, strip, pitch)
             for tile in range(tiles):
                 live = min(ROWS, layout.rows - tile * ROWS)
                 row = (image * layout.groups + group) * layout.rows + tile * ROWS
@@ -200,12 +200,13 @@ def add_parts(sums, parts, depth, width, weight_grad, rows, tiles, start, stop):
 
 
 @njit(nogil=True, cache=True)
-def _locate(layout, mask, image, q, count, weights, index, places):
+def _locate(layout, mask, image, q, count, tables):
     """For ``count`` strips from position q on, what all channels share, as tables (strips, taps, strip).
 
     ``weights`` is the mask, 0 outside the image; ``index`` the place in a channel's plane, -1 outside; ``places``
     (strips, taps) the place of the strip's first position if those of the others follow it.
     """
+    weights, index, places = tables
     strip, taps = layout.strip, layout.kernel_h * layout.kernel_w
     pixels = layout.out_height * layout.out_width
     weights[: count * taps * strip] = 0
@@ -240,8 +241,9 @@ def _inside(size, stride, first, length):
 
 
 @njit(nogil=True, cache=True)
-def _columns(x, layout, channel, channels, count, weights, index, places, columns, apart, pitch):
+def _columns(x, layout, channel, channels, count, tables, columns, apart, pitch):
     """Write the masked columns of a block: strips ``apart``, columns ``pitch`` elements from each other."""
+    weights, index, places = tables
     strip, taps, plane = layout.strip, layout.kernel_h * layout.kernel_w, layout.height * layout.width
     for c in range(channels):
         base = (channel + c) * plane
@@ -261,11 +263,12 @@ def _columns(x, layout, channel, channels, count, weights, index, places, column
 
 
 @njit(nogil=True, cache=True)
-def _scatter(grad_x, layout, channel, channels, count, weights, index, places, columns, apart):
+def _scatter(grad_x, layout, channel, channels, count, tables, columns, apart):
     """Add a block's gradients of the masked columns to those of the image.
 
     Neighbouring taps overlap: one after the other they would wait for each other's stores, so channels go innermost.
     """
+    weights, index, places = tables
     strip, taps, plane = layout.strip, layout.kernel_h * layout.kernel_w, layout.height * layout.width
     for i in range(count * taps):
         first, place = i // taps * apart + i % taps * strip, places[i]
@@ -283,8 +286,9 @@ def _scatter(grad_x, layout, channel, channels, count, weights, index, places, c
 
 
 @njit(nogil=True, cache=True)
-def _mask_sums(x, layout, channel, channels, count, index, places, columns, apart, sums):
+def _mask_sums(x, layout, channel, channels, count, tables, columns, apart, sums):
     """Sum over the channels of the image times the masked columns' gradient; values of outside taps mean nothing."""
+    _, index, places = tables
     strip, taps, plane = layout.strip, layout.kernel_h * layout.kernel_w, layout.height * layout.width
     clear_run(sums, 0, count * taps * strip)
     for s in range(count):

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from segcaffe.device.mode import Array
-from segcaffe.jit.compiled import njit
+from segcaffe.jit.compiled import CONTRACT, SUMS_OF_ANY_ZERO, njit
 from segcaffe.kernels.vector.vector_math import exp, sigmoid
 from segcaffe.threads import parallel
 
@@ -16,7 +16,7 @@ _PARTS = 16
 _SMALL = 16384
 
 
-@njit(nogil=True, cache=True, fastmath={"reassoc", "contract", "nsz"})
+@njit(nogil=True, cache=True, fastmath=SUMS_OF_ANY_ZERO)
 def _forward(x, target, ignore, sums, start, stop):
     loss, count = 0.0, 0
     for first in range(start, stop, _BLOCK):
@@ -32,7 +32,7 @@ def _forward(x, target, ignore, sums, start, stop):
     sums[0], sums[1] = loss, count
 
 
-@njit(nogil=True, cache=True, fastmath={"contract"})
+@njit(nogil=True, cache=True, fastmath=CONTRACT)
 def _backward(x, target, ignore, scale, out, start, stop):
     factor = x.dtype.type(scale)
     for i in range(start, stop):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from segcaffe.device.mode import Array
-from segcaffe.jit.compiled import njit
+from segcaffe.jit.compiled import SUMS_OF_ANY_ZERO, njit
 from segcaffe.kernels.vector.vector_math import exp
 from segcaffe.threads import parallel
 
@@ -49,7 +49,7 @@ def softmax_block(x, out, first, last, top, total):
             to[i] *= total[i]
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=SUMS_OF_ANY_ZERO)
 def softmax_row(x, out):
     """Softmax of one row."""
     top = x[0]
@@ -81,7 +81,7 @@ def _forward(x, out, start, stop):
         softmax_block(x[n], out[n], b * BLOCK, min(inner, (b + 1) * BLOCK), top, total)
 
 
-@njit(nogil=True, cache=True, fastmath={"reassoc", "contract", "nsz"})
+@njit(nogil=True, cache=True, fastmath=SUMS_OF_ANY_ZERO)
 def _backward(prob, grad, out, start, stop):
     classes, inner = prob.shape[1], prob.shape[2]
     blocks = (inner + BLOCK - 1) // BLOCK

@@ -18,8 +18,6 @@ from numba.extending import overload
 from scipy.linalg import cython_blas
 from threadpoolctl import ThreadpoolController
 
-from segcaffe.jit.compiled import njit
-
 
 def _single_thread() -> None:
     """Keep the BLAS that SciPy carries at one thread; where it shares NumPy's, that one."""
@@ -53,22 +51,19 @@ _dgemm = types.ExternalFunction(_DGEMM, _GEMM_SIGNATURE)
 
 
 def gemm(
-    trans_a: bool,
-    trans_b: bool,
-    m: int,
-    n: int,
-    k: int,
-    alpha: float,
+    trans: tuple[bool, bool],
+    sizes: tuple[int, int, int],
+    factors: tuple[float, float],
     a: Any,
     lda: int,
     b: Any,
     ldb: int,
-    beta: float,
     c: Any,
     ldc: int,
 ) -> None:
     """C = alpha * op(A) op(B) + beta * C for row-major matrices; callable from compiled kernels only.
 
+    ``trans`` says whether A and B are transposed, ``sizes`` are (m, n, k), ``factors`` alpha and beta.
     ``op(A)`` is (m, k), ``op(B)`` is (k, n), C is (m, n). ``a``, ``b``, ``c`` are arrays (or views) whose first element
     is the matrix's first; ``ld*`` is the distance in elements between rows as they lie in memory.
     """
@@ -76,21 +71,21 @@ def gemm(
 
 
 @overload(gemm)
-def _gemm(trans_a, trans_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc):
+def _gemm(trans, sizes, factors, a, lda, b, ldb, c, ldc):
     function, dtype = (_sgemm, np.float32) if c.dtype == types.float32 else (_dgemm, np.float64)
 
-    def call(trans_a, trans_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc):
+    def call(trans, sizes, factors, a, lda, b, ldb, c, ldc):
         # Fortran reads rows as columns: C^T = op(B)^T op(A)^T, so the operands change places. 84 is "T", 78 is "N".
         letters = np.empty(2, np.uint8)
-        letters[0] = 84 if trans_b else 78
-        letters[1] = 84 if trans_a else 78
-        sizes = np.empty(6, _INT)
-        sizes[0], sizes[1], sizes[2] = n, m, k
-        sizes[3], sizes[4], sizes[5] = ldb, lda, ldc
-        factors = np.empty(2, dtype)
-        factors[0], factors[1] = alpha, beta
-        s, f, t = sizes.ctypes.data, factors.ctypes.data, letters.ctypes.data
-        w = sizes.itemsize
+        letters[0] = 84 if trans[1] else 78
+        letters[1] = 84 if trans[0] else 78
+        integers = np.empty(6, _INT)
+        integers[0], integers[1], integers[2] = sizes[1], sizes[0], sizes[2]
+        integers[3], integers[4], integers[5] = ldb, lda, ldc
+        floats = np.empty(2, dtype)
+        floats[0], floats[1] = factors
+        s, f, t = integers.ctypes.data, floats.ctypes.data, letters.ctypes.data
+        w = integers.itemsize
         function(
             t,
             t + 1,
@@ -102,15 +97,9 @@ def _gemm(trans_a, trans_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc):
             s + 3 * w,
             a.ctypes.data,
             s + 4 * w,
-            f + factors.itemsize,
+            f + floats.itemsize,
             c.ctypes.data,
             s + 5 * w,
         )
 
     return call
-
-
-@njit(nogil=True, cache=True)
-def gemm_range(trans_a, trans_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc):
-    """`gemm` as a compiled function of its own, for callers that divide a product among threads."""
-    gemm(trans_a, trans_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)

@@ -1,4 +1,4 @@
-"""Working memory that each thread keeps between kernel calls, so that a call does not wait for fresh pages."""
+"""Workspace that each thread keeps between kernel calls, so that a call does not wait for fresh pages."""
 
 from __future__ import annotations
 
@@ -11,7 +11,15 @@ _KEEP_BYTES = 1 << 26
 _ALIGN_BYTES = 64
 _STEP_BYTES = 1 << 20
 
+Bytes = dict[str, int]
+"""What a kernel takes under each name, all threads together."""
+
 _memory = threading.local()
+
+
+def largest(*several: Bytes) -> Bytes:
+    """What passes take that run one after the other: each name's most."""
+    return {name: max(each.get(name, 0) for each in several) for name in {key for each in several for key in each}}
 
 
 def scratch(name: str, size: int, dtype: Any) -> np.ndarray[Any, Any]:

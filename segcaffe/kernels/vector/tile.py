@@ -8,9 +8,9 @@ outputs that fits the vector registers:
     ``out[r, p] = sum_k weight[k, r] * x[offsets[k] + p] + bias[r]`` for ``strip_length(dtype)`` positions p.
     Unless ``ahead`` is None, the memory ``ahead`` elements behind each stream is fetched for a later call.
 ``convolve_<rows>``
-    The same with an end for each row: ``out[r, p]`` is ``v = scale[r] * sum + bias[r]``, or ``slope * v`` where v <= 0.
-    Unless ``fetch`` is None, lines of it are fetched for a later call: in step k number ``n = k * rate / 2^16``, which
-    is line ``n % 2^lines`` of the rows that begin at ``fetch_at`` and are ``step`` apart, row ``n / 2^lines``.
+    The same with an epilogue: ``out[r, p]`` is ``v = scale[r] * sum + bias[r]``, or ``slope * v`` where v <= 0.
+    Unless it is None, lines of ``fetch = (array, at, step, lines, rate)`` are fetched for a later call: in step k number
+    ``n = k * rate / 2^16``, which is line ``n % 2^lines`` of row ``n / 2^lines``; rows begin at ``at``, ``step`` apart.
 ``correlate_<rows>``
     ``out[j, r] += sum_p a[r, p] * x[offsets[j] + p]`` for `STREAMS` offsets j, any number of positions p from a start.
 ``pack_block``
@@ -246,40 +246,36 @@ def _make_multiply(rows: int) -> Any:
 
 
 def _make_convolve(rows: int) -> Any:
-    """``ends`` holds (scale, bias) for each row from ``ends_at`` on; ``slope`` is of the arrays' type."""
+    """``epilogue`` is (scale, bias) for each row, from ``epilogue_at`` on, and a slope of the arrays' type."""
 
     @intrinsic
-    def convolve(
-        typing, x, start, offsets, weight, at, count, ends, ends_at, slope, out, out_at, stride,
-        fetch, fetch_at, step, lines, rate,
-    ):  # fmt: skip
-        signature = types.void(
-            x, start, offsets, weight, at, count, ends, ends_at, slope, out, out_at, stride,
-            fetch, fetch_at, step, lines, rate,
-        )  # fmt: skip
+    def convolve(typing, x, start, offsets, weight, at, count, epilogue, epilogue_at, out, out_at, stride, fetch):
+        signature = types.void(x, start, offsets, weight, at, count, epilogue, epilogue_at, out, out_at, stride, fetch)
 
         def generate(context, builder, signature, args):
             vectors = Vectors(context, builder, x.dtype)
             arrays = ((x, args[0], args[1]), (offsets, args[2], _INDEX(0)), (weight, args[3], args[4]))
             addresses = [address(context, vectors, *array) for array in arrays]
-            ends_from = address(context, vectors, ends, args[6], args[7])
-            out_from = address(context, vectors, out, args[9], args[10])
+            table, slope = (builder.extract_value(args[6], i) for i in range(2))
+            table_from = address(context, vectors, epilogue.types[0], table, args[7])
+            out_from = address(context, vectors, out, args[8], args[9])
             fetched = None
             if fetch != types.none:
-                fetch_from = address(context, vectors, fetch, args[12], args[13])
+                source, first, step, lines, rate = (builder.extract_value(args[11], i) for i in range(5))
+                fetch_from = address(context, vectors, fetch.types[0], source, first)
 
                 def fetched(k, _):
-                    number = builder.lshr(builder.mul(k, args[16]), _INDEX(16))
-                    row = builder.lshr(number, args[15])
-                    line = builder.sub(number, builder.shl(row, args[15]))
-                    place = builder.add(builder.mul(row, args[14]), builder.mul(line, _INDEX(vectors.length)))
+                    number = builder.lshr(builder.mul(k, rate), _INDEX(16))
+                    row = builder.lshr(number, lines)
+                    line = builder.sub(number, builder.shl(row, lines))
+                    place = builder.add(builder.mul(row, step), builder.mul(line, _INDEX(vectors.length)))
                     return vectors.at(fetch_from, place)
 
             values = []
             for row, sums in enumerate(_products(vectors, rows, addresses, args[5], fetched)):
-                scale, bias = (vectors.splat(builder.load(vectors.at(ends_from, 2 * row + i))) for i in (0, 1))
+                scale, bias = (vectors.splat(builder.load(vectors.at(table_from, 2 * row + i))) for i in (0, 1))
                 values += [vectors.multiply_add(value, scale, bias) for value in sums]
-            _store_rows(vectors, vectors.rectify(values, args[8]), out_from, args[11])
+            _store_rows(vectors, vectors.rectify(values, slope), out_from, args[10])
             return context.get_dummy_value()
 
         return signature, generate

@@ -15,7 +15,7 @@ import numpy as np
 from numba import types
 from numba.extending import intrinsic, overload
 
-from segcaffe.jit.compiled import njit
+from segcaffe.jit.compiled import CONTRACT, njit
 
 _LOG2E = np.float32(1.44269504088896341)
 _LN2_HIGH = np.float32(0.693359375)
@@ -78,7 +78,7 @@ def _from_bits(_typing: Any, value: Any) -> Any:
     return types.float32(types.int32), codegen
 
 
-@njit(nogil=True, cache=True, fastmath={"contract"})
+@njit(nogil=True, cache=True, fastmath=CONTRACT)
 def _exp32(x):
     """Exponential of a float32: 0 below the smallest normal result, inf above the largest; NaN stays NaN."""
     shifted = x * _LOG2E + _ROUND
@@ -98,7 +98,7 @@ def _exp32(x):
     return _INF if x > _EXP_HIGH else y
 
 
-@njit(nogil=True, cache=True, fastmath={"contract"})
+@njit(nogil=True, cache=True, fastmath=CONTRACT)
 def _log32(x):
     """Logarithm of a float32: -inf at 0, NaN below."""
     tiny = x < _SMALLEST_NORMAL
@@ -108,7 +108,7 @@ def _log32(x):
     return y if x >= _ZERO else _NAN
 
 
-@njit(nogil=True, cache=True, fastmath={"contract"})
+@njit(nogil=True, cache=True, fastmath=CONTRACT)
 def _log32_normal(x, power):
     """Logarithm of x / 2^power, x being a positive normal float32; any number for other x."""
     bits = _bits(x)
@@ -128,12 +128,12 @@ def _abnormal32(x):
 
 
 # Without Numba's check for a zero divisor, which would keep the loop from becoming SIMD code.
-@njit(nogil=True, cache=True, fastmath={"contract"}, error_model="numpy")
+@njit(nogil=True, cache=True, fastmath=CONTRACT, error_model="numpy")
 def _sigmoid32(x):
     return _ONE / (_ONE + _exp32(-x))
 
 
-@njit(nogil=True, cache=True, fastmath={"contract"}, error_model="numpy")
+@njit(nogil=True, cache=True, fastmath=CONTRACT, error_model="numpy")
 def _tanh32(x):
     # Near 0 the quotient would lose the digits that the power series keeps.
     s = x * x

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from segcaffe.jit.compiled import njit
+from segcaffe.jit.compiled import FAST, njit
 from segcaffe.kernels.vector.tile import (
     ROWS,
     STREAMS,
@@ -35,8 +35,6 @@ from segcaffe.kernels.window_meanfield.tiles import (
     gather_differences_2,
 )
 
-FAST = {"reassoc", "contract", "arcp", "nsz"}
-"""Sums may be reordered; NaN and infinity survive."""
 TAPS = 26
 """Taps whose sums are made in the registers at a time, unless a row of the window has more."""
 _CHANNELS = 36

@@ -11,6 +11,7 @@ from segcaffe.kernels import convolution
 from segcaffe.layers.base import Blobs, LayerMemory
 from segcaffe.layers.dense.windowed import WindowedLayer, positions
 from segcaffe.layers.registry import register
+from segcaffe.window import Window
 
 
 @register
@@ -74,7 +75,7 @@ class Convolution(WindowedLayer):
         if not self.is_im2col:
             return super().options()
         ones, zeros = (1,) * self.window.num_axes, (0,) * self.window.num_axes
-        return {"stride": ones, "pad": zeros, "dilation": ones, "group": self.group}
+        return {"window": Window(ones, ones, zeros, ones), "group": self.group}
 
     def memory(self, bottom: Blobs, top: Blobs, backward: bool) -> LayerMemory:
         """Kernels need a workspace."""
@@ -82,19 +83,20 @@ class Convolution(WindowedLayer):
 
     def workspace(self, bottom: Blobs, top: Blobs, backward: bool) -> dict[str, int]:
         """Packed weights, blocks of the image, and the weights' gradient in parts."""
-        from segcaffe.kernels.convolution import working
+        from segcaffe.kernels.convolution.method import choose, choose_gradient
+        from segcaffe.kernels.convolution.problem import Problem
+        from segcaffe.kernels.vector.scratch import largest
 
         x, y = (self.folded_shape(blob.shape) for blob in (bottom[0], top[0]))
         weight = self.blobs[0].shape
         if self.is_im2col:
             weight = (weight[0], math.prod(weight[1:]), *(1,) * self.window.num_axes)
-        options = self.options()
-        window = options["stride"], options["pad"], options["dilation"]
-        passes = [working.forward(x, weight, y, window, self.group, self.dtype)]
+        problem = Problem.forward(x, weight, y, **self.options(), itemsize=self.dtype.itemsize)
+        passes = [choose(problem).workspace()]
         if backward:
-            passes.append(working.backward_data(y, weight, x, window, self.group, self.dtype))
-            passes.append(working.backward_weight(x, y, weight, window, self.group, self.dtype))
-        return working.largest(*passes)
+            passes.append(choose(problem.for_data()).workspace())
+            passes.append(choose_gradient(problem.for_weight()).workspace())
+        return largest(*passes)
 
     def multiply_adds(self, bottom: Blobs, top: Blobs) -> int:
         """One for each weight at each window."""

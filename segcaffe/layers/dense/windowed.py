@@ -71,12 +71,7 @@ class WindowedLayer(EpilogueLayer, SlidingWindow):
 
     def options(self) -> dict[str, Any]:
         """Window and group, as the convolution kernel takes them."""
-        return {
-            "stride": self.window.stride,
-            "pad": self.window.pad,
-            "dilation": self.window.dilation,
-            "group": self.group,
-        }
+        return {"window": self.window, "group": self.group}
 
     def _check_options(self) -> None:
         if self.num_output < 1:

@@ -84,11 +84,11 @@ def _transform_kernels(weight, packed, layout, places, strides, tile, place):
 
 
 @njit(nogil=True, cache=True)
-def convolve(source, kernels, ends, slope, target, layout, packed, inputs, sums, rows, table, start, stop):
+def convolve(source, kernels, epilogue, target, layout, packed, inputs, sums, rows, table, start, stop):
     """Compute items [start, stop), each a block of tiles, a group, and a part of the group's output channels.
 
-    ``kernels`` are the weights, where their taps stand, and their strides between rows, channels and groups; ``ends``
-    (groups * rows, 2) scales and biases. ``packed`` holds the transformed weights, or is memory for those
+    ``kernels`` are the weights, where their taps stand, and their strides between rows, channels and groups;
+    ``epilogue`` scales and biases, (groups * rows, 2), and the slope. ``packed`` holds the transformed weights, or is memory for those
     of a part where the layout says that these are ``fresh``; ``inputs`` is memory for 36 matrices (channels, pitch),
     which in that case are there already, ``sums`` for 36 (tiles of a part * ROWS, pitch).
     """
@@ -116,7 +116,7 @@ def convolve(source, kernels, ends, slope, target, layout, packed, inputs, sums,
         _multiply(layout, begin, last - first, min(last * ROWS, layout.rows) - first * ROWS, used, inputs, packed, sums)
         for row in range(first * ROWS, min(last * ROWS, layout.rows)):
             channel = group * layout.rows + row
-            _write_channel(target, layout, channel, row - first * ROWS, table, count, sums, ends, slope, rows)
+            _write_channel(target, layout, channel, row - first * ROWS, table, count, sums, epilogue, rows)
 
 
 @njit(nogil=True, cache=True)
@@ -286,15 +286,16 @@ def _multiply(layout, begin, tiles, rows, used, inputs, packed, sums):
 
 
 @_helper
-def _write_channel(target, layout, channel, row, table, count, sums, ends, slope, rows):
+def _write_channel(target, layout, channel, row, table, count, sums, epilogue, rows):
     """Transform one channel of the block's sums back and write its pixels."""
     height, width = layout.target
     stride = layout.dilation[1]
+    factors, slope = epilogue
     for run in range(count):
         place = row * layout.pitch + table[run, 4]
         for tile in range(0, table[run, 3], layout.vector):
             output_tiles(
-                sums, place + tile, layout.sum_step, ends, 2 * channel, slope, rows, STEP * tile, layout.row_length
+                sums, place + tile, layout.sum_step, factors, 2 * channel, slope, rows, STEP * tile, layout.row_length
             )
         w = table[run, 2]
         length = max(0, min(STEP * table[run, 3], (width - 1 - w) // stride + 1))

@@ -7,7 +7,7 @@ import math
 from typing import NamedTuple
 
 from segcaffe.kernels.convolution.columns import FEWER_PIXELS, MANY_WEIGHTS
-from segcaffe.kernels.convolution.plan import Grid, Task
+from segcaffe.kernels.convolution.problem import Grid, Task
 from segcaffe.kernels.convolution.winograd.transforms import SIZE, STEP
 from segcaffe.kernels.vector.tile import ROWS, STREAMS, strip_length, vector_length
 
@@ -32,7 +32,7 @@ class Layout(NamedTuple):
 
     ``tiles`` counts all tiles, ``block`` those computed at a time; ``pitch`` is the number of elements between their
     rows, ``input_step``, ``weight_step`` and ``sum_step`` that between the 36 matrices of each, ``row_length`` that
-    between rows of pixels in working memory. For the gradient, ``weight_step`` belongs to the transformed gradient of
+    between rows of pixels in the workspace. For the gradient, ``weight_step`` belongs to the transformed gradient of
     the output. ``fresh`` says that each part of the rows has its weights transformed where it uses them, for all tiles.
     """
 

@@ -178,17 +178,17 @@ def gradient_tiles(typing, rows, start, row_step, out, out_start, out_step):
 
 
 @intrinsic
-def output_tiles(typing, sums, start, step, ends, ends_at, slope, rows, rows_start, row_step):
+def output_tiles(typing, sums, start, step, table, table_at, slope, rows, rows_start, row_step):
     """``rows[i * row_step + 4 * tile + j]`` is ``v = scale * (A^T m A)[i, j] + bias``, or ``slope * v`` where v <= 0.
 
-    m[i, j] is ``sums[(i * 6 + j) * step + tile]``; ``ends`` holds scale and bias. Writes 4 rows of 4 * lanes elements.
+    m[i, j] is ``sums[(i * 6 + j) * step + tile]``; ``table`` holds scale and bias. Writes 4 rows of 4 * lanes elements.
     """
 
     def generate(context, builder, signature, args):
         vectors = Vectors(context, builder, sums.dtype)
         source = address(context, vectors, sums, args[0], args[1])
-        ends_from = address(context, vectors, ends, args[3], args[4])
-        scale, bias = (vectors.splat(builder.load(vectors.at(ends_from, i))) for i in (0, 1))
+        table_from = address(context, vectors, table, args[3], args[4])
+        scale, bias = (vectors.splat(builder.load(vectors.at(table_from, i))) for i in (0, 1))
         target = address(context, vectors, rows, args[6], args[7])
         lanes = vectors.length
         columns = []
@@ -205,4 +205,4 @@ def output_tiles(typing, sums, start, step, ends, ends_at, slope, rows, rows_sta
             vectors.store(vectors.shuffle(left, right, woven), row)
         return context.get_dummy_value()
 
-    return types.void(sums, start, step, ends, ends_at, slope, rows, rows_start, row_step), generate
+    return types.void(sums, start, step, table, table_at, slope, rows, rows_start, row_step), generate

@@ -1,4 +1,4 @@
-"""How much working memory a masked convolution takes on the CPU, by name (see `scratch`), in bytes."""
+"""How much workspace a masked convolution takes on the CPU, by name (see `scratch`), in bytes."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from segcaffe.kernels.convolution.working import Bytes, largest
 from segcaffe.kernels.segaware_conv.layout import Layout, make_layout, parts
+from segcaffe.kernels.vector.scratch import Bytes, largest
 from segcaffe.kernels.vector.tile import ROWS, STREAMS
 from segcaffe.threads import parallel
 from segcaffe.window import Window
@@ -16,8 +16,8 @@ from segcaffe.window import Window
 Sizes = tuple[int, ...]
 
 
-def working(x: Sizes, out: Sizes, window: Window, group: int, dtype: Any, backward: bool) -> Bytes:
-    """Working memory of `forward`, and where ``backward`` of both gradients, of all threads together."""
+def workspace(x: Sizes, out: Sizes, window: Window, group: int, dtype: Any, backward: bool) -> Bytes:
+    """Workspace of `forward`, and where ``backward`` of both gradients, of all threads together."""
     itemsize = np.dtype(dtype).itemsize
     layout = make_layout(x, out, window, group, itemsize)
     depth = min(layout.weight_step, layout.channels) * layout.taps

@@ -14,7 +14,7 @@ _GRAIN = 1 << 15
 """Elements worth a thread of their own."""
 
 
-class End(NamedTuple):
+class Epilogue(NamedTuple):
     """``v = scale[channel] * sum + bias[channel]``, then ``v`` where v > 0, else ``slope * v``."""
 
     scale: Array | None = None
@@ -28,29 +28,28 @@ class End(NamedTuple):
 
     def table(self, groups: int, rows: int, padded: int, dtype: Any) -> tuple[Array, Any]:
         """(scale, bias) for each of ``padded`` rows of each group, flat, and the slope; rows that do not exist as 0."""
-        ends = np.zeros((groups, padded, 2), dtype)
-        ends[:, :rows, 0] = 1 if self.scale is None else self.scale.reshape(groups, rows)
-        ends[:, :rows, 1] = 0 if self.bias is None else self.bias.reshape(groups, rows)
-        return ends.reshape(-1), ends.dtype.type(self.slope)
+        factors = np.zeros((groups, padded, 2), dtype)
+        factors[:, :rows, 0] = 1 if self.scale is None else self.scale.reshape(groups, rows)
+        factors[:, :rows, 1] = 0 if self.bias is None else self.bias.reshape(groups, rows)
+        return factors.reshape(-1), factors.dtype.type(self.slope)
 
     def of_zero(self, channels: int, axes: int) -> Array:
         """What sums of nothing become, shaped to be written to an array of so many axes."""
         bias = np.zeros(channels) if self.bias is None else self.bias
         return np.where(bias > 0, bias, self.slope * bias).reshape(-1, *(1,) * (axes - 2))
 
-    def put(self, sums: Array, first: int = 0) -> None:
+    def apply(self, sums: Array, first: int = 0) -> None:
         """Apply it to a matrix whose rows are the channels from ``first`` on, by the calling thread alone."""
         if self.is_identity:
             return
         channels = slice(first, first + len(sums))
         scale, bias = (None if a is None else a[channels] for a in (self.scale, self.bias))
-        ends, slope = End(scale, bias, self.slope).table(1, len(sums), len(sums), sums.dtype)
-        loops.end_rows(sums, ends, slope)
+        loops.finish_rows(sums, Epilogue(scale, bias, self.slope).table(1, len(sums), len(sums), sums.dtype))
 
-    def put_to_image(self, image: Array, first: int = 0) -> None:
+    def apply_to_image(self, image: Array, first: int = 0) -> None:
         """Apply it to an image (channels, *spatial), its channels divided among threads."""
         if self.is_identity or image.size == 0:
             return
         sums = image.reshape(len(image), -1)
         grain = max(1, _GRAIN // sums.shape[1])
-        parallel.run(len(sums), lambda start, stop: self.put(sums[start:stop], first + start), grain)
+        parallel.run(len(sums), lambda start, stop: self.apply(sums[start:stop], first + start), grain)

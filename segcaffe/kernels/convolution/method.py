@@ -1,0 +1,104 @@
+"""Which method computes a convolution: one decision, for running it and for telling its workspace beforehand."""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from segcaffe.kernels.convolution import columns, spread
+from segcaffe.kernels.convolution.blocks import BlockGradient, Blocks
+from segcaffe.kernels.convolution.epilogue import Epilogue
+from segcaffe.kernels.convolution.plan import make_plan
+from segcaffe.kernels.convolution.problem import Grid, Problem, Task
+from segcaffe.kernels.convolution.winograd.plan import make_layout
+from segcaffe.kernels.convolution.winograd.tiles import TileGradient, Tiles
+from segcaffe.kernels.vector.scratch import Bytes, largest
+
+Array = np.ndarray[Any, Any]
+
+
+class Method(Protocol):
+    """How the output, or the gradient of x, is computed."""
+
+    def run(self, source: Array, weight: Array, epilogue: Epilogue, target: Array) -> None:
+        """Overwrite ``target``."""
+
+    def workspace(self) -> Bytes:
+        """What it takes, by name (see `scratch`), in bytes, all threads together."""
+
+
+class GradientMethod(Protocol):
+    """How the weights' gradient is computed."""
+
+    adds_bias: bool
+    """Whether the bias' gradient is added on the way."""
+    overwrites: bool
+    """Whether ``beta`` may be 0, so that nothing needs to be cleared before."""
+
+    def run(self, x: Array, grad_out: Array, grad_weight: Array, grad_bias: Array | None, beta: float) -> None:
+        """Add to ``beta * grad_weight``."""
+
+    def workspace(self) -> Bytes:
+        """As of `Method`."""
+
+
+@dataclass(frozen=True)
+class Passes:
+    """The gradient of x of a strided convolution, phase by phase; ``missing`` says that some pixels belong to none."""
+
+    passes: tuple[Blocks | Tiles, ...]
+    missing: bool
+
+    def run(self, source: Array, weight: Array, epilogue: Epilogue, target: Array) -> None:
+        """Overwrite ``target``."""
+        if self.missing:
+            target[...] = 0 if epilogue.is_identity else epilogue.of_zero(target.shape[1], target.ndim)
+        for one in self.passes:
+            one.run(source, weight, epilogue, target)
+
+    def workspace(self) -> Bytes:
+        """The most of each pass."""
+        return largest(*(one.workspace() for one in self.passes))
+
+
+@functools.lru_cache(maxsize=1024)
+def choose(problem: Problem) -> Method:
+    """The method for the output, or for the gradient of x."""
+    task, grids = problem.passes()
+    by_columns = columns.is_better(problem)
+    if problem.transposed:
+        winograd = any(make_layout(task, grid) for grid in grids)
+        if by_columns and (not winograd or columns.is_better_than_winograd(problem)):
+            return columns.ColumnsBack(problem)
+        missing = sum(math.prod(grid.extent) for grid in grids) < math.prod(task.target)
+        return Passes(tuple(_pass(task, grid, True) for grid in grids), missing)
+    (grid,) = grids
+    if make_layout(task, grid) is None:
+        if by_columns:
+            return columns.Columns(problem)
+        if spread.is_better(problem, make_plan(task, grid)):
+            return spread.Spread(problem)
+        if columns.is_better(problem, few_rows=True):
+            return columns.Columns(problem)
+    return _pass(task, grid, False)
+
+
+@functools.lru_cache(maxsize=1024)
+def choose_gradient(problem: Problem) -> GradientMethod:
+    """The method for the weights' gradient."""
+    task, (grid,) = problem.passes()
+    layout = make_layout(task, grid)
+    if layout is None and spread.is_better(problem, make_plan(task, grid)):
+        return spread.SpreadGradient(problem)
+    if columns.is_better_for_gradient(problem):
+        return columns.ColumnGradient(problem)
+    return BlockGradient(make_plan(task, grid)) if layout is None else TileGradient(layout)
+
+
+def _pass(task: Task, grid: Grid, transposed: bool) -> Blocks | Tiles:
+    layout = make_layout(task, grid)
+    return Blocks(make_plan(task, grid), transposed) if layout is None else Tiles(layout, grid, transposed)
