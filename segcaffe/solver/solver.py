@@ -16,6 +16,7 @@ from segcaffe.blob import Blob
 from segcaffe.blob.member import member
 from segcaffe.blob.vectors import NetVec
 from segcaffe.errors import NumericError, PrototxtError
+from segcaffe.kernels.optimizer import Step
 from segcaffe.net.net import Net
 from segcaffe.proto.caffe_pb2 import SolverParameter
 from segcaffe.proto.encoding import to_native

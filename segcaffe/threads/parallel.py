@@ -118,7 +118,7 @@ def run(count: int, body: Body, grain: int = 1, blocks: int = 0) -> None:
 
 
 def run_cycles(count: int, cycles: float, body: Body) -> None:
-    """`run` for work whose cost in processor cycles is known, finely divided, lest a thread wait long for the others."""
+    """`run` for work of known cost in processor cycles, finely divided, lest a thread wait long for the others."""
     grain = max(1, int(_GRAIN_CYCLES * count / max(cycles, 1.0)))
     pieces = min(count // grain, 12 * num_threads()) if parts(count, grain) > 1 else 1
     if count > 0:

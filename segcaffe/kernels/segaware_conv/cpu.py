@@ -103,7 +103,7 @@ def backward_weight(
 
 
 def _scratch(layout: Layout, block: int, depth: int, lines: int, dtype: Any, sums: int = 0) -> Scratch:
-    """The calling thread's memory for a block of strips, with ``depth`` columns and so many lines and sums of a strip."""
+    """A thread's memory for a block of strips with ``depth`` columns, and so many lines and sums of a strip."""
     strip, size = layout.strip, block * layout.taps * layout.strip
     weights, index = scratch("segaware_mask", size, dtype), scratch("segaware_index", size, np.int32)
     return Scratch(
