@@ -5,8 +5,8 @@ Arrays are (N, C, *spatial) and (N, M, *output), C-contiguous and of one dtype, 
 input and output exchanged.
 
 Results can be given an *epilogue* while they are at hand: ``v = scale[channel] * sum + bias[channel]``, and then
-``v`` where v > 0, else ``negative_slope * v`` (0 where the slope is 0, also for minus infinity). ``scale`` and ``bias`` are arrays
-of one value per channel of the result, or None for 1 and 0.
+``v`` where v > 0, else ``negative_slope * v`` (0 where the slope is 0, also for minus infinity). ``scale`` and ``bias``
+are arrays of one value per channel of the result, or None for 1 and 0.
 """
 
 from __future__ import annotations

@@ -10,7 +10,8 @@ outputs that fits the vector registers:
 ``convolve_<rows>``
     The same with an epilogue: ``out[r, p]`` is ``v = scale[r] * sum + bias[r]``, or ``slope * v`` where v <= 0.
     Unless it is None, lines of ``fetch = (array, at, step, lines, rate)`` are fetched for a later call: in step k
-    number ``n = k * rate / 2^16``, which is line ``n % 2^lines`` of row ``n / 2^lines``; rows begin at ``at``, ``step`` apart.
+    number ``n = k * rate / 2^16``, which is line ``n % 2^lines`` of row ``n / 2^lines``, the rows lying from ``at`` on
+    ``step`` apart.
 ``correlate_<rows>``
     ``out[j, r] += sum_p a[r, p] * x[offsets[j] + p]`` for `STREAMS` offsets j, any number of positions p from a start.
 ``pack_block``

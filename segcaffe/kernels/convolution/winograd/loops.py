@@ -88,9 +88,9 @@ def convolve(source, kernels, epilogue, target, layout, packed, inputs, sums, ro
     """Compute items [start, stop), each a block of tiles, a group, and a part of the group's output channels.
 
     ``kernels`` are the weights, where their taps stand, and their strides between rows, channels and groups;
-    ``epilogue`` scales and biases, (groups * rows, 2), and the slope. ``packed`` holds the transformed weights, or is memory
-    for those of a part where the layout says that these are ``fresh``; ``inputs`` is memory for 36 matrices (channels, pitch),
-    which in that case are there already, ``sums`` for 36 (tiles of a part * ROWS, pitch).
+    ``epilogue`` scales and biases, (groups * rows, 2), and the slope. ``packed`` holds the transformed weights, or is
+    memory for those of a part where the layout says that these are ``fresh``; ``inputs`` is memory for 36 matrices
+    (channels, pitch), which in that case are there already, ``sums`` for 36 (tiles of a part * ROWS, pitch).
     """
     # Vectors read beyond the ends of rows, and should find numbers that are quick to compute with.
     clear_run(rows, 0, rows.size)
