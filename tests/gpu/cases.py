@@ -13,6 +13,7 @@ from segcaffe.kernels import permutohedral
 from segcaffe.kernels.lrn import Response
 from segcaffe.kernels.optimizer import Step
 from segcaffe.kernels.softmax_loss import NO_IGNORE
+from segcaffe.kernels.window_meanfield import Filter, Inference
 from segcaffe.window import Window
 
 Array = np.ndarray[Any, Any]
@@ -42,6 +43,24 @@ class KernelCase:
 
 
 KERNEL_CASES: list[KernelCase] = []
+
+
+def move_arrays(value: Any, move: Callable[[Array], Any]) -> Any:
+    """The value with each array in it, also in tuples, lists and dictionaries, replaced; inferences start anew."""
+    if isinstance(value, np.ndarray):
+        return move(value)
+    if isinstance(value, dict):
+        return {name: move_arrays(one, move) for name, one in value.items()}
+    if type(value) in (tuple, list):
+        return type(value)(move_arrays(one, move) for one in value)
+    return Inference(value.filters, value.iterations) if isinstance(value, Inference) else value
+
+
+def arrays_of(value: Any) -> list[Array]:
+    """All arrays in it."""
+    found: list[Array] = []
+    move_arrays(value, lambda array: found.append(array) or array)
+    return found
 
 
 def add(package: str, function: str, suffix: str = "", **options: Any) -> Callable[[Make], Make]:
@@ -785,3 +804,37 @@ def _(rng: np.random.Generator, dtype: Any) -> dict[str, Any]:
 def _(rng: np.random.Generator, dtype: Any) -> dict[str, Any]:
     first = rng.integers(0, 5, (6, 71)).astype(np.int32)
     return {"dy": normal(rng, dtype, 6, 71), "first": first, "dx": empty(dtype, 6, 5, 71)}
+
+
+# --- mean-field inference with windows ---
+
+TWO_WINDOWS = Window((3, 5), (1, 1), (2, 4), (2, 2)), Window((3, 3), (1, 1), (1, 1), (1, 1))
+
+
+def inference_arguments(
+    rng: np.random.Generator, dtype: Any, shape: tuple[int, ...], windows: tuple[Window, ...]
+) -> dict[str, Any]:
+    """Arguments of both functions of ``window_meanfield``."""
+
+    def arrays(*channels: int) -> tuple[Array, ...]:
+        return tuple(normal(rng, dtype, shape[0], count, *shape[2:]) for count in channels)
+
+    classes, guides = shape[1], range(2, 2 + len(windows))
+    square = [(classes, classes)] * (len(windows) + 1)
+    filters = [Filter(window, 0.7, remove_center=True, remove_bounds=i > 0) for i, window in enumerate(windows)]
+    (out_grad,) = arrays(classes)
+    return {
+        "scores": arrays(classes, classes), "guides": arrays(*guides), "inference": Inference(filters, 2),
+        "matrices": tuple(normal(rng, dtype, *size) for size in square), "out": empty(dtype, *shape),
+        "out_grad": out_grad, "score_grads": (empty(dtype, *shape), empty(dtype, *shape)),
+        "guide_grads": tuple(empty(dtype, shape[0], count, *shape[2:]) for count in guides),
+        "matrix_grads": tuple(normal(rng, dtype, *size) for size in square),
+    }  # fmt: skip
+
+
+for _function in ("forward", "backward"):
+    for _suffix, _shape in {"wide": (2, 3, 7, 33), "narrow": (1, 4, 9, 5)}.items():
+
+        @add("window_meanfield", _function, _suffix)
+        def _(rng: np.random.Generator, dtype: Any, shape: Any = _shape) -> dict[str, Any]:
+            return inference_arguments(rng, dtype, shape, TWO_WINDOWS)

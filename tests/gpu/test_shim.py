@@ -16,7 +16,7 @@ import pytest
 
 from segcaffe import device, kernels
 from segcaffe.kernels import permutohedral
-from tests.gpu.cases import KERNEL_CASES, KernelCase
+from tests.gpu.cases import KERNEL_CASES, KernelCase, arrays_of, move_arrays
 
 pytestmark = pytest.mark.usefixtures("host_device")
 
@@ -25,11 +25,16 @@ def _run(case: KernelCase, dtype: Any, on_device: bool) -> dict[str, np.ndarray]
     function = getattr(importlib.import_module(f"segcaffe.kernels.{case.package}"), case.function)
     wanted = inspect.signature(function).parameters
     arguments = {name: value for name, value in case.arguments(dtype).items() if name in wanted}
-    call = {k: device.to_device(v) if on_device and isinstance(v, np.ndarray) else v for k, v in arguments.items()}
+    call = move_arrays(arguments, device.to_device) if on_device else arguments
     for one, other in case.same:
         call[one] = call[other]
     function(**call)
-    return {name: device.to_host(call[name]) for name in function.writes if call[name] is not None}
+    written = [arrays_of({name: call[name]}) for name in function.writes]
+    return {
+        f"{name} {i}": device.to_host(array)
+        for name, arrays in zip(function.writes, written, strict=True)
+        for i, array in enumerate(arrays)
+    }
 
 
 def check_kernel(case: KernelCase, dtype: Any) -> None:

@@ -14,10 +14,7 @@ import pytest
 
 from segcaffe import kernels
 
-ON_CPU_ONLY = {"window_meanfield"}
-"""What a layer calls on the CPU in place of several kernels: no contract, no other side."""
-NO_KERNELS = {*ON_CPU_ONLY, *kernels.TOOLBOXES}
-PACKAGES = [m.name for m in pkgutil.iter_modules(kernels.__path__) if m.ispkg and m.name not in NO_KERNELS]
+PACKAGES = [m.name for m in pkgutil.iter_modules(kernels.__path__) if m.ispkg and m.name not in kernels.TOOLBOXES]
 ON_GPU = [package for package in PACKAGES if importlib.util.find_spec(f"segcaffe.kernels.{package}.gpu")]
 """Kernels with a CUDA version; the others run on the host, with a warning."""
 

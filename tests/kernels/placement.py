@@ -9,7 +9,7 @@ import numpy as np
 
 from segcaffe.kernels import permutohedral
 from segcaffe.window import Window
-from tests.gpu.cases import KernelCase, empty, normal
+from tests.gpu.cases import KernelCase, empty, inference_arguments, normal
 
 Array = np.ndarray[Any, Any]
 Axes = dict[int, int]
@@ -94,6 +94,9 @@ def row_cases(rng: np.random.Generator, dtype: Any, n: int) -> Iterator[tuple[st
     for transposed in (False, True):
         given = {"values": row(), "weights": row(3), "out": out()}
         yield "meanfield", "filter_classes", {**given, **window, "transposed": transposed}
+    inference = inference_arguments(rng, dtype, (1, 2, 1, n), (_TAPS,))
+    yield "window_meanfield", "forward", inference
+    yield "window_meanfield", "backward", inference
     yield from _convolutions(rng, dtype, n)
     edges = {"weights": rng.random((2, 1, 1, n)).astype(dtype), "sizes": np.array([[1, n]])}
     yield "domain_transform", "forward", {"image": row(), **edges}

@@ -18,14 +18,10 @@ import pytest
 
 from segcaffe import kernels
 from segcaffe.kernels.normal import fill
-from segcaffe.kernels.window_meanfield import cpu as window_meanfield
-from segcaffe.window import Window
-from tests.gpu.cases import KERNEL_CASES, KernelCase, normal
+from tests.gpu.cases import KERNEL_CASES, KernelCase, arrays_of, move_arrays
 from tests.kernels.placement import LENGTHS, row_cases, small
 
 Array = np.ndarray[Any, Any]
-ON_CPU_ONLY = {"window_meanfield"}
-"""No contract but a class, which has a test of its own."""
 DTYPES = [np.float32, np.float64]
 _GAPS = (0, 64, 1 << 16)
 """Bytes between one array and the next."""
@@ -50,13 +46,12 @@ def placed(arrays: list[Array], backwards: bool, gap: int, start: int) -> list[A
 
 def placements(arguments: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """The arguments at every placement, and its name; arguments that are one array stay one."""
-    names = [name for name, value in arguments.items() if isinstance(value, np.ndarray)]
-    distinct = list({id(arguments[name]): arguments[name] for name in names}.values())
+    distinct = list({id(array): array for array in arrays_of(arguments)}.values())
     for backwards, gap, start in itertools.product((False, True), _GAPS, _STARTS):
         copies = placed(distinct, backwards, gap, start)
         moved = {id(array): copy for array, copy in zip(distinct, copies, strict=True)}
-        given = {name: moved[id(arguments[name])] for name in names}
-        yield f"{'last' if backwards else 'first'} array first, {gap} apart, from {start}", arguments | given
+        given = move_arrays(arguments, lambda array, moved=moved: moved[id(array)])
+        yield f"{'last' if backwards else 'first'} array first, {gap} apart, from {start}", given
 
 
 def results(package: str, name: str, arguments: dict[str, Any]) -> dict[str, Array]:
@@ -64,7 +59,8 @@ def results(package: str, name: str, arguments: dict[str, Any]) -> dict[str, Arr
     function = getattr(importlib.import_module(f"segcaffe.kernels.{package}"), name)
     wanted = inspect.signature(function).parameters
     function(**{key: value for key, value in arguments.items() if key in wanted})
-    return {key: arguments[key] for key in function.writes if arguments.get(key) is not None}
+    written = {key: arrays_of({key: arguments[key]}) for key in function.writes}
+    return {f"{key} {i}": array for key, arrays in written.items() for i, array in enumerate(arrays)}
 
 
 def check(package: str, name: str, arguments: dict[str, Any]) -> None:
@@ -74,7 +70,7 @@ def check(package: str, name: str, arguments: dict[str, Any]) -> None:
         received = results(package, name, moved)
         expected = expected or received
         for key, values in received.items():
-            shapes = {k: v.shape for k, v in arguments.items() if isinstance(v, np.ndarray)}
+            shapes = [array.shape for array in arrays_of(arguments)]
             assert values.tobytes() == expected[key].tobytes(), f"{package}.{name}: {key}; {placement}; {shapes}"
 
 
@@ -93,26 +89,6 @@ def test_rows(length: int, dtype: Any) -> None:
         check(package, name, arguments)
 
 
-@pytest.mark.parametrize("dtype", DTYPES, ids=["float32", "float64"])
-@pytest.mark.parametrize("width", [21, 33, 60])
-def test_inference_of_window_meanfield(width: int, dtype: Any) -> None:
-    rng, shape = np.random.default_rng(width), (1, 2, 1, width)
-    one = window_meanfield.Filter(Window((1, 3), (1, 1), (0, 1), (1, 1)), 0.7, True, True)
-    assert window_meanfield.is_possible(width, [one], np.dtype(dtype))
-    made = ["unary", "q", "guide", "out_grad", "out", "unary_grad", "q_grad", "guide_grad"]
-    arguments = {name: normal(rng, dtype, *shape) for name in made} | {"matrices": normal(rng, dtype, 1, 2, 2)}
-    expected: list[Array] = []
-    for placement, a in placements(arguments):
-        inference = window_meanfield.Inference(shape, [2], [one], 2, dtype)
-        assert inference.forward(a["unary"], a["q"], [a["guide"]], a["matrices"], a["out"])
-        gradients = a["unary_grad"], a["q_grad"], [a["guide_grad"]]
-        matrix_grad = inference.backward(a["out_grad"], a["matrices"], *gradients)
-        received = [a["out"], *gradients[:2], *gradients[2], matrix_grad]
-        expected = expected or received
-        for values, first in zip(received, expected, strict=True):
-            assert values.tobytes() == first.tobytes(), placement
-
-
 def test_random_numbers() -> None:
     drawn = []
     for _, arguments in placements({"out": np.zeros(1001, np.float32)}):
@@ -122,10 +98,9 @@ def test_random_numbers() -> None:
 
 
 def test_every_kernel_is_placed() -> None:
-    packages = {package.name for package in pkgutil.iter_modules(kernels.__path__) if package.ispkg} - {
-        *ON_CPU_ONLY,
-        *kernels.TOOLBOXES,
-    }
+    packages = {package.name for package in pkgutil.iter_modules(kernels.__path__) if package.ispkg} - set(
+        kernels.TOOLBOXES
+    )
     declared = {
         (package, name)
         for package in packages

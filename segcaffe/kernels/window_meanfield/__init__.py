@@ -1,6 +1,85 @@
-"""Mean-field inference whose filters are symmetric windows weighted by distances, on the CPU.
+"""Mean-field inference whose filters are windows weighted by distances.
 
-The weight of a neighbour is exp(-scale · distance) divided by its sum over the window. Before the division it is the
-same seen from either pixel, and that half is all that is computed and kept; the filter's adjoint is the filter itself
-with the division first. The gradient of the distances of all iterations is one pass over pairs of pixels.
+Each iteration is ``q = unary - compat · sum over filters i of matrix i · filter i(softmax(q))``; filter i averages a
+window with the weights softmax(-scale · ½Σ(centre - neighbour)²) over the channels of its guide, computed once.
 """
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from segcaffe.kernels.dispatch import kernel
+from segcaffe.window import Window
+
+Array = Any
+
+
+@dataclass(frozen=True)
+class Filter:
+    """A window of the inference: its geometry, the factor of its distances, and who does not count as a neighbour."""
+
+    window: Window
+    scale: float
+    remove_center: bool
+    remove_bounds: bool
+
+
+class Inference:
+    """What is inferred, and what `forward` saves for `backward`; the caller makes one for arrays of one shape.
+
+    Parameters
+    ----------
+    filters:
+        The windows, of stride 1 and with as many positions as there are pixels.
+    iterations:
+        How many.
+    """
+
+    def __init__(self, filters: Sequence[Filter], iterations: int) -> None:
+        self.filters, self.iterations = tuple(filters), iterations
+        self.saved: Any = None
+        """The implementation's: how the last forward pass was computed, and its memory."""
+
+
+@kernel(writes=("out",))
+def forward(
+    scores: tuple[Array, Array],
+    guides: Sequence[Array],
+    matrices: Sequence[Array],
+    out: Array,
+    inference: Inference,
+) -> None:
+    """Write the last iteration's scores.
+
+    Parameters
+    ----------
+    scores:
+        ``unary``, and q of the first iteration, each (N, C, H, W).
+    guides:
+        (N, E, H, W) for each filter.
+    matrices:
+        (C, C) for each filter, and ``compat``.
+    out:
+        (N, C, H, W).
+    inference:
+        Of these arrays' shapes; all passes over them take the same one.
+    """
+
+
+@kernel(writes=("score_grads", "guide_grads", "matrix_grads"))
+def backward(
+    scores: tuple[Array, Array],
+    guides: Sequence[Array],
+    matrices: Sequence[Array],
+    out_grad: Array,
+    score_grads: tuple[Array | None, Array | None],
+    guide_grads: Sequence[Array | None],
+    matrix_grads: Sequence[Array | None],
+    inference: Inference,
+) -> None:
+    """Write the gradients of scores and guides, and add those of the matrices; None where one is not wanted.
+
+    If ``inference`` has not seen a forward pass, that comes first.
+    """

@@ -3,11 +3,22 @@
 Images lie as rows: (N, H, lines, pitch), one line a channel, with zeros behind each line's pixels, and `Grid.lead`
 zeros before the first and behind the last line. Of a window's taps only those behind its centre have weights of their
 own ("pairs"): the weight between two pixels is the same seen from either. Pairs that leave the image have weight 0.
+
+Two rows of pixels, y and y + down, are taken together, since their windows have all rows but one in common. With a
+window of three rows (X are the pixels, o their neighbours)::
+
+    row             window of y     window of y + down
+    y - down        o o o                               for the first alone
+    y               o X o           o o o               for both: each neighbour is loaded once
+    y + down        o o o           o X o               for both
+    y + 2 * down                    o o o               for the second alone
+
+Only the taps behind the centres are pairs: in the first window those right of its X and below.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -37,6 +48,8 @@ from segcaffe.kernels.window_meanfield.tiles import (
 
 TAPS = 26
 """Taps whose sums are made in the registers at a time, unless a row of the window has more."""
+PARTS = 16
+"""Into how many sums the gradients of the matrices are divided."""
 _CHANNELS = 36
 """Channels of a guide that are compared at a time, so that three rows of them stay in the first-level cache."""
 
@@ -59,6 +72,64 @@ class Taps(NamedTuple):
     wide: int
     down: int
     right: int
+
+
+class Source(NamedTuple):
+    """Images whose neighbours are summed: ``total`` lines a row, taken as many at a time as ``group`` has elements."""
+
+    group: tuple[int, ...]
+    total: int
+    flat: Any
+
+
+class Compared(NamedTuple):
+    """Two stacks of images, ``size`` numbers each: rows of ``lines``, of which the first ``channels`` are compared."""
+
+    a: Any
+    b: Any
+    size: int
+    lines: int
+    channels: int
+
+
+class Sums(NamedTuple):
+    """A thread's memory: sums of two rows, and the table of taps."""
+
+    acc: Any
+    table: Any
+
+
+class Divisor(NamedTuple):
+    """What averages are divided by: whether taps outside count; the inverses, and where they begin."""
+
+    outside: bool
+    inverse: Any
+    at: int
+
+
+class Target(NamedTuple):
+    """Where averages go: from line ``first`` on of rows of ``lines``, one for each class."""
+
+    flat: Any
+    lines: int
+    first: int
+    classes: int
+
+
+class Matrix(NamedTuple):
+    """A factor of lines that lie ``offsets`` apart: tiles of ROWS rows, and ROWS zeros."""
+
+    packed: Any
+    offsets: Any
+    zeros: Any
+
+
+class Gradients(NamedTuple):
+    """Rows of ``lines`` for each window, ``apart`` numbers apart."""
+
+    flat: Any
+    apart: int
+    lines: int
 
 
 @njit(inline="always")
@@ -146,13 +217,14 @@ def _shift(taps, j):
 
 
 @njit(nogil=True, cache=True)
-def weigh(offsets, guide, lines, channels, weights, taps, grid, factor, sums, start, stop):
-    """Fill pairs with exp(factor * sum of squared differences), for pairs of rows [start, stop).
+def compare(offsets, given, weights, factor, out, taps, grid, sums, start, stop):
+    """Fill pairs, for pairs of rows [start, stop).
 
-    Taps of one row of the window are taken len(offsets) at a time, channels as many as stay in the first-level cache.
+    Without ``weights`` they are exp(factor * sum over channels of (a(x) - b(x + tap))^2), else weights times the sum of
+    ``a(x) b(x + tap) + b(x) a(x + tap)``. Taps of one row of the window are taken len(offsets) at a time.
     """
     middle_y, middle_x, count = taps.high // 2, taps.wide // 2, taps.high * taps.wide // 2
-    pitch, between, together = grid.pitch, taps.down * lines * grid.pitch, len(offsets)
+    pitch, together = grid.pitch, len(offsets)
     for item in range(start, stop):
         n, y = _pair_of_rows(item, grid, taps.down)
         row = n * grid.height + y
@@ -164,65 +236,10 @@ def weigh(offsets, guide, lines, channels, weights, taps, grid, factor, sums, st
                 one = i <= middle_y and (i > 0 or later)
                 two = y + taps.down < grid.height and i > 0 and (i > 1 or later)
                 clear_run(sums, 0, 2 * together * pitch)
-                for channel in range(0, channels if one or two else 0, _CHANNELS):
-                    own = _line(grid, row if one else row + taps.down, lines, channel)
-                    other = _line(grid, row + i * taps.down, lines, channel) + _shift(taps, first)
-                    here = min(_CHANNELS, channels - channel)
-                    for x in range(0, grid.width, grid.length):
-                        p, q = own + x, other + x
-                        if one and two:
-                            compare_squares_2(
-                                offsets, guide, p, between, guide, q, taps.right, pitch, here, sums, x, pitch
-                            )
-                        else:
-                            compare_squares_1(
-                                offsets, guide, p, between, guide, q, taps.right, pitch, here, sums, x, pitch
-                            )
-                for second in range(2):
-                    if not (two if second else one):
-                        continue
-                    for k in range(min(together, taps.wide - first)):
-                        pair = (i - second) * taps.wide + first + k - middle_x - 1
-                        if pair >= 0:
-                            left, right = _overlap(grid.width, _shift(taps, first + k))
-                            at = (k + (together if second and one else 0)) * pitch
-                            to = _line(grid, row + second * taps.down, count, pair)
-                            clear_run(weights, to, left)
-                            _exponentials(sums, at + left, factor, weights, to + left, right - left)
-                            clear_run(weights, to + right, grid.width - right)
-
-
-@njit(nogil=True, cache=True)
-def pair_gradients(offsets, a, b, size, lines, channels, weights, out, taps, grid, sums, start, stop):
-    """Pairs' weights times the sum over channels of ``a(x) b(x + tap) + b(x) a(x + tap)``.
-
-    ``a`` and ``b`` hold several images of rows, ``size`` numbers each, over which the sum goes too.
-    """
-    middle_y, middle_x, count = taps.high // 2, taps.wide // 2, taps.high * taps.wide // 2
-    pitch, between, together = grid.pitch, taps.down * lines * grid.pitch, len(offsets)
-    shift = taps.right
-    for item in range(start, stop):
-        n, y = _pair_of_rows(item, grid, taps.down)
-        row = n * grid.height + y
-        for i in range(middle_y + 2 if y < grid.height else 0):
-            if y + i * taps.down >= grid.height:
-                break
-            for first in range(0, taps.wide, together):
-                later = min(first + together, taps.wide) - 1 > middle_x
-                one = i <= middle_y and (i > 0 or later)
-                two = y + taps.down < grid.height and i > 0 and (i > 1 or later)
-                clear_run(sums, 0, 2 * together * pitch)
-                for part in range(a.size // size if one or two else 0):
-                    other = part * size + _line(grid, row + i * taps.down, lines, 0) + _shift(taps, first)
-                    own = part * size + _line(grid, row if one else row + taps.down, lines, 0)
-                    for x in range(0, grid.width, grid.length):
-                        p, q = own + x, other + x
-                        if one and two:
-                            compare_products_2(offsets, a, p, between, b, q, shift, pitch, channels, sums, x, pitch)
-                            compare_products_2(offsets, b, p, between, a, q, shift, pitch, channels, sums, x, pitch)
-                        else:
-                            compare_products_1(offsets, a, p, between, b, q, shift, pitch, channels, sums, x, pitch)
-                            compare_products_1(offsets, b, p, between, a, q, shift, pitch, channels, sums, x, pitch)
+                if one or two:
+                    own, other = row if one else row + taps.down, row + i * taps.down
+                    shift = _shift(taps, first)
+                    _add_comparisons(offsets, given, weights, own, other, shift, one and two, taps, grid, sums)
                 for second in range(2):
                     if not (two if second else one):
                         continue
@@ -233,8 +250,37 @@ def pair_gradients(offsets, a, b, size, lines, channels, weights, out, taps, gri
                             at = (k + (together if second and one else 0)) * pitch
                             to = _line(grid, row + second * taps.down, count, pair)
                             clear_run(out, to, left)
-                            _times(sums, at + left, weights, to + left, out, to + left, right - left)
+                            if weights is None:
+                                _exponentials(sums, at + left, factor, out, to + left, right - left)
+                            else:
+                                _times(sums, at + left, weights, to + left, out, to + left, right - left)
                             clear_run(out, to + right, grid.width - right)
+
+
+@njit(nogil=True, cache=True)
+def _add_comparisons(offsets, given, weights, own, other, shift, both, taps, grid, sums):
+    """Compare row ``own``, or that one and the one a dilation further, with taps of row ``other``."""
+    a, b, size, lines, channels = given
+    pitch, right, between = grid.pitch, taps.right, taps.down * lines * grid.pitch
+    # Products of many images, or squares of as many channels at a time as stay in the first-level cache.
+    step = channels if weights is not None else _CHANNELS
+    for part in range(a.size // size):
+        for channel in range(0, channels, step):
+            p = part * size + _line(grid, own, lines, channel)
+            q = part * size + _line(grid, other, lines, channel) + shift
+            here = min(step, channels - channel)
+            for x in range(0, grid.width, grid.length):
+                if weights is None:
+                    if both:
+                        compare_squares_2(offsets, a, p + x, between, b, q + x, right, pitch, here, sums, x, pitch)
+                    else:
+                        compare_squares_1(offsets, a, p + x, between, b, q + x, right, pitch, here, sums, x, pitch)
+                elif both:
+                    compare_products_2(offsets, a, p + x, between, b, q + x, right, pitch, here, sums, x, pitch)
+                    compare_products_2(offsets, b, p + x, between, a, q + x, right, pitch, here, sums, x, pitch)
+                else:
+                    compare_products_1(offsets, a, p + x, between, b, q + x, right, pitch, here, sums, x, pitch)
+                    compare_products_1(offsets, b, p + x, between, a, q + x, right, pitch, here, sums, x, pitch)
 
 
 @njit(nogil=True, cache=True)
@@ -258,48 +304,44 @@ def _fill(table, side, taps, grid, lines, row, i, above, rows):
 
 
 @njit(nogil=True, cache=True)
-def _gather_rows(
-    lines, values, other, own, between, weights, taps, table, rows, acc, at, apart, grid, both, differences
-):
+def _gather_rows(source, other, own, weights, taps, grid, rows, at, both, differences, sums):
     """Add the taps of some rows of a window to the sums of one row of pixels, or two."""
+    lines, total, values = source
+    acc, table = sums
     first, last, half = taps.wide - 1, taps.wide - 1, taps.wide // 2
+    between, apart = taps.down * total * grid.pitch, total * grid.pitch
     for x in range(0, grid.width, grid.length):
         # Only taps that are inside the image for some pixel of the run.
         while first > 0 and x + (first - 1 - half) * taps.right > -grid.length:
             first -= 1
         while last >= 0 and x + (last - half) * taps.right >= grid.width:
             last -= 1
-        begin, count = first * rows, (last + 1 - first) * rows
-        if count <= 0:
+        some = first * rows, (last + 1 - first) * rows
+        if some[1] <= 0:
             continue
-        p, q, to = other + x, own + x, at + x
+        p, pixels, to = other + x, (own + x, between), (at + x, apart)
         # ``differences`` is a type, None for plain sums: only one branch is compiled.
         if differences is None:
             if both:
-                gather_2(lines, values, p, grid.pitch, weights, x, table, begin, count, acc, to, apart, q, between)
+                gather_2(lines, values, p, grid.pitch, weights, x, table, some, acc, to, pixels)
             else:
-                gather_1(lines, values, p, grid.pitch, weights, x, table, begin, count, acc, to, apart, q, between)
+                gather_1(lines, values, p, grid.pitch, weights, x, table, some, acc, to, pixels)
         elif both:
-            gather_differences_2(
-                lines, values, p, grid.pitch, weights, x, table, begin, count, acc, to, apart, q, between
-            )
+            gather_differences_2(lines, values, p, grid.pitch, weights, x, table, some, acc, to, pixels)
         else:
-            gather_differences_1(
-                lines, values, p, grid.pitch, weights, x, table, begin, count, acc, to, apart, q, between
-            )
+            gather_differences_1(lines, values, p, grid.pitch, weights, x, table, some, acc, to, pixels)
 
 
 @njit(nogil=True, cache=True)
-def _gather(lines, total, values, weights, taps, grid, row, y, acc, differences, table):
-    """Add to ``acc`` (2, total, pitch) the sums over the neighbours of row y and of that one dilation further.
+def _gather(source, weights, taps, grid, row, y, differences, sums):
+    """Add to ``sums.acc`` (2, total, pitch) those over the neighbours of row y and of that one dilation further.
 
-    ``total`` lines are taken len(lines) at a time; a line's sums stay in registers along some rows of the window.
+    A group of lines at a time: a line's sums stay in registers along some rows of the window.
     """
-    middle, pitch, height = taps.high // 2, grid.pitch, grid.height
+    middle, pitch, height, total = taps.high // 2, grid.pitch, grid.height, source.total
     second = y + taps.down < height
-    between = taps.down * total * pitch
     lowest, highest = -min(middle, y // taps.down), min(middle + 1, (height - 1 - y) // taps.down)
-    for group in range(0, total, len(lines)):
+    for group in range(0, total, len(source.group)):
         i = lowest
         while i <= highest:
             one, two = i <= middle, second and i > -middle
@@ -308,16 +350,15 @@ def _gather(lines, total, values, weights, taps, grid, row, y, acc, differences,
                 rows = min(max(1, TAPS // taps.wide), min(middle, highest) + 1 - i)
             for above in range(rows if one or two else 0):
                 if one:
-                    _fill(table, 0, taps, grid, total, row, i + above, above, rows)
+                    _fill(sums.table, 0, taps, grid, total, row, i + above, above, rows)
                 if two:
                     side = 1 if one else 0
-                    _fill(table, side, taps, grid, total, row + taps.down, i + above - 1, above, rows)
+                    _fill(sums.table, side, taps, grid, total, row + taps.down, i + above - 1, above, rows)
             if one or two:
-                _gather_rows(
-                    lines, values, _line(grid, row + i * taps.down, total, group),
-                    _line(grid, row if one else row + taps.down, total, group), between, weights, taps, table, rows,
-                    acc, (group if one else total + group) * pitch, total * pitch, grid, one and two, differences,
-                )  # fmt: skip
+                other = _line(grid, row + i * taps.down, total, group)
+                own = _line(grid, row if one else row + taps.down, total, group)
+                at = (group if one else total + group) * pitch
+                _gather_rows(source, other, own, weights, taps, grid, rows, at, one and two, differences, sums)
             i += rows
 
 
@@ -352,37 +393,38 @@ def _average(acc, at, classes, taps, grid, y, outside, missing, inverse, factor,
 
 
 @njit(nogil=True, cache=True)
-def average(
-    lines, total, p, weights, taps, grid, classes, center, outside, inverse, inverse_at, out, out_lines, first, acc,
-    table, start, stop,
-):  # fmt: skip
-    """Windows' averages of ``p``, into lines ``first``... of ``out``; pairs of rows [start, stop)."""
-    missing = np.zeros(grid.width, p.dtype)
+def average(source, weights, taps, grid, center, divisor, target, sums, start, stop):
+    """Windows' averages of the source; pairs of rows [start, stop)."""
+    total, acc = source.total, sums.acc
+    outside, inverse, inverse_at = divisor
+    missing = np.zeros(grid.width, source.flat.dtype)
     for item in range(start, stop):
         n, y = _pair_of_rows(item, grid, taps.down)
         if y >= grid.height:
             continue
         row = n * grid.height + y
         down = taps.down if y + taps.down < grid.height else 0
-        _begin(p, total, grid, row, down, center, acc)
-        _gather(lines, total, p, weights, taps, grid, row, y, acc, None, table)
+        _begin(source.flat, total, grid, row, down, center, acc)
+        _gather(source, weights, taps, grid, row, y, None, sums)
         for second in range(2 if down else 1):
             here, at = row + second * down, second * total * grid.pitch
-            to, factor = _line(grid, here, out_lines, first), inverse_at + here * grid.pitch
-            _average(acc, at, classes, taps, grid, y + second * down, outside, missing, inverse, factor, out, to)
+            to, factor = _line(grid, here, target.lines, target.first), inverse_at + here * grid.pitch
+            position = y + second * down
+            _average(acc, at, target.classes, taps, grid, position, outside, missing, inverse, factor, target.flat, to)
 
 
 @njit(nogil=True, cache=True)
-def spread(lines, total, g, weights, taps, grid, classes, center, out, adds, acc, table, start, stop):
-    """Sums over neighbours of ``g``, written or added to ``out`` (rows of ``classes`` lines)."""
+def spread(source, weights, taps, grid, center, out, classes, adds, sums, start, stop):
+    """Sums over neighbours of the source, written or added to ``out`` (rows of ``classes`` lines)."""
+    total, acc = source.total, sums.acc
     for item in range(start, stop):
         n, y = _pair_of_rows(item, grid, taps.down)
         if y >= grid.height:
             continue
         row = n * grid.height + y
         down = taps.down if y + taps.down < grid.height else 0
-        _begin(g, total, grid, row, down, center, acc)
-        _gather(lines, total, g, weights, taps, grid, row, y, acc, None, table)
+        _begin(source.flat, total, grid, row, down, center, acc)
+        _gather(source, weights, taps, grid, row, y, None, sums)
         for second in range(2 if down else 1):
             to = _line(grid, row + second * down, classes, 0)
             at, count = second * total * grid.pitch, classes * grid.pitch
@@ -393,16 +435,17 @@ def spread(lines, total, g, weights, taps, grid, classes, center, out, adds, acc
 
 
 @njit(nogil=True, cache=True)
-def guide_gradient(lines, total, guide, pairs, taps, grid, factor, out, acc, table, start, stop):
+def guide_gradient(source, pairs, taps, grid, factor, out, sums, start, stop):
     """``out`` (N, C, H, W): factor times the sum over neighbours of the pair's number times the difference to them."""
     channels, width, flat = out.shape[1], grid.width, out.reshape(-1)
+    total, acc = source.total, sums.acc
     for item in range(start, stop):
         n, y = _pair_of_rows(item, grid, taps.down)
         if y >= grid.height:
             continue
         row = n * grid.height + y
-        _begin(guide, total, grid, row, 0, False, acc)
-        _gather(lines, total, guide, pairs, taps, grid, row, y, acc, 1, table)
+        _begin(source.flat, total, grid, row, 0, False, acc)
+        _gather(source, pairs, taps, grid, row, y, 1, sums)
         for second in range(2 if y + taps.down < grid.height else 1):
             for c in range(channels):
                 to = ((n * channels + c) * grid.height + y + second * taps.down) * width
@@ -410,8 +453,9 @@ def guide_gradient(lines, total, guide, pairs, taps, grid, factor, out, acc, tab
 
 
 @njit(inline="always")
-def _products(x, base, offsets, packed, rows, zeros, out, grid):
-    """``out`` (lines, pitch): a matrix, packed as tiles of ROWS rows, times the lines of x from ``base`` on."""
+def _products(x, base, matrix, rows, out, grid):
+    """``out`` (lines, pitch): a matrix times the lines of x from ``base`` on."""
+    packed, offsets, zeros = matrix
     depth = offsets.size
     for tile in range(-(-rows // ROWS)):
         for first in range(0, grid.width, grid.strip):
@@ -468,14 +512,14 @@ def begin(scores, p, lines, grid, q, start, stop):
 
 
 @njit(nogil=True, cache=True)
-def update(filtered, offsets, packed, zeros, unary, out, p, lines, last, grid, q, start, stop):
+def update(filtered, matrix, unary, out, p, lines, last, grid, q, start, stop):
     """Scores of an iteration: to ``out`` (N, C, H, W) if it is the last, else to the next probabilities ``p``."""
     classes, width = unary.shape[1], grid.width
     flat, target = unary.reshape(-1), out.reshape(-1)
     top, total, none = np.empty(width, p.dtype), np.empty(width, p.dtype), np.zeros(width, p.dtype)
     for row in range(start, stop):
         n, y = row // grid.height, row % grid.height
-        _products(filtered, _line(grid, row, offsets.size, 0), offsets, packed, classes, zeros, q, grid)
+        _products(filtered, _line(grid, row, matrix.offsets.size, 0), matrix, classes, q, grid)
         for c in range(classes):
             own = ((n * classes + c) * grid.height + y) * width
             if last:
@@ -506,15 +550,13 @@ def _correlate(lines, pitch, x, offsets, first, count, sums, at):
 
 
 @njit(nogil=True, cache=True)
-def message_gradient(
-    q_grad, unary_grad, filtered, offsets, filtered_lines, packed, zeros, inverse, g, apart, lines, sums, parts, grid,
-    scores, messages, start, stop,
-):  # fmt: skip
+def message_gradient(q_grad, unary_grad, filtered, filtered_lines, matrix, inverse, gradients, sums, grid, start, stop):
     """From an iteration's gradient of q to that of the windows' sums, of the unary scores and of the matrices.
 
-    ``g`` has rows (``lines``) for each window, ``apart`` numbers apart. Parts [start, stop) of all rows; each part has
-    sums of its own: products of the gradients of q (tiles of ROWS) with all lines of ``filtered``.
+    Parts [start, stop) of all rows; each part has sums of its own: products of the gradients of q (tiles of ROWS) with
+    all lines of ``filtered``.
     """
+    g, apart, lines = gradients
     num, classes, height, width = q_grad.shape
     pitch, dot = grid.pitch, np.empty(width, q_grad.dtype)
     flat, flat_unary = q_grad.reshape(-1), unary_grad.reshape(-1)
@@ -523,14 +565,16 @@ def message_gradient(
     places = np.empty(depth, np.int64)
     tiles = -(-classes // ROWS)
     length = -(-width // grid.length) * grid.length
+    scores = np.zeros(-(-classes // ROWS) * ROWS * pitch, q_grad.dtype)
+    messages = np.zeros(-(-filtered_lines // ROWS) * ROWS * pitch, q_grad.dtype)
     for part in range(start, stop):
-        for row in range(rows * part // parts, rows * (part + 1) // parts):
+        for row in range(rows * part // PARTS, rows * (part + 1) // PARTS):
             n, y = row // height, row % height
             for c in range(classes):
                 own = ((n * classes + c) * height + y) * width
                 copy_run(scores, c * pitch, flat, own, width)
                 _plus(flat, own, flat_unary, own, flat_unary, own, width)
-            _products(scores, 0, offsets, packed, windows * classes, zeros, messages, grid)
+            _products(scores, 0, matrix, windows * classes, messages, grid)
             base = _line(grid, row, filtered_lines, 0)
             for w in range(windows):
                 factor, at = (w * rows + row) * pitch, w * classes * pitch

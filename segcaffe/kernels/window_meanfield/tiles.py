@@ -70,16 +70,17 @@ def _steps(vectors: Vectors, step: Any) -> list[Any]:
 
 def _make_gather(rows: int, differences: bool) -> Any:
     @intrinsic
-    def gather(
-        typing, lines, x, x_at, step, weight, weight_at, table, first, count, out, out_at, out_between, own, own_between
-    ):
-        signature = types.void(
-            lines, x, x_at, step, weight, weight_at, table, first, count, out, out_at, out_between, own, own_between
-        )
+    def gather(typing, lines, x, x_at, step, weight, weight_at, table, taps, out, out_places, own_places):
+        """``taps`` are the first and their number, ``*_places`` the first row's and how far rows are apart."""
+        signature = types.void(lines, x, x_at, step, weight, weight_at, table, taps, out, out_places, own_places)
 
         def generate(context, builder, signature, args):
             vectors = Vectors(context, builder, x.dtype)
-            _, x_array, start, pitch, weights, moved, tables, tap, number, outs, target, between, pixel, apart = args
+            _, x_array, start, pitch, weights, moved, tables, *_ = args
+            outs = args[8]
+            (tap, number), (target, between), (pixel, apart) = (
+                [builder.extract_value(args[k], i) for i in range(2)] for k in (7, 9, 10)
+            )
             steps = _steps(vectors, pitch)
             x_from = address(context, vectors, x, x_array, start)
             weight_from = address(context, vectors, weight, weights, moved)

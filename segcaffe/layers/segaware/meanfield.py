@@ -6,10 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from segcaffe.kernels import matmul
-from segcaffe.kernels import softmax as softmax_kernel
+from segcaffe.kernels.meanfield.iterations import Iterations
 from segcaffe.layers.base import Blobs, Layer, LayerMemory
-from segcaffe.layers.views import planes
 from segcaffe.proto import caffe_pb2
 
 Array = Any
@@ -58,9 +56,7 @@ class MeanfieldLayer(Layer):
                     f"shapes {blob.shape} and {shape}",
                 )
         top[0].reshape(*shape)
-        # Made by the first forward pass that needs them: windows on the CPU keep what they need elsewhere.
-        self._probabilities: Array = None
-        self._filtered: Array = None
+        self._iterations = Iterations(self.num_iterations, self.num_filters)
 
     def memory(self, bottom: Blobs, top: Blobs, backward: bool) -> LayerMemory:
         """Probabilities and what the filters made of them, of each iteration, stay."""
@@ -78,75 +74,20 @@ class MeanfieldLayer(Layer):
     def add_filter_grad(self, index: int, values: Array, out_grad: Array) -> None:
         """Collect the gradient of filter ``index`` itself, from one iteration."""
 
-    def finish_backward(self, propagate_down: Sequence[bool], bottom: Blobs) -> None:
-        """Write the gradients of what the filters depend on, from what `add_filter_grad` collected."""
-
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Run the iterations."""
         self.prepare(bottom)
-        unary, q = bottom[0].array, bottom[1].array
-        out = top[0].array
-        if self._probabilities is None:
-            self._probabilities = self.xp.empty((self.num_iterations, *out.shape), self.dtype)
-            self._filtered = self.xp.empty((self.num_iterations, self.num_filters, *out.shape), self.dtype)
-        for p, filtered in zip(self._probabilities, self._filtered, strict=True):
-            softmax_kernel.forward(planes(q), planes(p))
-            for i, values in enumerate(filtered):
-                self.filter(i, p, values, False)
-            out[...] = unary
-            _mix(self._matrix(self.num_filters), self._message(filtered), out, alpha=-1, beta=1)
-            q = out
-
-    def _message(self, filtered: Array) -> Array:
-        """Sum of W_i times what filter i made."""
-        message = self.xp.empty_like(filtered[0])
-        for i, values in enumerate(filtered):
-            _mix(self._matrix(i), values, message, beta=0 if i == 0 else 1)
-        return message
+        self._iterations.forward(bottom[0].array, bottom[1].array, self, self.matrices(), top[0].array)
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Go back through the iterations; all use the same parameters and filters, so their gradients add."""
-        q_grad, unary_grad = top[0].grad.copy(), self.xp.zeros_like(top[0].grad)
-        for p, filtered in zip(self._probabilities[::-1], self._filtered[::-1], strict=True):
-            unary_grad += q_grad
-            self._backward_iteration(p, filtered, q_grad)
-        if propagate_down[0]:
-            bottom[0].grad[...] = unary_grad
-        if propagate_down[1]:
-            bottom[1].grad[...] = q_grad
-        self.finish_backward(propagate_down, bottom)
+        score_grads = [bottom[i].grad if propagate_down[i] else None for i in range(2)]
+        self._iterations.backward(top[0].grad, self, self.matrices(), score_grads, self.matrix_grads())
 
-    def _backward_iteration(self, p: Array, filtered: Array, q_grad: Array) -> None:
-        """Turn the gradient of an iteration's q into that of the q before, in place."""
-        compat, last = self._matrix(self.num_filters), self.num_filters
-        message_grad = self.xp.empty_like(p)
-        _mix(compat, q_grad, message_grad, transposed=True, alpha=-1)
-        if self.wants_param(last):
-            self._add_matrix_grad(last, q_grad, self._message(filtered), -1)
-        for i, values in enumerate(filtered):
-            self._add_matrix_grad(i, message_grad, values, 1)
-        filtered_grad, back = self.xp.empty_like(p), self.xp.empty_like(p)
-        q_grad.fill(0)
-        for i in range(last):
-            _mix(self._matrix(i), message_grad, filtered_grad, transposed=True)
-            self.add_filter_grad(i, p, filtered_grad)
-            self.filter(i, filtered_grad, back, True)
-            q_grad += back
-        softmax_kernel.backward(planes(p), planes(q_grad), planes(q_grad))
+    def matrices(self) -> list[Array]:
+        """Each W_i, and compat."""
+        return [blob.array[0, 0] for blob in self.blobs]
 
-    def _matrix(self, index: int) -> Array:
-        return self.blobs[index].array[0, 0]
-
-    def _add_matrix_grad(self, index: int, out_grad: Array, values: Array, alpha: float) -> None:
-        if self.wants_param(index):
-            total = self.blobs[index].grad[0, 0]
-            for grad, value in zip(planes(out_grad), planes(values), strict=True):
-                matmul.gemm(grad, value, total, trans_b=True, alpha=alpha, beta=1)
-
-
-def _mix(
-    matrix: Array, values: Array, out: Array, transposed: bool = False, alpha: float = 1.0, beta: float = 0.0
-) -> None:
-    """Replace each pixel's vector of classes by alpha · matrix (or its transpose) times it, plus beta times ``out``."""
-    for value, target in zip(planes(values), planes(out), strict=True):
-        matmul.gemm(matrix, value, target, trans_a=transposed, alpha=alpha, beta=beta)
+    def matrix_grads(self) -> list[Array | None]:
+        """Their gradients, None where one is not wanted."""
+        return [blob.grad[0, 0] if self.wants_param(i) else None for i, blob in enumerate(self.blobs)]

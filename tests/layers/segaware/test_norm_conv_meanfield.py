@@ -10,6 +10,7 @@ import pytest
 
 from segcaffe.errors import ShapeError
 from segcaffe.kernels.window_meanfield import cpu
+from segcaffe.kernels.window_meanfield.pairs import Pairs
 from segcaffe.testing import LayerCase
 from segcaffe.threads import parallel
 
@@ -217,7 +218,7 @@ def test_pairs_of_pixels_equal_dense_filters(center: bool) -> None:
     flags = f"remove_center: {center} remove_center: {center}".lower()
     layer, bottom, top = wide("two_windows", np.float64, flags)
     layer.forward(bottom, top)
-    assert layer._inferred
+    assert isinstance(layer._inference.saved, Pairs)
     params = [blob.data[0, 0] for blob in layer.blobs]
     for n in range(2):
         windows = ((3, 5, 1, 1.3), (2, 3, 2, 0.8))
@@ -249,10 +250,11 @@ def test_weights_too_small_for_sums_over_pairs(monkeypatch: pytest.MonkeyPatch) 
         bottom[2].data[0, :, 5, 7] += 20
         layer.forward(bottom, top)
         layer.backward(top, [True] * 4, bottom)
-        return layer._inferred, np.concatenate([top[0].data.ravel(), *(blob.diff.ravel() for blob in bottom)])
+        by_pairs = isinstance(layer._inference.saved, Pairs)
+        return by_pairs, np.concatenate([top[0].data.ravel(), *(blob.diff.ravel() for blob in bottom)])
 
-    inferred, found = outlier()
-    assert not inferred
+    by_pairs, found = outlier()
+    assert not by_pairs
     assert np.isfinite(found).all()
     one_by_one(monkeypatch)
     np.testing.assert_array_equal(found, outlier()[1])
@@ -282,4 +284,4 @@ def test_only_the_way_that_was_taken_holds_memory() -> None:
         bottom[2].data[...] = ordinary
         bottom[2].data[0, :, 5, 7] += shift
         layer.forward(bottom, top)
-        assert (layer._inference is not None, not layer.weights, layer._probabilities is None) == (by_pairs,) * 3
+        assert isinstance(layer._inference.saved, Pairs) == by_pairs
