@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from segcaffe import device
 from segcaffe.kernels import permutohedral
 from segcaffe.kernels.lrn import Response
 from segcaffe.kernels.optimizer import Step
@@ -47,7 +48,7 @@ KERNEL_CASES: list[KernelCase] = []
 
 def move_arrays(value: Any, move: Callable[[Array], Any]) -> Any:
     """The value with each array in it, also in tuples, lists and dictionaries, replaced; inferences start anew."""
-    if isinstance(value, np.ndarray):
+    if isinstance(value, np.ndarray) or device.is_device_array(value):
         return move(value)
     if isinstance(value, dict):
         return {name: move_arrays(one, move) for name, one in value.items()}

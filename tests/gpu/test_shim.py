@@ -29,12 +29,8 @@ def _run(case: KernelCase, dtype: Any, on_device: bool) -> dict[str, np.ndarray]
     for one, other in case.same:
         call[one] = call[other]
     function(**call)
-    written = [arrays_of({name: call[name]}) for name in function.writes]
-    return {
-        f"{name} {i}": device.to_host(array)
-        for name, arrays in zip(function.writes, written, strict=True)
-        for i, array in enumerate(arrays)
-    }
+    written = {name: arrays_of(call[name]) for name in function.writes}
+    return {f"{name} {i}": device.to_host(a) for name, arrays in written.items() for i, a in enumerate(arrays)}
 
 
 def check_kernel(case: KernelCase, dtype: Any) -> None:

@@ -98,9 +98,8 @@ def test_random_numbers() -> None:
 
 
 def test_every_kernel_is_placed() -> None:
-    packages = {package.name for package in pkgutil.iter_modules(kernels.__path__) if package.ispkg} - set(
-        kernels.TOOLBOXES
-    )
+    folders = {package.name for package in pkgutil.iter_modules(kernels.__path__) if package.ispkg}
+    packages = folders - set(kernels.TOOLBOXES)
     declared = {
         (package, name)
         for package in packages

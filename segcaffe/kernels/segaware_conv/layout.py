@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any, NamedTuple
 
@@ -141,6 +142,7 @@ class Layout(NamedTuple):
         return max(1, min(blocks, -(-_ITEMS // others), most))
 
 
+@functools.lru_cache(maxsize=1024)
 def make_layout(x: tuple[int, ...], out: tuple[int, ...], window: Window, group: int, itemsize: int) -> Layout:
     """The layout for arrays of the given shapes (N, C, H, W) and (N, M, H', W')."""
     dtype = f"f{itemsize}"

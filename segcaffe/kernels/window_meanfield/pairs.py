@@ -130,10 +130,8 @@ class Pairs:
         for i in range(iterations):
             lines = self.probabilities.image(i)[grid.lead : -grid.lead].reshape(self.rows, self.total, grid.pitch)
             lines[:, self.classes, :width] = 1
-        self._back, self._pairs = (
-            Rows(1, num, self.classes, grid),
-            [Rows(1, num, one.pairs, grid) for one in self.filters],
-        )
+        self._back = Rows(1, num, self.classes, grid)
+        self._pairs = [Rows(1, num, one.pairs, grid) for one in self.filters]
         self._gradients: Rows | None = None
 
     def forward(self, unary: Array, q: Array, guides: Sequence[Array], matrices: Array, out: Array) -> bool:

@@ -1,0 +1,50 @@
+"""How many parameters functions take: few enough to be read, and passed, without counting."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import segcaffe
+
+PACKAGE = Path(segcaffe.__file__).parent
+MOST, MOST_COMPILED = 9, 12
+COMPILERS = ("njit", "_helper", "_compiled", "_summing", "intrinsic", "overload")
+"""Decorators whose functions are compiled."""
+PYCAFFES = {("net/net.py", "__init__")}
+"""Signatures that are pycaffe's, with keywords of our own behind."""
+
+
+def _functions() -> Iterator[tuple[str, ast.FunctionDef]]:
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef):
+                yield path.relative_to(PACKAGE).as_posix(), node
+
+
+def _parameters(function: ast.FunctionDef) -> int:
+    """Without the object a method belongs to and the compiler's context of an intrinsic."""
+    given = function.args
+    names = [one.arg for one in (*given.posonlyargs, *given.args, *given.kwonlyargs)]
+    return len(names) - (names[:1] in (["self"], ["cls"], ["typing"]))
+
+
+def _is_compiled(function: ast.FunctionDef) -> bool:
+    called = (one.func if isinstance(one, ast.Call) else one for one in function.decorator_list)
+    return any(isinstance(one, ast.Name) and one.id in COMPILERS for one in called)
+
+
+def test_functions_take_few_parameters() -> None:
+    found = list(_functions())
+    assert sum(_is_compiled(function) for _, function in found) > 200
+    for path, function in found:
+        most = MOST_COMPILED if _is_compiled(function) else MOST
+        if (path, function.name) not in PYCAFFES:
+            assert _parameters(function) <= most, (
+                f"{path}:{function.lineno}: {function.name}; bundle what goes together"
+            )
+
+
+def test_the_exceptions_exist() -> None:
+    assert {(path, function.name) for path, function in _functions() if _parameters(function) > MOST} >= PYCAFFES
