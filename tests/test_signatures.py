@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+import functools
 from pathlib import Path
 
 import segcaffe
@@ -16,11 +16,14 @@ PYCAFFES = {("net/net.py", "__init__")}
 """Signatures that are pycaffe's, with keywords of our own behind."""
 
 
-def _functions() -> Iterator[tuple[str, ast.FunctionDef]]:
+@functools.cache
+def _functions() -> list[tuple[str, ast.FunctionDef]]:
+    found = []
     for path in sorted(PACKAGE.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.FunctionDef):
-                yield path.relative_to(PACKAGE).as_posix(), node
+                found.append((path.relative_to(PACKAGE).as_posix(), node))
+    return found
 
 
 def _parameters(function: ast.FunctionDef) -> int:
@@ -36,14 +39,11 @@ def _is_compiled(function: ast.FunctionDef) -> bool:
 
 
 def test_functions_take_few_parameters() -> None:
-    found = list(_functions())
-    assert sum(_is_compiled(function) for _, function in found) > 200
-    for path, function in found:
+    assert sum(_is_compiled(function) for _, function in _functions()) > 200
+    for path, function in _functions():
         most = MOST_COMPILED if _is_compiled(function) else MOST
         if (path, function.name) not in PYCAFFES:
-            assert _parameters(function) <= most, (
-                f"{path}:{function.lineno}: {function.name}; bundle what goes together"
-            )
+            assert _parameters(function) <= most, f"{path}:{function.lineno}: {function.name}: bundle some"
 
 
 def test_the_exceptions_exist() -> None:
