@@ -24,7 +24,7 @@ Array = np.ndarray[Any, Any]
 
 _FEW_PIXELS = 1024
 FEWER_PIXELS = 256, 512
-"""Fewer still: up to so many even 3x3 kernels are better done this way, forward and backward."""
+"""Fewer still: up to so many even 3x3 kernels are better computed so, forward and backward."""
 MANY_WEIGHTS = 1 << 15
 _FEW_ROWS = 32
 _COLUMNS = 1 << 21

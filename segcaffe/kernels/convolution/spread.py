@@ -29,7 +29,7 @@ _BLAS = 1.3
 
 
 def is_better(problem: Problem, plan: Plan) -> bool:
-    """Whether the output, or the weights' gradient, is better done this way than by a plan."""
+    """Whether the output, or the weights' gradient, is better computed so than by blocks."""
     reach = [d * (k - 1) for k, d in zip(problem.kernel, problem.dilation, strict=True)]
     unstrided = problem.group == 1 and set(problem.stride) == {1}
     if not unstrided or any(p > r for p, r in zip(problem.pad, reach, strict=True)):

@@ -16,7 +16,7 @@ from segcaffe.threads import parallel
 
 Array = np.ndarray[Any, Any]
 _SMALL = 1 << 20
-"""Multiply-adds below which a second thread saves little, and BLAS computes in another way: results would depend on how
+"""Multiply-adds below which a second thread saves little, and BLAS computes differently: results would depend on how
 many threads there are."""
 _COLUMNS, _FEW_ROWS, _FEW_TERMS = (40, 1024), 64, 64
 _WIDE_REGISTERS = ROWS * vector_length(np.float32) >= 128
@@ -63,7 +63,7 @@ def multiply(
         if then is not None:
             then(out, 0)
         return
-    if alpha == 1 and beta == 0 and not trans_b and _suits_tiles(a, b, out, depth):
+    if alpha == 1 and beta == 0 and not trans_b and _is_better_by_tiles(a, b, out, depth):
         _multiply_tiles(a, b, out, trans_a, then)
         return
     by_rows = rows > columns
@@ -86,7 +86,7 @@ def multiply(
     parallel.run(long, part, grain=grain, blocks=parallel.parts(long, grain))
 
 
-def _suits_tiles(a: Array, b: Array, out: Array, depth: int) -> bool:
+def _is_better_by_tiles(a: Array, b: Array, out: Array, depth: int) -> bool:
     """Whether `loops` is faster than BLAS: on processors with many wide registers, where few columns keep them busy."""
     contiguous = b.flags.c_contiguous and out.flags.c_contiguous
     return few(out.shape[1]) and len(out) >= _FEW_ROWS and depth >= _FEW_TERMS and contiguous

@@ -69,7 +69,7 @@ def convolve(
     bias: Array | None = None,
 ) -> None:
     """Write ``out``; ``masks`` (N, taps * positions) or None for a convolution without."""
-    _way("forward", x, out, geometry, group).convolve(x, masks, weight, bias, out, geometry, group)
+    _algorithm("forward", x, out, geometry, group).convolve(x, masks, weight, bias, out, geometry, group)
 
 
 def convolve_backward(
@@ -83,16 +83,16 @@ def convolve_backward(
     group: int,
 ) -> None:
     """Write the gradients of x and of the masks, those that are not None. Of x only the shape counts for the first."""
-    way = _way("data" if grad_masks is None else "both", x, grad_out, geometry, group)
-    way.convolve_backward(x, masks, weight, grad_out, grad_x, grad_masks, geometry, group)
+    algorithm = _algorithm("data" if grad_masks is None else "both", x, grad_out, geometry, group)
+    algorithm.convolve_backward(x, masks, weight, grad_out, grad_x, grad_masks, geometry, group)
 
 
 def add_weight_grad(
     x: Array, masks: Array | None, grad_out: Array, grad_weight: Array, geometry: Geometry, group: int
 ) -> None:
     """Add the gradient of the weights."""
-    way = _way("weight", x, grad_out, geometry, group)
-    way.add_weight_grad(x, masks, grad_out, grad_weight, geometry, group)
+    algorithm = _algorithm("weight", x, grad_out, geometry, group)
+    algorithm.add_weight_grad(x, masks, grad_out, grad_weight, geometry, group)
 
 
 def add_bias_grad(grad_out: Array, grad_bias: Array) -> None:
@@ -100,6 +100,6 @@ def add_bias_grad(grad_out: Array, grad_bias: Array) -> None:
     reduce_channels(0, grad_out.reshape(*grad_out.shape[:2], -1), None, grad_bias, accumulate=True)
 
 
-def _way(kind: Kind, x: Array, out: Array, geometry: Geometry, group: int) -> ModuleType:
+def _algorithm(kind: Kind, x: Array, out: Array, geometry: Geometry, group: int) -> ModuleType:
     fused = x.size > 0 and out.size > 0 and choose(kind, gpu_fused.shape_of(x, out, geometry, group)) == "fused"
     return gpu_fused if fused else gpu_columns

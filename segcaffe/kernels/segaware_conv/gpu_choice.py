@@ -1,4 +1,4 @@
-"""Which way a masked convolution takes on a GPU: columns made in shared memory ("fused"), or written for cuBLAS.
+"""Which algorithm takes a masked convolution on a GPU: columns made in shared memory ("fused"), or written for cuBLAS.
 
 Both do the same multiply-adds. The fused kernels save the columns' way to the cache and back, but reach a smaller share
 of a device's peak than cuBLAS and know fp32 products only. The rule estimates the seconds of each on a device like an
@@ -18,7 +18,7 @@ from segcaffe import device
 from segcaffe.device.settings import Math
 from segcaffe.errors import DeviceError
 
-Way = Literal["fused", "columns"]
+Algorithm = Literal["fused", "columns"]
 Kind = Literal["forward", "data", "both", "weight"]
 """What is computed: the output, the gradient of x, that of the mask too (or alone), or that of the weights."""
 
@@ -91,20 +91,20 @@ class Tiles:
         return _fill(self.down * self.across * self.parts)
 
 
-def choose(kind: Kind, shape: Shape) -> Way:
-    """The way that is forced, or else the one that is expected to take less time."""
-    forced = forced_way()
+def choose(kind: Kind, shape: Shape) -> Algorithm:
+    """The algorithm that is forced, or else the one that is expected to take less time."""
+    forced = forced_algorithm()
     if forced is not None:
         return forced
     return _faster(kind, shape, device.settings().math)
 
 
 @functools.lru_cache(maxsize=1024)
-def _faster(kind: Kind, shape: Shape, math_of_products: Math) -> Way:
+def _faster(kind: Kind, shape: Shape, math_of_products: Math) -> Algorithm:
     return "fused" if fused_seconds(kind, shape) <= columns_seconds(kind, shape, math_of_products) else "columns"
 
 
-def forced_way() -> Way | None:
+def forced_algorithm() -> Algorithm | None:
     """What the environment demands, or None.
 
     Raises
@@ -115,7 +115,7 @@ def forced_way() -> Way | None:
     value = os.environ.get(VARIABLE, "auto")
     if value not in ("fused", "columns", "auto"):
         raise DeviceError(f"{VARIABLE} is fused, columns or auto. Received: {value}.")
-    return None if value == "auto" else cast(Way, value)
+    return None if value == "auto" else cast(Algorithm, value)
 
 
 def fused_seconds(kind: Kind, shape: Shape) -> float:

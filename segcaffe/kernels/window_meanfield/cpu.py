@@ -45,7 +45,7 @@ def backward(
     matrix_grads: Sequence[Array | None],
     inference: Inference,
 ) -> None:
-    """Go back the way that `forward` took; see the contract."""
+    """Go back by the algorithm of `forward`; see the contract."""
     if inference.saved is None:
         forward(scores, guides, matrices, np.empty_like(out_grad), inference)
     if not isinstance(inference.saved, Pairs):
