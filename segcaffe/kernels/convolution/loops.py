@@ -8,21 +8,15 @@ import numpy as np
 
 from segcaffe.jit.compiled import CONTRACT, REASSOC, njit
 from segcaffe.kernels.convolution.plan import CHUNK_VECTORS
+from segcaffe.kernels.vector import rows as live_rows
 from segcaffe.kernels.vector.tile import (
     ROWS,
     STREAMS,
     add_block,
     clear_run,
-    convolve_1,
-    convolve_2,
-    convolve_4,
     convolve_8,
     copy_run,
     copy_strip,
-    correlate_1,
-    correlate_2,
-    correlate_4,
-    correlate_8,
     pack_block,
     pick_run,
     spread_run,
@@ -96,7 +90,7 @@ def convolve(source, packed, epilogue, target, layout, tables, memory, start, st
             row = (group * tiles + tile) * ROWS
             for p in range(0, used, layout.strip):
                 x, weights = p * layout.panel, row * depth
-                _multiply(live, copy, x, offsets, packed, weights, depth, epilogue, row, out, p, positions)
+                live_rows.convolve(live, copy, x, offsets, packed, weights, depth, epilogue, row, out, p, positions)
             _write_rows(target, layout, group * layout.rows + tile * ROWS, live, table, segments, out)
 
 
@@ -132,7 +126,9 @@ def convolve_pixels(source, packed, epilogue, target, sizes, panels, out, start,
                 turn = tile * strips + (p - first) // strip
                 y = (place * rows + tile * ROWS) * pixels + p
                 if live < ROWS or p + strip > pixels:
-                    _multiply(live, panels, x, offsets, packed, weights, channels, epilogue, row, out, 0, strip)
+                    live_rows.convolve(
+                        live, panels, x, offsets, packed, weights, channels, epilogue, row, out, 0, strip
+                    )
                     for r in range(live):
                         copy_run(target, y + r * pixels, out, r * strip, min(strip, pixels - p))
                 else:
@@ -201,7 +197,8 @@ def weight_gradient(source, grad, sums, bias_sums, layout, tables, memory, start
                 for p in range(0, length, step):
                     count = min(step, length - p)
                     for k in range(0, channels * len(taps), STREAMS):
-                        _correlate(live, lines, layout.positions, copy, p, offsets, k, count, sums, where + k * ROWS)
+                        to = where + k * ROWS
+                        live_rows.correlate(live, lines, layout.positions, copy, p, offsets, k, count, sums, to)
                 if bias_sums.size > 0 and chunk == 0:
                     for r in range(live):
                         line = part * layout.groups * layout.rows + channel + r
@@ -259,31 +256,6 @@ def _total(values, start, length):
     for i in range(start, start + length):
         total += values[i]
     return total
-
-
-@njit(inline="always")
-def _multiply(live, x, start, offsets, packed, weights, depth, epilogue, row, out, out_at, stride):
-    at = 2 * row
-    if live > 4:
-        convolve_8(x, start, offsets, packed, weights, depth, epilogue, at, out, out_at, stride, None)
-    elif live > 2:
-        convolve_4(x, start, offsets, packed, weights, depth, epilogue, at, out, out_at, stride, None)
-    elif live > 1:
-        convolve_2(x, start, offsets, packed, weights, depth, epilogue, at, out, out_at, stride, None)
-    else:
-        convolve_1(x, start, offsets, packed, weights, depth, epilogue, at, out, out_at, stride, None)
-
-
-@njit(inline="always")
-def _correlate(live, lines, stride, copy, p, offsets, k, length, sums, start):
-    if live > 4:
-        correlate_8(lines, stride, copy, p, offsets, k, length, sums, start)
-    elif live > 2:
-        correlate_4(lines, stride, copy, p, offsets, k, length, sums, start)
-    elif live > 1:
-        correlate_2(lines, stride, copy, p, offsets, k, length, sums, start)
-    else:
-        correlate_1(lines, stride, copy, p, offsets, k, length, sums, start)
 
 
 @_helper
@@ -344,7 +316,7 @@ def _copy_planes(source, layout, residues, first, channels, table, copy):
             d_first = residues[0, phase // (layout.phases[1] * layout.phases[2])] - layout.low[0]
             h_first = residues[1, phase // layout.phases[2] % layout.phases[1]] - layout.low[1]
             w_first = residues[2, phase % layout.phases[2]] - layout.low[2]
-            begin, end = _inside(layout.source[2], layout.stride[2], w_first, width)
+            begin, end = live_rows.inside(layout.source[2], layout.stride[2], w_first, width)
             for d in range(layout.pitch[0]):
                 d_source = (table[0, 1] + d) * layout.stride[0] + d_first
                 for h in range(layout.pitch[1]):
@@ -383,7 +355,7 @@ def _copy_columns(source, layout, taps, first, channels, table, segments, used, 
                 column, position, left = table[j, 3], table[j, 5], table[j, 4]
                 while left > 0:
                     length = min(left, run - position % run)
-                    begin, end = _inside(layout.source[2], stride, column * stride + w_first, length)
+                    begin, end = live_rows.inside(layout.source[2], stride, column * stride + w_first, length)
                     target = position // run * depth * run + index + position % run
                     end = end if inside else begin
                     _copy_row(source, line + column * stride, stride, copy, target, begin, end, length)
@@ -393,16 +365,6 @@ def _copy_columns(source, layout, taps, first, channels, table, segments, used, 
                 length = min(layout.positions - position, run - position % run)
                 clear_run(copy, position // run * depth * run + index + position % run, length)
                 position += length
-
-
-@njit(inline="always")
-def _inside(size, stride, first, length):
-    """The range of i < length for which ``first + i * stride`` lies in [0, size)."""
-    if stride == 1:
-        begin = min(length, max(0, -first))
-        return begin, min(length, max(begin, size - first))
-    begin = min(length, max(0, -(first // stride)))
-    return begin, min(length, max(begin, (size - 1 - first) // stride + 1))
 
 
 @njit(inline="always")

@@ -10,19 +10,12 @@ import numpy as np
 
 from segcaffe.jit.compiled import njit
 from segcaffe.kernels.segaware_conv.strips import add_product, product
+from segcaffe.kernels.vector import rows
 from segcaffe.kernels.vector.tile import (
     ROWS,
     STREAMS,
     clear_run,
     copy_run,
-    correlate_1,
-    correlate_2,
-    correlate_4,
-    correlate_8,
-    multiply_1,
-    multiply_2,
-    multiply_4,
-    multiply_8,
 )
 
 _EMPTY = -(1 << 62)
@@ -63,9 +56,9 @@ def convolve(x, mask, packed, bias, out, layout, division, scratch, offsets, one
                     at, length = target * pixels + q, min(strip, pixels - q)
                     begin = s * here * strip
                     if c == 0 and live == ROWS and length == strip:
-                        _multiply(live, columns, begin, offsets, packed, weight, here, bias, last, out, at, pixels)
+                        rows.multiply(live, columns, begin, offsets, packed, weight, here, bias, last, out, at, pixels)
                     else:
-                        _multiply(live, columns, begin, offsets, packed, weight, here, bias, last, spare, 0, strip)
+                        rows.multiply(live, columns, begin, offsets, packed, weight, here, bias, last, spare, 0, strip)
                         _put(out, at, pixels, live, length, spare, strip, ones, c > 0)
 
 
@@ -135,7 +128,7 @@ def _multiply_back(layout, packed, tile, depth, lines, count, offsets, zeros, co
         for s in range(count):
             at = s * pitch + t * ROWS * strip
             first = s * strip * layout.rows
-            _multiply(ROWS, lines, first, offsets, packed, begin, layout.rows, zeros, 0, columns, at, strip)
+            rows.multiply(ROWS, lines, first, offsets, packed, begin, layout.rows, zeros, 0, columns, at, strip)
     return pitch
 
 
@@ -170,7 +163,7 @@ def weight_gradient(x, mask, grad_out, sums, layout, division, scratch, offsets,
                 _rows(grad_out, row, live, pixels, q, min(here * strip, pixels - q), lines, pitch)
                 target = (((part * layout.groups + group) * tiles + tile) * depth + piece * step * taps) * ROWS
                 for k in range(0, streams, STREAMS):
-                    _correlate(live, lines, pitch, columns, offsets, k, here * strip, sums, target + k * ROWS)
+                    rows.correlate(live, lines, pitch, columns, 0, offsets, k, here * strip, sums, target + k * ROWS)
 
 
 @njit(nogil=True, cache=True)
@@ -220,7 +213,7 @@ def _locate(layout, mask, image, q, count, tables):
         for t in range(taps):
             y = oy * layout.stride_h - layout.pad_h + t // layout.kernel_w * layout.dilation_h
             x = ox * layout.stride_w - layout.pad_w + t % layout.kernel_w * layout.dilation_w
-            begin, end = _inside(layout.width, layout.stride_w, x, length)
+            begin, end = rows.inside(layout.width, layout.stride_w, x, length)
             if 0 <= y < layout.height and begin < end:
                 place, tap = y * layout.width + x, s * taps + t
                 follows = layout.stride_w == 1 and (places[tap] == _EMPTY or places[tap] == place - at)
@@ -231,13 +224,6 @@ def _locate(layout, mask, image, q, count, tables):
                 for u in range(begin, end):
                     index[tap * strip + at + u] = place + u * layout.stride_w
         v += length
-
-
-@njit(inline="always")
-def _inside(size, stride, first, length):
-    """The range of i < length for which ``first + i * stride`` lies in [0, size)."""
-    begin = min(length, max(0, -(first // stride)))
-    return begin, min(length, max(begin, (size - 1 - first) // stride + 1))
 
 
 @njit(nogil=True, cache=True)
@@ -338,27 +324,3 @@ def _lines(grad_out, row, rows, pixels, q, length, strip, lines):
             at = (first // strip * rows + r) * strip
             copy_run(lines, at, grad_out, (row + r) * pixels + q + first, live)
             clear_run(lines, at + live, strip - live)
-
-
-@njit(inline="always")
-def _multiply(live, x, start, offsets, packed, weights, depth, bias, row, out, out_at, stride):
-    if live > 4:
-        multiply_8(x, start, offsets, packed, weights, depth, bias, row, out, out_at, stride, None)
-    elif live > 2:
-        multiply_4(x, start, offsets, packed, weights, depth, bias, row, out, out_at, stride, None)
-    elif live > 1:
-        multiply_2(x, start, offsets, packed, weights, depth, bias, row, out, out_at, stride, None)
-    else:
-        multiply_1(x, start, offsets, packed, weights, depth, bias, row, out, out_at, stride, None)
-
-
-@njit(inline="always")
-def _correlate(live, lines, pitch, columns, offsets, k, length, sums, target):
-    if live > 4:
-        correlate_8(lines, pitch, columns, 0, offsets, k, length, sums, target)
-    elif live > 2:
-        correlate_4(lines, pitch, columns, 0, offsets, k, length, sums, target)
-    elif live > 1:
-        correlate_2(lines, pitch, columns, 0, offsets, k, length, sums, target)
-    else:
-        correlate_1(lines, pitch, columns, 0, offsets, k, length, sums, target)

@@ -28,7 +28,7 @@ from numba.extending import intrinsic
 
 from segcaffe.jit.compiled import njit
 from segcaffe.kernels.vector.scratch import scratch
-from segcaffe.kernels.vector.tile import Vectors, address, clear_run, copy_run, vector_length
+from segcaffe.kernels.vector.tile import Vectors, address, clear_run, copy_run, sum_loop, vector_length
 from segcaffe.threads import parallel
 
 Array = np.ndarray[Any, Any]
@@ -80,26 +80,6 @@ def _copy_rows(images, flat, margin, start, stop):
             clear_run(flat, at, margin)
             copy_run(flat, at + margin, source, ((n * channels + c) * height + y) * width, width)
             clear_run(flat, at + margin + width, margin)
-
-
-def _sum(vectors: Vectors, count: Any, number: int, body: Callable[[Any, list[Any]], list[Any]]) -> list[Any]:
-    """``number`` sums in registers: ``for i in range(count): sums = body(i, sums)``. The count is at least 1."""
-    builder = vectors.builder
-    before, loop, after = builder.block, builder.append_basic_block("loop"), builder.append_basic_block("after")
-    builder.branch(loop)
-    builder.position_at_end(loop)
-    index = builder.phi(ir.IntType(64))
-    totals = [builder.phi(vectors.type) for _ in range(number)]
-    sums = body(index, totals)
-    following = builder.add(index, vectors.index(1))
-    index.add_incoming(vectors.index(0), before)
-    index.add_incoming(following, loop)
-    for total, value in zip(totals, sums, strict=True):
-        total.add_incoming(ir.Constant(vectors.type, None), before)
-        total.add_incoming(value, loop)
-    builder.cbranch(builder.icmp_signed("<", following, count), loop, after)
-    builder.position_at_end(after)
-    return sums
 
 
 def _product(vectors, a, b, total):
@@ -160,7 +140,7 @@ def _make_gather(rows: int, value: Callable[[Vectors, Any, Any], Any]) -> Any:
                     sums.append(vectors.multiply_add(factor, value(vectors, pixel, other), total))
                 return sums
 
-            for row, total in enumerate(_sum(vectors, args[7], rows, step)):
+            for row, total in enumerate(sum_loop(vectors, args[7], [vectors.zero] * rows, step)):
                 vectors.store(total, vectors.at(out_from, builder.mul(args[10], vectors.index(row))))
             return context.get_dummy_value()
 
@@ -189,7 +169,7 @@ def _make_compare(term: Term) -> Any:
                 others = [vectors.load(vectors.at(source, line)) for source in sources]
                 return [term(vectors, own, other, total) for other, total in zip(others, totals, strict=True)]
 
-            for k, value in enumerate(_sum(vectors, args[8], OFFSETS, step)):
+            for k, value in enumerate(sum_loop(vectors, args[8], [vectors.zero] * OFFSETS, step)):
                 vectors.store(value, vectors.at(out_from, builder.mul(args[11], vectors.index(k))))
             return context.get_dummy_value()
 

@@ -187,6 +187,26 @@ def _loop(vectors: Vectors, count: Any, step: int, start: list[Any], body: Calla
     return sums
 
 
+def sum_loop(vectors: Vectors, count: Any, first: list[Any], body: Callable[[Any, list[Any]], list[Any]]) -> list[Any]:
+    """Sums in registers that begin with ``first``: ``for i in range(count): sums = body(i, sums)``; count >= 1."""
+    builder = vectors.builder
+    before, loop, after = builder.block, builder.append_basic_block("loop"), builder.append_basic_block("after")
+    builder.branch(loop)
+    builder.position_at_end(loop)
+    index = builder.phi(_INDEX)
+    totals = [builder.phi(vectors.type) for _ in first]
+    sums = body(index, totals)
+    following = builder.add(index, vectors.index(1))
+    index.add_incoming(vectors.index(0), before)
+    index.add_incoming(following, loop)
+    for start, total, value in zip(first, totals, sums, strict=True):
+        total.add_incoming(start, before)
+        total.add_incoming(value, loop)
+    builder.cbranch(builder.icmp_signed("<", following, count), loop, after)
+    builder.position_at_end(after)
+    return sums
+
+
 def address(context: Any, vectors: Vectors, array_type: Any, array: Any, start: Any) -> Any:
     """The address of element ``start`` of an array."""
     data = cgutils.create_struct_proxy(array_type)(context, vectors.builder, value=array).data

@@ -23,15 +23,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from segcaffe.jit.compiled import FAST, njit
+from segcaffe.kernels.vector import rows as live_rows
 from segcaffe.kernels.vector.tile import (
     ROWS,
     STREAMS,
     clear_run,
     copy_run,
-    correlate_4,
-    correlate_8,
-    multiply_4,
-    multiply_8,
 )
 from segcaffe.kernels.vector.vector_math import exp
 from segcaffe.kernels.window_meanfield.tiles import (
@@ -461,10 +458,7 @@ def _products(x, base, matrix, rows, out, grid):
         for first in range(0, grid.width, grid.strip):
             at = min(first, grid.pitch - grid.strip)
             weight, to = tile * depth * ROWS, tile * ROWS * grid.pitch + at
-            if ROWS > 4:
-                multiply_8(x, base + at, offsets, packed, weight, depth, zeros, 0, out, to, grid.pitch, None)
-            else:
-                multiply_4(x, base + at, offsets, packed, weight, depth, zeros, 0, out, to, grid.pitch, None)
+            live_rows.multiply(ROWS, x, base + at, offsets, packed, weight, depth, zeros, 0, out, to, grid.pitch)
 
 
 @njit(nogil=True, cache=True, fastmath=FAST)
@@ -541,14 +535,6 @@ def _divide_gradient(source, at, inverse, factor, filtered, beside, classes, gri
     _scaled(dot, 0, dot.dtype.type(-1), g, to + classes * pitch, width)
 
 
-@njit(inline="always")
-def _correlate(lines, pitch, x, offsets, first, count, sums, at):
-    if ROWS > 4:
-        correlate_8(lines, pitch, x, 0, offsets, first, count, sums, at)
-    else:
-        correlate_4(lines, pitch, x, 0, offsets, first, count, sums, at)
-
-
 @njit(nogil=True, cache=True)
 def message_gradient(q_grad, unary_grad, filtered, filtered_lines, matrix, inverse, gradients, sums, grid, start, stop):
     """From an iteration's gradient of q to that of the windows' sums, of the unary scores and of the matrices.
@@ -585,7 +571,8 @@ def message_gradient(q_grad, unary_grad, filtered, filtered_lines, matrix, inver
             for tile in range(tiles):
                 for k in range(0, depth, STREAMS):
                     at = ((part * tiles + tile) * depth + k) * ROWS
-                    _correlate(scores[tile * ROWS * pitch :], pitch, filtered, places, k, length, sums, at)
+                    grads = scores[tile * ROWS * pitch :]
+                    live_rows.correlate(ROWS, grads, pitch, filtered, 0, places, k, length, sums, at)
 
 
 @njit(nogil=True, cache=True, fastmath=FAST)

@@ -17,14 +17,12 @@ arrays are flat, lines lie ``step`` apart; callable from compiled kernels only, 
 # mypy: disable-error-code="no-untyped-def, untyped-decorator"
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from segcaffe.kernels.vector.tile import _MANY_REGISTERS, Vectors, address
+from segcaffe.kernels.vector.tile import _MANY_REGISTERS, Vectors, address, sum_loop
 
 LINES, DIFFERENCES, OFFSETS = (12, 6, 13) if _MANY_REGISTERS else (5, 2, 5)
 """Lines, lines with their own pixels too, and neighbours, whose sums for two rows of pixels fit the registers."""
@@ -32,26 +30,6 @@ TABLE = 3
 """Numbers of a tap in a table."""
 _NEAR = 8
 """Lines that are addressed from one base, so that all addresses of a loop stay in registers."""
-
-
-def _sum(vectors: Vectors, count: Any, first: list[Any], body: Callable[[Any, list[Any]], list[Any]]) -> list[Any]:
-    """Sums in registers that begin with ``first``: ``for i in range(count): sums = body(i, sums)``; count >= 1."""
-    builder = vectors.builder
-    before, loop, after = builder.block, builder.append_basic_block("loop"), builder.append_basic_block("after")
-    builder.branch(loop)
-    builder.position_at_end(loop)
-    index = builder.phi(ir.IntType(64))
-    totals = [builder.phi(vectors.type) for _ in first]
-    sums = body(index, totals)
-    following = builder.add(index, vectors.index(1))
-    index.add_incoming(vectors.index(0), before)
-    index.add_incoming(following, loop)
-    for start, total, value in zip(first, totals, sums, strict=True):
-        total.add_incoming(start, before)
-        total.add_incoming(value, loop)
-    builder.cbranch(builder.icmp_signed("<", following, count), loop, after)
-    builder.position_at_end(after)
-    return sums
 
 
 def _lines(vectors: Vectors, base: Any, steps: list[Any], count: int) -> list[Any]:
@@ -107,7 +85,7 @@ def _make_gather(rows: int, differences: bool) -> Any:
                         sums[i] = vectors.multiply_add(factor, value, totals[i])
                 return sums
 
-            sums = _sum(vectors, number, [vectors.load(a) for a in targets], add)
+            sums = sum_loop(vectors, number, [vectors.load(a) for a in targets], add)
             for total, a in zip(sums, targets, strict=True):
                 vectors.store(total, a)
             return context.get_dummy_value()
@@ -149,7 +127,7 @@ def _make_compare(rows: int, squares: bool) -> Any:
                             sums[i] = vectors.multiply_add(pixel, other, totals[i])
                 return sums
 
-            sums = _sum(vectors, number, [vectors.load(place) for place in targets], add)
+            sums = sum_loop(vectors, number, [vectors.load(place) for place in targets], add)
             for total, place in zip(sums, targets, strict=True):
                 vectors.store(total, place)
             return context.get_dummy_value()

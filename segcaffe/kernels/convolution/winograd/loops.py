@@ -18,20 +18,13 @@ from segcaffe.kernels.convolution.winograd.transforms import (
     output_tiles,
     tap_tiles,
 )
+from segcaffe.kernels.vector import rows as live_rows
 from segcaffe.kernels.vector.tile import (
     ROWS,
     STREAMS,
     add_block,
     clear_run,
     copy_run,
-    correlate_1,
-    correlate_2,
-    correlate_4,
-    correlate_8,
-    multiply_1,
-    multiply_2,
-    multiply_4,
-    multiply_8,
     pick_run,
     spread_run,
 )
@@ -148,14 +141,7 @@ def correlate_block(layout, block, offsets, inputs, grads, sums, start, stop):
             lines = grads[m * layout.weight_step + tile * ROWS * pitch :]
             out = m * layout.sum_step + tile * offsets.size * ROWS
             for c in range(0, layout.channels, STREAMS):
-                if live > 4:
-                    correlate_8(lines, pitch, x, 0, offsets, c, length, sums, out + c * ROWS)
-                elif live > 2:
-                    correlate_4(lines, pitch, x, 0, offsets, c, length, sums, out + c * ROWS)
-                elif live > 1:
-                    correlate_2(lines, pitch, x, 0, offsets, c, length, sums, out + c * ROWS)
-                else:
-                    correlate_1(lines, pitch, x, 0, offsets, c, length, sums, out + c * ROWS)
+                live_rows.correlate(live, lines, pitch, x, 0, offsets, c, length, sums, out + c * ROWS)
 
 
 @njit(nogil=True, cache=True)
@@ -215,8 +201,7 @@ def _transform_channel(source, layout, channel, c, table, count, inputs, rows):
     for run in range(count):
         length = STEP * table[run, 3] + SIZE - STEP
         w_first = table[run, 2] - layout.low[1]
-        begin = min(length, max(0, -(w_first // stride)))
-        end = min(length, max(begin, (width - 1 - w_first) // stride + 1))
+        begin, end = live_rows.inside(width, stride, w_first, length)
         plane = table[run, 0] * layout.groups * layout.channels + channel
         for i in range(SIZE):
             h = table[run, 1] + i * layout.dilation[0] - layout.low[0]
@@ -275,14 +260,7 @@ def _multiply(layout, begin, tiles, rows, used, inputs, packed, sums):
             weights = m * layout.weight_step + (begin + tile) * depth * ROWS
             out = m * layout.sum_step + tile * ROWS * pitch
             for p in range(0, used, layout.strip):
-                if live > 4:
-                    multiply_8(inputs, x + p, offsets, packed, weights, depth, zeros, 0, sums, out + p, pitch, None)
-                elif live > 2:
-                    multiply_4(inputs, x + p, offsets, packed, weights, depth, zeros, 0, sums, out + p, pitch, None)
-                elif live > 1:
-                    multiply_2(inputs, x + p, offsets, packed, weights, depth, zeros, 0, sums, out + p, pitch, None)
-                else:
-                    multiply_1(inputs, x + p, offsets, packed, weights, depth, zeros, 0, sums, out + p, pitch, None)
+                live_rows.multiply(live, inputs, x + p, offsets, packed, weights, depth, zeros, 0, sums, out + p, pitch)
 
 
 @_helper
