@@ -14,7 +14,7 @@ from segcaffe.kernels import permutohedral
 from segcaffe.kernels.lrn import Response
 from segcaffe.kernels.optimizer import Step
 from segcaffe.kernels.softmax_loss import NO_IGNORE
-from segcaffe.kernels.window_meanfield import Filter, Inference
+from segcaffe.kernels.window_meanfield import Arrays, Filter, Inference
 from segcaffe.window import Window
 
 Array = np.ndarray[Any, Any]
@@ -52,6 +52,8 @@ def move_arrays(value: Any, move: Callable[[Array], Any]) -> Any:
         return move(value)
     if isinstance(value, dict):
         return {name: move_arrays(one, move) for name, one in value.items()}
+    if isinstance(value, Arrays):
+        return Arrays(*(move_arrays(one, move) for one in value))
     if type(value) in (tuple, list):
         return type(value)(move_arrays(one, move) for one in value)
     return Inference(value.filters, value.iterations) if isinstance(value, Inference) else value
@@ -821,16 +823,15 @@ def inference_arguments(
         return tuple(normal(rng, dtype, shape[0], count, *shape[2:]) for count in channels)
 
     classes, guides = shape[1], range(2, 2 + len(windows))
-    square = [(classes, classes)] * (len(windows) + 1)
     filters = [Filter(window, 0.7, remove_center=True, remove_bounds=i > 0) for i, window in enumerate(windows)]
+
+    def given() -> Arrays:
+        matrices = tuple(normal(rng, dtype, classes, classes) for _ in range(len(windows) + 1))
+        return Arrays(*arrays(classes, classes), arrays(*guides), matrices)
+
     (out_grad,) = arrays(classes)
-    return {
-        "scores": arrays(classes, classes), "guides": arrays(*guides), "inference": Inference(filters, 2),
-        "matrices": tuple(normal(rng, dtype, *size) for size in square), "out": empty(dtype, *shape),
-        "out_grad": out_grad, "score_grads": (empty(dtype, *shape), empty(dtype, *shape)),
-        "guide_grads": tuple(empty(dtype, shape[0], count, *shape[2:]) for count in guides),
-        "matrix_grads": tuple(normal(rng, dtype, *size) for size in square),
-    }  # fmt: skip
+    out = empty(dtype, *shape)
+    return {"given": given(), "out": out, "out_grad": out_grad, "grads": given(), "inference": Inference(filters, 2)}
 
 
 for _function in ("forward", "backward"):

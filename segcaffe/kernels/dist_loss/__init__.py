@@ -22,13 +22,7 @@ def forward(dist: Array, parity: Array, loss: Array, alpha: float, beta: float, 
 
 @kernel(writes=("dist_grad",))
 def backward(
-    dist: Array,
-    parity: Array,
-    loss_grad: Array,
-    dist_grad: Array,
-    alpha: float,
-    beta: float,
-    ignore_label: int | None,
+    dist: Array, parity: Array, loss_grad: Array, dist_grad: Array, alpha: float, beta: float, ignore_label: int | None
 ) -> None:
     """Write ±hinge / count times ``loss_grad`` (scalar): plus where the parity is not 0, minus where it is.
 

@@ -33,13 +33,7 @@ def forward(dist: Array, parity: Array, loss: Array, alpha: float, beta: float, 
 
 
 def backward(
-    dist: Array,
-    parity: Array,
-    loss_grad: Array,
-    dist_grad: Array,
-    alpha: float,
-    beta: float,
-    ignore_label: int | None,
+    dist: Array, parity: Array, loss_grad: Array, dist_grad: Array, alpha: float, beta: float, ignore_label: int | None
 ) -> None:
     """Divide the entries among threads."""
     values, labels, out = dist.reshape(-1), parity.reshape(-1), dist_grad.reshape(-1)

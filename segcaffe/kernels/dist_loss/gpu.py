@@ -23,13 +23,7 @@ def forward(dist: Array, parity: Array, loss: Array, alpha: float, beta: float, 
 
 
 def backward(
-    dist: Array,
-    parity: Array,
-    loss_grad: Array,
-    dist_grad: Array,
-    alpha: float,
-    beta: float,
-    ignore_label: int | None,
+    dist: Array, parity: Array, loss_grad: Array, dist_grad: Array, alpha: float, beta: float, ignore_label: int | None
 ) -> None:
     ignored = NO_LABEL if ignore_label is None else ignore_label
     arrays = (dist, parity, loss_grad, dist_grad)

@@ -8,13 +8,7 @@ from segcaffe.kernels.dispatch import kernel
 
 @kernel(writes=("out",))
 def gemm(
-    a: Array,
-    b: Array,
-    out: Array,
-    trans_a: bool = False,
-    trans_b: bool = False,
-    alpha: float = 1.0,
-    beta: float = 0.0,
+    a: Array, b: Array, out: Array, trans_a: bool = False, trans_b: bool = False, alpha: float = 1.0, beta: float = 0.0
 ) -> None:
     """``out = alpha * op(a) @ op(b) + beta * out``.
 

@@ -28,13 +28,7 @@ _SIGNATURES = [
 
 
 def gemm(
-    a: Array,
-    b: Array,
-    out: Array,
-    trans_a: bool = False,
-    trans_b: bool = False,
-    alpha: float = 1.0,
-    beta: float = 0.0,
+    a: Array, b: Array, out: Array, trans_a: bool = False, trans_b: bool = False, alpha: float = 1.0, beta: float = 0.0
 ) -> None:
     """``out = alpha * op(a) @ op(b) + beta * out``; see the contract."""
     multiply(a, b, out, trans_a, trans_b, alpha, beta)

@@ -9,13 +9,7 @@ from segcaffe.kernels.elementwise import gpu as elementwise
 
 
 def gemm(
-    a: Array,
-    b: Array,
-    out: Array,
-    trans_a: bool = False,
-    trans_b: bool = False,
-    alpha: float = 1.0,
-    beta: float = 0.0,
+    a: Array, b: Array, out: Array, trans_a: bool = False, trans_b: bool = False, alpha: float = 1.0, beta: float = 0.0
 ) -> None:
     cublas.gemm(a, b, out, trans_a, trans_b, alpha, beta)
 

@@ -10,6 +10,8 @@ from segcaffe import device
 from segcaffe.kernels import matmul, softmax
 
 Array = Any
+Grads = Sequence[Array | None]
+"""None where one is not wanted."""
 
 
 class Filters(Protocol):
@@ -49,40 +51,30 @@ class Iterations:
             q = out
 
     def backward(
-        self,
-        out_grad: Array,
-        filters: Filters,
-        matrices: Sequence[Array],
-        score_grads: Sequence[Array | None],
-        matrix_grads: Sequence[Array | None],
+        self, out_grad: Array, filters: Filters, matrices: Sequence[Array], scores: Grads, totals: Grads
     ) -> None:
-        """Write the gradients of the unary scores and of q, and add those of the matrices; None if not wanted."""
+        """Write the gradients of unary scores and q to ``scores``, and add those of the matrices to ``totals``."""
         q_grad, unary_grad = out_grad.copy(), device.array_module(out_grad).zeros_like(out_grad)
         for p, filtered in zip(self._probabilities[::-1], self._filtered[::-1], strict=True):
             unary_grad += q_grad
-            _iteration_back(p, filtered, filters, matrices, q_grad, matrix_grads)
-        for target, grad in zip(score_grads, (unary_grad, q_grad), strict=True):
+            _iteration_back(p, filtered, filters, matrices, q_grad, totals)
+        for target, grad in zip(scores, (unary_grad, q_grad), strict=True):
             if target is not None:
                 target[...] = grad
 
 
 def _iteration_back(
-    p: Array,
-    filtered: Array,
-    filters: Filters,
-    matrices: Sequence[Array],
-    q_grad: Array,
-    matrix_grads: Sequence[Array | None],
+    p: Array, filtered: Array, filters: Filters, matrices: Sequence[Array], q_grad: Array, totals: Grads
 ) -> None:
     """Turn the gradient of an iteration's q into that of the q before, in place."""
     empty_like = device.array_module(p).empty_like
     message_grad = empty_like(p)
     _mix(matrices[-1], q_grad, message_grad, transposed=True, alpha=-1)
-    if matrix_grads[-1] is not None:
-        _add_matrix_grad(matrix_grads[-1], q_grad, _message(matrices, filtered), -1)
-    for grad, values in zip(matrix_grads, filtered, strict=False):
-        if grad is not None:
-            _add_matrix_grad(grad, message_grad, values, 1)
+    if totals[-1] is not None:
+        _add_matrix_grad(totals[-1], q_grad, _message(matrices, filtered), -1)
+    for total, values in zip(totals, filtered, strict=False):
+        if total is not None:
+            _add_matrix_grad(total, message_grad, values, 1)
     filtered_grad, back = empty_like(p), empty_like(p)
     q_grad.fill(0)
     for i in range(len(filtered)):

@@ -56,13 +56,7 @@ def backward_data(
 
 @kernel(writes=("grad_weight", "grad_bias"))
 def backward_weight(
-    x: Array,
-    mask: Array,
-    grad_out: Array,
-    grad_weight: Array,
-    grad_bias: Array | None,
-    window: Window,
-    group: int = 1,
+    x: Array, mask: Array, grad_out: Array, grad_weight: Array, grad_bias: Array | None, window: Window, group: int = 1
 ) -> None:
     """Add the gradients with respect to weight and bias to ``grad_weight`` and ``grad_bias`` (unless that is None).
 

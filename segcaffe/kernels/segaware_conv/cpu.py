@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from segcaffe.kernels.convolution import cpu as convolution
+from segcaffe.kernels.convolution.loops import pack_weights
 from segcaffe.kernels.segaware_conv import loops
 from segcaffe.kernels.segaware_conv.layout import Division, Layout, Scratch, Tables, make_layout, parts
 from segcaffe.kernels.vector.scratch import scratch
@@ -74,13 +75,7 @@ def backward_data(
 
 
 def backward_weight(
-    x: Array,
-    mask: Array,
-    grad_out: Array,
-    grad_weight: Array,
-    grad_bias: Array | None,
-    window: Window,
-    group: int = 1,
+    x: Array, mask: Array, grad_out: Array, grad_weight: Array, grad_bias: Array | None, window: Window, group: int = 1
 ) -> None:
     """Add to ``grad_weight`` and ``grad_bias``; see the contract."""
     layout = make_layout(x.shape, grad_out.shape, window, group, x.itemsize)
@@ -118,11 +113,12 @@ def _pack(layout: Layout, weight: Array, transposed: bool) -> Array:
     """The weights in tiles of ROWS output channels, or transposed in tiles of ROWS columns."""
     depth, rows = (layout.rows, layout.depth) if transposed else (layout.depth, layout.rows)
     row_stride, between = (1, rows) if transposed else (depth, 1)
-    tiles = -(-rows // ROWS)
+    tiles, vector = -(-rows // ROWS), 0 if transposed else layout.vector
+    places = np.arange(depth) * between
     packed = scratch("packed", layout.groups * tiles * ROWS * depth, weight.dtype)
 
     def part(start: int, stop: int) -> None:
-        loops.pack(weight.reshape(-1), packed, rows, depth, row_stride, between, tiles, start, stop)
+        pack_weights(weight.reshape(-1), packed, places, rows, row_stride, rows * depth, tiles, vector, start, stop)
 
     parallel.run_cycles(layout.groups * tiles, 2.0 * packed.size, part)
     return packed

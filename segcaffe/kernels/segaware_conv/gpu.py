@@ -40,13 +40,7 @@ def backward_data(
 
 
 def backward_weight(
-    x: Array,
-    mask: Array,
-    grad_out: Array,
-    grad_weight: Array,
-    grad_bias: Array | None,
-    window: Window,
-    group: int = 1,
+    x: Array, mask: Array, grad_out: Array, grad_weight: Array, grad_bias: Array | None, window: Window, group: int = 1
 ) -> None:
     geometry = geometry_of(x, grad_out, window)
     add_weight_grad(x, mask.reshape(len(mask), -1), grad_out, grad_weight, geometry, group)
@@ -60,13 +54,7 @@ def geometry_of(x: Array, out: Array, window: Window) -> Geometry:
 
 
 def convolve(
-    x: Array,
-    masks: Array | None,
-    weight: Array,
-    out: Array,
-    geometry: Geometry,
-    group: int,
-    bias: Array | None = None,
+    x: Array, masks: Array | None, weight: Array, out: Array, geometry: Geometry, group: int, bias: Array | None = None
 ) -> None:
     """Write ``out``; ``masks`` (N, taps * positions) or None for a convolution without."""
     _algorithm("forward", x, out, geometry, group).convolve(x, masks, weight, bias, out, geometry, group)

@@ -167,18 +167,6 @@ def weight_gradient(x, mask, grad_out, sums, layout, division, scratch, offsets,
 
 
 @njit(nogil=True, cache=True)
-def pack(weight, packed, rows, depth, row_stride, between, tiles, start, stop):
-    """Write tiles [start, stop) of a matrix (groups, rows, depth) as (tile, depth, ROWS), missing rows as 0."""
-    for tile in range(start, stop):
-        first = tile % tiles * ROWS
-        source = tile // tiles * rows * depth + first * row_stride
-        for k in range(depth):
-            target = (tile * depth + k) * ROWS
-            for r in range(ROWS):
-                packed[target + r] = weight[source + r * row_stride + k * between] if first + r < rows else 0
-
-
-@njit(nogil=True, cache=True)
 def add_parts(sums, parts, depth, width, weight_grad, rows, tiles, start, stop):
     """Add the partial sums of tiles [start, stop) to the weights' gradient; ``depth`` of ``width`` columns count."""
     size = sums.size // parts

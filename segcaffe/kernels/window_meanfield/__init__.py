@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from segcaffe.kernels.dispatch import kernel
 from segcaffe.window import Window
@@ -26,15 +26,23 @@ class Filter:
     remove_bounds: bool
 
 
+class Arrays(NamedTuple):
+    """What is given, or its gradients, None where one is not wanted.
+
+    ``unary`` and ``q``, that of the first iteration, are (N, C, H, W); ``guides`` (N, E, H, W) for each filter;
+    ``matrices`` (C, C) for each filter, and ``compat``.
+    """
+
+    unary: Array
+    q: Array
+    guides: Sequence[Array]
+    matrices: Sequence[Array]
+
+
 class Inference:
     """What is inferred, and what `forward` saves for `backward`; the caller makes one for arrays of one shape.
 
-    Parameters
-    ----------
-    filters:
-        The windows, of stride 1 and with as many positions as there are pixels.
-    iterations:
-        How many.
+    The filters' windows have stride 1 and as many positions as there are pixels.
     """
 
     def __init__(self, filters: Sequence[Filter], iterations: int) -> None:
@@ -44,42 +52,13 @@ class Inference:
 
 
 @kernel(writes=("out",))
-def forward(
-    scores: tuple[Array, Array],
-    guides: Sequence[Array],
-    matrices: Sequence[Array],
-    out: Array,
-    inference: Inference,
-) -> None:
-    """Write the last iteration's scores.
-
-    Parameters
-    ----------
-    scores:
-        ``unary``, and q of the first iteration, each (N, C, H, W).
-    guides:
-        (N, E, H, W) for each filter.
-    matrices:
-        (C, C) for each filter, and ``compat``.
-    out:
-        (N, C, H, W).
-    inference:
-        Of these arrays' shapes; all passes over them take the same one.
-    """
+def forward(given: Arrays, out: Array, inference: Inference) -> None:
+    """Write the last iteration's scores, (N, C, H, W)."""
 
 
-@kernel(writes=("score_grads", "guide_grads", "matrix_grads"))
-def backward(
-    scores: tuple[Array, Array],
-    guides: Sequence[Array],
-    matrices: Sequence[Array],
-    out_grad: Array,
-    score_grads: tuple[Array | None, Array | None],
-    guide_grads: Sequence[Array | None],
-    matrix_grads: Sequence[Array | None],
-    inference: Inference,
-) -> None:
-    """Write the gradients of scores and guides, and add those of the matrices; None where one is not wanted.
+@kernel(writes=("grads",))
+def backward(given: Arrays, out_grad: Array, grads: Arrays, inference: Inference) -> None:
+    """Write the gradients of scores and guides, and add those of the matrices.
 
     If ``inference`` has not seen a forward pass, that comes first.
     """

@@ -12,51 +12,40 @@ from typing import Any
 
 import numpy as np
 
-from segcaffe.kernels.window_meanfield import Inference, taps
+from segcaffe.kernels.window_meanfield import Arrays, Inference, taps
 from segcaffe.kernels.window_meanfield.pairs import Pairs, is_possible
 
 Array = np.ndarray[Any, Any]
 
 
-def forward(
-    scores: tuple[Array, Array], guides: Sequence[Array], matrices: Sequence[Array], out: Array, inference: Inference
-) -> None:
+def forward(given: Arrays, out: Array, inference: Inference) -> None:
     """Infer, by pairs unless weights are too small to be summed without scaling each window's; see the contract."""
     if out.size and is_possible(out.shape[3], inference.filters, out.dtype):
         pairs = inference.saved
         if not isinstance(pairs, Pairs):
-            channels = [guide.shape[1] for guide in guides]
+            channels = [guide.shape[1] for guide in given.guides]
             pairs = Pairs(out.shape, channels, inference.filters, inference.iterations, out.dtype)
-        if pairs.forward(*scores, guides, _products(matrices), out):
+        if pairs.forward(given.unary, given.q, given.guides, _products(given.matrices), out):
             # Only one of both holds memory.
             inference.saved = pairs
             return
         del pairs
-    taps.forward(scores, guides, matrices, out, inference)
+    taps.forward(given, out, inference)
 
 
-def backward(
-    scores: tuple[Array, Array],
-    guides: Sequence[Array],
-    matrices: Sequence[Array],
-    out_grad: Array,
-    score_grads: tuple[Array | None, Array | None],
-    guide_grads: Sequence[Array | None],
-    matrix_grads: Sequence[Array | None],
-    inference: Inference,
-) -> None:
+def backward(given: Arrays, out_grad: Array, grads: Arrays, inference: Inference) -> None:
     """Go back by the algorithm of `forward`; see the contract."""
     if inference.saved is None:
-        forward(scores, guides, matrices, np.empty_like(out_grad), inference)
+        forward(given, np.empty_like(out_grad), inference)
     if not isinstance(inference.saved, Pairs):
-        taps.backward(scores, guides, matrices, out_grad, score_grads, guide_grads, matrix_grads, inference)
+        taps.backward(given, out_grad, grads, inference)
         return
-    unary_grad, q_grad = (np.empty_like(out_grad) if grad is None else grad for grad in score_grads)
-    found = inference.saved.backward(out_grad, _products(matrices), unary_grad, q_grad, guide_grads)
-    *grads, compat_grad = matrix_grads
-    for matrix, total, grad in zip(matrices, grads, found, strict=False):
+    unary, q = (np.empty_like(out_grad) if grad is None else grad for grad in grads[:2])
+    found = inference.saved.backward(out_grad, _products(given.matrices), unary, q, grads.guides)
+    *totals, compat_grad = grads.matrices
+    for matrix, total, grad in zip(given.matrices, totals, found, strict=False):
         if total is not None:
-            total += matrices[-1].T @ grad
+            total += given.matrices[-1].T @ grad
         if compat_grad is not None:
             compat_grad += grad @ matrix.T
 

@@ -8,7 +8,7 @@ from segcaffe import device
 from segcaffe.device.mode import Array
 from segcaffe.kernels import im2dist, meanfield, norm_conv
 from segcaffe.kernels.meanfield.iterations import Iterations
-from segcaffe.kernels.window_meanfield import Filter, Inference
+from segcaffe.kernels.window_meanfield import Arrays, Filter, Inference
 
 
 class Windows:
@@ -41,40 +41,27 @@ class Windows:
             meanfield.add_weight_grad(values, out_grad, weight_grad, self.filters[index].window)
 
 
-def forward(
-    scores: tuple[Array, Array], guides: Sequence[Array], matrices: Sequence[Array], out: Array, inference: Inference
-) -> None:
+def forward(given: Arrays, out: Array, inference: Inference) -> None:
     """Infer; see the contract."""
     if not isinstance(inference.saved, Windows):
         inference.saved = Windows(inference.filters, inference.iterations)
     windows: Windows = inference.saved
-    windows.weigh(guides)
-    windows.iterations.forward(*scores, windows, matrices, out)
+    windows.weigh(given.guides)
+    windows.iterations.forward(given.unary, given.q, windows, given.matrices, out)
 
 
-def backward(
-    scores: tuple[Array, Array],
-    guides: Sequence[Array],
-    matrices: Sequence[Array],
-    out_grad: Array,
-    score_grads: tuple[Array | None, Array | None],
-    guide_grads: Sequence[Array | None],
-    matrix_grads: Sequence[Array | None],
-    inference: Inference,
-) -> None:
+def backward(given: Arrays, out_grad: Array, grads: Arrays, inference: Inference) -> None:
     """Go back through the iterations, then from the weights through softmax and distances; see the contract."""
     xp = device.array_module(out_grad)
     if inference.saved is None:
-        forward(scores, guides, matrices, xp.empty_like(out_grad), inference)
+        forward(given, xp.empty_like(out_grad), inference)
     windows: Windows = inference.saved
-    windows.weight_grads = [
-        None if grad is None else xp.zeros_like(weights)
-        for grad, weights in zip(guide_grads, windows.weights, strict=True)
-    ]
-    windows.iterations.backward(out_grad, windows, matrices, score_grads, matrix_grads)
-    for i, guide_grad in enumerate(guide_grads):
+    pairs = zip(grads.guides, windows.weights, strict=True)
+    windows.weight_grads = [None if grad is None else xp.zeros_like(weights) for grad, weights in pairs]
+    windows.iterations.backward(out_grad, windows, given.matrices, grads[:2], grads.matrices)
+    for i, guide_grad in enumerate(grads.guides):
         weight_grad, windows.weight_grads[i] = windows.weight_grads[i], None
         if guide_grad is not None:
             one = windows.filters[i]
             norm_conv.softmax_backward(windows.weights[i], weight_grad, -one.scale)
-            im2dist.backward(guides[i], weight_grad, guide_grad, one.window, False)
+            im2dist.backward(given.guides[i], weight_grad, guide_grad, one.window, False)

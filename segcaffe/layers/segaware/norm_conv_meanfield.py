@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from segcaffe.kernels import window_meanfield
-from segcaffe.kernels.window_meanfield import Filter, Inference
+from segcaffe.kernels.window_meanfield import Arrays, Filter, Inference
 from segcaffe.layers.base import Blobs, LayerMemory
 from segcaffe.layers.registry import register
 from segcaffe.layers.segaware.meanfield import MeanfieldLayer
@@ -80,18 +80,17 @@ class WindowMeanfield(MeanfieldLayer):
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Run the iterations."""
-        window_meanfield.forward(*self._inputs(bottom), top[0].array, self._inference)
+        window_meanfield.forward(self._given(bottom), top[0].array, self._inference)
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Go back through the iterations, then to the guides."""
-        unary, q, *rest = [blob.grad if wanted else None for blob, wanted in zip(bottom, propagate_down, strict=True)]
-        grads = (unary, q), [rest[guide - 2] for guide in self.guides], self.matrix_grads()
-        window_meanfield.backward(*self._inputs(bottom), top[0].grad, *grads, self._inference)
+        found = [blob.grad if wanted else None for blob, wanted in zip(bottom, propagate_down, strict=True)]
+        grads = Arrays(found[0], found[1], [found[guide] for guide in self.guides], self.matrix_grads())
+        window_meanfield.backward(self._given(bottom), top[0].grad, grads, self._inference)
 
-    def _inputs(self, bottom: Blobs) -> tuple[tuple[Array, Array], list[Array], list[Array]]:
-        """Scores, guides and matrices, as the kernel takes them."""
+    def _given(self, bottom: Blobs) -> Arrays:
         guides = [bottom[guide].array for guide in self.guides]
-        return (bottom[0].array, bottom[1].array), guides, self.matrices()
+        return Arrays(bottom[0].array, bottom[1].array, guides, self.matrices())
 
     def memory(self, bottom: Blobs, top: Blobs, backward: bool) -> LayerMemory:
         """Weights of pairs of pixels, guides, and what each iteration makes, stay."""
