@@ -221,7 +221,7 @@ def test_a_failure_to_plan_is_told_and_the_result_comes_another_way() -> None:
 def test_autotuning_builds_a_plan_that_may_be_used() -> None:
     device.configure(autotune=True)
     _forward()
-    shapes = ((2, 4, 7, 8), (6, 4, 3, 2), (2, 6, 4, 8), (2, 1), (1, 1), (1, 2), "fp32", True, 0)
-    plan = cudnn._plan("forward", *shapes)
+    shapes, sizes = ((2, 4, 7, 8), (6, 4, 3, 2), (2, 6, 4, 8)), ((2, 1), (1, 1), (1, 2))
+    plan = cudnn._plan("forward", shapes, sizes, "fp32", True, 0)
     assert plan is not None
     assert plan.graph.built in (0, 2)
