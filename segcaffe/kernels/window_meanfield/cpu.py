@@ -20,16 +20,16 @@ Array = np.ndarray[Any, Any]
 
 def forward(given: Arrays, out: Array, inference: Inference) -> None:
     """Infer, by pairs unless weights are too small to be summed without scaling each window's; see the contract."""
-    if out.size and is_possible(out.shape[3], inference.filters, out.dtype):
-        pairs = inference.saved
-        if not isinstance(pairs, Pairs):
-            channels = [guide.shape[1] for guide in given.guides]
-            pairs = Pairs(out.shape, channels, inference.filters, inference.iterations, out.dtype)
-        if pairs.forward(given.unary, given.q, given.guides, _products(given.matrices), out):
-            # Only one of both holds memory.
-            inference.saved = pairs
-            return
-        del pairs
+    pairs = inference.saved
+    if not isinstance(pairs, Pairs):
+        possible = out.size and is_possible(out.shape[3], inference.filters, out.dtype)
+        channels = [guide.shape[1] for guide in given.guides]
+        pairs = Pairs(out.shape, channels, inference.filters, inference.iterations, out.dtype) if possible else None
+    if pairs is not None and pairs.forward(given.unary, given.q, given.guides, _products(given.matrices), out):
+        # Only one of both holds memory.
+        inference.saved = pairs
+        return
+    del pairs
     taps.forward(given, out, inference)
 
 
