@@ -15,7 +15,7 @@ import csv
 from collections.abc import Callable, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from segcaffe.cli import classify, common
 from segcaffe.words import counted
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 HDF5_SUFFIXES = (".h5", ".hdf5")
 COORDINATES = ("ymin", "xmin", "ymax", "xmax")
+_BYTES: dict[str, Any] = {"encoding": "utf-8", "errors": "surrogateescape"}
+"""How names of files are read and written, whatever their encoding."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -64,7 +66,7 @@ def run(options: argparse.Namespace) -> int:
     if mode == "list":
         detections = detector.detect_windows(windows)
     else:
-        names = [line.strip() for line in source.read_text().splitlines() if line.strip()]
+        names = [line.strip() for line in source.read_text(**_BYTES).splitlines() if line.strip()]
         detections = (detector.detect_grid if mode == "grid" else detector.detect_selective_search)(names)
     with replacing(output, "results") as part:
         write(detections, part)
@@ -77,15 +79,17 @@ def read_windows(path: Path) -> list[tuple[str, list[list[float]]]]:
     from segcaffe.errors import DataError
 
     rows: list[tuple[str, list[float]]] = []
-    with path.open(newline="") as file:
+    with path.open(newline="", **_BYTES) as file:
         reader = csv.DictReader(file)
         if not {"filename", *COORDINATES} <= set(reader.fieldnames or ()):
             raise DataError(f"{path}: a list of windows has the columns filename,{','.join(COORDINATES)}.")
-        for row in reader:
-            try:
-                rows.append((row["filename"], [float(row[name]) for name in COORDINATES]))
-            except (TypeError, ValueError) as error:
-                raise DataError(f"{path}:{reader.line_num}: a coordinate is no number ({error}).") from error
+        try:
+            for row in reader:
+                rows.append((row["filename"], [float(row[name] or "nothing") for name in COORDINATES]))
+        except ValueError as error:
+            raise DataError(f"{path}:{reader.line_num}: a coordinate is no number ({error}).") from error
+        except csv.Error as error:
+            raise DataError(f"{path}:{reader.line_num}: this is no line of a CSV file: {error}.") from error
     return [(name, [window for _, window in group]) for name, group in groupby(rows, key=lambda row: row[0])]
 
 
@@ -106,7 +110,7 @@ def _writer(path: Path) -> Callable[[Sequence[Detection], Path], None]:
 def write_csv(detections: Sequence[Detection], path: Path) -> None:
     """Write a line for each window: filename, coordinates, and the scores as class0, class1, ..."""
     classes = len(detections[0]["prediction"]) if detections else 0
-    with path.open("w", newline="") as file:
+    with path.open("w", newline="", **_BYTES) as file:
         writer = csv.writer(file)
         writer.writerow(["filename", *COORDINATES, *(f"class{i}" for i in range(classes))])
         for found in detections:
@@ -121,7 +125,7 @@ def write_hdf5(detections: Sequence[Detection], path: Path) -> None:
 
     h5py = h5py_module("detect")
     with h5py.File(path, "w") as file:
-        names = [found["filename"] for found in detections]
+        names = [str(found["filename"]).encode(**_BYTES) for found in detections]
         file.create_dataset("filename", data=np.array(names, object), dtype=h5py.string_dtype())
         windows = np.array([found["window"] for found in detections], np.float64).reshape(-1, 4)
         file.create_dataset("window", data=windows).attrs["columns"] = list(COORDINATES)

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from segcaffe.cli import common
+from segcaffe.proto.encoding import from_native
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,7 +32,7 @@ def run(options: argparse.Namespace) -> int:
     checked_suffix(Path(options.out))
     common.show_warnings()
     common.set_device(options)
-    blobs = [name.strip() for name in options.blobs.split(",")]
+    blobs = [from_native(name.strip()) for name in options.blobs.split(",")]
     net = common.build_net(options, options.net, "NET", options.phase, share_memory=True, keep=blobs)
     common.load_weights(net, options.weights, "WEIGHTS", options.allow_partial)
     with common.progress(options.iterations, "batch") as advance:

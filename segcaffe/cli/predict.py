@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from segcaffe.cli import common
+from segcaffe.proto.encoding import from_native
 
 if TYPE_CHECKING:
     from segcaffe.predict.predictor import Settings
@@ -85,7 +86,7 @@ def _settings(options: argparse.Namespace) -> Settings:
     from segcaffe.predict.predictor import Settings
 
     return Settings(
-        options.blob,
+        from_native(options.blob),
         tuple(common.numbers(options.mean, "--mean")) if options.mean else (),
         options.scale,
         common.size(options.size, "--size") if options.size else None,

@@ -17,6 +17,7 @@ from segcaffe.data.hdf5 import h5py_module
 from segcaffe.errors import DataError, GraphError
 from segcaffe.net.net import Net
 from segcaffe.proto import caffe_pb2
+from segcaffe.proto.encoding import to_native
 
 Array = NDArray[Any]
 
@@ -132,7 +133,7 @@ class _Databases(_Sink):
         super().__init__(path, stack, blobs)
         path.mkdir()
         self.writers: dict[str, Writer] = {
-            name: stack.enter_context(create_database(path / name.replace("/", "_"), "lmdb", "results"))
+            name: stack.enter_context(create_database(path / to_native(name).replace("/", "_"), "lmdb", "results"))
             for name in blobs
         }
 

@@ -21,6 +21,8 @@ from segcaffe.pycaffe import io
 from segcaffe.pycaffe.classifier import gray, make_transformer
 
 Array = NDArray[Any]
+_FAR = 1e9
+"""Coordinates beyond this are none."""
 
 
 class Detection(TypedDict):
@@ -110,11 +112,11 @@ class Detector(Net):
         With context the result has the size of the net's input; what lies outside the image is the mean.
         """
         box = np.asarray(window, float)
-        if not (box[0] < box[2] and box[1] < box[3]):
+        if not (np.abs(box).max() < _FAR and box[0] < box[2] and box[1] < box[3]):
             raise DataError(f"A window is (ymin, xmin, ymax, xmax) with extent. Received: {tuple(box.tolist())}.")
         if not self.context_pad:
-            y0, x0, y1, x1 = box.astype(int)
-            return im[y0:y1, x0:x1]
+            y0, x0, y1, x1 = np.clip(box, 0, [*im.shape[:2], *im.shape[:2]]).astype(int)
+            return _with_pixels(im[y0:y1, x0:x1], im, box)
         size = int(self.crop_dims[0])
         wide = _widened(box, size / (size - 2 * self.context_pad))
         extent = wide[2:] - wide[:2] + 1
@@ -123,7 +125,7 @@ class Detector(Net):
         start = np.round(np.maximum(0, -wide[:2]) * scale).astype(int)
         room = np.minimum(np.round((inside[2:] - inside[:2] + 1) * scale).astype(int), size - start)
         result = np.ones(self.crop_dims, np.float32) * self.crop_mean
-        patch = im[inside[0] : inside[2], inside[1] : inside[3]]
+        patch = _with_pixels(im[inside[0] : inside[2], inside[1] : inside[3]], im, box)
         result[start[0] : start[0] + room[0], start[1] : start[1] + room[1]] = io.resize_image(patch, room)
         return result
 
@@ -143,6 +145,16 @@ class Detector(Net):
             if name in transformer.channel_swap:
                 filled = filled[np.argsort(transformer.channel_swap[name])]
             self.crop_mean = filled.transpose(1, 2, 0) / transformer.raw_scale.get(name, 1.0)
+
+
+def _with_pixels(patch: Array, image: Array, box: Array) -> Array:
+    """The patch of a window; DataError where it has none of the image's pixels."""
+    if patch.size == 0:
+        raise DataError(
+            f"A window must have pixels of its image, {image.shape[0]} x {image.shape[1]} (height x width). "
+            f"Received: {tuple(box.tolist())}."
+        )
+    return patch
 
 
 def grid_windows(shape: Sequence[int], scales: Sequence[float] = (1, 0.5, 0.25)) -> list[tuple[int, int, int, int]]:

@@ -198,6 +198,11 @@ def resize_image(im: Array, new_dims: Sequence[int] | Array, interp_order: int =
     modes = {0: cv2.INTER_NEAREST, 1: cv2.INTER_LINEAR, 3: cv2.INTER_CUBIC}
     if interp_order not in modes:
         raise DataError(f"resize_image: interp_order is 0, 1 or 3. Received: {interp_order}.")
+    if im.ndim != 3 or 0 in im.shape or len(new_dims) != 2 or min(new_dims) < 1:
+        raise DataError(
+            "resize_image: takes an image (H, W, K) with pixels and (height, width), at least 1. "
+            f"Received: shape {im.shape} and {np.asarray(new_dims).tolist()}."
+        )
     height, width = int(new_dims[0]), int(new_dims[1])
     out = np.empty((height, width, im.shape[2]), np.float32)
     for k in range(im.shape[2]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from segcaffe.cli.main import main
 from segcaffe.cli.streams import streams_of_bytes
 from segcaffe.proto.caffe_pb2 import NetParameter
 from segcaffe.proto.encoding import from_bytes, serialize
+from segcaffe.proto.text import write
 
 NAME = b"\xc8\xab\xc1\xac\xbd\xd3"
 """A name in GBK; its first two bytes are a letter in UTF-8 as well."""
@@ -48,3 +50,24 @@ def test_what_a_terminal_lacks_is_escaped(monkeypatch: pytest.MonkeyPatch) -> No
         print(f"{from_bytes(NAME)} \udcbd …")
         sys.stdout.flush()
     assert raw.getvalue() == b"\\u022b\xc1\xac\xbd\xd3 \xbd \\u2026\n"
+
+
+def test_blobs_are_named_by_their_bytes(tmp_path: Path) -> None:
+    net = NetParameter()
+    net.layer.add(name="d", type="DummyData", top=[from_bytes(NAME)]).dummy_data_param.shape.add(dim=[2, 3])
+    (tmp_path / "net.prototxt").write_text(write(net))
+    layer = NetParameter()
+    layer.layer.add(name="other", type="Scale").blobs.add(data=[1.0])
+    (tmp_path / "net.caffemodel").write_bytes(serialize(layer))
+    files = [str(tmp_path / name) for name in ("net.caffemodel", "net.prototxt")]
+    arguments = [
+        "features",
+        *files,
+        os.fsdecode(NAME),
+        str(tmp_path / "out.npz"),
+        "--iterations",
+        "1",
+        "--allow-partial",
+    ]
+    assert main(arguments) == 0
+    assert (tmp_path / "out.npz").exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -186,6 +187,39 @@ def test_command_detect_explains_a_bad_list(
     source.write_text("filename,ymin,xmin,ymax,xmax\na,1,2,3,four\n")
     assert main(["detect", str(source), "out.csv", *options]) == 2
     assert "in.csv:2: a coordinate is no number" in capsys.readouterr().err.replace("\n", " ")
+
+
+@pytest.mark.parametrize(("row", "reason"), [
+    ("1,1,5", "a coordinate is no number"),
+    ("nan,1,5,5", "with extent"),
+    ("1,1,inf,5", "with extent"),
+    ("1,1,1e300,5", "with extent"),
+    ("100,100,105,105", "must have pixels of its image, 40 x 60"),
+    ("-9,-9,-5,-5", "must have pixels of its image"),
+    ("5,5,5,5" + "0" * 200_000, "no line of a CSV file"),
+])  # fmt: skip
+@pytest.mark.parametrize("context", ["0", "3"])
+def test_command_detect_explains_a_bad_window(
+    files: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str], row: str, reason: str, context: str
+) -> None:
+    (tmp_path / "in.csv").write_text(f"filename,ymin,xmin,ymax,xmax\n{files['image']},{row}\n")
+    options = ["--model_def", files["model"], "--pretrained_model", files["weights"], "--context_pad", context]
+    assert main(["detect", str(tmp_path / "in.csv"), str(tmp_path / "out.csv"), *options]) == 2
+    assert reason in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".h5"])
+def test_command_detect_takes_names_in_any_encoding(files: dict[str, str], tmp_path: Path, suffix: str) -> None:
+    name = b"Stra\xdfe.png"
+    try:
+        (tmp_path / os.fsdecode(name)).write_bytes(Path(files["image"]).read_bytes())
+    except OSError:
+        pytest.skip("this file system takes names in UTF-8 only")
+    row = os.fsencode(tmp_path) + b"/" + name
+    (tmp_path / "in.csv").write_bytes(b"filename,ymin,xmin,ymax,xmax\n" + row + b",1,1,9,9\n")
+    options = ["--model_def", files["model"], "--pretrained_model", files["weights"], "--context_pad", "0"]
+    assert main(["detect", str(tmp_path / "in.csv"), str(tmp_path / f"out{suffix}"), *options]) == 0
+    assert row in (tmp_path / f"out{suffix}").read_bytes()
 
 
 def classified(files: dict[str, str], out: Path, *options: str) -> np.ndarray[Any, Any]:

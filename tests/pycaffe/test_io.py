@@ -158,6 +158,14 @@ def test_resize_takes_any_values_and_channels(channels: int) -> None:
         io.resize_image(image, (9, 7), 2)
 
 
+@pytest.mark.parametrize(
+    ("shape", "size"), [((4, 4), (2, 2)), ((0, 4, 3), (2, 2)), ((4, 4, 3), (2,)), ((4, 4, 3), (0, 2))]
+)
+def test_resize_image_says_what_it_takes(shape: tuple[int, ...], size: tuple[int, ...]) -> None:
+    with pytest.raises(DataError, match=r"takes an image \(H, W, K\) with pixels"):
+        io.resize_image(np.zeros(shape, np.float32), size)
+
+
 def test_oversample_takes_corners_centre_and_mirrors() -> None:
     image = RANDOM.random((7, 9, 2)).astype(np.float32)
     crops = io.oversample([image, image + 1], (4, 5))
