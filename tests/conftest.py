@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,19 @@ def shared_files(pattern: str) -> list[Path]:
     """Files of the shared folder by glob pattern; where it is absent, of the copies in tests/golden_data, or none."""
     copies = GOLDEN_COPIES.glob(pattern.removeprefix("golden/")) if pattern.startswith("golden/") else ()
     return sorted(SHARED.glob(pattern)) or sorted(copies)
+
+
+def pytest_collection_finish() -> None:
+    """Leave out of all later searches for cycles what stays until the end: the tests, and what they imported."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture
+def frees_nets() -> Iterator[None]:
+    """For tests of large nets: fused nets hold cycles, whose memory the next test must not have to wait for."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from functools import cached_property
+from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,18 +36,17 @@ class Record:
         message = parse(str(self.arrays["prototxt"]), caffe_pb2.NetParameter(), str(self.path))
         return Net(message, self.phase, fuse=fuse)
 
-    @cached_property
-    def weights(self) -> dict[str, Array]:
-        """Weights that ``weights_spec`` describes, by ``layer/index``."""
-        result = {}
+    def weights(self, layers: Container[str] | None = None) -> Iterator[tuple[str, Array]]:
+        """Weights that ``weights_spec`` describes, of some layers or all, with their key ``layer/index``."""
         for layer, index, shape, kind, a, b in json.loads(str(self.arrays["weights_spec"])):
+            if layers is not None and layer not in layers:
+                continue
             rng = np.random.RandomState(zlib.crc32(f"{layer}/{index}".encode()))
             if kind == "const":
                 values = np.full(shape, a)
             else:
                 values = a + b * (rng.randn(*shape) if kind == "normal" else rng.rand(*shape))
-            result[f"{layer}/{index}"] = np.asarray(values, np.float32)
-        return result
+            yield f"{layer}/{index}", np.asarray(values, np.float32)
 
 
 def split_key(key: str) -> tuple[str, int]:
@@ -56,9 +55,9 @@ def split_key(key: str) -> tuple[str, int]:
     return layer, int(index)
 
 
-def set_params(net: Net, values: dict[str, Array]) -> None:
+def set_params(net: Net, values: Iterable[tuple[str, Array]]) -> None:
     """Fill parameters by ``layer/index``."""
-    for key, array in values.items():
+    for key, array in values:
         layer, index = split_key(key)
         net.params[layer][index].data[...] = array
 

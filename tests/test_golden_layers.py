@@ -23,7 +23,7 @@ def test_recorded_layer(path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: P
     net = record.net()
     for name, values in record.under("input").items():
         net.blobs[name].data[...] = values.reshape(net.blobs[name].shape)
-    set_params(net, record.under("param"))
+    set_params(net, record.under("param").items())
     net.forward()
     for name, values in record.under("output").items():
         assert_close(f"output {name}", net.blobs[name].data, values, record.tolerance)

@@ -14,7 +14,7 @@ from segcaffe.proto import caffe_pb2
 from segcaffe.proto.text import read_net
 from tests.conftest import SHARED, shared_files
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("frees_nets")]
 
 FILES = [path for path in shared_files("original/*/*.prototxt") if "solver" not in path.name]
 SMALL = [path for path in FILES if path.name in ("train.prototxt", "deploy.prototxt")]
@@ -157,6 +157,7 @@ def test_builds_at_its_own_size(path: Path, tmp_path: Path) -> None:
 def test_forward_and_backward_at_a_small_crop(path: Path, tmp_path: Path) -> None:
     param = _read(path, tmp_path)
     _shrink(param)
+    narrow(param)
     training = path.stem == "train"
     param.force_backward = not training
     net = Net(param, caffe_pb2.TRAIN if training else caffe_pb2.TEST)

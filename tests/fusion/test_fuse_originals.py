@@ -14,7 +14,7 @@ from segcaffe.net.net import Net
 from segcaffe.proto import caffe_pb2
 from tests import test_originals as originals
 
-pytestmark = [pytest.mark.slow, originals.needs_originals]
+pytestmark = [pytest.mark.slow, originals.needs_originals, pytest.mark.usefixtures("frees_nets")]
 TOLERANCE = 1e-9
 FILES = [path for path in originals.FILES if "_voc" not in path.name and "_coco" not in path.name]
 each_file = pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.stem}")

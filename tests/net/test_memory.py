@@ -200,6 +200,7 @@ def test_a_net_that_is_dropped_is_gone_at_once(options: dict[str, Any]) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("frees_nets")
 @originals.needs_originals
 @originals.each_small
 def test_originals(path: Path, tmp_path: Path) -> None:

@@ -198,6 +198,7 @@ def test_what_never_repeats() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("frees_nets")
 @pytest.mark.parametrize(("folder", "choice"), [("vgg16", "auto"), ("vgg16", "conv*,fused"), ("resnet", "auto")])
 def test_configured_nets(folder: str, choice: str, tmp_path: Path) -> None:
     images = write_set(tmp_path, train=2, test=1, size=80, classes=True)

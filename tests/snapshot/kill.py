@@ -52,6 +52,7 @@ def kill_often(folder: Path, count: int, file_format: str) -> Figures:
     (folder / "solver.prototxt").write_text(SOLVER % file_format)
     rng = random.Random(count)
     figures = Figures()
+    longest = 0.15
     context = multiprocessing.get_context("fork")
     for _ in range(count):
         newest = _newest(folder)
@@ -63,12 +64,15 @@ def kill_often(folder: Path, count: int, file_format: str) -> Figures:
         assert started_at == (0 if newest is None else _iteration(newest))
         figures.resumed += newest is not None
         assert ours.poll(60), "the run did not come to its first iteration"
-        time.sleep(rng.uniform(0, 0.15))
+        time.sleep(rng.uniform(0, longest))
         assert process.pid is not None
         os.kill(process.pid, signal.SIGKILL)
         process.join()
         figures.kills += 1
         figures.during_a_write += _check(folder)
+        if _newest(folder) is None:
+            # A machine so busy that a run comes to no snapshot in this time: give the next one more.
+            longest *= 2
     newest = _newest(folder)
     figures.iterations = 0 if newest is None else _iteration(newest)
     return figures

@@ -47,7 +47,7 @@ def test_trajectory(
     write_files(arrays, tmp_path)
     solver = get_solver("solver.prototxt")
     assert solver.type == str(arrays["type"])
-    set_params(solver.net, under(arrays, "init/"))
+    set_params(solver.net, under(arrays, "init/").items())
     inputs = under(arrays, "inputs/")
     weights = under(arrays, "weights/")
     for step in range(len(arrays["lr"])):
