@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs every check from a fresh checkout: makes .venv when missing, then lint, format, types, the site and tests.
 # Arguments go to pytest: bash tools/test.sh -m "not slow" -k Convolution
-# Up to four processes run the tests, each of which takes memory; -n 0 makes it one, as --pdb needs.
+# Two processes run the tests; -n 4 makes it four, each of 0.5 GB and more, -n 0 none but pytest's own, as --pdb needs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source tools/venv.sh
@@ -11,4 +11,6 @@ ensure_venv dev
 .venv/bin/mypy
 # A run of everything; with arguments it is about some of the tests.
 [ $# -gt 0 ] || .venv/bin/python tools/make_site.py
-exec .venv/bin/python -m pytest -m "not gpu" -n auto --maxprocesses 4 --dist worksteal "$@"
+# Tests that are named compile the few kernels they need.
+case " $* " in *" -k "* | *" tests/"*) ;; *) .venv/bin/python -m tests.compile_kernels ;; esac
+exec .venv/bin/python -m pytest -m "not gpu" -n 2 --dist worksteal "$@"
