@@ -24,7 +24,7 @@ import numba
 import numpy as np
 import scipy
 
-import segcaffe
+from segcaffe.version import __version__
 
 if sys.platform != "win32":
     import fcntl
@@ -67,7 +67,7 @@ def _key() -> str:
     for path in sources():
         text = path.read_bytes()
         content.update(f"\n{path.relative_to(_PACKAGE).as_posix()} {len(text)}\n".encode() + text)
-    return f"{segcaffe.__version__}-{sys.implementation.cache_tag}-{content.hexdigest()[:20]}"
+    return f"{__version__}-{sys.implementation.cache_tag}-{content.hexdigest()[:20]}"
 
 
 # Both are taken before any other module of kernels is: what is hashed is what this process will compile.
