@@ -109,7 +109,10 @@ def resize(image: NDArray[Any], height: int, width: int) -> NDArray[Any]:
     hold_threads()
     if height == 0 or width == 0 or image.shape[:2] == (height, width):
         return image
-    return _with_channels(cv2.resize(image, (width, height)))
+    try:
+        return _with_channels(cv2.resize(image, (width, height)))
+    except cv2.error as error:
+        raise DataError(f"an image cannot be resized to {height} x {width} (height x width): {error.err}.") from error
 
 
 def _with_channels(image: NDArray[Any]) -> NDArray[Any]:

@@ -105,3 +105,8 @@ def test_resize_is_opencv_s_and_keeps_the_channel_axis() -> None:
     image = np.random.default_rng(0).integers(0, 256, (7, 9, 1), np.uint8)
     np.testing.assert_array_equal(resize(image, 5, 6)[:, :, 0], cv2.resize(image[:, :, 0], (6, 5)))
     assert resize(image, 0, 0) is image
+
+
+def test_a_size_that_no_memory_holds() -> None:
+    with pytest.raises(DataError, match=r"cannot be resized to 4000000 x 4000000"):
+        resize(np.zeros((4, 5, 3), np.uint8), 4_000_000, 4_000_000)

@@ -101,10 +101,16 @@ class Python(Layer):
 
 
 def _exists(name: str) -> bool:
+    """Whether there is a module of that name, which may fail when it is imported."""
     try:
-        return importlib.util.find_spec(name) is not None
-    except (ModuleNotFoundError, ValueError):
+        return not name.startswith(".") and importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError as error:
+        # Looking for a module in a package imports the package, which may lack another.
+        return not name.startswith(error.name or name)
+    except ValueError:
         return False
+    except Exception:
+        return True
 
 
 def _find_class(module: ModuleType, name: str, where: str) -> type[PythonLayerBase]:

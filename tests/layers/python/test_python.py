@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import textwrap
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -108,6 +109,8 @@ def test_an_exception_names_the_layer_and_shows_the_users_lines(module):
         ("mylayers", "", 1, GraphError, "needs python_param"),
         ("mylayer", "Double", 1, GraphError, 'there is no Python module "mylayer", neither in the current directory'),
         ("a.b.c", "Double", 1, GraphError, 'there is no Python module "a.b.c"'),
+        (".", "Double", 1, GraphError, 'there is no Python module "."'),
+        ("..a", "Double", 1, GraphError, 'there is no Python module "..a"'),
         ("mylayers", "Duoble", 1, GraphError, 'has no class "Duoble". Layers in it: Double'),
         ("mylayers", "NotALayer", 1, GraphError, 'does not derive from segcaffe.Layer its "NotALayer"'),
         ("mylayers", "Double", 2, UserCodeError, "raised ValueError in setup.(.|\n)*one bottom, please"),
@@ -124,3 +127,15 @@ def test_a_layer_without_forward(module):
     layer, bottom, top = build(module, "NoForward")
     with pytest.raises(UserCodeError, match="NoForward has no forward"):
         layer.forward(bottom, top)
+
+
+@pytest.mark.parametrize("line", ["1 / 0", "import no_such_module", "syntax error"])
+def test_a_package_that_cannot_be_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str) -> None:
+    (tmp_path / "broken_package").mkdir()
+    (tmp_path / "broken_package" / "__init__.py").write_text(line)
+    (tmp_path / "broken_package" / "layers.py").write_text("")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "n.prototxt").write_text('layer { name: "p" type: "Python" top: "y" '
+                                         'python_param { module: "broken_package.layers" layer: "L" } }')  # fmt: skip
+    with pytest.raises(UserCodeError, match=r"import broken_package\.layers"):
+        segcaffe.Net(tmp_path / "n.prototxt", segcaffe.TEST)
