@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from segcaffe.blob.blob import Blob
+from segcaffe.blob.blob import MAX_AXES, Blob
 from segcaffe.errors import WeightsError
 from segcaffe.proto import caffe_pb2, wire
 
@@ -65,9 +65,15 @@ def array_of(message: caffe_pb2.BlobProto, where: str) -> np.ndarray[Any, Any]:
     wanted = 1
     for extent in shape:
         wanted *= extent
+    if len(shape) > MAX_AXES:
+        raise WeightsError(f"{where}: a blob has at most {MAX_AXES} axes. Received: {len(shape)}; the file is damaged.")
     if wanted != count or any(extent < 0 for extent in shape):
         raise WeightsError(f"{where}: holds {count} values for shape {shape}; the file is damaged.")
-    return np.zeros(shape, np.float32) if values is None else values.reshape(shape)
+    try:
+        return np.zeros(shape, np.float32) if values is None else values.reshape(shape)
+    except ValueError as error:
+        # No values, of which there would be too many but for an extent of 0.
+        raise WeightsError(f"{where}: no array can have the shape {shape}; the file is damaged.") from error
 
 
 def same_shape(shape: tuple[int, ...], message: caffe_pb2.BlobProto) -> bool:

@@ -57,10 +57,11 @@ def run(options: argparse.Namespace) -> int:
     """Classify and save the predictions."""
     import numpy as np
 
-    from segcaffe.data.files import replacing
+    from segcaffe.data.files import check_output, replacing
     from segcaffe.pycaffe.classifier import Classifier
 
     output = _array_file(Path(options.output_file))
+    check_output(output, "results")
     common.show_warnings()
     common.set_device(options)
     names = read_names(options.labels) if options.labels else []
@@ -103,13 +104,15 @@ def preparation(options: argparse.Namespace) -> Preparation:
 
 def numbers(text: str, option: str, count: int | None = None) -> list[int]:
     """Whole numbers separated by commas."""
+    from segcaffe.digits import whole_number
     from segcaffe.errors import SegcaffeError
 
-    parts = text.split(",")
-    if not all(part.strip().isdigit() for part in parts) or count not in (None, len(parts)):
+    parts = [whole_number(part.strip()) for part in text.split(",")]
+    found = [part for part in parts if part is not None]
+    if len(found) < len(parts) or count not in (None, len(parts)):
         wanted = "whole numbers" if count is None else f"{count} whole numbers"
         raise SegcaffeError(f"{option} takes {wanted} separated by commas. Received: {text}.")
-    return [int(part) for part in parts]
+    return found
 
 
 def read_names(path: str) -> list[str]:
@@ -144,20 +147,33 @@ def _array_file(path: Path) -> Path:
 
 def _images(path: Path, suffix: str, one_channel: bool) -> tuple[list[str], list[NDArray[Any]]]:
     """Names of the images, and the images (H, W, K)."""
-    import numpy as np
-
     from segcaffe.errors import DataError
     from segcaffe.pycaffe import io
     from segcaffe.pycaffe.classifier import gray
 
     if path.suffix.lower() == ".npy":
-        arrays = list(np.load(common.existing_file(str(path), "INPUT")))
+        arrays = _array_of_images(common.existing_file(str(path), "INPUT"))
         return [f"{path}[{i}]" for i in range(len(arrays))], arrays
     files = sorted(path.glob(f"*.{suffix}")) if path.is_dir() else [common.existing_file(str(path), "INPUT")]
     if not files:
         raise DataError(f"{path}: holds no *.{suffix}; --ext names another suffix.")
     images = [io.load_image(file, color=not one_channel) for file in files]
     return [str(file) for file in files], [gray(image) if one_channel else image for image in images]
+
+
+def _array_of_images(path: Path) -> list[NDArray[Any]]:
+    from segcaffe.errors import DataError
+    from segcaffe.npy import array_of_bytes
+
+    try:
+        images = array_of_bytes(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise DataError(f"INPUT {path}: is no array of images in .npy format, or is damaged: {error}.") from error
+    if images.ndim != 4 or images.dtype.kind not in "fiub":
+        raise DataError(
+            f"INPUT {path}: must hold images (N, H, W, K) as numbers. Received: {images.dtype} of shape {images.shape}."
+        )
+    return list(images)
 
 
 def _print_best(places: list[str], predictions: NDArray[Any], names: list[str]) -> None:

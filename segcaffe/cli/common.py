@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from segcaffe import device
 from segcaffe.cli.compilation import compilation_shown
+from segcaffe.digits import whole_number
 from segcaffe.errors import PrototxtError, SegcaffeError
 from segcaffe.glog import shows_progress, tell
 from segcaffe.proto import caffe_pb2
@@ -243,7 +244,7 @@ def at_least(options: argparse.Namespace, **limits: int) -> None:
 
 def size(text: str, option: str) -> tuple[int, int]:
     """Height and width of ``HxW``."""
-    match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text)
+    match = re.fullmatch(r"([1-9][0-9]{0,8})x([1-9][0-9]{0,8})", text)
     if match is None:
         raise SegcaffeError(f"{option} is height x width in pixels, as 375x500. Received: {text}.")
     return int(match[1]), int(match[2])
@@ -260,6 +261,7 @@ def numbers(text: str, option: str) -> list[float]:
 def _gpu_number(text: str | None) -> int:
     if not text:
         return 0
-    if not text.isdigit():
+    number = whole_number(text)
+    if number is None:
         raise SegcaffeError(f"--gpu takes the number of one GPU. Received: {text}.")
-    return int(text)
+    return number

@@ -259,12 +259,16 @@ def _import_folder(options: argparse.Namespace) -> int:
 
 
 def _label_map(text: str) -> dict[int, int]:
+    from segcaffe.digits import whole_number
     from segcaffe.errors import SegcaffeError
 
-    pairs = [part.split("=") for part in text.split(",")]
-    if not all(len(pair) == 2 and all(side.isdecimal() and int(side) < 256 for side in pair) for pair in pairs):
-        raise SegcaffeError(f"--map takes OLD=NEW,OLD=NEW, labels 0 to 255. Received: {text}.")
-    return {int(old): int(new) for old, new in pairs}
+    labels: dict[int, int] = {}
+    for part in text.split(","):
+        old, new = (whole_number(side) for side in [*part.split("="), ""][:2])
+        if part.count("=") != 1 or old is None or new is None or max(old, new) > 255:
+            raise SegcaffeError(f"--map takes OLD=NEW,OLD=NEW, labels 0 to 255. Received: {text}.")
+        labels[old] = new
+    return labels
 
 
 def _import_voc(options: argparse.Namespace) -> int:

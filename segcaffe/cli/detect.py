@@ -46,12 +46,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Classify the windows and write the scores."""
-    from segcaffe.data.files import replacing
+    from segcaffe.data.files import check_output, replacing
     from segcaffe.pycaffe.detector import Detector, require_selective_search
 
     source, output = common.existing_file(options.input_file, "INPUT"), Path(options.output_file)
     mode = options.crop_mode or ("list" if source.suffix.lower() == ".csv" else "selective_search")
     write = _writer(output)
+    check_output(output, "results")
     if mode == "selective_search":
         require_selective_search()
     windows = read_windows(source) if mode == "list" else []
@@ -81,15 +82,17 @@ def read_windows(path: Path) -> list[tuple[str, list[list[float]]]]:
     rows: list[tuple[str, list[float]]] = []
     with path.open(newline="", **_BYTES) as file:
         reader = csv.DictReader(file)
-        if not {"filename", *COORDINATES} <= set(reader.fieldnames or ()):
-            raise DataError(f"{path}: a list of windows has the columns filename,{','.join(COORDINATES)}.")
         try:
-            for row in reader:
-                rows.append((row["filename"], [float(row[name] or "nothing") for name in COORDINATES]))
+            columns = set(reader.fieldnames or ())
+            if {"filename", *COORDINATES} <= columns:
+                for row in reader:
+                    rows.append((row["filename"], [float(row[name] or "nothing") for name in COORDINATES]))
         except ValueError as error:
             raise DataError(f"{path}:{reader.line_num}: a coordinate is no number ({error}).") from error
         except csv.Error as error:
             raise DataError(f"{path}:{reader.line_num}: this is no line of a CSV file: {error}.") from error
+    if not {"filename", *COORDINATES} <= columns:
+        raise DataError(f"{path}: a list of windows has the columns filename,{','.join(COORDINATES)}.")
     return [(name, [window for _, window in group]) for name, group in groupby(rows, key=lambda row: row[0])]
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from segcaffe.cli.common import add_option
 from segcaffe.device import cudnn
 from segcaffe.device.compat import load_gpu_module
+from segcaffe.digits import whole_number
 from segcaffe.errors import DeviceError
 
 _PROPERTIES = {
@@ -44,9 +45,10 @@ def run(options: argparse.Namespace) -> int:
 def _chosen(text: str, count: int) -> list[int]:
     if text == "all":
         return list(range(count))
-    if not text.isdigit() or int(text) >= count:
+    number = whole_number(text)
+    if number is None or number >= count:
         raise DeviceError(f"--gpu takes all, or a number from 0 to {count - 1}. Received: {text}.")
-    return [int(text)]
+    return [number]
 
 
 def _describe(properties: dict[str, Any]) -> list[tuple[str, str]]:

@@ -13,7 +13,8 @@ from __future__ import annotations
 import base64
 import binascii
 import io
-import math
+import lzma
+import struct
 import zipfile
 import zlib
 from collections import Counter
@@ -26,7 +27,9 @@ from google.protobuf.message import DecodeError
 
 from segcaffe.blob.proto import array_of, from_array, set_values, shape_of, stored_dtype, without_values
 from segcaffe.convert import safetensors
+from segcaffe.digits import whole_number
 from segcaffe.errors import WeightsError
+from segcaffe.npy import read_array
 from segcaffe.proto.caffe_pb2 import NetParameter
 from segcaffe.proto.content import NPZ, content_of
 from segcaffe.proto.dialect import DIALECTS
@@ -35,6 +38,9 @@ from segcaffe.snapshot.caffemodel import load_with_dialect as load_caffe
 from segcaffe.snapshot.files import read_file, unreadable, write_file
 
 Array = np.ndarray[Any, Any]
+_DAMAGE = (OSError, ValueError, EOFError, NotImplementedError, RuntimeError, OverflowError, zipfile.BadZipFile,
+           zlib.error, lzma.LZMAError, struct.error)  # fmt: skip
+"""What `zipfile` raises for damaged archives."""
 _DEFINITION, _DIALECT = "__definition__", "__dialect__"
 _ARRAYS = (".npz", ".safetensors")
 _BINARY = (".caffemodel", ".binaryproto", "")
@@ -203,9 +209,10 @@ def _nameless(arrays: Mapping[str, Array], where: str) -> NetParameter:
     layers: dict[str, dict[int, Array]] = {}
     for key, array in arrays.items():
         layer, _, index = key.rpartition("/")
-        if not layer or not (index.isascii() and index.isdigit()):
+        number = whole_number(index)
+        if not layer or number is None:
             raise WeightsError(f'{where}: arrays are called <layer>/<index>, as conv1/0. Received: "{key}".')
-        layers.setdefault(layer, {})[int(index)] = array
+        layers.setdefault(layer, {})[number] = array
     for name, blobs in layers.items():
         if sorted(blobs) != list(range(len(blobs))):
             raise WeightsError(f'{where}: the blobs of layer "{name}" must be 0, 1, ... Received: {sorted(blobs)}.')
@@ -218,7 +225,7 @@ def _read_npz(data: bytes, where: str) -> tuple[dict[str, Array], dict[str, str]
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as file:
             arrays = {info.filename.removesuffix(".npy"): _read_npy(file, info) for info in file.infolist()}
-    except (OSError, ValueError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+    except _DAMAGE as error:
         raise WeightsError(f"{where}: the .npz file is damaged ({error}).") from error
     metadata = {}
     if _DEFINITION in arrays:
@@ -229,18 +236,11 @@ def _read_npz(data: bytes, where: str) -> tuple[dict[str, Array], dict[str, str]
 
 
 def _read_npy(file: zipfile.ZipFile, info: zipfile.ZipInfo) -> Array:
-    """Return one array; its bytes are counted before there is room made for them, whatever its header claims."""
     with file.open(info) as member:
-        version = np.lib.format.read_magic(member)
-        read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, in_fortran_order, dtype = read_header(member)
-        count = math.prod(shape)
-        if dtype.hasobject or dtype.itemsize == 0 or min(shape, default=0) < 0:
-            raise ValueError(f"{info.filename} is no array of numbers")
-        if count * dtype.itemsize > info.file_size:
-            raise ValueError(f"{info.filename} has fewer values than its shape {shape}")
-        values = np.frombuffer(member.read(count * dtype.itemsize), dtype, count)
-    return values.reshape(shape, order="F" if in_fortran_order else "C")
+        try:
+            return read_array(member, info.file_size)
+        except ValueError as error:
+            raise ValueError(f"{info.filename}: {error}") from error
 
 
 def _floats(array: Array, where: str) -> Array:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from segcaffe.blob.blob import MAX_AXES
 from segcaffe.errors import WeightsError
 
 Array = np.ndarray[Any, Any]
@@ -68,8 +69,10 @@ def _array(name: str, entry: Any, body: memoryview, where: str) -> Array:
     try:
         kind, shape = entry["dtype"], [int(extent) for extent in entry["shape"]]
         start, end = (int(offset) for offset in entry["data_offsets"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise _damaged(where, f'the entry of "{name}" is incomplete') from error
+    if not isinstance(kind, str) or len(shape) > MAX_AXES:
+        raise _damaged(where, f'the entry of "{name}" has a type that is no name, or more than {MAX_AXES} axes')
     if kind not in _DTYPES and kind != _BFLOAT16:
         raise WeightsError(f'{where}: tensor "{name}" has dtype {kind}; known: {", ".join(_DTYPES)}, {_BFLOAT16}.')
     dtype = np.dtype(_DTYPES.get(kind, "<u2"))

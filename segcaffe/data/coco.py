@@ -92,13 +92,15 @@ def _read(file: Path) -> tuple[list[dict[str, Any]], defaultdict[int, list[dict[
             objects[one["image_id"]].append(one)
     except OSError as error:
         raise DataError(f'import-coco: cannot read "{file}": {error.strerror or error}.') from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise DataError(f'import-coco: "{file}" must hold images and annotations as COCO\'s own files do: {error!r}.') \
             from error  # fmt: skip
     return images, objects
 
 
 def _line(folder: Path, place: str, split: str, image: Mapping[str, Any], objects: Iterable[Mapping[str, Any]]) -> str:
+    import cv2
+
     name = str(image["file_name"])
     label = f"labels/{split}/{Path(name).stem}.png"
     if not (folder / place / name).is_file():
@@ -106,7 +108,7 @@ def _line(folder: Path, place: str, split: str, image: Mapping[str, Any], object
     if not (folder / label).is_file():
         try:
             drawn = draw(int(image["height"]), int(image["width"]), objects)
-        except (KeyError, TypeError, ValueError, IndexError) as error:
+        except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, MemoryError, cv2.error) as error:
             raise DataError(f'import-coco: {split}: the annotations of "{name}" are damaged: {error!r}.') from error
         write_label(folder / label, drawn, "import-coco")
     return f"/{place}/{name} /{label}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,6 +33,23 @@ def replacing(path: Path, where: str, one_of_many: bool = False) -> Iterator[Pat
         raise DataError(
             f'{where}: cannot write "{path}": {error.strerror or error}. What was there before is unharmed.'
         ) from error
+
+
+def check_output(path: Path, where: str) -> None:
+    """DataError where a file could not be written under that name: before long work, not after it."""
+    folder = path.parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(
+            f'{where}: the folder of "{path}" cannot be made: {error.strerror or error}. Choose another OUTPUT.'
+        ) from error
+    if path.is_dir():
+        raise DataError(f'{where}: OUTPUT "{path}" is a folder; name a file.')
+    # What is no file (a pipe, a device) is written itself, anything else beside it first.
+    written = path if path.exists() and not path.is_file() else folder
+    if not os.access(written, os.W_OK):
+        raise DataError(f'{where}: OUTPUT "{path}": "{written}" may not be written to. Choose another place.')
 
 
 def write_bytes(path: Path, content: bytes, where: str, one_of_many: bool = False) -> None:

@@ -13,6 +13,7 @@ from segcaffe.data.label_images import Labels, decode_label, whole_labels
 from segcaffe.data.mat import read_mat
 from segcaffe.data.palettes import Palette
 from segcaffe.errors import DataError
+from segcaffe.npy import array_of_bytes
 
 _BLOBS = (".npy", ".mat")
 
@@ -72,11 +73,13 @@ def label_files(folder: Path) -> list[Path]:
 
 def _load(path: Path, where: str) -> NDArray[Any]:
     try:
-        values: NDArray[Any] = np.load(path, allow_pickle=False)
+        values = array_of_bytes(path.read_bytes())
     except OSError as error:
         raise DataError(f'{where}: cannot read "{path}": {error.strerror or error}.') from error
-    except (ValueError, EOFError) as error:
-        raise DataError(f'{where}: "{path}" is not an array of numbers in .npy format, or is damaged.') from error
+    except ValueError as error:
+        raise DataError(
+            f'{where}: "{path}" is not an array of numbers in .npy format, or is damaged: {error}.'
+        ) from error
     return values[0] if values.ndim == 4 and len(values) == 1 else values
 
 

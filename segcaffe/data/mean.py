@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from segcaffe.data.contents import Items
 from segcaffe.data.files import BadItems, write_bytes
 from segcaffe.data.images import read_bytes
 from segcaffe.errors import DataError, WeightsError
+from segcaffe.npy import array_of_bytes
 from segcaffe.proto import caffe_pb2
 
 Array = NDArray[Any]
@@ -112,7 +112,7 @@ def read_mean_pixel(path: str | Path, where: str) -> NDArray[np.float32]:
     content = read_bytes(str(file), where)
     try:
         if file.suffix.lower() == ".npy":
-            mean = np.load(io.BytesIO(content))
+            mean = array_of_bytes(content)
         else:
             mean = array_of(caffe_pb2.BlobProto.FromString(content), where)
     except (DecodeError, ValueError, WeightsError) as error:

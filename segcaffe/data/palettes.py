@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segcaffe.data.lists import Entry, read_list
+from segcaffe.digits import whole_number
 from segcaffe.errors import DataError
 
 _VOID = 255
@@ -123,11 +124,11 @@ def read_palette(name: str) -> Palette:
 
 def _colour(entry: Entry, number: int) -> tuple[tuple[int, ...], int]:
     words = [word for word in re.split(r"[\s,;]+", entry.text) if word]
-    first = next((i for i in range(len(words) - 2) if all(word.isdecimal() for word in words[i : i + 3])), None)
+    numbers = [whole_number(word) for word in words]
+    first = next((i for i in range(len(words) - 2) if None not in numbers[i : i + 3]), None)
     if first is not None:
-        values = [int(word) for word in words[first : first + 3]]
-        behind = words[first + 3 : first + 4]
-        values.append(int(behind[0]) if behind and behind[0].isdecimal() else number)
+        values = [value for value in numbers[first : first + 4] if value is not None]
+        values += [number] * (4 - len(values))
         if max(values) <= 255:
             return tuple(values[:3]), values[3]
     raise DataError(

@@ -131,7 +131,9 @@ class Results:
     def _compare(self, record: Path, settings: dict[str, Any]) -> None:
         try:
             before = json.loads(record.read_text())
-        except (OSError, ValueError) as error:
+            if not isinstance(before, dict):
+                raise ValueError("it is no table of settings")
+        except (OSError, ValueError, RecursionError) as error:
             raise DataError(f'cannot read "{record}": {error}. Use --overwrite, or another --out.') from error
         changed = sorted(key for key in {*before, *settings} if before.get(key) != settings.get(key))
         if changed:
@@ -145,9 +147,9 @@ def class_names(folder: Path) -> list[str]:
     """Names of the classes that a folder of results records; none if it records none."""
     try:
         names = json.loads((folder / SETTINGS).read_text()).get("class_names", [])
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         return []
-    return list(names)
+    return [str(name) for name in names] if isinstance(names, list) else []
 
 
 def blend(image: Image, label: NDArray[Any], colours: NDArray[np.uint8]) -> NDArray[np.uint8]:

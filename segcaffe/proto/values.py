@@ -24,6 +24,10 @@ _LETTERS.update({mark: mark for mark in (b"\\", b"'", b'"', b"?")})
 _FLOAT32_LIMIT = 3.4028235677973366e38
 
 
+_LONGEST = 1000
+"""Characters of a whole number; Python refuses to read those of 4300 digits."""
+
+
 class BadValueError(ValueError):
     """A value breaks the rule of its field; ``rule`` is a sentence, ``hint`` another one or empty."""
 
@@ -38,7 +42,7 @@ def integer(low: int, high: int) -> Callable[[str, str], int]:
     rule = f"the value must be a whole number from {low} to {high}."
 
     def read(kind: str, text: str) -> int:
-        if kind == "string" or not _INTEGER.match(text):
+        if kind == "string" or not _INTEGER.match(text) or len(text) > _LONGEST:
             raise BadValueError(rule)
         digits = text.lstrip("-")
         try:
@@ -93,8 +97,10 @@ def enum(numbers: Mapping[str, int], full_name: str) -> Callable[[str, str], int
     def read(kind: str, text: str) -> int:
         if kind == "name" and text in numbers:
             return numbers[text]
-        if kind != "string" and _INTEGER.match(text) and int(text, 0 if "x" in text.lower() else 10) in known:
-            return int(text, 0 if "x" in text.lower() else 10)
+        if kind != "string" and len(text) <= _LONGEST and _INTEGER.match(text):
+            number = int(text, 0 if "x" in text.lower() else 10)
+            if number in known:
+                return number
         if kind == "string" and is_layer_type:
             raise BadValueError(
                 "inside `layers` (with s) the type is one of the old names without quotes, such as CONVOLUTION.",

@@ -37,5 +37,5 @@ class AverageLoss:
     def restore(self, losses: list[float]) -> None:
         """Go on from the losses of an earlier run."""
         self.losses.clear()
-        self.losses.extend(losses)
+        self.losses.extend(float(loss) for loss in losses)
         self._keep = True

@@ -18,7 +18,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 
 from segcaffe import device
 from segcaffe.blob import Blob
-from segcaffe.errors import NumericError, WeightsError, joined
+from segcaffe.errors import NumericError, SegcaffeError, WeightsError, joined
 from segcaffe.layers.source.base import SourceLayer
 from segcaffe.net.net import Net
 from segcaffe.proto.caffe_pb2 import SolverParameter
@@ -112,7 +112,12 @@ def restore(solver: Run, path: str | Path) -> None:
     solver.lr = solver.rate.preview(state.iter)
     run = _read_run(path)
     if run is not None:
-        _continue(solver, run)
+        try:
+            _continue(solver, run)
+        except SegcaffeError:
+            raise
+        except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            raise _damaged_run(_side_path(path), error) from error
 
 
 def _check_finite(solver: Run) -> None:
@@ -190,14 +195,18 @@ def _read_run(state_path: str | Path) -> dict[str, Any] | None:
     try:
         run: dict[str, Any] = json.loads(text)
         matches = run["version"] == _VERSION and run["solverstate_crc32"] == zlib.crc32(state)
-    except (ValueError, KeyError, TypeError) as error:
-        raise WeightsError(
-            f"{path}: the file is damaged ({error}). Remove it to continue as Caffe does, with data from the start."
-        ) from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise _damaged_run(path, error) from error
     if not matches:
         _log.warning("%s belongs to another solver state and is passed over: data layers begin anew.", path)
         return None
     return run
+
+
+def _damaged_run(path: Path, error: Exception) -> WeightsError:
+    return WeightsError(
+        f"{path}: the file is damaged ({error}). Remove it to continue as Caffe does, with data from the start."
+    )
 
 
 def _continue(solver: Run, run: dict[str, Any]) -> None:

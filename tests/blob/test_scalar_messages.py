@@ -8,16 +8,26 @@ import numpy as np
 import pytest
 
 from segcaffe.blob import Blob
-from segcaffe.blob.proto import from_array, set_values, shape_of, to_proto, without_values
+from segcaffe.blob.proto import array_of, from_array, set_values, shape_of, to_proto, without_values
 from segcaffe.cli.main import main
 from segcaffe.convert import formats
 from segcaffe.convert.weights import differences, entries
+from segcaffe.errors import WeightsError
 from segcaffe.net.net import Net
 from segcaffe.proto.caffe_pb2 import TEST, BlobProto, NetParameter
 from segcaffe.proto.text import parse
 from segcaffe.snapshot import hdf5
 from segcaffe.snapshot.solverstate import encode_state, load_state
 from segcaffe.snapshot.state import State
+
+
+@pytest.mark.parametrize("dims", [[1] * 33, [0, 1 << 40, 1 << 40], [0] + [1 << 20] * 30, [-1], [2]])
+def test_shapes_that_no_array_has(dims: list[int]) -> None:
+    message = BlobProto() if 0 in dims else BlobProto(data=[1.0])
+    message.shape.dim.extend(dims)
+    with pytest.raises(WeightsError, match=r"x: .*the file is damaged"):
+        array_of(message, "x")
+
 
 NET = """
 name: "scalars"

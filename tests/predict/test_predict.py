@@ -15,7 +15,7 @@ from segcaffe.data.mat import read_mat
 from segcaffe.errors import DataError, GraphError, PrototxtError
 from segcaffe.net.net import Net
 from segcaffe.predict.deploy import deploy
-from segcaffe.predict.files import Results, class_names, find_pictures
+from segcaffe.predict.files import SETTINGS, Results, class_names, find_pictures
 from segcaffe.predict.notes import parse_notes
 from segcaffe.predict.predictor import MEAN, Predictor, Settings, resize_scores
 from segcaffe.predict.run import predict_all
@@ -190,6 +190,15 @@ def test_goes_on_where_it_stopped(pictures: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"other settings \(net\).*--overwrite"):
         Results(out, {"net": 2})
     assert len(Results(out, {"net": 2}, overwrite=True).missing(found)) == 3
+
+
+@pytest.mark.parametrize("content", ["[]", "1", "null", "{", "[" * 100_000, '{"class_names": 3}'])
+def test_a_record_of_other_types(tmp_path: Path, content: str) -> None:
+    Results(tmp_path, {"net": 1})
+    (tmp_path / SETTINGS).write_text(content)
+    assert class_names(tmp_path) == []
+    with pytest.raises(DataError, match="--overwrite"):
+        Results(tmp_path, {"net": 1})
 
 
 def test_images_of_one_name(pictures: Path) -> None:

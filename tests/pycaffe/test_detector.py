@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 import segcaffe as caffe
+from segcaffe.cli.detect import read_windows
 from segcaffe.cli.main import main
 from segcaffe.errors import DataError
 from segcaffe.pycaffe import io
@@ -148,6 +150,41 @@ def test_commands_fill_templates(files: dict[str, str], tmp_path: Path, command:
     options += ["--crop_mode", "grid", "--context_pad", "0"] if command == "detect" else []
     assert main([command, source, str(out), *options]) == 0
     assert out.is_file()
+
+
+@pytest.mark.parametrize("command", ["classify", "detect"])
+def test_output_that_cannot_be_written_is_told_first(
+    tmp_path: Path, command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the net is looked for: results of hours are not lost at their end."""
+    suffix = "npy" if command == "classify" else "csv"
+    (tmp_path / f"folder.{suffix}").mkdir()
+    (tmp_path / "file").touch()
+    options = ["--model_def", "missing", "--pretrained_model", "missing"]
+    source = str(tmp_path / "file")
+    for out, message in [
+        (f"folder.{suffix}", "is a folder"),
+        (f"file/out.{suffix}", "the folder of .* cannot be made"),
+    ]:
+        assert main([command, source, str(tmp_path / out), *options]) == 2
+        assert re.search(message, " ".join(capsys.readouterr().err.split()))
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    assert main([command, source, str(tmp_path / f"out.{suffix}"), *options]) == 2
+    assert "may not be written to" in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"filename,ymin,xmin,ymax,xmax\na,1\n", r"list.csv:2: a coordinate is no number"),
+        (b"\xff\xfe\x00", "has the columns filename"),
+        (b"filename,ymin,xmin,ymax,xmax\n" + b"a" * 200_000, r"list.csv:\d: this is no line of a CSV file"),
+    ],
+)
+def test_lists_of_windows_that_are_none(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "list.csv").write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        read_windows(tmp_path / "list.csv")
 
 
 def test_command_classify_explains_what_is_wrong(

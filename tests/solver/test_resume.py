@@ -78,6 +78,16 @@ def test_a_damaged_side_file_is_named(small: Path, content: str) -> None:
         small_solver(extra=TESTED).restore("snap_iter_1.solverstate")
 
 
+@pytest.mark.parametrize("key", ["random", "losses", "sources"])
+@pytest.mark.parametrize("value", [None, 1, "text", [None], [[1, 2]], {"a": 1}])
+def test_a_side_file_of_other_types_is_named(small: Path, key: str, value: object) -> None:
+    small_solver(extra=TESTED).step(1)
+    path = Path("snap_iter_1.solverstate.segcaffe.json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
+    with pytest.raises(WeightsError, match=r"snap_iter_1\.solverstate\.segcaffe\.json: the file is damaged"):
+        small_solver(extra=TESTED).restore("snap_iter_1.solverstate")
+
+
 def test_files_moved_together_find_each_other(small: Path) -> None:
     solver = small_solver(extra=TESTED)
     solver.step(1)

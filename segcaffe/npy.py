@@ -1,0 +1,51 @@
+"""Arrays in NumPy's .npy format, read without trust in what their header claims."""
+
+from __future__ import annotations
+
+import io
+import math
+import tokenize
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_MOST_AXES = 32
+"""What NumPy 1 makes, and Caffe's blobs have."""
+
+
+def read_array(file: IO[bytes], size: int) -> NDArray[Any]:
+    """The array in a file of that many bytes; its bytes are counted before there is room made for them.
+
+    ValueError for anything else, of which the text says what is wrong. Nothing in the file is run.
+    """
+    shape, in_fortran_order, dtype = _header(file)
+    if dtype.hasobject or dtype.itemsize == 0 or min(shape, default=0) < 0:
+        raise ValueError("it is no array of numbers")
+    if len(shape) > _MOST_AXES:
+        raise ValueError(f"its shape has {len(shape)} axes; {_MOST_AXES} can be read")
+    count = math.prod(shape)
+    if count * dtype.itemsize > size:
+        raise ValueError(f"it has fewer values than its shape {shape}")
+    values = np.frombuffer(file.read(count * dtype.itemsize), dtype, count)
+    array: NDArray[Any] = values.reshape(shape, order="F" if in_fortran_order else "C")
+    return array
+
+
+def array_of_bytes(content: bytes) -> NDArray[Any]:
+    """The array in the bytes of a .npy file, writable; errors as in `read_array`."""
+    array: NDArray[Any] = read_array(io.BytesIO(content), len(content)).copy(order="K")
+    return array
+
+
+def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    version = np.lib.format.read_magic(file)
+    if version not in ((1, 0), (2, 0), (3, 0)):
+        raise ValueError(f"version {version[0]}.{version[1]} of the format is not known")
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    try:
+        shape, in_fortran_order, dtype = read(file)
+    # A header is a Python literal; NumPy lets some of what is wrong with one through as Python says it.
+    except (SyntaxError, tokenize.TokenError, TypeError, RecursionError, MemoryError, OverflowError) as error:
+        raise ValueError(f"its header cannot be read ({type(error).__name__})") from error
+    return tuple(int(extent) for extent in shape), in_fortran_order, dtype
