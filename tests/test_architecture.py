@@ -34,6 +34,12 @@ def test_every_room_has_its_place() -> None:
     assert sorted(ORDER) == sorted({room(name) for name in modules(PACKAGE)})
 
 
+def test_the_design_names_every_room() -> None:
+    text = (ROOT / "docs" / "design.md").read_text(encoding="utf-8").partition("![")[0]
+    rooms = [name for name in ORDER if name not in ("segcaffe", "__main__")]
+    assert not [name for name in rooms if not re.search(rf"`(segcaffe/)?{name}(/|\.py)`", text)]
+
+
 def test_no_room_imports_one_above() -> None:
     assert upward(PACKAGE, ORDER) == []
 
