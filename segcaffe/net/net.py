@@ -336,7 +336,7 @@ def _positional(
     phase = numbers[0] if numbers else phase
     level = numbers[1] if len(numbers) > 1 else level
     if phase not in (caffe_pb2.TRAIN, caffe_pb2.TEST):
-        raise InputError(f"Net: the phase must be TRAIN or TEST. Received: {phase}.")
+        raise InputError(f"Net: the phase must be TRAIN or TEST, as in Net(FILE, TEST). Received: {phase}.")
     return phase, level, stages, weights
 
 
