@@ -134,13 +134,13 @@ def test_convolve(vector_bytes, rows, slope):
 
     @njit
     def run(x, offsets, weight, ends, slope, out, fetch):
-        convolve(x, 5, offsets, weight, 0, offsets.size, ends, 2, slope, out, 2, 60, fetch, 0, 20, 2, 1 << 16)
+        convolve(x, 5, offsets, weight, 0, offsets.size, (ends, slope), 2, out, 2, 60, fetch)
 
     rng = np.random.default_rng(0)
     x, offsets = rng.standard_normal(300).astype(np.float32), np.array([3, 90, 41, 0])
     weight, ends = (rng.standard_normal(s).astype(np.float32) for s in ((4, tile.ROWS), 2 + 2 * tile.ROWS))
     length = tile.strip_length(np.float32)
-    for fetch in (None, x):
+    for fetch in (None, (x, 0, 20, 2, 1 << 16)):
         out = np.full(2 + rows * 60, np.nan, np.float32)
         run(x, offsets, weight.ravel(), ends, np.float32(slope), out, fetch)
         for r in range(rows):
