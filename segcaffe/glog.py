@@ -11,7 +11,7 @@ from enum import IntEnum
 from pathlib import Path
 
 from segcaffe.errors import SegcaffeError
-from segcaffe.visible import harmless
+from segcaffe.text.visible import harmless
 
 log = logging.getLogger("segcaffe")
 ANNOUNCEMENTS = "segcaffe.compile"

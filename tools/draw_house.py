@@ -18,7 +18,7 @@ PICTURE = ROOT / "docs" / "images" / "house.svg"
 ALONE, TEXT, MACHINE = "need nothing but errors", "text and messages", "the machine"
 ARRAYS, NETS, RUNS, DOORS = "arrays and files", "nets", "runs", "doors"
 FLOORS = {
-    ALONE: ("version", "upcalls", "aliases", "words", "visible", "errors", "digits", "files", "hdf5", "npy", "plan"),
+    ALONE: ("version", "upcalls", "aliases", "text", "errors", "files", "plan"),
     TEXT: ("proto", "window", "glog"),
     MACHINE: ("device", "jit", "threads", "kernels"),
     ARRAYS: ("blob", "snapshot", "convert", "data", "metrics"),

@@ -104,8 +104,8 @@ def preparation(options: argparse.Namespace) -> Preparation:
 
 def numbers(text: str, option: str, count: int | None = None) -> list[int]:
     """Whole numbers separated by commas."""
-    from segcaffe.digits import whole_number
     from segcaffe.errors import SegcaffeError
+    from segcaffe.text.digits import whole_number
 
     parts = [whole_number(part.strip()) for part in text.split(",")]
     found = [part for part in parts if part is not None]
@@ -163,7 +163,7 @@ def _images(path: Path, suffix: str, one_channel: bool) -> tuple[list[str], list
 
 def _array_of_images(path: Path) -> list[NDArray[Any]]:
     from segcaffe.errors import DataError
-    from segcaffe.npy import array_of_bytes
+    from segcaffe.files.npy import array_of_bytes
 
     try:
         images = array_of_bytes(path.read_bytes())

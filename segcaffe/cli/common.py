@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from segcaffe import device
 from segcaffe.cli.compilation import compilation_shown
-from segcaffe.digits import whole_number
 from segcaffe.errors import PrototxtError, SegcaffeError
 from segcaffe.glog import shows_progress, tell
 from segcaffe.proto import caffe_pb2
 from segcaffe.proto.encoding import from_native
 from segcaffe.proto.template import check_names, parse_assignments, read_vars
+from segcaffe.text.digits import whole_number
 from segcaffe.threads import parallel
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 
 from segcaffe.cli import common
-from segcaffe.words import counted
+from segcaffe.text.words import counted
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from segcaffe.cli import common
-from segcaffe.words import counted
+from segcaffe.text.words import counted
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -259,8 +259,8 @@ def _import_folder(options: argparse.Namespace) -> int:
 
 
 def _label_map(text: str) -> dict[int, int]:
-    from segcaffe.digits import whole_number
     from segcaffe.errors import SegcaffeError
+    from segcaffe.text.digits import whole_number
 
     labels: dict[int, int] = {}
     for part in text.split(","):

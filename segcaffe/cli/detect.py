@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segcaffe.cli import classify, common
-from segcaffe.words import counted
+from segcaffe.text.words import counted
 
 if TYPE_CHECKING:
     from segcaffe.pycaffe.detector import Detection

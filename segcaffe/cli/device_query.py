@@ -9,8 +9,8 @@ from typing import Any
 from segcaffe.cli.common import add_option
 from segcaffe.device import cudnn
 from segcaffe.device.compat import load_gpu_module
-from segcaffe.digits import whole_number
 from segcaffe.errors import DeviceError
+from segcaffe.text.digits import whole_number
 
 _PROPERTIES = {
     "name": "name",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from segcaffe.cli import common
 from segcaffe.errors import SegcaffeError
-from segcaffe.words import counted
+from segcaffe.text.words import counted
 
 if TYPE_CHECKING:
     from segcaffe.data.palettes import Palette

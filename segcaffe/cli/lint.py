@@ -8,7 +8,7 @@ from dataclasses import asdict
 from segcaffe.cli import common
 from segcaffe.cli.json_output import add_json_option, print_json
 from segcaffe.glog import note
-from segcaffe.words import counted
+from segcaffe.text.words import counted
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from typing import Any, TextIO, cast
 
-from segcaffe.visible import harmless
+from segcaffe.text.visible import harmless
 
 _BYTES_OR_ESCAPES = "segcaffe.bytes_or_escapes"
 _SURROGATES = range(0xDC80, 0xDD00)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from segcaffe.cli import common
-from segcaffe.words import counted
+from segcaffe.text.words import counted
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message

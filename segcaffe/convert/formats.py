@@ -27,15 +27,15 @@ from google.protobuf.message import DecodeError
 
 from segcaffe.blob.proto import array_of, from_array, set_values, shape_of, stored_dtype, without_values
 from segcaffe.convert import safetensors
-from segcaffe.digits import whole_number
 from segcaffe.errors import WeightsError
-from segcaffe.npy import read_array
+from segcaffe.files.npy import read_array
 from segcaffe.proto.caffe_pb2 import NetParameter
 from segcaffe.proto.content import NPZ, content_of
 from segcaffe.proto.dialect import DIALECTS
 from segcaffe.snapshot.caffemodel import HDF5_SUFFIXES, save_weights
 from segcaffe.snapshot.caffemodel import load_with_dialect as load_caffe
 from segcaffe.snapshot.files import read_file, unreadable, write_file
+from segcaffe.text.digits import whole_number
 
 Array = np.ndarray[Any, Any]
 _DAMAGE = (OSError, ValueError, EOFError, NotImplementedError, RuntimeError, OverflowError, zipfile.BadZipFile,

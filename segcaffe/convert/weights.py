@@ -14,8 +14,8 @@ from segcaffe.blob.proto import shape_of, stored_dtype
 from segcaffe.convert.formats import arrays_of
 from segcaffe.errors import WeightsError, did_you_mean
 from segcaffe.proto.caffe_pb2 import NetParameter
-from segcaffe.visible import one_line
-from segcaffe.words import counted
+from segcaffe.text.visible import one_line
+from segcaffe.text.words import counted
 
 Array = np.ndarray[Any, Any]
 

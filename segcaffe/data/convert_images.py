@@ -21,7 +21,7 @@ from segcaffe.data.palettes import Palette
 from segcaffe.data.pool import ordered
 from segcaffe.errors import DataError
 from segcaffe.proto import caffe_pb2
-from segcaffe.words import counted
+from segcaffe.text.words import counted
 
 log = logging.getLogger(__name__)
 _JPEG = ("jpg", "jpeg")

@@ -11,7 +11,7 @@ from segcaffe.data import leveldb
 from segcaffe.data.leveldb_log import Logs
 from segcaffe.data.lmdb_pages import Tree, read_tree
 from segcaffe.errors import DataError
-from segcaffe.files import begins
+from segcaffe.files.disk import begins
 from segcaffe.proto import caffe_pb2
 
 _LMDB = caffe_pb2.DataParameter.LMDB

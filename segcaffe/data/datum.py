@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from segcaffe.data.images import decode
 from segcaffe.errors import DataError
 from segcaffe.proto import caffe_pb2, wire
-from segcaffe.words import counted
+from segcaffe.text.words import counted
 
 _FEW = 16
 """More fields than this are not walked one by one."""

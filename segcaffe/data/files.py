@@ -7,16 +7,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from segcaffe import files
 from segcaffe.data.opencv import hold_threads
 from segcaffe.errors import DataError, SegcaffeError
+from segcaffe.files import disk
 
 _SHOWN = 20
 
 
 @contextmanager
 def replacing(path: Path, where: str, one_of_many: bool = False) -> Iterator[Path]:
-    """As `segcaffe.files.replacing`; folders on the way are made.
+    """As `segcaffe.files.disk.replacing`; folders on the way are made.
 
     Raises
     ------
@@ -25,7 +25,7 @@ def replacing(path: Path, where: str, one_of_many: bool = False) -> Iterator[Pat
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with files.replacing(path, one_of_many) as part:
+        with disk.replacing(path, one_of_many) as part:
             yield part
     except SegcaffeError:
         raise

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segcaffe import hdf5
 from segcaffe.errors import DataError
-from segcaffe.files import why_unreadable
+from segcaffe.files import hdf5
+from segcaffe.files.disk import why_unreadable
 from segcaffe.proto.content import HDF5, content_of
 
 _NUMBERS = "fiub"

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from segcaffe.data.image_kinds import image_kind
 from segcaffe.data.opencv import hold_threads
 from segcaffe.errors import DataError
-from segcaffe.files import why_unreadable
+from segcaffe.files.disk import why_unreadable
 
 Image = NDArray[np.uint8]
 

@@ -22,7 +22,7 @@ from segcaffe.data.palettes import Palette
 from segcaffe.data.png import write_label
 from segcaffe.data.pool import ordered
 from segcaffe.errors import DataError
-from segcaffe.words import counted
+from segcaffe.text.words import counted
 
 Bytes = NDArray[np.uint8]
 

@@ -13,7 +13,7 @@ from segcaffe.data.label_images import Labels, decode_label, whole_labels
 from segcaffe.data.mat import read_mat
 from segcaffe.data.palettes import Palette
 from segcaffe.errors import DataError
-from segcaffe.npy import array_of_bytes
+from segcaffe.files.npy import array_of_bytes
 
 _BLOBS = (".npy", ".mat")
 

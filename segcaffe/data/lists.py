@@ -11,7 +11,7 @@ from pathlib import Path
 
 from segcaffe.data.image_kinds import image_kind
 from segcaffe.errors import DataError
-from segcaffe.files import why_unreadable
+from segcaffe.files.disk import why_unreadable
 
 log = logging.getLogger(__name__)
 

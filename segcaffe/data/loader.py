@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from segcaffe import device
 from segcaffe.data.opencv import add_readers
 from segcaffe.errors import DataError
+from segcaffe.text.words import counted
 from segcaffe.threads import parallel
-from segcaffe.words import counted
 
 Arrays = tuple[NDArray[Any], ...]
 Random = np.random.Generator

@@ -16,7 +16,7 @@ from segcaffe.data.contents import Items
 from segcaffe.data.files import BadItems, write_bytes
 from segcaffe.data.images import read_bytes
 from segcaffe.errors import DataError, WeightsError
-from segcaffe.npy import array_of_bytes
+from segcaffe.files.npy import array_of_bytes
 from segcaffe.proto import caffe_pb2
 
 Array = NDArray[Any]

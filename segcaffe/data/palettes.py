@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segcaffe.data.lists import Entry, read_list
-from segcaffe.digits import whole_number
 from segcaffe.errors import DataError
+from segcaffe.text.digits import whole_number
 
 _VOID = 255
 _CITYSCAPES = (

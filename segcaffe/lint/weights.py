@@ -8,8 +8,8 @@ from segcaffe.blob.proto import shape_of
 from segcaffe.lint.finding import Finding
 from segcaffe.lint.subject import Subject, blob_count
 from segcaffe.proto.caffe_pb2 import LayerParameter, NetParameter
+from segcaffe.text.words import counted
 from segcaffe.weights.loading import LoadReport
-from segcaffe.words import counted
 
 _SHOWN = 8
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from segcaffe.proto import wire
 from segcaffe.proto.caffe_pb2 import NetParameter, SolverParameter
 from segcaffe.proto.tokens import outer_fields
-from segcaffe.words import counted
+from segcaffe.text.words import counted
 
 NET, SOLVER = "a net (prototxt)", "a solver (prototxt)"
 NPZ = "arrays of NumPy (.npz)"

@@ -23,7 +23,7 @@ from segcaffe.errors import WeightsError, did_you_mean
 from segcaffe.proto import caffe_pb2, content, encoding, set_aside, wire
 from segcaffe.proto.caffe_pb2 import LayerParameter, NetParameter
 from segcaffe.proto.fields import options_by_type
-from segcaffe.words import counted
+from segcaffe.text.words import counted
 
 DIALECTS = ("bvlc", "v1", "v2", "deeplab")
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from segcaffe.errors import Place, PrototxtError, did_you_mean
 from segcaffe.proto import content
-from segcaffe.words import counted
+from segcaffe.text.words import counted
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from segcaffe.errors import PrototxtError
 from segcaffe.proto.caffe_pb2 import LayerParameter, NetParameter, SolverParameter, V1LayerParameter
 from segcaffe.proto.upgrade_deeplab import upgrade_deeplab, upgrade_softmax_loss
 from segcaffe.proto.upgrade_v0 import upgrade_v0_layers
-from segcaffe.words import counted
+from segcaffe.text.words import counted
 
 _TRANSFORMATIONS = ("scale", "mean_file", "crop_size", "mirror")
 _DATA_PARAMS = ("data_param", "image_data_param", "window_data_param")

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from segcaffe.errors import WeightsError
-from segcaffe.files import replacing
+from segcaffe.files.disk import replacing
 
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 

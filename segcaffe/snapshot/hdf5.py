@@ -17,7 +17,7 @@ import numpy as np
 
 from segcaffe.blob.proto import array_of, from_array, shape_of, values_of
 from segcaffe.errors import WeightsError
-from segcaffe.hdf5 import Failure, h5py_module, read_text, read_values, reading
+from segcaffe.files.hdf5 import Failure, h5py_module, read_text, read_values, reading
 from segcaffe.proto.caffe_pb2 import BlobProto, LayerParameter, NetParameter
 from segcaffe.proto.encoding import from_bytes
 from segcaffe.snapshot.state import State

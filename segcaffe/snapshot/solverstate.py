@@ -13,7 +13,7 @@ from segcaffe.proto.content import STATE, advice, content_of
 from segcaffe.proto.encoding import from_native, parse, serialize, to_native
 from segcaffe.snapshot.files import is_hdf5, read_file
 from segcaffe.snapshot.state import State
-from segcaffe.words import counted
+from segcaffe.text.words import counted
 
 
 def load_state(path: str | Path) -> State:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from segcaffe.errors import DataError
-from segcaffe.files import why_unreadable
+from segcaffe.files.disk import why_unreadable
 
 _NUMBER = r"([-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+|nan|inf))"
 # Between the two stand speed, epochs and the like, in ways of their own in each Caffe: "Iteration 20 (12.5/s), lr = 1".

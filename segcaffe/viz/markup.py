@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from html import escape
 
-from segcaffe.visible import CONTROL
+from segcaffe.text.visible import CONTROL
 
 _UNSEEN = re.compile(f"[{CONTROL}\ufffe\uffff\ud800-\udfff]")
 """Control characters, and what XML cannot hold besides."""

@@ -10,7 +10,7 @@ from segcaffe.graph.graph import Graph
 from segcaffe.net.net import Net
 from segcaffe.plan.memory import MemoryPlan
 from segcaffe.proto import caffe_pb2
-from segcaffe.visible import one_line
+from segcaffe.text.visible import one_line
 
 
 @dataclass

@@ -11,7 +11,7 @@ from segcaffe.blob.proto import array_of, same_shape, shape_of
 from segcaffe.errors import WeightsError
 from segcaffe.layers.base import Layer
 from segcaffe.proto import caffe_pb2
-from segcaffe.words import counted
+from segcaffe.text.words import counted
 
 log = logging.getLogger("segcaffe")
 _SHOWN = 12

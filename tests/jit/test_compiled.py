@@ -241,7 +241,7 @@ def test_all_compiled_code_is_hashed() -> None:
     What else they import takes no part in compiled code: the device, errors, and windows, whose numbers are arguments.
     """
     hashed = {*cache_folder.sources()}
-    others = {f"segcaffe{name}" for name in ("", ".device.mode", ".errors", ".window")}
+    others = {f"segcaffe{name}" for name in ("", ".device.mode", ".errors", ".version", ".window")}
     others.add("segcaffe.data.varint")
     for path in PACKAGE.rglob("*.py"):
         imports = [node for node in ast.walk(ast.parse(path.read_bytes())) if isinstance(node, ast.ImportFrom)]

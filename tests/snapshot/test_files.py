@@ -13,7 +13,7 @@ import pytest
 
 from segcaffe.data.files import write_bytes
 from segcaffe.errors import WeightsError
-from segcaffe.files import _place
+from segcaffe.files.disk import _place
 from segcaffe.snapshot import files
 
 

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from segcaffe.cli.main import main
 from segcaffe.cli.streams import streams_of_bytes
-from segcaffe.visible import harmless, one_line
+from segcaffe.text.visible import harmless, one_line
 
 CLEAR = "\x1b[2J"
 

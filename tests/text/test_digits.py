@@ -14,8 +14,8 @@ from segcaffe.convert import formats
 from segcaffe.convert.definition import read_definition
 from segcaffe.data.lists import read_list
 from segcaffe.data.palettes import read_palette
-from segcaffe.digits import whole_number
 from segcaffe.errors import SegcaffeError
+from segcaffe.text.digits import whole_number
 
 LONG = "9" * 5000
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from segcaffe.words import counted
+from segcaffe.text.words import counted
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from segcaffe.convert import formats
 from segcaffe.data.label_files import read_labels
 from segcaffe.data.mean import read_mean_pixel
 from segcaffe.errors import SegcaffeError
-from segcaffe.npy import array_of_bytes
+from segcaffe.files.npy import array_of_bytes
 
 
 def npy(header: str, content: bytes = bytes(64), version: int = 1) -> bytes:

@@ -1,0 +1,1 @@
+"""Texts: the words of messages, characters that are not seen, whole numbers."""
