@@ -71,8 +71,9 @@ def test_a_pass_that_fails(tmp_path: Path) -> None:
     )
     net = Net(str(path), TEST)
     net.blobs["x"].reshape(2, 1)
-    error = _caught(net.forward)
-    assert (error.layer, error.place) == ("split", (str(path), 2, 0))
+    for run in (net.forward, net.reshape):
+        error = _caught(run)
+        assert (error.layer, error.place) == ("split", (str(path), 2, 0))
 
 
 @pytest.mark.parametrize("direction", ["forward", "backward"])

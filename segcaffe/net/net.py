@@ -11,7 +11,7 @@ import numpy as np
 
 from segcaffe.blob import Blob
 from segcaffe.device.memory import out_of_memory
-from segcaffe.errors import GraphError, InputError, SegcaffeError, unknown_name
+from segcaffe.errors import GraphError, InputError, SegcaffeError, about_layer, unknown_name
 from segcaffe.fusion.fold import fold
 from segcaffe.fusion.fuse import fuse as fuse_graph
 from segcaffe.fusion.running import activate
@@ -187,8 +187,9 @@ class Net(PycaffeMembers):
     def reshape(self) -> None:
         """Carry changed shapes of the inputs through all layers."""
         self._graphs.clear()
-        for step in self._parts.steps:
-            step.reshape()
+        for step, node in zip(self._parts.steps, self.graph.nodes, strict=True):
+            with about_layer(node.name, node.place):
+                step.reshape()
         if self._arena is not None:
             self._arena.lay_out()
 
