@@ -105,8 +105,24 @@ def _warn_once(package: str, name: str) -> None:
 
 def _on_host(package: str, name: str, arguments: dict[str, Any], writes: tuple[str, ...]) -> None:
     _warn_once(package, name)
-    hosted = {key: device.to_host(v) if device.is_device_array(v) else v for key, v in arguments.items()}
+    hosted = {key: _hosted(value) for key, value in arguments.items()}
     getattr(_import_cpu(package), name)(**hosted)
     for key in writes:
-        if device.is_device_array(arguments[key]):
-            arguments[key][...] = device.to_device(hosted[key])
+        _copy_back(hosted[key], arguments[key])
+
+
+def _hosted(value: Any) -> Any:
+    """An argument with its device arrays, also those in tuples and lists, on the host."""
+    if isinstance(value, (list, tuple)):
+        inner = map(_hosted, value)
+        return type(value)(*inner) if hasattr(value, "_fields") else type(value)(inner)
+    return device.to_host(value) if device.is_device_array(value) else value
+
+
+def _copy_back(hosted: Any, value: Any) -> None:
+    """Put what a kernel wrote on the host into the device arrays that it stands for."""
+    if isinstance(value, (list, tuple)):
+        for inner, place in zip(hosted, value, strict=True):
+            _copy_back(inner, place)
+    elif device.is_device_array(value):
+        value[...] = device.to_device(hosted)
