@@ -50,8 +50,7 @@ def create_database(path: Path, backend: str, where: str, overwrite: bool = Fals
     if path.exists() and not (overwrite and is_database(path)):
         advice = "use --overwrite to replace it" if is_database(path) else "it is no database; choose another name"
         raise DataError(f'{where}: "{path}" exists already; {advice}.')
-    with replacing(path, where) as part:
-        part.mkdir()
+    with replacing(path, where, folder=True) as part:
         with _lmdb(part, path, where) if backend == "lmdb" else _leveldb(part, path, where) as writer:
             yield writer
 

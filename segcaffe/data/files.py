@@ -15,7 +15,7 @@ _SHOWN = 20
 
 
 @contextmanager
-def replacing(path: Path, where: str, one_of_many: bool = False) -> Iterator[Path]:
+def replacing(path: Path, where: str, one_of_many: bool = False, folder: bool = False) -> Iterator[Path]:
     """As `segcaffe.files.disk.replacing`; folders on the way are made.
 
     Raises
@@ -25,7 +25,7 @@ def replacing(path: Path, where: str, one_of_many: bool = False) -> Iterator[Pat
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with disk.replacing(path, one_of_many) as part:
+        with disk.replacing(path, one_of_many, folder) as part:
             yield part
     except SegcaffeError:
         raise

@@ -10,6 +10,7 @@ import functools
 import hashlib
 import os
 import re
+import secrets
 import shutil
 import socket
 import time
@@ -18,15 +19,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _DAY = 24 * 3600.0
-_BESIDE = re.compile(r"\.(.+)\.([0-9a-f]{8})-(\d+)\.tmp")
-"""Names of what is being written: the later name, place and number of the process."""
+_BESIDE = re.compile(r"\.(.+)\.([0-9a-f]{8})-(\d+)(?:-[0-9a-f]{8})?\.tmp")
+"""Names of what is being written: the later name, place and number of the process, and something by chance."""
 
 
 @contextmanager
-def replacing(path: Path, one_of_many: bool = False) -> Iterator[Path]:
-    """Give a path beside ``path`` to write a file (or folder) to; it gets its name at the end, if nothing failed.
+def replacing(path: Path, one_of_many: bool = False, folder: bool = False) -> Iterator[Path]:
+    """Give an empty file (or folder) beside ``path`` to write to; it gets its name at the end, if nothing failed.
 
-    What was there before stays until then. What a link points to is written. A device or a pipe is given itself:
+    What was there before stays until then. What is written to is new: whoever may write to the folder, too, cannot put
+    a link in its place beforehand. What a link points to is written. A device or a pipe is given itself:
     replaced by a file it would be gone. Raises OSError.
 
     Parameters
@@ -34,16 +36,18 @@ def replacing(path: Path, one_of_many: bool = False) -> Iterator[Path]:
     one_of_many:
         For many small files, which would take ten times longer: neither waits for the disk (a power failure may leave
         an empty file then), nor looks through the folder for what killed processes left on the way to that name.
+    folder:
+        Whether it is a folder that is written.
     """
     if path.exists() and not (path.is_file() or path.is_dir()):
         yield path
         return
     path = path.resolve() if path.is_symlink() else path
-    beside = path.with_name(f".{path.name}.{_place()}-{os.getpid()}.tmp")
+    beside = path.with_name(f".{path.name}.{_place()}-{os.getpid()}-{secrets.token_hex(4)}.tmp")
     if not one_of_many:
         _remove_leftovers(path)
+    create(beside, folder)
     try:
-        remove(beside)
         yield beside
         for part in [] if one_of_many else [beside, *beside.rglob("*")]:
             _sync(part)
@@ -52,6 +56,16 @@ def replacing(path: Path, one_of_many: bool = False) -> Iterator[Path]:
         remove(beside)
     if not one_of_many:
         _sync(path.parent)
+
+
+def create(path: Path, folder: bool = False) -> None:
+    """Make an empty file (or folder) where there is nothing, not even a link that leads nowhere; OSError otherwise."""
+    if folder:
+        path.mkdir()
+        return
+    # With O_EXCL no link is followed, by POSIX; O_NOFOLLOW says so again, where there is one.
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
+    os.close(os.open(path, flags, 0o666))
 
 
 def remove(path: Path) -> None:

@@ -57,7 +57,7 @@ def extract(
     if suffix in FORMATS:
         kind = _Npz if suffix == ".npz" else _Hdf5
     shapes: dict[str, tuple[int, ...]] = {}
-    with replacing(out, "results") as part, ExitStack() as stack:
+    with replacing(out, "results", folder=kind is _Databases) as part, ExitStack() as stack:
         sink = kind(part, stack, blobs)
         for _ in range(iterations):
             net.forward()
@@ -131,7 +131,6 @@ class _Hdf5(_Sink):
 class _Databases(_Sink):
     def __init__(self, path: Path, stack: ExitStack, blobs: Sequence[str]) -> None:
         super().__init__(path, stack, blobs)
-        path.mkdir()
         self.writers: dict[str, Writer] = {
             name: stack.enter_context(create_database(path / to_native(name).replace("/", "_"), "lmdb", "results"))
             for name in blobs

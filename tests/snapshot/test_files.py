@@ -96,7 +96,7 @@ def test_what_a_killed_process_left_is_removed(
     place: str | None, alive: bool, hours: int, stays: bool, tmp_path: Path
 ) -> None:
     process = os.getppid() if alive else _dead_process()
-    left = tmp_path / f".a.bin.{place or _place()}-{process}.tmp"
+    left = tmp_path / f".a.bin.{place or _place()}-{process}-0123abcd.tmp"
     others = [tmp_path / f".b.bin.{_place()}-{process}.tmp", tmp_path / ".a.bin.tmp", tmp_path / ".a.bin.x.tmp"]
     for file in (left, *others):
         file.write_bytes(b"part")
