@@ -50,9 +50,9 @@ def create_database(path: Path, backend: str, where: str, overwrite: bool = Fals
     if path.exists() and not (overwrite and is_database(path)):
         advice = "use --overwrite to replace it" if is_database(path) else "it is no database; choose another name"
         raise DataError(f'{where}: "{path}" exists already; {advice}.')
-    with replacing(path, where, folder=True) as part:
-        with _lmdb(part, path, where) if backend == "lmdb" else _leveldb(part, path, where) as writer:
-            yield writer
+    write = _lmdb if backend == "lmdb" else _leveldb
+    with replacing(path, where, folder=True) as part, write(part, path, where) as writer:
+        yield writer
 
 
 def is_database(path: Path) -> bool:
