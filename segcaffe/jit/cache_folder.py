@@ -1,8 +1,8 @@
 """The folder in which compiled kernels are kept from run to run.
 
-A folder belongs to one content of the kernels' sources: its name holds the release and a hash of every file that
-compiled code is made from, of the versions that compile it and of the settings that change it. A checkout, a worktree
-and an installed copy of the same content share one; an edit or another release, even of a helper only, gets another.
+A folder belongs to the versions that compile and the settings that change what they make. A file in it belongs to
+one content of sources: of the module its function stands in and of all that this imports. A checkout, a worktree and
+an installed copy of the same content share files; an edit, even of a helper, gets others for all that use the helper.
 """
 
 from __future__ import annotations
@@ -11,27 +11,25 @@ import functools
 import hashlib
 import logging
 import os
-import shutil
+import re
 import stat
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import llvmlite
 import numba
 import numpy as np
 import scipy
 
-from segcaffe.version import __version__
-
-if sys.platform != "win32":
-    import fcntl
-
 KEEP_DAYS = 7
-"""How long the folder of another content is kept after a process last began to use it."""
-_LOCK = "in-use"
+"""How long a file is kept after a process last loaded it."""
+_SWEPT = "swept"
+"""Its time is when old files were last removed."""
+_DAY = 86400.0
 _PACKAGE = Path(__file__).resolve().parents[1]
 _FOLDERS = ("jit", "kernels", "threads")
 _ELSEWHERE = ("data/snappy.py",)
@@ -58,26 +56,75 @@ def _state() -> list[tuple[int, int]] | None:
 
 
 def _key() -> str:
-    """Release, Python and a hash of sources, versions and settings."""
+    """Python and a hash of versions and settings."""
     # SciPy's BLAS is called by compiled code, which holds the size of its integers.
     blas = scipy.show_config(mode="dicts")["Build Dependencies"]["blas"]
     versions = (numba.__version__, llvmlite.__version__, np.__version__, scipy.__version__, blas)
     settings = tuple(getattr(numba.config, name, None) for name in _SETTINGS)
-    content = hashlib.sha256(repr((versions, settings)).encode())
-    for path in sources():
-        text = path.read_bytes()
-        content.update(f"\n{path.relative_to(_PACKAGE).as_posix()} {len(text)}\n".encode() + text)
-    return f"{__version__}-{sys.implementation.cache_tag}-{content.hexdigest()[:20]}"
+    digest = hashlib.sha256(repr((versions, settings)).encode()).hexdigest()
+    return f"{sys.implementation.cache_tag}-{digest[:20]}"
 
 
-# Both are taken before any other module of kernels is: what is hashed is what this process will compile.
+def contents() -> dict[str, str]:
+    """For each module of `sources` a hash of its text and of the texts of all among them that it imports."""
+    texts = {_module(path): path.read_text(encoding="utf-8") for path in sources()}
+    imports = {module: _imported(text) & texts.keys() for module, text in texts.items()}
+    return {module: _hash(texts, _reached(module, imports)) for module in texts}
+
+
+def content(function: Callable[..., Any]) -> str:
+    """What the code of a function depends on; for one of another package, its module and all of `sources`."""
+    if function.__module__ in CONTENTS:
+        return CONTENTS[function.__module__]
+    place = Path(function.__code__.co_filename)
+    return _hash(CONTENTS | {"": place.read_text(encoding="utf-8") if place.exists() else ""}, {"", *CONTENTS})
+
+
+def _module(path: Path) -> str:
+    """The name that a source is imported by."""
+    parts = path.relative_to(_PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+_FROM = re.compile(r"^[ \t]*from (segcaffe[\w.]*) import (\([^)]*\)|.*)", re.MULTILINE)
+_IMPORT = re.compile(r"^[ \t]*import (segcaffe[\w.]*)", re.MULTILINE)
+
+
+def _imported(text: str) -> set[str]:
+    """Modules that a source may import (names taken from a module may be modules too), with the packages around."""
+    named = {*_IMPORT.findall(text)}
+    for module, names in _FROM.findall(text):
+        named.update({module, *(f"{module}.{name}" for name in re.findall(r"\w+", names))})
+    return {name.rsplit(".", end)[0] for name in named for end in range(name.count(".") + 1)}
+
+
+def _reached(module: str, imports: dict[str, set[str]]) -> set[str]:
+    """A module and all that it imports, directly or not."""
+    found, left = {module}, [module]
+    while left:
+        new = imports[left.pop()] - found
+        found |= new
+        left += new
+    return found
+
+
+def _hash(texts: dict[str, str], modules: set[str]) -> str:
+    """A hash of the named ones of the texts."""
+    digest = hashlib.sha256()
+    for module in sorted(modules):
+        digest.update(f"\n{module} {len(texts[module])}\n{texts[module]}".encode())
+    return digest.hexdigest()
+
+
+# All are taken before any other module of kernels is: what is hashed is what this process will compile.
 _STATE_AT_START = _state()
+CONTENTS = contents() if _STATE_AT_START else {}
 KEY = _key() if _STATE_AT_START else None
 """The name of the folder; None where there are no sources to be hashed, and so nothing is kept."""
 
 
 def unchanged() -> bool:
-    """Whether the sources are still those that `KEY` stands for: an edit during a run must not be kept under it."""
+    """Whether the sources are still those that `CONTENTS` stands for: an edit during a run must not be kept."""
     return _state() == _STATE_AT_START
 
 
@@ -91,7 +138,6 @@ def folder() -> Path | None:
         chosen = place / KEY
         if not _usable(chosen):
             continue
-        _begin_use(chosen)
         _remove_old(place, chosen)
         return chosen
     _log.warning(
@@ -157,46 +203,30 @@ def _usable(chosen: Path) -> bool:
     return bool(numba.config.CACHE_DIR) and Path(numba.config.CACHE_DIR).absolute() in chosen.parents
 
 
-def _begin_use(chosen: Path) -> None:
-    """Mark the folder as used now, and hold its lock until the process ends."""
-    try:
-        os.utime(chosen)
-        # Never closed: the lock goes with the process.
-        handle = os.open(chosen / _LOCK, os.O_RDONLY | os.O_CREAT, 0o666)
-        if sys.platform != "win32":
-            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return
-
-
 def _remove_old(place: Path, chosen: Path) -> None:
-    """Remove the folders of other contents that nobody began to use for `KEEP_DAYS` and no process is using."""
-    limit = time.time() - KEEP_DAYS * 86400
+    """Once a day: remove every file that no process loaded for `KEEP_DAYS`, of this folder and of others'.
+
+    A process that wants such a file after all compiles it again.
+    """
+    now, swept = time.time(), chosen / _SWEPT
     try:
-        others = [entry for entry in place.iterdir() if entry.name != chosen.name and entry.is_dir()]
-        old = [entry for entry in others if entry.stat().st_mtime < limit]
-    except OSError:
+        if swept.exists() and now - swept.stat().st_mtime < _DAY:
+            return
+        swept.touch()
+        for path in place.glob("*/*"):
+            if path.stat().st_mtime < now - KEEP_DAYS * _DAY:
+                path.unlink(missing_ok=True)
+        for folder in place.iterdir():
+            if not any(folder.iterdir()):
+                folder.rmdir()
+    except OSError:  # Another process does the same; or they are not ours to remove.
         return
-    for entry in old:
-        if not _in_use(entry):
-            # A process that used it after all would compile again what it finds missing.
-            shutil.rmtree(entry, ignore_errors=True)
 
 
-def _in_use(entry: Path) -> bool:
-    """Whether a process holds the folder's lock."""
-    if sys.platform == "win32":
-        return False
+def mark_used(path: Path) -> None:
+    """Let a file that was loaded count as used today."""
     try:
-        handle = os.open(entry / _LOCK, os.O_RDONLY)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    finally:
-        os.close(handle)
-    return False
+        if time.time() - path.stat().st_mtime > _DAY:
+            os.utime(path)
+    except OSError:  # It may be read but not changed.
+        return

@@ -82,7 +82,7 @@ class KernelCache(_Cache):  # type: ignore[misc]
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
-        code = function.__code__
+        code, self._content = function.__code__, cache_folder.content(function)
         self._name = f"{function.__module__.removeprefix('segcaffe.')}.{function.__qualname__}-{code.co_firstlineno}"
         self._enabled = True
 
@@ -103,6 +103,7 @@ class KernelCache(_Cache):  # type: ignore[misc]
             stored, payload = pickle.loads(path.read_bytes())
         except (OSError, EOFError, pickle.UnpicklingError):
             return None
+        cache_folder.mark_used(path)
         return CompileResult._rebuild(target_context, *payload) if stored == key else None
 
     def save_overload(self, sig: Any, data: Any) -> None:
@@ -131,7 +132,7 @@ class KernelCache(_Cache):  # type: ignore[misc]
             path.unlink(missing_ok=True)
 
     def _key(self, sig: Any, codegen: Any) -> tuple[Any, ...]:
-        return (self._name, sig, codegen.magic_tuple())
+        return (self._name, self._content, sig, codegen.magic_tuple())
 
     def _path(self, key: tuple[Any, ...]) -> Path | None:
         folder = cache_folder.folder() if self._enabled else None

@@ -86,7 +86,7 @@ def test_two_versions_that_differ_in_helpers(tmp_path: Path) -> None:
     one, beside, other = map(_finish, starts)
     assert one["compiled"] > 0
     assert other["compiled"] > 0
-    assert one["folder"] == beside["folder"] != other["folder"]
+    assert one["folder"] == beside["folder"] == other["folder"]
     assert one["values"] == beside["values"]
     assert all(a != b for a, b in zip(one["values"], other["values"], strict=True))
     again = [_finish(_start(package, tmp_path, **place)) for package in (first, second, copy)]
@@ -156,26 +156,23 @@ def test_folder_that_is_refused(
     assert _folder() is None
 
 
-def test_old_folders_are_removed_unless_in_use(places: Path) -> None:
-    place = places / "home" / ".cache" / "segcaffe"
-    long_ago = 1.0
-    for name in ("old", "used", "recent"):
-        (place / name).mkdir(parents=True)
-        (place / name / "kernel").touch()
-    (place / "used" / "in-use").touch()
-    for name in ("old", "used"):
-        os.utime(place / name, (long_ago, long_ago))
-    hold = "import fcntl, sys; file = open(sys.argv[1]); fcntl.flock(file, fcntl.LOCK_SH); print(flush=True); input()"
-    command = [sys.executable, "-c", hold, str(place / "used" / "in-use")]
-    with subprocess.Popen(command, stdin=-1, stdout=-1) as user:
-        assert user.stdout is not None
-        user.stdout.readline()
-        current = _folder()
-        assert current is not None
-        assert {entry.name for entry in place.iterdir()} == {current.name, "used", "recent"}
-        user.communicate(b"\n")
+def test_files_that_nobody_loads_are_removed(places: Path) -> None:
+    current = _folder()
+    assert current is not None
+    other = current.with_name("of other versions")
+    other.mkdir()
+    old, loaded, recent = (current / name for name in ("old", "loaded", "recent"))
+    for path in (old, loaded, recent, other / "old"):
+        path.touch()
+    for path in (old, loaded, other / "old"):
+        os.utime(path, (1, 1))
+    cache_folder.mark_used(loaded)
     _folder()
-    assert {entry.name for entry in place.iterdir()} == {current.name, "recent"}
+    assert old.exists(), "looked at once a day only"
+    os.utime(current / "swept", (1, 1))
+    _folder()
+    assert {path.name for path in current.iterdir()} == {"loaded", "recent", "swept"}
+    assert not other.exists()
 
 
 def _twice(x: float) -> float:
@@ -222,17 +219,49 @@ def test_closures_cannot_be_cached() -> None:
         compiled.njit(cache=True)(lambda x: factor * x)
 
 
-def test_every_source_is_part_of_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _imports(path: Path) -> set[str]:
+    """What the parser says that a file imports: modules, perhaps names in them, and the packages around."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.ImportFrom):
+            found |= {str(node.module), *(f"{node.module}.{name.name}" for name in node.names)}
+        elif isinstance(node, ast.Import):
+            found |= {name.name for name in node.names}
+    return {name.rsplit(".", end)[0] for name in found for end in range(name.count(".") + 1)}
+
+
+def test_an_edit_reaches_all_that_import_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = _copy(tmp_path) / "segcaffe"
     monkeypatch.setattr(cache_folder, "_PACKAGE", package)
-    keys = [cache_folder._key()]
-    assert keys == [cache_folder.KEY]
-    for path in cache_folder.sources():
+    before = cache_folder.contents()
+    assert before == cache_folder.CONTENTS
+    imports = {cache_folder._module(path): _imports(path) for path in cache_folder.sources()}
+    for path in cache_folder.sources()[::4]:
         text = path.read_bytes()
         path.write_bytes(text + b"#")
-        keys.append(cache_folder._key())
+        after = cache_folder.contents()
         path.write_bytes(text)
-    assert len({*keys}) == len(keys)
+        reached = {cache_folder._module(path)}
+        while more := {module for module, names in imports.items() if names & reached} - reached:
+            reached |= more
+        assert {module for module in before if after[module] != before[module]} == reached
+
+
+def test_another_kernel_is_not_compiled_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = _copy(tmp_path) / "segcaffe"
+    monkeypatch.setattr(cache_folder, "_PACKAGE", package)
+    before = cache_folder.contents()
+    (package / "kernels" / "new").mkdir()
+    (package / "kernels" / "new" / "cpu.py").write_text("from segcaffe.kernels.vector import blas")
+    after = cache_folder.contents()
+    assert after.keys() - before.keys() == {"segcaffe.kernels.new.cpu"}
+    assert {module: after[module] for module in before} == before
+
+
+def test_functions_of_other_packages() -> None:
+    """They have their own file and everything of ours for content."""
+    assert cache_folder.content(_twice) not in cache_folder.CONTENTS.values()
+    assert cache_folder.content(_twice) == cache_folder.content(_compilations)
 
 
 def test_all_compiled_code_is_hashed() -> None:
