@@ -10,8 +10,6 @@ import importlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from segcaffe import upcalls
-from segcaffe.aliases import PYCAFFE, install_public
 from segcaffe.device import set_device, set_mode_cpu, set_mode_gpu, set_random_seed
 from segcaffe.pycaffe.runtime import (
     NCCL,
@@ -26,6 +24,8 @@ from segcaffe.pycaffe.runtime import (
     solver_rank,
 )
 from segcaffe.version import __version__
+from segcaffe.wiring import upcalls
+from segcaffe.wiring.aliases import PYCAFFE, install_public
 
 if TYPE_CHECKING:
     from segcaffe import layers, proto, pycaffe
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from segcaffe.layers.registry import layer_types as layer_type_list
     from segcaffe.net.net import Net
     from segcaffe.proto.caffe_pb2 import LayerParameter, NetState, SolverParameter
-    from segcaffe.pycaffe import _caffe, classifier, coord_map, detector, draw, io, net_spec
+    from segcaffe.pycaffe import _caffe, as_caffe, classifier, coord_map, detector, draw, io, net_spec
     from segcaffe.pycaffe.classifier import Classifier
     from segcaffe.pycaffe.detector import Detector
     from segcaffe.pycaffe.net_spec import NetSpec, params, to_proto
@@ -103,6 +103,7 @@ __all__ = [
     "Timer",
     "__version__",
     "_caffe",
+    "as_caffe",
     "classifier",
     "coord_map",
     "detector",

@@ -18,13 +18,13 @@ PICTURE = ROOT / "docs" / "images" / "house.svg"
 ALONE, TEXT, MACHINE = "need nothing but errors", "text and messages", "the machine"
 ARRAYS, NETS, RUNS, DOORS = "arrays and files", "nets", "runs", "doors"
 FLOORS = {
-    ALONE: ("version", "upcalls", "aliases", "text", "errors", "files", "plan"),
+    ALONE: ("version", "wiring", "text", "errors", "files", "plan"),
     TEXT: ("proto", "window", "glog"),
     MACHINE: ("device", "jit", "threads", "kernels"),
     ARRAYS: ("blob", "snapshot", "convert", "data", "metrics"),
     NETS: ("layers", "graph", "fusion", "weights", "net"),
     RUNS: ("solver", "viz", "predict", "testing"),
-    DOORS: ("pycaffe", "lint", "recipes", "cli", "segcaffe", "as_caffe", "__main__"),
+    DOORS: ("pycaffe", "lint", "recipes", "cli", "segcaffe", "__main__"),
 }
 """The rooms, lowest first: each may import those before it. ``segcaffe`` is the package's own module."""
 LEGEND = 170

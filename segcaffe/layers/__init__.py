@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from segcaffe import upcalls
 from segcaffe.layers.registry import layer_class, layer_types, register
+from segcaffe.wiring import upcalls
 
 __all__ = ["layer_class", "layer_types", "register"]
 

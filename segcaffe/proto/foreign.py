@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from segcaffe import upcalls
 from segcaffe.proto.caffe_pb2 import V1LayerParameter
+from segcaffe.wiring import upcalls
 
 _TYPES = {
     "SSD": "PriorBox DetectionOutput Normalize AnnotatedData MultiBoxLoss DetectionEvaluate VideoData",

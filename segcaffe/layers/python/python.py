@@ -13,13 +13,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from segcaffe import aliases
 from segcaffe.blob.vectors import BlobVec, BoolVec
 from segcaffe.errors import GraphError, UserCodeError
 from segcaffe.layers.base import Blobs, Layer
 from segcaffe.layers.python.user import PythonLayerBase
 from segcaffe.layers.registry import register
 from segcaffe.proto import caffe_pb2
+from segcaffe.wiring import aliases
 
 
 @register

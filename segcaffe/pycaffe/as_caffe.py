@@ -11,8 +11,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from segcaffe.aliases import install_caffe as install
-from segcaffe.aliases import uninstall_caffe as uninstall
+from segcaffe.wiring.aliases import install_caffe as install
+from segcaffe.wiring.aliases import uninstall_caffe as uninstall
 
 __all__ = ["install", "main", "uninstall"]
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Sequence
-from importlib.abc import Loader, MetaPathFinder
+from importlib.abc import InspectLoader, Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
-from types import ModuleType
+from types import CodeType, ModuleType
 
-PYCAFFE = ("_caffe", "classifier", "coord_map", "detector", "draw", "io", "net_spec")
-"""Modules of the folder ``pycaffe/`` that are public as ``segcaffe.x``, since pycaffe has them as ``caffe.x``."""
+PYCAFFE = ("_caffe", "as_caffe", "classifier", "coord_map", "detector", "draw", "io", "net_spec")
+"""Modules of the folder ``pycaffe/`` that are public as ``segcaffe.x``, most since pycaffe has them as ``caffe.x``."""
 
 
 class _Alias(Loader):
@@ -25,6 +25,11 @@ class _Alias(Loader):
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         return self.module
+
+    def get_code(self, fullname: str) -> CodeType | None:
+        """For ``python -m``."""
+        loader = self.spec.loader if self.spec is not None else None
+        return loader.get_code(self.module.__name__) if isinstance(loader, InspectLoader) else None
 
     def exec_module(self, module: ModuleType) -> None:
         # The import system has just written its own spec over that of the module.
@@ -39,7 +44,7 @@ def _alias(fullname: str, name: str) -> ModuleSpec | None:
         if error.name != name:
             raise
         return None
-    return ModuleSpec(fullname, _Alias(module), is_package=hasattr(module, "__path__"))
+    return ModuleSpec(fullname, _Alias(module), origin=module.__file__, is_package=hasattr(module, "__path__"))
 
 
 class _PublicNames(MetaPathFinder):
