@@ -121,6 +121,10 @@ class NumericError(SegcaffeError, ArithmeticError, RuntimeError):
     """A loss or gradient became NaN or infinite."""
 
 
+class LockedError(SegcaffeError, RuntimeError):
+    """Another process is writing to the same place."""
+
+
 class UserCodeError(SegcaffeError, RuntimeError):
     """Code that the user supplied (a Python layer) raised an exception; the message ends with its traceback.
 

@@ -6,7 +6,7 @@ import argparse
 import logging
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,7 +77,10 @@ def run(options: argparse.Namespace) -> int:
     apply_options(param, options)
     _choose_device(param, options)
     prefix = Path(to_native(param.snapshot_prefix))
-    with start_log(options.log_dir or str(prefix.parent), f"{prefix.name}_train", quiet=shows_progress()) as path:
+    with (
+        _lock_snapshots(param),
+        start_log(options.log_dir or str(prefix.parent), f"{prefix.name}_train", quiet=shows_progress()) as path,
+    ):
         if shows_progress():
             tell(f"Log: {path}")
         train(param, options, values)
@@ -129,6 +132,19 @@ def train(param: SolverParameter, options: argparse.Namespace, values: dict[str,
     if solver.iter < param.max_iter and saved:
         announcements.info(HOW_TO_GO_ON, solver.iter, param.max_iter, saved[-1])
     return solver
+
+
+def _lock_snapshots(param: SolverParameter) -> AbstractContextManager[object]:
+    """Keep other processes from the snapshots' prefix before the log is begun, which lies there too.
+
+    A prefix that is a folder gets a name when the net is known; the solver locks that.
+    """
+    from segcaffe.snapshot.files import lock_prefix
+
+    prefix = to_native(param.snapshot_prefix)
+    is_folder = prefix.endswith("/") or Path(prefix).is_dir()
+    writes = param.snapshot > 0 or param.snapshot_after_train
+    return lock_prefix(prefix, "train") if writes and not is_folder else nullcontext()
 
 
 def _load_tested_only(solver: Solver, files: str | None) -> None:

@@ -12,6 +12,7 @@ from segcaffe.data.leveldb_log import Logs
 from segcaffe.data.lmdb_pages import Tree, read_tree
 from segcaffe.errors import DataError
 from segcaffe.files.disk import begins
+from segcaffe.files.leftovers import bring_back
 from segcaffe.proto import caffe_pb2
 
 _LMDB = caffe_pb2.DataParameter.LMDB
@@ -40,6 +41,7 @@ class Database:
         self.where, self.path, self.lmdb = where, Path(source), backend == _LMDB
         if not source:
             raise DataError(f"{where}: data_param needs source, the folder of a database.")
+        bring_back(self.path)
         if not self.path.exists():
             raise DataError(f'{where}: there is no database "{source}".{begins(source)}')
         self._check_kind()

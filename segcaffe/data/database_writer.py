@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 
 from segcaffe.data.files import replacing
 from segcaffe.errors import DataError
+from segcaffe.files.disk import why_unwritable
+from segcaffe.files.leftovers import bring_back
+from segcaffe.files.lock import lock
 from segcaffe.proto import caffe_pb2
 
 _FIRST_MAP = 1 << 26
@@ -46,13 +49,17 @@ def create_database(path: Path, backend: str, where: str, overwrite: bool = Fals
     ------
     DataError
         There is something of that name, a package is missing, or the disk cannot take it.
+    LockedError
+        Another process is writing a database of that name.
     """
-    if path.exists() and not (overwrite and is_database(path)):
-        advice = "use --overwrite to replace it" if is_database(path) else "it is no database; choose another name"
-        raise DataError(f'{where}: "{path}" exists already; {advice}.')
-    write = _lmdb if backend == "lmdb" else _leveldb
-    with replacing(path, where, folder=True) as part, write(part, path, where) as writer:
-        yield writer
+    with lock(path, where, "choose another name for the database"):
+        bring_back(path)
+        if path.exists() and not (overwrite and is_database(path)):
+            advice = "use --overwrite to replace it" if is_database(path) else "it is no database; choose another name"
+            raise DataError(f'{where}: "{path}" exists already; {advice}.')
+        write = _lmdb if backend == "lmdb" else _leveldb
+        with replacing(path, where, folder=True) as part, write(part, path, where) as writer:
+            yield writer
 
 
 def is_database(path: Path) -> bool:
@@ -87,8 +94,7 @@ def _lmdb(folder: Path, path: Path, where: str) -> Iterator[Writer]:
             environment.close()
     except lmdb.Error as error:
         raise DataError(
-            f'{where}: cannot write the database "{path}": {error}. Is the disk full? What was there before is '
-            "unharmed."
+            f'{where}: cannot write the database "{path}": {why_unwritable(error)}. What was there before is unharmed.'
         ) from error
 
 
@@ -132,7 +138,9 @@ def _leveldb(folder: Path, path: Path, where: str) -> Iterator[Writer]:
         finally:
             database.close()
     except plyvel.Error as error:
-        raise DataError(f'{where}: cannot write the database "{path}": {error}. Is the disk full?') from error
+        raise DataError(
+            f'{where}: cannot write the database "{path}": {why_unwritable(error)}. What was there before is unharmed.'
+        ) from error
 
 
 class _LevelDbWriter:

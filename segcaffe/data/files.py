@@ -10,6 +10,7 @@ from pathlib import Path
 from segcaffe.data.opencv import hold_threads
 from segcaffe.errors import DataError, SegcaffeError
 from segcaffe.files import disk
+from segcaffe.files.disk import why_unwritable
 
 _SHOWN = 20
 
@@ -31,7 +32,7 @@ def replacing(path: Path, where: str, one_of_many: bool = False, folder: bool = 
         raise
     except OSError as error:
         raise DataError(
-            f'{where}: cannot write "{path}": {error.strerror or error}. What was there before is unharmed.'
+            f'{where}: cannot write "{path}": {why_unwritable(error)}. What was there before is unharmed.'
         ) from error
 
 

@@ -5,22 +5,17 @@ What is written goes to a place beside it, to the disk, and only then under its 
 
 from __future__ import annotations
 
-import contextlib
-import functools
-import hashlib
+import errno
 import os
-import re
-import secrets
-import shutil
-import socket
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-_DAY = 24 * 3600.0
-_BESIDE = re.compile(r"\.(.+)\.([0-9a-f]{8})-(\d+)(?:-[0-9a-f]{8})?\.tmp")
-"""Names of what is being written: the later name, place and number of the process, and something by chance."""
+from segcaffe.files import system
+from segcaffe.files.leftovers import clean_up, name_beside, remove
+
+_FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
+_FULL_TEXTS = [os.strerror(number) for number in sorted(_FULL)]
 
 
 @contextmanager
@@ -34,28 +29,78 @@ def replacing(path: Path, one_of_many: bool = False, folder: bool = False) -> It
     Parameters
     ----------
     one_of_many:
-        For many small files, which would take ten times longer: neither waits for the disk (a power failure may leave
-        an empty file then), nor looks through the folder for what killed processes left on the way to that name.
+        For many small files, which would take ten times longer: neither waits for the disk (`sync_folders` does that
+        at the end, once for all), nor looks through the folder for what killed processes left on the way to that name.
     folder:
         Whether it is a folder that is written.
     """
     if path.exists() and not (path.is_file() or path.is_dir()):
         yield path
         return
-    path = path.resolve() if path.is_symlink() else path
-    beside = path.with_name(f".{path.name}.{_place()}-{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    path = _target(path)
     if not one_of_many:
-        _remove_leftovers(path)
+        clean_up(path)
+    beside = name_beside(path)
     create(beside, folder)
     try:
         yield beside
-        for part in [] if one_of_many else [beside, *beside.rglob("*")]:
-            _sync(part)
+        if not one_of_many:
+            _sync_all(beside)
         _put_in_place(beside, path)
     finally:
         remove(beside)
     if not one_of_many:
         _sync(path.parent)
+
+
+class Together:
+    """Files that belong together: all are on the disk before the first one gets its name."""
+
+    def __init__(self) -> None:
+        self._parts: dict[Path, Path] = {}
+
+    def write(self, path: Path, content: bytes) -> None:
+        """Write a file's content beside it, to the disk. Raises OSError."""
+        path = _target(path)
+        part = self._parts[path] = name_beside(path)
+        with _about(path):
+            clean_up(path)
+            create(part)
+            part.write_bytes(content)
+            _sync(part)
+
+    def publish(self, *paths: Path) -> None:
+        """Rename the files, in this order. Raises OSError."""
+        targets = [_target(path) for path in paths]
+        for path in targets:
+            with _about(path):
+                self._parts[path].replace(path)
+        for folder in {path.parent for path in targets}:
+            _sync(folder)
+
+    def discard(self) -> None:
+        """Remove what has not got its name."""
+        for part in self._parts.values():
+            remove(part)
+
+
+@contextmanager
+def together() -> Iterator[Together]:
+    """Give a `Together`; what it has not published by the end is removed."""
+    files = Together()
+    try:
+        yield files
+    finally:
+        files.discard()
+
+
+def sync_folders(*folders: Path) -> None:
+    """Bring everything in folders to the disk, for files written as one of many; folders may be missing."""
+    done = set()
+    for folder in folders:
+        if folder.is_dir() and (device := folder.stat().st_dev) not in done:
+            done.add(device)
+            system.sync_file_system(folder)
 
 
 def create(path: Path, folder: bool = False) -> None:
@@ -68,23 +113,45 @@ def create(path: Path, folder: bool = False) -> None:
     os.close(os.open(path, flags, 0o666))
 
 
-def remove(path: Path) -> None:
-    """Remove a file or a folder, if it is there."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+@contextmanager
+def _about(path: Path) -> Iterator[None]:
+    """Have an OSError say which file it is about: not where that was to be written first, or nothing at all."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = str(path)
+        raise
+
+
+def _target(path: Path) -> Path:
+    return path.resolve() if path.is_symlink() else path
 
 
 def _put_in_place(part: Path, path: Path) -> None:
-    """Rename; a folder cannot replace another in one step, so the old one steps aside for a moment."""
-    if not path.is_dir():
+    """Rename; what a folder replaces, or is replaced by a file, changes names with it and is removed.
+
+    Where the system cannot do that, the old one steps aside for a moment (`leftovers.bring_back` ends such a moment
+    that a kill has made longer).
+    """
+    if not path.is_dir() and not (part.is_dir() and path.exists()):
         part.replace(path)
         return
-    aside = path.with_name(f".{path.name}.{os.getpid()}.old")
+    if system.exchange(part, path):
+        return
+    aside = name_beside(path, "old")
     path.replace(aside)
-    part.replace(path)
+    try:
+        part.replace(path)
+    except OSError:
+        aside.replace(path)
+        raise
     remove(aside)
+
+
+def _sync_all(path: Path) -> None:
+    """Bring a file, or a folder and all that is in it, to the disk."""
+    for part in [path, *path.rglob("*")]:
+        _sync(part)
 
 
 def _sync(path: Path) -> None:
@@ -98,38 +165,11 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _remove_leftovers(path: Path) -> None:
-    """Remove what other processes began to write under that name and never will finish.
-
-    Those are the processes of this machine (and container) that no longer run; of others that is not known here,
-    so their files must be a day old: no write takes that long.
-    """
-    for file in path.parent.iterdir():
-        match = _BESIDE.fullmatch(file.name)
-        if match is None or match[1] != path.name:
-            continue
-        with contextlib.suppress(FileNotFoundError):
-            ours = match[2] == _place() and os.name == "posix"
-            if (ours and not _runs(int(match[3]))) or time.time() - file.stat().st_mtime > _DAY:
-                remove(file)
-
-
-@functools.cache
-def _place() -> str:
-    """Eight letters for the machine and, on Linux, the container: where numbers of processes mean the same."""
-    namespace = Path("/proc/self/ns/pid")
-    container = str(namespace.readlink()) if namespace.exists() else ""
-    return hashlib.sha256(f"{socket.gethostname()} {container}".encode()).hexdigest()[:8]
-
-
-def _runs(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        return True
-    return True
+def why_unwritable(error: Exception) -> str:
+    """Why a file cannot be written, in words that name a full disk; libraries may tell of it by their own errors."""
+    why = str((isinstance(error, OSError) and error.strerror) or error)
+    full = isinstance(error, OSError) and error.errno in _FULL
+    return f"the disk is full ({why})" if full or any(text in why for text in _FULL_TEXTS) else why
 
 
 def why_unreadable(error: OSError, path: str | Path) -> str:

@@ -35,11 +35,16 @@ def load_with_dialect(path: str | Path, dialect_name: str | None = None) -> tupl
 
 def save_weights(net: NetParameter, path: str | Path, dialect_name: str = "bvlc") -> None:
     """Write a net with its blobs: HDF5 where the name ends in .h5 or .hdf5, otherwise binary in a dialect."""
+    write_file(path, encode_weights(net, path, dialect_name))
+
+
+def encode_weights(net: NetParameter, path: str | Path, dialect_name: str = "bvlc") -> bytes:
+    """Return the bytes that `save_weights` writes."""
     for layer in net.layer:
         for blob in layer.blobs:
             drop_empty_shape(blob)
     as_hdf5 = Path(path).suffix.lower() in HDF5_SUFFIXES
-    write_file(path, hdf5.encode_net(net) if as_hdf5 else dialect.encode_net(net, dialect_name))
+    return hdf5.encode_net(net) if as_hdf5 else dialect.encode_net(net, dialect_name)
 
 
 def _decode(path: str | Path, dialect_name: str | None) -> tuple[NetParameter, str]:

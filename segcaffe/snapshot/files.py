@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import os
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from segcaffe.errors import WeightsError
-from segcaffe.files.disk import replacing
+from segcaffe.errors import SegcaffeError, WeightsError
+from segcaffe.files.disk import Together, replacing, together, why_unwritable
+from segcaffe.files.leftovers import clean_folder
+from segcaffe.files.lock import Lock, lock
 
+_BLOCK = 1 << 20
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 
 
@@ -17,6 +23,18 @@ def read_file(path: str | Path) -> bytes:
         return Path(path).read_bytes()
     except OSError as error:
         raise unreadable(path, error) from error
+
+
+def crc32_of(path: str | Path) -> int:
+    """Return the CRC-32 of a file's content; WeightsError when it cannot be read."""
+    checksum = 0
+    try:
+        with Path(path).open("rb") as file:
+            while block := file.read(_BLOCK):
+                checksum = zlib.crc32(block, checksum)
+    except OSError as error:
+        raise unreadable(path, error) from error
+    return checksum
 
 
 def is_hdf5(path: str | Path) -> bool:
@@ -41,9 +59,37 @@ def write_file(path: str | Path, data: bytes) -> None:
         with replacing(path) as beside:
             beside.write_bytes(data)
     except OSError as error:
-        raise WeightsError(
-            f"{path}: the file cannot be written: {error.strerror or error}. {_advice(path, error)}"
-        ) from error
+        raise unwritable(path, error) from error
+
+
+@contextmanager
+def writing_together() -> Iterator[Together]:
+    """As `segcaffe.files.disk.together`; WeightsError says why a file cannot be written."""
+    with together() as files:
+        try:
+            yield files
+        except SegcaffeError:
+            raise
+        except OSError as error:
+            raise unwritable(Path(error.filename or ""), error) from error
+
+
+def unwritable(path: Path, error: OSError) -> WeightsError:
+    """Return the error for a file that cannot be written."""
+    return WeightsError(f"{path}: the file cannot be written: {why_unwritable(error)}. {_advice(path, error)}")
+
+
+def lock_prefix(prefix: str | Path, doing: str = "training") -> Lock:
+    """Keep other processes from writing snapshots whose paths begin with ``prefix``, and remove what killed ones left.
+
+    LockedError, which says who, if one does already; WeightsError where nothing can be written.
+    """
+    check_writable(prefix)
+    held = lock(Path(prefix), doing, "choose another snapshot_prefix (on the command line, another --out)")
+    name = Path(prefix).name
+    with suppress(OSError):
+        clean_folder(Path(prefix).parent, lambda left: left.startswith(f"{name}_iter_"))
+    return held
 
 
 def check_writable(prefix: str | Path) -> None:

@@ -12,7 +12,7 @@ import json
 import logging
 import os
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Protocol
 
@@ -24,8 +24,8 @@ from segcaffe.net.net import Net
 from segcaffe.proto.caffe_pb2 import SolverParameter
 from segcaffe.proto.encoding import to_native
 from segcaffe.snapshot import hdf5
-from segcaffe.snapshot.caffemodel import save_weights
-from segcaffe.snapshot.files import check_writable, read_file, write_file
+from segcaffe.snapshot.caffemodel import encode_weights
+from segcaffe.snapshot.files import check_writable, crc32_of, read_file, writing_together
 from segcaffe.snapshot.retention import keep_newest
 from segcaffe.snapshot.solverstate import encode_state, load_state
 from segcaffe.snapshot.state import State
@@ -78,7 +78,11 @@ def snapshot_prefix(param: SolverParameter, filename: str | Path | None, net_nam
 
 
 def save(solver: Run) -> Paths:
-    """Write the weights, then the side file, then the state: where there is a state, there is everything."""
+    """Write weights, state and side file.
+
+    All are on the disk before the first gets its name. The side file comes first, which refuses weights and states of
+    another snapshot, and the state last: where there is a state, there is everything.
+    """
     _check_finite(solver)
     check_writable(solver.snapshot_prefix)
     as_hdf5 = solver.param.snapshot_format == SolverParameter.HDF5
@@ -86,31 +90,39 @@ def save(solver: Run) -> Paths:
     stem = f"{solver.snapshot_prefix}_iter_{solver.iter}"
     paths = Paths(Path(f"{stem}.caffemodel{suffix}"), Path(f"{stem}.solverstate{suffix}"))
     _log.info("Snapshotting to %s file %s", kind, paths.weights)
-    save_weights(solver.net.to_proto(write_diff=solver.param.snapshot_diff), paths.weights)
-    _log.info("Snapshotting solver state to %s file %s", kind, paths.state)
-    history = [blob.data for blob in solver.history]
-    state = State(solver.iter, solver.rate.current_step, str(paths.weights), history)
-    data = hdf5.encode_state(state) if as_hdf5 else encode_state(state)
-    write_file(_side_path(paths.state), _encode_run(solver, zlib.crc32(data)))
-    write_file(paths.state, data)
+    side = _side_path(paths.state)
+    with writing_together() as files:
+        weights = encode_weights(solver.net.to_proto(write_diff=solver.param.snapshot_diff), paths.weights)
+        checksums = {"weights_crc32": zlib.crc32(weights)}
+        files.write(paths.weights, weights)
+        del weights
+        _log.info("Snapshotting solver state to %s file %s", kind, paths.state)
+        state = _encode_state(solver, paths, as_hdf5)
+        checksums["solverstate_crc32"] = zlib.crc32(state)
+        files.write(paths.state, state)
+        files.write(side, _encode_run(solver, checksums))
+        files.publish(side, paths.weights, paths.state)
     if solver.snapshot_keep is not None:
         keep_newest(solver.snapshot_prefix, solver.iter, solver.snapshot_keep)
     return paths
 
 
 def restore(solver: Run, path: str | Path) -> None:
-    """Bring weights, histories and, if the side file is there, everything else to where the snapshot was taken."""
+    """Bring weights, histories and, if the side file is there, everything else to where the snapshot was taken.
+
+    WeightsError, before anything is changed, where the three files are not of one snapshot.
+    """
     _log.info("Restoring previous solver status from %s", path)
     state = load_state(path)
     _check_history(solver, state, path)
+    run = _read_run(path)
     if state.learned_net:
-        solver.net.copy_from(_find_weights(state.learned_net, path))
+        solver.net.copy_from(_find_weights(state.learned_net, path, run))
     for blob, values in zip(solver.history, state.history, strict=True):
         blob.data[...] = values.reshape(blob.shape)
     solver.iter = state.iter
     solver.rate.current_step = state.current_step
     solver.lr = solver.rate.preview(state.iter)
-    run = _read_run(path)
     if run is not None:
         try:
             _continue(solver, run)
@@ -144,16 +156,23 @@ def _check_history(solver: Run, state: State, path: str | Path) -> None:
             )
 
 
-def _find_weights(learned_net: str, state_path: str | Path) -> Path:
-    """Return the path of the weights: as written, or beside the state if they have been moved, or renamed, together."""
+def _find_weights(learned_net: str, state_path: str | Path, run: Mapping[str, Any] | None) -> Path:
+    """Return the path of the weights: as written, or beside the state if they have been moved, or renamed, together.
+
+    They must have the checksum that the side file knows; those of older versions know none.
+    """
     state_path = Path(state_path)
     beside = state_path.with_name(Path(learned_net).name)
     alike = state_path.with_name(state_path.name.replace(".solverstate", ".caffemodel"))
-    for path in (Path(learned_net), beside, alike):
-        if path.is_file() and path != state_path:
+    found = [path for path in (Path(learned_net), beside, alike) if path.is_file() and path != state_path]
+    checksum = (run or {}).get("weights_crc32")
+    for path in found:
+        if checksum is None or crc32_of(path) == checksum:
             if path.name != beside.name:
                 _log.warning("%s names the weights %s; %s is taken for them.", state_path, learned_net, path)
             return path
+    if found:
+        raise _of_another(_side_path(state_path), found[0])
     names = " nor ".join(dict.fromkeys((beside.name, alike.name)))
     raise joined(
         WeightsError,
@@ -170,10 +189,16 @@ def _side_path(state_path: str | Path) -> Path:
     return Path(f"{state_path}.segcaffe.json")
 
 
-def _encode_run(solver: Run, checksum: int) -> bytes:
+def _encode_state(solver: Run, paths: Paths, as_hdf5: bool) -> bytes:
+    history = [blob.data for blob in solver.history]
+    state = State(solver.iter, solver.rate.current_step, str(paths.weights), history)
+    return hdf5.encode_state(state) if as_hdf5 else encode_state(state)
+
+
+def _encode_run(solver: Run, checksums: Mapping[str, int]) -> bytes:
     run = {
         "version": _VERSION,
-        "solverstate_crc32": checksum,
+        **checksums,
         "random": device.get_state(),
         "losses": list(solver.average_loss.losses),
         "sources": [_source_states(net) for net in (solver.net, *solver.test_nets)],
@@ -186,7 +211,7 @@ def _source_states(net: Net) -> list[tuple[str, dict[str, Any]]]:
 
 
 def _read_run(state_path: str | Path) -> dict[str, Any] | None:
-    """Return what the side file holds; None, with a word why, if there is none that belongs to the state."""
+    """Return what the side file holds; None, with a word, if there is none. WeightsError for another state's."""
     path = _side_path(state_path)
     if not path.exists():
         _log.info("%s is not there: data layers begin anew, as in Caffe.", path)
@@ -194,13 +219,23 @@ def _read_run(state_path: str | Path) -> dict[str, Any] | None:
     text, state = read_file(path), read_file(state_path)
     try:
         run: dict[str, Any] = json.loads(text)
-        matches = run["version"] == _VERSION and run["solverstate_crc32"] == zlib.crc32(state)
+        known, matches = run["version"] == _VERSION, run["solverstate_crc32"] == zlib.crc32(state)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise _damaged_run(path, error) from error
-    if not matches:
-        _log.warning("%s belongs to another solver state and is passed over: data layers begin anew.", path)
+    if not known:
+        _log.warning("%s is of another version of segcaffe and is passed over: data layers begin anew.", path)
         return None
+    if not matches:
+        raise _of_another(path, state_path)
     return run
+
+
+def _of_another(side: Path, other: str | Path) -> WeightsError:
+    return WeightsError(
+        f"{side}: {other} is not of the snapshot that this file was written for: one of them is another run's, or was "
+        "changed since. Go on from another snapshot, or put the files that belong together side by side. Removing "
+        f"{side.name} goes on as Caffe does, with whatever weights and state are there and data from the start."
+    )
 
 
 def _damaged_run(path: Path, error: Exception) -> WeightsError:

@@ -16,13 +16,14 @@ from segcaffe.blob import Blob
 from segcaffe.blob.member import member
 from segcaffe.blob.vectors import NetVec
 from segcaffe.errors import NumericError, PrototxtError
+from segcaffe.files.lock import Lock
 from segcaffe.kernels.optimizer import Step
 from segcaffe.net.net import Net
 from segcaffe.proto.caffe_pb2 import SolverParameter
 from segcaffe.proto.encoding import to_native
 from segcaffe.proto.text import read_solver
 from segcaffe.proto.upgrade import upgrade_solver
-from segcaffe.snapshot.files import check_writable
+from segcaffe.snapshot.files import check_writable, lock_prefix
 from segcaffe.solver import checkpoint, diagnose, report
 from segcaffe.solver.average import AverageLoss
 from segcaffe.solver.nets import build_test_nets, build_train_net
@@ -103,6 +104,7 @@ class Solver(ABC):
         self._load_weights()
         self.snapshot_prefix = checkpoint.snapshot_prefix(self.param, filename, self.net.name)
         self.snapshot_keep: int | None = None
+        self._lock: tuple[str, Lock] | None = None
         if self.param.snapshot > 0:
             check_writable(self.snapshot_prefix)
         self.iter = 0
@@ -142,7 +144,7 @@ class Solver(ABC):
         _log.info("Solving %s", self.net.name)
         _log.info("Learning Rate Policy: %s", self.param.lr_policy)
         if self.param.snapshot_after_train:
-            check_writable(self.snapshot_prefix)
+            self._lock_prefix()
         if resume_file is not None:
             self.restore(resume_file)
         self.step(max(0, self.param.max_iter - self.iter))
@@ -163,6 +165,8 @@ class Solver(ABC):
 
         NumericError says which layer failed when the loss is not a finite number; nothing is written then.
         """
+        if self.param.snapshot > 0:
+            self._lock_prefix()
         self.average_loss.start()
         self._speed.start(self.iter)
         self._stopped = False
@@ -313,10 +317,16 @@ class Solver(ABC):
 
     def snapshot(self) -> checkpoint.Paths:
         """Write weights and solver state as ``<prefix>_iter_<iter>.*``; returns their paths."""
+        self._lock_prefix()
         paths = checkpoint.save(self)
         for _, saved in self._watchers:
             saved(paths)
         return paths
+
+    def _lock_prefix(self) -> None:
+        """Keep other processes from writing snapshots of this prefix as long as the solver is there."""
+        if self._lock is None or self._lock[0] != self.snapshot_prefix:
+            self._lock = self.snapshot_prefix, lock_prefix(self.snapshot_prefix)
 
     def restore(self, path: str | Path) -> None:
         """Continue from a solver state and the weights it names."""

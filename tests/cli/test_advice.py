@@ -44,6 +44,7 @@ REACHED_FROM: dict[str, tuple[str, ...]] = {
     "proto/template.py": READ_NETS,
     "recipes/resnet.py": ("train",),
     "recipes/vgg16.py": ("train",),
+    "snapshot/files.py": ("train",),
     "viz/tensorboard.py": ("train",),
 }
 """For modules that are no command: the commands that can end with their messages. Each must have every option named."""

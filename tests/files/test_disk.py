@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from segcaffe.files import disk
+from segcaffe.files import leftovers, process
 from segcaffe.files.disk import create, replacing
 
 
 @pytest.fixture
 def beside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where "a" is going to be written: the name is made known to whoever else writes to the folder."""
-    monkeypatch.setattr(disk.secrets, "token_hex", lambda count: "0" * 2 * count)
-    return tmp_path / f".a.{disk._place()}-{os.getpid()}-00000000.tmp"
+    monkeypatch.setattr(leftovers.secrets, "token_hex", lambda count: "0" * 2 * count)
+    return tmp_path / f".a.{process.place()}-{os.getpid()}-00000000.tmp"
 
 
 @pytest.mark.parametrize("folder", [False, True], ids=["file", "folder"])

@@ -13,7 +13,7 @@ import pytest
 
 from segcaffe.data.files import write_bytes
 from segcaffe.errors import WeightsError
-from segcaffe.files.disk import _place
+from segcaffe.files.process import place as this_place
 from segcaffe.snapshot import files
 
 
@@ -54,7 +54,7 @@ def test_full_disk_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.Monkey
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(WeightsError, match=r"a\.bin: the file cannot be written: No space left on device"):
+    with pytest.raises(WeightsError, match=r"a\.bin: the file cannot be written: the disk is full \(No space"):
         files.write_file(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
@@ -96,8 +96,8 @@ def test_what_a_killed_process_left_is_removed(
     place: str | None, alive: bool, hours: int, stays: bool, tmp_path: Path
 ) -> None:
     process = os.getppid() if alive else _dead_process()
-    left = tmp_path / f".a.bin.{place or _place()}-{process}-0123abcd.tmp"
-    others = [tmp_path / f".b.bin.{_place()}-{process}.tmp", tmp_path / ".a.bin.tmp", tmp_path / ".a.bin.x.tmp"]
+    left = tmp_path / f".a.bin.{place or this_place()}-{process}-0123abcd.tmp"
+    others = [tmp_path / f".b.bin.{this_place()}-{process}.tmp", tmp_path / ".a.bin.tmp", tmp_path / ".a.bin.x.tmp"]
     for file in (left, *others):
         file.write_bytes(b"part")
         os.utime(file, (time.time() - 3600 * hours,) * 2)

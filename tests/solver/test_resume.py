@@ -63,11 +63,58 @@ def test_without_the_side_file_restoring_works_as_in_caffe(small: Path, caplog: 
     assert any("data layers begin anew" in line for line in caplog.messages)
 
 
-def test_a_side_file_of_another_state_is_passed_over(small: Path, caplog: pytest.LogCaptureFixture) -> None:
-    small_solver(extra=TESTED).step(3)
-    Path("snap_iter_2.solverstate.segcaffe.json").replace("snap_iter_3.solverstate.segcaffe.json")
-    small_solver(extra=TESTED).restore("snap_iter_3.solverstate")
-    assert any("belongs to another solver state" in line for line in caplog.messages)
+SNAPSHOT = "snap_iter_3.caffemodel", "snap_iter_3.solverstate", "snap_iter_3.solverstate.segcaffe.json"
+
+
+@pytest.mark.parametrize("suffix", ["", ".h5"])
+@pytest.mark.parametrize("of_another", [SNAPSHOT[:1], SNAPSHOT[1:2], SNAPSHOT[2:], SNAPSHOT[:2], SNAPSHOT[1:]])
+def test_files_of_two_runs_are_refused(small: Path, of_another: tuple[str, ...], suffix: str) -> None:
+    extra = TESTED + (" snapshot_format: HDF5" if suffix else "")
+    names = [name if name.endswith("json") else name + suffix for name in SNAPSHOT]
+    names[2] = names[2].replace(".segcaffe", f"{suffix}.segcaffe")
+    kept = []
+    for seed in (1, 2):
+        solver = small_solver(extra=extra)
+        device.set_random_seed(seed)
+        solver.step(3)
+        kept.append({name: Path(name).read_bytes() for name in names})
+    for plain, name in zip(SNAPSHOT, names, strict=True):
+        Path(name).write_bytes(kept[plain in of_another][name])
+    untouched = small_solver(extra=extra)
+    before = [blob.data.copy() for blob in untouched.net.learnable_params]
+    with pytest.raises(WeightsError, match="is not of the snapshot that this file was written for"):
+        untouched.restore(names[1])
+    assert untouched.iter == 0
+    assert all(np.array_equal(blob.data, old) for blob, old in zip(untouched.net.learnable_params, before, strict=True))
+    for name in names:
+        Path(name).write_bytes(kept[1][name])
+    untouched.restore(names[1])
+    _assert_same(untouched, solver)
+
+
+def test_side_files_of_older_versions_know_no_weights(small: Path) -> None:
+    solver = small_solver(extra=TESTED)
+    solver.step(3)
+    side = Path(SNAPSHOT[2])
+    run = json.loads(side.read_text())
+    del run["weights_crc32"]
+    side.write_text(json.dumps(run))
+    other = small_solver(extra=TESTED)
+    other.restore(SNAPSHOT[1])
+    _assert_same(other, solver)
+
+
+def test_of_several_weights_those_of_the_snapshot_are_taken(small: Path) -> None:
+    solver = small_solver(extra=TESTED)
+    solver.step(3)
+    Path("kept").mkdir()
+    for name in SNAPSHOT:
+        Path("kept", name).write_bytes(Path(name).read_bytes())
+    # A later run has written weights where the state says that its own were.
+    Path(SNAPSHOT[0]).write_bytes(Path("snap_iter_2.caffemodel").read_bytes())
+    other = small_solver(extra=TESTED)
+    other.restore(f"kept/{SNAPSHOT[1]}")
+    _assert_same(other, solver)
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", json.dumps({"version": 1})])
