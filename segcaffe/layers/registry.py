@@ -1,9 +1,9 @@
-"""From a type string to the class that implements it."""
+"""From a type string to the class that implements it, whose file is imported when it is first asked for."""
 
 from __future__ import annotations
 
 import importlib
-import pkgutil
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,7 +12,6 @@ from segcaffe.layers.base import Layer
 from segcaffe.proto.foreign import origin_of
 
 _classes: dict[str, type[Layer]] = {}
-_discovered = False
 L = TypeVar("L", bound=type[Layer])
 
 
@@ -27,9 +26,9 @@ def register(cls: L) -> L:
 
 def layer_class(type_name: str, where: str = "layer") -> type[Layer]:
     """Look up the class of a type; GraphError naming the nearest known types where there is none."""
-    _discover()
-    if type_name in _classes:
-        return _classes[type_name]
+    cls = _find(type_name)
+    if cls is not None:
+        return cls
     near = nearest(type_name, _classes, 3)
     if not type_name:
         raise GraphError(f'{where}: has no type. Write, for example, type: "Convolution".')
@@ -39,8 +38,7 @@ def layer_class(type_name: str, where: str = "layer") -> type[Layer]:
 
 def find_class(type_name: str) -> type[Layer]:
     """The class of a type, for what is known of it; `Layer` itself, of which nothing is known, where there is none."""
-    _discover()
-    return _classes.get(type_name, Layer)
+    return _find(type_name) or Layer
 
 
 def layer_types() -> list[str]:
@@ -49,12 +47,26 @@ def layer_types() -> list[str]:
     return sorted(_classes)
 
 
-def _discover() -> None:
-    """Import every module below this package once, so that each registers its class."""
-    global _discovered
-    if _discovered:
-        return
+def _find(type_name: str) -> type[Layer] | None:
+    """The class of a type, from the file that is named like it or, where that has it not, from all of them."""
+    module = _modules().get(type_name.lower())
+    if type_name not in _classes and module is not None:
+        importlib.import_module(module)
+    if type_name not in _classes:
+        _discover()
+    return _classes.get(type_name)
+
+
+@cache
+def _modules() -> dict[str, str]:
+    """The modules of the families by the names of their files, without underscores."""
+    files = sorted(Path(__file__).parent.glob("*/*.py"))
     package = __name__.rpartition(".")[0]
-    for module in pkgutil.walk_packages([str(Path(__file__).parent)], f"{package}."):
-        importlib.import_module(module.name)
-    _discovered = True
+    return {file.stem.replace("_", ""): f"{package}.{file.parent.name}.{file.stem}" for file in files}
+
+
+@cache
+def _discover() -> None:
+    """Import every module of the families once, so that each registers its class."""
+    for module in _modules().values():
+        importlib.import_module(module)

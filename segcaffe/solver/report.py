@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from segcaffe.net.net import Net
+if TYPE_CHECKING:
+    from segcaffe.net.net import Net
 
 log = logging.getLogger("segcaffe")
 MANY = 256

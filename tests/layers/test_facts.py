@@ -6,6 +6,7 @@ import inspect
 import json
 import re
 import runpy
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -164,3 +165,17 @@ def test_the_options_that_the_code_reads_are_told(name: str) -> None:
     fields = LayerParameter.DESCRIPTOR.fields_by_name
     assert {option for option in read if option in fields} <= set(cls.option_fields()) <= set(fields)
     assert cls.label_options in ("", *cls.option_fields())
+
+
+@pytest.mark.parametrize("name", layer_types())
+def test_a_type_is_found_by_the_name_of_its_file(name: str) -> None:
+    assert registry._modules()[name.lower()] == layer_class(name).__module__
+
+
+def test_asking_for_a_type_imports_no_others() -> None:
+    ask = "from segcaffe.layers.registry import find_class; import sys; find_class('ReLU'); print(*sys.modules)"
+    imported = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True).stdout.split()
+    assert {name for name in imported if name.startswith("segcaffe.layers.") and name.count(".") == 3} <= {
+        "segcaffe.layers.neuron.relu",
+        "segcaffe.layers.neuron.base",
+    }
