@@ -19,7 +19,7 @@ ALONE, TEXT, MACHINE = "need nothing but errors", "text and messages", "the mach
 ARRAYS, NETS, RUNS, DOORS = "arrays and files", "nets", "runs", "doors"
 FLOORS = {
     ALONE: ("version", "wiring", "text", "errors", "files", "plan"),
-    TEXT: ("proto", "window", "glog"),
+    TEXT: ("proto", "window", "glog", "trust"),
     MACHINE: ("device", "jit", "threads", "kernels"),
     ARRAYS: ("blob", "snapshot", "convert", "data", "metrics"),
     NETS: ("layers", "graph", "fusion", "weights", "net"),

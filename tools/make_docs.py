@@ -1,4 +1,4 @@
-"""Writes docs/layers.md and docs/cli.md from the code: python tools/make_docs.py [--check]."""
+"""Writes docs/layers.md, docs/cli.md and the table in docs/security.md: python tools/make_docs.py [--check]."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
+from segcaffe.cli.effects import EFFECTS
 from segcaffe.cli.main import build_parser
 from segcaffe.cli.parser import Parser
 from segcaffe.layers import layer_class, layer_types
@@ -59,10 +60,12 @@ The exit status is 0; 1 where `lint`, `data check` or `weights diff` finds somet
 that says what to do; 130 after Ctrl-C.
 """
 
+COMMANDS_BEGIN, COMMANDS_END = "<!-- commands -->", "<!-- end of commands -->"
+
 
 def pages() -> dict[str, str]:
     """All generated pages by their names in docs/."""
-    return {"layers.md": layers_page(), "cli.md": cli_page()}
+    return {"layers.md": layers_page(), "cli.md": cli_page(), "security.md": security_page()}
 
 
 def cli_page() -> str:
@@ -72,6 +75,24 @@ def cli_page() -> str:
     for name, command in parser.commands().items():
         lines += _command(f"segcaffe {name}", command, "##")
     return "\n".join(lines)
+
+
+def security_page() -> str:
+    """Return the page on security with its table of commands: what they open, write and run."""
+    before, rest = (DOCS / "security.md").read_text().split(COMMANDS_BEGIN)
+    rows = ["| command | opens | writes | runs |", "|---|---|---|---|"]
+    for name, effects in EFFECTS.items():
+        runs = _runs(build_parser().inner(name.split()))
+        rows.append(f"| `{name}` | {effects.opens} | {effects.writes} | {runs} |")
+    return "\n".join([before + COMMANDS_BEGIN, "", *rows, "", COMMANDS_END + rest.partition(COMMANDS_END)[2]])
+
+
+def _runs(parser: Parser) -> str:
+    """Whose code a command runs, by its options."""
+    flags = {flag for action in parser._actions for flag in action.option_strings}
+    if "--no-python" in flags:
+        return "the net's Python layers; `--no-python` refuses"
+    return "the net's Python layers with `--allow-python` only" if "--allow-python" in flags else "nothing"
 
 
 def _command(name: str, parser: Parser, heading: str) -> list[str]:

@@ -50,6 +50,7 @@ def add_net_options(parser: argparse.ArgumentParser) -> None:
     common.add_option(parser, "raw_scale", "factor before (default 255: images are 0 to 1)", type=float, default=255.0)
     common.add_option(parser, "channel_swap", "order of the channels, or '' (default 2,1,0: BGR)")
     common.add_partial_option(parser)
+    common.add_allow_python_option(parser)
     common.add_template_options(parser)
 
 

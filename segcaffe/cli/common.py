@@ -7,7 +7,7 @@ import logging
 import re
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,11 +21,14 @@ from segcaffe.proto.encoding import from_native
 from segcaffe.proto.template import check_names, parse_assignments, read_vars
 from segcaffe.text.digits import whole_number
 from segcaffe.threads import parallel
+from segcaffe.trust.rules import Rules
 
 if TYPE_CHECKING:
     from segcaffe.data.files import BadItems
     from segcaffe.data.palettes import Palette
+    from segcaffe.graph.code import Looked
     from segcaffe.net.net import Net
+    from segcaffe.proto.placed import PlacedNet
 
 _UNKNOWN_WAITS = 0.2
 """Seconds before a bar of unknown length is shown."""
@@ -98,6 +101,42 @@ def add_partial_option(parser: argparse.ArgumentParser) -> None:
     """Add the permission to run a net whose weights are not all there."""
     add_option(parser, "allow-partial", "run though the weights lack layers of the net, which keep random values",
                action="store_true")  # fmt: skip
+
+
+def add_allow_python_option(parser: argparse.ArgumentParser) -> None:
+    """Add the permission to run Python layers, to a command that does not unless told."""
+    add_option(parser, "allow-python", "run the Python layers of the net, which are code of whoever wrote them",
+               action="store_true")  # fmt: skip
+
+
+def add_no_python_option(parser: argparse.ArgumentParser) -> None:
+    """Add the refusal to run Python layers, to a command that runs them as Caffe does."""
+    parser.add_argument("--no-python", action="store_true", help="refuse nets with Python layers, which are code")
+
+
+def rules(options: argparse.Namespace) -> Rules:
+    """What nets may do, by the command's options; one that has neither of the two runs no code."""
+    as_caffe = hasattr(options, "no_python")
+    if as_caffe:
+        advice = "--no-python refuses it; leave that out if you trust the file."
+    elif hasattr(options, "allow_python"):
+        advice = "Look at that file; if you trust it, add --allow-python."
+    else:
+        advice = "This command runs none."
+    python = not options.no_python if as_caffe else getattr(options, "allow_python", False)
+    return Rules(python, as_caffe, advice)
+
+
+def looked_at(
+    options: argparse.Namespace, net: PlacedNet, phase: int, level: int = 0, stages: Sequence[str] = ()
+) -> Looked:
+    """A net without its Python layers, unless these may be run."""
+    from segcaffe.graph.code import Looked, without_code
+    from segcaffe.graph.rules import net_state
+
+    if options.allow_python:
+        return Looked(net)
+    return without_code(net, net_state(phase, level, [*net.message.state.stage, *stages]))
 
 
 def add_recompute_option(parser: argparse.ArgumentParser) -> None:

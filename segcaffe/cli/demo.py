@@ -15,6 +15,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_option(parser, "max_iter", "number of training iterations", type=int)
     common.add_option(parser, "seed", "seed of images and training (default 1)", type=int, default=1)
     common.add_device_options(parser)
+    # Its nets are its own: they have no Python layers, and write where it says.
+    parser.set_defaults(no_python=True)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -19,6 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_option(parser, "phase", "TRAIN or TEST (default)", default="TEST")
     common.add_option(parser, "overwrite", "replace what is there of that name", action="store_true")
     common.add_partial_option(parser)
+    common.add_allow_python_option(parser)
     common.add_state_options(parser)
     common.add_device_options(parser)
     common.add_template_options(parser)

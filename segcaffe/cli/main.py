@@ -99,7 +99,11 @@ def _main(arguments: Sequence[str] | None) -> int:
         if rest:
             options.parser.unrecognized(rest)
         command, verbosity = options.command, options.verbosity
-        with terminal_log(verbosity):
+        # Not above: what they import needs the compiled schema.
+        from segcaffe.cli.common import rules
+        from segcaffe.trust.rules import apply
+
+        with terminal_log(verbosity), apply(rules(options)):
             return int(options.run(options) or 0)
     except SegcaffeError as error:
         if verbosity is Verbosity.VERBOSE:

@@ -17,6 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_state_options(parser)
     common.add_fusion_option(parser)
     common.add_recompute_option(parser)
+    common.add_allow_python_option(parser)
     common.add_template_options(parser)
     add_json_option(parser)
 
@@ -27,6 +28,7 @@ def run(options: argparse.Namespace) -> int:
     from segcaffe.errors import SegcaffeError
     from segcaffe.layers import layer_types
     from segcaffe.net.net import Net
+    from segcaffe.viz import left_out
     from segcaffe.viz.net_table import facts, table
 
     if options.types:
@@ -38,16 +40,12 @@ def run(options: argparse.Namespace) -> int:
     path = options.file or options.model
     if path is None:
         raise SegcaffeError("give the net's prototxt: segcaffe net FILE.")
-    existing = common.existing_file(path, "net")
-    net = Net(
-        read_definition(existing, common.variables(options, path)),
-        phase=common.phase(options.phase),
-        level=options.level,
-        stages=common.stages(options),
-        fuse=options.fuse,
-    )
+    existing, phase = common.existing_file(path, "net"), common.phase(options.phase)
+    definition = read_definition(existing, common.variables(options, path))
+    looked = common.looked_at(options, definition, phase, options.level, common.stages(options))
+    net = Net(looked.net, phase=phase, level=options.level, stages=common.stages(options), fuse=options.fuse)
     if options.json:
-        print_json("net", facts(net, options.recompute))
+        print_json("net", facts(net, options.recompute, looked.read) | {"left_out": left_out.facts(looked)})
     else:
-        print(table(net, options.recompute))
+        print("\n".join([table(net, options.recompute, looked.read), *left_out.sentences(looked)]))
     return 0

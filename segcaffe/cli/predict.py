@@ -47,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_option(parser, "skip-bad", "skip at most N bad images, and list them", type=int,
                       default=0, metavar="N")  # fmt: skip
     common.add_partial_option(parser)
+    common.add_allow_python_option(parser)
     common.add_state_options(parser)
     common.add_device_options(parser)
     common.add_template_options(parser)

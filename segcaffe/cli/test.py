@@ -24,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_option(parser, "out", "folder for the log", metavar="FOLDER")
     common.add_option(parser, "log_dir", "the same", metavar="FOLDER", dest="out")
     common.add_partial_option(parser)
+    common.add_no_python_option(parser)
     common.add_state_options(parser)
     common.add_fusion_option(parser)
     common.add_memory_option(parser)

@@ -20,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_option(parser, "weights", "weights to load, separated by commas", metavar="FILE")
     common.add_option(parser, "iterations", "number of timed iterations (default 50)", type=int, default=50)
     common.add_option(parser, "phase", "TRAIN (default) or TEST", default="TRAIN")
+    common.add_no_python_option(parser)
     common.add_state_options(parser)
     common.add_fusion_option(parser)
     common.add_device_options(parser)

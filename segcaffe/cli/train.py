@@ -50,6 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_option(parser, "sigint_effect", "what Ctrl-C does: stop (after a snapshot), snapshot, none",
                       choices=EFFECTS, default="stop")  # fmt: skip
     common.add_option(parser, "sighup_effect", "what SIGHUP does", choices=EFFECTS, default="snapshot")
+    common.add_no_python_option(parser)
     common.add_state_options(parser)
     common.add_fusion_option(parser)
     common.add_memory_option(parser)
@@ -100,7 +101,8 @@ def apply_options(param: SolverParameter, options: argparse.Namespace) -> None:
     if not param.snapshot_prefix:
         param.snapshot_prefix = from_native(str(Path(options.solver).with_suffix("")))
     if options.out:
-        param.snapshot_prefix = from_native(str(Path(options.out) / Path(to_native(param.snapshot_prefix)).name))
+        name = Path(to_native(param.snapshot_prefix)).name or Path(options.solver).stem
+        param.snapshot_prefix = from_native(str(Path(options.out) / name))
     if options.level:
         param.train_state.level = options.level
     param.train_state.stage.extend(common.stages(options))

@@ -36,6 +36,7 @@ from segcaffe.snapshot.caffemodel import HDF5_SUFFIXES, save_weights
 from segcaffe.snapshot.caffemodel import load_with_dialect as load_caffe
 from segcaffe.snapshot.files import read_file, unreadable, write_file
 from segcaffe.text.digits import whole_number
+from segcaffe.trust.paths import leads_out
 
 Array = np.ndarray[Any, Any]
 _DAMAGE = (OSError, ValueError, EOFError, NotImplementedError, RuntimeError, OverflowError, zipfile.BadZipFile,
@@ -161,6 +162,11 @@ def _check_names(net: NetParameter, path: Path) -> None:
             raise WeightsError(
                 f'{path}: {count} layers with weights are called "{name}"; a file of arrays by name can hold one. '
                 "Give each its own name first."
+            )
+        if leads_out(name):
+            raise WeightsError(
+                f'{path}: the layer "{name}" would lead out of the archive; give it another name first: '
+                "`segcaffe weights rename`."
             )
 
 

@@ -15,6 +15,7 @@ from segcaffe.blob.vectors import BlobVec
 from segcaffe.errors import GraphError, ShapeError
 from segcaffe.proto import caffe_pb2
 from segcaffe.proto.fields import options_by_type
+from segcaffe.trust.modules import Code
 
 Count = tuple[int, int | None]
 """How many bottoms or tops: at least the first, at most the second (None: any number)."""
@@ -241,6 +242,11 @@ class Layer:
     def option_fields(cls) -> tuple[str, ...]:
         """The fields of all options that the type reads, its own first."""
         return tuple(dict.fromkeys(name for name in (cls.options_field, *cls.other_options) if name))
+
+    @classmethod
+    def code(cls, param: caffe_pb2.LayerParameter) -> Code | None:
+        """The code that such a layer runs besides segcaffe's, because the net names it."""
+        return None
 
     @classmethod
     def parameter_count(cls, param: caffe_pb2.LayerParameter, bottoms: int) -> int:

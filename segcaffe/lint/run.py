@@ -12,7 +12,7 @@ from segcaffe.graph.rules import net_state, uses_states
 from segcaffe.lint import build_checks, compare, net_checks, solver_checks
 from segcaffe.lint.finding import Finding
 from segcaffe.lint.labels import labels
-from segcaffe.lint.subject import Subject, Variables
+from segcaffe.lint.subject import Subject, Variables, class_of
 from segcaffe.lint.weights import weights
 from segcaffe.proto.caffe_pb2 import TEST, TRAIN, NetParameter, NetState, Phase, SolverParameter
 from segcaffe.proto.encoding import to_native
@@ -122,7 +122,7 @@ def _not_built(net: PlacedNet, path: Path, phases: list[int]) -> list[Finding]:
 def _lint_subject(
     subject: Subject, trained: Path | None, variables: Variables, weights_path: str | Path | None
 ) -> Report:
-    report = Report()
+    report = Report(remarks=_about_code(subject))
     for check in net_checks.CHECKS:
         report.findings += check(subject)
     report.findings += net_checks.adding_scales(subject)
@@ -189,6 +189,15 @@ def _find(name: str, solver: Path) -> Path | None:
 def _train_path(solver: SolverParameter, path: Path) -> Path | None:
     name = solver.train_net or solver.net
     return _find(name, path) if name else None
+
+
+def _about_code(subject: Subject) -> list[str]:
+    """What is left out, since looking at a net runs none of its code."""
+    codes = [str(code) for layer in subject.layers if (code := class_of(layer).code(layer)) is not None]
+    if not codes:
+        return []
+    found = "; ".join(dict.fromkeys(codes))
+    return [f"{subject.path}: Python layers are code, which was neither run nor looked at: {found}."]
 
 
 def _about_templates(path: str | Path, unset: list[str]) -> list[str]:

@@ -18,6 +18,7 @@ from segcaffe.errors import DataError, GraphError
 from segcaffe.net.net import Net
 from segcaffe.proto import caffe_pb2
 from segcaffe.proto.encoding import to_native
+from segcaffe.trust.paths import as_file_name, leads_out
 
 Array = NDArray[Any]
 
@@ -51,6 +52,8 @@ def extract(
     for name in blobs:
         if name not in net.blobs:
             raise GraphError(f'the net has no blob "{name}". Its blobs: {", ".join(net.blobs)}.')
+        if suffix == ".npz" and leads_out(name):
+            raise DataError(f'the blob "{name}" would lead out of the archive; rename it, or write .h5.')
     if out.exists() and not overwrite:
         raise DataError(f'"{out}" exists already; use --overwrite to replace it.')
     kind: type[_Sink] = _Databases
@@ -132,7 +135,7 @@ class _Databases(_Sink):
     def __init__(self, path: Path, stack: ExitStack, blobs: Sequence[str]) -> None:
         super().__init__(path, stack, blobs)
         self.writers: dict[str, Writer] = {
-            name: stack.enter_context(create_database(path / to_native(name).replace("/", "_"), "lmdb", "results"))
+            name: stack.enter_context(create_database(path / as_file_name(to_native(name)), "lmdb", "results"))
             for name in blobs
         }
 

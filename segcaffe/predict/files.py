@@ -21,6 +21,7 @@ from segcaffe.data.mat import write_mat
 from segcaffe.data.palettes import voc_palette
 from segcaffe.data.png import write_label
 from segcaffe.errors import DataError
+from segcaffe.trust.paths import check_inside
 
 SETTINGS = "predict.json"
 """Beside the results: what they depend on."""
@@ -111,6 +112,9 @@ class Results:
         """Write the files of one image (H, W, C) and its scores (classes, H, W); the label map last."""
         label = scores.argmax(axis=0).astype(np.uint8)
         *others, path = self._paths(picture.id)
+        for file in (*others, path):
+            # The folder may be a link of the user's; a link in it, of that name, leads elsewhere.
+            check_inside(file.parent, file, "results")
         for other in others:
             if other.suffix == ".jpg":
                 write_picture(other, blend(image, label, self.colours), "results")

@@ -11,6 +11,7 @@ from typing import Any
 
 from segcaffe.errors import SegcaffeError
 from segcaffe.proto.encoding import to_readable
+from segcaffe.text.visible import one_line
 
 
 def loss_curve(
@@ -35,8 +36,8 @@ def loss_curve(
 
 
 def figure_text(text: str) -> str:
-    """A text for matplotlib where a pair of dollar signs would make a formula."""
-    return to_readable(text).replace("$", r"\$")
+    """A text for matplotlib where a pair of dollar signs would make a formula, and control characters no SVG."""
+    return one_line(to_readable(text)).replace("$", r"\$")
 
 
 @contextmanager
@@ -53,6 +54,8 @@ def load_pyplot() -> Any:
         import matplotlib
 
         matplotlib.use("Agg")
+        # A matplotlibrc of the current directory may ask for TeX, another program; our texts are not TeX besides.
+        matplotlib.rcParams["text.usetex"] = False
         from matplotlib import pyplot
     except ImportError as error:
         raise SegcaffeError(

@@ -7,6 +7,7 @@ from typing import Any
 
 from segcaffe.errors import SegcaffeError
 from segcaffe.proto.encoding import to_readable
+from segcaffe.text.visible import one_line
 from segcaffe.viz.curves import lacking_letters
 from segcaffe.viz.net_drawing import LINE_HEIGHT, Drawing
 from segcaffe.viz.net_svg import octagon
@@ -61,7 +62,7 @@ def _edges(drawing: Drawing, axes: Any) -> None:
         if label:
             (x0, y0), (x1, y1) = points[0], points[1]
             place = ((x0 + x1) / 2 + 6, (y0 + y1) / 2)
-            axes.text(*place, to_readable(label), fontsize=7, color="#555555", va="center", parse_math=False)
+            axes.text(*place, one_line(to_readable(label)), fontsize=7, color="#555555", va="center", parse_math=False)
 
 
 def _nodes(drawing: Drawing, axes: Any) -> None:
@@ -79,5 +80,5 @@ def _nodes(drawing: Drawing, axes: Any) -> None:
             axes.add_patch(patch)
             for i, line in enumerate(cell.lines):
                 place = (x, top + LINE_HEIGHT * (i + 0.75))
-                axes.text(*place, to_readable(line), fontsize=8.5, ha="center", va="center", parse_math=False)
+                axes.text(*place, one_line(to_readable(line)), fontsize=8.5, ha="center", va="center", parse_math=False)
             top += tall

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -81,7 +81,7 @@ def _runs(graph: Graph, index: int) -> str:
     return "fused" if fused else ""
 
 
-def facts(net: Net, recompute: str | Sequence[str] | None = None) -> dict[str, Any]:
+def facts(net: Net, recompute: str | Sequence[str] | None = None, read: Collection[str] = ()) -> dict[str, Any]:
     """Return what `table` shows as plain values: counts, and sizes in bytes."""
     body = rows(net)
     layers = [asdict(row) | {"tops": [{"name": n, "shape": list(shape)} for n, shape in row.tops]} for row in body]
@@ -89,7 +89,7 @@ def facts(net: Net, recompute: str | Sequence[str] | None = None) -> dict[str, A
         "name": net.name,
         "phase": caffe_pb2.Phase.Name(net.phase),
         "inputs": list(net.inputs),
-        "outputs": list(net.outputs),
+        "outputs": [name for name in net.outputs if name not in read],
         "layers": layers,
         "params": sum(blob.count for blob in net.learnable_params),
         "multiply_adds": sum(row.multiply_adds for row in body),
@@ -123,8 +123,14 @@ def _again(plan: MemoryPlan) -> list[int]:
     return [i for layers in plan.schedule.recomputed().values() for i in layers]
 
 
-def table(net: Net, recompute: str | Sequence[str] | None = None) -> str:
-    """Return the net's table, with totals, and the memory it takes; also with ``recompute``, as `Net` takes it."""
+def table(net: Net, recompute: str | Sequence[str] | None = None, read: Collection[str] = ()) -> str:
+    """Return the net's table, with totals, and the memory it takes; also with ``recompute``, as `Net` takes it.
+
+    Parameters
+    ----------
+    read:
+        Blobs that are no outputs, since layers read them that the net was built without.
+    """
     body = rows(net)
     cells = [tuple(map(one_line, line)) for row in body for line in _cells(row)]
     learnable = sum(blob.count for blob in net.learnable_params)
@@ -135,7 +141,8 @@ def table(net: Net, recompute: str | Sequence[str] | None = None) -> str:
     lines = [_line(HEADER, widths), rule, *(_line(row, widths) for row in cells), rule, _line(total, widths)]
     phase = caffe_pb2.Phase.Name(net.phase)
     title = f"{one_line(net.name) or '(unnamed net)'}, phase {phase}"
-    inputs = f"inputs: {', '.join(net.inputs) or 'none'}; outputs: {', '.join(net.outputs) or 'none'}"
+    outputs = [name for name in net.outputs if name not in read]
+    inputs = f"inputs: {', '.join(net.inputs) or 'none'}; outputs: {', '.join(outputs) or 'none'}"
     text = [title, one_line(inputs), "", *lines, "", *_legend(body), *_memory(net.plan_memory())]
     if recompute:
         text += ["", *_with_recompute(net, net.plan_memory(recompute))]

@@ -38,6 +38,7 @@ REACHED_FROM: dict[str, tuple[str, ...]] = {
     "lint/run.py": ("lint",),
     "metrics/tally.py": ("eval",),
     "weights/completeness.py": ("predict", "test", "classify", "detect", "features"),
+    "viz/left_out.py": ("net", "draw"),
     "viz/net_table.py": ("net",),
     "predict/files.py": ("predict",),
     "predict/predictor.py": ("predict",),

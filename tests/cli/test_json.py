@@ -66,11 +66,14 @@ def documented(command: str) -> set[str]:
 
 
 def test_net(net: str, capsys: pytest.CaptureFixture[str]) -> None:
+    python = 'layer { name: "own" type: "Python" bottom: "power" top: "own" python_param { module: "m" layer: "C" } }'
+    Path(net).write_text(NET + python)
     found = told(capsys, "net", net, "--phase", "TRAIN", "--recompute", "conv")
     assert set(keys(found)) == documented("net")
     assert set(found["recompute"]["memory"]) == set(found["memory"])
     layers = {layer["name"]: layer for layer in found["layers"]}
     assert layers["conv"]["tops"] == [{"name": "conv", "shape": [2, 2, 2, 2]}]
+    assert found["left_out"] == [{"name": "own", "type": "Python", "tops": ["own"], "module": "m", "class": "C"}]
     assert layers["conv"]["params"] == 2 * 3 * 9 + 2
     assert (layers["conv"]["type"], layers["relu"]["runs"]) == ("Convolution", "folded")
     assert found["multiply_adds"] == sum(layer["multiply_adds"] for layer in found["layers"])

@@ -285,3 +285,11 @@ def test_what_is_wrong_with_npz(tmp_path: Path) -> None:
 def test_layers_named_alike_are_refused(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match='2 layers with weights are called "a"'):
         formats.save(_net(names=["a", "a"]), tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize("name", ["../a", "/a", "a/../../b"])
+def test_layers_whose_arrays_would_leave_the_archive_are_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="would lead out of the archive"):
+        formats.save(_net(names=[name]), tmp_path / "a.npz")
+    formats.save(_net(names=[name]), tmp_path / "a.caffemodel")
+    assert formats.load(tmp_path / "a.caffemodel").layer[0].name == name

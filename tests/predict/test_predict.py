@@ -173,6 +173,26 @@ def test_files(pictures: Path, tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_mat(out / "scores" / "a.mat", "t")[0], scores)
 
 
+@pytest.mark.parametrize("name", ["a.png", "overlay/a.jpg", "scores/a.npy"])
+def test_a_link_among_the_results_is_not_followed(name: str, pictures: Path, tmp_path: Path) -> None:
+    out, outside = tmp_path / "out", tmp_path / "outside"
+    (out / name).parent.mkdir(parents=True)
+    (out / name).symlink_to(outside)
+    results = Results(out, {}, overlay=True, scores="npy", overwrite=True)
+    with pytest.raises(DataError, match="through links"):
+        predict_all(make(tmp_path), find_pictures(str(pictures)), results)
+    assert not outside.exists()
+
+
+def test_the_folders_of_results_may_be_links(pictures: Path, tmp_path: Path) -> None:
+    out, large = tmp_path / "out", tmp_path / "large"
+    large.mkdir()
+    out.mkdir()
+    (out / "scores").symlink_to(large)
+    assert predict_all(make(tmp_path), find_pictures(str(pictures)), Results(out, {}, scores="npy")) == 3
+    assert (large / "a.npy").is_file()
+
+
 def test_goes_on_where_it_stopped(pictures: Path, tmp_path: Path) -> None:
     predictor, out = make(tmp_path), tmp_path / "out"
     found = find_pictures(str(pictures))

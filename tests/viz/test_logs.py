@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from xml.etree import ElementTree
 
 import cv2
+import matplotlib
 import pytest
 
 from segcaffe.data.files import replacing
@@ -159,3 +161,18 @@ def test_our_log_is_read_by_peoples_parsers(tmp_path: Path, monkeypatch: pytest.
     ):
         assert len(re.findall(prefix + expected, log, re.MULTILINE)) == count, expected
     assert read_lines(log.splitlines())["lr"] == [(0, 0.1), (2, 0.1)]
+
+
+def test_control_characters_are_kept_out_of_svg(tmp_path: Path) -> None:
+    (tmp_path / "a.log").write_text(OLD.replace("accuracy", "acc\x01\x1b[2J\u202e<b>&-->"))
+    plot_runs({"a\x02": read_log(tmp_path / "a.log")}, tmp_path / "p.svg")
+    text = (tmp_path / "p.svg").read_text(encoding="utf-8")
+    assert ElementTree.fromstring(text).tag.endswith("svg")
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]", text)
+
+
+def test_no_other_program_is_started_for_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(matplotlib.rcParams, "text.usetex", True)
+    (tmp_path / "a.log").write_text(OLD)
+    plot_runs({"a": read_log(tmp_path / "a.log")}, tmp_path / "p.png")
+    assert matplotlib.rcParams["text.usetex"] is False

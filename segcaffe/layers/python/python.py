@@ -19,6 +19,8 @@ from segcaffe.layers.base import Blobs, Layer
 from segcaffe.layers.python.user import PythonLayerBase
 from segcaffe.layers.registry import register
 from segcaffe.proto import caffe_pb2
+from segcaffe.trust.modules import Code
+from segcaffe.trust.rules import check_code
 from segcaffe.wiring import aliases
 
 
@@ -30,7 +32,8 @@ class Python(Layer):
     param blobs: those that its ``setup`` makes by ``self.blobs.add_blob(...)``.
 
     ``net.layers`` and ``net.layer_dict`` have the user's object. The module is looked for in the current directory and
-    where Python finds modules. It may say ``import caffe``: where Caffe itself is not installed that is segcaffe.
+    where Python finds modules; commands say which file it is, or refuse to run it (docs/security.md). It may say
+    ``import caffe``: where Caffe itself is not installed that is segcaffe.
     ``param_str`` and ``phase`` are attributes of the user's object; its ``reshape`` is called before each forward.
     ``share_in_parallel`` is accepted and changes nothing.
     """
@@ -45,11 +48,17 @@ class Python(Layer):
         """What the user's class makes is not known; as many as have a ``param`` entry."""
         return len(param.param)
 
+    @classmethod
+    def code(cls, param: caffe_pb2.LayerParameter) -> Code:
+        """The user's class."""
+        return Code(param.python_param.module, param.python_param.layer)
+
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Import the class, make an object of it, call its setup."""
         param = self.param.python_param
         if not param.module or not param.layer:
             raise GraphError(f'{self.where}: needs python_param {{ module: "FILE WITHOUT .py" layer: "CLASS" }}.')
+        check_code(self.where, self.code(self.param))
         with _segcaffe_as_caffe():
             cls = _find_class(self._import(param.module), param.layer, self.where)
             self.user: Any = self._call("__init__", lambda: cls(self.param))

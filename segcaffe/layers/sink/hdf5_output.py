@@ -12,6 +12,7 @@ from segcaffe.errors import DataError
 from segcaffe.layers.base import Blobs, Layer
 from segcaffe.layers.registry import register
 from segcaffe.proto.encoding import to_native
+from segcaffe.trust.rules import check_written
 
 _NAMES = ("data", "label")
 
@@ -43,6 +44,7 @@ class HDF5Output(Layer):
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Append the bottoms."""
+        check_written(self.where, self.path)
         h5py = h5py_module(self.where)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)

@@ -11,6 +11,8 @@ from segcaffe.errors import DataError
 from segcaffe.layers.base import Blobs, Layer
 from segcaffe.layers.registry import register
 from segcaffe.proto.encoding import to_native
+from segcaffe.trust.paths import check_inside
+from segcaffe.trust.rules import check_written
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +23,7 @@ class MatWrite(Layer):
 
     bottom: any number, (N, C, H, W); no top. The variable is ``data``, W x H x C x N. Without ``source`` the id is
     ``iter_<k>``, k from 0. Of every ``period`` passes the first is written. A file that exists is left as it is,
-    with a warning.
+    with a warning. The prefix is any path; ids may not lead out of its folder.
     """
 
     bottom_count = (1, None)
@@ -34,7 +36,11 @@ class MatWrite(Layer):
         param = self.param.mat_write_param
         if param.period < 1:
             raise self.fail("period must be at least 1", param.period)
+        self.prefix = to_native(param.prefix)
+        self.folder = Path(f"{self.prefix}x").parent
         self.ids = file_ids(to_native(param.source), param.strip, self.where) if param.HasField("source") else None
+        for name in self.ids or ():
+            self._path(name, 0)
         self.passes = 0
         self.told = False
 
@@ -46,9 +52,10 @@ class MatWrite(Layer):
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Write the bottoms if it is this pass's turn."""
+        check_written(self.where, self.folder)
         if self.passes % self.param.mat_write_param.period == 0:
             for index, blob in enumerate(bottom):
-                path = Path(f"{to_native(self.param.mat_write_param.prefix)}{self._id()}_blob_{index}.mat")
+                path = self._path(self._id(), index)
                 if path.exists():
                     self._keep(path)
                 else:
@@ -58,6 +65,12 @@ class MatWrite(Layer):
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Nothing to send back."""
+
+    def _path(self, name: str, index: int) -> Path:
+        """The file of an id and a bottom; DataError where the id leads out of the folder of the prefix."""
+        path = Path(f"{self.prefix}{name}_blob_{index}.mat")
+        check_inside(self.folder, path, self.where)
+        return path
 
     def _keep(self, path: Path) -> None:
         """Tell of the first file that is left as it is."""

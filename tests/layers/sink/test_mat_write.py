@@ -71,3 +71,36 @@ def test_stripping_must_leave_something(tmp_path: Path) -> None:
 def test_five_axes_do_not_fit() -> None:
     with pytest.raises(ShapeError, match="at most 4 axes"):
         build("", (1, 1, 1, 1, 2))
+
+
+@pytest.mark.parametrize("name", ["../a", "b/../../a", "link/a"])
+def test_ids_stay_in_the_folder_of_the_prefix(name: str, tmp_path: Path) -> None:
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "inner" / "link").symlink_to(tmp_path)
+    (tmp_path / "ids.txt").write_text(f"fine\n{name}\n")
+    with pytest.raises(DataError, match=r'layer "layer" \(MatWrite\): .* would be written outside of ".*/inner"'):
+        build(f'prefix: "{tmp_path}/inner/" source: "{tmp_path}/ids.txt"')
+
+
+def test_an_absolute_id_behind_no_prefix_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "ids.txt").write_text(f"{tmp_path}/a\n")
+    with pytest.raises(DataError, match="as absolute paths"):
+        build(f'source: "{tmp_path}/ids.txt"')
+
+
+def test_ids_may_name_folders_below_and_the_prefix_may_be_a_link(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "known").symlink_to("real")
+    (tmp_path / "ids.txt").write_text("a/b\n")
+    layer, bottom = build(f'prefix: "{tmp_path}/known/x_" source: "{tmp_path}/ids.txt"')
+    layer.forward(bottom, [])
+    assert (tmp_path / "real" / "x_a" / "b_blob_0.mat").is_file()
+
+
+def test_a_link_that_appears_later_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "inner").mkdir()
+    layer, bottom = build(f'prefix: "{tmp_path}/inner/"')
+    (tmp_path / "inner" / "iter_0_blob_0.mat").symlink_to(tmp_path / "outside.mat")
+    with pytest.raises(DataError, match="through links"):
+        layer.forward(bottom, [])
+    assert not (tmp_path / "outside.mat").exists()
