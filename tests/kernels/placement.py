@@ -124,17 +124,19 @@ def row_cases(rng: np.random.Generator, dtype: Any, n: int) -> Iterator[tuple[st
 
 
 def _convolutions(rng: np.random.Generator, dtype: Any, n: int) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Three taps on a row of n pixels, one channel in and out, plain, masked and normalised."""
+    """Three taps on a row of n pixels, one channel in and out (and two out), plain, masked and normalised."""
 
     def row(lines: int = 1) -> Array:
         return normal(rng, dtype, 1, lines, 1, n)
 
     out, mask, window = empty(dtype, 1, 1, 1, n), empty(dtype, 1, 3, 1, n), {"window": _TAPS}
     weight, weight_grad, bias = (normal(rng, dtype, *shape) for shape in ((1, 1, 1, 3), (1, 1, 1, 3), (1,)))
-    yield "convolution", "forward", {"x": row(), "weight": weight, "bias": bias, "out": out, **window}
-    yield "convolution", "backward_data", {"grad_out": row(), "weight": weight, "grad_x": out, **window}
-    grads = {"grad_weight": weight_grad, "grad_bias": bias}
-    yield "convolution", "backward_weight", {"x": row(), "grad_out": row(), **grads, **window}
+    for outputs in (1, 2):
+        kernels, biases = normal(rng, dtype, outputs, 1, 1, 3), normal(rng, dtype, outputs)
+        result, grads = empty(dtype, 1, outputs, 1, n), {"grad_weight": kernels.copy(), "grad_bias": biases.copy()}
+        yield "convolution", "forward", {"x": row(), "weight": kernels, "bias": biases, "out": result, **window}
+        yield "convolution", "backward_data", {"grad_out": row(outputs), "weight": kernels, "grad_x": out, **window}
+        yield "convolution", "backward_weight", {"x": row(), "grad_out": row(outputs), **grads, **window}
     yield "convolution", "backward_bias", {"grad_out": row(), "grad_bias": bias}
     for package, masks, weights in (("segaware_conv", "mask", "weight"), ("norm_conv", "weights", "filters")):
         given = {"x": row(), masks: row(3), weights: weight, **window}

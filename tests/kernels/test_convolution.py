@@ -8,10 +8,12 @@ import pytest
 
 from segcaffe.kernels import convolution
 from segcaffe.kernels.convolution import columns
+from segcaffe.kernels.convolution.depthwise.planes import Planes, PlanesGradient
 from segcaffe.kernels.convolution.method import choose, choose_gradient
 from segcaffe.kernels.convolution.problem import Problem
 from segcaffe.kernels.convolution.spread import Spread, SpreadGradient
 from segcaffe.kernels.convolution.winograd.tiles import TileGradient, Tiles
+from segcaffe.kernels.vector.tile import vector_length
 from segcaffe.threads import parallel
 from segcaffe.window import Window
 
@@ -26,6 +28,16 @@ CASES = {
     "dilated_stride": (2, 2, 5, (14, 13), (3, 2), (2, 3), (4, 1), (3, 2), 1),
     "groups": (2, 6, 9, (8, 9), (3, 3), (1, 1), (1, 0), (1, 1), 3),
     "depthwise": (2, 5, 5, (8, 9), (3, 3), (1, 1), (1, 1), (1, 1), 5),
+    "depthwise_narrow": (2, 5, 5, (7, 6), (3, 3), (1, 1), (1, 1), (1, 1), 5),
+    "depthwise_narrow_stride": (2, 5, 5, (13, 14), (3, 3), (2, 2), (1, 1), (1, 1), 5),
+    "depthwise_wide": (1, 3, 3, (70, 60), (3, 3), (1, 1), (0, 2), (1, 1), 3),
+    "depthwise_stride": (2, 4, 4, (21, 50), (3, 3), (2, 2), (1, 0), (1, 1), 4),
+    "depthwise_dilated": (2, 3, 3, (20, 41), (3, 3), (1, 1), (3, 2), (3, 2), 3),
+    "depthwise_mixed": (2, 3, 3, (15, 44), (5, 4), (3, 2), (2, 1), (2, 3), 3),
+    "depthwise_7x2": (1, 6, 6, (12, 19), (7, 2), (1, 1), (3, 1), (1, 1), 6),
+    "depthwise_over_padded": (2, 2, 2, (4, 5), (3, 3), (2, 2), (5, 4), (1, 1), 2),
+    "depthwise_one_axis": (3, 4, 4, (40,), (5,), (2,), (2,), (1,), 4),
+    "depthwise_1x1_stride": (2, 3, 3, (9, 10), (1, 1), (2, 2), (0, 0), (1, 1), 3),
     "whole_image": (4, 3, 17, (5, 6), (5, 6), (1, 1), (0, 0), (1, 1), 1),
     "over_padded": (2, 2, 3, (4, 5), (3, 3), (2, 2), (5, 4), (1, 1), 1),
     "wide": (1, 3, 12, (9, 150), (3, 3), (1, 1), (1, 1), (1, 1), 1),
@@ -229,6 +241,24 @@ def test_columns_of_some_channels_at_a_time(monkeypatch):
     monkeypatch.setattr(columns, "_COLUMNS", 9 * 63 * 8)
     for dtype in (np.float32, np.float64):
         test_equals_definition("few_pixels", dtype)
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.startswith("depthwise")])
+def test_depthwise_reads_the_image_where_it_lies(case):
+    (x, weight, _, grad), (window, group) = _problem(case, np.float32)
+    problem = Problem.forward(x.shape, weight.shape, grad.shape, window, group, x.itemsize)
+    expected = vector_length("f4") >= 8
+    assert isinstance(choose(problem), Planes) == expected
+    assert isinstance(choose(problem.for_data()), Planes) == expected
+    assert isinstance(choose_gradient(problem.for_weight()), PlanesGradient) == expected
+
+
+def test_depthwise_gradient_ignores_pixels_that_no_window_reaches():
+    """Column 4 of 5 belongs to no window of stride 2 and size 2: that it is infinite must not matter."""
+    x, grad, grad_weight = (np.ones(shape, np.float32) for shape in ((1, 3, 4, 5), (1, 3, 2, 2), (3, 1, 2, 2)))
+    x[..., 4] = np.inf
+    convolution.backward_weight(x, grad, grad_weight, None, Window((2, 2), (2, 2), (0, 0), (1, 1)), 3)
+    np.testing.assert_array_equal(grad_weight, 5)
 
 
 def test_cases_with_few_outputs_go_by_planes():

@@ -11,6 +11,8 @@ import numpy as np
 
 from segcaffe.kernels.convolution import columns, spread
 from segcaffe.kernels.convolution.blocks import BlockGradient, Blocks
+from segcaffe.kernels.convolution.depthwise import plan as depthwise
+from segcaffe.kernels.convolution.depthwise.planes import Planes, PlanesGradient
 from segcaffe.kernels.convolution.epilogue import Epilogue
 from segcaffe.kernels.convolution.plan import make_plan
 from segcaffe.kernels.convolution.problem import Grid, Problem, Task
@@ -68,6 +70,8 @@ class Passes:
 @functools.lru_cache(maxsize=1024)
 def choose(problem: Problem) -> Method:
     """The method for the output, or for the gradient of x."""
+    if depthwise.fits(problem):
+        return Planes(depthwise.make_plan(problem))
     task, grids = problem.passes()
     by_columns = columns.is_better(problem)
     if problem.transposed:
@@ -90,6 +94,8 @@ def choose(problem: Problem) -> Method:
 @functools.lru_cache(maxsize=1024)
 def choose_gradient(problem: Problem) -> GradientMethod:
     """The method for the weights' gradient."""
+    if depthwise.fits(problem):
+        return PlanesGradient(depthwise.make_plan(problem))
     task, (grid,) = problem.passes()
     layout = make_layout(task, grid)
     if layout is None and spread.is_better(problem, make_plan(task, grid)):
