@@ -32,7 +32,7 @@ def compilation_shown(bar: Any) -> Iterator[None]:
             """Tell the layer that waits for it."""
             self.depth += 1
             if self.depth == 1:
-                layer = f", {position.now.text()}" if position.now else ""
+                layer = f", {position.text()}" if position.now else ""
                 if bar.postfix != self.shown:
                     self.before = bar.postfix or ""
                 self.shown = f"compiling kernels, once: {self.done} done{layer}"

@@ -16,7 +16,7 @@ from segcaffe.device.mode import (
     xp,
 )
 from segcaffe.device.random import device_generator, generator, get_state, set_random_seed, set_state
-from segcaffe.device.settings import Settings, configure, settings
+from segcaffe.device.settings import Settings, configure, settings, using
 
 __all__ = [
     "Settings",
@@ -39,5 +39,6 @@ __all__ = [
     "synchronize",
     "to_device",
     "to_host",
+    "using",
     "xp",
 ]

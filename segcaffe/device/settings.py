@@ -1,7 +1,10 @@
-"""How passes are computed on a GPU, as the commands' options say it: one object that is replaced, never changed."""
+"""How passes are computed on a GPU, for the process or one net: an object that is replaced, never changed."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -12,7 +15,7 @@ Math = Literal["fp32", "tf32"]
 
 @dataclass(frozen=True)
 class Settings:
-    """What holds for everything that runs from now on; nothing of it matters in CPU mode.
+    """What holds while something runs; nothing of it matters in CPU mode.
 
     Attributes
     ----------
@@ -33,16 +36,27 @@ class Settings:
             raise DeviceError(f"The arithmetic of products is fp32 or tf32. Received: {self.math}.")
 
 
-_current = Settings()
+_process = Settings()
+_own: ContextVar[Settings | None] = ContextVar("own settings", default=None)
 
 
 def settings() -> Settings:
-    """The settings that hold now."""
-    return _current
+    """The settings that hold now: those of the net that runs, if it has its own, or else the process's."""
+    return _own.get() or _process
+
+
+@contextmanager
+def using(own: Settings | None) -> Iterator[None]:
+    """While it lasts these settings hold in this thread; with None, those that held before."""
+    token = _own.set(own or _own.get())
+    try:
+        yield
+    finally:
+        _own.reset(token)
 
 
 def configure(**changes: Any) -> Settings:
-    """Change some settings by name; returns those that held before, which ``configure(**vars(before))`` brings back."""
-    global _current
-    before, _current = _current, replace(_current, **changes)
+    """Change some settings of the process; returns those before, which ``configure(**vars(before))`` brings back."""
+    global _process
+    before, _process = _process, replace(_process, **changes)
     return before

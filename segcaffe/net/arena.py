@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from segcaffe import device
 from segcaffe.blob import Buffer, BufferPart
 from segcaffe.errors import GraphError
-from segcaffe.net.parts import Parts
+from segcaffe.net.parts import Parts, Step
 from segcaffe.net.program import write_program
 from segcaffe.net.replay import replay_wanted
 from segcaffe.plan.memory import MemoryPlan, make_plan
@@ -72,8 +74,8 @@ class Arena:
             for blob in self._net.steps[layer].layer.saved_blobs.values():
                 blob.buffer("data").release()
 
-    def restore(self, layer: int) -> None:
-        """Recompute the values that the backward passes down to a layer read and that were not kept."""
+    def dropped(self, layer: int) -> Iterator[Step]:
+        """The steps to recompute before a layer runs backward: they make what it reads and what was not kept."""
         if not self.recomputed:
             return
         steps = self._net.steps
@@ -84,6 +86,5 @@ class Arena:
                 "forward before the next one."
             )
         for reached in range(below - 1, layer - 1, -1):
-            for i in self.recomputed.get(reached, ()):
-                steps[i].layer.recompute(steps[i].bottom, steps[i].top)
+            yield from (steps[i] for i in self.recomputed.get(reached, ()))
         self._below = layer

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from segcaffe import device
 from segcaffe.blob import Blob
 from segcaffe.device.memory import out_of_memory
 from segcaffe.errors import GraphError, InputError, SegcaffeError, about_layer, unknown_name
@@ -20,7 +22,7 @@ from segcaffe.graph.rules import net_state
 from segcaffe.net import position
 from segcaffe.net.arena import Arena, plan_net
 from segcaffe.net.building import build
-from segcaffe.net.position import Position
+from segcaffe.net.parts import Step
 from segcaffe.net.pycaffe import PycaffeMembers
 from segcaffe.net.replay import Replay, replay_wanted
 from segcaffe.plan.memory import MemoryPlan
@@ -83,6 +85,8 @@ class Net(PycaffeMembers):
         Parameters that own their memory, in order, with their multipliers.
     loss:
         Sum over all losses of the last forward, each times its weight.
+    settings:
+        How this net's passes are computed on a GPU; None for the process's settings (`segcaffe.device.configure`).
     """
 
     def __init__(
@@ -107,12 +111,14 @@ class Net(PycaffeMembers):
             graph = fuse_graph(graph) if net.message.debug_info else fold(fuse_graph(graph))
         super().__init__(build(graph, phase, np.dtype(dtype)))
         self.debug_info = net.message.debug_info
+        self.settings: device.Settings | None = None
         self.loss = 0.0
         self._keep, again = frozenset(keep), names_of(recompute)
         shares = share_memory or (again and self._parts.learns)
         self._arena = Arena(self._parts, self._keep, again) if shares else None
         self._graphs: dict[str, Replay] = {}
         self._told_of_gradients = False
+        self._at: Step | None = None
         if weights is not None:
             self.copy_from(weights)
 
@@ -149,35 +155,30 @@ class Net(PycaffeMembers):
         """
         watched = bool(self._before_forward or self._after_forward)
         activate(self.graph, self.layer_list, first, last, watched)
-        if self._replays(first, last, watched):
-            self._replay("forward", range(len(self.layer_list)))
-            self.loss = sum(step.loss() for step in self._parts.steps)
-            return self.loss
-        self._graphs.clear()
-        if self._arena is not None:
-            self._arena.begin()
-        loss, i = 0.0, first
-        try:
+        with self._running():
+            if self._replays(first, last, watched):
+                self._replay("forward", range(len(self.layer_list)))
+                self.loss = sum(step.loss() for step in self._parts.steps)
+                return self.loss
+            self._graphs.clear()
+            if self._arena is not None:
+                self._arena.begin()
+            loss = 0.0
             for i in range(first, last + 1):
+                self._at = self._parts.steps[i]
                 for hook in self._before_forward:
                     hook(i)
-                position.now = Position(i, len(self.layer_list), backward=False)
                 self._forward_layer(i)
                 loss += self._parts.steps[i].loss()
                 for hook in self._after_forward:
                     hook(i)
-        except MemoryError as error:
-            node = self.graph.nodes[i]
-            raise out_of_memory(node.where, error, node.name, node.place) from error
-        except SegcaffeError as error:
-            error.about(self.graph.nodes[i].name, self.graph.nodes[i].place)
-            raise
         self.loss = loss
         return loss
 
     def _forward_layer(self, i: int) -> None:
         """Run one layer forward, reshaped first if a bottom's shape has changed."""
-        step = self._parts.steps[i]
+        position.now = i, len(self.layer_list), False
+        step = self._at = self._parts.steps[i]
         if step.fit():
             self._graphs.clear()
         step.layer.forward(step.bottom, step.top)
@@ -235,28 +236,25 @@ class Net(PycaffeMembers):
         watched = bool(self._before_backward or self._after_backward)
         activate(self.graph, self.layer_list, last, first, watched)
         order = [i for i in range(first, last - 1, -1) if self.layer_needs_backward[i]]
-        if self._replays(first, last, watched):
-            self._replay("backward", order)
-            return
-        i = first
-        try:
+        with self._running(", backward"):
+            if self._replays(first, last, watched):
+                self._replay("backward", order)
+                return
             for i in order:
                 self._backward_layer(i)
-        except MemoryError as error:
-            node = self.graph.nodes[i]
-            raise out_of_memory(f"{node.where}, backward", error, node.name, node.place) from error
-        except SegcaffeError as error:
-            error.about(self.graph.nodes[i].name, self.graph.nodes[i].place)
-            raise
 
     def _backward_layer(self, i: int) -> None:
         """Run one layer backward, with the values that it reads, and its hooks."""
+        step = self._at = self._parts.steps[i]
         if self._arena is not None:
-            self._arena.restore(i)
+            for dropped in self._arena.dropped(i):
+                self._at = dropped
+                dropped.layer.recompute(dropped.bottom, dropped.top)
+            self._at = step
         for hook in self._before_backward:
             hook(i)
-        position.now = Position(i, len(self.layer_list), backward=True)
-        self._parts.steps[i].backward()
+        position.now = i, len(self.layer_list), True
+        step.backward()
         if self._arena is not None:
             self._arena.release_saved(i)
         for hook in self._after_backward:
@@ -290,6 +288,23 @@ class Net(PycaffeMembers):
             if blob.buffer("diff").head != "nowhere":
                 blob.grad[...] = 0
 
+    @contextmanager
+    def _running(self, way: str = "") -> Iterator[None]:
+        """Let the net's settings hold, and have errors say which layer ran; ``way`` is ", backward" or empty."""
+        self._at = None
+        try:
+            with device.using(self.settings):
+                yield
+        except MemoryError as error:
+            if self._at is None:
+                raise out_of_memory(f'net "{self.name}"', error) from error
+            node = self._at.node
+            raise out_of_memory(node.where + way, error, node.name, node.place) from error
+        except SegcaffeError as error:
+            if self._at is not None:
+                error.about(self._at.node.name, self._at.node.place)
+            raise
+
     # On a GPU: recorded passes.
 
     def _replays(self, first: int, last: int, watched: bool) -> bool:
@@ -299,11 +314,10 @@ class Net(PycaffeMembers):
 
     def _replay(self, direction: str, order: Sequence[int]) -> None:
         run_layer = self._backward_layer if direction == "backward" else self._forward_layer
-        replay = Replay(self._parts.steps, order, run_layer, direction == "backward")
-        try:
-            self._graphs.setdefault(direction, replay).run()
-        except MemoryError as error:
-            raise out_of_memory(f'net "{self.name}"', error) from error
+        replay = self._graphs.get(direction)
+        if replay is None or replay.settings != device.settings():
+            replay = self._graphs[direction] = Replay(self._parts.steps, order, run_layer, direction == "backward")
+        replay.run()
 
     # Memory.
 

@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+now: tuple[int, int, bool] | None = None
+"""The layer that ran last, of whatever net: its index, how many there are, and whether it ran backward."""
 
 
-class Position(NamedTuple):
-    """Layer number ``layer`` of ``layers``, in a forward or a backward pass."""
-
-    layer: int
-    layers: int
-    backward: bool
-
-    def text(self) -> str:
-        """``layer 7 of 23, backward``: layers are counted in the order in which the pass runs them."""
-        number = self.layers - self.layer if self.backward else self.layer + 1
-        return f"layer {number} of {self.layers}, {'backward' if self.backward else 'forward'}"
-
-
-now: Position | None = None
-"""The layer that ran last, of whatever net."""
+def text() -> str:
+    """``layer 7 of 23, backward``: layers are counted in the order in which the pass runs them; empty if none ran."""
+    if now is None:
+        return ""
+    index, layers, backward = now
+    return f"layer {layers - index if backward else index + 1} of {layers}, {'backward' if backward else 'forward'}"

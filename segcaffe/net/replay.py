@@ -48,6 +48,7 @@ class Replay:
         self, steps: Sequence[Step], order: Sequence[int], run_layer: Callable[[int], None], backward: bool
     ) -> None:
         self._steps, self._order, self._backward = steps, order, backward
+        self.settings = device.settings()
         # The net owns its replays: a reference back would keep a dropped net's memory until Python looks for cycles.
         self._run_layer = weakref.WeakMethod(run_layer)
         self._parts: list[_Part] | None = None

@@ -166,7 +166,7 @@ def test_a_bar_of_unknown_length_is_not_shown_ahead_of_an_error(
 
 
 def test_compiling_tells_the_layer_it_is_for(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(position, "now", position.Position(2, 16, True))
+    monkeypatch.setattr(position, "now", (2, 16, True))
     told: list[str] = []
     bar = SimpleNamespace(postfix="loss 0.3")
 

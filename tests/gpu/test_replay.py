@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import gc
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from segcaffe import device
+from segcaffe.errors import DataError, SegcaffeError
 from segcaffe.net import replay
 from segcaffe.net.net import Net
 from segcaffe.proto import caffe_pb2
@@ -174,3 +176,50 @@ def test_a_net_that_is_dropped_is_gone_at_once() -> None:
         assert not [reference() for reference in left if reference() is not None]
     finally:
         gc.enable()
+
+
+def _error_of(run: Callable[[], object]) -> SegcaffeError:
+    with pytest.raises(SegcaffeError) as caught:
+        run()
+    return caught.value
+
+
+def test_an_error_in_a_replayed_pass_names_its_layer_and_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "net.prototxt").write_text(NET)
+    net = Net(tmp_path / "net.prototxt", caffe_pb2.TEST)
+    net.settings = device.Settings(graphs=True)
+    for _ in range(4):
+        net.forward()
+        net.backward()
+    assert {"forward", "backward"} <= set(net._graphs)
+    loss = net.layers[-1]
+
+    def fail(*arguments: Any) -> None:
+        raise DataError("The label is none.")
+
+    monkeypatch.setattr(loss, "forward", fail)
+    monkeypatch.setattr(loss, "backward", fail)
+    line = NET[: NET.index('name: "loss"')].count("\n") + 1
+    for run in (net.forward, net.backward):
+        error = _error_of(run)
+        assert (error.layer, error.place and error.place.line) == ("loss", line)
+        assert "forward" in net._graphs
+
+
+def test_a_net_may_have_settings_of_its_own() -> None:
+    nets = [Net(parse(NET, caffe_pb2.NetParameter(), "net"), caffe_pb2.TEST) for _ in range(2)]
+    nets[0].settings = device.Settings(graphs=True)
+    for net in nets:
+        net.forward()
+    assert ["forward" in net._graphs for net in nets] == [True, False]
+    assert not replay.replay_wanted()
+
+
+def test_a_recording_holds_for_the_settings_it_was_made_with() -> None:
+    net = _replayed_net()
+    recorded = net._graphs["forward"]
+    net.forward()
+    assert net._graphs["forward"] is recorded
+    net.settings = device.Settings(math="tf32", graphs=True)
+    net.forward()
+    assert net._graphs["forward"] is not recorded

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -24,6 +25,14 @@ def test_settings_are_replaced_and_brought_back() -> None:
 def test_an_unknown_arithmetic_changes_nothing() -> None:
     with pytest.raises(DeviceError, match="is fp32 or tf32"):
         device.configure(math="fp16", autotune=True)
+    assert device.settings() == device.Settings()
+
+
+def test_own_settings_hold_while_they_are_used_in_this_thread_only() -> None:
+    own = device.Settings("tf32")
+    with device.using(own), device.using(None), ThreadPoolExecutor(1) as other:
+        assert device.settings() is own
+        assert other.submit(device.settings).result() == device.Settings()
     assert device.settings() == device.Settings()
 
 

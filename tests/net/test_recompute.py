@@ -141,6 +141,20 @@ def test_backward_in_parts() -> None:
         net.backward()
 
 
+def test_an_error_while_recomputing_names_the_layer_that_is_recomputed(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = build(NETS["residual"], "*")
+    again = next(iter(net.plan_memory().schedule.recomputed().values()))[0]
+    net.forward()
+
+    def fail(*arguments: object) -> None:
+        raise GraphError("It does not go.")
+
+    monkeypatch.setattr(net.layer_list[again], "recompute", fail)
+    with pytest.raises(GraphError) as caught:
+        net.backward()
+    assert caught.value.layer == net.layer_names[again]
+
+
 def test_a_test_net_has_nothing_to_compute_again() -> None:
     param = parse(INPUT + BODY, caffe_pb2.NetParameter(), "net")
     net = Net(param, caffe_pb2.TEST, recompute="no_such_layer")
