@@ -6,11 +6,13 @@ import logging
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from enum import IntEnum
 from pathlib import Path
 
 from segcaffe.errors import SegcaffeError
+from segcaffe.files.disk import why_unwritable
+from segcaffe.text.bars import bar_type
 from segcaffe.text.visible import harmless
 
 log = logging.getLogger("segcaffe")
@@ -62,11 +64,29 @@ class _TerminalHandler(logging.Handler):
         tell(self.format(record))
 
 
+class _FileHandler(logging.FileHandler):
+    """Where lines cannot be written, says so once; what the command does is worth more than its log."""
+
+    told = False
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Called by logging while it handles what was raised."""
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            super().handleError(record)
+        elif not self.told:
+            self.told = True
+            tell(f"warning: {self.baseFilename}: lines of the log are lost: {why_unwritable(error)}.")
+
+    def close(self) -> None:
+        """Write what is left, if that can be."""
+        with suppress(OSError):
+            super().close()
+
+
 def tell(message: str) -> None:
     """Print a line on the terminal (standard error) for people, above a progress bar if there is one."""
-    from tqdm import tqdm
-
-    tqdm.write(message, file=sys.stderr)
+    bar_type().write(message, file=sys.stderr)
 
 
 class Verbosity(IntEnum):
@@ -93,9 +113,7 @@ def shows_progress() -> bool:
 def note(message: str, *, errors: bool = False) -> None:
     """Print what a command is doing, above a progress bar if there is one, unless the user asked for quiet."""
     if _verbosity is not Verbosity.QUIET:
-        from tqdm import tqdm
-
-        tqdm.write(message, file=sys.stderr if errors else sys.stdout)
+        bar_type().write(message, file=sys.stderr if errors else sys.stdout)
 
 
 @contextmanager
@@ -155,10 +173,10 @@ def _log_handler(level: int) -> logging.Handler:
 def _file_handler(path: Path) -> logging.Handler:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handler = logging.FileHandler(path, encoding="utf-8", errors="surrogateescape")
+        handler = _FileHandler(path, encoding="utf-8", errors="surrogateescape")
     except OSError as error:
         raise SegcaffeError(
-            f"{path}: the log cannot be written: {error.strerror}. Choose another folder with --out."
+            f"{path}: the log cannot be written: {why_unwritable(error)}. Choose another folder with --out."
         ) from error
     handler.setFormatter(GlogFormatter())
     return handler

@@ -19,6 +19,7 @@ from segcaffe.glog import shows_progress, tell
 from segcaffe.proto import caffe_pb2
 from segcaffe.proto.encoding import from_native
 from segcaffe.proto.template import check_names, parse_assignments, read_vars
+from segcaffe.text.bars import bar_type
 from segcaffe.text.digits import whole_number
 from segcaffe.threads import parallel
 from segcaffe.trust.rules import Rules
@@ -252,12 +253,10 @@ def progress(total: int | None, unit: str, *, done: int = 0) -> Iterator[Callabl
     if not shows_progress():
         yield lambda: None
         return
-    from tqdm import tqdm
-
     # A bar of unknown length comes with its first items, not ahead of an error about what there is to do.
     wait = _UNKNOWN_WAITS if total is None else 0
     with (
-        tqdm(total=total, initial=done, unit=f" {unit}", dynamic_ncols=True, delay=wait) as bar,
+        bar_type()(total=total, initial=done, unit=f" {unit}", dynamic_ncols=True, delay=wait) as bar,
         compilation_shown(bar),
     ):
 

@@ -7,7 +7,12 @@ import sys
 from pathlib import Path
 
 from segcaffe.cli import common
+from segcaffe.files.disk import sync_folders
+from segcaffe.files.lock import lock
 from segcaffe.text.words import counted
+
+FILL_FOLDERS = "make-scenes", "import-folder", "import-voc", "import-coco", "import-cityscapes"
+"""Actions that write many files into OUT."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,7 +54,12 @@ def run(options: argparse.Namespace) -> int:
         "import-cifar": _import_arrays,
     }
     common.show_warnings()
-    return actions[options.action](options)
+    if options.action not in FILL_FOLDERS:
+        return actions[options.action](options)
+    with lock(Path(options.out), options.action, "choose another OUT", inside=True):
+        done = actions[options.action](options)
+        sync_folders(Path(options.out))
+    return done
 
 
 def _add_make_db(parser: argparse.ArgumentParser) -> None:

@@ -7,6 +7,7 @@ import textwrap
 from pathlib import Path
 
 from segcaffe.cli import common
+from segcaffe.files.lock import lock
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
     if options.max_iter is not None:
         plan = Plan(folder, iterations=options.max_iter, seed=options.seed)
     demo = Demo(plan, note, common.progress)
-    with start_log(str(folder), "demo", quiet=True):
+    with lock(folder, "demo", "choose another --out", inside=True), start_log(str(folder), "demo", quiet=True):
         solver = demo.prepare()
         with training_view(solver):
             demo.train(solver)

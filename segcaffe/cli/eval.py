@@ -7,12 +7,14 @@ another label, ignored ones included, above, below, left or right of them. Ignor
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from segcaffe.cli import common
 from segcaffe.errors import SegcaffeError
+from segcaffe.files.lock import lock
 from segcaffe.text.words import counted
 
 if TYPE_CHECKING:
@@ -50,11 +52,23 @@ def run(options: argparse.Namespace) -> int:
     if options.labels is None and options.submission is None:
         raise SegcaffeError("give the labels, or --submission FILE to make an archive without them.")
     common.set_threads(options)
-    if options.labels is not None:
-        _evaluate(options)
-    if options.submission is not None:
-        _submit(options)
+    with _alone(options):
+        if options.labels is not None:
+            _evaluate(options)
+        if options.submission is not None:
+            _submit(options)
     return 0
+
+
+@contextmanager
+def _alone(options: argparse.Namespace) -> Iterator[None]:
+    """While it lasts, no other process writes to the same results."""
+    with ExitStack() as stack:
+        for name in ("json", "submission", "plots"):
+            target = getattr(options, name)
+            if target and target != "-":
+                stack.enter_context(lock(Path(target), "eval", f"choose another --{name}", inside=name == "plots"))
+        yield
 
 
 def _evaluate(options: argparse.Namespace) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from segcaffe.cli.compilation import compilation_shown
 from segcaffe.glog import shows_progress, tell
 from segcaffe.solver.report import called_of, value_names
+from segcaffe.text.bars import bar_type
 
 if TYPE_CHECKING:
     from segcaffe.net.net import Net
@@ -27,9 +28,7 @@ def training_view(solver: Solver, *, shown: bool | None = None) -> Iterator[None
     if not (shows_progress() if shown is None else shown):
         yield
         return
-    from tqdm import tqdm
-
-    with tqdm(total=solver.param.max_iter, initial=solver.iter, unit=" iter", dynamic_ncols=True) as bar:
+    with bar_type()(total=solver.param.max_iter, initial=solver.iter, unit=" iter", dynamic_ncols=True) as bar:
         solver.add_progress(_Advance(solver, bar))
         solver.add_watcher(
             tested=lambda index, scores: tell(tested_line(solver.iter, solver.test_nets, index, scores)),

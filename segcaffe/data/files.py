@@ -59,7 +59,7 @@ def write_bytes(path: Path, content: bytes, where: str, one_of_many: bool = Fals
         part.write_bytes(content)
 
 
-def write_picture(path: Path, image: object, where: str) -> None:
+def write_picture(path: Path, image: object, where: str, one_of_many: bool = False) -> None:
     """Write an image (H, W) or (H, W, 3), BGR, in the format that the path's suffix names."""
     import cv2
 
@@ -70,7 +70,7 @@ def write_picture(path: Path, image: object, where: str) -> None:
         raise DataError(f'{where}: OpenCV cannot write the format of "{path}"; use .png or .jpg.') from error
     if not encoded:
         raise DataError(f'{where}: OpenCV cannot encode "{path}".')
-    write_bytes(path, content.tobytes(), where, one_of_many=True)
+    write_bytes(path, content.tobytes(), where, one_of_many)
 
 
 class BadItems:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from segcaffe.data.files import write_bytes, write_picture
 from segcaffe.data.opencv import hold_threads
 from segcaffe.data.png import write_label
 from segcaffe.errors import DataError, SegcaffeError
@@ -65,9 +66,6 @@ def write_set(
 
     With ``classes`` the label maps have `CLASS_COLOURS`, otherwise PASCAL VOC's.
     """
-    import cv2
-
-    hold_threads()
     rng = np.random.default_rng(seed)
     palette = np.array(CLASS_COLOURS, np.uint8) if classes else None
     try:
@@ -77,11 +75,11 @@ def write_set(
             ids = [f"{subset}_{i:03d}" for i in range(count)]
             for name in ids:
                 image, label = make_scene(rng, size, classes)
-                cv2.imwrite(str(root / "images" / f"{name}.png"), image)
+                write_picture(root / "images" / f"{name}.png", image, "make-scenes", one_of_many=True)
                 write_label(root / "labels" / f"{name}.png", label, "make-scenes", palette)
             pairs = [f"images/{name}.png labels/{name}.png\n" for name in ids]
-            (root / f"{subset}.txt").write_text("".join(pairs))
-            (root / f"{subset}_id.txt").write_text("".join(f"{name}\n" for name in ids))
+            write_bytes(root / f"{subset}.txt", "".join(pairs).encode(), "make-scenes")
+            write_bytes(root / f"{subset}_id.txt", "".join(f"{name}\n" for name in ids).encode(), "make-scenes")
     except SegcaffeError:
         raise
     except OSError as error:

@@ -29,7 +29,7 @@ IN_FOLDER = ".lock"
 class Lock:
     """Holds a place against other processes until `release`, the end of a with statement, or that of the process."""
 
-    def __init__(self, held: _Held) -> None:
+    def __init__(self, held: _Held | None) -> None:
         # Also when the last one who knows of the lock has forgotten it.
         self._release = weakref.finalize(self, _release, held, os.getpid())
 
@@ -47,7 +47,7 @@ class Lock:
 def lock(target: Path, doing: str, advice: str, inside: bool = False) -> Lock:
     """Keep other processes from writing to ``target``: to files of that name, or that begin with it, as their use is.
 
-    Within a process a place may be held several times.
+    Within a process a place may be held several times. A device or a pipe needs no lock: it is no result that stays.
 
     Parameters
     ----------
@@ -68,6 +68,8 @@ def lock(target: Path, doing: str, advice: str, inside: bool = False) -> Lock:
         The file cannot be written.
     """
     target = target.resolve() if target.is_symlink() else target
+    if target.exists() and not (target.is_file() or target.is_dir()):
+        return Lock(None)
     file = target / IN_FOLDER if inside else target.with_name(f".{target.name}.lock")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -122,8 +124,8 @@ def _hold(file: Path, doing: str) -> _Held:
                 return held
 
 
-def _release(held: _Held, process: int) -> None:
-    if process != os.getpid():
+def _release(held: _Held | None, process: int) -> None:
+    if held is None or process != os.getpid():
         return
     with _guard:
         held.count -= 1

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ from segcaffe.data.database_writer import Writer, create_database
 from segcaffe.data.files import replacing
 from segcaffe.data.hdf5 import h5py_module
 from segcaffe.errors import DataError, GraphError
+from segcaffe.files.leftovers import bring_back
+from segcaffe.files.lock import lock
 from segcaffe.net.net import Net
 from segcaffe.proto import caffe_pb2
 from segcaffe.proto.encoding import to_native
@@ -54,13 +56,11 @@ def extract(
             raise GraphError(f'the net has no blob "{name}". Its blobs: {", ".join(net.blobs)}.')
         if suffix == ".npz" and leads_out(name):
             raise DataError(f'the blob "{name}" would lead out of the archive; rename it, or write .h5.')
-    if out.exists() and not overwrite:
-        raise DataError(f'"{out}" exists already; use --overwrite to replace it.')
     kind: type[_Sink] = _Databases
     if suffix in FORMATS:
         kind = _Npz if suffix == ".npz" else _Hdf5
     shapes: dict[str, tuple[int, ...]] = {}
-    with replacing(out, "results", folder=kind is _Databases) as part, ExitStack() as stack:
+    with _alone(out, overwrite, folder=kind is _Databases) as part, ExitStack() as stack:
         sink = kind(part, stack, blobs)
         for _ in range(iterations):
             net.forward()
@@ -77,6 +77,17 @@ def extract(
             progress()
         sink.finish()
     return shapes
+
+
+@contextmanager
+def _alone(out: Path, overwrite: bool, folder: bool) -> Iterator[Path]:
+    """As `replacing`, while no other process writes there."""
+    with lock(out, "features", "choose another OUT"):
+        bring_back(out)
+        if out.exists() and not overwrite:
+            raise DataError(f'"{out}" exists already; use --overwrite to replace it.')
+        with replacing(out, "results", folder=folder) as part:
+            yield part
 
 
 def checked_suffix(out: Path) -> str:

@@ -21,6 +21,9 @@ from segcaffe.data.mat import write_mat
 from segcaffe.data.palettes import voc_palette
 from segcaffe.data.png import write_label
 from segcaffe.errors import DataError
+from segcaffe.files.disk import sync_folders
+from segcaffe.files.leftovers import clean_folder
+from segcaffe.files.lock import lock
 from segcaffe.trust.paths import check_inside
 
 SETTINGS = "predict.json"
@@ -83,6 +86,8 @@ class Results:
     ------
     DataError
         The folder holds results of other settings.
+    LockedError
+        Another process is writing results there; it is kept from that as long as this object is there.
     """
 
     def __init__(
@@ -96,6 +101,9 @@ class Results:
     ) -> None:
         self.colours = voc_palette() if colours is None else colours
         self.folder, self.overlay, self.kind, self.overwrite = folder, overlay, scores, overwrite
+        self._lock = lock(folder, "predict", "choose another --out", inside=True)
+        for part in self._folders():
+            clean_folder(part, lambda name: True)
         record = folder / SETTINGS
         text = json.dumps(settings, indent=1, sort_keys=True)
         if record.exists() and not overwrite:
@@ -106,7 +114,7 @@ class Results:
         """Those of the pictures that are not done."""
         if self.overwrite:
             return list(pictures)
-        return [picture for picture in pictures if not all(path.exists() for path in self._paths(picture.id))]
+        return [picture for picture in pictures if not all(_is_whole(path) for path in self._paths(picture.id))]
 
     def write(self, picture: Picture, image: Image, scores: NDArray[np.float32]) -> None:
         """Write the files of one image (H, W, C) and its scores (classes, H, W); the label map last."""
@@ -117,7 +125,7 @@ class Results:
             check_inside(file.parent, file, "results")
         for other in others:
             if other.suffix == ".jpg":
-                write_picture(other, blend(image, label, self.colours), "results")
+                write_picture(other, blend(image, label, self.colours), "results", one_of_many=True)
             elif other.suffix == ".mat":
                 write_mat(other, scores[None], "results")
             else:
@@ -125,6 +133,13 @@ class Results:
                 np.save(buffer, scores)
                 write_bytes(other, buffer.getvalue(), "results", one_of_many=True)
         write_label(path, label, "results", self.colours)
+
+    def sync(self) -> None:
+        """Bring what is written to the disk: for many small files at once, not for each."""
+        sync_folders(*self._folders())
+
+    def _folders(self) -> list[Path]:
+        return [path for path in (self.folder, self.folder / "overlay", self.folder / "scores") if path.is_dir()]
 
     def _paths(self, name: str) -> list[Path]:
         paths = [self.folder / "overlay" / f"{name}.jpg"] if self.overlay else []
@@ -145,6 +160,14 @@ class Results:
                 f'the results in "{self.folder}" were made with other settings ({", ".join(changed)}). '
                 "Use another --out, or --overwrite to make them anew."
             )
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a file is there and not one that a power failure has left empty."""
+    try:
+        return path.stat().st_size > 0
+    except OSError:
+        return False
 
 
 def class_names(folder: Path) -> list[str]:

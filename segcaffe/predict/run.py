@@ -33,11 +33,14 @@ def predict_all(
     def read(picture: Picture) -> Image:
         return read_image(picture.path, predictor.color, picture.place)
 
-    for picture, image in zip(pictures, ordered(read, pictures), strict=True):
-        if isinstance(image, DataError):
-            bad.add(image)
-        else:
-            results.write(picture, image, predictor.scores(image))
-            done += 1
-        progress()
+    try:
+        for picture, image in zip(pictures, ordered(read, pictures), strict=True):
+            if isinstance(image, DataError):
+                bad.add(image)
+            else:
+                results.write(picture, image, predictor.scores(image))
+                done += 1
+            progress()
+    finally:
+        results.sync()
     return done

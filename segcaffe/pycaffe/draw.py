@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from segcaffe.errors import SegcaffeError
+from segcaffe.files.disk import replacing, why_unwritable
 from segcaffe.graph.rules import filter_net, net_state
 from segcaffe.layers.base import Layer
 from segcaffe.layers.registry import find_class
@@ -139,9 +140,10 @@ def draw_net_to_file(
     """Draw a net into a file; its suffix says the format."""
     content = draw_net(caffe_net, rankdir, Path(filename).suffix.lstrip(".").lower(), phase, display_lrm, shapes)
     try:
-        Path(filename).write_bytes(content)
+        with replacing(Path(filename)) as part:
+            part.write_bytes(content)
     except OSError as error:
-        raise SegcaffeError(f"{filename}: the drawing cannot be written: {error.strerror}.") from error
+        raise SegcaffeError(f"{filename}: the drawing cannot be written: {why_unwritable(error)}.") from error
 
 
 def get_pydot_graph(

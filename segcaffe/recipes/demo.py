@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from segcaffe import device
+from segcaffe.data.files import write_bytes
 from segcaffe.data.images import read_image
 from segcaffe.data.label_files import read_labels
 from segcaffe.data.synthetic import SyntheticSet, write_set
@@ -256,7 +257,7 @@ def _write_config(plan: Plan, data: SyntheticSet) -> Path:
         ),
     }
     for name, text in texts.items():
-        (folder / f"{name}.prototxt").write_text(text)
+        write_bytes(folder / f"{name}.prototxt", text.encode(), "demo")
     return folder / "solver.prototxt"
 
 

@@ -9,6 +9,7 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any
 
+from segcaffe.data.files import replacing
 from segcaffe.errors import SegcaffeError
 from segcaffe.proto.encoding import to_readable
 from segcaffe.text.visible import one_line
@@ -31,7 +32,8 @@ def loss_curve(
     axes.grid(alpha=0.25)
     axes.legend(frameon=False)
     figure.tight_layout()
-    figure.savefig(path)
+    with replacing(path, "figure") as part:
+        figure.savefig(part, format=path.suffix[1:] or "png")
     pyplot.close(figure)
 
 

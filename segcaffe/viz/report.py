@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from segcaffe.data.opencv import hold_threads
+from segcaffe.data.files import write_bytes, write_picture
 from segcaffe.errors import DataError
 from segcaffe.viz.markup import policy, text
 
@@ -58,12 +58,8 @@ class Report:
 
     def picture(self, name: str, image: Array, caption: str, width: int = 0) -> None:
         """Write a BGR or gray picture as ``name``.png and show it, ``width`` pixels wide (0: its own width)."""
-        import cv2
-
-        hold_threads()
         path = self.folder / f"{name}.png"
-        if not cv2.imwrite(str(path), image):
-            raise DataError(f"{path}: the picture cannot be written; is the disk full or the folder read-only?")
+        write_picture(path, image, "report")
         self.figure(path.name, caption, width)
 
     def figure(self, file: str, caption: str, width: int = 0) -> None:
@@ -89,8 +85,5 @@ class Report:
             f"<body><h1>{title}</h1>{''.join(self.parts)}</body></html>\n"
         )
         path = self.folder / "index.html"
-        try:
-            path.write_text(page, encoding="utf-8")
-        except OSError as error:
-            raise DataError(f"{path}: the report cannot be written: {error.strerror}.") from error
+        write_bytes(path, page.encode(), "report")
         return path

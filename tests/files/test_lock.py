@@ -20,15 +20,8 @@ from segcaffe.errors import LockedError, SegcaffeError
 from segcaffe.files import process
 from segcaffe.files.holder import Holder
 from segcaffe.files.lock import lock
+from tests.files.others import another_process_writes
 
-HOLDER = """
-import sys
-from pathlib import Path
-from segcaffe.files.lock import lock
-held = lock(Path(sys.argv[1]), "train", "choose another")
-print("held", flush=True)
-sys.stdin.read()
-"""
 TRY = """
 import sys
 from pathlib import Path
@@ -45,12 +38,8 @@ except LockedError as error:
 @pytest.fixture
 def other(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """A process that holds the lock of "snap"."""
-    command = [sys.executable, "-c", HOLDER, str(tmp_path / "snap")]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
-        assert child.stdout is not None
-        assert child.stdout.readline() == "held\n"
+    with another_process_writes(tmp_path / "snap") as child:
         yield child
-        child.kill()
 
 
 def _try(path: Path) -> str:
