@@ -1,4 +1,4 @@
-"""Writing databases of Datum messages in Caffe's format: LMDB, or LevelDB through plyvel."""
+"""Writing databases of Datum messages in Caffe's format: LMDB, through the package lmdb, or LevelDB."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segcaffe.data.files import replacing
+from segcaffe.data.leveldb_writer import LevelDbWriter
 from segcaffe.errors import DataError
 from segcaffe.files.disk import why_unwritable
 from segcaffe.files.leftovers import bring_back
@@ -82,7 +83,7 @@ def raw_datum(values: NDArray[np.uint8], label: int) -> bytes:
 
 @contextmanager
 def _lmdb(folder: Path, path: Path, where: str) -> Iterator[Writer]:
-    lmdb = _package("lmdb", where)
+    lmdb = _lmdb_module(where)
     try:
         environment = lmdb.open(os.fsencode(folder), map_size=_FIRST_MAP, meminit=False, sync=False)
         try:
@@ -130,32 +131,17 @@ class _LmdbWriter:
 
 @contextmanager
 def _leveldb(folder: Path, path: Path, where: str) -> Iterator[Writer]:
-    plyvel = _package("plyvel", where)
+    writer = LevelDbWriter(folder)
+    yield writer
+    writer.finish()
+
+
+def _lmdb_module(where: str) -> ModuleType:
     try:
-        database = plyvel.DB(str(folder), create_if_missing=True)
-        try:
-            yield _LevelDbWriter(database)
-        finally:
-            database.close()
-    except plyvel.Error as error:
-        raise DataError(
-            f'{where}: cannot write the database "{path}": {why_unwritable(error)}. What was there before is unharmed.'
-        ) from error
-
-
-class _LevelDbWriter:
-    def __init__(self, database: Any) -> None:
-        self.database = database
-
-    def put(self, key: str, value: bytes) -> None:
-        """Add an item."""
-        self.database.put(key.encode("utf-8", "surrogateescape"), value)
-
-
-def _package(name: str, where: str) -> ModuleType:
-    import importlib
-
-    try:
-        return importlib.import_module(name)
+        import lmdb
     except ImportError as error:
-        raise DataError(f"{where}: needs the package {name}. Install it: pip install {name}.") from error
+        raise DataError(
+            f"{where}: LMDB needs the package lmdb. Install it: pip install lmdb. LevelDB needs none."
+        ) from error
+    module: ModuleType = lmdb
+    return module

@@ -17,14 +17,14 @@ from typing import BinaryIO
 
 from segcaffe.data.leveldb_checksum import checksum
 from segcaffe.data.leveldb_log import PUT, Entry, Logs, read_records
+from segcaffe.data.leveldb_table import MAGIC
+from segcaffe.data.leveldb_writer import COMPARATOR, LAST_LEVEL
 from segcaffe.data.snappy import decompress
 from segcaffe.data.varint import read_slice, read_varint
 
-_TABLE_MAGIC = 0xDB4775248B80FB57
 _FOOTER = 48
 _TRAILER = 5
-_LEVELS = 7
-_COMPARATOR = b"leveldb.BytewiseComparator"
+_LEVELS = LAST_LEVEL + 1
 
 
 def entries(folder: Path, logs: Logs | None = None) -> Iterator[tuple[bytes, bytes]]:
@@ -91,7 +91,7 @@ def _apply_edit(version: _Version, record: bytes) -> None:
         tag, at = read_varint(record, at)
         if tag == 1:
             comparator, at = read_slice(record, at)
-            if comparator != _COMPARATOR:
+            if comparator != COMPARATOR:
                 raise ValueError(f"keys are ordered by {comparator.decode(errors='replace')}, which is not known here")
         elif tag == 5:
             _, at = read_varint(record, at)
@@ -132,7 +132,7 @@ def _table(path: Path) -> Iterator[Entry]:
         size = file.seek(0, 2)
         file.seek(max(0, size - _FOOTER))
         footer = file.read(_FOOTER)
-        if len(footer) < _FOOTER or struct.unpack_from("<Q", footer, 40)[0] != _TABLE_MAGIC:
+        if len(footer) < _FOOTER or struct.unpack_from("<Q", footer, 40)[0] != MAGIC:
             raise ValueError("it does not end as a table does")
         _, at = read_varint(footer, 0)
         _, at = read_varint(footer, at)

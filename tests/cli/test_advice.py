@@ -49,7 +49,7 @@ REACHED_FROM: dict[str, tuple[str, ...]] = {
     "viz/tensorboard.py": ("train",),
 }
 """For modules that are no command: the commands that can end with their messages. Each must have every option named."""
-COMMON = {"numpy", "opencv-contrib-python-headless", "pydot", "h5py", "lmdb", "plyvel", "matplotlib", "tensorboardX"}
+COMMON = {"numpy", "opencv-contrib-python-headless", "pydot", "h5py", "lmdb", "matplotlib", "tensorboardX"}
 """Packages that messages may name besides those of the project's extras."""
 
 

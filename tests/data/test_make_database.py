@@ -61,7 +61,6 @@ def test_keys_and_values_are_the_originals(images: Path) -> None:
 
 
 def test_leveldb_holds_the_same(images: Path) -> None:
-    pytest.importorskip("plyvel")
     ours, theirs = items(make(images)), items(make(images, "level", "leveldb"))
     assert (images / "level" / "CURRENT").exists()
     assert ours == theirs
@@ -172,8 +171,6 @@ sys.exit(main(sys.argv[1:]))
 @pytest.mark.parametrize("backend", ["lmdb", "leveldb"])
 def test_a_full_disk(backend: str, tmp_path: Path) -> None:
     """The largest size of a file stands for the disk's."""
-    if backend == "leveldb":
-        pytest.importorskip("plyvel")
     rng = np.random.default_rng(0)
     cv2.imwrite(str(tmp_path / "a.png"), rng.integers(0, 255, (100, 100, 3), dtype=np.uint8))
     (tmp_path / "list.txt").write_text("a.png 0\n")
