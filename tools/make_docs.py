@@ -6,6 +6,7 @@ import argparse
 import inspect
 import re
 import sys
+from collections.abc import Collection
 from pathlib import Path
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
@@ -16,6 +17,7 @@ from segcaffe.cli.parser import Parser
 from segcaffe.layers import layer_class, layer_types
 from segcaffe.layers.base import Count, Layer, NeuronLayer
 from segcaffe.proto import caffe_pb2
+from segcaffe.proto.fork_options import EFFECTS, Effect
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -172,7 +174,7 @@ def _section(cls: type[Layer], dialects: dict[str, str]) -> str:
         "",
     ]
     for name in cls.option_fields():
-        lines += _option_table(name)
+        lines += _option_table(name, cls.fork_options)
     return "\n".join(lines)
 
 
@@ -202,14 +204,23 @@ def _without_gradient() -> str:
     return "\n".join([*lines, ""])
 
 
-def _option_table(name: str) -> list[str]:
-    return [f"`{name}`:\n", *_message_table(caffe_pb2.LayerParameter.DESCRIPTOR.fields_by_name[name].message_type)]
+def _option_table(name: str, fork_options: Collection[str] = ()) -> list[str]:
+    message = caffe_pb2.LayerParameter.DESCRIPTOR.fields_by_name[name].message_type
+    return [f"`{name}`:\n", *_message_table(message, fork_options)]
 
 
-def _message_table(message: Descriptor) -> list[str]:
+def _message_table(message: Descriptor, fork_options: Collection[str] = ()) -> list[str]:
+    """The options of a message that do something here, and the names of those that do not."""
     lines = ["| option | type | default |", "|---|---|---|"]
+    idle: dict[Effect, list[str]] = {}
     for field in message.fields:
-        lines.append(f"| {field.name} | {_type(field)} | {_default(field)} |")
+        key = f"{message.name}.{field.name}"
+        if key in EFFECTS and key not in fork_options:
+            idle.setdefault(EFFECTS[key], []).append(field.name)
+        else:
+            lines.append(f"| {field.name} | {_type(field)} | {_default(field)} |")
+    for effect, names in idle.items():
+        lines += ["", f"Of other Caffes, {effect.value}: {', '.join(names)}."]
     return [*lines, ""]
 
 

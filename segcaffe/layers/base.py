@@ -50,6 +50,8 @@ class LayerMemory:
     saved: int = 0
     state: int = 0
     workspace: Mapping[str, int] = field(default_factory=dict)
+    fork_options: ClassVar[frozenset[str]] = frozenset()
+    """Options of forks that the type reads, although most types do not (see `segcaffe.proto.fork_options.EFFECTS`)."""
     recomputes: bool = True
     joins: tuple[int, ...] = ()
 
@@ -109,6 +111,8 @@ class Layer:
     """Whether `reshape` must be called before each forward even if no bottom changed its shape."""
     backward_reads: tuple[Read, ...] = ("bottoms", "tops")
     """The values that `backward` reads, besides gradients; the memory of others may be reused before."""
+    fork_options: ClassVar[frozenset[str]] = frozenset()
+    """Options of forks that the type reads, although most types do not (see `segcaffe.proto.fork_options.EFFECTS`)."""
     recomputes: bool = True
     """Whether `recompute` can make the tops' values anew: they follow from the bottoms', not from chance or a state."""
     replayable: bool = True

@@ -19,7 +19,7 @@ from segcaffe.fusion.fuse import fuse as fuse_graph
 from segcaffe.fusion.running import activate
 from segcaffe.graph.graph import build_graph
 from segcaffe.graph.rules import net_state
-from segcaffe.net import position
+from segcaffe.net import foreign_options, position
 from segcaffe.net.arena import Arena, plan_net
 from segcaffe.net.building import build
 from segcaffe.net.parts import Step
@@ -70,6 +70,8 @@ class Net(PycaffeMembers):
         Layers whose values are not kept for the backward pass but computed again: names, patterns such as ``conv*``,
         in a list or separated by commas, or "auto" (see `segcaffe.plan.recompute`). Blobs then share memory, and a
         backward pass takes a forward pass before it.
+    tolerant:
+        Whether options of other Caffes that are not built here are passed over and logged; otherwise they are an error.
 
     Attributes
     ----------
@@ -103,10 +105,12 @@ class Net(PycaffeMembers):
         share_memory: bool = False,
         keep: Sequence[str] = (),
         recompute: str | Sequence[str] | None = None,
+        tolerant: bool = False,
     ) -> None:
         phase, level, stages, weights = _positional(args, phase, level, stages, weights)
         net = _read(network_file, variables)
         graph = build_graph(net, net_state(phase, level, [*net.message.state.stage, *(stages or ())]))
+        foreign_options.check(graph, net.message, tolerant=tolerant)
         if fuse:
             graph = fuse_graph(graph) if net.message.debug_info else fold(fuse_graph(graph))
         super().__init__(build(graph, phase, np.dtype(dtype)))

@@ -42,12 +42,15 @@ def field_table(descriptor: Descriptor) -> Mapping[str, Field]:
 
 @cache
 def options_by_type() -> Mapping[str, str]:
-    """Return for each options message the field that holds it: ``argmax_param`` for ArgMax, an ``ArgMaxParameter``."""
-    return {
-        field.message_type.name.removesuffix("Parameter"): field.name
-        for field in LayerParameter.DESCRIPTOR.fields
-        if field.name.endswith("_param") and field.message_type is not None
-    }
+    """Return for each options message the field that holds it: ``argmax_param`` for ArgMax, an ``ArgMaxParameter``.
+
+    Where several hold the same message (``relu_param`` and a fork's ``relu6_param``), it is the first of the schema.
+    """
+    options: dict[str, str] = {}
+    for field in LayerParameter.DESCRIPTOR.fields:
+        if field.name.endswith("_param") and field.message_type is not None:
+            options.setdefault(field.message_type.name.removesuffix("Parameter"), field.name)
+    return options
 
 
 def _field(descriptor: FieldDescriptor) -> Field:

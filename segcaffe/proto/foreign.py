@@ -13,7 +13,8 @@ _TYPES = {
     "the Caffe of Greentea and its neural models": "MergeCrop Mergecrop MalisLoss ConvolutionSK PoolingSK Affinity "
     "ConnectedComponent",
     "YOLO": "Reorg RegionLoss YoloDetectionOutput YoloV2Loss YoloV3Loss EvalDetection BoxData UpsampleDarknet",
-    "DeepLab v1": "Padding DominantChannel PADDING DOMINANT_CHANNEL",
+    "DeepLab v1": "Padding DominantChannel CensorLabel ChannelAggregator GainChannel Histogram IgnoreOverlay Onehot "
+    "RelativeError",
     "MobileNet and ShuffleNet": "ConvolutionDepthwise DepthwiseConvolution ShuffleChannel",
     "SENet": "Axpy",
     "OpenVINO's training": "PriorBoxClustered GRN DetectionOutputExtended LabelSpecificAdd AnchorEmbeddingExtractor "
@@ -29,10 +30,6 @@ _TYPES = {
 }
 _ORIGINS = {name: origin for origin, names in _TYPES.items() for name in names.split()}
 _OPTIONS = {
-    "ceil_mode": "Upstream writes round_mode: CEIL or FLOOR.",
-    "relu6": 'Here that is a layer of its own behind it: type: "Clip" clip_param { min: 0 max: 6 }.',
-    "scale_bias": 'Here that is a layer of its own behind it: type: "Scale" scale_param { bias_term: true }.',
-    "kstride": "Upstream calls it dilation.",
     "softmaxloss_param": "Upstream calls it loss_param.",
 }
 

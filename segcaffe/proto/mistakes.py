@@ -17,6 +17,7 @@ from segcaffe.proto.source import Source
 from segcaffe.proto.tokens import CLOSING, Token, outermost, tokenize
 
 LAYER_MESSAGES = ("LayerParameter", "V1LayerParameter", "V0LayerParameter")
+_LAST_OF_UPSTREAM = 148
 _WHOLE_FILES = {"NetParameter": NET, "SolverParameter": SOLVER}
 
 
@@ -80,7 +81,7 @@ class Mistakes:
             return self._told(offset, cause)
         table = field_table(group.kind)
         about = about_option(text)
-        hint = f" {about}" if about else did_you_mean(text, table) or self._belongs_to(text, table)
+        hint = f" {about}" if about else self._belongs_to(text, table) or did_you_mean(text, table)
         return self._told(offset, f"{group.kind.name} has no such field. Received: `{text}`.{hint}")
 
     def _told(self, offset: int, what: str) -> PrototxtError:
@@ -154,9 +155,10 @@ class Mistakes:
 
     def _belongs_to(self, name: str, table: Mapping[str, Field]) -> str:
         """Say which groups of this message, or which one around it, have the field."""
-        groups = [field.name for field in table.values() if name in field.inner_names()]
-        if groups:
-            return f" The field belongs into {' or '.join(groups[:4])}."
+        groups = [field for field in table.values() if name in field.inner_names()]
+        usual = [field for field in groups if field.descriptor.number <= _LAST_OF_UPSTREAM] or groups
+        if usual:
+            return f" The field belongs into {' or '.join(field.name for field in usual[:4])}."
         outer = [group.kind.name for group in self.groups[:-1] if name in field_table(group.kind)]
         return f" It is a field of {outer[-1]}: write it outside of these braces." if outer else ""
 

@@ -21,6 +21,7 @@ from segcaffe.kernels.optimizer import Step
 from segcaffe.net.net import Net
 from segcaffe.proto.caffe_pb2 import SolverParameter
 from segcaffe.proto.encoding import to_native
+from segcaffe.proto.fork_options import tell_of
 from segcaffe.proto.text import read_solver
 from segcaffe.proto.upgrade import upgrade_solver
 from segcaffe.snapshot.files import check_writable, lock_prefix
@@ -97,6 +98,7 @@ class Solver(ABC):
             self.param = read_solver(param, variables)
             filename = param
         self.check_options()
+        tell_of(self.param)
         if self.param.random_seed >= 0:
             device.set_random_seed(self.param.random_seed)
         self.net = build_train_net(self.param, variables, net_options)

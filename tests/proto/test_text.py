@@ -190,7 +190,7 @@ LONG_RANGE = "the value must be a whole number from 0 to 4294967295."
         ),
         (
             "layers { type: CONVOLUTIN }",
-            'net.prototxt:1:16: in layer without a name (CONVOLUTIN), field "type": the value must be one of the 52 '
+            'net.prototxt:1:16: in layer without a name (CONVOLUTIN), field "type": the value must be one of the 78 '
             'names that the schema knows. Received: `CONVOLUTIN`. Did you mean "CONVOLUTION"?',
         ),
         (
@@ -256,9 +256,9 @@ LONG_RANGE = "the value must be a whole number from 0 to 4294967295."
             "before `top`, or a `layer {` missing. Received: `top`, which NetParameter does not have.",
         ),
         (
-            'layer { norm_param { } name: "n" type: "Normalize" }',
-            'net.prototxt:1:9: in layer "n" (Normalize), field "norm_param": unknown layer type "Normalize". It comes '
-            "from SSD, and is not part of segcaffe. Received: its option `norm_param`.",
+            'layer { norms_param { } name: "n" type: "VideoData" }',
+            'net.prototxt:1:9: in layer "n" (VideoData), field "norms_param": unknown layer type "VideoData". It comes '
+            "from SSD, and is not part of segcaffe. Received: its option `norms_param`.",
         ),
         (
             'layer { type: "Nowhere" convolution_param { strange: 1 } }',
@@ -266,14 +266,14 @@ LONG_RANGE = "the value must be a whole number from 0 to 4294967295."
             'type "Nowhere". `segcaffe net --types` lists the known ones. Received: its option `strange`.',
         ),
         (
-            "layers { type: PADDING padding_param { } }",
-            'net.prototxt:1:16: in layer without a name (PADDING), field "type": the layer type is none of the old '
-            "names that the schema knows. Received: `PADDING`. It comes from DeepLab v1, and is not part of segcaffe.",
+            "layers { type: LRN_MAP lrn_map_param { } }",
+            'net.prototxt:1:16: in layer without a name (LRN_MAP), field "type": the value must be one of the 78 names '
+            'that the schema knows. Received: `LRN_MAP`.',
         ),
         (
-            'layer { type: "Pooling" pooling_param { ceil_mode: false } }',
-            'net.prototxt:1:41: in layer without a name (Pooling), field "pooling_param.ceil_mode": PoolingParameter '
-            "has no such field. Received: `ceil_mode`. Upstream writes round_mode: CEIL or FLOOR.",
+            'layer { type: "Softmax" softmaxloss_param { } }',
+            'net.prototxt:1:25: in layer without a name (Softmax), field "softmaxloss_param": LayerParameter '
+            "has no such field. Received: `softmaxloss_param`. Upstream calls it loss_param.",
         ),
         (
             'net: "n.prototxt" base_lr: 0.1',

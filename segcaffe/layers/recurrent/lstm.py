@@ -20,6 +20,7 @@ class LSTM(RecurrentLayer):
     [Hochreiter, Schmidhuber 1997; Donahue et al. 2015]
     """
 
+    options_field = "recurrent_param"
     bottom_count = (2, 5)
     states = 2
     gates = 4

@@ -1,0 +1,59 @@
+"""Options of forks in a net: those that change the result and are not built are refused, the others told of once."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+
+from segcaffe.errors import GraphError
+from segcaffe.graph.graph import Graph, Node
+from segcaffe.proto.caffe_pb2 import NetParameter
+from segcaffe.proto.fork_options import Effect, Found, find
+
+_log = logging.getLogger("segcaffe")
+_SHOWN = 20
+
+
+def check(graph: Graph, net: NetParameter, *, tolerant: bool = False) -> None:
+    """Log which options of other Caffes the net sets that do nothing here, once each.
+
+    Raises GraphError for those that would change the result, all of them in one message; where ``tolerant`` they are
+    passed over, and told of like the others.
+    """
+    found = [(None, option) for option in find(net, ("state",))]
+    found += [(node, option) for node in graph.nodes for option in _of(node)]
+    missing = [(node, option) for node, option in found if node is not None and option.effect is Effect.MISSING]
+    if missing and not tolerant:
+        raise _refused(missing)
+    for effect in Effect:
+        told = [(node, option) for node, option in found if option.effect is effect]
+        if told:
+            _log.warning("Options of other Caffes %s: %s", effect.value, _counted(told))
+
+
+def _of(node: Node) -> Iterable[Found]:
+    return find(node.param, node.cls.option_fields(), node.cls.fork_options)
+
+
+def _refused(missing: list[tuple[Node, Found]]) -> GraphError:
+    lines = [
+        f"{f'{node.place}: ' if node.place is not None else ''}{node.where}: {option.path}: {option.value}"
+        for node, option in missing
+    ]
+    more = [f"and {len(lines) - _SHOWN} more"] if len(lines) > _SHOWN else []
+    return GraphError(
+        "these options are of other Caffes, would change the result, and are not built here. Remove them, or pass over "
+        "them with --tolerant (in Python Net(..., tolerant=True)). Received: " + "; ".join(lines[:_SHOWN] + more) + ".",
+        layer=missing[0][0].name,
+    )
+
+
+def _counted(found: list[tuple[Node | None, Found]]) -> str:
+    """The options, the values of each together: ``convolution_param.engine: MKL2017 (in 12 layers)``."""
+    layers: dict[str, int] = {}
+    for node, option in found:
+        text = f"{option.path}: {option.value}"
+        layers[text] = layers.get(text, 0) + (node is not None)
+    shown = [f"{text} (in {count} layers)" if count > 1 else text for text, count in layers.items()]
+    more = [f"and {len(shown) - _SHOWN} more"] if len(shown) > _SHOWN else []
+    return ", ".join(shown[:_SHOWN] + more)
