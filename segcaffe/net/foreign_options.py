@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterable
 
 from segcaffe.errors import GraphError
@@ -20,13 +21,13 @@ def check(graph: Graph, net: NetParameter, *, tolerant: bool = False) -> None:
     Raises GraphError for those that would change the result, all of them in one message; where ``tolerant`` they are
     passed over, and told of like the others.
     """
-    found = [(None, option) for option in find(net, ("state",))]
-    found += [(node, option) for node in graph.nodes for option in _of(node)]
-    missing = [(node, option) for node, option in found if node is not None and option.effect is Effect.MISSING]
+    of_layers = [(node, option) for node in graph.nodes for option in _of(node)]
+    missing = [(node, option) for node, option in of_layers if option.effect is Effect.MISSING]
     if missing and not tolerant:
         raise _refused(missing)
+    found = [*find(net, ("state",)), *(option for _, option in of_layers)]
     for effect in Effect:
-        told = [(node, option) for node, option in found if option.effect is effect]
+        told = [option for option in found if option.effect is effect]
         if told:
             _log.warning("Options of other Caffes %s: %s", effect.value, _counted(told))
 
@@ -43,17 +44,14 @@ def _refused(missing: list[tuple[Node, Found]]) -> GraphError:
     more = [f"and {len(lines) - _SHOWN} more"] if len(lines) > _SHOWN else []
     return GraphError(
         "these options are of other Caffes, would change the result, and are not built here. Remove them, or pass over "
-        "them with --tolerant (in Python Net(..., tolerant=True)). Received: " + "; ".join(lines[:_SHOWN] + more) + ".",
+        "them by Net(..., tolerant=True). Received: " + "; ".join(lines[:_SHOWN] + more) + ".",
         layer=missing[0][0].name,
     )
 
 
-def _counted(found: list[tuple[Node | None, Found]]) -> str:
-    """The options, the values of each together: ``convolution_param.engine: MKL2017 (in 12 layers)``."""
-    layers: dict[str, int] = {}
-    for node, option in found:
-        text = f"{option.path}: {option.value}"
-        layers[text] = layers.get(text, 0) + (node is not None)
-    shown = [f"{text} (in {count} layers)" if count > 1 else text for text, count in layers.items()]
+def _counted(found: Iterable[Found]) -> str:
+    """The options, each value once: ``convolution_param.engine: MKL2017 (12 times)``."""
+    counts = Counter(f"{option.path}: {option.value}" for option in found)
+    shown = [f"{text} ({count} times)" if count > 1 else text for text, count in counts.items()]
     more = [f"and {len(shown) - _SHOWN} more"] if len(shown) > _SHOWN else []
     return ", ".join(shown[:_SHOWN] + more)

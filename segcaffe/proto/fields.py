@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
@@ -53,6 +54,12 @@ def options_by_type() -> Mapping[str, str]:
     return options
 
 
+def enum_name(field: FieldDescriptor, number: int) -> str:
+    """Return the name of an enum's value in text files: the schema has ``None_`` for ``None``, a word of Python's."""
+    kind: Any = field.enum_type
+    return str(kind.values_by_number[number].name).removesuffix("_")
+
+
 def _field(descriptor: FieldDescriptor) -> Field:
     message = descriptor.message_type.name if descriptor.message_type is not None else None
     return Field(descriptor.name, descriptor.is_repeated, message, _converter(descriptor), descriptor)
@@ -71,5 +78,6 @@ def _converter(field: FieldDescriptor) -> Convert:
         FieldDescriptor.TYPE_MESSAGE: values.no_scalar,
     }
     if field.enum_type is not None:
-        return values.enum({value.name: value.number for value in field.enum_type.values}, field.full_name)
+        numbers = [value.number for value in field.enum_type.values]
+        return values.enum({enum_name(field, number): number for number in numbers}, field.full_name)
     return kinds[field.type]

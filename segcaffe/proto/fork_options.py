@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
+from segcaffe.proto.fields import enum_name
+
 _log = logging.getLogger("segcaffe")
 
 
@@ -216,5 +218,5 @@ def _text(field: FieldDescriptor, value: Any) -> str:
         return "{ }"
     values = list(value) if field.is_repeated else [value]
     if field.enum_type is not None:
-        values = [field.enum_type.values_by_number[number].name for number in values]
+        values = [enum_name(field, number) for number in values]
     return ", ".join(str(each).lower() if isinstance(each, bool) else str(each) for each in values)

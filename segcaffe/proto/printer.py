@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from segcaffe.proto.encoding import to_bytes, to_native
+from segcaffe.proto.fields import enum_name
 from segcaffe.proto.set_aside import original_number
 
 _ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"})
@@ -51,7 +52,7 @@ def _scalar(field: FieldDescriptor, value: object) -> str:
     if isinstance(value, float):
         return float32_text(value) if field.type == FieldDescriptor.TYPE_FLOAT else _float64_text(value)
     if field.enum_type is not None and isinstance(value, int):
-        return str(field.enum_type.values_by_number[value].name)
+        return enum_name(field, value)
     return str(value)
 
 

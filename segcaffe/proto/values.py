@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 
 from segcaffe.errors import did_you_mean
 from segcaffe.proto.encoding import from_bytes, from_native
-from segcaffe.proto.foreign import origin_of
 
 _INTEGER = re.compile(r"-?(?:0[xX][0-9a-fA-F]+|[0-9]+)\Z")
 _DECIMAL = re.compile(
@@ -106,8 +105,6 @@ def enum(numbers: Mapping[str, int], full_name: str) -> Callable[[str, str], int
                 "inside `layers` (with s) the type is one of the old names without quotes, such as CONVOLUTION.",
                 " For quoted types write `layer` instead of `layers`.",
             )
-        if is_layer_type and (origin := origin_of(text)):
-            raise BadValueError("the layer type is none of the old names that the schema knows.", f" {origin}")
         unquoted = " without quotes" if kind == "string" else ""
         raise BadValueError(f"the value must be one of {names}{unquoted}.", did_you_mean(text.upper(), numbers))
 

@@ -266,11 +266,6 @@ LONG_RANGE = "the value must be a whole number from 0 to 4294967295."
             'type "Nowhere". `segcaffe net --types` lists the known ones. Received: its option `strange`.',
         ),
         (
-            "layers { type: LRN_MAP lrn_map_param { } }",
-            'net.prototxt:1:16: in layer without a name (LRN_MAP), field "type": the value must be one of the 78 names '
-            'that the schema knows. Received: `LRN_MAP`.',
-        ),
-        (
             'layer { type: "Softmax" softmaxloss_param { } }',
             'net.prototxt:1:25: in layer without a name (Softmax), field "softmaxloss_param": LayerParameter '
             "has no such field. Received: `softmaxloss_param`. Upstream calls it loss_param.",
