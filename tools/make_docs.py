@@ -17,7 +17,8 @@ from segcaffe.cli.parser import Parser
 from segcaffe.layers import layer_class, layer_types
 from segcaffe.layers.base import Count, Layer, NeuronLayer
 from segcaffe.proto import caffe_pb2
-from segcaffe.proto.fork_options import EFFECTS, Effect
+from segcaffe.proto.fork_options import EFFECTS as FORK_EFFECTS
+from segcaffe.proto.fork_options import Effect
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -215,8 +216,8 @@ def _message_table(message: Descriptor, fork_options: Collection[str] = ()) -> l
     idle: dict[Effect, list[str]] = {}
     for field in message.fields:
         key = f"{message.name}.{field.name}"
-        if key in EFFECTS and key not in fork_options:
-            idle.setdefault(EFFECTS[key], []).append(field.name)
+        if key in FORK_EFFECTS and key not in fork_options:
+            idle.setdefault(FORK_EFFECTS[key], []).append(field.name)
         else:
             lines.append(f"| {field.name} | {_type(field)} | {_default(field)} |")
     for effect, names in idle.items():
