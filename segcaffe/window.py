@@ -9,10 +9,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from segcaffe.errors import ShapeError
 from segcaffe.proto.caffe_pb2 import ConvolutionParameter, PoolingParameter
+
+MOST_PIXELS = 1 << 20
+"""The largest side of an image that its readers take; no window reaches further."""
+
+_SHORT_STRIDE = 64
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,11 @@ class Window:
             if min(values, default=1) < 1:
                 name = "kernel_size" if option == "kernel" else option
                 raise self._error(f"{name} must be 1 or more on every axis", f"{name} {_show(values)}")
+        for option in ("kernel", "stride", "pad", "dilation"):
+            values = getattr(self, option)
+            if max(values, default=0) > MOST_PIXELS:
+                name = "kernel_size" if option == "kernel" else option
+                raise self._error(f"{name} must be {MOST_PIXELS} at most on every axis", f"{name} {_show(values)}")
 
     @classmethod
     def from_convolution(cls, param: ConvolutionParameter, num_axes: int, where: str) -> Window:
@@ -124,6 +134,16 @@ class Window:
                 f"pad {_show(self.pad)}",
             )
         return sizes
+
+    def stepping(self, images: Sequence[Sequence[int]]) -> Window:
+        """Return the window with no stride longer than what leads out of the largest of the ``images`` (their sizes).
+
+        Such a stride makes no difference but to kernels, which go through its phases one by one; short ones are left.
+        """
+        sizes = [max(image[axis] for image in images) for axis in range(self.num_axes)]
+        outside = [size + 2 * p - e + 1 for size, p, e in zip(sizes, self.pad, self.extent, strict=True)]
+        stride = tuple(min(s, max(_SHORT_STRIDE, out)) for s, out in zip(self.stride, outside, strict=True))
+        return self if stride == self.stride else replace(self, stride=stride)
 
     def _check_axes(self, spatial: Sequence[int]) -> None:
         if len(spatial) != self.num_axes:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
 
 from segcaffe.blob.buffer import Buffer
+from segcaffe.device.host_memory import HostMemoryError, in_units
 from segcaffe.errors import ShapeError
 
 MAX_AXES = 32
+_MOST_BYTES = (1 << 63) - 1
+"""Of an array; NumPy counts an extent of 0 as 1."""
 
 
 class Blob:
@@ -79,11 +83,17 @@ class Blob:
         return self._legacy(3)
 
     def reshape(self, *shape: int) -> None:
-        """Change the shape. Memory is kept while it is large enough; new elements are zero, old ones unspecified."""
+        """Change the shape. Memory is kept while it is large enough; new elements are zero, old ones unspecified.
+
+        HostMemoryError where no machine could have the room, before anything has changed.
+        """
         if len(shape) > MAX_AXES or any(extent < 0 or extent % 1 for extent in shape):
             raise ShapeError(
                 f"A blob has at most {MAX_AXES} axes, whole numbers and none negative. Received: shape {tuple(shape)}."
             )
+        size = math.prod([int(extent) or 1 for extent in shape]) * self.dtype.itemsize
+        if size > _MOST_BYTES:
+            raise HostMemoryError(f"a blob of shape {tuple(shape)} would take {in_units(size)}")
         self._shape = tuple(int(extent) for extent in shape)
         count = self.count
         if count > self._data.size:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from segcaffe import device
+from segcaffe.device.host_memory import zeros
 
 Head = Literal["nowhere", "host", "device", "both"]
 
@@ -45,7 +46,7 @@ class Buffer:
         """The flat host array, up to date, for reading only: the device's copy stays valid."""
         device.note_host_visit()
         if self._host is None:
-            self._host = np.zeros(self.size, self.dtype)
+            self._host = zeros(self.size, self.dtype)
         if self._cleared:
             self._cleared = False
             self._host[...] = 0

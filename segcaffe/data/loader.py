@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from segcaffe import device
 from segcaffe.data.opencv import add_readers
+from segcaffe.device.host_memory import require
 from segcaffe.errors import DataError
 from segcaffe.text.words import counted
 from segcaffe.threads import parallel
@@ -33,6 +34,8 @@ T_co = TypeVar("T_co", covariant=True)
 _ORDER, _DRAWS = 0, 1
 _MAX_SEED = 1 << 53
 """JSON readers keep integers up to here exactly."""
+_BESIDES = 1024
+"""About the bytes that an item of a batch takes beside its arrays."""
 _PATIENCE = 10.0
 """Seconds to wait at the end for a thread that reads a file."""
 
@@ -102,6 +105,7 @@ class BatchLoader(Generic[T]):
         self.number = 0
         self._pending: deque[_Batch[T]] = deque()
         self._pool: _Pool | None = None
+        self._item_bytes = 0
 
     def skip_randomly(self, most: int, entries: int) -> None:
         """Start at a random item, fewer than ``most`` after the first (Caffe's ``rand_skip``)."""
@@ -115,7 +119,9 @@ class BatchLoader(Generic[T]):
         """The arrays of the next item alone, loaded here and now: for shapes."""
         item = self.feed.item(self.number, self.seed)
         try:
-            return self.load(item, _random(self.seed, self.number))
+            arrays = self.load(item, _random(self.seed, self.number))
+            self._item_bytes = sum(array.nbytes for array in arrays)
+            return arrays
         except DataError as error:
             _name(error, item, self.where)
             raise
@@ -164,6 +170,7 @@ class BatchLoader(Generic[T]):
             self._submit(self.number + len(self._pending) * self.batch_size, self._pool)
 
     def _submit(self, start: int, pool: _Pool) -> None:
+        require(self.batch_size * (self._item_bytes + _BESIDES))
         batch = _Batch(self.batch_size, self.load, (self.seed, start), self.where)
         try:
             for index in range(self.batch_size):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +11,11 @@ from numpy.typing import NDArray
 
 from segcaffe.data.images import Image
 from segcaffe.data.opencv import hold_threads
+from segcaffe.device.host_memory import require
 from segcaffe.errors import DataError
 from segcaffe.proto import caffe_pb2
 from segcaffe.proto.encoding import to_native
+from segcaffe.window import MOST_PIXELS
 
 Array = NDArray[Any]
 Random = np.random.Generator
@@ -52,6 +55,9 @@ class Transformer:
         self.training = phase == caffe_pb2.TRAIN
         self.dtype: np.dtype[Any] = np.dtype(dtype)
         self.crop = _crop(param, where)
+        if not all(0 < factor < math.inf for factor in param.scale_factors):
+            received = ", ".join(map(str, param.scale_factors))
+            raise DataError(f"{where}: transform_param's scale_factors must be positive numbers. Received: {received}.")
         self.mean = self._mean()
 
     def shape(self, image: Array) -> tuple[int, int]:
@@ -98,6 +104,7 @@ class Transformer:
         part = _part(image, view).transpose(2, 0, 1)
         whole = part.shape[1:] == (view.height, view.width)
         shape = (part.shape[0], view.height, view.width)
+        require(math.prod(shape) * self.dtype.itemsize)
         # The padding is the mean, so zero once the mean is subtracted; zero where there is none.
         out = np.empty(shape, self.dtype) if whole else np.zeros(shape, self.dtype)
         # Mirrored, the same pixels are written from right to left.
@@ -128,12 +135,12 @@ class Transformer:
         if factor == 1.0:
             return image, label
         # float32, as in the original: 10 * 0.7 is 7, where doubles would give 6
-        size = (
-            int(np.float32(image.shape[1]) * np.float32(factor)),
-            int(np.float32(image.shape[0]) * np.float32(factor)),
-        )
+        size = tuple(int(min(np.float32(side) * np.float32(factor), 2 * MOST_PIXELS)) for side in image.shape[1::-1])
         if min(size) < 1:
             raise DataError(f"{self.where}: scale factor {factor} leaves nothing of an image of {image.shape[:2]}.")
+        if max(size) > MOST_PIXELS:
+            raise DataError(f"{self.where}: scale factor {factor} makes an image of {image.shape[:2]} too large.")
+        require(math.prod(size) * (image[0, 0].nbytes + label[0, 0].nbytes))
         scaled = cv2.resize(image, size).reshape(size[1], size[0], -1)
         nearest = cv2.resize(label, size, interpolation=cv2.INTER_NEAREST).reshape(size[1], size[0], -1)
         return scaled, nearest
@@ -202,6 +209,11 @@ def _crop(param: caffe_pb2.TransformationParameter, where: str) -> tuple[int, in
     if any(sides) and (param.HasField("crop_size") or not all(sides)):
         raise DataError(f"{where}: transform_param takes either crop_size, or crop_height and crop_width together.")
     crop = (param.crop_height, param.crop_width) if all(sides) else (param.crop_size, param.crop_size)
+    if max(crop) > MOST_PIXELS:
+        raise DataError(
+            f"{where}: transform_param's crop_size (crop_height, crop_width) must be {MOST_PIXELS} at most. "
+            f"Received: {max(crop)}."
+        )
     return crop if crop[0] and crop[1] else None
 
 

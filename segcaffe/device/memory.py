@@ -1,4 +1,4 @@
-"""GPU memory: what is in use, and the error when there is not enough."""
+"""Memory: how much of a GPU's is in use, and the error when there is not enough, there or on the host."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from segcaffe.device import mode
+from segcaffe.device.host_memory import HostMemoryError, in_units
 from segcaffe.errors import DeviceError, Place
 
 
@@ -35,20 +36,25 @@ def free_unused() -> None:
         mode.xp().get_default_memory_pool().free_all_blocks()
 
 
-def out_of_memory(where: str, error: MemoryError, layer: str = "", place: Place | None = None) -> DeviceError:
+def out_of_memory(
+    where: str, error: MemoryError, layer: str = "", place: Place | None = None, sizes: str = ""
+) -> DeviceError:
     """The error to raise where ``error`` stopped a layer: who asked for how much, what is in use, what would help.
 
+    ``sizes`` is a sentence on what the layer makes.
     Memory that no array uses is given back, so that the process can go on with a smaller net.
     """
     free_unused()
-    if mode.get_mode() == "CPU":
-        return DeviceError(f"{where}: the machine has not enough memory ({error}). {_HELP}", layer=layer, place=place)
+    advice = f"{sizes} {_HELP}".lstrip()
+    if mode.get_mode() == "CPU" or isinstance(error, HostMemoryError):
+        about = f" ({error})" if str(error) else ""
+        return DeviceError(f"{where}: the machine has not enough memory{about}. {advice}", layer=layer, place=place)
     asked = re.search(r"allocating ([\d,]+) bytes", str(error))
-    wanted = f"{_size(int(asked[1].replace(',', '')))} more" if asked else "more memory"
+    wanted = f"{in_units(int(asked[1].replace(',', '')))} more" if asked else "more memory"
     now = usage()
     return DeviceError(
-        f"{where}: needs {wanted} than GPU {mode.current_device()} has. Its memory is {_size(now.total)}; this "
-        f"process's arrays take {_size(now.used)}, and {_size(now.free)} are free. {_HELP}",
+        f"{where}: needs {wanted} than GPU {mode.current_device()} has. Its memory is {in_units(now.total)}; this "
+        f"process's arrays take {in_units(now.used)}, and {in_units(now.free)} are free. {advice}",
         layer=layer,
         place=place,
     )
@@ -58,12 +64,3 @@ _HELP = (
     "A smaller batch_size helps (with iter_size to make up for it), and so does a smaller crop_size; "
     "in training, --recompute auto takes less memory for more time; `segcaffe net FILE` prints what each layer takes."
 )
-
-
-def _size(count: int) -> str:
-    """Bytes in the unit that suits: ``1.5 GiB``."""
-    value, units = float(count), ["bytes", "KiB", "MiB", "GiB"]
-    while value >= 1024 and len(units) > 1:
-        value /= 1024
-        units.pop(0)
-    return f"{value:.0f} {units[0]}" if units[0] == "bytes" else f"{value:.1f} {units[0]}"

@@ -12,6 +12,7 @@ import numpy as np
 from segcaffe import device
 from segcaffe.blob import Blob
 from segcaffe.blob.vectors import BlobVec
+from segcaffe.device.host_memory import HostMemoryError, in_units
 from segcaffe.errors import GraphError, ShapeError
 from segcaffe.proto import caffe_pb2
 from segcaffe.proto.fields import options_by_type
@@ -19,6 +20,9 @@ from segcaffe.trust.modules import Code
 
 Count = tuple[int, int | None]
 """How many bottoms or tops: at least the first, at most the second (None: any number)."""
+
+MOST_ITERATIONS = 10_000
+"""Of a layer that computes in iterations: a larger number in its options is a mistake."""
 
 Blobs = Sequence[Blob]
 Read = Literal["bottoms", "tops"]
@@ -230,6 +234,11 @@ class Layer:
         suffix = "" if received is None else f" Received: {received}."
         return ShapeError(f"{self.where}: {rule.rstrip('.')}.{suffix}")
 
+    def check_range(self, option: str, value: int, least: int, most: int) -> None:
+        """Raise ShapeError unless the option's value lies in the range, whose ends are allowed."""
+        if not least <= value <= most:
+            raise self.fail(f"{option} must be {least} or more, and {most} at most", f"{option}: {value}")
+
     def check_counts(self, num_bottom: int, num_top: int) -> None:
         """Raise GraphError unless the layer takes that many bottoms and tops."""
         _check_count(self.where, "bottom", self.bottom_count, num_bottom)
@@ -272,7 +281,11 @@ class Layer:
         from segcaffe.blob.fillers import fill
 
         blob = Blob(shape, self.dtype)
-        fill(blob, filler, self.where)
+        try:
+            fill(blob, filler, self.where)
+        except MemoryError as error:
+            size = f"a parameter of shape {blob.shape} takes {in_units(blob.nbytes)}"
+            raise HostMemoryError(f"{size}; {error}" if str(error) else size) from error
         self.blobs.append(blob)
         return blob
 
@@ -296,9 +309,9 @@ class LossLayer(Layer):
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Check that the batch sizes agree; the loss is a scalar."""
-        if bottom[0].shape[:1] != bottom[1].shape[:1]:
+        if not bottom[0].shape or bottom[0].shape[:1] != bottom[1].shape[:1]:
             raise self.fail(
-                "the prediction and the target need the same batch size",
+                "the prediction and the target need the same batch size, so each an axis of it",
                 f"shapes {bottom[0].shape} and {bottom[1].shape}",
             )
         top[0].reshape()

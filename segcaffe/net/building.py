@@ -14,7 +14,7 @@ from segcaffe.fusion.running import wrap
 from segcaffe.graph.backward import BackwardPlan, BackwardPlanner
 from segcaffe.graph.graph import Graph, Node
 from segcaffe.layers.base import Layer
-from segcaffe.net.parts import Numbers, Parts, Step
+from segcaffe.net.parts import Numbers, Parts, Step, no_room
 from segcaffe.net.sharing import ParamTable
 from segcaffe.weights.loading import take_own_blobs
 
@@ -38,10 +38,13 @@ def _set_up(node: Node, blobs: BlobVec, dtype: np.dtype[Any]) -> Step:
     layer = node.make(dtype)
     bottom, top = (RawBlobVec(blobs[i] for i in indices) for indices in (node.bottoms, node.tops))
     layer.check_counts(len(bottom), len(top))
-    layer.setup(bottom, top)
-    take_own_blobs(layer)
-    step = Step(node, layer, bottom, top, _loss_weights(node, len(top)))
-    step.reshape()
+    try:
+        layer.setup(bottom, top)
+        take_own_blobs(layer)
+        step = Step(node, layer, bottom, top, _loss_weights(node, len(top)))
+        step.reshape()
+    except MemoryError as error:
+        raise no_room(node, top, error) from error
     return step
 
 

@@ -22,7 +22,7 @@ from segcaffe.graph.rules import net_state
 from segcaffe.net import foreign_options, position
 from segcaffe.net.arena import Arena, plan_net
 from segcaffe.net.building import build
-from segcaffe.net.parts import Step
+from segcaffe.net.parts import Step, no_room
 from segcaffe.net.pycaffe import PycaffeMembers
 from segcaffe.net.replay import Replay, replay_wanted
 from segcaffe.plan.memory import MemoryPlan
@@ -194,7 +194,10 @@ class Net(PycaffeMembers):
         self._graphs.clear()
         for step, node in zip(self._parts.steps, self.graph.nodes, strict=True):
             with about_layer(node.name, node.place):
-                step.reshape()
+                try:
+                    step.reshape()
+                except MemoryError as error:
+                    raise no_room(node, step.top, error) from error
         if self._arena is not None:
             self._arena.lay_out()
 
@@ -302,8 +305,7 @@ class Net(PycaffeMembers):
         except MemoryError as error:
             if self._at is None:
                 raise out_of_memory(f'net "{self.name}"', error) from error
-            node = self._at.node
-            raise out_of_memory(node.where + way, error, node.name, node.place) from error
+            raise no_room(self._at.node, self._at.top, error, way) from error
         except SegcaffeError as error:
             if self._at is not None:
                 error.about(self._at.node.name, self._at.node.place)

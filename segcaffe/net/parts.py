@@ -11,7 +11,9 @@ import numpy as np
 
 from segcaffe.blob import Blob, Buffer
 from segcaffe.blob.vectors import BlobVec, RawBlobVec
-from segcaffe.errors import GraphError
+from segcaffe.device.host_memory import in_units
+from segcaffe.device.memory import out_of_memory
+from segcaffe.errors import DeviceError, GraphError
 from segcaffe.fusion.lazy import LazyBlob
 from segcaffe.graph.graph import Graph, Node
 from segcaffe.layers.base import Layer
@@ -74,6 +76,13 @@ class Step:
                     "layers below it learn. Write propagate_down: false for that bottom, or lr_mult: 0 below."
                 )
         self.layer.backward(self.top, self.bottom_needs_backward, self.bottom)
+
+
+def no_room(node: Node, top: Sequence[Blob], error: MemoryError, direction: str = "") -> DeviceError:
+    """The error where a layer found too little memory: what its tops take is part of what it says."""
+    sizes = ", ".join(f"{'x'.join(map(str, blob.shape)) or 'a scalar'} ({in_units(blob.nbytes)})" for blob in top)
+    made = f"The layer's tops are {sizes}." if any(blob.count for blob in top) else ""
+    return out_of_memory(f"{node.where}{direction}", error, node.name, node.place, made)
 
 
 class Numbers:

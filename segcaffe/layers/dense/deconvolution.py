@@ -31,6 +31,10 @@ class Deconvolution(WindowedLayer):
         """(C, num_output / group, kernel)."""
         return (self.channels, self.num_output // self.group, *self.window.kernel)
 
+    def images(self, bottom: Blobs, top: Blobs) -> Blobs:
+        """The tops: a deconvolution goes the other way."""
+        return top
+
     def output_spatial(self, spatial: tuple[int, ...]) -> tuple[int, ...]:
         """Size that a convolution of these options would turn into ``spatial``."""
         return self.window.input_shape(spatial)

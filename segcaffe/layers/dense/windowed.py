@@ -68,10 +68,15 @@ class WindowedLayer(EpilogueLayer, SlidingWindow):
         for source, target in zip(bottom, top, strict=True):
             spatial = self.output_spatial(source.shape[self.axis + 1 :])
             target.reshape(*source.shape[: self.axis], self.num_output, *spatial)
+        self._stepping = self.window.stepping([blob.shape[self.axis + 1 :] for blob in self.images(bottom, top)])
+
+    def images(self, bottom: Blobs, top: Blobs) -> Blobs:
+        """The blobs that the window slides over."""
+        return bottom
 
     def options(self) -> dict[str, Any]:
         """Window and group, as the convolution kernel takes them."""
-        return {"window": self.window, "group": self.group}
+        return {"window": self._stepping, "group": self.group}
 
     def _check_options(self) -> None:
         if self.num_output < 1:

@@ -8,7 +8,7 @@ import numpy as np
 
 from segcaffe import device
 from segcaffe.errors import DataError
-from segcaffe.layers.base import Blobs, Layer
+from segcaffe.layers.base import MOST_ITERATIONS, Blobs, Layer
 from segcaffe.layers.registry import register
 from segcaffe.layers.views import rows
 
@@ -37,8 +37,7 @@ class AdaptiveBiasChannel(Layer):
         self.num_iter, self.suppress_others = options.num_iter, options.suppress_others
         self.margin = options.margin_others
         self.bg_portion, self.fg_portion = options.bg_portion, options.fg_portion
-        if self.num_iter < 1:
-            raise self.fail("num_iter must be 1 or more.", f"num_iter {self.num_iter}")
+        self.check_range("num_iter", self.num_iter, 1, MOST_ITERATIONS)
         if self.margin < 0:
             raise self.fail("margin_others must be 0 or more.", f"margin_others {self.margin}")
         if not (0 <= self.bg_portion <= 1 and 0 <= self.fg_portion <= 1):

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from segcaffe.kernels import softmax as softmax_kernel
-from segcaffe.layers.base import Blobs, Layer
+from segcaffe.layers.base import MOST_ITERATIONS, Blobs, Layer
 from segcaffe.layers.registry import register
 from segcaffe.layers.segaware.lattice import Lattice, bilateral, coordinates
 from segcaffe.layers.views import rows
@@ -35,8 +35,7 @@ class DenseCRF(Layer):
         """Read and check the options."""
         option = self.param.dense_crf_param
         self.max_iter, self.output_probability = option.max_iter, option.output_probability
-        if self.max_iter < 0:
-            raise self.fail("max_iter must be 0 or more", f"max_iter: {self.max_iter}")
+        self.check_range("max_iter", self.max_iter, 0, MOST_ITERATIONS)
         self.position = self._potentials("pos_w", "pos_xy_std")
         self.bilateral = self._potentials("bi_w", "bi_xy_std", "bi_rgb_std")
         if len(bottom) == 3 and not self.bilateral:

@@ -12,6 +12,8 @@ from segcaffe.layers.registry import register
 from segcaffe.layers.views import rows
 
 Array = Any
+_MOST_ITERATIONS = 100
+"""The filters of later iterations reach less than a pixel; for more than 511, 4^num_iter has no room in a float."""
 
 
 @register
@@ -37,6 +39,7 @@ class DomainTransform(Layer):
                 raise self.fail(f"{name} must be positive", f"{name}: {getattr(option, name)}")
         if not 0 <= option.min_weight <= 1:
             raise self.fail("min_weight must lie in [0, 1]", f"min_weight: {option.min_weight}")
+        self.check_range("num_iter", option.num_iter, 1, _MOST_ITERATIONS)
         self.min_weight = option.min_weight
         self.edge_factor = option.spatial_sigma / option.range_sigma
         count = option.num_iter

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from segcaffe.kernels.meanfield.iterations import Iterations
-from segcaffe.layers.base import Blobs, Layer, LayerMemory
+from segcaffe.layers.base import MOST_ITERATIONS, Blobs, Layer, LayerMemory
 from segcaffe.proto import caffe_pb2
 
 Array = Any
@@ -30,8 +30,7 @@ class MeanfieldLayer(Layer):
 
     def setup_meanfield(self, num_iterations: int, bottom: Blobs) -> None:
         """Check the number of iterations and make the parameters."""
-        if num_iterations < 2:
-            raise self.fail("num_iterations must be 2 or more", f"num_iterations: {num_iterations}")
+        self.check_range("num_iterations", num_iterations, 2, MOST_ITERATIONS)
         self.num_iterations = num_iterations
         if bottom[0].ndim != 4:
             raise self.fail("the unary scores must have 4 axes (N, C, H, W)", f"shape {bottom[0].shape}")

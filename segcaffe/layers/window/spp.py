@@ -11,6 +11,9 @@ from segcaffe.layers.views import rows
 from segcaffe.layers.window.pooling import Pooling
 from segcaffe.proto import caffe_pb2
 
+_MOST_LEVELS = 21
+"""The last divides each side into as many windows as the largest image has pixels."""
+
 
 @register
 class SPP(Layer):
@@ -26,8 +29,7 @@ class SPP(Layer):
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Read the number of levels."""
         self.levels = self.param.spp_param.pyramid_height
-        if self.levels < 1:
-            raise self.fail("pyramid_height, the number of levels, must be 1 or more.", f"{self.levels}")
+        self.check_range("pyramid_height, the number of levels,", self.levels, 1, _MOST_LEVELS)
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Make a pooling layer for each level that fits the bottom."""
