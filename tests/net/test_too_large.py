@@ -20,7 +20,7 @@ TOO_LARGE = {
     'type: "Convolution" convolution_param { num_output: 2 kernel_size: 3 pad: 4294967295 }': "pad must be 1048576 at",
     'type: "Convolution" convolution_param { num_output: 2 kernel_size: 1 dilation: 4294967295 }': "dilation must be",
     'type: "Pooling" pooling_param { kernel_size: 2 stride: 4294967295 }': "stride must be 1048576 at most",
-    'type: "Deconvolution" convolution_param { num_output: 2 kernel_size: 3 stride: 1048576 }': r"x\d+x\d+ \(\d+\.\d TiB",
+    'type: "Deconvolution" convolution_param { num_output: 2 kernel_size: 3 stride: 1048576 }': r"x\d+ \(\d+\.\d TiB",
     'type: "Tile" tile_param { tiles: 2147483647 }': r"1x8589934588x8x8 \(2\.0 TiB\)",
     'type: "Replicate" replicate_param { num_copies: 2147483647 }': r"\(2\.0 TiB\)",
     'type: "Interp" interp_param { height: 2147483647 width: 2147483647 }': "asked for at once|64.0 EiB|PiB",
