@@ -30,6 +30,7 @@ from segcaffe.wiring.aliases import PYCAFFE, install_public
 if TYPE_CHECKING:
     from segcaffe import layers, proto, pycaffe
     from segcaffe.blob import Blob
+    from segcaffe.files.limits import max_bytes, set_max_bytes
     from segcaffe.layers.python.user import PythonLayerBase as Layer
     from segcaffe.layers.registry import layer_types as layer_type_list
     from segcaffe.net.net import Net
@@ -72,8 +73,10 @@ _LAZY = {
     "SolverParameter": "segcaffe.proto.caffe_pb2",
     "get_solver": "segcaffe.solver.registry",
     "layer_type_list": "segcaffe.layers.registry:layer_types",
+    "max_bytes": "segcaffe.files.limits",
     "num_threads": "segcaffe.threads.parallel",
     "params": "segcaffe.pycaffe.net_spec",
+    "set_max_bytes": "segcaffe.files.limits",
     "set_num_threads": "segcaffe.threads.parallel",
     "to_proto": "segcaffe.pycaffe.net_spec",
 }
@@ -115,12 +118,14 @@ __all__ = [
     "layer_type_list",
     "layers",
     "log",
+    "max_bytes",
     "net_spec",
     "num_threads",
     "params",
     "proto",
     "pycaffe",
     "set_device",
+    "set_max_bytes",
     "set_mode_cpu",
     "set_mode_gpu",
     "set_multiprocess",

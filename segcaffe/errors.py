@@ -113,6 +113,10 @@ class DataError(SegcaffeError, ValueError):
     """Input data is missing, unreadable, or breaks the rules of the layer that reads it."""
 
 
+class LimitError(WeightsError, DataError):
+    """A file claims more, or unfolds to more, than its size allows; `segcaffe.set_max_bytes` allows it."""
+
+
 class DeviceError(SegcaffeError, RuntimeError):
     """The GPU, its driver or CuPy is missing or failed."""
 

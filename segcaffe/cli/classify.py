@@ -165,9 +165,10 @@ def _images(path: Path, suffix: str, one_channel: bool) -> tuple[list[str], list
 def _array_of_images(path: Path) -> list[NDArray[Any]]:
     from segcaffe.errors import DataError
     from segcaffe.files.npy import array_of_bytes
+    from segcaffe.files.regular import read_bytes
 
     try:
-        images = array_of_bytes(path.read_bytes())
+        images = array_of_bytes(read_bytes(path))
     except (OSError, ValueError) as error:
         raise DataError(f"INPUT {path}: is no array of images in .npy format, or is damaged: {error}.") from error
     if images.ndim != 4 or images.dtype.kind not in "fiub":

@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import argparse
 import csv
+import io
 from collections.abc import Callable, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segcaffe.cli import classify, common
+from segcaffe.files.regular import opened, read_bytes
 from segcaffe.text.words import counted
 
 if TYPE_CHECKING:
@@ -67,7 +69,7 @@ def run(options: argparse.Namespace) -> int:
     if mode == "list":
         detections = detector.detect_windows(windows)
     else:
-        names = [line.strip() for line in source.read_text(**_BYTES).splitlines() if line.strip()]
+        names = [line.strip() for line in read_bytes(source).decode(**_BYTES).splitlines() if line.strip()]
         detections = (detector.detect_grid if mode == "grid" else detector.detect_selective_search)(names)
     with replacing(output, "results") as part:
         write(detections, part)
@@ -80,7 +82,7 @@ def read_windows(path: Path) -> list[tuple[str, list[list[float]]]]:
     from segcaffe.errors import DataError
 
     rows: list[tuple[str, list[float]]] = []
-    with path.open(newline="", **_BYTES) as file:
+    with io.TextIOWrapper(opened(path), newline="", **_BYTES) as file:
         reader = csv.DictReader(file)
         try:
             columns = set(reader.fieldnames or ())

@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Sequence
 
 from segcaffe.cli.examples import EXAMPLES
+from segcaffe.cli.limits import add_limit_option, limits
 from segcaffe.cli.parser import Parser, paragraph
 from segcaffe.cli.streams import streams_of_bytes
 from segcaffe.errors import SegcaffeError
@@ -37,6 +38,7 @@ COMMANDS = {
     "demo": "train the paper's embeddings on generated images and show what they learnt",
     "help": "explain a command: segcaffe help train",
 }
+READ_NO_FILES = ("completion", "device-query", "help")
 
 
 def build_parser() -> Parser:
@@ -57,6 +59,8 @@ def build_parser() -> Parser:
             action.set_defaults(parser=action)
         for leaf in command.below() or [command]:
             add_verbosity_options(leaf)
+            if name not in READ_NO_FILES:
+                add_limit_option(leaf)
     for words, lines in EXAMPLES.items():
         parser.inner(words.split()).show_examples(lines)
     return parser
@@ -103,7 +107,7 @@ def _main(arguments: Sequence[str] | None) -> int:
         from segcaffe.cli.common import rules
         from segcaffe.trust.rules import apply
 
-        with terminal_log(verbosity), apply(rules(options)):
+        with terminal_log(verbosity), apply(rules(options)), limits(options):
             return int(options.run(options) or 0)
     except SegcaffeError as error:
         if verbosity is Verbosity.VERBOSE:

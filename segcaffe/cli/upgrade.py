@@ -40,10 +40,10 @@ def run(options: argparse.Namespace) -> int:
     from segcaffe.proto.content import is_binary
     from segcaffe.proto.text import write
     from segcaffe.proto.upgrade import upgrade_net, upgrade_solver
-    from segcaffe.snapshot.files import write_file
+    from segcaffe.snapshot.files import read_file, write_file
 
     source = common.existing_file(options.source, "IN")
-    binary = is_binary(source.read_bytes())
+    binary = is_binary(read_file(source))
     as_text = _wants_text(Path(options.target), source, binary)
     notes: list[str] = []
     if options.kind == "net":
@@ -61,9 +61,10 @@ def run(options: argparse.Namespace) -> int:
 def _read_net(source: Path, binary: bool, options: argparse.Namespace) -> NetParameter:
     from segcaffe.proto import caffe_pb2, dialect
     from segcaffe.proto.text import read
+    from segcaffe.snapshot.files import read_file
 
     if binary:
-        return dialect.decode_net(source.read_bytes(), options.dialect, str(source))[0]
+        return dialect.decode_net(read_file(source), options.dialect, str(source))[0]
     return read(source, caffe_pb2.NetParameter, common.variables(options, source))
 
 
@@ -73,10 +74,11 @@ def _read_solver(source: Path, binary: bool, options: argparse.Namespace) -> Sol
     from segcaffe.errors import PrototxtError
     from segcaffe.proto import caffe_pb2, content, encoding
     from segcaffe.proto.text import read
+    from segcaffe.snapshot.files import read_file
 
     if not binary:
         return read(source, caffe_pb2.SolverParameter, common.variables(options, source))
-    data = source.read_bytes()
+    data = read_file(source)
     try:
         solver = encoding.parse(caffe_pb2.SolverParameter, data)
     except DecodeError:

@@ -29,6 +29,7 @@ from segcaffe.blob.proto import array_of, from_array, set_values, shape_of, stor
 from segcaffe.convert import safetensors
 from segcaffe.errors import WeightsError
 from segcaffe.files.npy import read_array
+from segcaffe.files.regular import opened
 from segcaffe.proto.caffe_pb2 import NetParameter
 from segcaffe.proto.content import NPZ, content_of
 from segcaffe.proto.dialect import DIALECTS
@@ -74,9 +75,9 @@ def load_with_dialect(path: str | Path, dialect: str | None = None) -> tuple[Net
 def _kind(path: Path) -> str:
     """What a file's first bytes say: a .zip archive, or a table in braces after its length; "" for Caffe's formats."""
     try:
-        with path.open("rb") as file:
+        with opened(path) as file:
             head = file.read(9)
-        size = path.stat().st_size
+            size = file.seek(0, 2)
     except OSError as error:
         raise unreadable(path, error) from error
     if head.startswith(_ZIP):

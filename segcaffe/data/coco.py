@@ -17,6 +17,7 @@ from segcaffe.data.opencv import hold_threads
 from segcaffe.data.png import write_label
 from segcaffe.data.pool import ordered
 from segcaffe.errors import DataError
+from segcaffe.files.regular import read_bytes
 
 Label = NDArray[np.uint8]
 CROWD = 255
@@ -85,7 +86,7 @@ def _annotations(folder: Path, year: str | None) -> dict[str, Path]:
 def _read(file: Path) -> tuple[list[dict[str, Any]], defaultdict[int, list[dict[str, Any]]]]:
     """The images of an annotation file, sorted by name, and the objects of each by its id."""
     try:
-        content = json.loads(file.read_bytes())
+        content = json.loads(read_bytes(file))
         images = sorted(content["images"], key=lambda image: str(image["file_name"]))
         objects: defaultdict[int, list[dict[str, Any]]] = defaultdict(list)
         for one in content["annotations"]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from segcaffe.errors import DataError
 from segcaffe.files import hdf5
 from segcaffe.files.disk import why_unreadable
+from segcaffe.files.regular import opened
 from segcaffe.proto.content import HDF5, content_of
 
 _NUMBERS = "fiub"
@@ -44,7 +44,7 @@ def read_rows(path: str, names: Sequence[str], context: str) -> Rows:
 
     try:
         # h5py wraps the system's reason in a sentence of its own.
-        with Path(path).open("rb"):
+        with opened(path):
             pass
     except OSError as error:
         raise DataError(f'{context}: cannot read "{path}": {why_unreadable(error, path)}') from error
@@ -78,7 +78,7 @@ def _dataset(file: Any, name: str, path: str, context: str) -> NDArray[np.float3
 
 
 def _head(path: str) -> bytes:
-    with Path(path).open("rb") as file:
+    with opened(path) as file:
         return file.read(_HEAD)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from segcaffe.files.regular import opened
+
 IMAGE_SUFFIXES = (
     ".avif", ".bmp", ".gif", ".heic", ".heif", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff",
     ".webp",
@@ -60,7 +62,7 @@ def is_image(path: Path) -> bool:
     if path.suffix.lower() in IMAGE_SUFFIXES:
         return path.is_file()
     try:
-        with path.open("rb") as file:
+        with opened(path) as file:
             return bool(image_kind(file.read(_HEAD)))
     except OSError:
         return False

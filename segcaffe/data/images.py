@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from segcaffe.data.image_kinds import image_kind
 from segcaffe.data.opencv import hold_threads
 from segcaffe.errors import DataError
+from segcaffe.files import regular
 from segcaffe.files.disk import why_unreadable
 
 Image = NDArray[np.uint8]
@@ -46,7 +47,7 @@ def read_image(path: str, color: bool, context: str) -> Image:
 def read_bytes(path: str, context: str) -> bytes:
     """The content of a file; DataError if it is missing, unreadable or empty."""
     try:
-        content = Path(path).read_bytes()
+        content = regular.read_bytes(path)
     except OSError as error:
         hint = _missing_slash(path)
         reason = f"{error.strerror or error}.{hint}" if hint else why_unreadable(error, path)

@@ -13,6 +13,7 @@ from segcaffe.data.label_images import Labels, decode_label, whole_labels
 from segcaffe.data.mat import read_mat
 from segcaffe.data.palettes import Palette
 from segcaffe.errors import DataError
+from segcaffe.files import regular
 from segcaffe.files.npy import array_of_bytes
 
 _BLOBS = (".npy", ".mat")
@@ -73,7 +74,7 @@ def label_files(folder: Path) -> list[Path]:
 
 def _load(path: Path, where: str) -> NDArray[Any]:
     try:
-        values = array_of_bytes(path.read_bytes())
+        values = array_of_bytes(regular.read_bytes(path))
     except OSError as error:
         raise DataError(f'{where}: cannot read "{path}": {error.strerror or error}.') from error
     except ValueError as error:

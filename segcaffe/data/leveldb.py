@@ -21,10 +21,12 @@ from segcaffe.data.leveldb_table import MAGIC
 from segcaffe.data.leveldb_writer import COMPARATOR, LAST_LEVEL
 from segcaffe.data.snappy import decompress
 from segcaffe.data.varint import read_slice, read_varint
+from segcaffe.files.regular import opened_inside
 
 _FOOTER = 48
 _TRAILER = 5
 _LEVELS = LAST_LEVEL + 1
+_MOST_NAME = 80
 
 
 def entries(folder: Path, logs: Logs | None = None) -> Iterator[tuple[bytes, bytes]]:
@@ -72,7 +74,8 @@ class _Version:
 
 def _read_version(folder: Path) -> _Version:
     current = folder / "CURRENT"
-    name = current.read_bytes().rstrip(b"\n").decode("ascii", "replace")
+    with opened_inside(folder, current) as file:
+        name = file.read(_MOST_NAME).rstrip(b"\n").decode("ascii", "replace")
     if re.fullmatch(r"MANIFEST-[0-9]{1,20}", name) is None:
         raise ValueError(
             f'"{current}": it must name a manifest of this folder, as MANIFEST-000004. Received: {name!r:.80}'
@@ -128,7 +131,7 @@ def _table_path(folder: Path, number: int) -> Path:
 
 def _table(path: Path) -> Iterator[Entry]:
     """The entries of one table."""
-    with _Damage(path), path.open("rb") as file:
+    with _Damage(path), opened_inside(path.parent, path) as file:
         size = file.seek(0, 2)
         file.seek(max(0, size - _FOOTER))
         footer = file.read(_FOOTER)
@@ -136,16 +139,26 @@ def _table(path: Path) -> Iterator[Entry]:
             raise ValueError("it does not end as a table does")
         _, at = read_varint(footer, 0)
         _, at = read_varint(footer, at)
-        for _, handle in _block(_read_block(file, footer, at)):
-            for key, value in _block(_read_block(file, handle, 0)):
+        begin = 0
+        for _, handle in _block(_read_block(file, *_place(footer, at))):
+            offset, length = _place(handle, 0)
+            if offset < begin:
+                # An index that names the same blocks again and again would make a database without end.
+                raise ValueError("its blocks overlap")
+            begin = offset + length
+            for key, value in _block(_read_block(file, offset, length)):
                 if len(key) < 8:
                     raise ValueError("a key is too short")
                 yield key[:-8], -int.from_bytes(key[-8:], "little"), value
 
 
-def _read_block(file: BinaryIO, handle: bytes, at: int) -> bytes:
+def _place(handle: bytes, at: int) -> tuple[int, int]:
+    """First byte and length of a block."""
     offset, at = read_varint(handle, at)
-    length, _ = read_varint(handle, at)
+    return offset, read_varint(handle, at)[0]
+
+
+def _read_block(file: BinaryIO, offset: int, length: int) -> bytes:
     if offset + length + _TRAILER > file.seek(0, 2):
         raise ValueError("a block lies outside the file")
     file.seek(offset)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from segcaffe.data.leveldb_checksum import begins_with, checksum
 from segcaffe.data.varint import read_slice, read_varint
+from segcaffe.files.regular import opened_inside
 
 Entry = tuple[bytes, int, bytes]
 """Key, minus the sequence number and kind (so that newer entries sort first), value."""
@@ -155,7 +156,7 @@ def _writes(record: Record) -> Iterator[Write]:
 
 
 def _mapped(path: Path) -> memoryview:
-    with path.open("rb") as file:
+    with opened_inside(path.parent, path) as file:
         # An empty file can't be mapped.
         size = file.seek(0, 2)
         return memoryview(mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) if size else b"")

@@ -7,11 +7,11 @@ import logging
 import re
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 from segcaffe.data.image_kinds import image_kind
 from segcaffe.errors import DataError
 from segcaffe.files.disk import why_unreadable
+from segcaffe.files.regular import read_bytes
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ def read_list(path: str, where: str, option: str = "source") -> list[Entry]:
     if not path:
         raise DataError(f"{where}: {option} must name a text file with one item a line; it is not set.")
     try:
-        content = Path(path).read_bytes()
+        content = read_bytes(path)
     except OSError as error:
         raise DataError(f'{where}: cannot read {option} "{path}": {why_unreadable(error, path)}') from error
     text = _decoded(content, f'{where}: {option} "{path}"')

@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from segcaffe.files.regular import opened, opened_inside
+
 _MAGIC, _VERSION = 0xBEEFC0DE, 1
 _HEADER = struct.Struct("<QHHHH")
 _META = struct.Struct("<II16xI48xH26xQQ8xQ")
@@ -107,7 +109,7 @@ def read_tree(path: Path) -> Tree:
     ValueError
         It is no LMDB file, or of a layout that is not known here. The text says so.
     """
-    with (path / "data.mdb" if path.is_dir() else path).open("rb") as file:
+    with opened_inside(path, path / "data.mdb") if path.is_dir() else opened(path) as file:
         # An empty file can't be mapped.
         size = file.seek(0, 2)
         content = memoryview(mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) if size else b"")

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import zlib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from segcaffe.data.files import replacing
 from segcaffe.data.lists import read_list
-from segcaffe.errors import DataError
+from segcaffe.data.mat_elements import Variable, read_variable
+from segcaffe.errors import DataError, SegcaffeError
+from segcaffe.files.limits import Budget
+from segcaffe.files.regular import read_bytes
 
 VARIABLE = "data"
 
@@ -57,27 +60,27 @@ def read_mat(path: Path, where: str) -> NDArray[Any]:
         The file is missing, no MATLAB file, or has no numeric variable ``data`` of at most 4 axes.
     """
     values = load_variable(path, VARIABLE, where)
-    if values is None or values.dtype.kind not in "fiub" or values.ndim > 4:
+    if not isinstance(values, np.ndarray) or values.ndim > 4:
         raise DataError(f'{where}: "{path}" must hold a numeric variable "{VARIABLE}" of at most 4 axes (W, H, C, N).')
     blob: NDArray[Any] = values.reshape(values.shape + (1,) * (4 - values.ndim)).T
     return blob
 
 
-def load_variable(path: Path, name: str, where: str, **options: bool) -> Any:
-    """A variable of a file, None if it has none of that name; ``options`` are those of SciPy's loadmat.
+def load_variable(path: Path, name: str, where: str) -> Variable:
+    """A variable of a file, see `read_variable`; None if it has none of that name.
 
     Raises
     ------
     DataError
-        The file is missing or no MATLAB file.
+        The file is missing, no MATLAB file, or would take more memory than its size allows.
     """
-    from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError
-
     try:
-        return loadmat(path, appendmat=False, variable_names=[name], **options).get(name)
+        content = read_bytes(path)
     except OSError as error:
         raise DataError(f'{where}: cannot read "{path}": {error.strerror or error}.') from error
-    except (MatReadError, ValueError, TypeError, NotImplementedError, LookupError, zlib.error) as error:
-        # What SciPy raises depends on where a damaged file stops making sense to it.
+    try:
+        return read_variable(content, name, Budget(f'{where}: "{path}"', len(content)))
+    except SegcaffeError:
+        raise
+    except ValueError as error:
         raise DataError(f'{where}: "{path}" is not a MATLAB file of version 5: {error}.') from error

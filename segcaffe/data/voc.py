@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -127,8 +127,8 @@ def read_sbd(path: Path) -> NDArray[np.uint8]:
     DataError
         The file is missing, damaged, or holds something else.
     """
-    truth = load_variable(path, "GTcls", "import-voc", squeeze_me=True, struct_as_record=False)
-    label = getattr(truth, "Segmentation", None)
+    truth = load_variable(path, "GTcls", "import-voc")
+    label = truth.get("Segmentation") if isinstance(truth, Mapping) else None
     if not isinstance(label, np.ndarray) or label.ndim != 2 or label.dtype != np.uint8:
         raise DataError(f'import-voc: "{path}" must hold a struct GTcls with a label map Segmentation (uint8).')
     return label

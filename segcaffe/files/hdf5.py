@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segcaffe.errors import SegcaffeError
+from segcaffe.files.regular import opened
 
 Failure = Callable[[str], SegcaffeError]
 """Makes the error, given its last part."""
@@ -50,6 +51,8 @@ def reading(path: str | Path, missing: Failure, damaged: Failure) -> Iterator[An
     """
     h5py = h5py_module(missing)
     try:
+        with opened(path):
+            pass
         with h5py.File(path, "r") as file:
             _check_links(h5py, file)
             yield file

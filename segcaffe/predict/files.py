@@ -24,6 +24,7 @@ from segcaffe.errors import DataError
 from segcaffe.files.disk import sync_folders
 from segcaffe.files.leftovers import clean_folder
 from segcaffe.files.lock import lock
+from segcaffe.files.regular import opened, read_bytes
 from segcaffe.trust.paths import check_inside
 
 SETTINGS = "predict.json"
@@ -149,7 +150,7 @@ class Results:
 
     def _compare(self, record: Path, settings: dict[str, Any]) -> None:
         try:
-            before = json.loads(record.read_text())
+            before = json.loads(read_bytes(record))
             if not isinstance(before, dict):
                 raise ValueError("it is no table of settings")
         except (OSError, ValueError, RecursionError) as error:
@@ -173,7 +174,7 @@ def _is_whole(path: Path) -> bool:
 def class_names(folder: Path) -> list[str]:
     """Names of the classes that a folder of results records; none if it records none."""
     try:
-        names = json.loads((folder / SETTINGS).read_text()).get("class_names", [])
+        names = json.loads(read_bytes(folder / SETTINGS)).get("class_names", [])
     except (OSError, ValueError, AttributeError, RecursionError):
         return []
     return [str(name) for name in names] if isinstance(names, list) else []
@@ -193,7 +194,7 @@ def digest(path: str | Path) -> str:
     """A short fingerprint of a file's content."""
     found = hashlib.sha256()
     try:
-        with Path(path).open("rb") as file:
+        with opened(path) as file:
             while block := file.read(1 << 20):
                 found.update(block)
     except OSError as error:

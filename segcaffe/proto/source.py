@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 
 from segcaffe.errors import Place, PrototxtError, did_you_mean
+from segcaffe.files.regular import read_bytes
 from segcaffe.proto import content
 from segcaffe.text.words import counted
 
@@ -94,7 +95,7 @@ def read_text(path: str | Path, wanted: str = "a text configuration (prototxt)")
 
 def _read_bytes(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_bytes(path)
     except FileNotFoundError:
         raise PrototxtError(f"{path}: there is no such file.{_nearest_file(path)}") from None
     except IsADirectoryError:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from segcaffe.errors import Place, PrototxtError, nearest
+from segcaffe.files.regular import read_bytes
 from segcaffe.proto.source import Source, Span, read_text
 
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
@@ -139,7 +140,7 @@ def check_names(names: Iterable[str], files: Iterable[str | Path], values: Mappi
 
 
 def _readable(paths: Iterable[Path]) -> list[str]:
-    return [path.read_text(encoding="utf-8", errors="replace") for path in paths if path.is_file()]
+    return [read_bytes(path).decode("utf-8", "replace") for path in paths if path.is_file()]
 
 
 def _fill(text: str, values: Mapping[str, str]) -> str:

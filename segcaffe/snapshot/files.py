@@ -12,6 +12,7 @@ from segcaffe.errors import SegcaffeError, WeightsError
 from segcaffe.files.disk import Together, replacing, together, why_unwritable
 from segcaffe.files.leftovers import clean_folder
 from segcaffe.files.lock import Lock, lock
+from segcaffe.files.regular import opened, read_bytes
 
 _BLOCK = 1 << 20
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
@@ -20,7 +21,7 @@ HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 def read_file(path: str | Path) -> bytes:
     """Return a file's bytes; WeightsError naming it when it cannot be read."""
     try:
-        return Path(path).read_bytes()
+        return read_bytes(path)
     except OSError as error:
         raise unreadable(path, error) from error
 
@@ -40,7 +41,7 @@ def crc32_of(path: str | Path) -> int:
 def is_hdf5(path: str | Path) -> bool:
     """Whether a file starts as an HDF5 file does, whatever its name."""
     try:
-        with Path(path).open("rb") as file:
+        with opened(path) as file:
             return file.read(len(HDF5_MAGIC)) == HDF5_MAGIC
     except OSError as error:
         raise unreadable(path, error) from error

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from segcaffe.errors import DataError
 from segcaffe.files.disk import why_unreadable
+from segcaffe.files.regular import opened
 
 _NUMBER = r"([-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+|nan|inf))"
 # Between the two stand speed, epochs and the like, in ways of their own in each Caffe: "Iteration 20 (12.5/s), lr = 1".
@@ -87,7 +88,7 @@ def read_lines(lines: Iterable[str]) -> Series:
 def read_log(path: str) -> Series:
     """The figures of a log file; DataError if it can't be read or has none."""
     try:
-        with Path(path).open(encoding="utf-8", errors="replace") as file:
+        with io.TextIOWrapper(opened(path), "utf-8", "replace") as file:
             series = read_lines(file)
     except OSError as error:
         raise DataError(f'cannot read "{path}": {why_unreadable(error, path)}') from error

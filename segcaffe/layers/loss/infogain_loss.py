@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from google.protobuf.message import DecodeError
@@ -12,6 +11,7 @@ from google.protobuf.message import DecodeError
 from segcaffe.blob.proto import array_of
 from segcaffe.device.mode import Array
 from segcaffe.errors import DataError
+from segcaffe.files.regular import read_bytes
 from segcaffe.kernels import channelwise, elementwise, softmax
 from segcaffe.layers.base import Blobs, LossLayer
 from segcaffe.layers.loss.class_labels import (
@@ -109,7 +109,7 @@ class InfogainLoss(LossLayer):
         if not source:
             raise self.fail("needs the matrix H: a third bottom, or infogain_loss_param { source: FILE }", "neither")
         try:
-            message = caffe_pb2.BlobProto.FromString(Path(source).read_bytes())
+            message = caffe_pb2.BlobProto.FromString(read_bytes(source))
         except (OSError, DecodeError) as error:
             raise DataError(f"{where} must be a readable binary BlobProto file. Received: {error}.") from error
         return array_of(message, where)

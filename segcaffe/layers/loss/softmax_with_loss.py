@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
 from segcaffe import device
 from segcaffe.errors import DataError
+from segcaffe.files.regular import read_bytes
 from segcaffe.kernels import softmax_loss
 from segcaffe.layers.base import Blobs, LossLayer
 from segcaffe.layers.loss.class_labels import bad_label, check_label_count, class_layout, ignored
@@ -88,7 +88,7 @@ class SoftmaxWithLoss(LossLayer):
 def _read_weights(where: str, source: str, classes: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     """The weight of each class from a text file of numbers."""
     try:
-        words = Path(source).read_text(encoding="ascii").split()
+        words = read_bytes(source).decode("ascii").split()
         weights = np.array([float(word) for word in words])
     except (OSError, ValueError) as error:
         raise DataError(
