@@ -30,7 +30,7 @@ def crc32_of(path: str | Path) -> int:
     """Return the CRC-32 of a file's content; WeightsError when it cannot be read."""
     checksum = 0
     try:
-        with Path(path).open("rb") as file:
+        with opened(path) as file:
             while block := file.read(_BLOCK):
                 checksum = zlib.crc32(block, checksum)
     except OSError as error:

@@ -22,6 +22,7 @@ READ_NETS = *NETS, "draw", "upgrade"
 SKIPPING = "data make-db", "data mean", "predict", "eval"
 REACHED_FROM: dict[str, tuple[str, ...]] = {
     "glog.py": ("train", "test", "demo"),
+    "files/limits.py": (*READ_NETS, "weights", "eval", "plot", "data make-db", "data check"),
     "data/convert_images.py": ("data make-db",),
     "data/database_writer.py": ("data make-db", "data import-mnist", "data import-cifar", "features"),
     "predict/features.py": ("features",),

@@ -35,7 +35,7 @@ def offered(script: str, *words: str) -> list[str]:
         ("segcaffe data make_db --backe", ["--backend"]),
         ("segcaffe data make-db --backend ", ["lmdb", "leveldb"]),
         ("segcaffe data make-db --backend = le", ["leveldb"]),
-        ("segcaffe train --gpu 0 --max", ["--max_iter"]),
+        ("segcaffe train --gpu 0 --max_", ["--max_iter"]),
         ("segcaffe upgrade ", ["net", "solver"]),
         ("segcaffe train --solver ", []),
         ("segcaffe net ", []),

@@ -134,6 +134,9 @@ OPENERS = {"open", "read_bytes", "read_text", "fromfile", "loadtxt", "genfromtxt
 OWN = {
     "files/regular.py": "opens them",
     "files/disk.py": "opens what it has written, to bring it to the disk",
+    "files/lock.py": "makes and opens locks",
+    "files/process.py": "asks the system about itself",
+    "files/system.py": "opens folders, to bring them to the disk",
     "files/hdf5.py": "asks files/regular.py first",
     "cli/main.py": "opens os.devnull",
     "cli/configs.py": "reads the package's own files, and compares them with files",
