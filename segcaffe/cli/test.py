@@ -11,6 +11,7 @@ from segcaffe.cli import common
 from segcaffe.cli.json_output import add_json_option, print_json
 from segcaffe.glog import RESULT, log
 from segcaffe.solver.report import called_of, value_names
+from segcaffe.solver.summary import Summary
 
 if TYPE_CHECKING:
     from segcaffe.net.net import Net
@@ -55,23 +56,23 @@ def run(options: argparse.Namespace) -> int:
 
 
 Means = dict[str, np.ndarray[Any, Any]]
-"""Each output's elements, averaged over the iterations."""
+"""What each output comes to: its elements, averaged over the iterations."""
 
 
 def _score(net: Net, iterations: int) -> tuple[float, Means]:
     """Run the batches, logging each; returns the average loss and the averages of the outputs."""
-    totals: Means = {}
+    summary = Summary(net)
     loss, names = 0.0, value_names(net)
     for i in range(iterations):
         outputs = net.forward()
         loss += net.loss
         for name in net.outputs:
-            values = np.asarray(outputs[name], np.float64).reshape(-1)
-            totals[name] = totals.get(name, 0) + values
+            values = outputs[name].reshape(-1)
             if values.size <= _MAX_PRINTED:
                 for value, called in zip(values, called_of(names, name, values.size), strict=True):
                     log.info("Batch %d, %s = %.6g%s", i, name, value, called and f" ({called})")
-    return loss / iterations, {name: total / iterations for name, total in totals.items()}
+        summary.add()
+    return loss / iterations, {name: mean.reshape(-1) for name, mean in summary.scores().items()}
 
 
 def _report(net: Net, loss: float, means: Means) -> None:

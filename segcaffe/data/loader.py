@@ -11,6 +11,7 @@ import contextlib
 import os
 import threading
 import weakref
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
@@ -26,7 +27,8 @@ from segcaffe.errors import DataError
 from segcaffe.text.words import counted
 from segcaffe.threads import parallel
 
-Arrays = tuple[NDArray[Any], ...]
+Array = NDArray[Any]
+Arrays = tuple[Array, ...]
 Random = np.random.Generator
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -38,6 +40,19 @@ _BESIDES = 1024
 """About the bytes that an item of a batch takes beside its arrays."""
 _PATIENCE = 10.0
 """Seconds to wait at the end for a thread that reads a file."""
+
+
+class Rows(ABC):
+    """An array of an item that is of another length for each item, so that a batch joins them in a way of its own."""
+
+    @staticmethod
+    @abstractmethod
+    def join(parts: Sequence[Rows]) -> Array:
+        """The array of the items of a batch, in their order."""
+
+
+Parts = tuple["Array | Rows", ...]
+"""What is loaded of one item."""
 
 
 class Feed(Protocol[T_co]):
@@ -90,7 +105,7 @@ class BatchLoader(Generic[T]):
     def __init__(
         self,
         feed: Feed[T],
-        load: Callable[[T, Random], Arrays],
+        load: Callable[[T, Random], Parts],
         batch_size: int,
         where: str,
         depth: int = 3,
@@ -115,19 +130,21 @@ class BatchLoader(Generic[T]):
                 f"{self.where}: rand_skip {most} skips all of the {counted(entries, 'item')}; make it smaller."
             )
 
-    def first(self) -> Arrays:
-        """The arrays of the next item alone, loaded here and now: for shapes."""
+    def shapes(self) -> list[tuple[int, ...]]:
+        """The shapes of a batch's arrays, from the next item alone, which is loaded here and now."""
         item = self.feed.item(self.number, self.seed)
         try:
-            arrays = self.load(item, _random(self.seed, self.number))
-            self._item_bytes = sum(array.nbytes for array in arrays)
-            return arrays
+            parts = self.load(item, _random(self.seed, self.number))
         except DataError as error:
             _name(error, item, self.where)
             raise
+        arrays = [part for part in parts if not isinstance(part, Rows)]
+        self._item_bytes = sum(array.nbytes for array in arrays)
+        stacked = [(self.batch_size, *array.shape) for array in arrays]
+        return stacked + [part.join([part]).shape for part in parts if isinstance(part, Rows)]
 
     def next(self) -> Arrays:
-        """The next batch: each array of the items stacked along a new axis 0.
+        """The next batch: each array of the items stacked along a new axis 0; behind them those that join their rows.
 
         Raises
         ------
@@ -191,11 +208,12 @@ class BatchLoader(Generic[T]):
 class _Batch(Generic[T]):
     """A batch in the making: each item is copied to its place by the thread that loaded it."""
 
-    def __init__(self, size: int, load: Callable[[T, Random], Arrays], origin: tuple[int, int], where: str) -> None:
+    def __init__(self, size: int, load: Callable[[T, Random], Parts], origin: tuple[int, int], where: str) -> None:
         self.size, self.load, self.where = size, load, where
         self.items: list[T] = []
         self.seed, self.start = origin
         self.shapes: list[list[tuple[int, ...]]] = [[] for _ in range(size)]
+        self.rows: list[list[Rows]] = [[] for _ in range(size)]
         self.errors: dict[int, BaseException] = {}
         self.left = size
         self.lock = threading.Lock()
@@ -216,6 +234,7 @@ class _Batch(Generic[T]):
         with self.lock:
             self.left -= 1
             if self.left == 0:
+                self._join()
                 self.finished.set()
 
     def wait(self) -> Arrays:
@@ -235,14 +254,21 @@ class _Batch(Generic[T]):
                 )
         return self.arrays
 
-    def _place(self, index: int, parts: Arrays) -> None:
-        self.shapes[index] = [part.shape for part in parts]
+    def _place(self, index: int, parts: Parts) -> None:
+        self.rows[index] = [part for part in parts if isinstance(part, Rows)]
+        stacked = [part for part in parts if not isinstance(part, Rows)]
+        self.shapes[index] = [part.shape for part in stacked]
         with self.lock:
             if not self.arrays:
-                self.arrays = tuple(np.empty((self.size, *part.shape), part.dtype) for part in parts)
-        for array, part in zip(self.arrays, parts, strict=True):
+                self.arrays = tuple(np.empty((self.size, *part.shape), part.dtype) for part in stacked)
+        for array, part in zip(self.arrays, stacked, strict=True):
             if array.shape[1:] == part.shape:
                 array[index] = part
+
+    def _join(self) -> None:
+        """Put the joined rows of all items behind the stacked arrays."""
+        if not self.errors and not self.dropped:
+            self.arrays += tuple(own[0].join(own) for own in zip(*self.rows, strict=True))
 
 
 def _random(seed: int, number: int) -> Random:

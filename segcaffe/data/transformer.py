@@ -67,7 +67,7 @@ class Transformer:
 
     def image(self, image: Image, random: Random) -> Array:
         """Transform an image (H, W, C) to (C, h, w); smaller than the crop it is padded, right and below."""
-        return self._values(image, self._view(image, random))
+        return self.values(image, self.view(image, random))
 
     def pair(self, image: Image, label: Array, random: Random, padding: int = 255) -> tuple[Array, Array]:
         """Transform an image (H, W, C) and its label map (H, W, K) of the same size by the same crop and mirroring.
@@ -76,8 +76,8 @@ class Transformer:
         Returns (C, h, w) and (K, h, w).
         """
         image, label = self._scaled(image, label, random)
-        view = self._view(image, random)
-        return self._values(image, view), self._label(label, view, padding)
+        view = self.view(image, random)
+        return self.values(image, view), self._label(label, view, padding)
 
     def datum(self, values: Array, random: Random) -> Array:
         """Transform an array (C, H, W) of any type; it must not be smaller than the crop."""
@@ -87,9 +87,10 @@ class Transformer:
                 f"{self.where}: the data must be at least as large as the crop, {self.crop[0]} x {self.crop[1]}. "
                 f"Received: {image.shape[0]} x {image.shape[1]}."
             )
-        return self._values(image, self._view(image, random))
+        return self.values(image, self.view(image, random))
 
-    def _view(self, image: Array, random: Random) -> View:
+    def view(self, image: Array, random: Random) -> View:
+        """What the net sees of an image (H, W, C)."""
         mirror = self.param.mirror and bool(random.integers(2))
         rows, cols = image.shape[:2]
         height, width = self.crop or (rows, cols)
@@ -100,7 +101,8 @@ class Transformer:
             top, left = free[0] // 2, free[1] // 2
         return View(top, left, height, width, mirror)
 
-    def _values(self, image: Array, view: View) -> Array:
+    def values(self, image: Array, view: View) -> Array:
+        """What a net sees of an image (H, W, C): (C, h, w), padded where the view reaches beyond it."""
         part = _part(image, view).transpose(2, 0, 1)
         whole = part.shape[1:] == (view.height, view.width)
         shape = (part.shape[0], view.height, view.width)
@@ -203,18 +205,22 @@ def read_mean(path: str, where: str) -> NDArray[np.float32]:
     return values.reshape(shape)
 
 
+_SIDES = (("crop_height", "crop_width"), ("crop_h", "crop_w"))
+"""The names of DeepLab, and those of SSD."""
+
+
 def _crop(param: caffe_pb2.TransformationParameter, where: str) -> tuple[int, int] | None:
     """Height and width of the crop; None for the whole image."""
-    sides = param.HasField("crop_height"), param.HasField("crop_width")
-    if any(sides) and (param.HasField("crop_size") or not all(sides)):
-        raise DataError(f"{where}: transform_param takes either crop_size, or crop_height and crop_width together.")
-    crop = (param.crop_height, param.crop_width) if all(sides) else (param.crop_size, param.crop_size)
+    names = next((pair for pair in _SIDES if any(map(param.HasField, pair))), None)
+    if names and (param.HasField("crop_size") or not all(map(param.HasField, names))):
+        raise DataError(f"{where}: transform_param takes either crop_size, or {' and '.join(names)} together.")
+    height, width = crop = tuple(int(getattr(param, name)) for name in names or ("crop_size", "crop_size"))
     if max(crop) > MOST_PIXELS:
         raise DataError(
             f"{where}: transform_param's crop_size (crop_height, crop_width) must be {MOST_PIXELS} at most. "
             f"Received: {max(crop)}."
         )
-    return crop if crop[0] and crop[1] else None
+    return (height, width) if height and width else None
 
 
 def _part(image: Array, view: View) -> Array:

@@ -54,8 +54,6 @@ class LayerMemory:
     saved: int = 0
     state: int = 0
     workspace: Mapping[str, int] = field(default_factory=dict)
-    fork_options: ClassVar[frozenset[str]] = frozenset()
-    """Options of forks that the type reads, although most types do not (see `segcaffe.proto.fork_options.EFFECTS`)."""
     recomputes: bool = True
     joins: tuple[int, ...] = ()
 
@@ -107,6 +105,8 @@ class Layer:
     """The bottoms that can receive a gradient; None means all. Labels, for example, cannot."""
     refuses_gradient: ClassVar[bool] = True
     """Whether a gradient to the other bottoms is an error; otherwise they get none, although layers below learn."""
+    judges: ClassVar[bool] = False
+    """Whether the first top has a row for each detection; a test joins them and gives their average precision."""
     value_names: ClassVar[tuple[str, ...]] = ()
     """What logs call the values of the first top, where they are several measures."""
     source: ClassVar[bool] = False

@@ -6,7 +6,7 @@ from segcaffe.proto.caffe_pb2 import V1LayerParameter
 from segcaffe.wiring import upcalls
 
 _TYPES = {
-    "SSD": "PriorBox DetectionOutput Normalize AnnotatedData MultiBoxLoss DetectionEvaluate VideoData",
+    "SSD": "Normalize VideoData",
     "Fast R-CNN": "ROIPooling",
     "R-FCN": "PSROIPooling SmoothL1LossOHEM BoxAnnotatorOHEM SoftmaxWithLossOHEM",
     "SegNet and ENet": "Upsample BN DenseImageData SpatialDropout",
@@ -17,8 +17,7 @@ _TYPES = {
     "RelativeError",
     "MobileNet and ShuffleNet": "ConvolutionDepthwise DepthwiseConvolution ShuffleChannel",
     "SENet": "Axpy",
-    "OpenVINO's training": "PriorBoxClustered GRN DetectionOutputExtended LabelSpecificAdd AnchorEmbeddingExtractor "
-    "ScaleFilter",
+    "OpenVINO's training": "GRN DetectionOutputExtended LabelSpecificAdd AnchorEmbeddingExtractor ScaleFilter",
     "PSPNet": "Gather HoleConvolution",
     "NVIDIA's Caffe": "DetectNetTransformation TRT",
     "TI's Caffe (Jacinto)": "ImageLabelData",

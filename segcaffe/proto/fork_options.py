@@ -79,7 +79,7 @@ _ENGINE = {
 }
 _TRAINING = {
     "NetParameter": "bn_stats_batch_size",
-    "SolverParameter": "eval_type ap_version show_per_class_result disabled_update test_offset ignore_shape_mismatch "
+    "SolverParameter": "eval_type disabled_update test_offset ignore_shape_mismatch "
     "ignore_mismatching_blobs test_and_snapshot_last_epochs sparse_mode sparsity_target sparsity_step_factor "
     "sparsity_step_iter sparsity_start_iter sparsity_start_factor sparsity_threshold_maxratio "
     "sparsity_itr_increment_bfr_applying sparsity_threshold_value_max quantization_start_iter quantize_weights "
@@ -113,7 +113,7 @@ _TRAINING = {
 _MISSING = {
     "FillerParameter": "scale file diag_val alpha",
     "LayerParameter": "param_bottoms subtraction",
-    "TransformationParameter": "crop_h crop_w resize_param bgr2rgb pad center_crop cvt_bgr2rgb",
+    "TransformationParameter": "resize_param bgr2rgb pad center_crop cvt_bgr2rgb",
     "LossParameter": "pre_fixed_normalizer label_smoothing label_weights assign_label_weights num_label_weights "
     "weight_by_label_freqs class_weighting adaptive_weighting gamma scale min_weight max_weight max_entropy_weight "
     "cross_entropy_positive_weight only_care_label",

@@ -30,6 +30,7 @@ from segcaffe.solver.average import AverageLoss
 from segcaffe.solver.nets import build_test_nets, build_train_net
 from segcaffe.solver.policies import LearningRate
 from segcaffe.solver.regularize import check_regularization, decay, gradient_scale
+from segcaffe.solver.summary import Summary
 
 Array = Any
 Tested = Callable[[int, report.Scores], None]
@@ -257,13 +258,13 @@ class Solver(ABC):
                 self.test(index)
 
     def test(self, index: int = 0) -> report.Scores:
-        """Run test net ``index`` ``test_iter`` times; log and return the mean of each output: nothing of no run."""
+        """Run test net ``index`` ``test_iter`` times; log and return what its outputs come to."""
         net = self.test_nets[index]
         count = self.param.test_iter[index]
         if count == 0:
             return {}
         _log.info("Iteration %d, Testing net (#%d)", self.iter, index)
-        sums: report.Scores = {}
+        summary = Summary(net, to_native(self.param.ap_version))
         loss = 0.0
         for _ in range(count):
             self._serve_requests()
@@ -274,12 +275,13 @@ class Solver(ABC):
                 loss += diagnose.forward_with_info(net)
             else:
                 loss += net.forward_from_to(0, len(net.layer_list) - 1)
-            for name in net.outputs:
-                sums[name] = sums.get(name, np.float64(0)) + net.blobs[name].data
+            summary.add()
         if self.param.test_compute_loss:
             _log.info("Test loss: %.6g", loss / count)
-        scores = {name: np.asarray(total / count) for name, total in sums.items()}
+        scores = summary.scores()
         report.report_outputs("Test", net, scores)
+        if self.param.show_per_class_result:
+            summary.report_classes()
         for tested, _ in self._watchers:
             tested(index, scores)
         return scores

@@ -56,6 +56,7 @@ def write_files(folder: Path) -> None:
         file["top0"] = np.random.default_rng(0).standard_normal((COUNT, 3, 2)).astype(np.float32)
         file["top1"] = np.arange(COUNT, dtype=np.float32)
     write_lmdb(folder / "lmdb")
+    write_annotated(folder / "annotated")
     _write_mat(folder)
 
 
@@ -66,6 +67,20 @@ def write_lmdb(folder: Path) -> None:
             values = np.random.default_rng(i).integers(0, 256, (3, 5, 6), np.uint8)
             datum = caffe_pb2.Datum(channels=3, height=5, width=6, data=values.tobytes(), label=i)
             transaction.put(f"{i:08d}".encode(), datum.SerializeToString())
+
+
+def write_annotated(folder: Path) -> None:
+    """Two 8-bit images as AnnotatedDatum messages, with one box and two."""
+    with lmdb.open(str(folder), map_size=1 << 20) as environment, environment.begin(write=True) as transaction:
+        for i in range(COUNT):
+            message = caffe_pb2.AnnotatedDatum(type=caffe_pb2.AnnotatedDatum.BBOX)
+            values = np.random.default_rng(i).integers(0, 256, (3, 8, 10), np.uint8)
+            message.datum.CopyFrom(caffe_pb2.Datum(channels=3, height=8, width=10, data=values.tobytes()))
+            group = message.annotation_group.add(group_label=i + 1)
+            for k in range(i + 1):
+                box = caffe_pb2.NormalizedBBox(xmin=0.1, ymin=0.2, xmax=0.6 + k / 10, ymax=0.9, difficult=k == 1)
+                group.annotation.add(instance_id=k).bbox.CopyFrom(box)
+            transaction.put(f"{i:08d}".encode(), message.SerializeToString())
 
 
 def _write_mat(folder: Path) -> None:
@@ -100,6 +115,7 @@ def _list(name: str, more: str = "") -> str:
 write_files(FOLDER)
 _CROP = "transform_param { crop_size: 8 mean_value: 100 scale: 0.5 }"
 _DATABASE = f'data_param {{ source: "{FOLDER}/lmdb" backend: LMDB batch_size: {COUNT} }}'
+_ANNOTATED = _DATABASE.replace("/lmdb", "/annotated")
 _RANDOM = "transform_param { crop_size: 4 mirror: true }"
 _MATS = f'mat_read_param {{ source: "{FOLDER}/ids.txt" prefix: "{FOLDER}/" batch_size: {COUNT} }}'
 _WINDOWS = f'window_data_param {{ source: "{FOLDER}/windows.txt" batch_size: 2 fg_fraction: 0.5 context_pad: 1 }}'
@@ -135,6 +151,17 @@ CASES = [
         1,
         "TRAIN",
         "random",
+        deterministic=False,
+    ),
+    LayerCase("AnnotatedData", _ANNOTATED, (), 2),
+    LayerCase(
+        "AnnotatedData",
+        f"{_ANNOTATED} transform_param {{ resize_param {{ height: 6 width: 9 }} mirror: true mean_value: 100 }}"
+        "annotated_data_param { batch_sampler { sampler { min_scale: 0.5 } } }",
+        (),
+        2,
+        "TRAIN",
+        "sampled",
         deterministic=False,
     ),
     LayerCase("HDF5Data", f'hdf5_data_param {{ source: "{FOLDER}/h5.txt" batch_size: {COUNT} }}', (), 2),

@@ -9,13 +9,13 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
 
 from segcaffe import device
-from segcaffe.data.loader import Arrays, BatchLoader, ListFeed, Random
+from segcaffe.data.loader import Arrays, BatchLoader, ListFeed, Parts, Random, Rows
 from segcaffe.errors import DataError
 
 
@@ -29,7 +29,7 @@ def make(
     batch_size: int = 3,
     shuffle: bool = True,
     workers: int = 2,
-    load: Callable[[int, Random], Arrays] = number_and_draw,
+    load: Callable[[int, Random], Parts] = number_and_draw,
 ) -> BatchLoader[int]:
     return BatchLoader(ListFeed(range(count), shuffle), load, batch_size, "layer", workers=workers)
 
@@ -90,10 +90,27 @@ def test_a_restored_loader_continues_as_if_never_stopped(stop: int) -> None:
     assert_equal(take(second, 10 - stop), whole[stop:])
 
 
-def test_the_first_item_is_that_of_the_first_batch() -> None:
+def test_shapes_are_those_of_the_batches() -> None:
     loader = make()
-    first = loader.first()
-    np.testing.assert_array_equal(first[1], loader.next()[1][0])
+    assert loader.shapes() == [(3,), (3, 2)] == [array.shape for array in loader.next()]
+
+
+class Several(Rows):
+    """As many numbers as the item says; a batch has them all in one row."""
+
+    def __init__(self, item: int) -> None:
+        self.values = np.full(item, item)
+
+    @staticmethod
+    def join(parts: Sequence[Rows]) -> np.ndarray:
+        return np.concatenate([part.values for part in parts if isinstance(part, Several)])
+
+
+def test_rows_are_joined() -> None:
+    loader = make(4, shuffle=False, load=lambda item, random: (np.array(item), Several(item)))
+    assert loader.shapes() == [(3,), (0,)]
+    assert [array.tolist() for array in loader.next()] == [[0, 1, 2], [1, 2, 2]]
+    assert [array.tolist() for array in loader.next()] == [[3, 0, 1], [3, 3, 3, 1]]
 
 
 def test_rand_skip_starts_within_the_first_items() -> None:

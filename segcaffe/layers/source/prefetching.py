@@ -32,8 +32,8 @@ class PrefetchingSource(SourceLayer):
     def start(self, loader: BatchLoader[Any], top: Blobs) -> None:
         """Take batches from ``loader``; its first item gives the tops their shapes."""
         self.loader, self.uploader = loader, Uploader()
-        for blob, array in zip(top, loader.first(), strict=False):
-            blob.reshape(loader.batch_size, *array.shape)
+        for blob, shape in zip(top, loader.shapes(), strict=False):
+            blob.reshape(*shape)
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Copy the next batch into the tops; a DataError of a worker thread is raised here."""

@@ -1,0 +1,1 @@
+"""Layers of detectors: prior boxes, regions, what was found."""
