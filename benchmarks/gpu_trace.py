@@ -20,6 +20,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from benchmarks import nets
+from benchmarks.gpu_nets import NETS
 from segcaffe import device
 from segcaffe.errors import DeviceError
 from segcaffe.kernels.cuda.compile import BLOCK
@@ -191,10 +193,8 @@ def summary(spans: Sequence[Span]) -> list[str]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Trace one net."""
-    from benchmarks import gpu_rows, nets
-
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("row", nargs="?", default="config_resnet test", choices=list(gpu_rows.NETS))
+    parser.add_argument("row", nargs="?", default="config_resnet test", choices=list(NETS))
     parser.add_argument("--out", type=Path, default=Path("gpu-trace"), help="folder for the traces")
     parser.add_argument("--graphs", action="store_true", help="replay the net as CUDA graphs")
     parser.add_argument("--nvtx", action="store_true", help="mark layers for Nsight Systems, and measure nothing")
@@ -207,7 +207,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"benchmarks.gpu_trace: {error}", file=sys.stderr)
             return 2
     device.configure(graphs=options.graphs)
-    row = gpu_rows.NETS[options.row]
+    row = NETS[options.row]
     ours = nets.side(replace(row.row, size=row.row.small if options.smoke else row.size), "ours")
     assert isinstance(ours, nets.Ours)
     for _ in range(4):

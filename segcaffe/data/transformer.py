@@ -35,6 +35,11 @@ class View:
     mirror: bool
 
 
+def crop_size(param: caffe_pb2.TransformationParameter) -> tuple[int, int]:
+    """Height and width of the crop; 0 where there is none."""
+    return param.crop_height or param.crop_size, param.crop_width or param.crop_size
+
+
 class Transformer:
     """Caffe's data transformation: ``(pixel - mean) * scale`` of a part of the image.
 

@@ -111,6 +111,10 @@ class Layer:
     """What logs call the values of the first top, where they are several measures."""
     source: ClassVar[bool] = False
     """Whether the layer's tops come from outside the net (data layers)."""
+    sink: ClassVar[bool] = False
+    """Whether all that the layer does is to write files."""
+    keeps_channels: ClassVar[bool] = False
+    """Whether the first top has the channels of the first bottom."""
     reshape_always: ClassVar[bool] = False
     """Whether `reshape` must be called before each forward even if no bottom changed its shape."""
     backward_reads: tuple[Read, ...] = ("bottoms", "tops")
@@ -321,6 +325,7 @@ class NeuronLayer(Layer):
     """A layer that maps each element by itself: one bottom, one top of the same shape, in place if wished."""
 
     in_place = True
+    keeps_channels = True
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Give the top the bottom's shape."""

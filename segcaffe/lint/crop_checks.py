@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 
 from segcaffe.errors import GraphError
 from segcaffe.lint.finding import Finding
-from segcaffe.lint.subject import Subject
+from segcaffe.lint.subject import Subject, class_of
 from segcaffe.proto.caffe_pb2 import LayerParameter
 from segcaffe.pycaffe.coord_map import UndefinedMapException, coord_map_from_to
 
@@ -75,11 +75,12 @@ def _source() -> _Top:
 
 
 def _params(layer: LayerParameter) -> dict[str, Any]:
-    names = {"Pooling": "pooling_param", "Crop": "crop_param"}
-    name = names.get(layer.type, "convolution_param")
+    name = class_of(layer).options_field
+    if not name:
+        return {}
     options = getattr(layer, name)
     given: dict[str, Any] = _values(options)
-    if layer.type in ("Convolution", "Deconvolution", "Pooling", "Im2col") and "kernel_size" not in given:
+    if "kernel_size" in options.DESCRIPTOR.fields_by_name and "kernel_size" not in given:
         # A window of sides, or of the whole map: no map that is known.
         given["kernel_h"] = 0
     return {name: given}

@@ -11,14 +11,10 @@ from segcaffe.errors import GraphError, Place, about_layer
 from segcaffe.graph.graph import where
 from segcaffe.graph.rules import filter_net, net_state
 from segcaffe.layers.registry import layer_class
+from segcaffe.layers.source.base import SourceLayer
 from segcaffe.proto import caffe_pb2
 from segcaffe.proto.encoding import to_native
 from segcaffe.proto.placed import PlacedNet
-
-_SINKS = ("MatWrite", "HDF5Output")
-_KEPT_SOURCES = ("Input", "DummyData")
-_TRANSFORMING = ("Data", "ImageData", "ImageSegData", "MemoryData", "TwoImageData", "WindowData")
-_KEEP_CHANNELS = ("BatchNorm", "Dropout", "Interp", "LRN", "MVN", "Pooling", "Power", "ReLU", "Scale", "Split")
 
 
 @dataclass
@@ -90,13 +86,14 @@ def _deploy_layer(
     weights: Sequence[caffe_pb2.NetParameter],
 ) -> Iterator[caffe_pb2.LayerParameter]:
     """What becomes of a layer: itself, an input, or nothing; the tops that nobody makes then are ``missing``."""
-    if layer_class(layer.type, where(layer)).source and layer.type not in _KEPT_SOURCES:
-        inputs = [] if deployed.image else _take_source(layer, deployed)
+    cls = layer_class(layer.type, where(layer))
+    if issubclass(cls, SourceLayer) and cls.data:
+        inputs = [] if deployed.image else _take_source(cls, layer, deployed)
         missing.update(top for top in layer.top if top not in inputs)
         if inputs:
             deployed.channels = deployed.channels or channels_by_weights(layers, deployed.image, weights) or 3
             yield _input_layer(layer, inputs, deployed)
-    elif layer.type not in _SINKS and _without(layer, missing):
+    elif not cls.sink and _without(layer, missing):
         yield layer
         if layer.type == "Input" and not deployed.image:
             deployed.image = layer.top[0]
@@ -118,23 +115,20 @@ def channels_by_weights(
         if layer.type == "Convolution" and layer.name in stored:
             shape = shape_of(stored[layer.name][0])
             return shape[1] * layer.convolution_param.group if len(shape) == 4 else 0
-        if layer.type in _KEEP_CHANNELS:
+        if layer_class(layer.type).keeps_channels:
             same.update(layer.top)
     return 0
 
 
-def _take_source(layer: caffe_pb2.LayerParameter, deployed: Deployed) -> list[str]:
+def _take_source(cls: type[SourceLayer], layer: caffe_pb2.LayerParameter, deployed: Deployed) -> list[str]:
     """Note what a data layer does to images; returns the tops that become inputs."""
-    transform = layer.transform_param
     deployed.image = layer.top[0]
-    deployed.crop = (transform.crop_height or transform.crop_size, transform.crop_width or transform.crop_size)
-    deployed.channels = _channels(layer)
-    if layer.type == "MemoryData":
-        deployed.crop = (layer.memory_data_param.height, layer.memory_data_param.width)
-    if layer.type in _TRANSFORMING:
+    deployed.channels, *crop = cls.image_shape(layer)
+    deployed.crop = crop[0], crop[1]
+    if "transform_param" in cls.option_fields():
         _take_transformation(layer, deployed)
-    if layer.type == "ImageSegData" and len(layer.top) > 2:
-        deployed.image_size = layer.top[2]
+    if cls.size_top is not None and len(layer.top) > cls.size_top:
+        deployed.image_size = layer.top[cls.size_top]
     return [name for name in (deployed.image, deployed.image_size) if name]
 
 
@@ -145,20 +139,6 @@ def _take_transformation(layer: caffe_pb2.LayerParameter, deployed: Deployed) ->
     if transform.mean_file:
         where = f'layer "{layer.name}": mean_file'
         deployed.mean = read_mean_pixel(to_native(transform.mean_file), where).tolist()
-
-
-def _channels(layer: caffe_pb2.LayerParameter) -> int:
-    """Channels of a data layer's images, 0 if it does not say."""
-    transform = layer.transform_param
-    if layer.type == "MemoryData":
-        return int(layer.memory_data_param.channels)
-    if layer.type in ("ImageData", "ImageSegData"):
-        return 3 if layer.image_data_param.is_color else 1
-    if layer.type == "TwoImageData":
-        return 3 if layer.two_image_data_param.first_is_color else 1
-    if transform.force_gray or transform.force_color:
-        return 1 if transform.force_gray else 3
-    return 3 if layer.type == "WindowData" else 0
 
 
 def _input_layer(layer: caffe_pb2.LayerParameter, tops: Sequence[str], deployed: Deployed) -> caffe_pb2.LayerParameter:

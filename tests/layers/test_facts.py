@@ -179,3 +179,9 @@ def test_asking_for_a_type_imports_no_others() -> None:
         "segcaffe.layers.neuron.relu",
         "segcaffe.layers.neuron.base",
     }
+
+
+@pytest.mark.parametrize("case", [case for case in tests.cases.all_cases() if layer_class(case.type).keeps_channels])
+def test_channels_are_kept_where_that_is_said(case: LayerCase) -> None:
+    _, bottom, top = case.build()
+    assert top[0].shape[1:2] == bottom[0].shape[1:2]

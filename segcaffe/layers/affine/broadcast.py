@@ -16,6 +16,7 @@ class Broadcast(Layer):
 
     bottom_count = (1, 2)
     in_place = True
+    keeps_channels = True
 
     def parameter_shape(self, bottom: Blobs, options: Options) -> tuple[int, ...]:
         """The shape of the vector as a parameter: num_axes axes of the bottom from axis on (-1: all, 0: a scalar)."""

@@ -19,6 +19,8 @@ class LRN(Layer):
     its channel (WITHIN_CHANNEL, where k is always 1). local_size is odd. Source: Krizhevsky et al. 2012.
     """
 
+    keeps_channels = True
+
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Read the region and the constants."""
         options = self.param.lrn_param

@@ -18,6 +18,7 @@ class Split(Layer):
 
     top_count = (1, None)
     backward_reads = ()
+    keeps_channels = True
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Let every top use the bottom's memory."""

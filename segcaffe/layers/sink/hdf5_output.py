@@ -27,6 +27,7 @@ class HDF5Output(Layer):
 
     bottom_count = (2, 2)
     top_count = (0, 0)
+    sink = True
     gradient_to = ()
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:

@@ -28,6 +28,7 @@ class MatWrite(Layer):
 
     bottom_count = (1, None)
     top_count = (0, 0)
+    sink = True
     gradient_to = ()
     replayable = False
 

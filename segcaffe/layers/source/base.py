@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from segcaffe.layers.base import Blobs, Count, Layer
+from segcaffe.proto.caffe_pb2 import LayerParameter
 
 
 class SourceLayer(Layer):
@@ -18,6 +19,15 @@ class SourceLayer(Layer):
     top_count: ClassVar[Count] = (1, None)
     source = True
     gradient_to = ()
+    data: ClassVar[bool] = True
+    """Whether it brings data, in whose place a net for prediction has an input."""
+    size_top: ClassVar[int | None] = None
+    """The top that has each image's height and width, if there are so many tops."""
+
+    @classmethod
+    def image_shape(cls, param: LayerParameter) -> tuple[int, int, int]:
+        """Channels, height and width of the first top's images; 0 where the options do not say."""
+        return 0, 0, 0
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Nothing depends on bottoms; tops keep the shape that `setup` or the last batch gave them."""

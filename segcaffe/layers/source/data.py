@@ -7,11 +7,12 @@ import numpy as np
 from segcaffe.data.database import Database, Value, Values
 from segcaffe.data.datum import datum_array, decode_datum, split_datum
 from segcaffe.data.loader import Arrays, BatchLoader, Random
-from segcaffe.data.transformer import Transformer
+from segcaffe.data.transformer import Transformer, crop_size
 from segcaffe.errors import DataError
 from segcaffe.layers.base import Blobs
 from segcaffe.layers.registry import register
 from segcaffe.layers.source.prefetching import PrefetchingSource
+from segcaffe.proto.caffe_pb2 import LayerParameter
 from segcaffe.proto.encoding import to_native
 
 
@@ -26,6 +27,12 @@ class Data(PrefetchingSource):
 
     other_options = ("transform_param",)
     top_count = (1, 2)
+
+    @classmethod
+    def image_shape(cls, param: LayerParameter) -> tuple[int, int, int]:
+        """The crop's size, and the channels that images are forced to have."""
+        options = param.transform_param
+        return 1 if options.force_gray else 3 if options.force_color else 0, *crop_size(options)
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Open the database and read the first item."""

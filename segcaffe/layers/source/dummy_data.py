@@ -17,6 +17,8 @@ class DummyData(SourceLayer):
     tops, or once for each; without a filler the values are 0.
     """
 
+    data = False
+
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Shape the tops and fill them."""
         shapes = self._shapes(len(top))

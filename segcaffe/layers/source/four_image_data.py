@@ -6,8 +6,10 @@ import numpy as np
 
 from segcaffe.data.lists import Entry, read_stream
 from segcaffe.data.loader import Arrays, Random
+from segcaffe.data.transformer import crop_size
 from segcaffe.layers.registry import register
 from segcaffe.layers.source.prefetching import ImageListSource
+from segcaffe.proto.caffe_pb2 import LayerParameter
 
 
 @register
@@ -20,6 +22,13 @@ class FourImageData(ImageListSource):
     """
 
     top_count = (2, 2)
+
+    @classmethod
+    def image_shape(cls, param: LayerParameter) -> tuple[int, int, int]:
+        """Both images together."""
+        options = param.four_image_data_param
+        channels = sum(3 if color else 1 for color in (options.first_is_color, options.second_is_color))
+        return channels, *crop_size(param.transform_param)
 
     def entries(self, source: str) -> list[Entry]:
         """Fours of names, in one line or not."""

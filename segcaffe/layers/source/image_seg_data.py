@@ -36,6 +36,7 @@ class ImageSegData(ImageListSource):
     options_field = "image_data_param"
     dialects = "v1, v2, deeplab"
     top_count = (2, 3)
+    size_top = 2
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Check that the options suit, then as any list of images."""

@@ -15,6 +15,8 @@ class Input(SourceLayer):
     keeps that shape.
     """
 
+    data = False
+
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Give the tops their first shapes."""
         shapes = self.param.input_param.shape

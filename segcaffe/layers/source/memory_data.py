@@ -11,16 +11,25 @@ from segcaffe.errors import DataError
 from segcaffe.layers.base import Blobs
 from segcaffe.layers.registry import register
 from segcaffe.layers.source.base import SourceLayer
+from segcaffe.proto.caffe_pb2 import LayerParameter
 
 
 @register
 class MemoryData(SourceLayer):
     """Batches of arrays given by `set_input_arrays`, again and again from the start.
 
-    top: data (batch_size, channels, height, width) as in ``memory_data_param``, and labels (batch_size,).
+    top: data (batch_size, channels, height, width) as in ``memory_data_param``, and labels (batch_size,). A
+    ``transform_param`` tells what the program has done to its images, for whoever predicts with the net.
     """
 
+    other_options = ("transform_param",)
     top_count = (2, 2)
+
+    @classmethod
+    def image_shape(cls, param: LayerParameter) -> tuple[int, int, int]:
+        """The arrays'."""
+        options = param.memory_data_param
+        return options.channels, options.height, options.width
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Shape the tops."""

@@ -13,11 +13,12 @@ from segcaffe.data.label_files import read_labels
 from segcaffe.data.label_images import Labels
 from segcaffe.data.lists import Entry, read_list
 from segcaffe.data.loader import Arrays, BatchLoader, ListFeed, Random
-from segcaffe.data.transformer import Transformer
+from segcaffe.data.transformer import Transformer, crop_size
 from segcaffe.device.upload import Uploader
 from segcaffe.errors import DataError
 from segcaffe.layers.base import Blobs
 from segcaffe.layers.source.base import SourceLayer
+from segcaffe.proto.caffe_pb2 import LayerParameter
 from segcaffe.proto.encoding import to_native
 
 log = logging.getLogger(__name__)
@@ -76,6 +77,11 @@ class ImageListSource(PrefetchingSource):
 
     other_options = ("image_data_param", "transform_param")
     _told_brightness = False
+
+    @classmethod
+    def image_shape(cls, param: LayerParameter) -> tuple[int, int, int]:
+        """As the list's options say."""
+        return 3 if param.image_data_param.is_color else 1, *crop_size(param.transform_param)
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Read the list, check the options, load the first item for its shapes."""

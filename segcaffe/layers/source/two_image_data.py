@@ -5,8 +5,10 @@ from __future__ import annotations
 from segcaffe.data.label_images import ColourError, Labels
 from segcaffe.data.lists import Entry, read_stream
 from segcaffe.data.loader import Arrays, Random
+from segcaffe.data.transformer import crop_size
 from segcaffe.layers.registry import register
 from segcaffe.layers.source.prefetching import ImageListSource, log
+from segcaffe.proto.caffe_pb2 import LayerParameter
 
 
 @register
@@ -24,6 +26,11 @@ class TwoImageData(ImageListSource):
 
     top_count = (2, 2)
     told = False
+
+    @classmethod
+    def image_shape(cls, param: LayerParameter) -> tuple[int, int, int]:
+        """The first images'."""
+        return 3 if param.two_image_data_param.first_is_color else 1, *crop_size(param.transform_param)
 
     def entries(self, source: str) -> list[Entry]:
         """Pairs of names, in one line or not."""

@@ -9,13 +9,14 @@ from numpy.typing import NDArray
 
 from segcaffe.data.images import Image, read_image
 from segcaffe.data.loader import Arrays, BatchLoader, Random
-from segcaffe.data.transformer import read_mean
+from segcaffe.data.transformer import crop_size, read_mean
 from segcaffe.data.warp import warp
 from segcaffe.data.windows import read_windows
 from segcaffe.errors import DataError
 from segcaffe.layers.base import Blobs
 from segcaffe.layers.registry import register
 from segcaffe.layers.source.prefetching import PrefetchingSource, log
+from segcaffe.proto.caffe_pb2 import LayerParameter
 from segcaffe.proto.encoding import to_native
 
 _CACHED_IMAGES = 4096
@@ -34,6 +35,11 @@ class WindowData(PrefetchingSource):
 
     other_options = ("transform_param",)
     top_count = (2, 2)
+
+    @classmethod
+    def image_shape(cls, param: LayerParameter) -> tuple[int, int, int]:
+        """Colour unless told otherwise."""
+        return 1 if param.transform_param.force_gray else 3, *crop_size(param.transform_param)
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Read the window file, check the options."""

@@ -29,6 +29,7 @@ class Interp(Layer):
     """
 
     backward_reads = ()
+    keeps_channels = True
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Read the rule for the size."""

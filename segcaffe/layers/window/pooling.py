@@ -29,6 +29,7 @@ class Pooling(Layer):
 
     draw_color = "#FF9900"
     top_count = (1, 2)
+    keeps_channels = True
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Read the method; the window's size may depend on the bottom's."""
