@@ -27,7 +27,8 @@ from google.protobuf.message import DecodeError
 
 from segcaffe.blob.proto import array_of, from_array, set_values, shape_of, stored_dtype, without_values
 from segcaffe.convert import safetensors
-from segcaffe.errors import WeightsError
+from segcaffe.errors import SegcaffeError, WeightsError
+from segcaffe.files.limits import Budget
 from segcaffe.files.npy import read_array
 from segcaffe.files.regular import opened
 from segcaffe.proto.caffe_pb2 import NetParameter
@@ -229,9 +230,12 @@ def _nameless(arrays: Mapping[str, Array], where: str) -> NetParameter:
 
 def _read_npz(data: bytes, where: str) -> tuple[dict[str, Array], dict[str, str]]:
     """Return the blobs of a .npz file, and what stands beside them."""
+    budget = Budget(where, len(data))
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as file:
-            arrays = {info.filename.removesuffix(".npy"): _read_npy(file, info) for info in file.infolist()}
+            arrays = {info.filename.removesuffix(".npy"): _read_npy(file, info, budget) for info in file.infolist()}
+    except SegcaffeError:
+        raise
     except _DAMAGE as error:
         raise WeightsError(f"{where}: the .npz file is damaged ({error}).") from error
     metadata = {}
@@ -242,10 +246,15 @@ def _read_npz(data: bytes, where: str) -> tuple[dict[str, Array], dict[str, str]
     return {key: _floats(array, f"{where}: {key}") for key, array in arrays.items()}, metadata
 
 
-def _read_npy(file: zipfile.ZipFile, info: zipfile.ZipInfo) -> Array:
+def _read_npy(file: zipfile.ZipFile, info: zipfile.ZipInfo, budget: Budget) -> Array:
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        # Others are unpacked in pieces of any size.
+        raise ValueError(f"{info.filename}: NumPy packs by no other method than deflate")
     with file.open(info) as member:
         try:
-            return read_array(member, info.file_size)
+            return read_array(member, info.file_size, lambda count: budget.take(count, f'"{info.filename}"'))
+        except SegcaffeError:
+            raise
         except ValueError as error:
             raise ValueError(f"{info.filename}: {error}") from error
 

@@ -9,7 +9,7 @@ import json
 import math
 import struct
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,6 +20,7 @@ Array = np.ndarray[Any, Any]
 
 _DTYPES = {
     "F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1", "U8": "u1",
+    "BF16": "<u2",
 }  # fmt: skip
 _WRITTEN = {"float16": "F16", "float64": "F64"}
 _BFLOAT16 = "BF16"
@@ -49,7 +50,18 @@ def decode(data: bytes, where: str) -> tuple[dict[str, Array], dict[str, str]]:
     metadata = table.pop("__metadata__", {})
     if not isinstance(metadata, dict):
         raise _damaged(where, "its metadata is no table")
-    return {name: _array(name, entry, body, where) for name, entry in table.items()}, metadata
+    tensors = {name: _tensor(name, entry, body, where) for name, entry in table.items()}
+    _check_apart(tensors, where)
+    return {name: _values(tensor, body) for name, tensor in tensors.items()}, metadata
+
+
+class _Tensor(NamedTuple):
+    """A tensor's type and shape, and its first byte and the one behind its last."""
+
+    kind: str
+    shape: list[int]
+    start: int
+    end: int
 
 
 def _table(data: bytes, where: str) -> tuple[dict[str, Any], memoryview]:
@@ -65,7 +77,7 @@ def _table(data: bytes, where: str) -> tuple[dict[str, Any], memoryview]:
     return table, memoryview(data)[8 + size :]
 
 
-def _array(name: str, entry: Any, body: memoryview, where: str) -> Array:
+def _tensor(name: str, entry: Any, body: memoryview, where: str) -> _Tensor:
     try:
         kind, shape = entry["dtype"], [int(extent) for extent in entry["shape"]]
         start, end = (int(offset) for offset in entry["data_offsets"])
@@ -73,18 +85,30 @@ def _array(name: str, entry: Any, body: memoryview, where: str) -> Array:
         raise _damaged(where, f'the entry of "{name}" is incomplete') from error
     if not isinstance(kind, str) or len(shape) > MAX_AXES:
         raise _damaged(where, f'the entry of "{name}" has a type that is no name, or more than {MAX_AXES} axes')
-    if kind not in _DTYPES and kind != _BFLOAT16:
-        raise WeightsError(f'{where}: tensor "{name}" has dtype {kind}; known: {", ".join(_DTYPES)}, {_BFLOAT16}.')
-    dtype = np.dtype(_DTYPES.get(kind, "<u2"))
+    if kind not in _DTYPES:
+        raise WeightsError(f'{where}: tensor "{name}" has dtype {kind}; known: {", ".join(_DTYPES)}.')
     if min(shape, default=0) < 0 or not 0 <= start <= end <= len(body):
         raise _damaged(where, f'the bytes of "{name}" lie outside it')
-    if math.prod(shape) * dtype.itemsize != end - start:
+    if math.prod(shape) * np.dtype(_DTYPES[kind]).itemsize != end - start:
         raise _damaged(where, f'"{name}" has {end - start} bytes for shape {tuple(shape)} of {kind}')
-    values = np.frombuffer(body[start:end], dtype).reshape(shape)
-    if kind == _BFLOAT16:
+    return _Tensor(kind, shape, start, end)
+
+
+def _check_apart(tensors: Mapping[str, _Tensor], where: str) -> None:
+    """Raise WeightsError where tensors share bytes: a small file would become many large arrays."""
+    end, before = 0, ""
+    for name, tensor in sorted(tensors.items(), key=lambda item: (item[1].start, item[1].end)):
+        if tensor.start < end:
+            raise _damaged(where, f'the bytes of "{before}" and "{name}" overlap')
+        end, before = tensor.end, name
+
+
+def _values(tensor: _Tensor, body: memoryview) -> Array:
+    values = np.frombuffer(body[tensor.start : tensor.end], _DTYPES[tensor.kind]).reshape(tensor.shape)
+    if tensor.kind == _BFLOAT16:
         # A bfloat16 is the upper half of a float32.
         return (values.astype(np.uint32) << 16).view(np.float32)
-    return values.astype(np.float64 if kind == "F64" else np.float32)
+    return values.astype(np.float64 if tensor.kind == "F64" else np.float32)
 
 
 def _damaged(where: str, reason: str) -> WeightsError:

@@ -17,8 +17,6 @@ from segcaffe.proto.content import HDF5, content_of
 
 _NUMBERS = "fiub"
 _HEAD = 4096
-_FREE = 1 << 26
-"""Bytes that a data set may claim without having them: labels that are all zero need not have been written."""
 
 Rows = tuple[NDArray[np.float32], ...]
 
@@ -48,8 +46,11 @@ def read_rows(path: str, names: Sequence[str], context: str) -> Rows:
             pass
     except OSError as error:
         raise DataError(f'{context}: cannot read "{path}": {why_unreadable(error, path)}') from error
-    with hdf5.reading(path, _missing(context), damaged) as file:
-        datasets = tuple(_dataset(file, name, path, context) for name in names)
+    with hdf5.reading(path, f'{context}: "{path}"', _missing(context), damaged) as (file, budgets):
+        datasets = tuple(
+            hdf5.read_values(_dataset(file, name, path, context), _NUMBERS, budgets).astype(np.float32, copy=False)
+            for name in names
+        )
     lengths = [len(values) for values in datasets]
     if len(set(lengths)) != 1 or lengths[0] == 0:
         raise DataError(
@@ -59,7 +60,8 @@ def read_rows(path: str, names: Sequence[str], context: str) -> Rows:
     return datasets
 
 
-def _dataset(file: Any, name: str, path: str, context: str) -> NDArray[np.float32]:
+def _dataset(file: Any, name: str, path: str, context: str) -> Any:
+    """The data set of that name: an array of numbers with rows."""
     if name not in file:
         raise DataError(
             f'{context}: "{path}" has no dataset "{name}", the name of a top. It has: {", ".join(sorted(file))}.'
@@ -74,7 +76,7 @@ def _dataset(file: Any, name: str, path: str, context: str) -> NDArray[np.float3
             f'{context}: "{name}" of "{path}" must be an array of numbers with rows along axis 0. '
             f"Received: {_description(dataset, shape)}."
         )
-    return hdf5.read_values(dataset, _NUMBERS, _FREE).astype(np.float32, copy=False)
+    return dataset
 
 
 def _head(path: str) -> bytes:

@@ -6,25 +6,33 @@ are pieced together from other files. Whoever opens a file from someone else wou
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from segcaffe.errors import SegcaffeError
+from segcaffe.files.limits import AS_STORED, PACKED, Budget
 from segcaffe.files.regular import opened
 
 Failure = Callable[[str], SegcaffeError]
 """Makes the error, given its last part."""
 
-_PACKING = 1100
-"""How many times smaller than its content a compressed data set can be (deflate's limit is 1032)."""
+_FLOAT = 4
 _SHOWN = 80
 _ADVICE = "copy the values into this file"
+
+
+class Budgets(NamedTuple):
+    """What may be made of a file's data sets that are stored as they are, and of those that are compressed."""
+
+    plain: Budget
+    packed: Budget
 
 
 def h5py_module(failure: Failure) -> ModuleType:
@@ -38,11 +46,15 @@ def h5py_module(failure: Failure) -> ModuleType:
 
 
 @contextmanager
-def reading(path: str | Path, missing: Failure, damaged: Failure) -> Iterator[Any]:
-    """Open a file (h5py.File) without links to others. What it holds is to be read by `read_values` and `read_text`.
+def reading(path: str | Path, where: str, missing: Failure, damaged: Failure) -> Iterator[tuple[Any, Budgets]]:
+    """Open a file (h5py.File) without links to others; with it come the budgets of what is made of it.
+
+    What it holds is to be read by `read_values` and `read_text`.
 
     Parameters
     ----------
+    where:
+        How errors begin that say more would be made of the file than its size allows.
     missing:
         Makes the error if there is no h5py, of a sentence that says how to get it.
     damaged:
@@ -51,11 +63,12 @@ def reading(path: str | Path, missing: Failure, damaged: Failure) -> Iterator[An
     """
     h5py = h5py_module(missing)
     try:
-        with opened(path):
-            pass
+        with opened(path) as content:
+            size = content.seek(0, 2)
+            budgets = Budgets(Budget(where, size, AS_STORED), Budget(where, size, PACKED))
         with h5py.File(path, "r") as file:
             _check_links(h5py, file)
-            yield file
+            yield file, budgets
     except SegcaffeError:
         raise
     # TypeError: names and strings that are not UTF-8 come as bytes.
@@ -63,21 +76,22 @@ def reading(path: str | Path, missing: Failure, damaged: Failure) -> Iterator[An
         raise damaged(" ".join(str(error).split())) from error
 
 
-def read_values(dataset: Any, kinds: str, free: int) -> NDArray[Any]:
-    """Return a data set whose elements are of one of the kinds (letters of NumPy); ValueError for what is none.
+def read_values(dataset: Any, kinds: str, budgets: Budgets) -> NDArray[Any]:
+    """Return a data set whose elements are of one of the kinds (letters of NumPy).
 
-    Parameters
-    ----------
-    free:
-        Bytes that it may claim without having them: one that was never written has no bytes but a fill value. More is
-        compared with the bytes that are in the file before there is room made for it.
+    Raises
+    ------
+    ValueError
+        It is no such data set.
+    LimitError
+        It would take more than is left: one that was never written claims anything, a compressed one a thousandfold.
     """
     if not hasattr(dataset, "nbytes") or dataset.dtype.kind not in kinds or dataset.shape is None:
         raise ValueError(f"{dataset.name} is no array of numbers")
-    is_packed = _own_layout(dataset).get_nfilters() > 0
-    stored = dataset.id.get_storage_size()
-    if dataset.nbytes > max(free, stored * (_PACKING if is_packed else 1)):
-        raise ValueError(f"{dataset.name} claims {dataset.nbytes} bytes, and the file has {stored} of it")
+    budget = budgets.packed if _own_layout(dataset).get_nfilters() else budgets.plain
+    # A chunk is unpacked as a whole, however few values of it there are.
+    chunk = math.prod(dataset.chunks or ()) * dataset.dtype.itemsize
+    budget.take(max(chunk, dataset.size * max(_FLOAT, dataset.dtype.itemsize)), dataset.name)
     values: NDArray[Any] = np.asarray(dataset[()])
     return values
 

@@ -5,19 +5,24 @@ from __future__ import annotations
 import io
 import math
 import tokenize
+from collections.abc import Callable
 from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+_FLOAT = 4
+_MOST_HEADER = 10_000
+"""Bytes; NumPy takes no longer one, but reads it first."""
 _MOST_AXES = 32
 """What NumPy 1 makes, and Caffe's blobs have."""
 
 
-def read_array(file: IO[bytes], size: int) -> NDArray[Any]:
+def read_array(file: IO[bytes], size: int, take: Callable[[int], object] | None = None) -> NDArray[Any]:
     """The array in a file of that many bytes; its bytes are counted before there is room made for them.
 
-    ValueError for anything else, of which the text says what is wrong. Nothing in the file is run.
+    ValueError for anything else, of which the text says what is wrong. Nothing in the file is run. ``take`` is told how
+    many bytes the array has, of elements of four bytes at least, before it is made.
     """
     shape, in_fortran_order, dtype = _header(file)
     if dtype.hasobject or dtype.itemsize == 0 or min(shape, default=0) < 0:
@@ -27,6 +32,8 @@ def read_array(file: IO[bytes], size: int) -> NDArray[Any]:
     count = math.prod(shape)
     if count * dtype.itemsize > size:
         raise ValueError(f"it has fewer values than its shape {shape}")
+    if take is not None:
+        take(count * max(_FLOAT, dtype.itemsize))
     values = np.frombuffer(file.read(count * dtype.itemsize), dtype, count)
     array: NDArray[Any] = values.reshape(shape, order="F" if in_fortran_order else "C")
     return array
@@ -43,8 +50,12 @@ def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     if version not in ((1, 0), (2, 0), (3, 0)):
         raise ValueError(f"version {version[0]}.{version[1]} of the format is not known")
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    size = file.read(2 if version == (1, 0) else 4)
+    length = int.from_bytes(size, "little")
+    if length > _MOST_HEADER:
+        raise ValueError(f"its header claims {length} bytes; {_MOST_HEADER} can be read")
     try:
-        shape, in_fortran_order, dtype = read(file)
+        shape, in_fortran_order, dtype = read(io.BytesIO(size + file.read(length)))
     # A header is a Python literal; NumPy lets some of what is wrong with one through as Python says it.
     except (SyntaxError, tokenize.TokenError, TypeError, RecursionError, MemoryError, OverflowError) as error:
         raise ValueError(f"its header cannot be read ({type(error).__name__})") from error

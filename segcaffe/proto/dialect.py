@@ -20,6 +20,7 @@ from typing import NamedTuple
 from google.protobuf.message import DecodeError, Message
 
 from segcaffe.errors import WeightsError, did_you_mean
+from segcaffe.files.limits import AS_STORED, Budget
 from segcaffe.proto import caffe_pb2, content, encoding, set_aside, wire
 from segcaffe.proto.caffe_pb2 import LayerParameter, NetParameter
 from segcaffe.proto.fields import options_by_type
@@ -58,7 +59,9 @@ _NUMBERS: dict[str, tuple[int | None, int | None, int | None]] = {
 _FIRST, _LAST = 143, 157
 _NOT_IN_DIALECT = 7000
 _NOT_EXPLAINED = 8000
-_LAYER, _TYPE = 100, 2
+_LAYER, _OLD_LAYER, _TYPE = 100, 2, 2
+_LAYER_BYTES = 2000
+"""What a layer without values takes in memory."""
 _MAX_BYTES = 2**31 - 1
 
 
@@ -78,6 +81,7 @@ def decode_net(data: bytes, dialect: str | None = None, filename: str = "<bytes>
     """
     _check_file(data, filename)
     try:
+        _check_count(data, filename)
         layers = _layers(data)
         found = _check_dialect(dialect) if dialect is not None else _detect(data, layers)
         numbers = _reading(found)
@@ -117,6 +121,12 @@ def _check_file(data: bytes, filename: str) -> None:
             f"{filename}: a binary net (.caffemodel) holds at most 2 GiB. Received: {len(data)} bytes. "
             "Save larger nets as HDF5."
         )
+
+
+def _check_count(data: bytes, filename: str) -> None:
+    """Raise LimitError for more layers than a file of that size should have: an empty one takes three bytes of it."""
+    count = sum(field.number in (_OLD_LAYER, _LAYER) for field in wire.fields(data))
+    Budget(filename, len(data), AS_STORED).take(count * _LAYER_BYTES, counted(count, "layer"))
 
 
 def _check_dialect(dialect: str) -> str:

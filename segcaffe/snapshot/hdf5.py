@@ -17,18 +17,18 @@ import numpy as np
 
 from segcaffe.blob.proto import array_of, from_array, shape_of, values_of
 from segcaffe.errors import WeightsError
-from segcaffe.files.hdf5 import Failure, h5py_module, read_text, read_values, reading
+from segcaffe.files.hdf5 import Budgets, Failure, h5py_module, read_text, read_values, reading
 from segcaffe.proto.caffe_pb2 import BlobProto, LayerParameter, NetParameter
 from segcaffe.proto.encoding import from_bytes
 from segcaffe.snapshot.state import State
+from segcaffe.text.digits import whole_number
 
 Array = np.ndarray[Any, Any]
 _WEIGHTS_BESIDE = " Give the .caffemodel.h5 that was written with it."
 _STATE_BESIDE = " Give the .solverstate.h5 that was written with it."
-_SMALL = 1 << 20
-"""Bytes that a data set may claim without having them: one that was never written has no bytes but a fill value."""
-_MOST_BLOBS = 100_000
-"""Numbers of blobs that are lacking are filled in, so that a number by chance could claim all memory."""
+_LONGEST_NAME = 1 << 20
+_MESSAGE = 200
+"""Bytes of a message without values: those of blobs whose numbers are lacking are filled in."""
 
 
 def encode_net(net: NetParameter) -> bytes:
@@ -42,7 +42,7 @@ def load_net(path: str | Path) -> NetParameter:
     Where a layer shares a blob of another and the file therefore lacks it, an empty message takes its place.
     """
     net = NetParameter()
-    with _open(path) as file:
+    with _open(path) as (file, budgets):
         if "data" not in file:
             received = f"a solver state.{_WEIGHTS_BESIDE}" if "history" in file else f"{sorted(file)}."
             raise WeightsError(f"{path}: an HDF5 file of weights has a group /data. Received: {received}")
@@ -51,8 +51,11 @@ def load_net(path: str | Path) -> NetParameter:
                 f"{path}: an HDF5 file of weights has a group /data. Received: a data set of that name, as the files "
                 "that the layer HDF5Data reads have."
             )
-        for name, blobs in _blobs_by_layer(file["data"]).items():
+        for name, blobs in _blobs_by_layer(file["data"], budgets).items():
             layer = net.layer.add(name=name)
+            budgets.plain.take(
+                (max(blobs, default=-1) + 1) * _MESSAGE, f'the blobs of layer "{name}", by their numbers,'
+            )
             layer.blobs.extend(
                 from_array(blobs[i]) if i in blobs else BlobProto() for i in range(max(blobs, default=-1) + 1)
             )
@@ -66,17 +69,17 @@ def encode_state(state: State) -> bytes:
 
 def load_state(path: str | Path) -> State:
     """Return the solver state in an HDF5 file."""
-    with _open(path) as file:
+    with _open(path) as (file, budgets):
         missing = [name for name in ("iter", "history") if name not in file]
         if missing:
             received = f"weights.{_STATE_BESIDE}" if "data" in file else f"{sorted(file)}."
             raise WeightsError(f"{path}: a solver state in HDF5 has {missing[0]}. Received: {received}")
         history = file["history"]
         return State(
-            iter=_integer(file["iter"]),
-            current_step=_integer(file["current_step"]) if "current_step" in file else 0,
-            learned_net=read_text(file["learned_net"], _SMALL) if "learned_net" in file else "",
-            history=[_numbers(history[key]) for key in sorted(history, key=int)],
+            iter=_integer(file["iter"], budgets),
+            current_step=_integer(file["current_step"], budgets) if "current_step" in file else 0,
+            learned_net=read_text(file["learned_net"], _LONGEST_NAME) if "learned_net" in file else "",
+            history=[_numbers(history[key], budgets) for key in sorted(history, key=int)],
         )
 
 
@@ -126,17 +129,16 @@ def _has_diff(blob: BlobProto) -> bool:
     return bool(blob.diff or blob.double_diff)
 
 
-def _blobs_by_layer(data: Any) -> dict[str, dict[int, Array]]:
+def _blobs_by_layer(data: Any, budgets: Budgets) -> dict[str, dict[int, Array]]:
     """Return for each layer its arrays by index; a layer's name may contain slashes, that is, be several groups."""
     layers: dict[str, dict[int, Array]] = {}
 
     def visit(path: str | bytes, item: Any) -> None:
         # What is not UTF-8 comes out of h5py as bytes.
         layer, _, index = (from_bytes(path) if isinstance(path, bytes) else path).rpartition("/")
-        if hasattr(item, "shape") and index.isdigit():
-            if int(index) >= _MOST_BLOBS:
-                raise ValueError(f"a layer with the blob number {index}")
-            layers.setdefault(layer, {})[int(index)] = _numbers(item)
+        number = whole_number(index)
+        if hasattr(item, "shape") and number is not None:
+            layers.setdefault(layer, {})[number] = _numbers(item, budgets)
 
     data.visititems(visit)
     return layers
@@ -163,14 +165,14 @@ def _write_text(file: Any, name: str, text: str) -> None:
     dataset.write(space, space, np.array(encoded, dtype=f"S{len(encoded)}"), mtype=kind)
 
 
-def _numbers(dataset: Any) -> Array:
+def _numbers(dataset: Any, budgets: Budgets) -> Array:
     """Return a data set of numbers, float64 kept, anything else as float32."""
-    values = read_values(dataset, "fiu", _SMALL)
+    values = read_values(dataset, "fiu", budgets)
     return values if values.dtype == np.float64 else values.astype(np.float32)
 
 
-def _integer(dataset: Any) -> int:
-    values = read_values(dataset, "iu", _SMALL).ravel()
+def _integer(dataset: Any, budgets: Budgets) -> int:
+    values = read_values(dataset, "iu", budgets).ravel()
     if values.size != 1:
         raise ValueError(f"{dataset.name} is no single number")
     return int(values[0])
@@ -184,10 +186,11 @@ def _encode(write: Callable[[Any], None]) -> bytes:
     return memory.getvalue()
 
 
-def _open(path: str | Path) -> AbstractContextManager[Any]:
+def _open(path: str | Path) -> AbstractContextManager[tuple[Any, Budgets]]:
     """Open an HDF5 file for reading; whatever is found wrong in it, then or later, is a WeightsError."""
     return reading(
         path,
+        str(path),
         _missing(f"to read {path}"),
         lambda reason: WeightsError(f"{path}: the HDF5 file is damaged or not what it should be ({reason})."),
     )

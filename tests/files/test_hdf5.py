@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from segcaffe.data.hdf5 import read_rows
-from segcaffe.errors import DataError, SegcaffeError, WeightsError
+from segcaffe.errors import LimitError, SegcaffeError, WeightsError
 from segcaffe.snapshot.hdf5 import load_net, load_state
 
 Maker = Callable[[h5py.File, str, Path], None]
@@ -100,8 +100,11 @@ def test_what_was_never_written(tmp_path: Path) -> None:
         file.create_dataset("zeros", (1000, 1000), np.float32)
         file.create_dataset("huge", (1 << 20, 1 << 20), np.float32, chunks=(64, 64))
         file.create_dataset("packed", data=np.zeros((1000, 3000), np.float32), compression="gzip")
+        file.create_dataset("one", (1, 1), np.uint8, chunks=(1 << 15, 1 << 15), maxshape=(None, None))
+        file["again"] = file["huge"]
     path = str(tmp_path / "x.h5")
     assert [values.shape for values in read_rows(path, ["zeros"], "layer")] == [(1000, 1000)]
     assert [values.shape for values in read_rows(path, ["packed"], "layer")] == [(1000, 3000)]
-    with pytest.raises(DataError, match=r'layer: ".*x.h5" cannot be read as HDF5. The reason: /huge claims \d+ bytes'):
-        read_rows(path, ["huge"], "layer")
+    for name, shown in (("huge", "huge"), ("one", "one"), ("again", "(huge|again)")):
+        with pytest.raises(LimitError, match=rf'layer: ".*x.h5": /{shown} would bring .* --max-bytes \d+M'):
+            read_rows(path, [name], "layer")
