@@ -53,12 +53,9 @@ def load_net(path: str | Path) -> NetParameter:
             )
         for name, blobs in _blobs_by_layer(file["data"], budgets).items():
             layer = net.layer.add(name=name)
-            budgets.plain.take(
-                (max(blobs, default=-1) + 1) * _MESSAGE, f'the blobs of layer "{name}", by their numbers,'
-            )
-            layer.blobs.extend(
-                from_array(blobs[i]) if i in blobs else BlobProto() for i in range(max(blobs, default=-1) + 1)
-            )
+            last = max(blobs)
+            budgets.plain.take((last + 1) * _MESSAGE, f'the blob number {last} of layer "{name}", and those before it,')
+            layer.blobs.extend(from_array(blobs[i]) if i in blobs else BlobProto() for i in range(last + 1))
     return net
 
 
