@@ -16,7 +16,8 @@ from segcaffe.data.importers import write_lists
 from segcaffe.data.opencv import hold_threads
 from segcaffe.data.png import write_label
 from segcaffe.data.pool import ordered
-from segcaffe.errors import DataError
+from segcaffe.errors import DataError, SegcaffeError
+from segcaffe.files.limits import Budget
 from segcaffe.files.regular import read_bytes
 
 Label = NDArray[np.uint8]
@@ -100,19 +101,29 @@ def _read(file: Path) -> tuple[list[dict[str, Any]], defaultdict[int, list[dict[
 
 
 def _line(folder: Path, place: str, split: str, image: Mapping[str, Any], objects: Iterable[Mapping[str, Any]]) -> str:
-    import cv2
-
     name = str(image["file_name"])
     label = f"labels/{split}/{Path(name).stem}.png"
     if not (folder / place / name).is_file():
         raise DataError(f'import-coco: "{folder / place / name}" does not exist.')
     if not (folder / label).is_file():
-        try:
-            drawn = draw(int(image["height"]), int(image["width"]), objects)
-        except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, MemoryError, cv2.error) as error:
-            raise DataError(f'import-coco: {split}: the annotations of "{name}" are damaged: {error!r}.') from error
+        size = (folder / place / name).stat().st_size
+        drawn = _drawn(image, objects, Budget(f'import-coco: {split}: "{name}"', size))
         write_label(folder / label, drawn, "import-coco")
     return f"/{place}/{name} /{label}"
+
+
+def _drawn(image: Mapping[str, Any], objects: Iterable[Mapping[str, Any]], budget: Budget) -> Label:
+    """The label map of an image, whose size, which the annotations state, must fit that of its file."""
+    import cv2
+
+    try:
+        height, width = int(image["height"]), int(image["width"])
+        budget.take(height * width, f"a label map of {height} x {width}")
+        return draw(height, width, objects)
+    except SegcaffeError:
+        raise
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, MemoryError, cv2.error) as error:
+        raise DataError(f"{budget.where}: its annotations are damaged: {error!r}.") from error
 
 
 def draw(height: int, width: int, objects: Iterable[Mapping[str, Any]]) -> Label:
@@ -141,5 +152,7 @@ def _mask(counts: Any, height: int, width: int) -> NDArray[np.bool_]:
     """A mask from the lengths of its runs, column by column, the first one outside."""
     if isinstance(counts, str):
         raise ValueError("its runs are compressed; COCO's own instances_*.json have lists of numbers")
+    if sum(counts) != height * width:
+        raise ValueError(f"its runs have {sum(counts)} pixels, the image {height} x {width}")
     runs = np.repeat(np.arange(len(counts)) % 2 == 1, counts)
     return np.asarray(runs.reshape(width, height).T)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import islice
 from typing import Any
 
@@ -65,7 +66,7 @@ def datum_array(datum: caffe_pb2.Datum, where: str, data: memoryview | None = No
     # Each look at the field copies it.
     raw = datum.data if data is None else data
     values: NDArray[Any] = np.frombuffer(raw, np.uint8) if raw else np.array(datum.float_data, np.float32)
-    if min(shape) < 1 or values.size != np.prod(shape):
+    if min(shape) < 1 or values.size != math.prod(shape):
         raise DataError(
             f"{where}: a Datum must hold channels * height * width values, at least 1. "
             f"Received: {counted(values.size, 'value')}, shape {shape}."

@@ -9,10 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segcaffe.data.image_kinds import image_kind
+from segcaffe.data.image_sizes import stated_size
 from segcaffe.data.opencv import hold_threads
 from segcaffe.errors import DataError
 from segcaffe.files import regular
 from segcaffe.files.disk import why_unreadable
+from segcaffe.files.limits import Budget
 
 Image = NDArray[np.uint8]
 
@@ -88,6 +90,7 @@ def _decode(content: bytes, color: bool | None, failure: str) -> NDArray[Any]:
         raise DataError(f"{failure}: there are no bytes to read.")
     if is_cut_jpeg(content):
         raise DataError(f"{failure}: the JPEG is cut off.")
+    check_pixels(content, failure, 3 if color else 1)
     flag = {True: cv2.IMREAD_COLOR, False: cv2.IMREAD_GRAYSCALE, None: cv2.IMREAD_UNCHANGED}[color]
     try:
         image = cv2.imdecode(np.frombuffer(content, np.uint8), flag)
@@ -101,6 +104,17 @@ def _decode(content: bytes, color: bool | None, failure: str) -> NDArray[Any]:
             f"{failure}: this {kind} image is damaged, or OpenCV cannot decode it; then convert it to PNG or JPEG."
         )
     return np.asarray(image)
+
+
+def check_pixels(content: bytes, failure: str, least: int = 1) -> None:
+    """LimitError where an encoded image has more pixels than its bytes allow.
+
+    ``least`` is the number of bytes that a pixel becomes, if not more. ``failure`` begins the sentence.
+    """
+    size = stated_size(content)
+    if size is not None:
+        pixels = size.height * size.width
+        Budget(failure, len(content)).take(pixels * max(least, size.bytes), f"{size.height} x {size.width} pixels")
 
 
 def resize(image: NDArray[Any], height: int, width: int) -> NDArray[Any]:

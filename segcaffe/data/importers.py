@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import re
 import struct
 import sys
@@ -22,6 +23,7 @@ from segcaffe.data.palettes import Palette
 from segcaffe.data.png import write_label
 from segcaffe.data.pool import ordered
 from segcaffe.errors import DataError
+from segcaffe.files.limits import Budget
 from segcaffe.text.words import counted
 
 Bytes = NDArray[np.uint8]
@@ -267,7 +269,11 @@ def _unzipped(path: Path, where: str) -> bytes:
     content = read_bytes(str(path), where)
     if content[:2] != _GZIP:
         return content
+    budget = Budget(f'{where}: "{path}"', len(content))
     try:
-        return gzip.decompress(content)
+        with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
+            unpacked = file.read(budget.limit + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f'{where}: "{path}" is a damaged gzip file: {error}.') from error
+    budget.take(len(unpacked), "what is packed in it")
+    return unpacked

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segcaffe.data.image_kinds import image_kind
-from segcaffe.data.images import decode_as_stored
+from segcaffe.data.images import check_pixels, decode_as_stored
 from segcaffe.data.palettes import KNOWN, Palette
 from segcaffe.errors import DataError
 
@@ -23,7 +23,6 @@ class ColourError(DataError):
     """A label map holds colours, and nothing says what they stand for."""
 
 
-_MOST_PIXELS = 1 << 30
 _LARGEST = (1 << 16) - 1
 _BITMAPS = (b"P1", b"P4")
 _PLAIN_GRAY = (b"\x08\0", b"\x10\0")
@@ -39,6 +38,7 @@ def decode_label(content: bytes, failure: str, palette: Palette | None = None) -
     Colours are labels only by a palette, unless the three channels are equal; alpha channels are left out.
     ``failure`` is the first half of the sentence for content that is no label map.
     """
+    check_pixels(content, failure)
     values = _plain_graymap(content, failure) if content[:2] == b"P2" else _single_channel(content, failure)
     if values is None:
         values = decode_as_stored(content, failure)
@@ -80,8 +80,6 @@ def _single_channel(content: bytes, failure: str) -> NDArray[Any] | None:
         with readers[kind](io.BytesIO(content)) as image:
             if len(image.getbands()) > 1:
                 return None
-            if image.width * image.height > _MOST_PIXELS:
-                raise DataError(f"{failure}: {image.height} x {image.width} pixels are too many.")
             stretched = _stretch(content, kind, image)
             if kind == "PNG":
                 # Decoding looks at no checksum.

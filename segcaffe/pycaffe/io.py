@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from segcaffe.blob.proto import from_array, shape_of, values_of
 from segcaffe.data.datum import datum_array
-from segcaffe.data.images import is_cut_jpeg, read_bytes
+from segcaffe.data.images import check_pixels, is_cut_jpeg, read_bytes
 from segcaffe.data.opencv import hold_threads
 from segcaffe.errors import DataError, joined
 from segcaffe.proto import caffe_pb2
@@ -133,6 +133,7 @@ def load_image(filename: str | Path | IO[bytes] | bytes, color: bool = True) -> 
     name, content = _encoded_image(filename)
     if is_cut_jpeg(content):
         raise _no_image(f"load_image: {name}: the JPEG is cut off.")
+    check_pixels(content, f"load_image: {name}")
     try:
         pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error as error:
@@ -140,10 +141,16 @@ def load_image(filename: str | Path | IO[bytes] | bytes, color: bool = True) -> 
     if pixels is None:
         raise _no_image(f"load_image: {name} is not an image OpenCV can decode, or is damaged.")
     scale = np.iinfo(pixels.dtype).max if pixels.dtype.kind == "u" else 1
-    image: NDArray[np.float32] = (pixels / scale).astype(np.float32)
-    if image.ndim == 3:
-        return np.ascontiguousarray(image[:, :, 2::-1])
-    return np.repeat(image[:, :, None], 3 if color else 1, axis=2)
+    if pixels.ndim == 3:
+        return _divided(pixels[:, :, 2::-1], scale)
+    return np.repeat(_divided(pixels, scale)[:, :, None], 3 if color else 1, axis=2)
+
+
+def _divided(pixels: Array, scale: int) -> NDArray[np.float32]:
+    """Pixels over ``scale``, computed in double precision, of which there is never a whole image."""
+    image = np.empty(pixels.shape, np.float32)
+    np.divide(pixels, scale, out=image, dtype=np.float64, casting="unsafe")
+    return image
 
 
 def _encoded_image(source: str | Path | IO[bytes] | bytes) -> tuple[str, bytes]:

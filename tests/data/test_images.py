@@ -88,7 +88,7 @@ def test_what_cannot_be_read_is_named(tmp_path: Path, content: bytes | None, rea
 
 def test_a_damaged_palette_png_is_an_error(tmp_path: Path) -> None:
     content = bytearray(palette_png(np.zeros((8, 8), np.uint8), 8))
-    content[20] ^= 255
+    content[23] ^= 255
     (tmp_path / "x.png").write_bytes(content)
     with pytest.raises(DataError, match="the PNG is damaged"):
         read_labels(tmp_path / "x.png", "here")
