@@ -81,9 +81,7 @@ def test_headers_that_are_cut_off(kind: str) -> None:
         assert found is None or (found.height <= HEIGHT and found.width <= WIDTH)
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"hello", b"P9 3 4", b"\xff\xd8\xff\xd9", b"\xff\xd8\xff\xff\xff", bytes(99)]
-)
+@pytest.mark.parametrize("content", [b"", b"hello", b"P9 3 4", b"\xff\xd8\xff\xd9", b"\xff\xd8\xff\xff\xff", bytes(99)])
 def test_what_is_no_image(content: bytes) -> None:
     assert stated_size(content) is None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from segcaffe.detection.ground_truth import TrueBoxes
 from segcaffe.detection.in_image import in_pixels
 from segcaffe.detection.judging import judge
 from segcaffe.errors import DataError
+from segcaffe.files.regular import read_bytes
 from segcaffe.layers.base import Blobs, Layer
 from segcaffe.layers.detection import detection_output
 from segcaffe.layers.registry import register
@@ -99,7 +99,7 @@ class DetectionEvaluate(Layer):
 def _read_sizes(where: str, source: str) -> list[tuple[int, int]]:
     """Heights and widths from a file of lines ``name height width``."""
     try:
-        lines = [line.split() for line in Path(source).read_text(encoding="utf-8").splitlines() if line.strip()]
+        lines = [line.split() for line in read_bytes(source).decode("utf-8").splitlines() if line.strip()]
         sizes = [(int(line[-2]), int(line[-1])) for line in lines]
     except (OSError, ValueError, IndexError) as error:
         raise DataError(
