@@ -6,26 +6,23 @@ from segcaffe.proto.caffe_pb2 import V1LayerParameter
 from segcaffe.wiring import upcalls
 
 _TYPES = {
-    "SSD": "Normalize VideoData",
+    "SSD": "VideoData",
     "Fast R-CNN": "ROIPooling",
     "R-FCN": "PSROIPooling SmoothL1LossOHEM BoxAnnotatorOHEM SoftmaxWithLossOHEM",
-    "SegNet and ENet": "Upsample BN DenseImageData SpatialDropout",
+    "SegNet and ENet": "BN DenseImageData",
     "the Caffe of Greentea and its neural models": "MergeCrop Mergecrop MalisLoss ConvolutionSK PoolingSK Affinity "
     "ConnectedComponent",
-    "YOLO": "Reorg RegionLoss YoloDetectionOutput YoloV2Loss YoloV3Loss EvalDetection BoxData UpsampleDarknet",
-    "DeepLab v1": "Padding DominantChannel CensorLabel ChannelAggregator GainChannel Histogram IgnoreOverlay Onehot "
+    "YOLO": "RegionLoss YoloDetectionOutput YoloV2Loss YoloV3Loss EvalDetection BoxData",
+    "DeepLab v1": "DominantChannel CensorLabel ChannelAggregator GainChannel Histogram IgnoreOverlay Onehot "
     "RelativeError",
-    "MobileNet and ShuffleNet": "ConvolutionDepthwise DepthwiseConvolution ShuffleChannel",
-    "SENet": "Axpy",
-    "OpenVINO's training": "GRN DetectionOutputExtended LabelSpecificAdd AnchorEmbeddingExtractor ScaleFilter",
-    "PSPNet": "Gather HoleConvolution",
+    "OpenVINO's training": "DetectionOutputExtended AnchorEmbeddingExtractor",
+    "PSPNet": "HoleConvolution",
     "NVIDIA's Caffe": "DetectNetTransformation TRT",
     "TI's Caffe (Jacinto)": "ImageLabelData",
     "Caffe with CTC": "CtcLoss CTCLoss LabelsequenceAccuracy ContinuationIndicator",
     "HED": "ImageLabelmapData",
     "caffe-lstm": "Lstm",
-    "Synopsys' Caffe": "Squeeze ResizeNearestNeighbor ResizeBilinear Mul HardSwish SpaceToBatchND BatchToSpaceND "
-    "DepthToSpace Pad",
+    "Synopsys' Caffe": "SpaceToBatchND BatchToSpaceND",
 }
 _ORIGINS = {name: origin for origin, names in _TYPES.items() for name in names.split()}
 _OPTIONS = {

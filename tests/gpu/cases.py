@@ -13,6 +13,7 @@ from segcaffe import device
 from segcaffe.kernels import permutohedral
 from segcaffe.kernels.lrn import Response
 from segcaffe.kernels.optimizer import Step
+from segcaffe.kernels.pixel_norm import Epsilon
 from segcaffe.kernels.softmax_loss import NO_IGNORE
 from segcaffe.kernels.window_meanfield import Arrays, Filter, Inference
 from segcaffe.window import Window
@@ -840,3 +841,56 @@ for _function in ("forward", "backward"):
         @add("window_meanfield", _function, _suffix)
         def _(rng: np.random.Generator, dtype: Any, shape: Any = _shape) -> dict[str, Any]:
             return inference_arguments(rng, dtype, shape, TWO_WINDOWS)
+
+
+# --- activation ---
+
+
+for _name, _numbers in {
+    "scaled_elu": {"scale": 1.05, "alpha": 1.67},
+    "mish": {},
+    "hard_sigmoid": {"slope": 0.4, "shift": 0.5},
+    "hard_swish": {"slope": 0.4, "shift": 0.5},
+}.items():
+
+    def _activation(rng: np.random.Generator, dtype: Any, numbers: Any = _numbers) -> dict[str, Any]:
+        return {"x": 3 * normal(rng, dtype, 9_999), "y": empty(dtype, 9_999), **numbers}
+
+    def _activation_grad(rng: np.random.Generator, dtype: Any, numbers: Any = _numbers) -> dict[str, Any]:
+        arrays = {name: 3 * normal(rng, dtype, 9_999) for name in ("x", "dy")}
+        return {**arrays, "dx": empty(dtype, 9_999), **numbers}
+
+    KERNEL_CASES += [
+        KernelCase("activation", _name, _activation),
+        KernelCase("activation", _name, _activation, "in-place", same=(("y", "x"),)),
+        KernelCase("activation", f"{_name}_grad", _activation_grad),
+        KernelCase("activation", f"{_name}_grad", _activation_grad, "in-place", same=(("dx", "dy"),)),
+    ]
+
+
+# --- pixel_norm ---
+
+
+def _pixel_norm(rng: np.random.Generator, dtype: Any) -> dict[str, Any]:
+    x, norm, y = normal(rng, dtype, 3, 7, 611), empty(dtype, 3, 611), empty(dtype, 3, 7, 611)
+    return {"x": x, "scale": normal(rng, dtype, 7), "norm": norm, "y": y, "epsilon": Epsilon(1e-3, 0.1)}
+
+
+def _pixel_norm_backward(rng: np.random.Generator, dtype: Any) -> dict[str, Any]:
+    x, dy, dx = (normal(rng, dtype, 3, 7, 611) for _ in range(3))
+    norm = 1 + np.abs(normal(rng, dtype, 3, 611))
+    return {"x": x, "scale": normal(rng, dtype, 7), "norm": norm, "dy": dy, "dx": dx}
+
+
+def _pixel_norm_scale(rng: np.random.Generator, dtype: Any) -> dict[str, Any]:
+    arguments = _pixel_norm_backward(rng, dtype)
+    return {name: arguments[name] for name in ("x", "norm", "dy")} | {"out": empty(dtype, 7)}
+
+
+KERNEL_CASES += [
+    KernelCase("pixel_norm", "forward", _pixel_norm),
+    KernelCase("pixel_norm", "forward", _pixel_norm, "in-place", same=(("y", "x"),)),
+    KernelCase("pixel_norm", "backward", _pixel_norm_backward),
+    KernelCase("pixel_norm", "backward", _pixel_norm_backward, "in-place", same=(("dx", "dy"),)),
+    KernelCase("pixel_norm", "scale_grad", _pixel_norm_scale),
+]

@@ -16,7 +16,7 @@ Axes = dict[int, int]
 
 LENGTHS = (9, 16, 21, 33, 60)
 """Of the rows of short arrays: the compiler asks for a distance of up to 256 bytes, or 64 numbers."""
-_FLAT = ("elementwise", "optimizer", "sigmoid_loss", "difference_loss", "dist_loss")
+_FLAT = ("activation", "elementwise", "optimizer", "sigmoid_loss", "difference_loss", "dist_loss")
 """Packages whose large arrays are treated element by element: any part of them will do."""
 _AXES: dict[str, tuple[Axes, ...]] = {
     "channelwise": ({3: 1, 7: 1, 45: -1}, {3: 1, 7: -1, 45: 1}, {3: -1, 7: 1, 45: 1}),
@@ -29,6 +29,7 @@ _AXES: dict[str, tuple[Axes, ...]] = {
     "group_max": ({6: 1, 71: -1},),
     "copy": ({3: 1, 5: 2, 7: -1},),
     "lrn": ({2: 1, 7: -1, 9: 1, 13: 1}, {2: 1, 7: 1, 9: 1, 13: -1}),
+    "pixel_norm": ({3: 1, 7: -1, 611: 1}, {3: 1, 7: 1, 611: -1}),
     "embed": ({41: 2, 13: -1}, {41: -1, 13: 1}),
 }
 """The lengths of a case's axes that are changed, and to what: -1 stands for each of `LENGTHS`."""

@@ -33,8 +33,10 @@ FIRST_ONLY = {
     "DistLoss",
     "HingeLoss",
     "InfogainLoss",
+    "LabelSpecificAdd",
     "MultinomialLogisticLoss",
     "SigmoidCrossEntropyLoss",
+    "SimpleCrop",
     "SoftmaxWithLoss",
 }
 FIRST_TWO = {
@@ -56,6 +58,7 @@ SILENT = {
     "DistLoss",
     "DomainTransformForwardOnly",
     "MultiStageMeanfield",
+    "SimpleCrop",
     "SmoothL1Loss",
 }
 """Those whose originals leave the bottom's gradient alone instead of stopping."""

@@ -32,14 +32,18 @@ class WindowedLayer(EpilogueLayer, SlidingWindow):
         """Read the window, num_output, group, axis; make weight and bias."""
         param = self.param.convolution_param
         self.read_window(bottom)
-        self.num_output: int = param.num_output
-        self.group: int = param.group
         self.bias_term = param.bias_term
         self.channels = self.input_channels(bottom[0].shape[self.axis])
+        self.num_output, self.group = self.read_outputs()
         self._check_options()
         self.add_parameter(self.weight_shape(), param.weight_filler)
         if self.bias_term:
             self.add_parameter((self.num_output,), param.bias_filler)
+
+    def read_outputs(self) -> tuple[int, int]:
+        """num_output and group."""
+        options = self.param.convolution_param
+        return options.num_output, options.group
 
     def input_channels(self, extent: int) -> int:
         """Channels of the image, from the extent of the bottom's channel axis."""
