@@ -7,6 +7,7 @@ from pathlib import Path
 
 from segcaffe.cli import common
 from segcaffe.proto.encoding import from_native
+from segcaffe.text.visible import one_line
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,5 +40,5 @@ def run(options: argparse.Namespace) -> int:
     with common.progress(options.iterations, "batch") as advance:
         shapes = extract(net, blobs, Path(options.out), options.iterations, options.overwrite, advance)
     for name, shape in shapes.items():
-        print(f"{name}: {' x '.join(map(str, shape))}")
+        print(one_line(f"{name}: {' x '.join(map(str, shape))}"))
     return 0

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from segcaffe.cli import common
 from segcaffe.cli.json_output import add_json_option, print_json
+from segcaffe.text.visible import one_line
 
 if TYPE_CHECKING:
     from segcaffe.net.net import Net
@@ -80,8 +81,9 @@ def _facts(
 def _report(net: Net, forward: Sequence[float], backward: Sequence[float], iterations: int) -> None:
     print("Average time per layer:")
     for name, ahead, back in zip(net.layer_names, forward, backward, strict=True):
-        print(f"{name:>10}\tforward: {ahead / iterations:.6g} ms.")
-        print(f"{name:>10}\tbackward: {back / iterations:.6g} ms.")
+        shown = f"{one_line(name):>10}"
+        print(f"{shown}\tforward: {ahead / iterations:.6g} ms.")
+        print(f"{shown}\tbackward: {back / iterations:.6g} ms.")
     ahead, back = sum(forward), sum(backward)
     print(f"Average Forward pass: {ahead / iterations:.6g} ms.")
     print(f"Average Backward pass: {back / iterations:.6g} ms.")

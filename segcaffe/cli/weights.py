@@ -9,6 +9,7 @@ from dataclasses import asdict
 from segcaffe.cli import common
 from segcaffe.cli.json_output import add_json_option, print_json
 from segcaffe.proto.encoding import from_native
+from segcaffe.text.visible import one_line
 from segcaffe.text.words import counted
 
 
@@ -74,7 +75,7 @@ def _diff(options: argparse.Namespace) -> int:
     first, second = (formats.load(path, options.dialect) for path in (options.first, options.second))
     found = weights.differences(first, second, options.tolerance)
     for difference in found:
-        print(f"{difference.blob}: {difference.kind}: {difference.detail}")
+        print(one_line(f"{difference.blob}: {difference.kind}: {difference.detail}"))
     print(f"Differing: {counted(len(found), 'blob')}." if found else "The files hold the same weights.")
     return 1 if found else 0
 

@@ -19,6 +19,7 @@ from segcaffe.proto import caffe_pb2
 from segcaffe.proto.caffe_pb2 import LayerParameter, NetParameter
 from segcaffe.proto.placed import PlacedNet
 from segcaffe.proto.printer import float32_text
+from segcaffe.text.visible import one_line
 from segcaffe.viz.net_drawing import BLOB_COLOR, IN_PLACE_COLOR, Drawing
 from segcaffe.viz.net_drawing import draw as lay_out
 
@@ -177,7 +178,9 @@ def dot(drawing: Drawing, rankdir: str) -> str:
 
 
 def _quoted(text: str | list[str]) -> str:
-    escaped = [line.replace("\\", "\\\\").replace('"', '\\"') for line in ([text] if isinstance(text, str) else text)]
+    escaped = [
+        one_line(line).replace("\\", "\\\\").replace('"', '\\"') for line in ([text] if isinstance(text, str) else text)
+    ]
     return '"' + "\\n".join(escaped) + '"'
 
 

@@ -32,6 +32,7 @@ from segcaffe.snapshot.state import State
 from segcaffe.solver.average import AverageLoss
 from segcaffe.solver.diagnose import is_finite
 from segcaffe.solver.policies import LearningRate
+from segcaffe.trust.paths import as_file_name
 
 _log = logging.getLogger("segcaffe")
 _VERSION = 1
@@ -73,7 +74,7 @@ def snapshot_prefix(param: SolverParameter, filename: str | Path | None, net_nam
         return str(Path(filename).with_suffix(""))
     if prefix and not (prefix.endswith("/") or Path(prefix).is_dir()):
         return prefix
-    name = Path(filename).stem if filename is not None else net_name.replace("/", "_") or "net"
+    name = Path(filename).stem if filename is not None else as_file_name(net_name or "net")
     return str(Path(prefix) / name)
 
 

@@ -169,7 +169,7 @@ def _memory(plan: MemoryPlan) -> list[str]:
         f"memory: {_bytes(plan.total)} = blobs {blobs} (each by itself: {separate}) + parameters {_bytes(plan.params)}"
         f" + saved for backward {_bytes(plan.saved)}",
         *([f"workspace of convolutions: {_bytes(plan.workspace)}"] if plan.workspace else []),
-        f"most of it is in use at: {plan.peak_step}",
+        one_line(f"most of it is in use at: {plan.peak_step}"),
     ]
 
 

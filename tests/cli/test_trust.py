@@ -236,3 +236,24 @@ def test_blobs_of_any_name_stay_in_their_folder(name: str, out: str, folder: Pat
         folder / "databases"
     }
     assert not Path("/x").exists()
+
+
+def test_names_with_ends_of_lines_forge_no_lines(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number, names in enumerate((("x\\nFORGED", "y\\rFORGED"), ("x\\tFORGED", "y\\nFORGED"))):
+        layers = 'layer {{ name: "{0}" type: "DummyData" top: "{0}" dummy_data_param {{ shape {{ dim: 1 dim: 2 }} }} }}'
+        layers += ' layer {{ name: "{1}" type: "InnerProduct" bottom: "{0}" top: "{1}"'
+        layers += " inner_product_param {{ num_output: 2 }} }}"
+        Path(f"{number}.prototxt").write_text(layers.format(*names))
+        Net(f"{number}.prototxt", 1).save(f"{number}.caffemodel")
+    for words in (
+        ["net", "0.prototxt", "--recompute", "auto", "--phase", "TRAIN"],
+        ["weights", "show", "0.caffemodel"],
+        ["weights", "diff", "0.caffemodel", "1.caffemodel"],
+        ["time", "-model", "0.prototxt", "-iterations", "1"],
+        ["lint", "0.prototxt"],
+        ["features", "0.caffemodel", "0.prototxt", "x\nFORGED", "o.npz", "--iterations", "1"],
+    ):
+        main(words)
+        lines = capsys.readouterr().out.splitlines()
+        assert lines
+        assert not [line for line in lines if line.startswith("FORGED")]

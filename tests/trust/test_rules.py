@@ -1,0 +1,58 @@
+"""What nets may do holds for every layer: what runs code says so, and what writes asks."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from segcaffe.errors import DataError, GraphError
+from segcaffe.layers import layer_class, layer_types
+from segcaffe.proto.caffe_pb2 import LayerParameter
+from segcaffe.trust.modules import Code
+from segcaffe.trust.rules import Rules, apply, check_code, check_written
+from tests.conftest import ROOT
+
+PACKAGE = ROOT / "segcaffe"
+IMPORTING = {
+    "__init__.py", "cli/main.py", "device/cudnn.py", "kernels/dispatch.py", "layers/python/python.py",
+    "layers/registry.py", "pycaffe/__init__.py", "pycaffe/draw.py", "solver/registry.py", "wiring/aliases.py",
+}  # fmt: skip
+"""Modules that import what a string names: modules of ours, or packages that stand there in so many words."""
+
+
+def modules_with(pattern: str, folder: Path = PACKAGE) -> set[str]:
+    expression = re.compile(pattern)
+    return {
+        path.relative_to(PACKAGE).as_posix() for path in folder.rglob("*.py") if expression.search(path.read_text())
+    }
+
+
+def test_rules_hold_while_they_are_applied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    check_written("here", tmp_path.parent / "x")
+    with apply(Rules(python=False, anywhere=False, advice="Say please.")):
+        with pytest.raises(DataError, match=r'here: writes ".*/x", outside of the current directory'):
+            check_written("here", tmp_path.parent / "x")
+        check_written("here", Path("deep/x"))
+        with pytest.raises(GraphError, match=r'is Python code \(class C of the module "m", .*\).* Say please\.'):
+            check_code("here", Code("m", "C"))
+    check_written("here", tmp_path.parent / "x")
+    check_code("here", Code("m", "C"))
+
+
+def test_python_is_the_only_type_that_is_code() -> None:
+    assert [name for name in layer_types() if layer_class(name).code(LayerParameter(type=name))] == ["Python"]
+
+
+def test_layers_that_write_files_ask_whether_they_may() -> None:
+    writing = r"\b(write_\w+|replacing|mkdir|imwrite|savemat|save|File)\(|\.open\(\s*[\"'][wax]"
+    writers = modules_with(writing, PACKAGE / "layers")
+    assert {"layers/sink/hdf5_output.py", "layers/sink/mat_write.py"} <= writers
+    assert writers - modules_with(r"check_written\(self\.where", PACKAGE / "layers") == set()
+
+
+def test_nothing_else_imports_by_name_or_runs_text() -> None:
+    assert modules_with(r"import_module\(|__import__\(") == IMPORTING
+    assert modules_with(r"(?<![\w.])(exec|eval)\(|pickle\.loads?\(|allow_pickle=True") == {"jit/compiled.py"}
