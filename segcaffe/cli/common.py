@@ -68,7 +68,8 @@ def add_dialect_option(parser: argparse.ArgumentParser, name: str, help: str) ->
     """Add a choice among the families of Caffe that number options of layers differently in binary files."""
     from segcaffe.proto.dialect import DIALECTS
 
-    add_option(parser, name, help, choices=DIALECTS)
+    add_option(parser, name, f"{help}: bvlc, v1, v2, deeplab, or a fork's, as ssd or nvidia", choices=DIALECTS,
+               metavar="DIALECT")  # fmt: skip
 
 
 def add_palette_option(parser: argparse.ArgumentParser) -> None:

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from google.protobuf.descriptor import FieldDescriptor
 
-from segcaffe.proto import caffe_pb2, dialect
+from segcaffe.proto import caffe_pb2
+from segcaffe.proto import numbers as numbers_of
+from segcaffe.proto.caffe_pb2 import LayerParameter
 
 COLLIDING = {str(number) for number in range(143, 158)}
 README = Path(__file__).resolve().parents[2] / "protos" / "README.md"
@@ -59,7 +61,12 @@ def same_default(field, text):
 
 
 def numbers(row):
-    return {row[f"number_{name}"] for name in dialect.DIALECTS} - {""}
+    return {row[f"number_{name}"] for name in numbers_of.FAMILIES} - {""}
+
+
+def number_in(family, option):
+    own = LayerParameter.DESCRIPTOR.fields_by_name[option].number
+    return next((number for number, meaning in numbers_of.numbers_in(family).items() if meaning == own), None)
 
 
 def test_every_field_of_every_dialect_is_there(rows):
@@ -94,12 +101,12 @@ def test_the_dialects_numbers_are_those_of_the_spec(rows):
     for row in rows("fields.csv"):
         if row["message"] != "LayerParameter" or not numbers(row) & COLLIDING:
             continue
-        for name in dialect.DIALECTS:
+        for name in numbers_of.FAMILIES:
             number = row[f"number_{name}"]
             # bvlc files are read as they are, so the schema's numbers count as bvlc's where bvlc has none.
             if name == "bvlc" and not number:
                 continue
-            if str(dialect._numbers_in(name).get(row["field"], "")) != number:
+            if str(number_in(name, row["field"]) or "") != number:
                 wrong.append(f"{row['field']} in {name}: {number}")
     assert wrong == []
 
@@ -121,10 +128,10 @@ def test_readme_table_is_the_code():
         cells = [cell.strip(" `") for cell in line.strip("|").split("|")]
         if len(cells) == 6 and cells[0].endswith("_param"):
             table[cells[0]] = cells[1:]
-    assert set(table) == set(dialect._NUMBERS)
+    assert set(table) == set(numbers_of.OF_FAMILIES)
     for option, (own, _, *others) in table.items():
-        assert int(own) == dialect._own_numbers()[option]
-        found = [dialect._numbers_in(name).get(option) for name in ("v1", "v2", "deeplab")]
+        assert int(own) == LayerParameter.DESCRIPTOR.fields_by_name[option].number
+        found = [number_in(name, option) for name in ("v1", "v2", "deeplab")]
         assert others == [str(number) if number is not None else "\N{EN DASH}" for number in found]
 
 

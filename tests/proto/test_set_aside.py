@@ -29,7 +29,9 @@ def test_resize_param_of_ssd(tmp_path, resize, where):
     assert net.layer[0].transform_param.mirror
     assert not net.layer[0].transform_param.scale_factors
     assert encode_net(net, dialect) == data
-    assert not resize or "field 8 of layer.transform_param" in write(net)
+    assert dialect == "ssd"
+    assert len(net.layer[0].transform_param.resize_param) == 1
+    assert resize != RESIZE or "resize_param {\n      prob: 1\n      resize_mode: WARP\n" in write(net)
     (tmp_path / "a.caffemodel").write_bytes(data)
     for name in ("b.npz", "b.safetensors"):
         formats.save(*_swapped(formats.load_with_dialect(tmp_path / "a.caffemodel"), tmp_path / name))
