@@ -11,6 +11,7 @@ from segcaffe.data.opencv import hold_threads
 from segcaffe.errors import DataError, SegcaffeError
 from segcaffe.files import disk
 from segcaffe.files.disk import why_unwritable
+from segcaffe.trust.paths import check_inside
 
 _SHOWN = 20
 
@@ -19,11 +20,15 @@ _SHOWN = 20
 def replacing(path: Path, where: str, one_of_many: bool = False, folder: bool = False) -> Iterator[Path]:
     """As `segcaffe.files.disk.replacing`; folders on the way are made.
 
+    One of many files has its name from data, as a rule: it is not written through a link out of its folder.
+
     Raises
     ------
     DataError
         Something can't be written: the disk is full, the folder is read-only...
     """
+    if one_of_many:
+        check_inside(path.parent, path, where)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with disk.replacing(path, one_of_many, folder) as part:

@@ -81,7 +81,7 @@ def _cityscapes_line(folder: Path, image: Path) -> str:
     if not trained.is_file() and ids.is_file():
         table = np.full(256, 255, np.uint8)
         table[list(CITYSCAPES_TRAIN_IDS)] = list(CITYSCAPES_TRAIN_IDS.values())
-        write_picture(trained, table[read_few_labels(ids, "import-cityscapes")], "import-cityscapes")
+        write_picture(trained, table[read_few_labels(ids, "import-cityscapes")], "import-cityscapes", one_of_many=True)
     names = [image, trained] if trained.is_file() else [image]
     return " ".join(f"/{path.relative_to(folder).as_posix()}" for path in names)
 

@@ -25,7 +25,6 @@ from segcaffe.files.disk import sync_folders
 from segcaffe.files.leftovers import clean_folder
 from segcaffe.files.lock import lock
 from segcaffe.files.regular import opened, read_bytes
-from segcaffe.trust.paths import check_inside
 
 SETTINGS = "predict.json"
 """Beside the results: what they depend on."""
@@ -121,9 +120,6 @@ class Results:
         """Write the files of one image (H, W, C) and its scores (classes, H, W); the label map last."""
         label = scores.argmax(axis=0).astype(np.uint8)
         *others, path = self._paths(picture.id)
-        for file in (*others, path):
-            # The folder may be a link of the user's; a link in it, of that name, leads elsewhere.
-            check_inside(file.parent, file, "results")
         for other in others:
             if other.suffix == ".jpg":
                 write_picture(other, blend(image, label, self.colours), "results", one_of_many=True)

@@ -33,3 +33,12 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="cannot write"):
         write_label(tmp_path / "file" / "a.png", np.zeros((2, 2)), "test")
+
+
+def test_a_link_of_that_name_is_not_followed(tmp_path: Path) -> None:
+    """Label maps are written beside data sets of others, under names that these have."""
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels" / "a.png").symlink_to(tmp_path / "outside.png")
+    with pytest.raises(DataError, match="through links"):
+        write_label(tmp_path / "labels" / "a.png", np.zeros((2, 2), np.uint8), "import")
+    assert not (tmp_path / "outside.png").exists()
