@@ -105,10 +105,9 @@ class Database:
     def _iterate_lmdb(self, skip: int) -> Iterator[Value]:
         tree = self._tree()
         try:
-            for leaf in tree.leaves():
-                for key, value in leaf[skip:]:
+            for leaf in tree.leaves(skip):
+                for key, value in leaf:
                     yield Value(key, value)
-                skip = max(0, skip - len(leaf))
         except ValueError as error:
             raise DataError(
                 f'{self.where}: the LMDB database "{self.path}" is damaged: {error}. Make or copy it again.'

@@ -124,3 +124,132 @@ def test_the_layer_says_so(tmp_path: Path) -> None:
     database = Database(str(tmp_path / "db"), LMDB, 'layer "data" (Data)')
     with pytest.raises(DataError, match=r'layer "data" \(Data\): the LMDB database .* is damaged: the file is cut off'):
         [database.item(i, 0) for i in range(400)]
+
+
+BRANCH, LEAF, OVERFLOW = 1, 2, 4
+
+
+def pages_of(content: bytearray, kind: int) -> list[int]:
+    """First bytes of the pages of a kind."""
+    return [at for at in range(8192, len(content), 4096) if content[at + 10 : at + 12] == bytes((kind, 0))]
+
+
+def node(content: bytearray, page: int, number: int = 0) -> int:
+    """First byte of an item or child of a page."""
+    return page + int.from_bytes(content[page + 16 + 2 * number :][:2], "little")
+
+
+def to_itself(content: bytearray) -> None:
+    branch = pages_of(content, BRANCH)[0]
+    at = node(content, branch)
+    content[at : at + 4] = (branch // 4096).to_bytes(4, "little")
+
+
+def a_leaf_twice(content: bytearray) -> None:
+    branch = pages_of(content, BRANCH)[0]
+    first, second = node(content, branch), node(content, branch, 1)
+    content[second : second + 4] = content[first : first + 4]
+
+
+def a_value_twice(content: bytearray) -> None:
+    leaf = pages_of(content, LEAF)[0]
+    first, second = (node(content, leaf, i) + 8 + 8 for i in (0, 1))
+    content[second : second + 8] = content[first : first + 8]
+
+
+def fewer_pages_than_the_value(content: bytearray) -> None:
+    at = pages_of(content, OVERFLOW)[0] + 12
+    content[at : at + 4] = (1).to_bytes(4, "little")
+
+
+def pages_without_end(content: bytearray) -> None:
+    at = pages_of(content, OVERFLOW)[0] + 12
+    content[at : at + 4] = b"\xff\xff\xff\x7f"
+
+
+def a_value_in_a_leaf(content: bytearray) -> None:
+    at = pages_of(content, OVERFLOW)[0] + 10
+    content[at] = LEAF
+
+
+def meta(content: bytearray, offset: int, value: int, size: int = 8) -> None:
+    for start in (16, 4096 + 16):
+        content[start + offset : start + offset + size] = value.to_bytes(size, "little")
+
+
+def deeper(content: bytearray) -> None:
+    meta(content, 78, 4, 2)
+
+
+def deepest(content: bytearray) -> None:
+    meta(content, 78, 60000, 2)
+
+
+def more_items(content: bytearray) -> None:
+    meta(content, 104, 401)
+
+
+def items_without_end(content: bytearray) -> None:
+    meta(content, 104, 1 << 62)
+
+
+def last_page_too_early(content: bytearray) -> None:
+    meta(content, 120, 9)
+
+
+def keys_that_fall(content: bytearray) -> None:
+    leaf = pages_of(content, LEAF)[0] + 16
+    content[leaf : leaf + 4] = content[leaf + 2 : leaf + 4] + content[leaf : leaf + 2]
+
+
+def another_kind_of_item(content: bytearray) -> None:
+    content[node(content, pages_of(content, LEAF)[0]) + 4] = 2
+
+
+def read_items(file: Path, count: int) -> list[bytes]:
+    database = Database(str(file), LMDB, "reader")
+    return [database.item(i, 0) for i in range(count)]
+
+
+SMALL, LARGE = 300, 20_000
+
+
+@pytest.mark.parametrize(
+    ("damage", "size", "message"),
+    [
+        (to_itself, SMALL, "belongs to two places"),
+        (a_leaf_twice, SMALL, "belongs to two places"),
+        (a_value_twice, LARGE, "belongs to two places"),
+        (fewer_pages_than_the_value, LARGE, "does not begin the value of 20000 bytes"),
+        (pages_without_end, LARGE, "behind the end of the file"),
+        (a_value_in_a_leaf, LARGE, "does not begin the value of 20000 bytes"),
+        (deeper, SMALL, "is not the branch or the leaf"),
+        (deepest, SMALL, "cannot have 400 items in 60000 levels"),
+        (more_items, SMALL, "says that it has 401 items, and has 400"),
+        (items_without_end, SMALL, "cannot have 4611686018427387904 items"),
+        (last_page_too_early, SMALL, "behind the last page in use"),
+        (keys_that_fall, SMALL, "do not rise"),
+        (another_kind_of_item, SMALL, "is of another kind"),
+    ],
+)
+def test_what_the_file_says_of_itself_is_not_believed(
+    damage: Callable[[bytearray], None], size: int, message: str, tmp_path: Path
+) -> None:
+    write(tmp_path / "db", 400, size)
+    file = tmp_path / "db" / "data.mdb"
+    content = bytearray(file.read_bytes())
+    damage(content)
+    file.write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        read_items(file, 401)
+
+
+def test_values_that_are_skipped_are_not_looked_at(tmp_path: Path) -> None:
+    """To go on in the middle of a large database takes no time for what lies before."""
+    write(tmp_path / "db", 400, LARGE)
+    file = tmp_path / "db" / "data.mdb"
+    content = bytearray(file.read_bytes())
+    a_value_in_a_leaf(content)
+    file.write_bytes(content)
+    [first, *_] = next(read_tree(file).leaves(300))
+    assert first[0] == b"00000300"

@@ -8,8 +8,9 @@ import resource
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -47,8 +48,8 @@ def run(count: int, kinds: list[str] | None = None, first: int = 0) -> Outcome:
     kinds = kinds or list(READERS)
     outcome = Outcome()
     for kind in kinds:
-        for result in _results(kind, first, first + -(-count // len(kinds))):
-            _add(outcome, kind, result)
+        for result in results(partial(_work, kind), first, first + -(-count // len(kinds))):
+            add(outcome, kind, result)
     return outcome
 
 
@@ -56,7 +57,7 @@ Result = tuple[int, str, float, float]
 """Number of the file; "loaded", "refused" or what went wrong; seconds; megabytes."""
 
 
-def _add(outcome: Outcome, kind: str, result: Result) -> None:
+def add(outcome: Outcome, kind: str, result: Result) -> None:
     number, what, seconds, megabytes = result
     outcome.seconds, outcome.megabytes = max(outcome.seconds, seconds), max(outcome.megabytes, megabytes)
     outcome.loaded += what == "loaded"
@@ -69,12 +70,15 @@ def _add(outcome: Outcome, kind: str, result: Result) -> None:
         outcome.failures += (Failure(kind, number, what),)
 
 
-def _results(kind: str, first: int, last: int) -> Iterator[Result]:
-    """Read the files ``first`` to ``last``; after one that kills the process go on with the next."""
+def results(work: Callable[[int, int, Connection], None], first: int, last: int) -> Iterator[Result]:
+    """Have the files ``first`` to ``last`` read by a process; after one that kills it go on with the next.
+
+    ``work`` gets the two numbers, and sends a `Result` for each file.
+    """
     context = multiprocessing.get_context("fork")
     while first < last:
         ours, theirs = context.Pipe(duplex=False)
-        process = context.Process(target=_work, args=(kind, first, last, theirs))
+        process = context.Process(target=work, args=(first, last, theirs))
         with warnings.catch_warnings():
             # Newer Pythons warn of forking beside threads; the child uses none of theirs.
             warnings.simplefilter("ignore", DeprecationWarning)
@@ -106,17 +110,22 @@ def _work(kind: str, first: int, last: int, results: Connection) -> None:
         path.write_bytes(whole[0])
         # Once unharmed, so that what is imported and allocated only once is not counted.
         READERS[kind](path)
-        _limit_memory()
+        limit_memory()
         for number in range(first, last):
             path.write_bytes(mutate(kind, whole, number))
             results.send(_read(kind, path, number))
 
 
 def _read(kind: str, path: Path, number: int) -> Result:
+    return measured(number, lambda: READERS[kind](path))
+
+
+def measured(number: int, read: Callable[[], object]) -> Result:
+    """What comes of a file, and what it takes; a text that ``read`` returns says what went wrong."""
     before, start = _peak(), time.perf_counter()
     try:
-        READERS[kind](path)
-        what = "loaded"
+        found = read()
+        what = found if isinstance(found, str) else "loaded"
     except SegcaffeError as error:
         what = "refused" if str(error) else "an error without a message"
     except BaseException as error:  # whatever it is: it is what this looks for
@@ -130,7 +139,7 @@ def _silence() -> None:
     os.dup2(null, 2)
 
 
-def _limit_memory() -> None:
+def limit_memory() -> None:
     """Let no more be allocated than a file may cost: a larger request fails as it would without memory."""
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     limit = used + (MEGABYTES << 20)
