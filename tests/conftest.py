@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,17 +24,38 @@ def shared_files(pattern: str) -> list[Path]:
     return sorted(SHARED.glob(pattern)) or sorted(copies)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Large nets come first, while the process holds little else: compiled kernels stay where they are loaded."""
+    items.sort(key=lambda item: "frees_nets" not in getattr(item, "fixturenames", ()))
+
+
 def pytest_collection_finish() -> None:
     """Leave out of all later searches for cycles what stays until the end: the tests, and what they imported."""
     gc.collect()
     gc.freeze()
 
 
+def _give_back() -> None:
+    """Give memory that nobody uses back to the system: of cycles of references, and what malloc keeps in between."""
+    gc.collect()
+    if _malloc_trim is not None:
+        _malloc_trim(0)
+
+
+_malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _frees_memory() -> Iterator[None]:
+    yield
+    _give_back()
+
+
 @pytest.fixture
 def frees_nets() -> Iterator[None]:
     """For tests of large nets: fused nets hold cycles, whose memory the next test must not have to wait for."""
     yield
-    gc.collect()
+    _give_back()
 
 
 @pytest.fixture
