@@ -127,9 +127,10 @@ def write_hdf5(detections: Sequence[Detection], path: Path) -> None:
     import numpy as np
 
     from segcaffe.data.hdf5 import h5py_module
+    from segcaffe.files.hdf5_writer import writing
 
     h5py = h5py_module("detect")
-    with h5py.File(path, "w") as file:
+    with writing(h5py, path) as (file, _):
         names = [str(found["filename"]).encode(**_BYTES) for found in detections]
         file.create_dataset("filename", data=np.array(names, object), dtype=h5py.string_dtype())
         windows = np.array([found["window"] for found in detections], np.float64).reshape(-1, 4)

@@ -15,6 +15,7 @@ from segcaffe.data.database_writer import Writer, create_database
 from segcaffe.data.files import replacing
 from segcaffe.data.hdf5 import h5py_module
 from segcaffe.errors import DataError, GraphError
+from segcaffe.files.hdf5_writer import writing
 from segcaffe.files.leftovers import bring_back
 from segcaffe.files.lock import lock
 from segcaffe.net.net import Net
@@ -131,15 +132,17 @@ class _Npz(_Sink):
 class _Hdf5(_Sink):
     def __init__(self, path: Path, stack: ExitStack, blobs: Sequence[str]) -> None:
         super().__init__(path, stack, blobs)
-        self.file: Any = stack.enter_context(h5py_module("features").File(path, "w"))
+        self.file, self.check = stack.enter_context(writing(h5py_module("features"), path))
 
     def add(self, name: str, values: Array, count: int) -> None:
         if name not in self.file:
             self.file.create_dataset(name, data=values, maxshape=(None, *values.shape[1:]), chunks=values.shape)
-            return
-        dataset = self.file[name]
-        dataset.resize(count + len(values), axis=0)
-        dataset[count:] = values
+        else:
+            dataset = self.file[name]
+            dataset.resize(count + len(values), axis=0)
+            dataset[count:] = values
+        # Not at the end alone: a full disk would be told of after hours.
+        self.check()
 
 
 class _Databases(_Sink):

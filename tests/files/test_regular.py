@@ -137,12 +137,12 @@ OWN = {
     "files/lock.py": "makes and opens locks",
     "files/process.py": "asks the system about itself",
     "files/system.py": "opens folders, to bring them to the disk",
+    "files/hdf5_writer.py": "writes",
     "files/hdf5.py": "asks files/regular.py first",
     "cli/main.py": "opens os.devnull",
     "cli/configs.py": "reads the package's own files, and compares them with files",
     "data/database_writer.py": "makes databases",
     "recipes/demo.py": "reads what it has written",
-    "layers/sink/hdf5_output.py": "appends to what it has written",
     "proto/numbers.py": "reads the package's own table",
     "proto/__init__.py": "reads the package's own schema",
 }

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from segcaffe.blob import Blob
+from segcaffe.data.files import replacing
 from segcaffe.data.hdf5 import h5py_module
-from segcaffe.errors import DataError
+from segcaffe.errors import DataError, SegcaffeError
+from segcaffe.files.hdf5_writer import appending, writing
 from segcaffe.layers.base import Blobs, Layer
 from segcaffe.layers.registry import register
 from segcaffe.proto.encoding import to_native
@@ -35,7 +37,7 @@ class HDF5Output(Layer):
         self.path = Path(to_native(self.param.hdf5_output_param.file_name))
         if not self.param.hdf5_output_param.file_name:
             raise self.fail("hdf5_output_param must have a file_name")
-        self.started = False
+        self.started, self.chunk = False, 0
         h5py_module(self.where)
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
@@ -47,19 +49,32 @@ class HDF5Output(Layer):
         """Append the bottoms."""
         check_written(self.where, self.path)
         h5py = h5py_module(self.where)
+        size = sum(blob.data.nbytes for blob in bottom)
+        if not self.started:
+            if self.path.is_dir():
+                raise DataError(f'{self.where}: cannot write "{self.path}": it is a folder; choose another file_name.')
+            with replacing(self.path, self.where) as part, writing(h5py, part) as (file, _):
+                self._append(file, bottom)
+            self.started, self.chunk = True, size
+            return
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with h5py.File(self.path, "a" if self.started else "w") as file:
-                for name, blob in zip(_NAMES, bottom, strict=True):
-                    self._append(file, name, blob)
+            # A batch may end in the middle of a chunk.
+            with appending(h5py, self.path, size + self.chunk) as file:
+                self._append(file, bottom)
+        except SegcaffeError:
+            raise
         except OSError as error:
-            raise DataError(f'{self.where}: cannot write "{self.path}": {error}.') from error
-        self.started = True
+            reason = error.strerror or error
+            raise DataError(f'{self.where}: cannot append to "{self.path}": {reason}.') from error
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Nothing to send back."""
 
-    def _append(self, file: Any, name: str, blob: Blob) -> None:
+    def _append(self, file: Any, bottom: Blobs) -> None:
+        for name, blob in zip(_NAMES, bottom, strict=True):
+            self._append_blob(file, name, blob)
+
+    def _append_blob(self, file: Any, name: str, blob: Blob) -> None:
         shape = _shape(blob)
         if not blob.count:
             return
