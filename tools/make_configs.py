@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from segcaffe.recipes import embs, resnet, tiny, vgg16
+from segcaffe.recipes import embs, resnet, ssd, tiny, vgg16
 
 ROOT = Path(__file__).resolve().parent.parent
 CROP = "${CROP_SIZE}"
@@ -17,7 +17,7 @@ IDS = "${LIST_DIR}/${TEST_SET}_id.txt"
 
 def files() -> dict[str, str]:
     """All files by their path below configs/."""
-    return {**_embs(), **_vgg16(), **_resnet(), **_tiny()}
+    return {**_embs(), **_vgg16(), **_resnet(), **_tiny(), **_ssd()}
 
 
 def _embs() -> dict[str, str]:
@@ -82,6 +82,16 @@ def _tiny() -> dict[str, str]:
             "net", f"configs/{path}", f"${{OUT}}/{kind}", iterations, 0.0005 if crf else 0.002
         )
     return written
+
+
+def _ssd() -> dict[str, str]:
+    """A detector for scenes with boxes, their databases below ``${SCENES}``."""
+    path = "ssd/train_test.prototxt"
+    return {
+        path: ssd.train_test("${SCENES}/"),
+        "ssd/deploy.prototxt": ssd.deploy(),
+        "ssd/solver.prototxt": ssd.solver(f"configs/{path}", "${OUT}/ssd", 1200),
+    }
 
 
 def _images(subset: str, batch_size: str | int = "${BATCH_SIZE}") -> embs.Images:

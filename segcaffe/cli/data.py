@@ -5,11 +5,15 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from segcaffe.cli import common
 from segcaffe.files.disk import sync_folders
 from segcaffe.files.lock import lock
 from segcaffe.text.words import counted
+
+if TYPE_CHECKING:
+    from segcaffe.data.lists import Entry
 
 FILL_FOLDERS = "make-scenes", "import-folder", "import-voc", "import-coco", "import-cityscapes"
 """Actions that write many files into OUT."""
@@ -33,6 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_backend_read(show)
     _add_reading(show, skip=False)
     common.add_palette_option(show)
+    _add_make_annotated_db(
+        actions.add_parser("make-annotated-db", help="a list of images and boxes into a database, as convert_annoset")
+    )
     _add_make_scenes(actions.add_parser("make-scenes", help="generated images with label maps, to try things on"))
     _add_check(actions.add_parser("check", help="read everything in a database or list and tell what is wrong"))
     _add_importers(actions)
@@ -42,6 +49,7 @@ def run(options: argparse.Namespace) -> int:
     """Run the action."""
     actions = {
         "make-db": _make_db,
+        "make-annotated-db": _make_annotated_db,
         "make-scenes": _make_scenes,
         "mean": _mean,
         "show": _show,
@@ -66,15 +74,27 @@ def _add_make_db(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("root", metavar="ROOT", help="put before each name of the list; end a folder with a slash")
     parser.add_argument("list", metavar="LIST", help="text file with lines: image label (0 without one)")
     parser.add_argument("out", metavar="DB", help="the database's folder, to be made")
-    common.add_option(parser, "gray", "one channel", action="store_true")
+    _add_conversion(parser)
     common.add_option(parser, "labels", "the images are label maps: one channel of the numbers they store",
                       action="store_true")  # fmt: skip
     common.add_palette_option(parser)
+    common.add_option(parser, "check_size", "all images must have one size", action="store_true")
+
+
+def _add_make_annotated_db(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("root", metavar="ROOT", help="put before each name of the list; end a folder with a slash")
+    parser.add_argument("list", metavar="LIST", help="text file with lines: image boxes (.xml as of VOC, .json, .txt)")
+    parser.add_argument("out", metavar="DB", help="the database's folder, to be made")
+    common.add_option(parser, "label_map_file", "the names of labels, labelmap.prototxt", metavar="FILE", required=True)
+    _add_conversion(parser)
+
+
+def _add_conversion(parser: argparse.ArgumentParser) -> None:
+    common.add_option(parser, "gray", "one channel", action="store_true")
     common.add_option(parser, "shuffle", "shuffle the lines", action="store_true")
     common.add_option(parser, "random_seed", "seed of --shuffle (default 0)", type=int, default=0)
     common.add_option(parser, "resize_height", "height to resize to", type=int, default=0)
     common.add_option(parser, "resize_width", "width to resize to", type=int, default=0)
-    common.add_option(parser, "check_size", "all images must have one size", action="store_true")
     common.add_option(parser, "encoded", "keep the images compressed", action="store_true")
     common.add_option(parser, "encode_type", "format to compress to: png, jpg (default: each file's own)", default="")
     _add_database(parser)
@@ -88,6 +108,8 @@ def _add_make_scenes(parser: argparse.ArgumentParser) -> None:
     common.add_option(parser, "size", "height and width (default 144)", type=int, default=144)
     common.add_option(parser, "seed", "the same seed gives the same images (default 0)", type=int, default=0)
     common.add_option(parser, "classes", "labels tell three kinds of regions, not the single objects",
+                      action="store_true")  # fmt: skip
+    common.add_option(parser, "boxes", "discs, squares and triangles with boxes, for detectors, not label maps",
                       action="store_true")  # fmt: skip
 
 
@@ -166,14 +188,8 @@ def _check_backend(options: argparse.Namespace) -> None:
 def _make_db(options: argparse.Namespace) -> int:
     from segcaffe.data.convert_images import Conversion, make_database
     from segcaffe.data.files import BadItems
-    from segcaffe.data.lists import read_list
 
-    entries = read_list(options.list, "make-db", "the list")
-    if options.shuffle:
-        import numpy as np
-
-        order = np.random.default_rng(options.random_seed).permutation(len(entries))
-        entries = [entries[i] for i in order]
+    entries = _entries(options, "make-db")
     conversion = Conversion(
         options.root,
         options.gray,
@@ -193,10 +209,48 @@ def _make_db(options: argparse.Namespace) -> int:
     return 0
 
 
+def _entries(options: argparse.Namespace, what: str) -> list[Entry]:
+    """The lines of the list, shuffled where that is asked for."""
+    from segcaffe.data.lists import read_list
+
+    entries = read_list(options.list, what, "the list")
+    if options.shuffle:
+        import numpy as np
+
+        order = np.random.default_rng(options.random_seed).permutation(len(entries))
+        entries = [entries[i] for i in order]
+    return entries
+
+
+def _make_annotated_db(options: argparse.Namespace) -> int:
+    from segcaffe.data.annotated.convert import Annotating, make_annotated_database
+    from segcaffe.data.annotated.label_map import read_label_map
+    from segcaffe.data.convert_images import Conversion
+    from segcaffe.data.files import BadItems
+
+    labels = read_label_map(options.label_map_file, "make-annotated-db: --label_map_file")
+    entries = _entries(options, "make-annotated-db")
+    encoded = options.encoded or bool(options.encode_type)
+    size = options.resize_height, options.resize_width
+    annotating = Annotating(Conversion(options.root, options.gray, *size, encoded, options.encode_type), labels)
+    path, bad = Path(options.out), BadItems(options.skip_bad)
+    with common.progress(len(entries), "image") as advance:
+        count = make_annotated_database(entries, path, annotating, options.backend, bad, options.overwrite, advance)
+    common.report_bad(bad)
+    print(f"{options.out}: {counted(count, 'item')}")
+    return 0
+
+
 def _make_scenes(options: argparse.Namespace) -> int:
     from segcaffe.data.synthetic import write_set
 
     common.at_least(options, train=1, test=1, size=32)
+    if options.boxes:
+        from segcaffe.data.box_scenes import write_box_set
+
+        for path in write_box_set(Path(options.out), options.train, options.test, options.size, options.seed):
+            print(path)
+        return 0
     written = write_set(Path(options.out), options.train, options.test, options.size, options.seed, options.classes)
     for path in (written.train_list, written.test_list, written.test_ids):
         print(path)

@@ -52,12 +52,20 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "segcaffe data make_db -gray=true -encoded=true -encode_type=png images/ train.txt train_leveldb "
         "-backend leveldb",
     ),
+    "data make-annotated-db": (
+        "segcaffe data make-annotated-db scenes/ scenes/train.txt train_lmdb --label_map_file scenes/labelmap.prototxt",
+        "segcaffe data make-annotated-db VOCdevkit/ trainval.txt voc_lmdb --label_map_file labelmap_voc.prototxt "
+        "--encoded",
+    ),
     "data mean": (
         "segcaffe data mean train_lmdb mean.binaryproto",
         "segcaffe data mean train.txt --root images/",
     ),
     "data show": ("segcaffe data show train.txt --root images/ --count 12 --columns 4 --out sheet.png",),
-    "data make-scenes": ("segcaffe data make-scenes scenes --classes --train 100 --test 20",),
+    "data make-scenes": (
+        "segcaffe data make-scenes scenes --classes --train 100 --test 20",
+        "segcaffe data make-scenes scenes --boxes --size 96 --train 800 --test 200",
+    ),
     "data check": (
         "segcaffe data check scenes/train.txt --root scenes/",
         "segcaffe data check train.txt --root VOC2012 --classes 21 --ignore 255",

@@ -44,16 +44,16 @@ def make_scene(rng: np.random.Generator, size: int, classes: bool = False) -> tu
     import cv2
 
     hold_threads()
-    textures = [_texture(rng, size, kind) for kind in range(len(CLASS_NAMES))] if classes else []
+    textures = [texture(rng, size, kind) for kind in range(len(CLASS_NAMES))] if classes else []
     background = int(rng.integers(len(CLASS_NAMES))) if classes else 0
-    image = textures[background] if classes else _texture(rng, size)
+    image = textures[background] if classes else texture(rng, size)
     label = np.full((size, size), background, np.uint8)
     for index in range(1, int(rng.integers(2, 5)) + 1):
         mask = np.zeros((size, size), np.uint8)
         cv2.fillPoly(mask, [_outline(rng, size)], 1)
         kind = (background + int(rng.integers(1, len(CLASS_NAMES)))) % len(CLASS_NAMES) if classes else index
-        texture = textures[kind] if classes else _texture(rng, size)
-        image = np.where(mask[..., None] == 1, texture, image)
+        own = textures[kind] if classes else texture(rng, size)
+        image = np.where(mask[..., None] == 1, own, image)
         label[mask == 1] = kind
     noisy = image + rng.normal(0, 6, image.shape)
     return np.clip(cv2.GaussianBlur(noisy, (0, 0), 0.5), 0, 255).astype(np.uint8), label
@@ -87,7 +87,7 @@ def write_set(
     return SyntheticSet(root, root / "train.txt", root / "test.txt", root / "test_id.txt")
 
 
-def _texture(rng: np.random.Generator, size: int, kind: int | None = None) -> np.ndarray[Any, Any]:
+def texture(rng: np.random.Generator, size: int, kind: int | None = None) -> np.ndarray[Any, Any]:
     """A pattern of stripes, checks or spots between two colours, equally far from a random mean.
 
     The mean of a ``kind`` is strong in the channel of that number.

@@ -79,7 +79,7 @@ _ENGINE = {
 }
 _TRAINING = {
     "NetParameter": "bn_stats_batch_size",
-    "SolverParameter": "eval_type disabled_update test_offset ignore_shape_mismatch "
+    "SolverParameter": "disabled_update test_offset ignore_shape_mismatch "
     "ignore_mismatching_blobs test_and_snapshot_last_epochs sparse_mode sparsity_target sparsity_step_factor "
     "sparsity_step_iter sparsity_start_iter sparsity_start_factor sparsity_threshold_maxratio "
     "sparsity_itr_increment_bfr_applying sparsity_threshold_value_max quantization_start_iter quantize_weights "

@@ -1,0 +1,51 @@
+"""Names of labels, as SSD's ``labelmap.prototxt`` has them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from segcaffe.errors import DataError, PrototxtError
+from segcaffe.proto.caffe_pb2 import LabelMap
+from segcaffe.proto.encoding import to_native
+from segcaffe.proto.text import read
+
+
+def read_label_map(path: str | Path, where: str) -> dict[str, int]:
+    """The label of each name.
+
+    Raises
+    ------
+    DataError
+        The file cannot be read, or gives a name or a label twice.
+    """
+    try:
+        message = read(path, LabelMap)
+    except PrototxtError as error:
+        raise DataError(f"{where}: the label map cannot be used. {error}") from error
+    labels: dict[str, int] = {}
+    for item in message.item:
+        name = to_native(item.name)
+        if name in labels or item.label in labels.values():
+            raise DataError(
+                f'{where}: label map "{path}" must give each name and each label once. '
+                f'Received: "{name}", {item.label} again.'
+            )
+        labels[name] = item.label
+    if not labels:
+        raise DataError(f'{where}: label map "{path}" names no label. Write: item {{ name: "dog" label: 1 }}.')
+    return labels
+
+
+def display_names(path: str | Path, where: str) -> dict[int, str]:
+    """What a label is called in pictures: its display_name, or its name."""
+    names = {label: name for name, label in read_label_map(path, where).items()}
+    shown = {item.label: to_native(item.display_name) for item in read(path, LabelMap).item if item.display_name}
+    return names | shown
+
+
+def label_map_text(labels: Mapping[str, int]) -> str:
+    """The file for these labels."""
+    return "".join(
+        f'item {{ name: "{name}" label: {label} display_name: "{name}" }}\n' for name, label in labels.items()
+    )
