@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 
 from segcaffe.cli.main import main
+from segcaffe.data.box_scenes import write_box_set
 from segcaffe.data.synthetic import SyntheticSet, write_set
 from segcaffe.net.net import Net
 from segcaffe.proto import caffe_pb2
 from segcaffe.proto.template import expand, read_vars
 from segcaffe.proto.text import parse, read_net, read_solver
+from segcaffe.solver.registry import get_solver
 from tests.conftest import ROOT
 from tests.data.miniatures import FURTHER, make_coco, make_sbd, make_voc
 
@@ -49,6 +51,17 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> SyntheticSet:
     return write_set(tmp_path_factory.mktemp("images"), train=2, test=1, size=80, classes=True)
 
 
+@pytest.fixture(scope="module")
+def boxes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with two databases of images with boxes."""
+    root = tmp_path_factory.mktemp("boxes")
+    write_box_set(root, train=2, test=1, size=96, seed=0)
+    for subset in ("train", "test"):
+        command = ["data", "make-annotated-db", f"{root}/", f"{root}/{subset}.txt", f"{root}/{subset}_lmdb"]
+        assert main([*command, "--label_map_file", f"{root}/labelmap.prototxt"]) == 0
+    return root
+
+
 def _variables(images: SyntheticSet, folder: Path) -> dict[str, str]:
     places = {
         "SCENES": images.root,
@@ -70,7 +83,7 @@ def test_files_are_up_to_date() -> None:
         assert (FOLDER / name).read_text() == text, f"{name}: run python tools/make_configs.py"
 
 
-@pytest.mark.parametrize("path", [path for path in NETS if path.parent.name != "tiny"], ids=_name)
+@pytest.mark.parametrize("path", [path for path in NETS if path.parent.name not in ("tiny", "ssd")], ids=_name)
 def test_nets_build(path: Path, images: SyntheticSet, tmp_path: Path) -> None:
     net = Net(read_net(path, _variables(images, tmp_path)), _phase(path))
     assert len(net.layers) > 20
@@ -87,9 +100,26 @@ def test_tiny_nets_build(kind: str, phase: int, images: SyntheticSet, tmp_path: 
     assert _weights(net) == _weights(deploy)
 
 
+def test_the_detector_trains_and_is_tested(boxes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    solver = read_solver(FOLDER / "ssd" / "solver.prototxt", {"SCENES": str(boxes), "OUT": str(tmp_path / "ssd")})
+    solver.test_iter[0] = 1
+    trained = get_solver(solver, {"SCENES": str(boxes)})
+    trained.step(2)
+    assert 0 < trained.net.loss < 50
+    (score,) = trained.test().values()
+    assert 0 <= float(score) <= 1
+    deploy = Net(read_net(FOLDER / "ssd" / "deploy.prototxt"), caffe_pb2.TEST)
+    deploy.share_with(trained.net)
+    found = deploy.forward()["detection_out"]
+    assert found.shape[-1] == 7
+    assert _weights(trained.net) == _weights(deploy)
+
+
 @pytest.mark.parametrize("path", FILES, ids=_name)
-def test_lint_finds_nothing(path: Path, images: SyntheticSet, capsys: pytest.CaptureFixture[str]) -> None:
-    values = ["--set", f"SCENES={images.root}"] if path.parent.name == "tiny" else []
+def test_lint_finds_nothing(path: Path, images: SyntheticSet, boxes: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    roots = {"tiny": images.root, "ssd": boxes}
+    values = ["--set", f"SCENES={roots[path.parent.name]}"] if path.parent.name in roots else []
     assert main(["lint", str(path), *values]) == 0, capsys.readouterr().out
 
 

@@ -21,7 +21,8 @@ XML = """<annotation><size><width>20</width><height>10</height><depth>3</depth><
 <object><name>disc</name><difficult>1</difficult>
 <bndbox><xmin>2</xmin><ymin>1.5</ymin><xmax>12</xmax><ymax>9</ymax></bndbox>
 <part><name>hand</name><bndbox><xmin>3</xmin></bndbox></part></object>
-<object><bndbox><ymax>5</ymax><xmin>1</xmin><ymin>1</ymin><xmax>4</xmax></bndbox><name> 18 </name></object></annotation>"""
+<object><bndbox><ymax>5</ymax><xmin>1</xmin><ymin>1</ymin><xmax>4</xmax></bndbox><name> 18 </name></object>
+</annotation>"""
 JSON = json.dumps(
     {
         "image": {"height": 10, "width": 20},
@@ -95,7 +96,8 @@ def test_scenes_with_boxes_become_a_database(tmp_path: Path) -> None:
     assert database.count() == 5
     message = AnnotatedDatum.FromString(database.item(0, 0))
     assert message.datum.encoded
-    found = {(group.group_label, *_pixels(mark.bbox)) for group in message.annotation_group for mark in group.annotation}
+    marks = [(group.group_label, mark) for group in message.annotation_group for mark in group.annotation]
+    found = {(label, *_pixels(mark.bbox)) for label, mark in marks}
     assert found == {(label, *box) for label, box in objects}
     for _, (left, top, right, bottom) in objects:
         inside = image[top:bottom, left:right].astype(float)
