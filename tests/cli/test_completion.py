@@ -31,7 +31,7 @@ def offered(script: str, *words: str) -> list[str]:
     [
         ("segcaffe tr", ["train"]),
         ("segcaffe data make_", []),
-        ("segcaffe data make-", ["make-annotated-db", "make-db", "make-scenes"]),
+        ("segcaffe data make-", ["make-db", "make-annotated-db", "make-scenes"]),
         ("segcaffe data make_db --backe", ["--backend"]),
         ("segcaffe data make-db --backend ", ["lmdb", "leveldb"]),
         ("segcaffe data make-db --backend = le", ["leveldb"]),
