@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from segcaffe.blob.proto import shape_of
+from segcaffe.layers.dense.convolution import Convolution
+from segcaffe.layers.dense.inner_product import InnerProduct
 from segcaffe.lint.finding import Finding
-from segcaffe.lint.subject import Subject, blob_count
+from segcaffe.lint.subject import Subject, blob_count, class_of
 from segcaffe.proto.caffe_pb2 import LayerParameter, NetParameter
 from segcaffe.text.words import counted
 from segcaffe.weights.loading import LoadReport
@@ -54,7 +56,7 @@ def weights(subject: Subject, stored: NetParameter, path: str) -> Iterator[Findi
 def _sizes(subject: Subject, layer: LayerParameter, stored: LayerParameter, path: str) -> Iterator[Finding]:
     outputs = layer.convolution_param.num_output or layer.inner_product_param.num_output
     count = blob_count(layer)
-    if layer.type not in ("Convolution", "InnerProduct") or subject.unset or not outputs:
+    if not issubclass(class_of(layer), (Convolution, InnerProduct)) or subject.unset or not outputs:
         return
     if len(stored.blobs) != count:
         yield Finding(

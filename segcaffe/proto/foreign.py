@@ -22,7 +22,6 @@ _TYPES = {
     "Caffe with CTC": "CtcLoss CTCLoss LabelsequenceAccuracy ContinuationIndicator",
     "HED": "ImageLabelmapData",
     "caffe-lstm": "Lstm",
-    "Synopsys' Caffe": "SpaceToBatchND BatchToSpaceND",
 }
 _ORIGINS = {name: origin for origin, names in _TYPES.items() for name in names.split()}
 _OPTIONS = {

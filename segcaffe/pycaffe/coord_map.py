@@ -14,7 +14,11 @@ from numpy.typing import NDArray
 
 from segcaffe.errors import GraphError
 from segcaffe.layers.base import NeuronLayer
+from segcaffe.layers.dense.convolution import Convolution
+from segcaffe.layers.dense.deconvolution import Deconvolution
 from segcaffe.layers.registry import find_class
+from segcaffe.layers.window.im2col import Im2col
+from segcaffe.layers.window.pooling import Pooling
 from segcaffe.pycaffe.net_spec import Function, Top, layers
 
 Values = NDArray[np.float64]
@@ -67,10 +71,10 @@ def crop(top_from: Top, top_to: Top) -> Top:
 
 def coord_map(fn: Function) -> Map:
     """The map from a layer's bottom coordinates to its top's; `UndefinedMapException` for types without one."""
-    if fn.type_name in ("Convolution", "Pooling", "Im2col"):
+    if issubclass(find_class(fn.type_name), (Convolution, Pooling, Im2col)):
         axis, stride, extent, pad = conv_params(fn)
         return axis, 1 / stride, (pad - (extent - 1) / 2) / stride
-    if fn.type_name == "Deconvolution":
+    if issubclass(find_class(fn.type_name), Deconvolution):
         axis, stride, extent, pad = conv_params(fn)
         return axis, stride, (extent - 1) / 2 - pad
     if fn.type_name == "Crop":

@@ -11,6 +11,9 @@ IMAGE = (2, 3, 5, 6)
 RAMP = away_from(-3.0, 3.0)
 FILLED = 'scale_filler { type: "constant" value: 20 }'
 
+SPACE = "space_to_batch_nd_param { block_shape: [2, 3] paddings: [1, 1, 0, 3] }"
+BATCH = "batch_to_space_nd_param { block_shape: [2, 2] crops: [1, 0, 0, 2] }"
+
 
 def _wide(rng: np.random.Generator) -> np.ndarray:
     return 4 * rng.standard_normal(IMAGE)
@@ -83,6 +86,8 @@ CASES = [
     LayerCase("Mul", bottoms=((5, 6), IMAGE), suffix="fewer_axes", batched=False),
     LayerCase("Mul", bottoms=((), (3, 4)), suffix="scalar", batched=False),
     LayerCase("Mul", "mul_param { mul_shape: 3 mul_shape: 1 mul_shape: 6 }", suffix="parameter"),
+    LayerCase("Add", bottoms=(IMAGE, (2, 3, 1, 1))),
+    LayerCase("Add", bottoms=((3, 1, 6), IMAGE), suffix="both_broadcast", batched=False),
     LayerCase("ShuffleChannel", "shuffle_channel_param { group: 3 }", ((2, 12, 3, 2),)),
     LayerCase("ShuffleChannel", "shuffle_channel_param { group: 2 }", ((3, 4),), suffix="rows"),
     LayerCase("Reorg", "reorg_param { stride: 2 }", ((2, 4, 6, 8),)),
@@ -111,6 +116,11 @@ CASES = [
     LayerCase(
         "SpaceToDepth", 'space_to_depth_param { block_size: 2 data_format: "NCHW" }', ((2, 3, 4, 6),), suffix="nchw"
     ),
+    LayerCase("SpaceToBatchND", SPACE, ((2, 4, 6, 3),), batched=False),
+    LayerCase("BatchToSpaceND", BATCH, ((8, 3, 2, 3),), batched=False),
+    LayerCase("SpatialPyramidPooling", "spatial_pyramid_pooling_param { spatial_bin: [1, 2, 4] }", ((2, 3, 7, 5),)),
+    LayerCase("SpatialPyramidPooling", "spatial_pyramid_pooling_param { spatial_bin: 3 }", suffix="one"),
+    LayerCase("Reorg", bottoms=((1, 4, 2, 4),), suffix="no_stride"),
     LayerCase("Padding", "padding_param { pad_beg: 2 pad_end: 1 }"),
     LayerCase("Padding", "padding_param { pad_beg: -2 pad_end: 3 }", suffix="cut"),
     LayerCase("Padding", "padding_param { pad: 2 }", suffix="pad"),

@@ -70,6 +70,39 @@ def _mul(case: LayerCase, bottoms: list[Array], params: list[Array]) -> Array:
     return bottoms[0] * (bottoms[1] if len(bottoms) == 2 else params[0])
 
 
+def _add(case: LayerCase, bottoms: list[Array], params: list[Array]) -> Array:
+    return bottoms[0] + bottoms[1]
+
+
+def _space_to_batch(case: LayerCase, bottoms: list[Array], params: list[Array]) -> Array:
+    """Blocks of 2 x 3."""
+    x = np.pad(bottoms[0], [(0, 0), (1, 1), (0, 3), (0, 0)])
+    return np.concatenate([x[:, i::2, j::3] for i in range(2) for j in range(3)])
+
+
+def _batch_to_space(case: LayerCase, bottoms: list[Array], params: list[Array]) -> Array:
+    """Blocks of 2 x 2."""
+    x = bottoms[0]
+    items = len(x) // 4
+    whole = np.empty((items, 2 * x.shape[1], 2 * x.shape[2], x.shape[3]))
+    for k, (i, j) in enumerate(np.ndindex(2, 2)):
+        whole[:, i::2, j::2] = x[k * items : (k + 1) * items]
+    return whole[:, 1:, :-2]
+
+
+def _pyramid(case: LayerCase, bottoms: list[Array], params: list[Array]) -> Array:
+    x, levels = bottoms[0], []
+    height, width = x.shape[2:]
+    for bins in case.layer_param().spatial_pyramid_pooling_param.spatial_bin:
+        level = np.empty((*x.shape[:2], bins, bins))
+        for i, j in np.ndindex(bins, bins):
+            rows = slice(math.floor(i * height / bins), math.ceil((i + 1) * height / bins))
+            columns = slice(math.floor(j * width / bins), math.ceil((j + 1) * width / bins))
+            level[:, :, i, j] = x[:, :, rows, columns].max(axis=(2, 3))
+        levels.append(level)
+    return levels[0] if len(levels) == 1 else np.concatenate([level.reshape(len(x), -1) for level in levels], axis=1)
+
+
 def _shuffle(case: LayerCase, bottoms: list[Array], params: list[Array]) -> Array:
     x, y, group = bottoms[0], np.empty_like(bottoms[0]), case.layer_param().shuffle_channel_param.group
     rest = x.shape[1] // group
@@ -81,7 +114,7 @@ def _shuffle(case: LayerCase, bottoms: list[Array], params: list[Array]) -> Arra
 def _reorg(case: LayerCase, bottoms: list[Array], params: list[Array]) -> Array:
     """Darknet's loops, over flat memory."""
     options, x = case.layer_param().reorg_param, bottoms[0]
-    (n, c, h, w), s = x.shape, options.stride
+    (n, c, h, w), s = x.shape, options.stride or 2
     flat, out, few = x.reshape(-1), np.empty(x.size), c // (s * s)
     for b, k, j, i in np.ndindex(n, c, h, w):
         small = i + w * (j + h * (k + c * b))
@@ -261,6 +294,10 @@ REFERENCES: dict[str, Reference] = {
     "L2Normalization": _l2,
     "Axpy": _axpy,
     "Mul": _mul,
+    "Add": _add,
+    "SpaceToBatchND": _space_to_batch,
+    "BatchToSpaceND": _batch_to_space,
+    "SpatialPyramidPooling": _pyramid,
     "ShuffleChannel": _shuffle,
     "Reorg": _reorg,
     "Squeeze": _squeeze,
@@ -341,7 +378,11 @@ def test_whole_channels_or_values_are_changed_by_chance_and_gradients_alike(case
     ("type_", "options", "bottoms", "words"),
     [
         ("ShuffleChannel", "shuffle_channel_param { group: 4 }", ((1, 6, 2, 2),), "multiple of 4"),
-        ("Reorg", "", ((1, 4, 2, 2),), "needs a stride"),
+        ("Reorg", "reorg_param { stride: 0 }", ((1, 4, 2, 2),), "the stride must be 1 or more"),
+        ("SpaceToBatchND", "space_to_batch_nd_param { block_shape: 2 paddings: 0 }", ((1, 4, 2, 2),), "two paddings"),
+        ("SpaceToBatchND", "space_to_batch_nd_param { block_shape: 3 paddings: [0, 1] }", ((1, 4, 2),), "multiples"),
+        ("BatchToSpaceND", "batch_to_space_nd_param { block_shape: 3 crops: [0, 1] }", ((4, 4, 2),), "a multiple of 3"),
+        ("SpatialPyramidPooling", "", ((1, 4, 2, 2),), "needs spatial_bin"),
         ("Reorg", "reorg_param { stride: 2 }", ((1, 4, 3, 2),), "the height must be a multiple of 2"),
         ("Axpy", "", ((1, 4, 2, 2), (1, 4, 2, 2), (1, 4, 2, 2)), r"\(N, C, 1, 1\)"),
         ("Squeeze", "squeeze_param { axis: 1 }", ((1, 4),), "extent 1"),

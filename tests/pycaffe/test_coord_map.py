@@ -117,3 +117,10 @@ def test_what_has_no_map_says_so() -> None:
         crop(conv(top, kernel_size=2, pad=1), top)
     with pytest.raises(UndefinedMapException, match="no common ancestor"):
         crop(L.Convolution(top, num_output=1, kernel_h=3, kernel_w=3), top)
+
+
+def test_a_depthwise_convolution_moves_as_another_does() -> None:
+    top = data()
+    options = {"convolution_param": {"kernel_size": 5, "pad": 1}}
+    assert offset_of(L.DepthwiseConvolution(top, **options), top) == 1
+    assert offset_of(L.ConvolutionDepthwise(top, **options), top) == 1

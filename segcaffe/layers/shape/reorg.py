@@ -14,15 +14,16 @@ class Reorg(Rearranged):
     bottom: (N, C, H, W);  top: (N, C·s², H/s, W/s), or with reverse (N, C/s², H·s, W·s).
 
     Darknet reads the bottom's memory as an image (C/s², H·s, W·s), whatever its shape is, and makes channels of that
-    image's pixels; so neighbours in the top need not have been neighbours. Source: Redmon and Farhadi 2017 (YOLO v2).
+    image's pixels; so neighbours in the top need not have been neighbours. The stride is 2 unless given. Source: Redmon
+    and Farhadi 2017 (YOLO v2).
     """
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Read the stride."""
         options = self.param.reorg_param
-        self.stride, self.reverse = options.stride, options.reverse
+        self.stride, self.reverse = options.stride if options.HasField("stride") else 2, options.reverse
         if self.stride < 1:
-            raise self.fail("reorg_param needs a stride, 1 or more.", self.stride)
+            raise self.fail("the stride must be 1 or more.", self.stride)
 
     def order(self, shape: tuple[int, ...]) -> Order:
         """From pixels (row, row in a cell, column, column in a cell) to channels of cells, or back."""
