@@ -29,11 +29,11 @@ EFFECTS: dict[str, Effects] = {
     "draw": Effects("NET; with `--shapes` what its data layers name", "OUT"),
     "net": Effects(_NET, _NOTHING),
     "data make-db": Effects(f"the list, {_LISTED}", "the database"),
+    "data mean": Effects(f"the database, or the list and {_LISTED}", "FILE"),
+    "data show": Effects(f"the database, or the list and {_LISTED}", "`--out`"),
     "data make-annotated-db": Effects(
         "the list, `--label_map_file`, images and files of boxes that the list names", "the database"
     ),
-    "data mean": Effects(f"the database, or the list and {_LISTED}", "FILE"),
-    "data show": Effects(f"the database, or the list and {_LISTED}", "`--out`"),
     "data make-scenes": Effects(_NOTHING, "images and lists in the folder"),
     "data check": Effects(f"the database, or the list and {_LISTED}", _NOTHING),
     "data import-folder": Effects("the two folders", "lists in OUT, with `--map` or `--palette` label maps there"),
