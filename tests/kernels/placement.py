@@ -109,6 +109,8 @@ def row_cases(rng: np.random.Generator, dtype: Any, n: int) -> Iterator[tuple[st
     yield "interp", "forward", {"image": row(), "top": out(), **tables}
     yield "interp", "backward", {"top_grad": row(), "image_grad": out(), **tables}
     yield "norm_conv", "softmax", {"distances": np.abs(normal(rng, dtype, 1, n, 1, 1)), "scale": 0.7}
+    corners = np.sort(rng.random((n, 2, 2)), axis=1).astype(dtype).reshape(n, 4)
+    yield "nms", "suppress", {"boxes": corners, "overlap": 0.3, "eta": 0.9, "stays": np.zeros(n, bool)}
     pair = {"weights": np.abs(row()), "weight_grad": row()}
     yield "norm_conv", "softmax_backward", {**pair, "factor": -0.3}
     for height, width in ((1, n), (n, 1)):
