@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segcaffe.cli import common
+from segcaffe.cli.numbers import finite
+from segcaffe.files.there import is_dir
 from segcaffe.glog import note
 
 if TYPE_CHECKING:
@@ -46,8 +48,8 @@ def add_net_options(parser: argparse.ArgumentParser) -> None:
     common.add_option(parser, "pretrained_model", "its weights", metavar="FILE", required=True)
     common.add_option(parser, "mean_file", "mean to subtract: .npy or .binaryproto, or '' for none (default: "
                       "ImageNet's mean pixel)", metavar="FILE")  # fmt: skip
-    common.add_option(parser, "input_scale", "factor after the mean is subtracted", type=float)
-    common.add_option(parser, "raw_scale", "factor before (default 255: images are 0 to 1)", type=float, default=255.0)
+    common.add_option(parser, "input_scale", "factor after the mean is subtracted", type=finite)
+    common.add_option(parser, "raw_scale", "factor before (default 255: images are 0 to 1)", type=finite, default=255.0)
     common.add_option(parser, "channel_swap", "order of the channels, or '' (default 2,1,0: BGR)")
     common.add_partial_option(parser)
     common.add_allow_python_option(parser)
@@ -155,7 +157,7 @@ def _images(path: Path, suffix: str, one_channel: bool) -> tuple[list[str], list
     if path.suffix.lower() == ".npy":
         arrays = _array_of_images(common.existing_file(str(path), "INPUT"))
         return [f"{path}[{i}]" for i in range(len(arrays))], arrays
-    files = sorted(path.glob(f"*.{suffix}")) if path.is_dir() else [common.existing_file(str(path), "INPUT")]
+    files = sorted(path.glob(f"*.{suffix}")) if is_dir(path) else [common.existing_file(str(path), "INPUT")]
     if not files:
         raise DataError(f"{path}: holds no *.{suffix}; --ext names another suffix.")
     images = [io.load_image(file, color=not one_channel) for file in files]

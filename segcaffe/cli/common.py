@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from segcaffe import device
 from segcaffe.cli.compilation import compilation_shown
+from segcaffe.cli.numbers import whole
 from segcaffe.errors import PrototxtError, SegcaffeError
+from segcaffe.files.there import exists, is_dir, is_file
 from segcaffe.glog import shows_progress, tell
 from segcaffe.proto import caffe_pb2
 from segcaffe.proto.encoding import from_native
@@ -49,7 +51,7 @@ def add_template_options(parser: argparse.ArgumentParser) -> None:
 
 def add_state_options(parser: argparse.ArgumentParser) -> None:
     """Add phase rules' options: level and stages."""
-    add_option(parser, "level", "level of the net state (default 0)", type=int, default=0)
+    add_option(parser, "level", "level of the net state (default 0)", type=whole(), default=0)
     add_option(parser, "stage", "stages of the net state, separated by commas", default="")
 
 
@@ -61,7 +63,9 @@ def add_device_options(parser: argparse.ArgumentParser) -> None:
     add_option(parser, "graphs", "record a net's layers as CUDA graphs and replay them", action="store_true")
     add_option(parser, "autotune", "time all plans of cuDNN for a new shape, keep the fastest", action="store_true")
     add_option(parser, "cpu", "compute on the CPU, whatever the files say", action="store_true")
-    add_option(parser, "threads", "threads for CPU kernels and BLAS together (default: all cores)", type=int)
+    add_option(
+        parser, "threads", "threads for CPU kernels and BLAS together (default: all cores)", type=whole(most=1024)
+    )
 
 
 def add_dialect_option(parser: argparse.ArgumentParser, name: str, help: str) -> None:
@@ -192,9 +196,9 @@ def set_threads(options: argparse.Namespace) -> None:
 def existing_file(path: str, option: str) -> Path:
     """Check that a file given by an option exists."""
     found = Path(path)
-    if not found.is_file():
-        kind = "is a folder, not a file" if found.is_dir() else "does not exist"
-        if found.exists() and not found.is_dir():
+    if not is_file(found):
+        kind = "is a folder, not a file" if is_dir(found) else "does not exist"
+        if exists(found) and not is_dir(found):
             kind = "is a pipe or a device; it is read more than once, so give a file"
         raise PrototxtError(f"{option} {path}: {kind}.")
     return found

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from segcaffe.cli import common
+from segcaffe.cli.numbers import ANY_SEED, MOST_SIDE, whole
 from segcaffe.files.disk import sync_folders
 from segcaffe.files.lock import lock
+from segcaffe.files.there import exists
 from segcaffe.text.words import counted
 
 if TYPE_CHECKING:
@@ -31,9 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     show = actions.add_parser("show", help="contact sheet of a database or list")
     show.add_argument("source", metavar="DB|LIST")
     common.add_option(show, "out", "the PNG to write (default contact_sheet.png)", default="contact_sheet.png")
-    common.add_option(show, "count", "number of items (default 36)", type=int, default=36)
-    common.add_option(show, "start", "number of the first item", type=int, default=0)
-    common.add_option(show, "columns", "pictures in a row (default 6)", type=int, default=6)
+    common.add_option(show, "count", "number of items (default 36)", type=whole(most=100_000), default=36)
+    common.add_option(show, "start", "number of the first item", type=whole(), default=0)
+    common.add_option(show, "columns", "pictures in a row (default 6)", type=whole(most=1000), default=6)
     _add_backend_read(show)
     _add_reading(show, skip=False)
     common.add_palette_option(show)
@@ -92,9 +94,9 @@ def _add_make_annotated_db(parser: argparse.ArgumentParser) -> None:
 def _add_conversion(parser: argparse.ArgumentParser) -> None:
     common.add_option(parser, "gray", "one channel", action="store_true")
     common.add_option(parser, "shuffle", "shuffle the lines", action="store_true")
-    common.add_option(parser, "random_seed", "seed of --shuffle (default 0)", type=int, default=0)
-    common.add_option(parser, "resize_height", "height to resize to", type=int, default=0)
-    common.add_option(parser, "resize_width", "width to resize to", type=int, default=0)
+    common.add_option(parser, "random_seed", "seed of --shuffle (default 0)", type=whole(0, ANY_SEED), default=0)
+    common.add_option(parser, "resize_height", "height to resize to", type=whole(0, MOST_SIDE), default=0)
+    common.add_option(parser, "resize_width", "width to resize to", type=whole(0, MOST_SIDE), default=0)
     common.add_option(parser, "encoded", "keep the images compressed", action="store_true")
     common.add_option(parser, "encode_type", "format to compress to: png, jpg (default: each file's own)", default="")
     _add_database(parser)
@@ -103,10 +105,16 @@ def _add_conversion(parser: argparse.ArgumentParser) -> None:
 
 def _add_make_scenes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("out", metavar="OUT", help="folder for images/, labels/, train.txt, test.txt and their _id.txt")
-    common.add_option(parser, "train", "number of training images (default 48)", type=int, default=48, metavar="N")
-    common.add_option(parser, "test", "number of test images (default 12)", type=int, default=12, metavar="N")
-    common.add_option(parser, "size", "height and width (default 144)", type=int, default=144)
-    common.add_option(parser, "seed", "the same seed gives the same images (default 0)", type=int, default=0)
+    common.add_option(
+        parser, "train", "number of training images (default 48)", type=whole(most=10**6), default=48, metavar="N"
+    )
+    common.add_option(
+        parser, "test", "number of test images (default 12)", type=whole(most=10**6), default=12, metavar="N"
+    )
+    common.add_option(parser, "size", "height and width (default 144)", type=whole(most=8192), default=144)
+    common.add_option(
+        parser, "seed", "the same seed gives the same images (default 0)", type=whole(0, ANY_SEED), default=0
+    )
     common.add_option(parser, "classes", "labels tell three kinds of regions, not the single objects",
                       action="store_true")  # fmt: skip
     common.add_option(parser, "boxes", "discs, squares and triangles with boxes, for detectors, not label maps",
@@ -116,8 +124,8 @@ def _add_make_scenes(parser: argparse.ArgumentParser) -> None:
 def _add_check(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", metavar="DB|LIST", help="lines of a list: image label-map, image integer, or image")
     common.add_option(parser, "root", "put before each name of the list; end a folder with a slash", default="")
-    common.add_option(parser, "classes", "labels must be below this, or ignored", type=int)
-    common.add_option(parser, "ignore", "label that may occur besides (default 255); repeatable", type=int,
+    common.add_option(parser, "classes", "labels must be below this, or ignored", type=whole(1, 1 << 16))
+    common.add_option(parser, "ignore", "label that may occur besides (default 255); repeatable", type=whole(),
                       action="append")  # fmt: skip
     common.add_option(parser, "size", "all images must have this size", metavar="HxW")
     common.add_palette_option(parser)
@@ -128,7 +136,9 @@ def _add_importers(actions: argparse._SubParsersAction[argparse.ArgumentParser])
     folder.add_argument("images", metavar="IMAGES")
     folder.add_argument("labels", metavar="LABELS", help="folder of label maps with the images' names")
     folder.add_argument("out", metavar="OUT", help="folder for the lists")
-    common.add_option(folder, "test", "the last N images go to test.txt", type=int, default=0, metavar="N")
+    common.add_option(
+        folder, "test", "the last N images go to test.txt", type=whole(most=10**6), default=0, metavar="N"
+    )
     common.add_palette_option(folder)
     common.add_option(folder, "map", "write the label maps anew with these labels changed", metavar="OLD=NEW,OLD=NEW")
     voc = actions.add_parser("import-voc", help="lists of a PASCAL VOC folder, with SBD's labels where they are given")
@@ -167,7 +177,7 @@ def _add_reading(parser: argparse.ArgumentParser, skip: bool = True) -> None:
 
 
 def _add_skip(parser: argparse.ArgumentParser) -> None:
-    common.add_option(parser, "skip-bad", "skip at most N bad items, and list them", type=int,
+    common.add_option(parser, "skip-bad", "skip at most N bad items, and list them", type=whole(),
                       default=0, metavar="N")  # fmt: skip
 
 
@@ -178,7 +188,7 @@ def _check_backend(options: argparse.Namespace) -> None:
     from segcaffe.proto.caffe_pb2 import DataParameter
 
     source = Path(options.source)
-    if options.backend is None or not source.exists():
+    if options.backend is None or not exists(source):
         return
     kind = DataParameter.DB.Name(backend_of(source)).lower() if is_database(source) else "no database"
     if kind != options.backend:

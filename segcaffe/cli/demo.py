@@ -7,14 +7,15 @@ import textwrap
 from pathlib import Path
 
 from segcaffe.cli import common
+from segcaffe.cli.numbers import ANY_SEED, whole
 from segcaffe.files.lock import lock
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's options."""
     common.add_option(parser, "out", "folder for everything (default demo_output)", default="demo_output")
-    common.add_option(parser, "max_iter", "number of training iterations", type=int)
-    common.add_option(parser, "seed", "seed of images and training (default 1)", type=int, default=1)
+    common.add_option(parser, "max_iter", "number of training iterations", type=whole())
+    common.add_option(parser, "seed", "seed of images and training (default 1)", type=whole(0, ANY_SEED), default=1)
     common.add_device_options(parser)
     # Its nets are its own: they have no Python layers, and write where it says.
     parser.set_defaults(no_python=True)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segcaffe.cli import classify, common
+from segcaffe.cli.numbers import MOST_SIDE, whole
 from segcaffe.files.regular import opened, read_bytes
 from segcaffe.text.words import counted
 
@@ -42,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                       "(default: list for a .csv, else selective_search)",
                       choices=("list", "grid", "selective_search"))  # fmt: skip
     common.add_option(parser, "context_pad", "pixels of context around a window, in the net's input (default 16)",
-                      type=int, default=16)  # fmt: skip
+                      type=whole(0, MOST_SIDE), default=16)  # fmt: skip
     common.add_device_options(parser)
 
 

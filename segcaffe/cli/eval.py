@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from segcaffe.cli import common
+from segcaffe.cli.numbers import whole
 from segcaffe.errors import SegcaffeError
 from segcaffe.files.lock import lock
+from segcaffe.files.there import is_dir, is_file
 from segcaffe.text.words import counted
 
 if TYPE_CHECKING:
@@ -26,12 +28,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("predictions", metavar="PRED", help="folder of predictions: <id>.png, .npy or .mat")
     parser.add_argument("labels", metavar="LABELS", nargs="?", help="folder of label maps, or list: image label")
     common.add_option(parser, "root", "put before each name of the list; end a folder with a slash", default="")
-    common.add_option(parser, "classes", "number of classes (default: by the largest label met)", type=int)
+    common.add_option(
+        parser, "classes", "number of classes (default: by the largest label met)", type=whole(1, 1 << 16)
+    )
     common.add_option(parser, "names", "file with the classes' names, one a line (default: those that predict knew)",
                       metavar="FILE")  # fmt: skip
-    common.add_option(parser, "ignore", "label whose pixels do not count (default 255); repeatable", type=int,
+    common.add_option(parser, "ignore", "label whose pixels do not count (default 255); repeatable", type=whole(),
                       action="append")  # fmt: skip
-    common.add_option(parser, "trimap", "largest trimap width in pixels (default 40; 0: none)", type=int, default=40)
+    common.add_option(
+        parser, "trimap", "largest trimap width in pixels (default 40; 0: none)", type=whole(most=1000), default=40
+    )
     common.add_palette_option(parser)
     common.add_option(
         parser, "json", "write all results to this file; - prints them in place of the table", metavar="FILE"
@@ -42,9 +48,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                       "(not needed with LABELS)", metavar="FOLDER")  # fmt: skip
     common.add_option(parser, "competition", "its competition: comp5 or comp6 (default)", default="comp6")
     common.add_option(parser, "subset", "its image set (default test)", default="test")
-    common.add_option(parser, "skip-bad", "skip at most N bad pairs, and list them", type=int,
+    common.add_option(parser, "skip-bad", "skip at most N bad pairs, and list them", type=whole(),
                       default=0, metavar="N")  # fmt: skip
-    common.add_option(parser, "threads", "threads (default: all cores)", type=int)
+    common.add_option(parser, "threads", "threads (default: all cores)", type=whole(most=1024))
 
 
 def run(options: argparse.Namespace) -> int:
@@ -105,7 +111,7 @@ def _submit(options: argparse.Namespace) -> None:
     from segcaffe.data.voc_submission import write_submission
 
     folder, palette = Path(options.predictions), common.palette(options)
-    if not folder.is_dir():
+    if not is_dir(folder):
         raise SegcaffeError(f'"{folder}" is not a folder of predictions.')
     ids = sorted({file.stem.removesuffix("_blob_0") for file in label_files(folder)})
     size_of = _sizes(options, palette)
@@ -125,7 +131,7 @@ def _sizes(options: argparse.Namespace, palette: Palette | None) -> Callable[[st
     images = {path.stem: path for path in image_files(Path(options.images))} if options.images else {}
     pairs = find_pairs(options.labels, options.root) if options.labels and not options.images else []
     labels = {name: pair.label for pair in pairs for name in pair.names}
-    by_predict = (predictions.parent / SETTINGS).is_file()
+    by_predict = is_file(predictions.parent / SETTINGS)
 
     def size_of(name: str) -> tuple[int, int] | None:
         if options.images:

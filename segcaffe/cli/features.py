@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from segcaffe.cli import common
+from segcaffe.cli.numbers import whole
 from segcaffe.proto.encoding import from_native
 from segcaffe.text.visible import one_line
 
@@ -16,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("net", metavar="NET", help="the net's prototxt, with its data layers")
     parser.add_argument("blobs", metavar="BLOB,BLOB", help="names of the blobs, separated by commas")
     parser.add_argument("out", metavar="OUT", help="file .npz or .h5, or a folder for one LMDB database for each blob")
-    common.add_option(parser, "iterations", "number of batches (default 50)", type=int, default=50)
+    common.add_option(parser, "iterations", "number of batches (default 50)", type=whole(), default=50)
     common.add_option(parser, "phase", "TRAIN or TEST (default)", default="TEST")
     common.add_option(parser, "overwrite", "replace what is there of that name", action="store_true")
     common.add_partial_option(parser)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from segcaffe.cli import common
+from segcaffe.cli.numbers import MOST_SIDE, finite, whole
 from segcaffe.proto.encoding import from_native
 
 if TYPE_CHECKING:
@@ -35,16 +36,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_option(
         parser, "mean", "B,G,R to subtract, or one value (default: what the file says, or 104.008,116.669,122.675)"
     )
-    common.add_option(parser, "scale", "factor after that (default: what NET says, or 1)", type=float)
+    common.add_option(parser, "scale", "factor after that (default: what NET says, or 1)", type=finite)
     common.add_option(
         parser, "size", "pad images to this size (default: the input size in the prototxt)", metavar="HxW"
     )
     common.add_option(parser, "step", "larger images are padded to the size plus a multiple of this (default 32)",
-                      type=int, default=32)  # fmt: skip
+                      type=whole(most=MOST_SIDE), default=32)  # fmt: skip
     common.add_option(parser, "scales", "average the scores over these factors, as 0.5,0.75,1", default="1")
     common.add_option(parser, "mirror", "average the scores over the image and its mirror image", action="store_true")
     common.add_option(parser, "overwrite", "make results anew that are there already", action="store_true")
-    common.add_option(parser, "skip-bad", "skip at most N bad images, and list them", type=int,
+    common.add_option(parser, "skip-bad", "skip at most N bad images, and list them", type=whole(),
                       default=0, metavar="N")  # fmt: skip
     common.add_partial_option(parser)
     common.add_allow_python_option(parser)

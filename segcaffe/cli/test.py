@@ -9,6 +9,7 @@ import numpy as np
 
 from segcaffe.cli import common
 from segcaffe.cli.json_output import add_json_option, print_json
+from segcaffe.cli.numbers import whole
 from segcaffe.glog import RESULT, log
 from segcaffe.solver.report import called_of, value_names
 from segcaffe.solver.summary import Summary
@@ -21,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's options."""
     common.add_option(parser, "model", "the net's prototxt", metavar="FILE", required=True)
     common.add_option(parser, "weights", "weights to load, separated by commas", metavar="FILE")
-    common.add_option(parser, "iterations", "number of batches (default 50)", type=int, default=50)
+    common.add_option(parser, "iterations", "number of batches (default 50)", type=whole(), default=50)
     common.add_option(parser, "out", "folder for the log", metavar="FOLDER")
     common.add_option(parser, "log_dir", "the same", metavar="FOLDER", dest="out")
     common.add_partial_option(parser)

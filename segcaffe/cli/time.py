@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from segcaffe.cli import common
 from segcaffe.cli.json_output import add_json_option, print_json
+from segcaffe.cli.numbers import whole
 from segcaffe.text.visible import one_line
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's options."""
     common.add_option(parser, "model", "the net's prototxt", metavar="FILE", required=True)
     common.add_option(parser, "weights", "weights to load, separated by commas", metavar="FILE")
-    common.add_option(parser, "iterations", "number of timed iterations (default 50)", type=int, default=50)
+    common.add_option(parser, "iterations", "number of timed iterations (default 50)", type=whole(), default=50)
     common.add_option(parser, "phase", "TRAIN (default) or TEST", default="TRAIN")
     common.add_no_python_option(parser)
     common.add_state_options(parser)

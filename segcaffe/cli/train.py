@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segcaffe.cli import common
+from segcaffe.cli.numbers import ANY_SEED, whole
+from segcaffe.files.there import is_dir
 from segcaffe.glog import ANNOUNCEMENTS, log, shows_progress, tell
 from segcaffe.proto.encoding import from_native, to_native
 
@@ -43,10 +45,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser, "out", "folder for snapshots and the log, in place of snapshot_prefix's", metavar="FOLDER"
     )
     common.add_option(parser, "log_dir", "folder for the log (default: that of the snapshots)", metavar="FOLDER")
-    common.add_option(parser, "snapshot_keep", "number of snapshots to keep; older ones are removed", type=int)
+    common.add_option(parser, "snapshot_keep", "number of snapshots to keep; older ones are removed", type=whole())
     common.add_option(parser, "tensorboard", "folder for TensorBoard's event files", metavar="DIR")
-    common.add_option(parser, "max_iter", "number of iterations, in place of the solver's", type=int)
-    common.add_option(parser, "random_seed", "seed of all random numbers, in place of the solver's", type=int)
+    common.add_option(parser, "max_iter", "number of iterations, in place of the solver's", type=whole())
+    common.add_option(
+        parser, "random_seed", "seed of all random numbers, in place of the solver's", type=whole(-1, ANY_SEED)
+    )
     common.add_option(parser, "sigint_effect", "what Ctrl-C does: stop (after a snapshot), snapshot, none",
                       choices=EFFECTS, default="stop")  # fmt: skip
     common.add_option(parser, "sighup_effect", "what SIGHUP does", choices=EFFECTS, default="snapshot")
@@ -144,7 +148,7 @@ def _lock_snapshots(param: SolverParameter) -> AbstractContextManager[object]:
     from segcaffe.snapshot.files import lock_prefix
 
     prefix = to_native(param.snapshot_prefix)
-    is_folder = prefix.endswith("/") or Path(prefix).is_dir()
+    is_folder = prefix.endswith("/") or is_dir(Path(prefix))
     writes = param.snapshot > 0 or param.snapshot_after_train
     return lock_prefix(prefix, "train") if writes and not is_folder else nullcontext()
 

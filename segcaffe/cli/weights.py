@@ -8,6 +8,7 @@ from dataclasses import asdict
 
 from segcaffe.cli import common
 from segcaffe.cli.json_output import add_json_option, print_json
+from segcaffe.cli.numbers import finite
 from segcaffe.proto.encoding import from_native
 from segcaffe.text.visible import one_line
 from segcaffe.text.words import counted
@@ -26,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     diff.add_argument("first")
     diff.add_argument("second")
     diff.add_argument(
-        "--tolerance", type=float, default=0.0, help="largest absolute difference that counts as equal (default 0)"
+        "--tolerance", type=finite, default=0.0, help="largest absolute difference that counts as equal (default 0)"
     )
     rename = actions.add_parser("rename", help="give layers other names")
     rename.add_argument("source")

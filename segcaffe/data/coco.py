@@ -19,6 +19,8 @@ from segcaffe.data.pool import ordered
 from segcaffe.errors import DataError, SegcaffeError
 from segcaffe.files.limits import Budget
 from segcaffe.files.regular import read_bytes
+from segcaffe.files.there import is_dir, is_file
+from segcaffe.window import MOST_PIXELS
 
 Label = NDArray[np.uint8]
 CROWD = 255
@@ -53,7 +55,7 @@ def import_coco(
     for split, file in _annotations(folder, year).items():
         lines = []
         images, objects = _read(file)
-        place = next((p for p in (split, f"images/{split}") if (folder / p).is_dir()), None)
+        place = next((p for p in (split, f"images/{split}") if is_dir(folder / p)), None)
         if place is None:
             raise DataError(f'import-coco: "{folder}" has neither a folder {split} nor images/{split}.')
         for outcome in ordered(lambda image: _line(folder, place, split, image, objects[image["id"]]), images):  # noqa: B023
@@ -92,6 +94,8 @@ def _read(file: Path) -> tuple[list[dict[str, Any]], defaultdict[int, list[dict[
         objects: defaultdict[int, list[dict[str, Any]]] = defaultdict(list)
         for one in content["annotations"]:
             objects[one["image_id"]].append(one)
+        for image in images:
+            objects.setdefault(image["id"], [])
     except OSError as error:
         raise DataError(f'import-coco: cannot read "{file}": {error.strerror or error}.') from error
     except (ValueError, KeyError, TypeError, RecursionError) as error:
@@ -103,9 +107,9 @@ def _read(file: Path) -> tuple[list[dict[str, Any]], defaultdict[int, list[dict[
 def _line(folder: Path, place: str, split: str, image: Mapping[str, Any], objects: Iterable[Mapping[str, Any]]) -> str:
     name = str(image["file_name"])
     label = f"labels/{split}/{Path(name).stem}.png"
-    if not (folder / place / name).is_file():
+    if not is_file(folder / place / name):
         raise DataError(f'import-coco: "{folder / place / name}" does not exist.')
-    if not (folder / label).is_file():
+    if not is_file(folder / label):
         size = (folder / place / name).stat().st_size
         drawn = _drawn(image, objects, Budget(f'import-coco: {split}: "{name}"', size))
         write_label(folder / label, drawn, "import-coco")
@@ -142,6 +146,8 @@ def draw(height: int, width: int, objects: Iterable[Mapping[str, Any]]) -> Label
         value = CROWD if one.get("iscrowd") else int(one["category_id"])
         if isinstance(one["segmentation"], list):
             rings = [np.asarray(ring, np.float64).reshape(-1, 2) for ring in one["segmentation"]]
+            if not all((abs(ring) <= MOST_PIXELS).all() for ring in rings):
+                raise ValueError("a polygon has a corner that no image reaches")
             cv2.fillPoly(label, [np.rint(ring).astype(np.int32) for ring in rings], value)
         else:
             label[_mask(one["segmentation"]["counts"], height, width)] = value

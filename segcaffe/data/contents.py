@@ -19,6 +19,8 @@ from segcaffe.data.lists import Entry, read_list
 from segcaffe.data.palettes import Palette
 from segcaffe.data.pool import ordered
 from segcaffe.errors import DataError
+from segcaffe.files.there import is_dir
+from segcaffe.text.digits import signed_number
 
 Array = NDArray[Any]
 
@@ -67,7 +69,7 @@ class Items:
         self.source, self.where, self.root, self.color, self.labels = source, where, root, color, labels
         self.palette = palette
         path = Path(source)
-        if path.is_dir() and not is_database(path):
+        if is_dir(path) and not is_database(path):
             raise DataError(f'{where}: the folder "{source}" holds no database; give a database or a list file.')
         self.database = Database(source, backend_of(path), where) if is_database(path) else None
         if self.database and not color:
@@ -107,4 +109,4 @@ class Items:
 
 def is_integer(word: str) -> bool:
     """Whether a word is a decimal integer."""
-    return word.removeprefix("-").isdecimal()
+    return signed_number(word) is not None

@@ -13,6 +13,7 @@ from segcaffe.data.lmdb_pages import Tree, read_tree
 from segcaffe.errors import DataError
 from segcaffe.files.disk import begins
 from segcaffe.files.leftovers import bring_back
+from segcaffe.files.there import exists
 from segcaffe.proto import caffe_pb2
 
 _LMDB = caffe_pb2.DataParameter.LMDB
@@ -42,7 +43,7 @@ class Database:
         if not source:
             raise DataError(f"{where}: data_param needs source, the folder of a database.")
         bring_back(self.path)
-        if not self.path.exists():
+        if not exists(self.path):
             raise DataError(f'{where}: there is no database "{source}".{begins(source)}')
         self._check_kind()
         if self.lmdb:
@@ -115,9 +116,9 @@ class Database:
 
     def _check_kind(self) -> None:
         other, name = ("CURRENT", "LEVELDB") if self.lmdb else ("data.mdb", "LMDB")
-        if (self.path / other).exists():
+        if exists(self.path / other):
             raise DataError(f'{self.where}: "{self.path}" is a database of the other kind; write backend: {name}.')
-        if not self.lmdb and not (self.path / "CURRENT").exists():
+        if not self.lmdb and not exists(self.path / "CURRENT"):
             raise DataError(f'{self.where}: "{self.path}" is not a LevelDB database: it has no file CURRENT.')
 
 

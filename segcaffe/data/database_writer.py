@@ -18,6 +18,7 @@ from segcaffe.errors import DataError
 from segcaffe.files.disk import why_unwritable
 from segcaffe.files.leftovers import bring_back
 from segcaffe.files.lock import lock
+from segcaffe.files.there import exists, is_file
 from segcaffe.proto import caffe_pb2
 
 _FIRST_MAP = 1 << 26
@@ -55,7 +56,7 @@ def create_database(path: Path, backend: str, where: str, overwrite: bool = Fals
     """
     with lock(path, where, "choose another name for the database"):
         bring_back(path)
-        if path.exists() and not (overwrite and is_database(path)):
+        if exists(path) and not (overwrite and is_database(path)):
             advice = "use --overwrite to replace it" if is_database(path) else "it is no database; choose another name"
             raise DataError(f'{where}: "{path}" exists already; {advice}.')
         write = _lmdb if backend == "lmdb" else _leveldb
@@ -65,12 +66,12 @@ def create_database(path: Path, backend: str, where: str, overwrite: bool = Fals
 
 def is_database(path: Path) -> bool:
     """Whether a path is the folder of an LMDB or LevelDB database, or an LMDB file."""
-    return (path / "data.mdb").exists() or (path / "CURRENT").exists() or (path.is_file() and path.suffix == ".mdb")
+    return exists(path / "data.mdb") or exists(path / "CURRENT") or (is_file(path) and path.suffix == ".mdb")
 
 
 def backend_of(path: Path) -> int:
     """The ``DataParameter.DB`` value of a database that exists."""
-    return caffe_pb2.DataParameter.LEVELDB if (path / "CURRENT").exists() else caffe_pb2.DataParameter.LMDB
+    return caffe_pb2.DataParameter.LEVELDB if exists(path / "CURRENT") else caffe_pb2.DataParameter.LMDB
 
 
 def raw_datum(values: NDArray[np.uint8], label: int) -> bytes:

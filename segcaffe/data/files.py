@@ -11,6 +11,7 @@ from segcaffe.data.opencv import hold_threads
 from segcaffe.errors import DataError, SegcaffeError
 from segcaffe.files import disk
 from segcaffe.files.disk import why_unwritable
+from segcaffe.files.there import exists, is_dir, is_file
 from segcaffe.trust.paths import check_inside
 
 _SHOWN = 20
@@ -50,10 +51,10 @@ def check_output(path: Path, where: str) -> None:
         raise DataError(
             f'{where}: the folder of "{path}" cannot be made: {error.strerror or error}. Choose another OUTPUT.'
         ) from error
-    if path.is_dir():
+    if is_dir(path):
         raise DataError(f'{where}: OUTPUT "{path}" is a folder; name a file.')
     # What is no file (a pipe, a device) is written itself, anything else beside it first.
-    written = path if path.exists() and not path.is_file() else folder
+    written = path if exists(path) and not is_file(path) else folder
     if not os.access(written, os.W_OK):
         raise DataError(f'{where}: OUTPUT "{path}": "{written}" may not be written to. Choose another place.')
 

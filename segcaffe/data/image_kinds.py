@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import re
+import struct
+import zlib
 from pathlib import Path
 
 from segcaffe.files.regular import opened
+from segcaffe.files.there import is_dir, is_file
 
 IMAGE_SUFFIXES = (
     ".avif", ".bmp", ".gif", ".heic", ".heif", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff",
     ".webp",
 )  # fmt: skip
 """Names of files that are taken for images even where their content is none (empty, damaged), so that this is told."""
+
+DAMAGES = (OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, MemoryError, EOFError,
+           AttributeError, RuntimeError, NotImplementedError, struct.error, zlib.error)  # fmt: skip
+"""What Pillow raises at damaged files."""
 
 _HEAD = 64
 _STARTS = {
@@ -60,7 +67,7 @@ def image_kind(head: bytes) -> str:
 def is_image(path: Path) -> bool:
     """Whether a file is an image by its content, or at least by its name."""
     if path.suffix.lower() in IMAGE_SUFFIXES:
-        return path.is_file()
+        return is_file(path)
     try:
         with opened(path) as file:
             return bool(image_kind(file.read(_HEAD)))
@@ -70,4 +77,4 @@ def is_image(path: Path) -> bool:
 
 def image_files(folder: Path) -> list[Path]:
     """The images of a folder, by name; none where it is no folder."""
-    return sorted(path for path in folder.iterdir() if is_image(path)) if folder.is_dir() else []
+    return sorted(path for path in folder.iterdir() if is_image(path)) if is_dir(folder) else []

@@ -15,9 +15,12 @@ from segcaffe.errors import DataError
 from segcaffe.files import regular
 from segcaffe.files.disk import why_unreadable
 from segcaffe.files.limits import Budget
+from segcaffe.files.there import is_file
 
 Image = NDArray[np.uint8]
 
+_LONGEST_PATH = 1024
+"""Beyond it looking for what was meant takes longer than it is worth."""
 _JPEG, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
 
 
@@ -136,7 +139,7 @@ def _with_channels(image: NDArray[Any]) -> NDArray[Any]:
 
 def _missing_slash(path: str) -> str:
     """A hint where the file would be found with a slash between folder and name, which is not inserted."""
-    for cut in range(1, len(path)):
-        if Path(path[:cut], path[cut:].lstrip("/")).is_file():
+    for cut in range(1, len(path) if len(path) <= _LONGEST_PATH else 0):
+        if is_file(Path(path[:cut], path[cut:].lstrip("/"))):
             return f' "{path[:cut]}/{path[cut:]}" exists: end root_folder with a slash; nothing is put in between.'
     return ""

@@ -24,6 +24,7 @@ from segcaffe.data.png import write_label
 from segcaffe.data.pool import ordered
 from segcaffe.errors import DataError
 from segcaffe.files.limits import Budget
+from segcaffe.files.there import is_dir, is_file
 from segcaffe.text.words import counted
 
 Bytes = NDArray[np.uint8]
@@ -53,7 +54,7 @@ def import_cityscapes(folder: Path, out: Path, progress: Callable[[], object] = 
     list
         The list files written; splits without label maps list the image alone.
     """
-    splits = sorted(path for path in (folder / "leftImg8bit").glob("*") if path.is_dir())
+    splits = sorted(path for path in (folder / "leftImg8bit").glob("*") if is_dir(path))
     if not splits:
         raise DataError(
             f'import-cityscapes: "{folder}" has no leftImg8bit/<split>/<city>; give the data set\'s folder.'
@@ -78,11 +79,11 @@ def _cityscapes_line(folder: Path, image: Path) -> str:
     stem = image.name.removesuffix("_leftImg8bit.png")
     labels = folder / "gtFine" / image.parent.parent.name / image.parent.name
     trained, ids = labels / f"{stem}_gtFine_labelTrainIds.png", labels / f"{stem}_gtFine_labelIds.png"
-    if not trained.is_file() and ids.is_file():
+    if not is_file(trained) and is_file(ids):
         table = np.full(256, 255, np.uint8)
         table[list(CITYSCAPES_TRAIN_IDS)] = list(CITYSCAPES_TRAIN_IDS.values())
         write_picture(trained, table[read_few_labels(ids, "import-cityscapes")], "import-cityscapes", one_of_many=True)
-    names = [image, trained] if trained.is_file() else [image]
+    names = [image, trained] if is_file(trained) else [image]
     return " ".join(f"/{path.relative_to(folder).as_posix()}" for path in names)
 
 
@@ -110,7 +111,7 @@ def import_folder(
     list
         The list files written. Names in them are absolute paths.
     """
-    maps = {path.stem: path for path in labels.iterdir() if path.is_file()} if labels.is_dir() else {}
+    maps = {path.stem: path for path in labels.iterdir() if is_file(path)} if is_dir(labels) else {}
     files = sorted(image_files(images), key=_order)
     if not files or not 0 <= test < len(files):
         raise DataError(
@@ -134,7 +135,7 @@ def import_folder(
 
 def _order(path: Path) -> list[int | str]:
     """The name's digits and the rest apart, so that 10 comes after 9."""
-    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path.stem)]
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", path.stem)]
 
 
 def _mapped(source: Path, target: Path, values: Mapping[int, int], palette: Palette | None) -> Path:
@@ -216,7 +217,7 @@ def read_idx(path: Path, axes: int) -> Bytes:
 def _idx_file(folder: Path, prefix: str, part: str) -> Path | None:
     names = [f"{prefix}-{part}", f"{prefix}-{part.replace('-idx', '.idx')}"]
     found = (folder / f"{name}{suffix}" for name in names for suffix in ("", ".gz"))
-    return next((path for path in found if path.is_file()), None)
+    return next((path for path in found if is_file(path)), None)
 
 
 def import_cifar(folder: Path, out: Path, backend: str, overwrite: bool = False) -> dict[Path, int]:
@@ -232,7 +233,7 @@ def import_cifar(folder: Path, out: Path, backend: str, overwrite: bool = False)
     }
     written = {}
     for name, (files, label_bytes) in sets.items():
-        if files and all(file.is_file() for file in files):
+        if files and all(is_file(file) for file in files):
             path = out / f"{name}_{backend}"
             with create_database(path, backend, "import-cifar", overwrite) as writer:
                 count = 0

@@ -15,6 +15,7 @@ from segcaffe.data.palettes import Palette
 from segcaffe.errors import DataError
 from segcaffe.files import regular
 from segcaffe.files.npy import array_of_bytes
+from segcaffe.files.there import is_file
 
 _BLOBS = (".npy", ".mat")
 
@@ -38,7 +39,8 @@ def read_labels(path: Path, where: str, palette: Palette | None = None) -> Label
     if suffix == ".npy":
         return _as_labels(_load(path, where), failure)
     if suffix == ".mat":
-        return _as_labels(read_mat(path, where)[0], failure)
+        blob = read_mat(path, where)
+        return _as_labels(blob[0] if len(blob) else blob, failure)
     return decode_label(read_bytes(str(path), where), failure, palette)
 
 
@@ -64,7 +66,7 @@ def is_blob(path: Path) -> bool:
 def label_file(folder: Path, name: str) -> Path | None:
     """The file ``<name>`` with one of `SUFFIXES` of a folder, or MatWrite's ``<name>_blob_0.mat``."""
     names = [f"{name}{suffix}" for suffix in SUFFIXES] + [f"{name}_blob_0.mat"]
-    return next((folder / file for file in names if (folder / file).is_file()), None)
+    return next((folder / file for file in names if is_file(folder / file)), None)
 
 
 def label_files(folder: Path) -> list[Path]:
@@ -85,7 +87,7 @@ def _load(path: Path, where: str) -> NDArray[Any]:
 
 
 def _as_labels(values: NDArray[Any], failure: str) -> Labels:
-    if values.ndim == 3:
+    if values.ndim == 3 and values.size:
         values = values[0] if len(values) == 1 else values.argmax(axis=0)
     if values.ndim != 2 or values.dtype.kind not in "fiub":
         raise DataError(

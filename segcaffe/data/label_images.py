@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import io
 import re
-import struct
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from segcaffe.data.image_kinds import image_kind
+from segcaffe.data.image_kinds import DAMAGES, image_kind
 from segcaffe.data.images import check_pixels, decode_as_stored
 from segcaffe.data.palettes import KNOWN, Palette
 from segcaffe.errors import DataError
@@ -28,8 +27,6 @@ _BITMAPS = (b"P1", b"P4")
 _PLAIN_GRAY = (b"\x08\0", b"\x10\0")
 """Depth and colour type of PNGs that OpenCV gives as they are stored."""
 _TIFF_BITS, _TIFF_PHOTOMETRIC = 258, 262
-_DAMAGES = (OSError, SyntaxError, ValueError, TypeError, IndexError, KeyError, OverflowError, MemoryError, struct.error)
-"""What Pillow raises at damaged files."""
 
 
 def decode_label(content: bytes, failure: str, palette: Palette | None = None) -> Labels:
@@ -87,7 +84,7 @@ def _single_channel(content: bytes, failure: str) -> NDArray[Any] | None:
             values = np.asarray(image)
             # Where white is 0, Pillow turns values of up to 8 bits round.
             turned = kind == "TIFF" and image.mode in ("1", "L") and image.tag_v2.get(_TIFF_PHOTOMETRIC) == 0
-    except (*_DAMAGES, Image.DecompressionBombError) as error:
+    except (*DAMAGES, Image.DecompressionBombError) as error:
         raise DataError(f"{failure}: the {kind} is damaged: {error}.") from error
     if values.dtype == np.bool_:
         return (values ^ turned).astype(np.uint8)

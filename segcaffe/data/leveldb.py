@@ -22,6 +22,7 @@ from segcaffe.data.leveldb_writer import COMPARATOR, LAST_LEVEL
 from segcaffe.data.snappy import decompress
 from segcaffe.data.varint import read_slice, read_varint
 from segcaffe.files.regular import opened_inside
+from segcaffe.files.there import exists
 
 _FOOTER = 48
 _TRAILER = 5
@@ -126,7 +127,7 @@ def _apply_table(version: _Version, record: bytes, at: int, new: bool) -> int:
 
 def _table_path(folder: Path, number: int) -> Path:
     path = folder / f"{number:06d}.ldb"
-    return path if path.exists() else path.with_suffix(".sst")
+    return path if exists(path) else path.with_suffix(".sst")
 
 
 def _table(path: Path) -> Iterator[Entry]:

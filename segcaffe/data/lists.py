@@ -12,6 +12,7 @@ from segcaffe.data.image_kinds import image_kind
 from segcaffe.errors import DataError
 from segcaffe.files.disk import why_unreadable
 from segcaffe.files.regular import read_bytes
+from segcaffe.text.digits import signed_number
 
 log = logging.getLogger(__name__)
 
@@ -125,10 +126,10 @@ def name_and_label(entry: Entry, where: str) -> tuple[str, int]:
     name, _, label = entry.text.replace("\t", " ").rpartition(" ")
     if not name:
         return label, 0
-    try:
-        return name.rstrip(), int(label)
-    except ValueError:
+    number = signed_number(label)
+    if number is None:
         raise DataError(
             f"{where}: {entry.place}: a line must hold an image file and an integer label (without one it is 0). "
             f'Received: "{entry.text}".'
-        ) from None
+        )
+    return name.rstrip(), number

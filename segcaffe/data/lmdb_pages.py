@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from segcaffe.files.regular import opened, opened_inside
+from segcaffe.files.there import is_dir
 
 _MAGIC, _VERSION = 0xBEEFC0DE, 1
 _HEADER = struct.Struct("<QHHHH")
@@ -159,7 +160,7 @@ def read_tree(path: Path) -> Tree:
     ValueError
         It is no LMDB file, or of a layout that is not known here. The text says so.
     """
-    with opened_inside(path, path / "data.mdb") if path.is_dir() else opened(path) as file:
+    with opened_inside(path, path / "data.mdb") if is_dir(path) else opened(path) as file:
         # An empty file can't be mapped.
         size = file.seek(0, 2)
         content = memoryview(mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) if size else b"")

@@ -119,6 +119,7 @@ def read_mean_pixel(path: str | Path, where: str) -> NDArray[np.float32]:
         raise DataError(f'{where}: "{path}" is no .npy or .binaryproto file of a mean: {error}.') from error
     shape = mean.shape
     mean = mean.reshape(shape[-3:]) if mean.ndim == 4 and shape[0] == 1 else mean
-    if mean.ndim not in (1, 3) or not mean.size:
-        raise DataError(f'{where}: "{path}": a mean is C values or an array (C, H, W). Received: {shape}.')
+    if mean.ndim not in (1, 3) or not mean.size or mean.dtype.kind not in "fiub":
+        received = f"{mean.dtype} of shape {shape}"
+        raise DataError(f'{where}: "{path}": a mean is C numbers or an array (C, H, W) of them. Received: {received}.')
     return np.asarray(mean.mean(axis=(1, 2)) if mean.ndim == 3 else mean, np.float32)

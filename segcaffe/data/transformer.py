@@ -203,7 +203,7 @@ def read_mean(path: str, where: str) -> NDArray[np.float32]:
     values = np.array(proto.data or proto.double_data, np.float32)
     shape = tuple(proto.shape.dim) if proto.HasField("shape") else (proto.channels, proto.height, proto.width)
     shape = shape[1:] if len(shape) == 4 and shape[0] == 1 else shape
-    if len(shape) != 3 or values.size != math.prod(shape):
+    if len(shape) != 3 or min(shape) < 0 or values.size != math.prod(shape):
         raise DataError(
             f'{where}: mean_file "{path}" must hold one image. Received: shape {shape}, {values.size} values.'
         )

@@ -14,6 +14,7 @@ from segcaffe.data.mat import load_variable
 from segcaffe.data.png import write_label
 from segcaffe.data.pool import ordered
 from segcaffe.errors import DataError
+from segcaffe.files.there import is_dir, is_file
 
 AUGMENTED = "SegmentationClassAug"
 """Folder of the label maps of VOC and SBD together, as they are also passed on ready-made."""
@@ -79,10 +80,10 @@ def _augmented(folder: Path, splits: dict[str, list[str]]) -> dict[str, list[str
 
 def _line(folder: Path, labels: Iterable[str], name: str) -> str:
     image = f"/JPEGImages/{name}.jpg"
-    if not Path(f"{folder}{image}").is_file():
+    if not is_file(Path(f"{folder}{image}")):
         raise DataError(f'import-voc: "{folder}{image}" does not exist.')
     maps = [f"/{place}/{name}.png" for place in labels]
-    return " ".join([image, *[label for label in maps if Path(f"{folder}{label}").is_file()][:1]])
+    return " ".join([image, *[label for label in maps if is_file(Path(f"{folder}{label}"))][:1]])
 
 
 def _check_labels(folder: Path, split: str, lines: list[str], labels: str) -> None:
@@ -97,7 +98,7 @@ def _check_labels(folder: Path, split: str, lines: list[str], labels: str) -> No
 
 def _convert(sbd: Path, folder: Path, labels: str, progress: Callable[[], object]) -> None:
     """Write SBD's label maps as PNGs, but those that are there and those that VOC has of its own."""
-    root = sbd / "dataset" if (sbd / "dataset").is_dir() else sbd
+    root = sbd / "dataset" if is_dir(sbd / "dataset") else sbd
     sources = sorted((root / "cls").glob("*.mat"))
     if not sources:
         raise DataError(
@@ -107,7 +108,7 @@ def _convert(sbd: Path, folder: Path, labels: str, progress: Callable[[], object
     missing = [
         source
         for source in sources
-        if not any((folder / place / f"{source.stem}.png").is_file() for place in (labels, AUGMENTED))
+        if not any(is_file(folder / place / f"{source.stem}.png") for place in (labels, AUGMENTED))
     ]
     for outcome in ordered(lambda source: _convert_one(source, folder), missing):
         if isinstance(outcome, DataError):

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from segcaffe.data.lists import Entry, read_list
 from segcaffe.errors import DataError
+from segcaffe.text.digits import signed_number
+
+_MOST = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +45,9 @@ def read_windows(path: str, where: str) -> tuple[list[Window], int]:
             raise DataError(f'{where}: {line.place}: an image must start with "# index". Received: "{line.text}".')
         try:
             name = next(lines).text
-            channels.add(int(next(lines).text))
-            _height, _width = int(next(lines).text), int(next(lines).text)
-            windows.extend(_windows(lines, name, int(next(lines).text)))
+            channels.add(_number(next(lines).text))
+            _height, _width = _number(next(lines).text), _number(next(lines).text)
+            windows.extend(_windows(lines, name, _number(next(lines).text)))
         except (StopIteration, ValueError) as error:
             raise DataError(
                 f"{where}: {line.place}: an image needs its name, channels, height, width and number of windows, one "
@@ -61,6 +64,15 @@ def _windows(lines: Iterator[Entry], image: str, count: int) -> list[Window]:
     found = []
     for _ in range(count):
         line = next(lines)
-        label, overlap, x1, y1, x2, y2 = line.words
-        found.append(Window(image, int(label), float(overlap), int(x1), int(y1), int(x2), int(y2), line.place))
+        label, overlap, *corners = line.words
+        x1, y1, x2, y2 = (_number(corner) for corner in corners)
+        found.append(Window(image, _number(label), float(overlap), x1, y1, x2, y2, line.place))
     return found
+
+
+def _number(text: str) -> int:
+    """The whole number of a text; ValueError for another text, and for a number that no pixel or class has."""
+    number = signed_number(text)
+    if number is None or abs(number) > _MOST:
+        raise ValueError(f"{text[:40]} is no whole number up to {_MOST}")
+    return number

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from segcaffe.files import system
 from segcaffe.files.leftovers import clean_up, name_beside, remove
+from segcaffe.files.there import exists, is_dir, is_file
 
 _FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 _FULL_TEXTS = [os.strerror(number) for number in sorted(_FULL)]
@@ -34,7 +35,7 @@ def replacing(path: Path, one_of_many: bool = False, folder: bool = False) -> It
     folder:
         Whether it is a folder that is written.
     """
-    if path.exists() and not (path.is_file() or path.is_dir()):
+    if exists(path) and not (is_file(path) or is_dir(path)):
         yield path
         return
     path = _target(path)
@@ -98,7 +99,7 @@ def sync_folders(*folders: Path) -> None:
     """Bring everything in folders to the disk, for files written as one of many; folders may be missing."""
     done = set()
     for folder in folders:
-        if folder.is_dir() and (device := folder.stat().st_dev) not in done:
+        if is_dir(folder) and (device := folder.stat().st_dev) not in done:
             done.add(device)
             system.sync_file_system(folder)
 
@@ -133,7 +134,7 @@ def _put_in_place(part: Path, path: Path) -> None:
     Where the system cannot do that, the old one steps aside for a moment (`leftovers.bring_back` ends such a moment
     that a kill has made longer).
     """
-    if not path.is_dir() and not (part.is_dir() and path.exists()):
+    if not is_dir(path) and not (is_dir(part) and exists(path)):
         part.replace(path)
         return
     if system.exchange(part, path):
@@ -156,9 +157,9 @@ def _sync_all(path: Path) -> None:
 
 def _sync(path: Path) -> None:
     """Bring a file, or the names in a folder, to the disk; systems that cannot open folders do those by themselves."""
-    if path.is_dir() and os.name != "posix":
+    if is_dir(path) and os.name != "posix":
         return
-    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    descriptor = os.open(path, os.O_RDONLY if is_dir(path) else os.O_RDWR)
     try:
         os.fsync(descriptor)
     finally:

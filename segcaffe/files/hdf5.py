@@ -72,7 +72,8 @@ def reading(path: str | Path, where: str, missing: Failure, damaged: Failure) ->
     except SegcaffeError:
         raise
     # TypeError: names and strings that are not UTF-8 come as bytes.
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
+    # IndexError, OverflowError: offsets and counts that cannot be.
+    except (OSError, RuntimeError, LookupError, ValueError, TypeError, OverflowError) as error:
         raise damaged(" ".join(str(error).split())) from error
 
 

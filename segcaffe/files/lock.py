@@ -18,6 +18,7 @@ from pathlib import Path
 from segcaffe.errors import LockedError, SegcaffeError
 from segcaffe.files.disk import why_unwritable
 from segcaffe.files.holder import Holder
+from segcaffe.files.there import exists, is_dir, is_file
 
 _FAR = 1 << 30
 """Which byte is locked: none that is read, which locking prevents on Windows."""
@@ -68,7 +69,7 @@ def lock(target: Path, doing: str, advice: str, inside: bool = False) -> Lock:
         The file cannot be written.
     """
     target = target.resolve() if target.is_symlink() else target
-    if target.exists() and not (target.is_file() or target.is_dir()):
+    if exists(target) and not (is_file(target) or is_dir(target)):
         return Lock(None)
     file = target / IN_FOLDER if inside else target.with_name(f".{target.name}.lock")
     try:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from segcaffe.errors import SegcaffeError
+from segcaffe.files.there import is_file
 from segcaffe.graph.rules import net_state, uses_states
 from segcaffe.lint import build_checks, compare, net_checks, solver_checks
 from segcaffe.lint.finding import Finding
@@ -181,7 +182,7 @@ def _find(name: str, solver: Path) -> Path | None:
     """A net's file: from the working directory, as in Caffe, or beside the solver."""
     name = to_native(name)
     for path in (Path(name), solver.parent / name, solver.parent / Path(name).name):
-        if path.is_file():
+        if is_file(path):
             return path
     return None
 

@@ -16,6 +16,7 @@ from segcaffe.data.lists import read_list
 from segcaffe.data.palettes import Palette
 from segcaffe.data.pool import ordered
 from segcaffe.errors import DataError
+from segcaffe.files.there import is_dir
 from segcaffe.metrics.segmentation import Agreement
 from segcaffe.metrics.tally import Labels, Tally
 
@@ -35,7 +36,7 @@ def find_pairs(labels: str, root: str = "") -> list[Pair]:
     A prediction has the name of the list's image, or that of the label file.
     """
     folder = Path(labels)
-    if folder.is_dir():
+    if is_dir(folder):
         files = label_files(folder)
         if not files:
             raise DataError(f'the folder "{labels}" holds no label maps ({", ".join(SUFFIXES)}).')
@@ -65,7 +66,7 @@ def evaluate(
         A prediction is missing, unreadable, or of another size (unless ``bad`` lets it be left out).
     """
     bad = bad or BadItems()
-    if not predictions.is_dir():
+    if not is_dir(predictions):
         raise DataError(f'"{predictions}" is not a folder of predictions.')
 
     def count(pair: Pair) -> None:

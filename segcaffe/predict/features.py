@@ -18,6 +18,7 @@ from segcaffe.errors import DataError, GraphError
 from segcaffe.files.hdf5_writer import writing
 from segcaffe.files.leftovers import bring_back
 from segcaffe.files.lock import lock
+from segcaffe.files.there import exists, is_dir
 from segcaffe.net.net import Net
 from segcaffe.proto import caffe_pb2
 from segcaffe.proto.encoding import to_native
@@ -85,7 +86,7 @@ def _alone(out: Path, overwrite: bool, folder: bool) -> Iterator[Path]:
     """As `replacing`, while no other process writes there."""
     with lock(out, "features", "choose another OUT"):
         bring_back(out)
-        if out.exists() and not overwrite:
+        if exists(out) and not overwrite:
             raise DataError(f'"{out}" exists already; use --overwrite to replace it.')
         with replacing(out, "results", folder=folder) as part:
             yield part
@@ -94,7 +95,7 @@ def _alone(out: Path, overwrite: bool, folder: bool) -> Iterator[Path]:
 def checked_suffix(out: Path) -> str:
     """The suffix in small letters; DataError for one that asks for a format there is not."""
     suffix = out.suffix.lower()
-    if suffix not in FORMATS + FOLDERS and not out.is_dir():
+    if suffix not in FORMATS + FOLDERS and not is_dir(out):
         known = ", ".join(FORMATS)
         raise DataError(f'"{out}" must end in {known}, or have no suffix: a folder for LMDB databases.')
     return suffix

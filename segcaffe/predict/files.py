@@ -25,6 +25,7 @@ from segcaffe.files.disk import sync_folders
 from segcaffe.files.leftovers import clean_folder
 from segcaffe.files.lock import lock
 from segcaffe.files.regular import opened, read_bytes
+from segcaffe.files.there import exists, is_dir
 
 SETTINGS = "predict.json"
 """Beside the results: what they depend on."""
@@ -48,7 +49,7 @@ def find_pictures(source: str, root: str = "") -> list[Picture]:
         Nothing is there, or two images have one id.
     """
     path = Path(source)
-    if path.is_dir():
+    if is_dir(path):
         found = [Picture(file.stem, str(file), "images") for file in image_files(path)]
     elif is_image(path) or path.suffix.lower() in IMAGE_SUFFIXES:
         found = [Picture(path.stem, source, "images")]
@@ -106,7 +107,7 @@ class Results:
             clean_folder(part, lambda name: True)
         record = folder / SETTINGS
         text = json.dumps(settings, indent=1, sort_keys=True)
-        if record.exists() and not overwrite:
+        if exists(record) and not overwrite:
             self._compare(record, json.loads(text))
         write_bytes(record, text.encode(), "results")
 
@@ -136,7 +137,7 @@ class Results:
         sync_folders(*self._folders())
 
     def _folders(self) -> list[Path]:
-        return [path for path in (self.folder, self.folder / "overlay", self.folder / "scores") if path.is_dir()]
+        return [path for path in (self.folder, self.folder / "overlay", self.folder / "scores") if is_dir(path)]
 
     def _paths(self, name: str) -> list[Path]:
         paths = [self.folder / "overlay" / f"{name}.jpg"] if self.overlay else []

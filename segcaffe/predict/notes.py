@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from segcaffe.data.palettes import cityscapes, voc_palette
 from segcaffe.errors import PrototxtError
 from segcaffe.proto.source import read_text
+from segcaffe.text.digits import whole_number
 
 VOC_CLASSES = (
     "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable",
@@ -116,4 +117,5 @@ def _palette(value: str) -> NDArray[np.uint8] | None:
 
 
 def _colours(value: str) -> list[list[int]]:
-    return [[int(word) if word.isdecimal() else -1 for word in colour.split()] for colour in value.split(",")]
+    numbers = [[whole_number(word) for word in colour.split()] for colour in value.split(",")]
+    return [[-1 if number is None else number for number in colour] for colour in numbers]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from segcaffe.errors import Place, PrototxtError, nearest
 from segcaffe.files.regular import read_bytes
+from segcaffe.files.there import is_file
 from segcaffe.proto.source import Source, Span, read_text
 
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
@@ -140,7 +141,7 @@ def check_names(names: Iterable[str], files: Iterable[str | Path], values: Mappi
 
 
 def _readable(paths: Iterable[Path]) -> list[str]:
-    return [read_bytes(path).decode("utf-8", "replace") for path in paths if path.is_file()]
+    return [read_bytes(path).decode("utf-8", "replace") for path in paths if is_file(path)]
 
 
 def _fill(text: str, values: Mapping[str, str]) -> str:

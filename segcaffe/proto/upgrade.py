@@ -79,7 +79,9 @@ def upgrade_solver(solver: SolverParameter, where: str = "", notes: list[str] | 
     """
     said = notes if notes is not None else []
     if solver.HasField("solver_type"):
-        kind = _SOLVER_TYPES[solver.solver_type]
+        number = solver.solver_type
+        # Those of forks that are not here are refused by their own names.
+        kind = _SOLVER_TYPES[number] if number < len(_SOLVER_TYPES) else SolverParameter.SolverType.Name(number)
         if solver.HasField("type"):
             raise PrototxtError(
                 f"{where + ': ' if where else ''}a solver gives its algorithm as `type`, or as the old `solver_type`, "

@@ -8,6 +8,7 @@ from google.protobuf.message import DecodeError
 
 from segcaffe.blob.proto import array_of, from_array
 from segcaffe.errors import WeightsError
+from segcaffe.files.there import is_file
 from segcaffe.proto.caffe_pb2 import SolverState
 from segcaffe.proto.content import STATE, advice, content_of
 from segcaffe.proto.encoding import from_native, parse, serialize, to_native
@@ -37,7 +38,7 @@ def decode_state(data: bytes, where: str) -> State:
     received = content_of(data)
     if received not in ("", STATE):
         beside = Path(where.replace(".caffemodel", ".solverstate"))
-        hint = f" Give {beside}." if str(beside) != where and beside.is_file() else advice(received, STATE)
+        hint = f" Give {beside}." if str(beside) != where and is_file(beside) else advice(received, STATE)
         raise WeightsError(f"{where}: expected a solver state (.solverstate). Received: {received}.{hint}")
     try:
         message = parse(SolverState, data)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from segcaffe.errors import PrototxtError
 from segcaffe.kernels import optimizer
 from segcaffe.kernels.optimizer import Step
 from segcaffe.solver.registry import register
@@ -21,6 +22,14 @@ class AdamSolver(Solver):
 
     type = "Adam"
     num_histories = 2
+
+    def check_options(self) -> None:
+        """Check both momentums."""
+        super().check_options()
+        for name in ("momentum", "momentum2"):
+            value = getattr(self.param, name)
+            if not 0 <= value < 1:
+                raise PrototxtError(f"Solver: Adam takes {name} in [0, 1). Received: {value:.6g}.")
 
     def update(self, weight: Any, grad: Any, history: list[Any], step: Step) -> None:
         """Renew one parameter in place."""

@@ -19,6 +19,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 from segcaffe import device
 from segcaffe.blob import Blob
 from segcaffe.errors import NumericError, SegcaffeError, WeightsError, joined
+from segcaffe.files.there import exists, is_dir, is_file
 from segcaffe.layers.source.base import SourceLayer
 from segcaffe.net.net import Net
 from segcaffe.proto.caffe_pb2 import SolverParameter
@@ -72,7 +73,7 @@ def snapshot_prefix(param: SolverParameter, filename: str | Path | None, net_nam
     prefix = to_native(param.snapshot_prefix)
     if not prefix and filename is not None:
         return str(Path(filename).with_suffix(""))
-    if prefix and not (prefix.endswith("/") or Path(prefix).is_dir()):
+    if prefix and not (prefix.endswith("/") or is_dir(Path(prefix))):
         return prefix
     name = Path(filename).stem if filename is not None else as_file_name(net_name or "net")
     return str(Path(prefix) / name)
@@ -165,7 +166,7 @@ def _find_weights(learned_net: str, state_path: str | Path, run: Mapping[str, An
     state_path = Path(state_path)
     beside = state_path.with_name(Path(learned_net).name)
     alike = state_path.with_name(state_path.name.replace(".solverstate", ".caffemodel"))
-    found = [path for path in (Path(learned_net), beside, alike) if path.is_file() and path != state_path]
+    found = [path for path in (Path(learned_net), beside, alike) if is_file(path) and path != state_path]
     checksum = (run or {}).get("weights_crc32")
     for path in found:
         if checksum is None or crc32_of(path) == checksum:
@@ -214,7 +215,7 @@ def _source_states(net: Net) -> list[tuple[str, dict[str, Any]]]:
 def _read_run(state_path: str | Path) -> dict[str, Any] | None:
     """Return what the side file holds; None, with a word, if there is none. WeightsError for another state's."""
     path = _side_path(state_path)
-    if not path.exists():
+    if not exists(path):
         _log.info("%s is not there: data layers begin anew, as in Caffe.", path)
         return None
     text, state = read_file(path), read_file(state_path)

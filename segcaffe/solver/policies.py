@@ -65,7 +65,14 @@ class LearningRate:
         return self._rate(iteration, self._step_at(iteration))
 
     def _rate(self, iteration: int, step: int) -> float:
-        return float(np.float32(_RATES[self.param.lr_policy](self.param, iteration, step)))
+        policy = self.param.lr_policy
+        try:
+            return float(np.float32(_RATES[policy](self.param, iteration, step)))
+        except (ArithmeticError, ValueError) as error:
+            given = ", ".join(f"{name}: {getattr(self.param, name)}" for name in ("base_lr", *_REQUIRED[policy]))
+            raise PrototxtError(
+                f'Solver: lr_policy "{policy}" gives no number for iteration {iteration} ({error}). Received: {given}.'
+            ) from error
 
     def _step_at(self, iteration: int) -> int:
         param = self.param

@@ -131,6 +131,9 @@ class Solver(ABC):
         """Raise PrototxtError for options that contradict each other; subclasses add their own."""
         param = self.param
         check_regularization(param)
+        for field, value in param.ListFields():
+            if field.cpp_type == field.CPPTYPE_FLOAT and not field.is_repeated and not math.isfinite(value):
+                raise PrototxtError(f"Solver: {field.name} must be a number. Received: {value}.")
         for name, least in (("iter_size", 1), ("average_loss", 1), ("max_iter", 0), ("snapshot", 0)):
             if getattr(param, name) < least:
                 raise PrototxtError(f"Solver: {name} must be at least {least}. Received: {getattr(param, name)}.")

@@ -14,9 +14,9 @@ from segcaffe.files.regular import opened
 
 _NUMBER = r"([-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+|nan|inf))"
 # Between the two stand speed, epochs and the like, in ways of their own in each Caffe: "Iteration 20 (12.5/s), lr = 1".
-_LOSS = re.compile(rf"Iteration (\d+)\b[^=]*?, loss = {_NUMBER}")
-_RATE = re.compile(rf"Iteration (\d+)\b[^=]*?, lr = {_NUMBER}")
-_TESTING = re.compile(r"Iteration (\d+), Testing net \(#(\d+)\)")
+_LOSS = re.compile(rf"Iteration ([0-9]{{1,18}})\b[^=]*?, loss = {_NUMBER}")
+_RATE = re.compile(rf"Iteration ([0-9]{{1,18}})\b[^=]*?, lr = {_NUMBER}")
+_TESTING = re.compile(r"Iteration ([0-9]{1,18}), Testing net \(#([0-9]{1,18})\)")
 _OUTPUT = re.compile(
     rf"(Train|Test) net output #\d+: (.+?) = {_NUMBER}(?: \(\*.*?\))?(?: \((?!\*|mean of \d)([^)]+)\))?"
 )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+
+from tests.fuzz.kinds import Mutation
 
 _HUGE = [
     b"\xff\xff\xff\xff\x07",
@@ -19,7 +21,12 @@ _HUGE = [
 _WORDS = ["layer", "layers", "{", "}", ":", "type", '"', "'", "\\", "#", "[", "]", "<", ">", "-", "1e999", "nan", "\0",
           "99999999999999999999", "${X}", "input_dim", "\xff", "true", "param", "0x", "\n", "\r", "€"]  # fmt: skip
 
-Mutation = Callable[[random.Random, bytes], bytes]
+_NUMBERS = [
+    "-1", "0", "1", "255", "256", "65536", "1000000", "2147483647", "2147483648", "-2147483649", "4294967296",
+    "9223372036854775808", "9" * 5000, "-" + "9" * 5000, "1e30", "1e400", "nan", "-inf", "0.5", "1_0", "0x10", "\u00b2",
+    "\u0663", "", "x",
+]  # fmt: skip
+_EXTREMES = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x10000, 0x1000000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 
 
 def truncate(rng: random.Random, data: bytes) -> bytes:
@@ -80,20 +87,40 @@ def nest(rng: random.Random, data: bytes) -> bytes:
     return data[:at] + rng.choice((b"{", b"layer {", b"a < ", b"[", b'"', b"\\")) * rng.choice((10, 3000)) + data[at:]
 
 
+def change_number(rng: random.Random, data: bytes) -> bytes:
+    """Exchange a number of a text for one that is too large, negative, or none."""
+    numbers = [match.span() for match in re.finditer(rb"-?\d+(?:\.\d*)?(?:e[-+]?\d+)?", data)]
+    if not numbers:
+        return data
+    start, stop = rng.choice(numbers)
+    return data[:start] + rng.choice(_NUMBERS).encode() + data[stop:]
+
+
+def move_line(rng: random.Random, data: bytes) -> bytes:
+    """Put a line elsewhere, leave it out, or repeat it."""
+    lines = data.split(b"\n")
+    line = lines.pop(rng.randrange(len(lines)))
+    for _ in range(rng.choice((0, 1, 2, 500))):
+        lines.insert(rng.randrange(len(lines) + 1), line)
+    return b"\n".join(lines)
+
+
+def change_integer(rng: random.Random, data: bytes) -> bytes:
+    """Write an extreme integer of 2, 4 or 8 bytes over aligned ones, those of the beginning more often."""
+    size = rng.choice((2, 4, 4, 8))
+    places = min(len(data), rng.choice((64, 600, len(data) or 1))) // size
+    if not places:
+        return data
+    at = rng.randrange(places) * size + rng.choice((0, 0, 0, 2))
+    number = rng.choice(_EXTREMES) % (1 << 8 * size)
+    return data[:at] + number.to_bytes(size, rng.choice(("little", "big"))) + data[at + size :]
+
+
 BINARY: Sequence[Mutation] = (
     truncate, change_bytes, change_bytes, flip_bit, change_head, change_head, exaggerate, exaggerate, double, remove,
+    change_integer, change_integer, change_integer,
 )  # fmt: skip
-TEXT: Sequence[Mutation] = (truncate, change_bytes, swap_words, swap_words, swap_words, double, remove, nest)
-
-
-def mutate(kind: str, whole: Sequence[bytes], number: int) -> bytes:
-    """Return the damaged file with this number: always the same for the same whole files."""
-    rng = random.Random(f"{kind}/{number}")
-    data = rng.choice(whole)
-    if rng.random() < 0.1:
-        other = rng.choice(whole)
-        data = data[: rng.randrange(len(data) + 1)] + other[rng.randrange(len(other) + 1) :]
-    mutations = TEXT if kind.endswith("prototxt") else BINARY
-    for _ in range(rng.choice((1, 1, 1, 2, 3))):
-        data = rng.choice(mutations)(rng, data)
-    return data
+TEXT: Sequence[Mutation] = (
+    truncate, change_bytes, swap_words, swap_words, swap_words, double, remove, nest, change_number, change_number,
+    change_number, move_line,
+)  # fmt: skip

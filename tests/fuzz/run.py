@@ -1,31 +1,38 @@
-"""Runs damaged files through the readers, in a process of their own that may crash without harm."""
+"""Runs damaged inputs through their readers, in a process of their own that may crash without harm."""
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import resource
+import shutil
 import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import NamedTuple
 
 from segcaffe.errors import SegcaffeError
-from tests.fuzz.files import READERS, seeds
-from tests.fuzz.mutate import mutate
+from tests.fuzz.all_kinds import KINDS
+from tests.fuzz.kinds import Kind, write
 
 SECONDS = 2.0
 MEGABYTES = 500
 _HANGS_AFTER = 10.0
+_BEGINS_WITHIN = 300.0
+"""Seconds in which a process has made its examples and read them: kernels may have to be compiled."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A damaged file that did something else than load or raise an error of ours."""
+    """A damaged input that did something else than load or raise an error of ours."""
 
     kind: str
     number: int
@@ -34,7 +41,7 @@ class Failure:
 
 @dataclass
 class Outcome:
-    """How many files loaded, how many were refused, what failed, and the slowest and largest."""
+    """How many inputs loaded, how many were refused, what failed, and the slowest and largest."""
 
     loaded: int = 0
     refused: int = 0
@@ -43,108 +50,161 @@ class Outcome:
     failures: tuple[Failure, ...] = ()
 
 
-def run(count: int, kinds: list[str] | None = None, first: int = 0) -> Outcome:
-    """Read ``count`` damaged files, as many of each kind."""
-    kinds = kinds or list(READERS)
+class Result(NamedTuple):
+    """What came of an input: "loaded", "refused" or what went wrong; in what time, with how much more memory."""
+
+    number: int
+    what: str
+    seconds: float
+    megabytes: float
+
+
+Work = Callable[[int, int, Connection], None]
+"""Reads the damaged inputs ``first`` to ``last`` (excluded); sends a `Result` for each, and perhaps None before."""
+
+
+def run_kind(kind: str, first: int, last: int) -> Outcome:
+    """Read the damaged inputs ``first`` to ``last`` (excluded) of a kind."""
     outcome = Outcome()
-    for kind in kinds:
-        for result in results(partial(_work, kind), first, first + -(-count // len(kinds))):
-            add(outcome, kind, result)
+    for result in results(partial(_work, kind), first, last):
+        add(outcome, kind, result)
     return outcome
 
 
-Result = tuple[int, str, float, float]
-"""Number of the file; "loaded", "refused" or what went wrong; seconds; megabytes."""
-
-
 def add(outcome: Outcome, kind: str, result: Result) -> None:
-    number, what, seconds, megabytes = result
-    outcome.seconds, outcome.megabytes = max(outcome.seconds, seconds), max(outcome.megabytes, megabytes)
+    """Count what came of an input."""
+    what, fine = result.what, result.what in ("loaded", "refused")
+    outcome.seconds = max(outcome.seconds, result.seconds)
+    outcome.megabytes = max(outcome.megabytes, result.megabytes)
     outcome.loaded += what == "loaded"
     outcome.refused += what == "refused"
-    if what in ("loaded", "refused") and seconds > SECONDS:
-        what = f"took {seconds:.1f} s"
-    elif what in ("loaded", "refused") and megabytes > MEGABYTES:
-        what = f"took {megabytes:.0f} MB"
-    if what not in ("loaded", "refused"):
-        outcome.failures += (Failure(kind, number, what),)
+    if fine and result.seconds > SECONDS:
+        what, fine = f"took {result.seconds:.1f} s", False
+    elif fine and result.megabytes > MEGABYTES:
+        what, fine = f"took {result.megabytes:.0f} MB", False
+    if not fine:
+        outcome.failures += (Failure(kind, result.number, what),)
 
 
-def results(work: Callable[[int, int, Connection], None], first: int, last: int) -> Iterator[Result]:
-    """Have the files ``first`` to ``last`` read by a process; after one that kills it go on with the next.
-
-    ``work`` gets the two numbers, and sends a `Result` for each file.
-    """
+def results(work: Work, first: int, last: int) -> Iterator[Result]:
+    """Read inputs in a process that lives as long as it can; after one that ends it go on with the next."""
     context = multiprocessing.get_context("fork")
     while first < last:
         ours, theirs = context.Pipe(duplex=False)
-        process = context.Process(target=work, args=(first, last, theirs))
-        with warnings.catch_warnings():
-            # Newer Pythons warn of forking beside threads; the child uses none of theirs.
-            warnings.simplefilter("ignore", DeprecationWarning)
-            process.start()
-        theirs.close()
-        try:
-            while first < last:
-                if not ours.poll(_HANGS_AFTER):
-                    process.kill()
-                    yield first, f"hangs for {_HANGS_AFTER:.0f} s", _HANGS_AFTER, 0.0
-                    break
-                result: Result = ours.recv()
+        with tempfile.TemporaryDirectory(prefix="segcaffe-fuzz-", ignore_cleanup_errors=True) as folder:
+            process = context.Process(target=_in_folder, args=(work, first, last, folder, theirs))
+            with warnings.catch_warnings():
+                # Newer Pythons warn of forking beside threads; the child uses none of theirs.
+                warnings.simplefilter("ignore", DeprecationWarning)
+                process.start()
+            theirs.close()
+            for result in _received(process, ours, first, last):
+                yield result
+                first = result.number + 1
+
+
+def _received(process: BaseProcess, ours: Connection, first: int, last: int) -> Iterator[Result]:
+    """The results of a process, up to one that says how it ended."""
+    patience = _BEGINS_WITHIN
+    try:
+        while first < last:
+            if not ours.poll(patience):
+                process.kill()
+                yield Result(first, f"hangs for {patience:.0f} s", patience, 0.0)
+                return
+            result: Result | None = ours.recv()
+            patience = _HANGS_AFTER
+            if result is not None:
                 yield result
                 first += 1
-        except EOFError:
-            process.join()
-            yield first, f"the process died with status {process.exitcode}", 0.0, 0.0
-        finally:
-            process.join()
-        first += first < last
+    except EOFError:
+        process.join()
+        yield Result(first, f"the process died with status {process.exitcode}", 0.0, 0.0)
+    finally:
+        process.join()
 
 
-def _work(kind: str, first: int, last: int, results: Connection) -> None:
+def _in_folder(work: Work, first: int, last: int, folder: str, outcomes: Connection) -> None:
+    """Work in a folder of its own, without a word: libraries report to the terminal what they find wrong."""
     warnings.simplefilter("ignore")
-    _silence()
-    whole = seeds()[kind]
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"file.{kind}"
-        path.write_bytes(whole[0])
-        # Once unharmed, so that what is imported and allocated only once is not counted.
-        READERS[kind](path)
-        limit_memory()
-        for number in range(first, last):
-            path.write_bytes(mutate(kind, whole, number))
-            results.send(_read(kind, path, number))
+    logging.disable(logging.CRITICAL)
+    null = os.open(os.devnull, os.O_WRONLY)
+    for descriptor in (1, 2):
+        os.dup2(null, descriptor)
+    # What is written is thrown away; to bring it to the disk takes longer than all else.
+    os.fsync = lambda descriptor: None
+    os.chdir(folder)
+    work(first, last, outcomes)
 
 
-def _read(kind: str, path: Path, number: int) -> Result:
-    return measured(number, lambda: READERS[kind](path))
+def _work(name: str, first: int, last: int, outcomes: Connection) -> None:
+    kind, place = KINDS[name], Path.cwd() / "case"
+    # Once unharmed, so that what is imported and allocated only once is not counted.
+    for files in kind.whole:
+        _renew(place, files)
+        with suppress(SegcaffeError):
+            kind.read(place)
+    outcomes.send(None)
+    limit_memory()
+    for number in range(first, last):
+        _renew(place, kind.case(name, number))
+        result = measured(number, partial(_read, kind, place))
+        if result.seconds > SECONDS:
+            # Perhaps the doing of other processes: the shorter time counts.
+            _renew(place, kind.case(name, number))
+            result = min(result, measured(number, partial(_read, kind, place)), key=lambda result: result.seconds)
+        outcomes.send(result)
+
+
+def _read(kind: Kind, place: Path) -> None:
+    kind.read(place)
+
+
+def _renew(place: Path, files: dict[str, bytes]) -> None:
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir()
+    os.chdir(place)
+    write(place, files)
 
 
 def measured(number: int, read: Callable[[], object]) -> Result:
-    """What comes of a file, and what it takes; a text that ``read`` returns says what went wrong."""
-    before, start = _peak(), time.perf_counter()
+    """What comes of an input, and what it takes; a text that ``read`` returns says what went wrong."""
+    _forget_peak()
+    before, start = _memory("VmRSS"), time.perf_counter()
     try:
         found = read()
         what = found if isinstance(found, str) else "loaded"
     except SegcaffeError as error:
         what = "refused" if str(error) else "an error without a message"
     except BaseException as error:  # whatever it is: it is what this looks for
-        what = f"{type(error).__name__}: {error}"[:300]
-    return number, what, time.perf_counter() - start, _peak() - before
+        what = f"{type(error).__name__}: {error}"[:200] + _where(error)
+    return Result(number, what, time.perf_counter() - start, _memory("VmHWM") - before)
 
 
-def _silence() -> None:
-    """Libraries report to the terminal what they find wrong."""
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 2)
+def _where(error: BaseException) -> str:
+    """The innermost place of ours that an exception came through."""
+    place, trace = "", error.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        if "segcaffe" in Path(code.co_filename).parts:
+            place = f" ({Path(code.co_filename).name}:{trace.tb_lineno})"
+        trace = trace.tb_next
+    return place
 
 
 def limit_memory() -> None:
-    """Let no more be allocated than a file may cost: a larger request fails as it would without memory."""
+    """Let not much more be allocated than an input may cost: a larger request fails as it would without memory."""
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    limit = used + (MEGABYTES << 20)
+    limit = used + (MEGABYTES + 100 << 20)
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
-def _peak() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def _forget_peak() -> None:
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def _memory(name: str) -> float:
+    """Megabytes that the system tells of this process."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(name)) / 1024

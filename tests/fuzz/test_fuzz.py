@@ -11,61 +11,78 @@ import numpy as np
 import pytest
 
 pytest.importorskip("h5py")
+pytest.importorskip("lmdb")
 
-from segcaffe.errors import WeightsError
-from tests.fuzz import files
-from tests.fuzz.files import READERS, seeds
-from tests.fuzz.mutate import mutate
-from tests.fuzz.run import run
+from segcaffe.errors import SegcaffeError, WeightsError
+from tests.fuzz.all_kinds import KINDS
+from tests.fuzz.kinds import Kind, write
+from tests.fuzz.run import run_kind
+
+REFUSED_WHOLE = {"net, built", "label maps, PNG", "label maps, other images", "record of results"}
+"""Kinds with a few whole inputs that are refused: without data, with boxes of no size, in colours of no palette."""
 
 
-@pytest.mark.parametrize("kind", READERS)
-def test_damaged_files(kind: str) -> None:
-    outcome = run(150, [kind])
+@pytest.mark.parametrize("kind", KINDS)
+def test_damaged_inputs(kind: str) -> None:
+    outcome = run_kind(kind, 0, 40)
     assert outcome.failures == ()
-    assert outcome.loaded + outcome.refused == 150
-    assert outcome.refused > 0
+    assert outcome.loaded + outcome.refused == 40
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", READERS)
-def test_many_damaged_files(kind: str) -> None:
-    assert run(2000, [kind], first=150).failures == ()
+@pytest.mark.parametrize("kind", KINDS)
+def test_many_damaged_inputs(kind: str) -> None:
+    assert run_kind(kind, 40, 700).failures == ()
 
 
-@pytest.mark.parametrize("kind", READERS)
-def test_whole_files_load(kind: str, tmp_path: Path) -> None:
-    for data in seeds()[kind]:
-        path = tmp_path / f"file.{kind}"
-        path.write_bytes(data)
-        READERS[kind](path)
+@pytest.mark.parametrize("kind", KINDS)
+def test_whole_inputs_load(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = KINDS[kind].whole
+    loaded = 0
+    for number, files in enumerate(whole):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        write(folder, files)
+        monkeypatch.chdir(folder)
+        try:
+            KINDS[kind].read(folder)
+            loaded += 1
+        except SegcaffeError:
+            if kind not in REFUSED_WHOLE:
+                raise
+    assert loaded > 0.8 * len(whole)
 
 
-def test_damage_can_be_repeated() -> None:
-    whole = seeds()["caffemodel"]
-    damaged = [mutate("caffemodel", whole, number) for number in range(50)]
-    assert damaged == [mutate("caffemodel", whole, number) for number in range(50)]
-    assert len(set(damaged)) > 40
+@pytest.mark.parametrize("kind", KINDS)
+def test_damage_can_be_repeated_and_is_of_many_kinds(kind: str) -> None:
+    cases = [KINDS[kind].case(kind, number) for number in range(30)]
+    assert cases == [KINDS[kind].case(kind, number) for number in range(30)]
+    assert len({repr(case) for case in cases}) > 15
+    assert sum(case in KINDS[kind].whole for case in cases) < 15
 
 
-def _die(path: Path) -> None:
+def _die(folder: Path) -> None:
     os._exit(3)
 
 
-def _refuse(path: Path) -> None:
+def _refuse(folder: Path) -> None:
     raise WeightsError("no")
 
 
-def _refuse_without_a_word(path: Path) -> None:
+def _refuse_without_a_word(folder: Path) -> None:
     raise WeightsError
 
 
-def _break(path: Path) -> None:
+def _break(folder: Path) -> None:
     raise KeyError("a bug")
 
 
-def _claim(path: Path) -> None:
+def _claim(folder: Path) -> None:
     np.empty(1 << 30, np.uint8)
+
+
+def _take(folder: Path) -> None:
+    np.ones(520 << 20, np.uint8)
 
 
 @pytest.mark.parametrize(
@@ -74,8 +91,9 @@ def _claim(path: Path) -> None:
         (_die, "the process died with status 3"),
         (_break, "KeyError: 'a bug'"),
         (_claim, "MemoryError"),
+        (_take, "took 52"),
         (_refuse_without_a_word, "an error without a message"),
-        (lambda path: time.sleep(2.1), "took 2.1 s"),
+        (lambda folder: time.sleep(2.1), "took 2.1 s"),
         (_refuse, None),
     ],
 )
@@ -84,16 +102,31 @@ def test_what_goes_wrong_is_seen(
 ) -> None:
     calls = 0
 
-    def once_whole(path: Path) -> None:
+    def once_whole(folder: Path) -> None:
         nonlocal calls
         calls += 1
         if calls > 1:
-            reader(path)
+            reader(folder)
 
-    monkeypatch.setitem(files.READERS, "solverstate", once_whole)
-    outcome = run(1, ["solverstate"])
+    example = {"file": b"content"}
+    monkeypatch.setitem(KINDS, "a kind", Kind(lambda: [example], once_whole, (lambda rng, data: data[:-1],)))
+    outcome = run_kind("a kind", 0, 1)
     if what is None:
         assert (outcome.failures, outcome.refused) == ((), 1)
     else:
         (failure,) = outcome.failures
         assert what in failure.what
+
+
+def test_after_an_input_that_ends_the_process_the_next_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(folder: Path) -> None:
+        if (folder / "file").read_bytes() == b"3":
+            os._exit(9)
+
+    whole = [{"file": b""}]
+    kind = Kind(lambda: whole, read, (lambda rng, data: str(rng.randrange(4)).encode(),))
+    monkeypatch.setitem(KINDS, "a kind", kind)
+    ended = sum(kind.case("a kind", number) == {"file": b"3"} for number in range(20))
+    outcome = run_kind("a kind", 0, 20)
+    assert 1 <= ended == len(outcome.failures)
+    assert outcome.loaded == 20 - ended

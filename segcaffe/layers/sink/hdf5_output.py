@@ -11,6 +11,7 @@ from segcaffe.data.files import replacing
 from segcaffe.data.hdf5 import h5py_module
 from segcaffe.errors import DataError, SegcaffeError
 from segcaffe.files.hdf5_writer import appending, writing
+from segcaffe.files.there import is_dir
 from segcaffe.layers.base import Blobs, Layer
 from segcaffe.layers.registry import register
 from segcaffe.proto.encoding import to_native
@@ -51,7 +52,7 @@ class HDF5Output(Layer):
         h5py = h5py_module(self.where)
         size = sum(blob.data.nbytes for blob in bottom)
         if not self.started:
-            if self.path.is_dir():
+            if is_dir(self.path):
                 raise DataError(f'{self.where}: cannot write "{self.path}": it is a folder; choose another file_name.')
             with replacing(self.path, self.where) as part, writing(h5py, part) as (file, _):
                 self._append(file, bottom)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from segcaffe.data.mat import file_ids, write_mat
 from segcaffe.errors import DataError
+from segcaffe.files.there import exists
 from segcaffe.layers.base import Blobs, Layer
 from segcaffe.layers.registry import register
 from segcaffe.proto.encoding import to_native
@@ -57,7 +58,7 @@ class MatWrite(Layer):
         if self.passes % self.param.mat_write_param.period == 0:
             for index, blob in enumerate(bottom):
                 path = self._path(self._id(), index)
-                if path.exists():
+                if exists(path):
                     self._keep(path)
                 else:
                     shape = (blob.num, blob.channels, blob.height, blob.width)

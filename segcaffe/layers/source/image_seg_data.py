@@ -99,5 +99,5 @@ class ImageSegData(ImageListSource):
 
 def _leading_integer(word: str) -> int:
     """The integer a word starts with, 0 if none, as C reads it."""
-    match = re.match(r"[-+]?\d+", word)
+    match = re.match(r"[-+]?[0-9]{1,18}", word)
     return int(match.group()) if match else 0

@@ -1,0 +1,8 @@
+"""Every kind of input there is."""
+
+from __future__ import annotations
+
+from tests.fuzz import data, nets, pictures, tables, weights
+from tests.fuzz.kinds import Kind
+
+KINDS: dict[str, Kind] = {**nets.KINDS, **weights.KINDS, **data.KINDS, **pictures.KINDS, **tables.KINDS}
