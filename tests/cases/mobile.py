@@ -149,6 +149,7 @@ CASES = [
     LayerCase("ConvolutionDepthwise", "convolution_param { num_output: 3 kernel_size: 3 pad: 1 }"),
     LayerCase("Local", "local_param { num_output: 4 kernel_size: 3 pad: 1 stride: 2 }"),
     LayerCase("Local", "local_param { num_output: 2 kernel_size: 2 bias_term: false }", suffix="no_bias"),
+    LayerCase("AccuracyRegression", bottoms=(IMAGE, IMAGE), batched=False),
     LayerCase("LabelSpecificAdd", "label_specific_add_param { bias: 0.4 }", ((3, 4), _labels)),
     LayerCase(
         "LabelSpecificAdd",

@@ -13,6 +13,7 @@ from tests.cases import all_cases
 
 TO_NO_BOTTOM = {
     "Accuracy",
+    "AccuracyRegression",
     "AdaptiveBiasChannel",
     "ArgMax",
     "Augmentation",
