@@ -13,7 +13,7 @@ from pathlib import Path
 
 from segcaffe.files import system
 from segcaffe.files.leftovers import clean_up, name_beside, remove
-from segcaffe.files.there import exists, is_dir, is_file
+from segcaffe.files.there import check_name, exists, is_dir, is_file
 
 _FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 _FULL_TEXTS = [os.strerror(number) for number in sorted(_FULL)]
@@ -106,6 +106,7 @@ def sync_folders(*folders: Path) -> None:
 
 def create(path: Path, folder: bool = False) -> None:
     """Make an empty file (or folder) where there is nothing, not even a link that leads nowhere; OSError otherwise."""
+    check_name(path)
     if folder:
         path.mkdir()
         return

@@ -18,7 +18,7 @@ from pathlib import Path
 from segcaffe.errors import LockedError, SegcaffeError
 from segcaffe.files.disk import why_unwritable
 from segcaffe.files.holder import Holder
-from segcaffe.files.there import exists, is_dir, is_file
+from segcaffe.files.there import check_name, exists, is_dir, is_file
 
 _FAR = 1 << 30
 """Which byte is locked: none that is read, which locking prevents on Windows."""
@@ -165,6 +165,7 @@ def _acquire(file: Path, doing: str) -> int:
 
 
 def _open(file: Path) -> int:
+    check_name(file)
     try:
         return os.open(file, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
     except PermissionError:

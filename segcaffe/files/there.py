@@ -5,6 +5,7 @@ pathlib's own members raise for names that are too long, and for those in folder
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -22,3 +23,9 @@ def is_file(path: str | Path) -> bool:
 def is_dir(path: str | Path) -> bool:
     """Whether there is a folder of that name, or a link to one."""
     return os.path.isdir(path)  # noqa: PTH112
+
+
+def check_name(path: Path) -> None:
+    """OSError for a name that no file can have, for which Python raises ValueError: one with a null character."""
+    if "\0" in str(path):
+        raise OSError(errno.EINVAL, "no name can have a null character", str(path))

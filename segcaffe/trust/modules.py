@@ -9,6 +9,8 @@ from importlib.machinery import BuiltinImporter, ModuleSpec, PathFinder
 from pathlib import Path
 from typing import NamedTuple
 
+from segcaffe.text.visible import one_line
+
 
 class Code(NamedTuple):
     """A class that a net names: its module and its name in there."""
@@ -18,7 +20,7 @@ class Code(NamedTuple):
 
     def __str__(self) -> str:
         file = find_file(self.module) or "a file that is not found"
-        return f'class {self.name} of the module "{self.module}", {file}'
+        return one_line(f'class {self.name} of the module "{self.module}", {file}')
 
 
 def find_file(name: str) -> str | None:
@@ -28,7 +30,7 @@ def find_file(name: str) -> str | None:
     none, or one that only hooks of the import system know.
     """
     if name in sys.modules:
-        return _file(sys.modules[name].__spec__) or getattr(sys.modules[name], "__file__", None)
+        return getattr(sys.modules[name], "__file__", None) or _file(sys.modules[name].__spec__)
     importlib.invalidate_caches()
     places: Sequence[str] | None = [str(Path.cwd()), *sys.path]
     parts, spec = name.split("."), None

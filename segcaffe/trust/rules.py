@@ -55,13 +55,19 @@ def apply(rules: Rules) -> Iterator[None]:
 
 
 def check_code(where: str, code: Code) -> None:
-    """Say which file code is in, once for each module, before it is run; GraphError where none is run."""
+    """Say which file code is in before it is run, as far as that is known; GraphError where none is run."""
     if not _rules.python:
         raise GraphError(f"{where}: is Python code ({code}), which is not run here. {_rules.advice}".rstrip())
-    if code.module not in _rules.told:
-        _rules.told.add(code.module)
-        file = find_file(code.module) or "a file that is not found"
-        logging.getLogger(ANNOUNCEMENTS).info('Python layers: running the module "%s", %s', code.module, file)
+    file = find_file(code.module)
+    if file is not None:
+        tell(code.module, file)
+
+
+def tell(module: str, file: str) -> None:
+    """Say which file a module comes from that is run for a net, once for each module."""
+    if module not in _rules.told:
+        _rules.told.add(module)
+        logging.getLogger(ANNOUNCEMENTS).info('Python layers: running the module "%s", %s', module, file)
 
 
 def check_written(where: str, path: Path) -> None:

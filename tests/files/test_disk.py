@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from segcaffe.errors import SegcaffeError
 from segcaffe.files import leftovers, process
 from segcaffe.files.disk import create, replacing
+from segcaffe.files.lock import lock
 
 
 @pytest.fixture
@@ -64,3 +66,12 @@ def test_a_folder_appears_whole(tmp_path: Path) -> None:
         (part / "x").write_bytes(b"1")
         assert not (tmp_path / "a").exists()
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["x"]
+
+
+@pytest.mark.parametrize("folder", [False, True], ids=["file", "folder"])
+def test_a_name_that_no_file_can_have(folder: bool, tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="null character"), replacing(tmp_path / "a\0b", folder=folder):
+        pass
+    with pytest.raises(SegcaffeError, match="null character"):
+        lock(tmp_path / "a\0b", "test", "choose another name")
+    assert list(tmp_path.iterdir()) == []

@@ -11,7 +11,7 @@ from segcaffe.errors import DataError, GraphError
 from segcaffe.layers import layer_class, layer_types
 from segcaffe.proto.caffe_pb2 import LayerParameter
 from segcaffe.trust.modules import Code
-from segcaffe.trust.rules import Rules, apply, check_code, check_written
+from segcaffe.trust.rules import Rules, apply, check_code, check_written, tell
 from tests.conftest import ROOT
 
 PACKAGE = ROOT / "segcaffe"
@@ -40,6 +40,18 @@ def test_rules_hold_while_they_are_applied(tmp_path: Path, monkeypatch: pytest.M
             check_code("here", Code("m", "C"))
     check_written("here", tmp_path.parent / "x")
     check_code("here", Code("m", "C"))
+
+
+def test_a_module_is_told_of_once_even_where_only_python_finds_it(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    with apply(Rules()):
+        check_code("here", Code("a_module_of_an_import_hook", "C"))
+        assert caplog.text == ""
+        tell("a_module_of_an_import_hook", "somewhere.py")
+        check_code("here", Code("json", "C"))
+        check_code("there", Code("json", "D"))
+        tell("json", "json.py")
+    assert [record.getMessage().split('"')[1] for record in caplog.records] == ["a_module_of_an_import_hook", "json"]
 
 
 def test_python_is_the_only_type_that_is_code() -> None:

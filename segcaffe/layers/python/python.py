@@ -20,7 +20,7 @@ from segcaffe.layers.python.user import PythonLayerBase
 from segcaffe.layers.registry import register
 from segcaffe.proto import caffe_pb2
 from segcaffe.trust.modules import Code
-from segcaffe.trust.rules import check_code
+from segcaffe.trust.rules import check_code, tell
 from segcaffe.wiring import aliases
 
 
@@ -93,6 +93,7 @@ class Python(Layer):
                     "folder to PYTHONPATH."
                 )
             module: ModuleType = self._call(f"import {name}", lambda: importlib.import_module(name))
+            tell(name, getattr(module, "__file__", None) or "which is built in")
             return module
 
     def _call(self, what: str, function: Callable[[], Any]) -> Any:
