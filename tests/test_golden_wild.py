@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from segcaffe.layers import layer_types
 from segcaffe.net.net import Net
 from segcaffe.proto import caffe_pb2
 from segcaffe.proto.text import parse
@@ -15,8 +14,6 @@ from tests.conftest import SHARED, shared_files
 from tests.golden import Record, assert_close, set_params
 
 FILES = shared_files("golden/wild/*.npz")
-NOT_BUILT = {"PSROIPooling", "ROIPooling"}
-"""Types that are recorded and not built yet; a type leaves the list when it is."""
 
 
 def _net(record: Record) -> Net:
@@ -37,7 +34,7 @@ def _type(path: Path) -> str:
 
 def _cases() -> list[Any]:
     """Every file of a type that is built."""
-    return [pytest.param(path, id=path.stem) for path in FILES if _type(path) not in NOT_BUILT]
+    return [pytest.param(path, id=path.stem) for path in FILES]
 
 
 @pytest.mark.skipif(not FILES, reason=f"no recorded layers at {SHARED}")
@@ -54,7 +51,3 @@ def test_recorded_layer(path: Path) -> None:
             # OpenCV fills up to keep_top_k rows with zeros; SSD's Caffe has a row for each detection.
             values = values[:, :, values.any(axis=(0, 1, 3))]
         assert_close(f"output {name}", net.blobs[name].data, values, record.tolerance)
-
-
-def test_list_of_types_that_are_not_built_is_true() -> None:
-    assert not NOT_BUILT & set(layer_types())

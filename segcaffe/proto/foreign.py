@@ -7,8 +7,7 @@ from segcaffe.wiring import upcalls
 
 _TYPES = {
     "SSD": "VideoData",
-    "Fast R-CNN": "ROIPooling",
-    "R-FCN": "PSROIPooling SmoothL1LossOHEM BoxAnnotatorOHEM SoftmaxWithLossOHEM",
+    "R-FCN": "SmoothL1LossOHEM BoxAnnotatorOHEM SoftmaxWithLossOHEM",
     "SegNet and ENet": "BN DenseImageData",
     "the Caffe of Greentea and its neural models": "MergeCrop Mergecrop MalisLoss ConvolutionSK PoolingSK Affinity "
     "ConnectedComponent",

@@ -111,3 +111,38 @@ CASES += [
         batched=False,
     ),
 ]
+
+
+def regions(rng: np.random.Generator) -> np.ndarray:
+    """Regions of two items, (5, 5): inside, across the border, of one pixel, turned inside out."""
+    corners = [[0, 1, 2, 9, 13], [1, 0, 0, 17, 15], [1, 8, 4, 8, 4], [0, 12, 9, 30, 22], [1, 9, 9, 5, 4]]
+    return np.array(corners) + np.array([0, 1, 1, 1, 1]) * rng.uniform(0.1, 0.3, (5, 5))
+
+
+def apart(*shape: int):
+    """Values that all differ by at least 0.01."""
+
+    def draw(rng: np.random.Generator) -> np.ndarray:
+        return rng.permutation(np.prod(shape)).reshape(shape) * 0.01
+
+    return draw
+
+
+POOLED = "pooled_h: 3 pooled_w: 2 spatial_scale: 0.5"
+CASES += [
+    LayerCase("ROIPooling", f"roi_pooling_param {{ {POOLED} }}", (apart(2, 3, 8, 9), regions), batched=False),
+    LayerCase(
+        "ROIPooling",
+        "roi_pooling_param { pooled_size: 7 spatial_scale: 0.5 }",
+        (apart(2, 2, 4, 5), regions),
+        suffix="more_bins_than_pixels",
+        batched=False,
+    ),
+    LayerCase(
+        "PSROIPooling",
+        "psroi_pooling_param { output_dim: 2 group_size: 3 spatial_scale: 0.5 }",
+        ((2, 18, 8, 9), regions),
+        batched=False,
+    ),
+    LayerCase("ROIAlign", f"roi_align_param {{ {POOLED} }}", ((2, 3, 8, 9), regions), batched=False),
+]

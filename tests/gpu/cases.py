@@ -894,3 +894,6 @@ KERNEL_CASES += [
     KernelCase("pixel_norm", "backward", _pixel_norm_backward, "in-place", same=(("dx", "dy"),)),
     KernelCase("pixel_norm", "scale_grad", _pixel_norm_scale),
 ]
+
+
+from tests.gpu import cases_regions  # noqa: E402, F401 (it adds its own)

@@ -30,6 +30,7 @@ _AXES: dict[str, tuple[Axes, ...]] = {
     "copy": ({3: 1, 5: 2, 7: -1},),
     "lrn": ({2: 1, 7: -1, 9: 1, 13: 1}, {2: 1, 7: 1, 9: 1, 13: -1}),
     "pixel_norm": ({3: 1, 7: -1, 611: 1}, {3: 1, 7: 1, 611: -1}),
+    "regions": ({7: -1},),
     "embed": ({41: 2, 13: -1}, {41: -1, 13: 1}),
 }
 """The lengths of a case's axes that are changed, and to what: -1 stands for each of `LENGTHS`."""
@@ -95,6 +96,8 @@ def row_cases(rng: np.random.Generator, dtype: Any, n: int) -> Iterator[tuple[st
     for transposed in (False, True):
         given = {"values": row(), "weights": row(3), "out": out()}
         yield "meanfield", "filter_classes", {**given, **window, "transposed": transposed}
+    corners = np.sort(rng.random((n, 2, 2)), axis=1).reshape(n, 4).astype(dtype)
+    yield "nms", "suppress", {"boxes": corners, "overlap": 0.6, "eta": 0.9, "stays": np.zeros(n, np.bool_)}
     inference = inference_arguments(rng, dtype, (1, 2, 1, n), (_TAPS,))
     yield "window_meanfield", "forward", inference
     yield "window_meanfield", "backward", inference

@@ -1,0 +1,72 @@
+"""What the layers over regions have in common: the regions themselves, and the bins that they are cut into."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from segcaffe.blob import Blob
+from segcaffe.errors import DataError
+from segcaffe.layers.base import Blobs, Layer
+
+Array = np.ndarray[Any, Any]
+
+
+class RegionLayer(Layer):
+    """bottoms: maps (N, C, H, W); regions (R, 5): item of the batch, xmin, ymin, xmax, ymax in pixels of the image."""
+
+    bottom_count = (2, 2)
+    gradient_to = (0,)
+    refuses_gradient = False
+    backward_reads = ()
+    replayable = False
+    scale: float
+    pooled: tuple[int, int]
+
+    def check_options(self, field: str, scale: float, pooled: tuple[int, int]) -> None:
+        """Keep scale and number of bins; an error where they cannot be."""
+        if min(pooled) < 1:
+            raise self.fail(f"{field} must say how many bins there are, at least 1 each way", pooled)
+        if not 0 < scale < np.inf:
+            raise self.fail(f"{field}.spatial_scale must be above 0", scale)
+        self.scale, self.pooled = scale, pooled
+
+    def check_bottoms(self, bottom: Blobs) -> None:
+        """An error where the shapes are no maps and regions."""
+        count = bottom[1].count // max(bottom[1].shape[0], 1) if bottom[1].ndim else 0
+        if bottom[0].ndim != 4 or (count != 5 and bottom[1].count):
+            raise self.fail(
+                "needs maps (N, C, H, W) and regions (R, 5)", f"shapes {bottom[0].shape} and {bottom[1].shape}"
+            )
+
+    def regions(self, bottom: Blobs) -> tuple[Blob, Array]:
+        """The items that regions lie in, a blob of the layer's own (R,), and their corners (R, 4)."""
+        regions = bottom[1].data.reshape(-1, 5)
+        item = regions[:, 0]
+        wrong = ~((item > -1) & (item < bottom[0].shape[0]) & np.isfinite(regions).all(axis=1))
+        if wrong.any():
+            raise DataError(
+                f"{self.where}: a region is the number of an item of the batch, 0 to {bottom[0].shape[0] - 1}, and "
+                f"four corners. Received: {regions[wrong][0].tolist()}."
+            )
+        return self.table("item", item), regions[:, 1:]
+
+    def table(self, name: str, values: Array, dtype: Any = np.int32) -> Blob:
+        """A blob of the layer's own with these values."""
+        blob = self.own_blob(name, values.shape, dtype)
+        blob.data = values.astype(blob.data.dtype)
+        return blob
+
+
+def bins(start: Array, size: Array, count: int, extent: int) -> Array:
+    """First and one after the last pixel (R, count, 2) of bins of a size (R,), from a start (R,), within the extent."""
+    number = np.arange(count, dtype=size.dtype)
+    begin = np.floor(number * size[:, None] + start[:, None])
+    end = np.ceil((number + 1) * size[:, None] + start[:, None])
+    return np.stack([begin, end], axis=-1).clip(0, extent).astype(np.int32)
+
+
+def rounded(values: Array) -> Array:
+    """To the nearest whole number, halves away from zero, as C's round."""
+    return np.asarray(np.copysign(np.floor(np.abs(values) + values.dtype.type(0.5)), values))
