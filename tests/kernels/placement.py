@@ -96,8 +96,6 @@ def row_cases(rng: np.random.Generator, dtype: Any, n: int) -> Iterator[tuple[st
     for transposed in (False, True):
         given = {"values": row(), "weights": row(3), "out": out()}
         yield "meanfield", "filter_classes", {**given, **window, "transposed": transposed}
-    corners = np.sort(rng.random((n, 2, 2)), axis=1).reshape(n, 4).astype(dtype)
-    yield "nms", "suppress", {"boxes": corners, "overlap": 0.6, "eta": 0.9, "stays": np.zeros(n, np.bool_)}
     inference = inference_arguments(rng, dtype, (1, 2, 1, n), (_TAPS,))
     yield "window_meanfield", "forward", inference
     yield "window_meanfield", "backward", inference
