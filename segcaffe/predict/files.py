@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segcaffe.data.files import write_bytes, write_picture
+from segcaffe.data.files import replacing, write_bytes, write_picture
 from segcaffe.data.image_kinds import IMAGE_SUFFIXES, image_files, is_image
 from segcaffe.data.images import Image
 from segcaffe.data.lists import read_list
@@ -29,6 +29,8 @@ from segcaffe.files.there import exists, is_dir
 
 SETTINGS = "predict.json"
 """Beside the results: what they depend on."""
+SINCE = "since"
+"""In it: results as old as this (nanoseconds, as files have it) were to be overwritten; 0 if none were."""
 
 
 @dataclass(frozen=True)
@@ -106,16 +108,20 @@ class Results:
         for part in self._folders():
             clean_folder(part, lambda name: True)
         record = folder / SETTINGS
-        text = json.dumps(settings, indent=1, sort_keys=True)
+        self._since = 0
         if exists(record) and not overwrite:
-            self._compare(record, json.loads(text))
-        write_bytes(record, text.encode(), "results")
+            self._since = self._compare(record, json.loads(json.dumps(settings)))
+        with replacing(record, "results") as part:
+            if overwrite:
+                # By the clock of the disk, which may be another machine's.
+                self._since = part.stat().st_mtime_ns
+            part.write_text(json.dumps({**settings, SINCE: self._since}, indent=1, sort_keys=True))
 
     def missing(self, pictures: Sequence[Picture]) -> list[Picture]:
         """Those of the pictures that are not done."""
         if self.overwrite:
             return list(pictures)
-        return [picture for picture in pictures if not all(_is_whole(path) for path in self._paths(picture.id))]
+        return [picture for picture in pictures if not all(self._is_done(path) for path in self._paths(picture.id))]
 
     def write(self, picture: Picture, image: Image, scores: NDArray[np.float32]) -> None:
         """Write the files of one image (H, W, C) and its scores (classes, H, W); the label map last."""
@@ -145,11 +151,23 @@ class Results:
             paths.append(self.folder / "scores" / f"{name}.{self.kind}")
         return [*paths, self.folder / f"{name}.png"]
 
-    def _compare(self, record: Path, settings: dict[str, Any]) -> None:
+    def _is_done(self, path: Path) -> bool:
+        """Whether a file is there, not left empty by a power failure, and not what was to be overwritten."""
+        try:
+            found = path.stat()
+        except OSError:
+            return False
+        return found.st_size > 0 and (self._since == 0 or found.st_mtime_ns > self._since)
+
+    def _compare(self, record: Path, settings: dict[str, Any]) -> int:
+        """DataError if the settings are not the recorded ones; returns since when these hold."""
         try:
             before = json.loads(read_bytes(record))
             if not isinstance(before, dict):
                 raise ValueError("it is no table of settings")
+            since = before.pop(SINCE, 0)
+            if type(since) is not int:
+                raise ValueError(f'"{SINCE}" is no whole number')
         except (OSError, ValueError, RecursionError) as error:
             raise DataError(f'cannot read "{record}": {error}. Use --overwrite, or another --out.') from error
         changed = sorted(key for key in {*before, *settings} if before.get(key) != settings.get(key))
@@ -158,14 +176,7 @@ class Results:
                 f'the results in "{self.folder}" were made with other settings ({", ".join(changed)}). '
                 "Use another --out, or --overwrite to make them anew."
             )
-
-
-def _is_whole(path: Path) -> bool:
-    """Whether a file is there and not one that a power failure has left empty."""
-    try:
-        return path.stat().st_size > 0
-    except OSError:
-        return False
+        return since
 
 
 def class_names(folder: Path) -> list[str]:

@@ -88,6 +88,27 @@ def test_a_second_writer_is_refused(name: str, inputs: Path, capsys: pytest.Capt
     assert not [path for path in inputs.rglob(".*") if path.name.endswith((".lock", ".tmp", ".old"))]
 
 
+def test_what_was_to_be_overwritten_is_never_taken_for_new(
+    inputs: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = COMMANDS["predict"].split()
+    anew = [*words, "--mean", "1,2,3", "--overwrite"]
+    assert main(words) == 0
+    with monkeypatch.context() as patch:
+        patch.setattr("segcaffe.predict.files.write_label", _interrupt)
+        assert main(anew) == 130
+    assert main(words) == 2
+    assert "were made with other settings (mean)" in " ".join(capsys.readouterr().err.split())
+    assert main(anew[:-1]) == 0
+    assert "2 predicted" in capsys.readouterr().out
+    assert main(anew[:-1]) == 0
+    assert "0 predicted, 2 were there already" in capsys.readouterr().out
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
 def _leave(path: Path) -> None:
     """As a power failure may leave a file that was not brought to the disk."""
     path.write_bytes(b"")
