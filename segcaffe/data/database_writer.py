@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +26,8 @@ _FIRST_MAP = 1 << 26
 _BATCH = 1000
 """Items a transaction holds."""
 _BATCH_BYTES = 1 << 25
+_NOTHING = 1 << 16
+"""Bytes on a disk that are not worth a name."""
 
 
 class Writer(Protocol):
@@ -59,7 +62,7 @@ def create_database(path: Path, backend: str, where: str, overwrite: bool = Fals
         if exists(path) and not (overwrite and is_database(path)):
             advice = "use --overwrite to replace it" if is_database(path) else "it is no database; choose another name"
             raise DataError(f'{where}: "{path}" exists already; {advice}.')
-        write = _lmdb if backend == "lmdb" else _leveldb
+        write = lmdb_writer if backend == "lmdb" else _leveldb
         with replacing(path, where, folder=True) as part, write(part, path, where) as writer:
             yield writer
 
@@ -83,7 +86,8 @@ def raw_datum(values: NDArray[np.uint8], label: int) -> bytes:
 
 
 @contextmanager
-def _lmdb(folder: Path, path: Path, where: str) -> Iterator[Writer]:
+def lmdb_writer(folder: Path, path: Path, where: str) -> Iterator[Writer]:
+    """Write an LMDB database into an empty folder that is going to be called ``path``. Raises DataError."""
     lmdb = _lmdb_module(where)
     try:
         environment = lmdb.open(os.fsencode(folder), map_size=_FIRST_MAP, meminit=False, sync=False)
@@ -96,8 +100,15 @@ def _lmdb(folder: Path, path: Path, where: str) -> Iterator[Writer]:
             environment.close()
     except lmdb.Error as error:
         raise DataError(
-            f'{where}: cannot write the database "{path}": {why_unwritable(error)}. What was there before is unharmed.'
+            f'{where}: cannot write the database "{path}": {_why(error, folder)}. What was there before is unharmed.'
         ) from error
+
+
+def _why(error: Exception, folder: Path) -> str:
+    """As `why_unwritable`; LMDB tells of a write that the disk took only in part as of any other mishap."""
+    if shutil.disk_usage(folder).free >= _NOTHING:
+        return why_unwritable(error)
+    return f"the disk is full ({error})"
 
 
 class _LmdbWriter:

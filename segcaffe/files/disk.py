@@ -23,9 +23,9 @@ _FULL_TEXTS = [os.strerror(number) for number in sorted(_FULL)]
 def replacing(path: Path, one_of_many: bool = False, folder: bool = False) -> Iterator[Path]:
     """Give an empty file (or folder) beside ``path`` to write to; it gets its name at the end, if nothing failed.
 
-    What was there before stays until then. What is written to is new: whoever may write to the folder, too, cannot put
-    a link in its place beforehand. What a link points to is written. A device or a pipe is given itself:
-    replaced by a file it would be gone. Raises OSError.
+    What was there before stays until then; a file never takes the place of a folder. What is written to is new: whoever
+    may write to the folder, too, cannot put a link in its place beforehand. What a link points to is written. A device
+    or a pipe is given itself: replaced by a file it would be gone. Raises OSError.
 
     Parameters
     ----------
@@ -39,6 +39,8 @@ def replacing(path: Path, one_of_many: bool = False, folder: bool = False) -> It
         yield path
         return
     path = _target(path)
+    if is_dir(path) and not folder:
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if not one_of_many:
         clean_up(path)
     beside = name_beside(path)
@@ -130,12 +132,12 @@ def _target(path: Path) -> Path:
 
 
 def _put_in_place(part: Path, path: Path) -> None:
-    """Rename; what a folder replaces, or is replaced by a file, changes names with it and is removed.
+    """Rename; what a folder replaces changes names with it and is removed.
 
     Where the system cannot do that, the old one steps aside for a moment (`leftovers.bring_back` ends such a moment
     that a kill has made longer).
     """
-    if not is_dir(path) and not (is_dir(part) and exists(path)):
+    if not is_dir(part) or not exists(path):
         part.replace(path)
         return
     if system.exchange(part, path):

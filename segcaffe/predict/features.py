@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segcaffe.data.database_writer import Writer, create_database
+from segcaffe.data.database_writer import Writer, is_database, lmdb_writer
 from segcaffe.data.files import replacing
 from segcaffe.data.hdf5 import h5py_module
 from segcaffe.errors import DataError, GraphError
@@ -63,7 +63,7 @@ def extract(
         kind = _Npz if suffix == ".npz" else _Hdf5
     shapes: dict[str, tuple[int, ...]] = {}
     with _alone(out, overwrite, folder=kind is _Databases) as part, ExitStack() as stack:
-        sink = kind(part, stack, blobs)
+        sink = kind(part, out, stack, blobs)
         for _ in range(iterations):
             net.forward()
             for name in blobs:
@@ -88,6 +88,8 @@ def _alone(out: Path, overwrite: bool, folder: bool) -> Iterator[Path]:
         bring_back(out)
         if exists(out) and not overwrite:
             raise DataError(f'"{out}" exists already; use --overwrite to replace it.')
+        if out.is_dir() and not all(is_database(path) for path in out.iterdir()):
+            raise DataError(f'"{out}" is a folder that holds other things than databases; choose another OUT.')
         with replacing(out, "results", folder=folder) as part:
             yield part
 
@@ -102,9 +104,9 @@ def checked_suffix(out: Path) -> str:
 
 
 class _Sink:
-    """Takes the batches of the blobs."""
+    """Takes the batches of the blobs; ``path`` is going to be called ``out``."""
 
-    def __init__(self, path: Path, stack: ExitStack, blobs: Sequence[str]) -> None:
+    def __init__(self, path: Path, out: Path, stack: ExitStack, blobs: Sequence[str]) -> None:
         self.path, self.stack = path, stack
 
     def add(self, name: str, values: Array, count: int) -> None:
@@ -116,8 +118,8 @@ class _Sink:
 
 
 class _Npz(_Sink):
-    def __init__(self, path: Path, stack: ExitStack, blobs: Sequence[str]) -> None:
-        super().__init__(path, stack, blobs)
+    def __init__(self, path: Path, out: Path, stack: ExitStack, blobs: Sequence[str]) -> None:
+        super().__init__(path, out, stack, blobs)
         self.batches: dict[str, list[Array]] = {name: [] for name in blobs}
 
     def add(self, name: str, values: Array, count: int) -> None:
@@ -131,8 +133,8 @@ class _Npz(_Sink):
 
 
 class _Hdf5(_Sink):
-    def __init__(self, path: Path, stack: ExitStack, blobs: Sequence[str]) -> None:
-        super().__init__(path, stack, blobs)
+    def __init__(self, path: Path, out: Path, stack: ExitStack, blobs: Sequence[str]) -> None:
+        super().__init__(path, out, stack, blobs)
         self.file, self.check = stack.enter_context(writing(h5py_module("features"), path))
 
     def add(self, name: str, values: Array, count: int) -> None:
@@ -147,12 +149,13 @@ class _Hdf5(_Sink):
 
 
 class _Databases(_Sink):
-    def __init__(self, path: Path, stack: ExitStack, blobs: Sequence[str]) -> None:
-        super().__init__(path, stack, blobs)
-        self.writers: dict[str, Writer] = {
-            name: stack.enter_context(create_database(path / as_file_name(to_native(name)), "lmdb", "results"))
-            for name in blobs
-        }
+    def __init__(self, path: Path, out: Path, stack: ExitStack, blobs: Sequence[str]) -> None:
+        super().__init__(path, out, stack, blobs)
+        self.writers: dict[str, Writer] = {}
+        for name in blobs:
+            folder = as_file_name(to_native(name))
+            (path / folder).mkdir()
+            self.writers[name] = stack.enter_context(lmdb_writer(path / folder, out / folder, "results"))
 
     def add(self, name: str, values: Array, count: int) -> None:
         shape = (*values.shape[1:], 1, 1, 1)[:3]

@@ -158,7 +158,10 @@ def _write_text(file: Any, name: str, text: str) -> None:
     kind = h5py.h5t.C_S1.copy()
     kind.set_size(len(encoded))
     space = h5py.h5s.create(h5py.h5s.SCALAR)
-    dataset = h5py.h5d.create(file.id, name.encode(), kind, space)
+    how = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    # As h5py's own functions do: the same state makes the same file at any time.
+    how.set_obj_track_times(False)
+    dataset = h5py.h5d.create(file.id, name.encode(), kind, space, how)
     dataset.write(space, space, np.array(encoded, dtype=f"S{len(encoded)}"), mtype=kind)
 
 

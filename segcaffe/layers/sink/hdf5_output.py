@@ -10,6 +10,7 @@ from segcaffe.blob import Blob
 from segcaffe.data.files import replacing
 from segcaffe.data.hdf5 import h5py_module
 from segcaffe.errors import DataError, SegcaffeError
+from segcaffe.files.disk import why_unwritable
 from segcaffe.files.hdf5_writer import appending, writing
 from segcaffe.files.there import is_dir
 from segcaffe.layers.base import Blobs, Layer
@@ -65,8 +66,7 @@ class HDF5Output(Layer):
         except SegcaffeError:
             raise
         except OSError as error:
-            reason = error.strerror or error
-            raise DataError(f'{self.where}: cannot append to "{self.path}": {reason}.') from error
+            raise DataError(f'{self.where}: cannot append to "{self.path}": {why_unwritable(error)}.') from error
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Nothing to send back."""
