@@ -9,9 +9,10 @@ that does not fit lies in overflow pages of its own.
 
 from __future__ import annotations
 
+import functools
 import mmap
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +22,7 @@ from segcaffe.files.there import is_dir
 
 _MAGIC, _VERSION = 0xBEEFC0DE, 1
 _HEADER = struct.Struct("<QHHHH")
+"""Number of the page, padding, kind, and two numbers: the ends of the free space, or how many pages a value has."""
 _META = struct.Struct("<II16xI48xHH24xQQQQ")
 """Magic, version, size of a page; flags, depth, number of items and root page of the main tree; number of the last page
 and of the transaction."""
@@ -84,70 +86,92 @@ class Tree:
         Raises ValueError while iterating, where a page is damaged, is reached a second time, or lies elsewhere than the
         file says, where keys do not rise, and at the end, where items are lacking. The text says where.
         """
-        pages = min(self.meta.last + 1, len(self.content) // self.meta.page_size)
-        pending = [(self.meta.root, 1)] if self.meta.root != _NO_PAGE else []
-        seen, previous, reached = 0, b"", bytearray(pages)
+        meta, seen, previous = self.meta, 0, b""
+        reached = bytearray(min(meta.last + 1, len(self.content) // meta.page_size))
+        pending = [(meta.root, 1)] if meta.root != _NO_PAGE else []
+        in_order = not meta.flags & (_REVERSED | _NUMBERS)
         while pending:
             number, depth = pending.pop()
-            page = self._page(number)
-            _reach(reached, number, 1)
-            flags = _HEADER.unpack_from(page)[2] & ~_DIRTY
-            offsets = _offsets(page, number)
-            if flags == _BRANCH and depth < self.meta.depth:
-                pending += [(_child(page, offset), depth + 1) for offset in reversed(offsets)]
-            elif flags != _LEAF or depth != self.meta.depth:
+            kind, begin, offsets = self._nodes(number, reached)
+            if kind == _BRANCH and depth < meta.depth:
+                pending += [(_child(self.content, begin + offset), depth + 1) for offset in reversed(offsets)]
+                continue
+            if kind != _LEAF or depth != meta.depth:
                 raise ValueError(f"page {number} is not the branch or the leaf that it should be")
+            if seen < skip:
+                seen, offsets = seen + len(offsets), offsets[skip - seen :]
             else:
-                first = max(0, skip - seen)
                 seen += len(offsets)
-                items = [self._item(page, number, offset, reached) for offset in offsets[first:]]
-                previous = self._check_order(items, previous, number)
-                if items:
-                    yield items
+            end = begin + meta.page_size
+            items = [self._item(begin + offset, end, reached) for offset in offsets]
+            for key, _ in items if in_order else ():
+                if key <= previous:
+                    raise ValueError(f"the keys of page {number} do not rise")
+                previous = key
+            if items:
+                yield items
         if seen != self.count:
             raise ValueError(f"it says that it has {self.count} items, and has {seen}")
 
-    def _page(self, number: int) -> memoryview:
-        end = (number + 1) * self.meta.page_size
-        if end > len(self.content):
-            raise ValueError(
-                f"the file is cut off: it has {len(self.content)} bytes, and page {number} would end behind them"
-            )
-        page = self.content[end - self.meta.page_size : end]
-        if _HEADER.unpack_from(page)[0] != number:
-            raise ValueError(f"page {number} is not what it should be")
-        return page
+    def _nodes(self, number: int, reached: bytearray) -> tuple[int, int, tuple[int, ...]]:
+        """The kind of a page, its first byte in the file, and where in it its items or children lie."""
+        size = self.meta.page_size
+        begin, kind, lower, upper = self._head(number, reached)
+        reached[number] = 1
+        if not _HEADER.size + 2 <= lower <= upper <= size:
+            raise ValueError(f"page {number} is damaged")
+        offsets = _slots(lower)(self.content, begin + _HEADER.size)
+        if min(offsets) < upper or max(offsets) + _NODE.size > size:
+            raise ValueError(f"page {number} is damaged")
+        return kind, begin, offsets
 
-    def _item(self, page: memoryview, number: int, offset: int, reached: bytearray) -> Item:
-        """An item of a leaf; key and value must lie inside the page, or the value in pages of its own."""
-        low, high, flags, key_size = _NODE.unpack_from(page, offset)
-        key, length = offset + _NODE.size, low | high << 16
+    def _head(self, number: int, reached: bytearray) -> tuple[int, int, int, int]:
+        """First byte and kind of a page, which must not have been reached before, and the two numbers of its head."""
+        if number >= len(reached):
+            raise ValueError(self._behind(number))
+        begin = number * self.meta.page_size
+        own, _, flags, lower, upper = _HEADER.unpack_from(self.content, begin)
+        if own != number:
+            raise ValueError(f"page {number} is not what it should be")
+        if reached[number]:
+            raise ValueError(f"page {number} belongs to two places of the tree")
+        return begin, flags & ~_DIRTY, lower, upper
+
+    def _item(self, place: int, end: int, reached: bytearray) -> Item:
+        """An item of a leaf that ends at ``end``; key and value must lie in it, or the value in pages of its own."""
+        content = self.content
+        low, high, flags, key_size = _NODE.unpack_from(content, place)
+        length, key = low | high << 16, place + _NODE.size
         start = key + key_size
-        if flags not in (0, _BIG) or start + (8 if flags == _BIG else length) > len(page):
-            raise ValueError(f"page {number} holds an item that lies outside, or is of another kind")
-        value = page[start : start + length]
-        if flags == _BIG:
-            value = self._overflow(int.from_bytes(page[start : start + 8], "little"), length, reached)
-        return bytes(page[key:start]), value
+        if flags not in (0, _BIG) or start + (8 if flags else length) > end:
+            page = (end - 1) // self.meta.page_size
+            raise ValueError(f"page {page} holds an item that lies outside, or is of another kind")
+        if flags:
+            first = int.from_bytes(content[start : start + 8], "little")
+            return bytes(content[key:start]), self._overflow(first, length, reached)
+        return bytes(content[key:start]), content[start : start + length]
 
     def _overflow(self, number: int, length: int, reached: bytearray) -> memoryview:
         """A value in pages of its own, of which the first says how many they are."""
-        header = self._page(number)
-        pages = int.from_bytes(header[12:16], "little")
-        needed = -(-(_HEADER.size + length) // self.meta.page_size)
-        if _HEADER.unpack_from(header)[2] & ~_DIRTY != _OVERFLOW or pages < needed:
+        begin, kind, low, high = self._head(number, reached)
+        pages = low | high << 16
+        if kind != _OVERFLOW or pages * self.meta.page_size < _HEADER.size + length:
             raise ValueError(f"page {number} does not begin the value of {length} bytes that should be there")
-        _reach(reached, number, pages)
-        start = number * self.meta.page_size + _HEADER.size
+        end = number + pages
+        if end > len(reached):
+            raise ValueError(self._behind(end - 1))
+        if reached.find(1, number, end) >= 0:
+            raise ValueError(f"page {number} and those behind it belong to two places of the tree")
+        reached[number:end] = b"\1" * pages
+        start = begin + _HEADER.size
         return self.content[start : start + length]
 
-    def _check_order(self, items: list[Item], previous: bytes, number: int) -> bytes:
-        """The last key; ValueError unless keys rise."""
-        for key, _ in items if not self.meta.flags & (_REVERSED | _NUMBERS) else ():
-            if key <= previous:
-                raise ValueError(f"the keys of page {number} do not rise")
-            previous = key
-        return previous
+    def _behind(self, number: int) -> str:
+        """Why a page cannot be there."""
+        size = len(self.content)
+        if (number + 1) * self.meta.page_size > size:
+            return f"the file is cut off: it has {size} bytes, and page {number} would end behind them"
+        return f"page {number} lies behind the last page in use, which is {self.meta.last}"
 
 
 def read_tree(path: Path) -> Tree:
@@ -183,27 +207,12 @@ def _meta(content: memoryview, at: int) -> Meta | None:
     return Meta(transaction, page_size, root, last, depth, count, flags)
 
 
-def _reach(reached: bytearray, number: int, pages: int) -> None:
-    """Note that pages have been reached; ValueError where they are not there, or have been reached before."""
-    end = number + pages
-    if end > len(reached):
-        raise ValueError(f"page {end - 1} lies behind the end of the file, or behind the last page in use")
-    if reached.find(1, number, end) >= 0:
-        raise ValueError(f"page {number} belongs to two places of the tree")
-    reached[number:end] = bytes((1,)) * pages
+@functools.cache
+def _slots(lower: int) -> Callable[[memoryview, int], tuple[int, ...]]:
+    """What reads the places of the items of a page whose free space begins at byte ``lower``."""
+    return struct.Struct(f"<{(lower - _HEADER.size) // 2}H").unpack_from
 
 
-def _offsets(page: memoryview, number: int) -> tuple[int, ...]:
-    """Where the page's nodes lie."""
-    lower, upper = _HEADER.unpack_from(page)[3:]
-    if not _HEADER.size < lower <= upper <= len(page):
-        raise ValueError(f"page {number} is damaged")
-    offsets = struct.unpack_from(f"<{(lower - _HEADER.size) // 2}H", page, _HEADER.size)
-    if not offsets or min(offsets) < upper or max(offsets) + _NODE.size > len(page):
-        raise ValueError(f"page {number} is damaged")
-    return offsets
-
-
-def _child(page: memoryview, offset: int) -> int:
-    low, high, highest, _ = _NODE.unpack_from(page, offset)
+def _child(content: memoryview, place: int) -> int:
+    low, high, highest, _ = _NODE.unpack_from(content, place)
     return int(low | high << 16 | highest << 32)

@@ -13,7 +13,7 @@ from segcaffe.data.lists import read_list
 from segcaffe.data.mat_elements import Variable, read_variable
 from segcaffe.errors import DataError, SegcaffeError
 from segcaffe.files.limits import Budget
-from segcaffe.files.regular import read_bytes
+from segcaffe.files.regular import read_buffer
 
 VARIABLE = "data"
 
@@ -75,7 +75,7 @@ def load_variable(path: Path, name: str, where: str) -> Variable:
         The file is missing, no MATLAB file, or would take more memory than its size allows.
     """
     try:
-        content = read_bytes(path)
+        content = read_buffer(path)
     except OSError as error:
         raise DataError(f'{where}: cannot read "{path}": {error.strerror or error}.') from error
     try:

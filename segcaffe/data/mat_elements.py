@@ -34,6 +34,7 @@ _COMPLEX = 0x08
 _MOST_AXES = 32
 _LONGEST_HEAD = 4096
 """Bytes of a matrix that have its name in them, which is at most 63 letters long."""
+_PIECE = 1 << 16
 _OLD_HEAD, _OLD_MOST = 20, 5000
 _OLD_NUMBERS = ("f8", "f4", "i4", "i2", "u2", "u1")
 
@@ -60,8 +61,10 @@ class _Matrix:
     rest: memoryview
 
 
-def read_variable(content: bytes, name: str, budget: Budget) -> Variable:
+def read_variable(content: bytearray, name: str, budget: Budget) -> Variable:
     """The variable of that name; None where there is none, or it is of a kind that is not read (text, cells, sparse).
+
+    Where the values lie in ``content`` as they are needed, the array lies there, too.
 
     Raises
     ------
@@ -72,7 +75,7 @@ def read_variable(content: bytes, name: str, budget: Budget) -> Variable:
     """
     if 0 in content[:4]:
         return _old_variable(content, name)
-    order = {b"IM": "<", b"MI": ">"}.get(content[126:128])
+    order = {b"IM": "<", b"MI": ">"}.get(bytes(content[126:128]))
     if order is None:
         raise ValueError("it does not begin as one does")
     version = content[125] if order == "<" else content[124]
@@ -90,22 +93,30 @@ def _matrix_of(element: Element, name: str, order: str, budget: Budget) -> _Matr
     if element.type == _COMPRESSED:
         head = _inflated(element.data, _LONGEST_HEAD)
         kind, size = struct.unpack_from(f"{order}II", head) if len(head) >= 8 else (0, 0)
-        if kind != _MATRIX or _matrix(memoryview(head)[8:], order).name != name:
+        if kind != _MATRIX or _matrix(head[8:], order).name != name:
             return None
         budget.take(size, f'the variable "{name}"')
         whole = _inflated(element.data, 8 + size)
-        return _matrix(next(_elements(memoryview(whole), order)).data, order)
+        return _matrix(next(_elements(whole, order)).data, order)
     if element.type != _MATRIX:
         raise ValueError(f"an element of type {element.type} stands where variables do")
     matrix = _matrix(element.data, order)
     return matrix if matrix.name == name else None
 
 
-def _inflated(data: memoryview, most: int) -> bytes:
+def _inflated(data: memoryview, most: int) -> memoryview:
+    """The first bytes of what is compressed, as many as ``most``; they can be written to."""
+    out, at, stream = bytearray(most), 0, zlib.decompressobj()
     try:
-        return zlib.decompressobj().decompress(data, most)
+        for start in range(0, len(data), _PIECE):
+            piece = stream.decompress(data[start : start + _PIECE], most - at)
+            out[at : at + len(piece)] = piece
+            at += len(piece)
+            if at == most:
+                break
     except zlib.error as error:
         raise ValueError(f"what is compressed in it is damaged ({error})") from error
+    return memoryview(out)[:at]
 
 
 def _elements(data: memoryview, order: str) -> Iterator[Element]:
@@ -157,7 +168,8 @@ def _array(data: memoryview, kind: str, shape: tuple[int, ...]) -> Array:
     if count * dtype.itemsize > len(data):
         raise ValueError(f"an array of shape {shape} has {len(data)} bytes")
     values = np.frombuffer(data, dtype, count) if count else np.empty(0, dtype)
-    return values.astype(dtype.newbyteorder("=")).reshape(shape, order="F")
+    owned = dtype.isnative and values.flags.writeable and values.flags.aligned
+    return (values if owned else values.astype(dtype.newbyteorder("="))).reshape(shape, order="F")
 
 
 def _struct(matrix: _Matrix, order: str) -> Mapping[str, Array | None] | None:
@@ -179,7 +191,7 @@ def _struct(matrix: _Matrix, order: str) -> Mapping[str, Array | None] | None:
     return fields
 
 
-def _old_variable(content: bytes, name: str) -> Array | None:
+def _old_variable(content: bytearray, name: str) -> Array | None:
     """As `read_variable`, of a file of version 4: for each variable five integers, its name, its values."""
     at = 0
     while len(content) - at >= _OLD_HEAD:

@@ -43,6 +43,18 @@ def read_bytes(path: str | Path) -> bytes:
             raise OSError(errno.ENOMEM, f"its {size} bytes are more than memory holds", str(path)) from error
 
 
+def read_buffer(path: str | Path) -> bytearray:
+    """As `read_bytes`, for bytes that become an array's own."""
+    with opened(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        try:
+            content = bytearray(size)
+        except (MemoryError, OverflowError) as error:
+            raise OSError(errno.ENOMEM, f"its {size} bytes are more than memory holds", str(path)) from error
+        del content[file.readinto(content) :]
+        return content
+
+
 def opened_inside(folder: Path, path: Path) -> BufferedReader:
     """As `opened`, for a file of a folder, a database's; OSError for one that is a link out of the folder."""
     if path.is_symlink() and not path.resolve().is_relative_to(folder.resolve()):

@@ -221,7 +221,7 @@ SMALL, LARGE = 300, 20_000
         (a_leaf_twice, SMALL, "belongs to two places"),
         (a_value_twice, LARGE, "belongs to two places"),
         (fewer_pages_than_the_value, LARGE, "does not begin the value of 20000 bytes"),
-        (pages_without_end, LARGE, "behind the end of the file"),
+        (pages_without_end, LARGE, "the file is cut off"),
         (a_value_in_a_leaf, LARGE, "does not begin the value of 20000 bytes"),
         (deeper, SMALL, "is not the branch or the leaf"),
         (deepest, SMALL, "cannot have 400 items in 60000 levels"),
