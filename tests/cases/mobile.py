@@ -75,6 +75,8 @@ CASES = [
     LayerCase("Normalize", "norm_param { across_spatial: false eps: 0.5 }", suffix="eps"),
     LayerCase("Normalize", bottoms=((4, 7),), suffix="rows"),
     LayerCase("Normalize", "norm_param { across_spatial: false }", ((2, 3, 2, 3, 2),), suffix="five_axes"),
+    LayerCase("Normalize", "normalize_param { }", suffix="faces"),
+    LayerCase("Normalize", "normalize_param { bp_norm: true }", tops=2, suffix="faces_lengths"),
     LayerCase("GRN"),
     LayerCase("GRN", "grn_param { bias: 0.3 }", suffix="bias"),
     LayerCase("GRN", "grn_param { dummy_backward: true }", suffix="dummy", gradient=False),

@@ -41,6 +41,8 @@ def _crelu(case: LayerCase, bottoms: list[Array], params: list[Array]) -> Array:
 
 def _normalize(case: LayerCase, bottoms: list[Array], params: list[Array]) -> Array:
     options, x, y = case.layer_param().norm_param, bottoms[0], np.empty_like(bottoms[0])
+    if not params:
+        return x / np.sqrt((x**2).sum(1, keepdims=True) + 1e-6)
     for n, *place in np.ndindex(x.shape[:1] + x.shape[2:]):
         vector = x[n] if options.across_spatial else x[(n, slice(None), *place)]
         length = math.sqrt(float((vector**2).sum()) + options.eps)
@@ -385,6 +387,7 @@ def test_whole_channels_or_values_are_changed_by_chance_and_gradients_alike(case
         ("SpaceToBatchND", "space_to_batch_nd_param { block_shape: 2 paddings: 0 }", ((1, 4, 2, 2),), "two paddings"),
         ("SpaceToBatchND", "space_to_batch_nd_param { block_shape: 3 paddings: [0, 1] }", ((1, 4, 2),), "multiples"),
         ("BatchToSpaceND", "batch_to_space_nd_param { block_shape: 3 crops: [0, 1] }", ((4, 4, 2),), "a multiple of 3"),
+        ("Normalize", 'normalize_param { normalize_type: "L1" }', ((1, 4, 2, 2),), "normalize_type L2"),
         ("SpatialPyramidPooling", "", ((1, 4, 2, 2),), "needs spatial_bin"),
         ("Reorg", "reorg_param { stride: 2 }", ((1, 4, 3, 2),), "the height must be a multiple of 2"),
         ("Axpy", "", ((1, 4, 2, 2), (1, 4, 2, 2), (1, 4, 2, 2)), r"\(N, C, 1, 1\)"),

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from segcaffe.device.mode import Array
-from segcaffe.kernels import channelwise, pixel_norm
+from segcaffe.kernels import channelwise, copy, pixel_norm
 from segcaffe.kernels.pixel_norm import Epsilon
 from segcaffe.layers.base import Blobs, Layer
 from segcaffe.layers.registry import register
@@ -21,25 +21,33 @@ class Normalize(Layer):
     bottom: x (N, C, ...);  top: y of the same shape.
     param blobs: scale, () with channel_shared, else (C); 1 unless scale_filler says otherwise. Without
     add_eps_before_sqrt eps is added to the root instead. The layer comes from SSD (Liu et al., 2016; ParseNet).
+
+    With normalize_param, or a second top, it is that of a Caffe for faces: pixel by pixel, eps 1e-6, no scale; the
+    second top is the lengths (N, 1, ...), through which gradients go with bp_norm.
     """
 
     options_field = "norm_param"
+    other_options = ("normalize_param",)
+    top_count = (1, 2)
     backward_reads = ("bottoms",)
 
     @classmethod
     def parameter_count(cls, param: caffe_pb2.LayerParameter, bottoms: int) -> int:
-        """The scale."""
-        return 1
+        """The scale, where there is one."""
+        return int(not _is_for_faces(param))
 
     def takes_fewer(self, count: int) -> bool:
-        """Caffes for recognising faces have a layer of this name without a scale, which is then 1."""
+        """Files of Caffes for faces may have no scale, which is then 1."""
         return count == 0
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Read the options and make the scale."""
-        options = self.param.norm_param
         if bottom[0].ndim < 2:
             raise self.fail("needs a batch axis and a channel axis", f"shape {bottom[0].shape}")
+        if _is_for_faces(self.param):
+            self._read_face_options()
+            return
+        options = self.param.norm_param
         self.across_spatial: bool = options.across_spatial
         inside = options.add_eps_before_sqrt
         self.epsilon = Epsilon(options.eps, 0) if inside else Epsilon(0, options.eps)
@@ -47,14 +55,23 @@ class Normalize(Layer):
         filler = options.scale_filler if options.HasField("scale_filler") else one
         self.add_parameter(() if options.channel_shared else bottom[0].shape[1:2], filler)
 
+    def _read_face_options(self) -> None:
+        options = self.param.normalize_param
+        if options.normalize_type != "L2" or options.fix_gradient:
+            rule = "normalize_param takes normalize_type L2 without fix_gradient."
+            raise self.fail(rule, str(options).replace("\n", " ").strip())
+        self.across_spatial, self.epsilon = False, Epsilon(1e-6)
+
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Give the top the bottom's shape."""
         shape = bottom[0].shape
-        if self.blobs[0].ndim and shape[1] != self.blobs[0].count:
+        if len(self.blobs) and self.blobs[0].ndim and shape[1] != self.blobs[0].count:
             raise self.fail(f"was set up for {self.blobs[0].count} channels.", f"a bottom of shape {shape}")
         top[0].reshape_like(bottom[0])
         positions = 1 if self.across_spatial else math.prod(shape[2:])
         self._norm = self.own_blob("norm", (shape[0], positions), saved=True)
+        if len(top) == 2:
+            top[1].reshape(shape[0], 1, *shape[2:])
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Divide by the lengths, and scale."""
@@ -66,12 +83,14 @@ class Normalize(Layer):
             self._affine(x, scale / norm, y)
         else:
             pixel_norm.forward(x, scale, self._norm.array, y, self.epsilon)
+        if len(top) == 2:
+            copy.copy(self._norm.array, top[1].array.reshape(self._norm.shape))
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Gradients of the scale (added to) and of x (overwritten)."""
         x, dy, scale, norm = planes(bottom[0].array), planes(top[0].grad), self._scale(bottom), self._norm.array
         dots = self._dots(x, dy) if self.across_spatial else None
-        if self.wants_param(0):
+        if len(self.blobs) and self.wants_param(0):
             total = self.xp.empty_like(scale)
             if dots is None:
                 pixel_norm.scale_grad(x, norm, dy, total)
@@ -83,6 +102,8 @@ class Normalize(Layer):
         dx = planes(bottom[0].grad)
         if dots is None:
             pixel_norm.backward(x, scale, norm, dy, dx)
+            if len(top) == 2 and self.param.normalize_param.bp_norm:
+                dx += x * (top[1].grad.reshape(norm.shape) / norm)[:, None]
             return
         self._affine(dy, scale / norm, dx)
         along = self.xp.empty_like(x)
@@ -91,8 +112,11 @@ class Normalize(Layer):
 
     def _scale(self, bottom: Blobs) -> Array:
         """The scale of each channel."""
+        channels = bottom[0].shape[1]
+        if not len(self.blobs):
+            return self.xp.ones(channels, self.dtype)
         scale = self.blobs[0].array
-        return scale if scale.ndim else self.xp.full(bottom[0].shape[1], scale, self.dtype)
+        return scale if scale.ndim else self.xp.full(channels, scale, self.dtype)
 
     def _dots(self, a: Array, b: Array) -> Array:
         """Sums of a·b over the positions of each channel of each item, (N, C)."""
@@ -106,3 +130,7 @@ class Normalize(Layer):
         view = (1, factors.size, x.shape[2])
         flat = self.xp.ascontiguousarray(factors.reshape(-1))
         channelwise.affine(x.reshape(view), flat, self.xp.zeros_like(flat), y.reshape(view))
+
+
+def _is_for_faces(param: caffe_pb2.LayerParameter) -> bool:
+    return param.HasField("normalize_param") or len(param.top) == 2
