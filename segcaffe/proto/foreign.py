@@ -7,7 +7,6 @@ from segcaffe.wiring import upcalls
 
 _TYPES = {
     "SSD": "VideoData",
-    "R-FCN": "SmoothL1LossOHEM BoxAnnotatorOHEM SoftmaxWithLossOHEM",
     "SegNet and ENet": "BN DenseImageData",
     "the Caffe of Greentea and its neural models": "MergeCrop Mergecrop MalisLoss ConvolutionSK PoolingSK Affinity "
     "ConnectedComponent",

@@ -146,3 +146,27 @@ CASES += [
     ),
     LayerCase("ROIAlign", f"roi_align_param {{ {POOLED} }}", ((2, 3, 8, 9), regions), batched=False),
 ]
+
+
+def found_regions(rng: np.random.Generator) -> np.ndarray:
+    """Seven regions of two items, (7, 5)."""
+    return np.concatenate([np.array([[0, 1, 0, 1, 0, 0, 1]]).T, rng.uniform(0, 9, (7, 4))], axis=1)
+
+
+ANCHORS = "ratio: 0.5 ratio: 1 scale: 1 scale: 2 feat_stride: 8 base_size: 8"
+CASES += [
+    LayerCase(
+        "Proposal",
+        f"proposal_param {{ {ANCHORS} min_size: 4 pre_nms_topn: 20 post_nms_topn: 6 nms_thresh: 0.5 }}",
+        ((2, 8, 3, 4), (2, 16, 3, 4), np.array([[24.0, 32, 1], [20, 30, 1]])),
+        tops=2,
+        batched=False,
+    ),
+    LayerCase(
+        "BoxAnnotatorOHEM",
+        "box_annotator_ohem_param { roi_per_img: 2 }",
+        (found_regions, (7, 1, 1, 1), (7, 1, 1, 1), (7, 1), (7, 8, 1, 1)),
+        tops=2,
+        batched=False,
+    ),
+]

@@ -17,6 +17,7 @@ TO_NO_BOTTOM = {
     "AdaptiveBiasChannel",
     "ArgMax",
     "Augmentation",
+    "BoxAnnotatorOHEM",
     "DenseCRF",
     "DetectionEvaluate",
     "DetectionOutput",
@@ -27,6 +28,7 @@ TO_NO_BOTTOM = {
     "MatWrite",
     "PriorBox",
     "PriorBoxClustered",
+    "Proposal",
     "SegAccuracy",
     "Threshold",
     "UniqueLabel",
@@ -46,6 +48,7 @@ FIRST_ONLY = {
     "SigmoidCrossEntropyLoss",
     "SimpleCrop",
     "SoftmaxWithLoss",
+    "SoftmaxWithLossOHEM",
 }
 FIRST_TWO = {
     "ContrastiveLoss",
@@ -56,11 +59,13 @@ FIRST_TWO = {
     "MultiBoxLoss",
     "MultiStageMeanfield",
     "SmoothL1Loss",
+    "SmoothL1LossOHEM",
 }
 ALL_BUT_CONT = {"LSTM", "RNN"}
 SILENT = {
     "AdaptiveBiasChannel",
     "Augmentation",
+    "BoxAnnotatorOHEM",
     "ContrastiveLoss",
     "Crop",
     "DenseCRF",
@@ -72,10 +77,12 @@ SILENT = {
     "PSROIPooling",
     "PriorBox",
     "PriorBoxClustered",
+    "Proposal",
     "ROIAlign",
     "ROIPooling",
     "SimpleCrop",
     "SmoothL1Loss",
+    "SmoothL1LossOHEM",
 }
 """Those whose originals leave the bottom's gradient alone instead of stopping."""
 

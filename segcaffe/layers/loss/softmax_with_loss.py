@@ -16,7 +16,8 @@ from segcaffe.layers.loss.normalization import normalization_mode, normalizer
 from segcaffe.layers.registry import register
 from segcaffe.proto.encoding import to_native
 
-_FLOOR = float(np.finfo(np.float32).tiny)
+FLOOR = float(np.finfo(np.float32).tiny)
+"""Probabilities count as at least this."""
 
 
 @register
@@ -66,7 +67,7 @@ class SoftmaxWithLoss(LossLayer):
         label = bottom[1].array.reshape(outer, inner)
         scores = bottom[0].array.reshape(self.layout)
         prob, totals = self.prob.array, self.totals.array
-        softmax_loss.forward(scores, label, self.weight.array, self.ignore, _FLOOR, prob, totals)
+        softmax_loss.forward(scores, label, self.weight.array, self.ignore, FLOOR, prob, totals)
         loss, valid, bad = device.to_host(totals)
         if bad >= 0:
             raise bad_label(self, bottom[1], int(bad), classes)
