@@ -44,9 +44,11 @@ class SeLUDropout(NeuronLayer):
         x, y = bottom[0].array, top[0].array
         if self.training:
             mask = self._mask(x)
+            dropped = self.scale * self.alpha
             elementwise.multiply(x, mask, self.scale, y)
             # What is dropped becomes a·alpha + b, the rest gets b.
-            y += self.scale * self.alpha * (1 - self.ratio - mask)
+            elementwise.combine(y, 1, mask, -dropped, y)
+            elementwise.linear(y, 1, dropped * (1 - self.ratio), y)
         elif top[0] is not bottom[0]:
             copy.copy(x, y)
 

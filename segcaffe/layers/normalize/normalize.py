@@ -68,7 +68,9 @@ class Normalize(Layer):
         if len(self.blobs) and self.blobs[0].ndim and shape[1] != self.blobs[0].count:
             raise self.fail(f"was set up for {self.blobs[0].count} channels.", f"a bottom of shape {shape}")
         top[0].reshape_like(bottom[0])
-        positions = 1 if self.across_spatial else math.prod(shape[2:])
+        # Of one position, both are the same, and items are longer than pixels.
+        self._by_items = self.across_spatial or math.prod(shape[2:]) == 1
+        positions = 1 if self._by_items else math.prod(shape[2:])
         self._norm = self.own_blob("norm", (shape[0], positions), saved=True)
         if len(top) == 2:
             top[1].reshape(shape[0], 1, *shape[2:])
@@ -76,7 +78,7 @@ class Normalize(Layer):
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Divide by the lengths, and scale."""
         x, y, scale = planes(bottom[0].array), planes(top[0].array), self._scale(bottom)
-        if self.across_spatial:
+        if self._by_items:
             norm = self._norm.array
             norm[...] = self.xp.sqrt(self._dots(x, x).sum(1, keepdims=True) + self.epsilon.inside)
             norm += self.epsilon.outside
@@ -89,7 +91,7 @@ class Normalize(Layer):
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Gradients of the scale (added to) and of x (overwritten)."""
         x, dy, scale, norm = planes(bottom[0].array), planes(top[0].grad), self._scale(bottom), self._norm.array
-        dots = self._dots(x, dy) if self.across_spatial else None
+        dots = self._dots(x, dy) if self._by_items else None
         if len(self.blobs) and self.wants_param(0):
             total = self.xp.empty_like(scale)
             if dots is None:
@@ -102,13 +104,13 @@ class Normalize(Layer):
         dx = planes(bottom[0].grad)
         if dots is None:
             pixel_norm.backward(x, scale, norm, dy, dx)
-            if len(top) == 2 and self.param.normalize_param.bp_norm:
-                dx += x * (top[1].grad.reshape(norm.shape) / norm)[:, None]
-            return
-        self._affine(dy, scale / norm, dx)
-        along = self.xp.empty_like(x)
-        self._affine(x, self.xp.broadcast_to((dots * scale).sum(1, keepdims=True) / norm**3, dots.shape), along)
-        dx -= along
+        else:
+            self._affine(dy, scale / norm, dx)
+            along = self.xp.empty_like(x)
+            self._affine(x, self.xp.broadcast_to((dots * scale).sum(1, keepdims=True) / norm**3, dots.shape), along)
+            dx -= along
+        if len(top) == 2 and self.param.normalize_param.bp_norm:
+            dx += x * (top[1].grad.reshape(norm.shape) / norm)[:, None]
 
     def _scale(self, bottom: Blobs) -> Array:
         """The scale of each channel."""

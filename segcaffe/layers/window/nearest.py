@@ -44,7 +44,10 @@ class Repeated(Layer):
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Add up each block."""
         if propagate_down[0]:
-            self._blocks(top[0].grad).sum(axis=(-3, -1), out=bottom[0].grad)
+            dx, dy = bottom[0].grad, self._blocks(top[0].grad)
+            copy.copy(dy[..., 0, :, 0], dx)
+            for row, column in list(np.ndindex(*self.factors))[1:]:
+                dx += dy[..., row, :, column]
 
     def _blocks(self, array: Array) -> Array:
         """(..., H, fy, W, fx)."""

@@ -46,9 +46,11 @@ class SpatialPyramidPooling(Layer):
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Pool."""
-        for cells, out in zip(self._cells, self._grids(top[0].array), strict=True):
-            for i, cell in enumerate(cells):
-                self.xp.amax(bottom[0].array[cell], axis=(2, 3), out=out[:, :, i])
+        for bins, cells, out in zip(self.bins, self._cells, self._grids(top[0].array), strict=True):
+            for i, (_, _, rows, columns) in enumerate(cells):
+                if i % bins == 0:
+                    band = self.xp.amax(bottom[0].array[:, :, rows], axis=2)
+                self.xp.amax(band[:, :, columns], axis=2, out=out[:, :, i])
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Add each gradient to the first of the largest values of its cell."""
