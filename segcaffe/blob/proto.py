@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -62,12 +63,9 @@ def array_of(message: caffe_pb2.BlobProto, where: str) -> np.ndarray[Any, Any]:
     shape = shape_of(message)
     values = values_of(message)
     count = 0 if values is None else values.size
-    wanted = 1
-    for extent in shape:
-        wanted *= extent
     if len(shape) > MAX_AXES:
         raise WeightsError(f"{where}: a blob has at most {MAX_AXES} axes. Received: {len(shape)}; the file is damaged.")
-    if wanted != count or any(extent < 0 for extent in shape):
+    if math.prod(shape) != count or any(extent < 0 for extent in shape):
         raise WeightsError(f"{where}: holds {count} values for shape {shape}; the file is damaged.")
     try:
         return np.zeros(shape, np.float32) if values is None else values.reshape(shape)

@@ -33,7 +33,7 @@ from segcaffe.files.npy import read_array
 from segcaffe.files.regular import opened
 from segcaffe.proto.caffe_pb2 import NetParameter
 from segcaffe.proto.content import NPZ, content_of
-from segcaffe.proto.dialect import DIALECTS
+from segcaffe.proto.dialect import DIALECTS, check_count
 from segcaffe.snapshot.caffemodel import HDF5_SUFFIXES, save_weights
 from segcaffe.snapshot.caffemodel import load_with_dialect as load_caffe
 from segcaffe.snapshot.files import read_file, unreadable, write_file
@@ -206,7 +206,11 @@ def _definition(metadata: Mapping[str, str], where: str) -> NetParameter | None:
     if "definition" not in metadata:
         return None
     try:
-        return NetParameter.FromString(base64.b64decode(metadata["definition"], validate=True))
+        content = base64.b64decode(metadata["definition"], validate=True)
+        check_count(content, f"{where}: the net stored beside the blobs")
+        return NetParameter.FromString(content)
+    except SegcaffeError:
+        raise
     except (TypeError, ValueError, binascii.Error, DecodeError) as error:
         raise WeightsError(f"{where}: the net stored beside the blobs is damaged.") from error
 

@@ -41,7 +41,7 @@ def decode_net(data: bytes, dialect: str | None = None, filename: str = "<bytes>
     """
     _check_file(data, filename)
     try:
-        _check_count(data, filename)
+        check_count(data, filename)
         found = _check_dialect(dialect) if dialect is not None else detect(data)
         net = _parse(data, dialect_of(found))
     except (wire.WireError, DecodeError) as error:
@@ -79,7 +79,7 @@ def _check_file(data: bytes, filename: str) -> None:
         )
 
 
-def _check_count(data: bytes, filename: str) -> None:
+def check_count(data: bytes, filename: str) -> None:
     """Raise LimitError for more layers than a file of that size should have: an empty one takes three bytes of it."""
     count = sum(field.number in (_OLD_LAYER, _LAYER) for field in wire.fields(data))
     Budget(filename, len(data), AS_STORED).take(count * _LAYER_BYTES, counted(count, "layer"))

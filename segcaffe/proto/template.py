@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from segcaffe.errors import Place, PrototxtError, nearest
+from segcaffe.files.limits import Budget
 from segcaffe.files.regular import read_bytes
 from segcaffe.files.there import is_file
 from segcaffe.proto.source import Source, Span, read_text
@@ -46,11 +47,13 @@ def expand(
     references = list(_references(text))
     if placeholder is None:
         _require_all(text, references, values, filename)
+    budget = Budget(filename, len(text))
     pieces: list[str] = []
     spans: list[Span] = []
     copied = length = 0
     for match, is_quoted in references:
         value = _value_of(match, is_quoted, values, placeholder)
+        budget.take(len(value), f"the value of ${{{match.group(1)}}}")
         length += match.start() - copied
         pieces += (text[copied : match.start()], value)
         spans.append(Span(length, length + len(value), match.start(), match.end(), match.group(1)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import struct
@@ -15,11 +16,14 @@ import numpy as np
 import pytest
 
 from segcaffe import max_bytes, set_max_bytes
+from segcaffe.blob.proto import array_of
 from segcaffe.cli.main import main
 from segcaffe.convert import formats
 from segcaffe.data.hdf5 import read_rows
 from segcaffe.errors import DataError, LimitError, SegcaffeError, WeightsError
 from segcaffe.files.limits import PACKED, Budget, amount, parse_amount
+from segcaffe.proto.caffe_pb2 import BlobProto
+from segcaffe.proto.template import expand
 from segcaffe.snapshot.solverstate import load_state
 
 FREE = 1 << 20
@@ -162,6 +166,34 @@ def test_data_sets_that_overlap(tmp_path: Path) -> None:
             file[f"history/{i}"] = h5py.SoftLink("/values")
     with pytest.raises(LimitError, match=r"would bring .* 8 times as much"):
         load_state(path)
+
+
+@pytest.mark.parametrize("suffix", ["npz", "safetensors"])
+def test_a_net_beside_the_blobs(suffix: str, tmp_path: Path) -> None:
+    """Packed, sixty thousand empty layers take a few hundred bytes."""
+    path, definition = tmp_path / f"x.{suffix}", b"\xa2\x06\x00" * 60_000
+    if suffix == "npz":
+        np.savez_compressed(path, __definition__=np.frombuffer(definition, np.uint8))
+    else:
+        header = json.dumps({"__metadata__": {"definition": base64.b64encode(definition).decode()}}).encode()
+        path.write_bytes(struct.pack("<Q", len(header)) + header)
+    with pytest.raises(LimitError, match=rf"x.{suffix}: the net stored beside the blobs: 60000 layers would bring"):
+        formats.load(path)
+
+
+def test_values_of_templates() -> None:
+    text = 'name: "' + "${X}" * 1000 + '"'
+    assert expand(text, {"X": "x" * 100}).text.count("x") == 100_000
+    with pytest.raises(LimitError, match=r"<string>: the value of \$\{X\} would bring"):
+        expand(text, {"X": "x" * 10_000})
+
+
+def test_a_shape_of_many_axes() -> None:
+    """Their product would be a number of millions of digits."""
+    blob = BlobProto(data=[1.0])
+    blob.shape.dim.extend([1 << 62] * 1_000_000)
+    with pytest.raises(WeightsError, match=r"at most 32 axes\. Received: 1000000"):
+        array_of(blob, "x")
 
 
 def _read(path: Path) -> Any:
