@@ -16,6 +16,7 @@ from typing import Any
 from segcaffe.blob.vectors import BlobVec, BoolVec
 from segcaffe.errors import GraphError, UserCodeError
 from segcaffe.layers.base import Blobs, Layer
+from segcaffe.layers.python.stand_ins import stand_in
 from segcaffe.layers.python.user import PythonLayerBase
 from segcaffe.layers.registry import register
 from segcaffe.proto import caffe_pb2
@@ -35,7 +36,8 @@ class Python(Layer):
     where Python finds modules; commands say which file it is, or refuse to run it (docs/security.md). It may say
     ``import caffe``: where Caffe itself is not installed that is segcaffe.
     ``param_str`` and ``phase`` are attributes of the user's object; its ``reshape`` is called before each forward.
-    ``share_in_parallel`` is accepted and changes nothing.
+    ``share_in_parallel`` is accepted and changes nothing. For the layers of py-faster-rcnn (``rpn.proposal_layer``,
+    ``rpn.anchor_target_layer``, ``rpn.proposal_target_layer``) there are ours where its modules are not installed.
     """
 
     bottom_count = (0, None)
@@ -49,18 +51,18 @@ class Python(Layer):
         return len(param.param)
 
     @classmethod
-    def code(cls, param: caffe_pb2.LayerParameter) -> Code:
-        """The user's class."""
-        return Code(param.python_param.module, param.python_param.layer)
+    def code(cls, param: caffe_pb2.LayerParameter) -> Code | None:
+        """The user's class; None where one of ours stands in for it."""
+        module, layer = param.python_param.module, param.python_param.layer
+        return None if stand_in(module, layer) is not None else Code(module, layer)
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Import the class, make an object of it, call its setup."""
         param = self.param.python_param
         if not param.module or not param.layer:
             raise GraphError(f'{self.where}: needs python_param {{ module: "FILE WITHOUT .py" layer: "CLASS" }}.')
-        check_code(self.where, self.code(self.param))
         with _segcaffe_as_caffe():
-            cls = _find_class(self._import(param.module), param.layer, self.where)
+            cls = self._class(param)
             self.user: Any = self._call("__init__", lambda: cls(self.param))
             self.user.param_str = param.param_str
             self.user.phase = self.phase
@@ -83,6 +85,14 @@ class Python(Layer):
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Let the user's code compute the gradients."""
         self._call("backward", lambda: self.user.backward(top, BoolVec(propagate_down), bottom))
+
+    def _class(self, param: caffe_pb2.PythonParameter) -> type[PythonLayerBase]:
+        """The user's class, or ours where that is not installed."""
+        own = stand_in(param.module, param.layer)
+        if own is not None:
+            return own
+        check_code(self.where, Code(param.module, param.layer))
+        return _find_class(self._import(param.module), param.layer, self.where)
 
     def _import(self, name: str) -> ModuleType:
         with _current_directory_first():
