@@ -29,9 +29,9 @@ from segcaffe.kernels.convolution.depthwise.runs import (
     correlate_strided_3,
     correlate_strided_9,
     slide,
-    slide_half,
+    slide_pair,
     slide_strided,
-    slide_strided_half,
+    slide_strided_pair,
     sum_lanes,
 )
 
@@ -43,8 +43,13 @@ def slide_planes(source, weight, epilogue, target, layout, start, stop):
     """Compute planes [start, stop) of the target, counted over images and channels, where the kernel slides."""
     stride = 1 if layout.kind == PLAIN else 2
     step = layout.target_width
-    for plane in range(start, stop):
+    source_plane, target_plane = layout.source_height * layout.source_width, layout.target_height * layout.target_width
+    for plane in range(start, stop, 2 if layout.paired else 1):
         channel = plane % layout.channels
+        # The last of an odd number of planes is its own second, and written twice.
+        ahead = 1 if layout.paired and plane + 1 < stop else 0
+        further = (plane + ahead) % layout.channels - channel
+        second = ahead * source_plane, further * layout.taps, further, ahead * target_plane
         factors = weight, channel * layout.taps + layout.first_place, layout.place_step
         for first in range(0, layout.target_height, layout.block):
             count = min(layout.block, layout.target_height - first)
@@ -52,16 +57,16 @@ def slide_planes(source, weight, epilogue, target, layout, start, stop):
             for run in range(layout.runs):
                 column, pixel = run * layout.source_run + layout.left, run * layout.target_run
                 edge = column, layout.source_width, min(layout.target_run, layout.target_width - pixel)
-                x = source, plane * layout.source_height * layout.source_width + column
-                out = target, (plane * layout.target_height + first) * layout.target_width + pixel, step
-                if layout.kind == PLAIN and layout.half:
-                    slide_half(x, factors, rows, edge, epilogue, channel, out)
+                x = source, plane * source_plane + column
+                out = target, plane * target_plane + first * layout.target_width + pixel, step
+                if layout.kind == PLAIN and layout.paired:
+                    slide_pair(x, factors, rows, edge, epilogue, channel, out, second)
                 elif layout.kind == PLAIN:
-                    slide(x, factors, rows, edge, epilogue, channel, out)
-                elif layout.half:
-                    slide_strided_half(x, factors, rows, edge, epilogue, channel, out)
+                    slide(x, factors, rows, edge, epilogue, channel, out, second)
+                elif layout.paired:
+                    slide_strided_pair(x, factors, rows, edge, epilogue, channel, out, second)
                 else:
-                    slide_strided(x, factors, rows, edge, epilogue, channel, out)
+                    slide_strided(x, factors, rows, edge, epilogue, channel, out, second)
 
 
 @njit(nogil=True, cache=True)

@@ -27,8 +27,8 @@ class Layout(NamedTuple):
 
     A run is ``source_run`` columns of the source and ``target_run`` pixels of the target, and a row has ``runs`` of
     them. ``sliding`` says that rows need be read only once, from row ``top`` and column ``left`` on; the first tap's
-    place is then ``first_place`` and those of the others follow by ``place_step``. ``half`` says that runs are of half
-    a vector.
+    place is then ``first_place`` and those of the others follow by ``place_step``. ``paired`` says that two
+    planes are computed at once, by half a vector each.
     """
 
     kind: int
@@ -47,7 +47,7 @@ class Layout(NamedTuple):
     left: int
     first_place: int
     place_step: int
-    half: bool
+    paired: bool
 
 
 class Plan(NamedTuple):
@@ -81,8 +81,8 @@ def make_plan(problem: Problem) -> Plan:
     rows, columns = _axes(problem)
     vector, phases = vector_length(f"f{problem.itemsize}"), len(columns.phases)
     sliding = _slides(rows) and _slides(columns) and rows.stride == columns.stride
-    half = sliding and columns.target <= vector // 2
-    lanes = vector // 2 if half else vector
+    paired = sliding and columns.target <= vector // 2
+    lanes = vector // 2 if paired else vector
     block = max(_LEAST_ROWS, _BLOCK_BYTES // max(1, columns.source * problem.itemsize))
     taps: list[tuple[int, int, int]] = []
     segments: list[int] = []
@@ -110,7 +110,7 @@ def make_plan(problem: Problem) -> Plan:
         left=columns.phases[0][0][0] if sliding else 0,
         first_place=taps[0][2] if sliding else 0,
         place_step=taps[1][2] - taps[0][2] if sliding else 0,
-        half=half,
+        paired=paired,
     )
     runs = rows.target * layout.runs / len(rows.phases) / phases
     return Plan(

@@ -8,9 +8,9 @@ the image are not read (masked loads), so that the image needs no copy with a ma
     source[r * step + offset k + stride * p]``. Taps that lie in rows outside the image are for the caller to leave out.
 ``convolve_phases_<rows>``
     The gradient of x of stride 2: pixels 2p are the sum over one range of taps, pixels 2p + 1 that over another.
-``slide``, ``slide_strided``, ``slide_half``, ``slide_strided_half``
-    A 3x3 kernel down a column of runs, each row of the source read once; ``half``: runs of half a vector, for narrow
-    images. Rows outside the image count as 0.
+``slide``, ``slide_strided``, ``slide_pair``, ``slide_strided_pair``
+    A 3x3 kernel down a column of runs, each row of the source read once; ``pair``: of two planes at once, each in half
+    of the lanes, for narrow images. Rows outside the image count as 0.
 ``correlate_<taps>``, ``correlate_strided_<taps>``
     ``sums[k, p] += sum over r of grad[r * step + p] * source[r * step + offset k + stride * p]`` for some taps k;
     ``sum_lanes`` then adds up the lanes p of the sums of a tap.
@@ -46,13 +46,12 @@ MANY_TAPS, SOME_TAPS = 9, 3
 class Runs(Vectors):
     """Building blocks for runs that may reach beyond the edges of the image."""
 
-    def __init__(self, context: Any, builder: Any, dtype: Any, half: bool = False) -> None:
+    def __init__(self, context: Any, builder: Any, dtype: Any, parts: int = 1) -> None:
         super().__init__(context, builder, dtype)
         self.context = context
-        if half:
-            self.length //= 2
-            self.type = ir.VectorType(self.type.element, self.length)
-            self.zero = ir.Constant(self.type, [0.0] * self.length)
+        self.length //= parts
+        self.type = ir.VectorType(self.type.element, self.length)
+        self.zero = ir.Constant(self.type, [0.0] * self.length)
 
     def inside(self, first: Any, limit: Any, stride: int = 1) -> Any:
         """For each lane of ``stride`` vectors whether ``first`` plus its number lies in [0, limit)."""
@@ -88,11 +87,24 @@ class Runs(Vectors):
     def load_run(self, pointer: Any, mask: Any) -> Any:
         """As many elements as a vector has, or where the mask is of two vectors every other one of these."""
         values = self.load_lanes(pointer, mask)
-        return values if values.type.count == self.length else self.every_other(values, 0)
+        return values if values.type.count == self.length else self.every_other([values], 0)
 
-    def every_other(self, values: Any, first: int) -> Any:
-        """The even (0) or odd (1) elements of two vectors that are one value."""
-        return self.shuffle(values, values, list(range(first, 2 * self.length, 2)))
+    def every_other(self, values: list[Any], first: int) -> Any:
+        """The even (0) or odd (1) elements of two vectors, which may be one value."""
+        return self.shuffle(values[0], values[-1], list(range(first, 2 * self.length, 2)))
+
+    def join(self, parts: list[Any]) -> Any:
+        """One vector of its halves; or the vector itself."""
+        return parts[0] if len(parts) == 1 else self.shuffle(parts[0], parts[1], list(range(self.length)))
+
+    def spread(self, scalars: list[Any]) -> Any:
+        """A vector whose lanes are all the scalar, or half of them the one and half of them the other."""
+        if len(scalars) == 1:
+            return self.splat(scalars[0])
+        pair = ir.Constant(ir.VectorType(self.type.element, 2), ir.Undefined)
+        for i, scalar in enumerate(scalars):
+            pair = self.builder.insert_element(pair, scalar, ir.IntType(32)(i))
+        return self.shuffle(pair, pair, [i for i in range(2) for _ in range(self.length // 2)])
 
     def store_run(self, values: list[Any], pointer: Any, live: Any) -> None:
         """Write the first ``live`` elements of one vector, or of two vectors interleaved."""
@@ -115,11 +127,14 @@ class Runs(Vectors):
         """The first numbers of a tuple."""
         return [self.builder.extract_value(values, i) for i in range(count)]
 
-    def finish(self, epilogue_type: Any, epilogue: Any, channel: Any) -> Any:
-        """What applies the epilogue of a channel to sums."""
-        table, slope = (self.builder.extract_value(epilogue, i) for i in range(2))
-        where = address(self.context, self, epilogue_type.types[0], table, self.builder.mul(channel, self.index(2)))
-        scale, bias = (self.splat(self.builder.load(self.at(where, i))) for i in range(2))
+    def finish(self, epilogue_type: Any, epilogue: Any, channels: list[Any]) -> Any:
+        """What applies the epilogue of a channel, or of two to a half of the lanes each, to sums."""
+        table, slope = self.fields(epilogue, 2)
+        places = [
+            address(self.context, self, epilogue_type.types[0], table, self.builder.mul(channel, self.index(2)))
+            for channel in channels
+        ]
+        scale, bias = (self.spread([self.builder.load(self.at(place, i)) for place in places]) for i in range(2))
         return lambda sums: self.rectify([self.multiply_add(value, scale, bias) for value in sums], slope)
 
     def sum_taps(self, tables: list[Any], bounds: list[Any], source: tuple[Any, Any], rows: int, stride: int) -> Any:
@@ -155,7 +170,7 @@ def _make_convolve(rows: int, stride: int, phases: int) -> Any:
             tables = [address(context, runs, taps, args[1], runs.index(0)), weight_from, (column, width)]
             place = runs.strided(source, args[0])
             sums = [runs.sum_taps(tables, bounds[2 * i : 2 * i + 2], place, rows, stride) for i in range(phases)]
-            finish = runs.finish(epilogue, args[5], args[6])
+            finish = runs.finish(epilogue, args[5], [args[6]])
             out, step = runs.strided(target, args[7])
             for row in range(rows):
                 runs.store_run(finish([one[row] for one in sums]), out, live)
@@ -167,35 +182,47 @@ def _make_convolve(rows: int, stride: int, phases: int) -> Any:
     return convolve
 
 
-def _make_slide(stride: int, half: bool) -> Any:
+def _make_slide(stride: int, planes: int) -> Any:
     @intrinsic
-    def slide(typing, source, weights, rows, edge, epilogue, channel, target):
-        """``source`` is the column of the first tap; ``rows`` its row, the source's height, the target's rows."""
-        signature = types.void(source, weights, rows, edge, epilogue, channel, target)
+    def slide(typing, source, weights, rows, edge, epilogue, channel, target, second):
+        """``source`` is the column of the first tap; ``rows`` its row, the source's height, the target's rows.
+
+        ``second`` is how far the second plane's source, weights, channel and target are from those of the first.
+        """
+        signature = types.void(source, weights, rows, edge, epilogue, channel, target, second)
 
         def generate(context, builder, signature, args):
-            runs = Runs(context, builder, source.types[0].dtype, half)
+            runs = Runs(context, builder, source.types[0].dtype)
+            part = Runs(context, builder, source.types[0].dtype, planes)
+            steps = runs.fields(args[7], 4)
+
+            def of_planes(first: Any, step: Any) -> list[Any]:
+                return [first, runs.at(first, step)][:planes]
+
             (x_from,) = runs.strided(source, args[0])
+            sources = of_planes(x_from, steps[0])
             weight_from, weight_step = runs.strided(weights, args[1])
+            kernels = of_planes(weight_from, steps[1])
             first_row, height, count = runs.fields(args[2], 3)
             column, width, live = runs.fields(args[3], 3)
-            finish = runs.finish(epilogue, args[4], args[5])
+            finish = runs.finish(epilogue, args[4], [args[5], builder.add(args[5], steps[2])][:planes])
             out, out_step = runs.strided(target, args[6])
+            targets = of_planes(out, steps[3])
             places = [builder.mul(weight_step, runs.index(k)) for k in range(KERNEL**2)]
-            factors = [runs.splat(builder.load(runs.at(weight_from, place))) for place in places]
+            factors = [runs.spread([builder.load(runs.at(kernel, place)) for kernel in kernels]) for place in places]
+
+            def load(row: Any, shift: int, end: Any) -> list[Any]:
+                mask = part.inside(builder.add(column, runs.index(shift)), end, stride)
+                place = builder.add(row, runs.index(shift))
+                return [part.load_lanes(runs.at(plane, place), mask) for plane in sources]
 
             def load_row(number: Any) -> list[Any]:
                 end = builder.select(builder.icmp_unsigned("<", number, height), width, runs.index(0))
-                row = runs.at(x_from, builder.mul(number, width))
-
-                def load(shift: int) -> Any:
-                    mask = runs.inside(builder.add(column, runs.index(shift)), end, stride)
-                    return runs.load_lanes(runs.at(row, shift), mask)
-
+                row = builder.mul(number, width)
+                loaded = [load(row, shift, end) for shift in range(0, KERNEL, stride)]
                 if stride == 1:
-                    return [load(shift) for shift in range(KERNEL)]
-                pairs = [load(shift) for shift in range(0, KERNEL, 2)]
-                return [runs.every_other(pairs[shift // 2], shift % 2) for shift in range(KERNEL)]
+                    return [runs.join(parts) for parts in loaded]
+                return [runs.every_other(loaded[shift // 2], shift % 2) for shift in range(KERNEL)]
 
             kept = KERNEL - stride
             above = [load_row(builder.add(first_row, runs.index(i))) for i in range(kept)]
@@ -207,7 +234,11 @@ def _make_slide(stride: int, half: bool) -> Any:
                 total = runs.zero
                 for factor, run in zip(factors, [run for row in values for run in row], strict=True):
                     total = runs.multiply_add(factor, run, total)
-                runs.store_run(finish([total]), runs.at(out, builder.mul(loop.index, out_step)), live)
+                (result,) = finish([total])
+                place = builder.mul(loop.index, out_step)
+                for i, plane in enumerate(targets):
+                    lanes = list(range(i * part.length, (i + 1) * part.length))
+                    part.store_run([runs.shuffle(result, result, lanes)], runs.at(plane, place), live)
                 for row, later in zip(window, values[stride:], strict=True):
                     for run, value in zip(row, later, strict=True):
                         builder.store(value, run)
@@ -270,8 +301,8 @@ def sum_lanes(typing, sums, start):
 convolve_4, convolve_1 = (_make_convolve(rows, 1, 1) for rows in (ROWS, 1))
 convolve_strided_4, convolve_strided_1 = (_make_convolve(rows, 2, 1) for rows in (ROWS, 1))
 convolve_phases_4, convolve_phases_1 = (_make_convolve(rows, 1, 2) for rows in (ROWS, 1))
-slide, slide_half = (_make_slide(1, half) for half in (False, True))
-slide_strided, slide_strided_half = (_make_slide(2, half) for half in (False, True))
+slide, slide_pair = (_make_slide(1, planes) for planes in (1, 2))
+slide_strided, slide_strided_pair = (_make_slide(2, planes) for planes in (1, 2))
 correlate_9, correlate_3, correlate_1 = (_make_correlate(taps, 1) for taps in (MANY_TAPS, SOME_TAPS, 1))
 correlate_strided_9, correlate_strided_3, correlate_strided_1 = (
     _make_correlate(taps, 2) for taps in (MANY_TAPS, SOME_TAPS, 1)
