@@ -81,8 +81,12 @@ def _check_file(data: bytes, filename: str) -> None:
 
 def check_count(data: bytes, filename: str) -> None:
     """Raise LimitError for more layers than a file of that size should have: an empty one takes three bytes of it."""
-    count = sum(field.number in (_OLD_LAYER, _LAYER) for field in wire.fields(data))
-    Budget(filename, len(data), AS_STORED).take(count * _LAYER_BYTES, counted(count, "layer"))
+    budget, count = Budget(filename, len(data), AS_STORED), 0
+    for field in wire.fields(data):
+        count += field.number in (_OLD_LAYER, _LAYER)
+        if count * _LAYER_BYTES > budget.limit:
+            expected = count * len(data) // field.end
+            budget.take(expected * _LAYER_BYTES, f"about {expected} layers")
 
 
 def _check_dialect(dialect: str) -> str:

@@ -177,7 +177,9 @@ def test_a_net_beside_the_blobs(suffix: str, tmp_path: Path) -> None:
     else:
         header = json.dumps({"__metadata__": {"definition": base64.b64encode(definition).decode()}}).encode()
         path.write_bytes(struct.pack("<Q", len(header)) + header)
-    with pytest.raises(LimitError, match=rf"x.{suffix}: the net stored beside the blobs: 60000 layers would bring"):
+    with pytest.raises(
+        LimitError, match=rf"x.{suffix}: the net stored beside the blobs: about 60000 layers would bring"
+    ):
         formats.load(path)
 
 
