@@ -18,13 +18,16 @@ MOST_PIXELS = 1 << 20
 """The largest side of an image that its readers take; no window reaches further."""
 
 _SHORT_STRIDE = 64
+_SAME = 1
+"""The ``pad_type`` of Synopsys' Caffe that finds the padding from the image's size."""
 
 
 @dataclass(frozen=True)
 class Window:
     """A window over N spatial axes, in pixels; each tuple has N values, for two axes (height, width).
 
-    ``where`` names the layer in errors, as in ``layer "conv1" (Convolution)``.
+    ``behind`` is the padding at the bottom and on the right where that is not ``pad``, as on the other sides. Kernels
+    find it in the size of what they write. ``where`` names the layer in errors, as in ``layer "conv1" (Convolution)``.
     """
 
     kernel: tuple[int, ...]
@@ -32,6 +35,7 @@ class Window:
     pad: tuple[int, ...]
     dilation: tuple[int, ...]
     where: str = ""
+    behind: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         """Check that the sizes make a window. Raises ShapeError."""
@@ -40,10 +44,10 @@ class Window:
             if min(values, default=1) < 1:
                 name = "kernel_size" if option == "kernel" else option
                 raise self._error(f"{name} must be 1 or more on every axis", f"{name} {_show(values)}")
-        for option in ("kernel", "stride", "pad", "dilation"):
+        for option in ("kernel", "stride", "pad", "behind", "dilation"):
             values = getattr(self, option)
             if max(values, default=0) > MOST_PIXELS:
-                name = "kernel_size" if option == "kernel" else option
+                name = {"kernel": "kernel_size", "behind": "pad"}.get(option, option)
                 raise self._error(f"{name} must be {MOST_PIXELS} at most on every axis", f"{name} {_show(values)}")
 
     @classmethod
@@ -51,14 +55,17 @@ class Window:
         """Read the window of a convolution over ``num_axes`` spatial axes.
 
         ``kernel_size``, ``stride``, ``pad`` and ``dilation`` hold one value for all axes or one for each;
-        ``kernel_h``/``kernel_w`` and their like replace them where there are two axes. Raises ShapeError.
+        ``kernel_h``/``kernel_w`` and their like replace them where there are two axes. ``pad_t``, ``pad_l``, ``pad_b``,
+        ``pad_r`` give each side its padding, and ``kstride`` is an older name of ``dilation``. Raises ShapeError.
         """
+        pad, behind = _paddings(param, num_axes, where)
         return cls(
             kernel=_axes(param, "kernel_size", ("kernel_h", "kernel_w"), num_axes, None, where),
             stride=_axes(param, "stride", ("stride_h", "stride_w"), num_axes, 1, where),
-            pad=_axes(param, "pad", ("pad_h", "pad_w"), num_axes, 0, where),
-            dilation=_axes(param, "dilation", None, num_axes, 1, where),
+            pad=pad,
+            dilation=_dilation(param, ("dilation_h", "dilation_w"), num_axes, where),
             where=where,
+            behind=behind,
         )
 
     @classmethod
@@ -68,18 +75,22 @@ class Window:
         With ``global_pooling`` the window is the whole input. Raises ShapeError.
         """
         kernel = _global_kernel(param, spatial, where) if param.global_pooling else None
+        pad, behind = _paddings(param, 2, where)
         window = cls(
             kernel=kernel or _axes(param, "kernel_size", ("kernel_h", "kernel_w"), 2, None, where),
             stride=_axes(param, "stride", ("stride_h", "stride_w"), 2, 1, where),
-            pad=_axes(param, "pad", ("pad_h", "pad_w"), 2, 0, where),
-            dilation=(1, 1),
+            pad=pad,
+            dilation=_dilation(param, (), 2, where),
             where=where,
+            behind=behind,
         )
-        if param.global_pooling and (window.pad != (0, 0) or window.stride != (1, 1)):
+        if param.pad_type == _SAME:
+            window = window._keeping_size(spatial)
+        if param.global_pooling and (any(map(any, window.paddings)) or window.stride != (1, 1)):
             raise window._error(
                 "global_pooling takes pad 0 and stride 1", f"pad {_show(window.pad)}, stride {_show(window.stride)}"
             )
-        if any(pad >= size for pad, size in zip(window.pad, window.kernel, strict=True)):
+        if any(pad >= size for pad, size in zip(window.pad, window.extent, strict=True)):
             raise window._error(
                 "pad must be smaller than kernel_size, or windows would hold nothing but padding",
                 f"pad {_show(window.pad)}, kernel_size {_show(window.kernel)}",
@@ -90,6 +101,16 @@ class Window:
     def num_axes(self) -> int:
         """Return the number of spatial axes."""
         return len(self.kernel)
+
+    @property
+    def paddings(self) -> list[tuple[int, int]]:
+        """Return the padding in front of each axis and behind it."""
+        return list(zip(self.pad, self.behind or self.pad, strict=True))
+
+    @property
+    def is_even(self) -> bool:
+        """Return whether each axis has the same padding in front and behind."""
+        return self.behind in ((), self.pad)
 
     @property
     def extent(self) -> tuple[int, ...]:
@@ -107,7 +128,7 @@ class Window:
         Raises ShapeError if not even one does.
         """
         self._check_axes(spatial)
-        padded = [size + 2 * pad for size, pad in zip(spatial, self.pad, strict=True)]
+        padded = [size + sum(pads) for size, pads in zip(spatial, self.paddings, strict=True)]
         if any(extent > size for extent, size in zip(self.extent, padded, strict=True)):
             raise self._error(
                 "the kernel, dilation included, must fit into the padded input",
@@ -125,7 +146,8 @@ class Window:
         if min(spatial, default=1) < 1:
             raise self._error("the input must have at least one pixel", f"input {_show(spatial)}")
         sizes = tuple(
-            s * (n - 1) + e - 2 * p for n, e, s, p in zip(spatial, self.extent, self.stride, self.pad, strict=True)
+            s * (n - 1) + e - sum(p)
+            for n, e, s, p in zip(spatial, self.extent, self.stride, self.paddings, strict=True)
         )
         if min(sizes, default=1) < 1:
             raise self._error(
@@ -141,9 +163,19 @@ class Window:
         Such a stride makes no difference but to kernels, which go through its phases one by one; short ones are left.
         """
         sizes = [max(image[axis] for image in images) for axis in range(self.num_axes)]
-        outside = [size + 2 * p - e + 1 for size, p, e in zip(sizes, self.pad, self.extent, strict=True)]
+        outside = [size + sum(p) - e + 1 for size, p, e in zip(sizes, self.paddings, self.extent, strict=True)]
         stride = tuple(min(s, max(_SHORT_STRIDE, out)) for s, out in zip(self.stride, outside, strict=True))
         return self if stride == self.stride else replace(self, stride=stride)
+
+    def _keeping_size(self, spatial: Sequence[int]) -> Window:
+        """Return the window with the padding that makes ceil(size / stride) windows of each axis, evenly if it can."""
+        total = [
+            max((-(-n // s) - 1) * s + e - n, 0) for n, s, e in zip(spatial, self.stride, self.extent, strict=True)
+        ]
+        if any(map(any, self.paddings)):
+            raise self._error("pad_type 1 finds the padding itself", f"pad {_show(self.pad)}")
+        pad = tuple(t // 2 for t in total)
+        return replace(self, pad=pad, behind=tuple(t - p for t, p in zip(total, pad, strict=True)))
 
     def _check_axes(self, spatial: Sequence[int]) -> None:
         if len(spatial) != self.num_axes:
@@ -183,6 +215,38 @@ def _axes(
     return tuple(values) if len(values) == num_axes else tuple(values) * num_axes
 
 
+def _paddings(
+    param: ConvolutionParameter | PoolingParameter, num_axes: int, where: str
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the padding in front of each axis, and behind it; that is empty where it is the same."""
+    pad = _axes(param, "pad", ("pad_h", "pad_w"), num_axes, 0, where)
+    sides = {name: getattr(param, name) for name in ("pad_t", "pad_l", "pad_b", "pad_r")}
+    if not any(sides.values()):
+        return pad, ()
+    given = ", ".join(f"{name}: {value}" for name, value in sides.items())
+    if num_axes != 2:
+        raise _error(where, "pad_t, pad_l, pad_b, pad_r are for two spatial axes", f"{num_axes} axes, {given}")
+    if any(pad):
+        raise _error(where, "either pad or pad_t, pad_l, pad_b, pad_r may be given", f"pad {_show(pad)}, {given}")
+    front, behind = (sides["pad_t"], sides["pad_l"]), (sides["pad_b"], sides["pad_r"])
+    return front, () if front == behind else behind
+
+
+def _dilation(
+    param: ConvolutionParameter | PoolingParameter, per_axis: tuple[str, ...], num_axes: int, where: str
+) -> tuple[int, ...]:
+    """Return the dilation of each axis, whatever its name."""
+    names = [name for name in ("dilation", "kstride") if any(_given(param, name))]
+    names += [name for name in per_axis if param.HasField(name)]  # type: ignore[arg-type]
+    if len(names) > 1 and names != list(per_axis):
+        raise _error(where, "the dilation may be given under one name", " and ".join(names))
+    if names and names[0] in per_axis:
+        if num_axes != 2:
+            raise _error(where, f"{names[0]} is for two spatial axes", f"{num_axes} axes")
+        return tuple(getattr(param, name) if param.HasField(name) else 1 for name in per_axis)  # type: ignore[arg-type]
+    return _axes(param, names[0] if names else "dilation", None, num_axes, 1, where)
+
+
 def _height_and_width(
     param: ConvolutionParameter | PoolingParameter,
     option: str,
@@ -206,6 +270,9 @@ def _height_and_width(
 
 
 def _given(param: ConvolutionParameter | PoolingParameter, option: str) -> list[int]:
+    several = f"{option}_nd"
+    if several in param.DESCRIPTOR.fields_by_name and getattr(param, several):
+        return list(getattr(param, several))
     if param.DESCRIPTOR.fields_by_name[option].is_repeated:
         return list(getattr(param, option))
     return [getattr(param, option)] if param.HasField(option) else []

@@ -16,6 +16,7 @@ gradient passes through all that is folded at once, before the convolution's own
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -24,7 +25,7 @@ from segcaffe.graph.graph import Graph, Node
 from segcaffe.layers.affine.scale import Scale
 from segcaffe.layers.dense.inner_product import InnerProduct
 from segcaffe.layers.dense.windowed import WindowedLayer
-from segcaffe.layers.neuron.relu import ReLU
+from segcaffe.layers.neuron.relu import ReLU, limits
 from segcaffe.layers.normalize.batch_norm import BatchNorm
 from segcaffe.proto import caffe_pb2
 
@@ -83,6 +84,10 @@ def _passes(node: Node) -> bool:
     if issubclass(node.cls, Scale):
         rates = [spec.lr_mult for spec in node.param.param]
         return len(rates) == 1 + node.param.scale_param.bias_term and not any(rates)
+    if issubclass(node.cls, BatchNorm):
+        learnt = node.cls.parameter_count(node.param, 1) - 3
+        rates = [spec.lr_mult for spec in node.param.param[3:]]
+        return len(rates) == learnt and not any(rates)
     # With a negative slope the top's sign is not the input's.
     return node.param.relu_param.negative_slope >= 0
 
@@ -100,4 +105,4 @@ def _is_channel_scale(node: Node) -> bool:
 
 
 def _is_relu(node: Node) -> bool:
-    return issubclass(node.cls, ReLU)
+    return issubclass(node.cls, ReLU) and all(map(math.isinf, limits(node.param.relu_param)))

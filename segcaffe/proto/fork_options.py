@@ -100,7 +100,7 @@ _TRAINING = {
     "fix_crop more_fix_crop multi_scale scale_ratios max_distort is_flow original_image stride upper_size upper_height "
     "upper_width min_resize max_resize square_resize var_sz_img_rand_resize_lower var_sz_img_rand_resize_upper "
     "var_sz_img_rand_crop var_sz_img_center_crop",
-    "LossParameter": "bootstrap_samples_fraction bootstrap_prob_threshold log_output",
+    "LossParameter": "label_smoothing bootstrap_samples_fraction bootstrap_prob_threshold log_output",
     "AccuracyParameter": "history_size log_output min_is_better",
     "BatchNormParameter": "stats_batch_size icnet",
     "ConvolutionParameter": "mem_group_size",
@@ -114,7 +114,7 @@ _MISSING = {
     "FillerParameter": "scale file diag_val alpha",
     "LayerParameter": "param_bottoms subtraction",
     "TransformationParameter": "resize_param bgr2rgb pad center_crop cvt_bgr2rgb",
-    "LossParameter": "pre_fixed_normalizer label_smoothing label_weights assign_label_weights num_label_weights "
+    "LossParameter": "label_weights assign_label_weights num_label_weights "
     "weight_by_label_freqs class_weighting adaptive_weighting gamma scale min_weight max_weight max_entropy_weight "
     "cross_entropy_positive_weight only_care_label",
     "ArgMaxParameter": "use_ignore_ids ignore_id min_first",
@@ -161,7 +161,6 @@ _VALUES = {
     "PoolingParameter.engine": ("DEFAULT CAFFE CUDNN", Effect.ENGINE),
     "ReLUParameter.engine": ("DEFAULT CAFFE CUDNN", Effect.ENGINE),
     "EltwiseParameter.operation": ("PROD SUM MAX", Effect.MISSING),
-    "LossParameter.normalization": ("FULL VALID BATCH_SIZE NONE", Effect.MISSING),
     "PoolingParameter.pool": ("MAX AVE STOCHASTIC", Effect.MISSING),
     "ReductionParameter.operation": ("SUM ASUM SUMSQ MEAN", Effect.MISSING),
     "SPPParameter.pool": ("MAX AVE STOCHASTIC", Effect.MISSING),

@@ -204,10 +204,13 @@ def _input_shapes(net: NetParameter, prefix: str) -> list[list[int]]:
 
 def _fix_batch_norm(net: NetParameter, notes: list[str]) -> None:
     for layer in net.layer:
-        if layer.type != "BatchNorm" or len(layer.param) != 3:
+        options = layer.batch_norm_param
+        learns = options.scale_bias or options.HasField("scale_filler") or options.HasField("filler")
+        if layer.type != "BatchNorm" or not (len(layer.param) == 3 or learns):
             continue
-        if any(spec.lr_mult != 0 or spec.decay_mult != 0 for spec in layer.param):
-            notes.append(f'Layer "{layer.name}" (BatchNorm): its three params are statistics; lr_mult became 0.')
-        for spec in layer.param:
+        statistics = layer.param[:3]
+        if any(spec.lr_mult != 0 or spec.decay_mult != 0 for spec in statistics):
+            notes.append(f'Layer "{layer.name}" (BatchNorm): its first three params are statistics; lr_mult became 0.')
+        for spec in statistics:
             spec.lr_mult = 0
             spec.decay_mult = 0

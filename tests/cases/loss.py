@@ -142,4 +142,5 @@ CASES = [
     LayerCase("SmoothL1Loss", bottoms=((4, 3), (4, 3, 1, 1)), suffix="rows"),
     LayerCase("SmoothL1Loss", bottoms=((2, 3, 4, 5),) * 3, suffix="weights"),
     LayerCase("SmoothL1Loss", bottoms=((2, 3, 4, 5),) * 4, suffix="inside_and_outside_weights"),
+    LayerCase("SmoothL1Loss", "smooth_l1_loss_param { sigma: 3 }", ((2, 3, 4, 5),) * 4, suffix="sigma"),
 ]

@@ -31,10 +31,19 @@ def between(
 
 SMOOTH = away_from(0.0)
 
+
+def limited(rng: np.random.Generator) -> np.ndarray:
+    """Values on both sides of 0 and of a ReLU's limits."""
+    return 4 * away_from(-0.5, -0.25, 0.0, 0.75, 1.5)(rng)
+
+
 CASES = [
     LayerCase("ReLU", bottoms=(SMOOTH,)),
     LayerCase("ReLU", "relu_param { negative_slope: 0.1 }", (SMOOTH,), suffix="leaky"),
     LayerCase("ReLU", "relu_param { negative_slope: -0.5 }", (SMOOTH,), suffix="negative_slope"),
+    LayerCase("ReLU", "relu_param { relu6: true }", (limited,), suffix="relu6"),
+    LayerCase("ReLU", "relu_param { negative_slope: 0.5 maximum: 3 minimum: -1 }", (limited,), suffix="limits"),
+    LayerCase("ReLU", "relu_param { negative_slope: -0.5 maximum: 3 }", (limited,), suffix="negative_slope_maximum"),
     LayerCase("ReLU", bottoms=(away_from(0.0, shape=(7,)),), suffix="vector"),
     LayerCase("ReLU", bottoms=(away_from(0.0, shape=()),), suffix="scalar"),
     LayerCase("ReLU", bottoms=(away_from(0.0, shape=(2, 3, 2, 3, 2)),), suffix="five_axes"),

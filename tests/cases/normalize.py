@@ -8,7 +8,13 @@ from segcaffe.testing import LayerCase
 
 
 def batch_norm_case(
-    suffix: str, options: str, shape: tuple[int, ...] = (4, 3, 4, 5), channels: int = 3, phase="TEST", batched=None
+    suffix: str,
+    options: str,
+    shape: tuple[int, ...] = (4, 3, 4, 5),
+    channels: int = 3,
+    phase="TEST",
+    batched=None,
+    learns: bool = False,
 ) -> LayerCase:
     """A batch, stored variances above 0 and a factor."""
     stored = np.linspace(0.5, 2, channels)
@@ -19,7 +25,7 @@ def batch_norm_case(
         suffix=suffix,
         phase=phase,
         params={1: stored, 2: np.array([1.5])},
-        param_gradient=(),
+        param_gradient=(3, 4)[: 1 if "bias_term: false" in options else 2] if learns else (),
         batched="use_global_stats: true" in options or phase == "TEST" if batched is None else batched,
     )
 
@@ -31,6 +37,10 @@ CASES = [
     LayerCase("Softmax", "softmax_param { axis: -1 }", ((2, 3, 6),), suffix="last_axis"),
     LayerCase("Softmax", bottoms=((1, 4, 20, 30),), suffix="several_blocks"),
     batch_norm_case("train", "", phase="TRAIN"),
+    batch_norm_case("scale_bias", "batch_norm_param { scale_bias: true }", phase="TRAIN", learns=True),
+    batch_norm_case("scale_bias_test", "batch_norm_param { scale_bias: true eps: 1e-3 }", learns=True),
+    batch_norm_case("scale", "batch_norm_param { filler { value: 2 } bias_term: false }", phase="TRAIN", learns=True),
+    batch_norm_case("eps_behind", "batch_norm_param { add_eps_before_sqrt: false eps: 0.1 }"),
     batch_norm_case("test", "batch_norm_param { eps: 1e-3 }"),
     batch_norm_case("batch_stats_in_test", "batch_norm_param { use_global_stats: false eps: 0.1 }", batched=False),
     batch_norm_case("stored_in_train", "batch_norm_param { use_global_stats: true }", phase="TRAIN"),

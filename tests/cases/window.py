@@ -38,6 +38,13 @@ CASES = [
     pooling("average_overhang", "pool: AVE kernel_size: 4 stride: 3"),
     pooling("average_global", "pool: AVE global_pooling: true"),
     pooling("average_gaps", "pool: AVE kernel_size: 1 stride: 3", distinct(2, 3, 5, 5)),
+    pooling("average_pixels", "pool: AVE_EXC_PAD kernel_size: 3 stride: 2 pad: 1"),
+    pooling("average_sides", "pool: AVE kernel_size: 3 stride: 2 pad_t: 1 pad_r: 2"),
+    pooling("average_same", "pool: AVE_EXC_PAD kernel_size: 2 stride: 2 pad_type: 1"),
+    pooling("average_dilated", "pool: AVE kernel_size: 2 pad: 1 dilation: 2"),
+    pooling("max_dilated", "kernel_size: 2 stride: 2 kstride: 3 pad: 1"),
+    pooling("max_sides", "kernel_size: 3 stride: 2 pad_b: 1 pad_r: 1 ceil_mode: false"),
+    pooling("max_axes", "kernel_size_nd: [2, 3] stride_nd: [1, 2]"),
     pooling("stochastic_test", "pool: STOCHASTIC kernel_size: 3 stride: 2", positive(2, 3, 5, 6)),
     pooling(
         "stochastic_train",

@@ -282,14 +282,16 @@ POOLS = {
     "2x2": Window((2, 2), (2, 2), (0, 0), (1, 1)),
     "overlapping": Window((3, 3), (2, 1), (1, 2), (1, 1)),
     "gaps": Window((1, 2), (3, 4), (0, 1), (1, 1)),
+    "dilated": Window((2, 3), (2, 1), (1, 2), (3, 2)),
+    "sides": Window((3, 3), (2, 2), (1, 2), (1, 1), behind=(0, 1)),
 }
 _PLANE = (2, 3, 9, 13)
 
 
 def _pooled(window: Window) -> tuple[int, ...]:
     """Output size of a pooling layer: rounded up."""
-    spatial = zip(_PLANE[2:], window.kernel, window.stride, window.pad, strict=True)
-    return (*_PLANE[:2], *[-(-(n + 2 * p - k) // s) + 1 - (p > 0) for n, k, s, p in spatial])
+    spatial = zip(_PLANE[2:], window.extent, window.stride, window.paddings, strict=True)
+    return (*_PLANE[:2], *[-(-(n + sum(p) - e) // s) + 1 - (p[0] > 0) for n, e, s, p in spatial])
 
 
 for _suffix, _window in POOLS.items():
@@ -789,7 +791,8 @@ for _with in (True, False):
     def _(rng: np.random.Generator, dtype: Any, both: bool = _with) -> dict[str, Any]:
         a, b, inside, outside = (normal(rng, dtype, 3, 1111) for _ in range(4))
         weights = {"inside": inside, "outside": outside} if both else {"inside": None, "outside": None}
-        return {"a": a, "b": b, **weights, "slope": empty(dtype, 3, 1111), "totals": empty(np.float64, 1)}
+        options = {"totals": empty(np.float64, 1), "sharpness": 9.0 if both else 1.0}
+        return {"a": a, "b": b, **weights, "slope": empty(dtype, 3, 1111), **options}
 
 
 @add("difference_loss", "squares")

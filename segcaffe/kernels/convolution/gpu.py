@@ -29,7 +29,7 @@ def forward(
 ) -> None:
     if _is_product(weight, window):
         _multiply(weight, x, out, group)
-    elif not cudnn.convolve("forward", x, weight, out, out, _sizes(window)):
+    elif not _by_cudnn("forward", x, weight, out, out, window):
         masked.convolve(x, None, weight, out, _geometry(x, weight, out, window), group)
     _apply_epilogue(out, scale, bias, negative_slope)
 
@@ -46,7 +46,7 @@ def backward_data(
 ) -> None:
     if _is_product(weight, window):
         _multiply(weight, grad_out, grad_x, group, transposed=True)
-    elif not cudnn.convolve("data", grad_x, weight, grad_out, grad_x, _sizes(window)):
+    elif not _by_cudnn("data", grad_x, weight, grad_out, grad_x, window):
         geometry = _geometry(grad_x, weight, grad_out, window)
         masked.convolve_backward(grad_x, None, weight, grad_out, grad_x, None, geometry, group)
     _apply_epilogue(grad_x, scale, bias, negative_slope)
@@ -96,7 +96,7 @@ def _geometry(x: Array, weight: Array, out: Array, window: Window) -> Geometry:
 
 
 def _is_product(weight: Array, window: Window) -> bool:
-    return math.prod(weight.shape[2:]) == 1 and set(window.stride) <= {1} and set(window.pad) <= {0}
+    return math.prod(weight.shape[2:]) == 1 and set(window.stride) <= {1} and not any(map(any, window.paddings))
 
 
 def _multiply(weight: Array, source: Array, out: Array, group: int, transposed: bool = False) -> None:
@@ -114,9 +114,14 @@ def _add_products(x: Array, grad_out: Array, grad_weight: Array, group: int) -> 
         cublas.gemm_batched(grad, image, matrices, trans_b=True, beta=1.0)
 
 
+def _by_cudnn(kind: cudnn.Kind, x: Array, weight: Array, out: Array, target: Array, window: Window) -> bool:
+    """Whether cuDNN has written ``target``; it takes only padding that is the same on both sides."""
+    return window.is_even and cudnn.convolve(kind, x, weight, out, target, _sizes(window))
+
+
 def _add_by_cudnn(x: Array, grad_out: Array, grad_weight: Array, window: Window) -> bool:
     made = cudnn.scratch_like(grad_weight)
-    if made is None or not cudnn.convolve("weight", x, made, grad_out, made, _sizes(window)):
+    if made is None or not _by_cudnn("weight", x, made, grad_out, made, window):
         return False
     grad_weight += made
     return True

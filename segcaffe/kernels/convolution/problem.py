@@ -99,7 +99,8 @@ class Problem(NamedTuple):
     @property
     def is_pixelwise(self) -> bool:
         """Whether the image's columns are the image itself."""
-        return self.taps == 1 and set(self.stride) == {1} and set(self.pad) == {0}
+        is_same = self.source[2:] == self.target[2:]
+        return is_same and self.taps == 1 and set(self.stride) == {1} and set(self.pad) == {0}
 
     def passes(self) -> tuple[Task, tuple[Grid, ...]]:
         """Its task over three axes, and the passes; a convolution of single pixels sees the image as one row."""

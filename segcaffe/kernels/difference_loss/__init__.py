@@ -24,8 +24,16 @@ def absolute(a: Array, b: Array | None, plateau: float, slope: Array, totals: Ar
 
 
 @kernel(writes=("slope", "totals"))
-def smooth(a: Array, b: Array, inside: Array | None, outside: Array | None, slope: Array, totals: Array) -> None:
-    """Sum outside·f(inside·(a - b)), f(x) = x²/2 for |x| < 1, |x| - 1/2 beyond.
+def smooth(
+    a: Array,
+    b: Array,
+    inside: Array | None,
+    outside: Array | None,
+    slope: Array,
+    totals: Array,
+    sharpness: float = 1.0,
+) -> None:
+    """Sum outside·f(sharpness·inside·(a - b)) / sharpness, f(x) = x²/2 for |x| < 1, |x| - 1/2 beyond.
 
     Parameters
     ----------
@@ -35,6 +43,8 @@ def smooth(a: Array, b: Array, inside: Array | None, outside: Array | None, slop
         Of the same shape: the derivative by a.
     totals:
         One float64: the sum.
+    sharpness:
+        Where the quadratic part ends: at a weighted difference of 1 / sharpness.
     """
 
 

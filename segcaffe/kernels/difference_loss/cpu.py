@@ -45,13 +45,22 @@ def _absolute(a, b, slope, has_b, plateau, sums):
     sums[0], sums[1] = total, known
 
 
-def smooth(a: Array, b: Array, inside: Array | None, outside: Array | None, slope: Array, totals: Array) -> None:
+def smooth(
+    a: Array,
+    b: Array,
+    inside: Array | None,
+    outside: Array | None,
+    slope: Array,
+    totals: Array,
+    sharpness: float = 1.0,
+) -> None:
     arrays = (a, b, a if inside is None else inside, a if outside is None else outside, slope)
-    _pieces(_smooth, arrays, (inside is not None, outside is not None, a.dtype.type(1)), totals)
+    options = inside is not None, outside is not None, a.dtype.type(1), a.dtype.type(sharpness)
+    _pieces(_smooth, arrays, options, totals)
 
 
 @_compiled
-def _smooth(a, b, inside, outside, slope, has_inside, has_outside, one, sums):
+def _smooth(a, b, inside, outside, slope, has_inside, has_outside, one, sharpness, sums):
     total = 0.0
     for first in range(0, a.size, _BLOCK):
         part = slice(first, first + _BLOCK)
@@ -59,15 +68,15 @@ def _smooth(a, b, inside, outside, slope, has_inside, has_outside, one, sums):
         for i in range(x.size):
             w = ws[i] if has_inside else one
             v = vs[i] if has_outside else one
-            d = w * (x[i] - y[i])
+            d = sharpness * w * (x[i] - y[i])
             s = min(max(d, -one), one)
             # f(d) = s d - s² / 2, s being its derivative.
             total += np.float64(v * s * (d - s / 2))
         for i in range(x.size):
             w = ws[i] if has_inside else one
             v = vs[i] if has_outside else one
-            to[i] = v * w * min(max(w * (x[i] - y[i]), -one), one)
-    sums[0] = total
+            to[i] = v * w * min(max(sharpness * w * (x[i] - y[i]), -one), one)
+    sums[0] = total / sharpness
 
 
 def squares(a: Array, b: Array, difference: Array, totals: Array) -> None:

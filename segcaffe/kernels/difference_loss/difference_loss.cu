@@ -18,17 +18,19 @@ KERNEL absolute(const REAL* a, const REAL* b, REAL plateau, REAL* slope, double*
 }
 
 KERNEL smooth(
-    const REAL* a, const REAL* b, const REAL* inside, const REAL* outside, REAL* slope, double* partial, INDEX count
+    const REAL* a, const REAL* b, const REAL* inside, const REAL* outside, REAL* slope, REAL sharpness, double* partial,
+    INDEX count
 ) {
     double total = 0;
     EACH(i, count) {
-        const REAL w = inside ? inside[i] : 1, v = outside ? outside[i] : 1, d = w * (a[i] - b[i]);
+        const REAL w = inside ? inside[i] : 1, v = outside ? outside[i] : 1;
+        const REAL d = sharpness * w * (a[i] - b[i]);
         const REAL s = d < -1 ? -1 : d > 1 ? 1 : d;
         // f(d) = s d - s² / 2, s being its derivative.
         total += v * s * (d - s / 2);
         slope[i] = v * w * s;
     }
-    total = block_sum(total);
+    total = block_sum(total / sharpness);
     if (threadIdx.x == 0) partial[blockIdx.x] = total;
 }
 

@@ -12,8 +12,16 @@ def absolute(a: Array, b: Array | None, plateau: float, slope: Array, totals: Ar
     _run("absolute", (a, b, plateau, slope), a.size, totals)
 
 
-def smooth(a: Array, b: Array, inside: Array | None, outside: Array | None, slope: Array, totals: Array) -> None:
-    _run("smooth", (a, b, inside, outside, slope), a.size, totals)
+def smooth(
+    a: Array,
+    b: Array,
+    inside: Array | None,
+    outside: Array | None,
+    slope: Array,
+    totals: Array,
+    sharpness: float = 1.0,
+) -> None:
+    _run("smooth", (a, b, inside, outside, slope, sharpness), a.size, totals)
 
 
 def squares(a: Array, b: Array, difference: Array, totals: Array) -> None:

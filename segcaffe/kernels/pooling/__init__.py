@@ -25,7 +25,7 @@ def max_forward(image: Array, top: Array, mask: Array, window: Window) -> None:
         (N, C, H', W'), int32: the maximum's place y·W + x in its channel, the first among equals in reading order; -1
         for a window without a pixel.
     window:
-        Kernel, stride and pad for (height, width).
+        Kernel, stride, pad and dilation for (height, width).
     """
 
 
@@ -39,15 +39,16 @@ def scatter(top_grad: Array, mask: Array, image_grad: Array, window: Window) -> 
 
 
 @kernel(writes=("top",))
-def average_forward(image: Array, top: Array, window: Window) -> None:
+def average_forward(image: Array, top: Array, window: Window, pixels_only: bool = False) -> None:
     """Write each window's sum over its size; 0 for a window without a pixel.
 
-    The size counts padding, but not what hangs over beyond it. Shapes as in `max_forward`.
+    The size counts padding, but not what hangs over beyond it; with ``pixels_only`` it counts what lies in the image.
+    Shapes as in `max_forward`.
     """
 
 
 @kernel(writes=("image_grad",))
-def average_backward(top_grad: Array, image_grad: Array, window: Window) -> None:
+def average_backward(top_grad: Array, image_grad: Array, window: Window, pixels_only: bool = False) -> None:
     """Write the gradient of `average_forward`: each window's gradient over its size, added to its pixels."""
 
 
@@ -56,7 +57,8 @@ def stochastic_forward(image: Array, chance: Array, top: Array, mask: Array, win
     """Pick one pixel of each window, with probability in proportion to its value.
 
     The pick is the first at which the running sum of the window's values reaches ``chance`` (N, C, H', W'; 0 to 1)
-    times their sum, the window's last pixel if none does. Otherwise as `max_forward`; there is no padding.
+    times their sum, the window's last pixel if none does. Otherwise as `max_forward`; there is no padding and no
+    dilation.
     """
 
 

@@ -1,4 +1,7 @@
-"""Pooling on the CPU: threads divide the channels; down the window first, then across. Small windows: `loops`."""
+"""Pooling on the CPU: threads divide the channels; down the window first, then across.
+
+Small windows are in `loops`, those with a dilation in `dilated`.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from segcaffe.jit.compiled import njit
-from segcaffe.kernels.pooling import EMPTY, loops
+from segcaffe.kernels.pooling import EMPTY, dilated, loops
 from segcaffe.threads import parallel
 from segcaffe.window import Window
 
@@ -22,12 +25,24 @@ def _planes(array: Array) -> Array:
     return array.reshape(-1, *array.shape[2:])
 
 
-def _run(compiled: Any, window: Window | None, *arrays: Array) -> None:
+def _run(compiled: Any, options: tuple[int, ...], *arrays: Array) -> None:
     """Call a compiled function over ranges of channels."""
     planes = [_planes(array) for array in arrays]
-    options = () if window is None else (*window.kernel, *window.stride, *window.pad)
     grain = 1 + _GRAIN // max(1, max(plane[0].size for plane in planes) if planes[0].size else 1)
     parallel.run(len(planes[0]), lambda start, stop: compiled(*planes, options, start, stop), grain)
+
+
+def _sizes(window: Window) -> tuple[int, ...]:
+    return *window.kernel, *window.stride, *window.pad
+
+
+def _all_sizes(window: Window, pixels_only: bool) -> tuple[int, ...]:
+    """The sizes that say over how many pixels a mean is; pixels_only as 0 or 1."""
+    return *_sizes(window), *(window.behind or window.pad), int(pixels_only)
+
+
+def _is_dilated(window: Window) -> bool:
+    return set(window.dilation) != {1}
 
 
 def _is_small(window: Window) -> bool:
@@ -37,44 +52,67 @@ def _is_small(window: Window) -> bool:
 
 def max_forward(image: Array, top: Array, mask: Array, window: Window) -> None:
     """See the contract."""
-    _run(_max_forward_small if _is_small(window) else _max_forward, window, image, top, mask)
+    if _is_dilated(window):
+        _run(dilated.max_forward, (*_sizes(window), *window.dilation), image, top, mask)
+    else:
+        _run(_max_forward_small if _is_small(window) else _max_forward, _sizes(window), image, top, mask)
 
 
 def scatter(top_grad: Array, mask: Array, image_grad: Array, window: Window) -> None:
     """See the contract."""
-    _run(_scatter, None, top_grad, mask, image_grad)
+    _run(_scatter, (), top_grad, mask, image_grad)
 
 
-def average_forward(image: Array, top: Array, window: Window) -> None:
+def average_forward(image: Array, top: Array, window: Window, pixels_only: bool = False) -> None:
     """See the contract."""
-    _run(_average_forward_small if _is_small(window) else _average_forward, window, image, top)
+    sizes = _all_sizes(window, pixels_only)
+    if _is_dilated(window):
+        _run(dilated.average_forward, (*sizes, *window.dilation), image, top)
+    elif _is_small(window) and window.is_even and not pixels_only:
+        _run(_average_forward_small, _sizes(window), image, top)
+    else:
+        _run(_average_forward, sizes, image, top)
 
 
-def average_backward(top_grad: Array, image_grad: Array, window: Window) -> None:
+def average_backward(top_grad: Array, image_grad: Array, window: Window, pixels_only: bool = False) -> None:
     """See the contract."""
-    _run(_average_backward_small if _is_small(window) else _average_backward, window, top_grad, image_grad)
+    sizes = _all_sizes(window, pixels_only)
+    if _is_dilated(window):
+        _run(dilated.average_backward, (*sizes, *window.dilation), top_grad, image_grad)
+    elif _is_small(window) and window.is_even and not pixels_only:
+        _run(_average_backward_small, _sizes(window), top_grad, image_grad)
+    else:
+        _run(_average_backward, sizes, top_grad, image_grad)
 
 
 def stochastic_forward(image: Array, chance: Array, top: Array, mask: Array, window: Window) -> None:
     """See the contract."""
-    _run(_stochastic_forward, window, image, chance, top, mask)
+    _run(_stochastic_forward, _sizes(window), image, chance, top, mask)
 
 
 def weighted_forward(image: Array, top: Array, window: Window) -> None:
     """See the contract."""
-    _run(_weighted_forward, window, image, top)
+    _run(_weighted_forward, _sizes(window), image, top)
 
 
 def weighted_backward(image: Array, top: Array, top_grad: Array, image_grad: Array, window: Window) -> None:
     """See the contract."""
-    _run(_weighted_backward, window, image, top, top_grad, image_grad)
+    _run(_weighted_backward, _sizes(window), image, top, top_grad, image_grad)
 
 
 @njit(nogil=True, cache=True)
 def _clip(o, kernel, stride, pad, size):
-    """The pixels of window o that lie in the image, and the window's extent, padding included."""
+    """The pixels of window o that lie in the image."""
     start = o * stride - pad
-    return max(start, 0), min(start + kernel, size), min(start + kernel, size + pad) - start
+    return max(start, 0), min(start + kernel, size)
+
+
+@njit(nogil=True, cache=True)
+def _counted(o, kernel, stride, pad, behind, size, pixels_only):
+    """The pixels of window o that lie in the image, and how many count for its mean."""
+    start = o * stride - pad
+    first, last = max(start, 0), min(start + kernel, size)
+    return first, last, last - first if pixels_only else min(start + kernel, size + behind) - start
 
 
 @njit(nogil=True, cache=True)
@@ -134,10 +172,10 @@ def _max_forward_small(image, top, mask, window, start, stop):
         if not _has(mask[plane].reshape(-1), np.int32(_NOWHERE)):
             continue
         for oy in range(top.shape[1]):
-            first, last, _ = _clip(oy, size, 2, ph, height)
+            first, last = _clip(oy, size, 2, ph, height)
             for ox in range(top.shape[2]):
                 if mask[plane, oy, ox] == _NOWHERE:
-                    left, right, _ = _clip(ox, size, 2, pw, width)
+                    left, right = _clip(ox, size, 2, pw, width)
                     top[plane, oy, ox], mask[plane, oy, ox] = _window_maximum(image[plane], first, last, left, right)
 
 
@@ -157,7 +195,7 @@ def _max_forward(image, top, mask, window, start, stop):
     for plane in range(start, stop):
         for oy in range(top.shape[1]):
             top_row, mask_row = top[plane, oy], mask[plane, oy]
-            first, last, _ = _clip(oy, kh, sh, ph, height)
+            first, last = _clip(oy, kh, sh, ph, height)
             _column_maxima(image[plane], first, last, best, place)
             top_row[:] = -np.inf
             mask_row[:] = _NOWHERE
@@ -173,7 +211,7 @@ def _max_forward(image, top, mask, window, start, stop):
                     _raise_to(best[column:], place[column:], sw, top_row[low:high], mask_row[low:high])
             for ox in range(top_row.size):
                 if mask_row[ox] == _NOWHERE:
-                    left, right, _ = _clip(ox, kw, sw, pw, width)
+                    left, right = _clip(ox, kw, sw, pw, width)
                     top_row[ox], mask_row[ox] = _window_maximum(image[plane], first, last, left, right)
 
 
@@ -207,12 +245,12 @@ def _average_backward_small(top_grad, image_grad, window, start, stop):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _average_forward(image, top, window, start, stop):
-    kh, kw, sh, sw, ph, pw = window
+    kh, kw, sh, sw, ph, pw, bh, bw, only = window
     _, height, width = image.shape
     sums = np.empty(width, image.dtype)
     for plane in range(start, stop):
         for oy in range(top.shape[1]):
-            first, last, extent = _clip(oy, kh, sh, ph, height)
+            first, last, extent = _counted(oy, kh, sh, ph, bh, height, only)
             sums[:] = 0
             for y in range(first, last):
                 row = image[plane, y]
@@ -230,24 +268,24 @@ def _average_forward(image, top, window, start, stop):
                 else:
                     _add(sums[column:], sw, out[low:high])
             for ox in range(out.size):
-                _, _, across = _clip(ox, kw, sw, pw, width)
+                _, _, across = _counted(ox, kw, sw, pw, bw, width, only)
                 # A window without a pixel keeps its 0, whatever its extent.
                 out[ox] /= max(extent * across, 1)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _average_backward(top_grad, image_grad, window, start, stop):
-    kh, kw, sh, sw, ph, pw = window
+    kh, kw, sh, sw, ph, pw, bh, bw, only = window
     _, height, width = image_grad.shape
     sums = np.empty(width, top_grad.dtype)
     for plane in range(start, stop):
         image_grad[plane] = 0
         for oy in range(top_grad.shape[1]):
-            first, last, extent = _clip(oy, kh, sh, ph, height)
+            first, last, extent = _counted(oy, kh, sh, ph, bh, height, only)
             sums[:] = 0
             grad_row = top_grad[plane, oy]
             for ox in range(grad_row.size):
-                left, right, across = _clip(ox, kw, sw, pw, width)
+                left, right, across = _counted(ox, kw, sw, pw, bw, width, only)
                 share = grad_row[ox] / max(extent * across, 1)
                 for x in range(left, right):
                     sums[x] += share
@@ -264,8 +302,8 @@ def _stochastic_forward(image, chance, top, mask, window, start, stop):
     for plane in range(start, stop):
         for oy in range(top.shape[1]):
             for ox in range(top.shape[2]):
-                first, last, _ = _clip(oy, kh, sh, ph, height)
-                left, right, _ = _clip(ox, kw, sw, pw, width)
+                first, last = _clip(oy, kh, sh, ph, height)
+                left, right = _clip(ox, kw, sw, pw, width)
                 if left >= right or first >= last:
                     top[plane, oy, ox], mask[plane, oy, ox] = 0, -1
                     continue
@@ -288,8 +326,8 @@ def _weighted_forward(image, top, window, start, stop):
     for plane in range(start, stop):
         for oy in range(top.shape[1]):
             for ox in range(top.shape[2]):
-                first, last, _ = _clip(oy, kh, sh, ph, height)
-                left, right, _ = _clip(ox, kw, sw, pw, width)
+                first, last = _clip(oy, kh, sh, ph, height)
+                left, right = _clip(ox, kw, sw, pw, width)
                 total, squares = image.dtype.type(_TINY), image.dtype.type(0)
                 for y in range(first, last):
                     for x in range(left, right):
@@ -306,8 +344,8 @@ def _weighted_backward(image, top, top_grad, image_grad, window, start, stop):
         image_grad[plane] = 0
         for oy in range(top.shape[1]):
             for ox in range(top.shape[2]):
-                first, last, _ = _clip(oy, kh, sh, ph, height)
-                left, right, _ = _clip(ox, kw, sw, pw, width)
+                first, last = _clip(oy, kh, sh, ph, height)
+                left, right = _clip(ox, kw, sw, pw, width)
                 total = image.dtype.type(_TINY)
                 for y in range(first, last):
                     for x in range(left, right):

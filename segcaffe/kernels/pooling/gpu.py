@@ -17,12 +17,12 @@ def scatter(top_grad: Array, mask: Array, image_grad: Array, window: Window) -> 
     _over_pixels("scatter", window, image_grad, top_grad, top_grad, mask, image_grad)
 
 
-def average_forward(image: Array, top: Array, window: Window) -> None:
-    _over_windows("average_forward", window, image, top, image, top)
+def average_forward(image: Array, top: Array, window: Window, pixels_only: bool = False) -> None:
+    _over_windows("average_forward", window, image, top, image, top, int(pixels_only))
 
 
-def average_backward(top_grad: Array, image_grad: Array, window: Window) -> None:
-    _over_pixels("average_backward", window, image_grad, top_grad, top_grad, image_grad)
+def average_backward(top_grad: Array, image_grad: Array, window: Window, pixels_only: bool = False) -> None:
+    _over_pixels("average_backward", window, image_grad, top_grad, top_grad, image_grad, int(pixels_only))
 
 
 def stochastic_forward(image: Array, chance: Array, top: Array, mask: Array, window: Window) -> None:
@@ -48,5 +48,7 @@ def _over_pixels(function: str, window: Window, image: Array, top: Array, *argum
 
 
 def _launch(function: str, window: Window, image: Array, top: Array, threads: int, *arguments: object) -> None:
-    numbers = (*image.shape[2:], *top.shape[2:], *window.kernel, *window.stride, *window.pad)
+    behind = window.behind or window.pad
+    sizes = (*window.kernel, *window.stride, *window.pad, *behind, *window.dilation)
+    numbers = (*image.shape[2:], *top.shape[2:], *sizes)
     launch("pooling", function, threads, *arguments, *numbers, threads)

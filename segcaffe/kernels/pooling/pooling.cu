@@ -2,44 +2,58 @@
 
 #define TINY ((REAL)1.17549435e-38)
 
+// Of the image and the tops; kernel, stride, padding in front and behind, dilation of the window.
+#define SIZES                                                                   \
+    int height, int width, int rows, int cols, int kh, int kw, int sh, int sw, int ph, int pw, int bh, int bw, \
+    int dh, int dw, INDEX count
+
 struct Span {
-    int first, last, extent;  // pixels inside the image, and the window's size with its padding
+    int first, last;  // pixels inside the image; as many apart as the dilation says
 };
 
-__device__ inline Span clip(int o, int kernel, int stride, int pad, int size) {
+__device__ inline Span clip(int o, int kernel, int stride, int pad, int size, int step) {
     const int start = o * stride - pad;
-    return {max(start, 0), min(start + kernel, size), min(start + kernel, size + pad) - start};
+    const int first = start >= 0 ? start : start + (-start + step - 1) / step * step;
+    return {first, min(start + (kernel - 1) * step + 1, size)};
 }
 
-// The windows along one axis that hold pixel x: first ... last - 1.
-__device__ inline Span windows_of(int x, int kernel, int stride, int pad, int count) {
-    const int start = x + pad - kernel + 1;
-    return {start <= 0 ? 0 : (start + stride - 1) / stride, min((x + pad) / stride + 1, count), 0};
+// How many pixels of a window count for its mean, along one axis.
+__device__ inline int counted(int o, int kernel, int stride, int pad, int behind, int size, int step, int only) {
+    const int start = o * stride - pad;
+    const Span span = clip(o, kernel, stride, pad, size, step);
+    const int length = only ? span.last - span.first : min(start + (kernel - 1) * step + 1, size + behind) - start;
+    return max(length + step - 1, 0) / step;
+}
+
+// The windows along one axis that may hold pixel x: first ... last - 1.
+__device__ inline Span windows_of(int x, int kernel, int stride, int pad, int count, int step) {
+    const int start = x + pad - (kernel - 1) * step;
+    return {start <= 0 ? 0 : (start + stride - 1) / stride, min((x + pad) / stride + 1, count)};
 }
 
 #define EACH_OUTPUT(i)                                                          \
     EACH(i, count) {                                                            \
         const int ox = i % cols, oy = i / cols % rows;                          \
         const INDEX plane = i / cols / rows * height * width;                   \
-        const Span v = clip(oy, kh, sh, ph, height), h = clip(ox, kw, sw, pw, width);
+        const Span v = clip(oy, kh, sh, ph, height, dh), h = clip(ox, kw, sw, pw, width, dw);
 
 // As above, over pixels: the windows that hold a pixel, down and across, and where its channel's windows begin.
 #define EACH_PIXEL(i)                                                           \
     EACH(i, count) {                                                            \
         const int x = i % width, y = i / width % height;                        \
         const INDEX plane = i / width / height * rows * cols;                   \
-        const Span v = windows_of(y, kh, sh, ph, rows), h = windows_of(x, kw, sw, pw, cols);
+        const Span v = windows_of(y, kh, sh, ph, rows, dh), h = windows_of(x, kw, sw, pw, cols, dw);
 
 KERNEL max_forward(
     const REAL* image, REAL* top, int* mask, REAL lowest,
-    int height, int width, int rows, int cols, int kh, int kw, int sh, int sw, int ph, int pw, INDEX count
+    SIZES
 ) {
     EACH_OUTPUT(i)
         const bool empty = v.first >= v.last || h.first >= h.last;
         int place = -1;
         REAL best = lowest;
-        for (int y = v.first; y < v.last; ++y) {
-            for (int x = h.first; x < h.last; ++x) {
+        for (int y = v.first; y < v.last; y += dh) {
+            for (int x = h.first; x < h.last; x += dw) {
                 const REAL value = image[plane + (INDEX)y * width + x];
                 // NaN loses against any number; the first of equals stays.
                 if (value > best || (place < 0 && value == value)) {
@@ -59,7 +73,7 @@ KERNEL max_forward(
 
 KERNEL scatter(
     const REAL* top_grad, const int* mask, REAL* image_grad,
-    int height, int width, int rows, int cols, int kh, int kw, int sh, int sw, int ph, int pw, INDEX count
+    SIZES
 ) {
     EACH_PIXEL(i)
         REAL sum = 0;
@@ -74,28 +88,32 @@ KERNEL scatter(
 }
 
 KERNEL average_forward(
-    const REAL* image, REAL* top,
-    int height, int width, int rows, int cols, int kh, int kw, int sh, int sw, int ph, int pw, INDEX count
+    const REAL* image, REAL* top, int only,
+    SIZES
 ) {
     EACH_OUTPUT(i)
         REAL sum = 0;
-        for (int y = v.first; y < v.last; ++y) {
-            for (int x = h.first; x < h.last; ++x) sum += image[plane + (INDEX)y * width + x];
+        for (int y = v.first; y < v.last; y += dh) {
+            for (int x = h.first; x < h.last; x += dw) sum += image[plane + (INDEX)y * width + x];
         }
-        top[i] = sum / max(v.extent * h.extent, 1);
+        const int down = counted(oy, kh, sh, ph, bh, height, dh, only);
+        const int across = counted(ox, kw, sw, pw, bw, width, dw, only);
+        top[i] = sum / max(down * across, 1);
     }
 }
 
 KERNEL average_backward(
-    const REAL* top_grad, REAL* image_grad,
-    int height, int width, int rows, int cols, int kh, int kw, int sh, int sw, int ph, int pw, INDEX count
+    const REAL* top_grad, REAL* image_grad, int only,
+    SIZES
 ) {
     EACH_PIXEL(i)
         REAL sum = 0;
         for (int oy = v.first; oy < v.last; ++oy) {
-            const int down = clip(oy, kh, sh, ph, height).extent;
+            if ((y + ph - oy * sh) % dh) continue;
+            const int down = counted(oy, kh, sh, ph, bh, height, dh, only);
             for (int ox = h.first; ox < h.last; ++ox) {
-                const int across = clip(ox, kw, sw, pw, width).extent;
+                if ((x + pw - ox * sw) % dw) continue;
+                const int across = counted(ox, kw, sw, pw, bw, width, dw, only);
                 sum += top_grad[plane + (INDEX)oy * cols + ox] / max(down * across, 1);
             }
         }
@@ -105,7 +123,7 @@ KERNEL average_backward(
 
 KERNEL stochastic_forward(
     const REAL* image, const REAL* chance, REAL* top, int* mask,
-    int height, int width, int rows, int cols, int kh, int kw, int sh, int sw, int ph, int pw, INDEX count
+    SIZES
 ) {
     EACH_OUTPUT(i)
         REAL sum = 0, so_far = 0;
@@ -127,7 +145,7 @@ KERNEL stochastic_forward(
 
 KERNEL weighted_forward(
     const REAL* image, REAL* top,
-    int height, int width, int rows, int cols, int kh, int kw, int sh, int sw, int ph, int pw, INDEX count
+    SIZES
 ) {
     EACH_OUTPUT(i)
         REAL sum = TINY, squares = 0;
@@ -145,7 +163,7 @@ KERNEL weighted_forward(
 // What each window gives per unit of 2 value - top: its gradient over the sum of its values.
 KERNEL weighted_shares(
     const REAL* image, const REAL* top_grad, REAL* shares,
-    int height, int width, int rows, int cols, int kh, int kw, int sh, int sw, int ph, int pw, INDEX count
+    SIZES
 ) {
     EACH_OUTPUT(i)
         REAL sum = TINY;
@@ -158,7 +176,7 @@ KERNEL weighted_shares(
 
 KERNEL weighted_backward(
     const REAL* image, const REAL* top, const REAL* shares, REAL* image_grad,
-    int height, int width, int rows, int cols, int kh, int kw, int sh, int sw, int ph, int pw, INDEX count
+    SIZES
 ) {
     EACH_PIXEL(i)
         REAL sum = 0;

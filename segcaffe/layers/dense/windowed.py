@@ -15,13 +15,18 @@ class WindowedLayer(EpilogueLayer, SlidingWindow):
     """Base of layers with a kernel that slides over 1 to 3 spatial axes.
 
     Each bottom is (batch axes, C, spatial axes), the channels on axis ``axis``; each has a top of its own, by the same
-    weights. Parameters: weight, and bias (num_output) with ``bias_term``.
+    weights. Parameters: weight, and bias (num_output) with ``bias_term``. ``pad_t``, ``pad_l``, ``pad_b`` and ``pad_r``
+    pad each side by itself; ``kstride`` is another name of ``dilation``.
     """
 
     draw_color = "#FF5050"
     bottom_count: ClassVar[Count] = (1, None)
     top_count: ClassVar[Count] = (1, None)
     same_count = True
+    fork_options = frozenset(
+        f"ConvolutionParameter.{name}"
+        for name in ("pad_t", "pad_l", "pad_b", "pad_r", "kstride", "dilation_h", "dilation_w")
+    )
 
     @classmethod
     def parameter_count(cls, param: caffe_pb2.LayerParameter, bottoms: int) -> int:

@@ -2,34 +2,47 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from segcaffe.proto import caffe_pb2
 
 
-def normalization_mode(param: caffe_pb2.LossParameter, default: int = caffe_pb2.LossParameter.VALID) -> int:
-    """The mode that ``loss_param`` asks for; the old flag ``normalize`` counts where the mode is not given."""
+class Normalization(NamedTuple):
+    """A `LossParameter.NormalizationMode`, and the divisor of mode PRE_FIXED."""
+
+    mode: int
+    fixed: float = 1.0
+
+
+def normalization_mode(param: caffe_pb2.LossParameter, default: int = caffe_pb2.LossParameter.VALID) -> Normalization:
+    """What ``loss_param`` asks for; the old flag ``normalize`` counts where the mode is not given."""
+    fixed = param.pre_fixed_normalizer
     if param.HasField("normalization"):
-        return param.normalization
+        return Normalization(param.normalization, fixed)
     if param.HasField("normalize"):
-        return caffe_pb2.LossParameter.VALID if param.normalize else caffe_pb2.LossParameter.BATCH_SIZE
-    return default
+        mode = caffe_pb2.LossParameter.VALID if param.normalize else caffe_pb2.LossParameter.BATCH_SIZE
+        return Normalization(mode, fixed)
+    return Normalization(default, fixed)
 
 
-def normalizer(mode: int, outer: int, inner: int, valid: float) -> float:
+def normalizer(normalization: Normalization, outer: int, inner: int, valid: float) -> float:
     """The divisor, at least 1: a batch without any valid label has loss 0, not NaN.
 
     Parameters
     ----------
-    mode:
-        A `LossParameter.NormalizationMode`.
+    normalization:
+        The mode; PRE_FIXED divides by the number that it brings, whatever that is.
     outer, inner:
         Extents of the positions before and after the class axis.
     valid:
         How many positions count (or the sum of their weights).
     """
+    if normalization.mode == caffe_pb2.LossParameter.PRE_FIXED:
+        return normalization.fixed
     divisors: dict[int, float] = {
         caffe_pb2.LossParameter.FULL: outer * inner,
         caffe_pb2.LossParameter.VALID: valid,
         caffe_pb2.LossParameter.BATCH_SIZE: outer,
         caffe_pb2.LossParameter.NONE: 1,
     }
-    return max(1.0, float(divisors[mode]))
+    return max(1.0, float(divisors[normalization.mode]))

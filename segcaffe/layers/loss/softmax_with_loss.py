@@ -29,13 +29,15 @@ class SoftmaxWithLoss(LossLayer):
 
     Probabilities count as at least the smallest normal float32. The weights w are 1, or read from
     loss_param.weight_source: C non-negative numbers. Normalization VALID divides by the sum of the weights of the
-    labels that count.
+    labels that count. With weight_by_label_freqs the weights are class_weighting's, one for each class, and VALID
+    divides by the number of the labels that count (SegNet, ENet).
     """
 
     options_field = label_options = "loss_param"
     other_options = ("softmax_param",)
     top_count = (1, 2)
     replayable = False
+    fork_options = frozenset({"LossParameter.weight_by_label_freqs", "LossParameter.class_weighting"})
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Read the axis, the label to ignore, the normalization and the class weights."""
@@ -44,8 +46,21 @@ class SoftmaxWithLoss(LossLayer):
         self.ignore = ignored(self)
         self.normalization = normalization_mode(param)
         _, classes, _ = class_layout(self, bottom[0], self.axis)
+        self.counts_positions: bool = param.weight_by_label_freqs
+        self.class_weight = self._class_weights(classes)
+
+    def _class_weights(self, classes: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+        param = self.param.loss_param
         source = to_native(param.weight_source)
-        self.class_weight = _read_weights(self.where, source, classes) if source else np.ones(classes)
+        if not param.weight_by_label_freqs:
+            return _read_weights(self.where, source, classes) if source else np.ones(classes)
+        if source or len(param.class_weighting) != classes:
+            raise self.fail(
+                f"weight_by_label_freqs needs class_weighting once for each of the {classes} classes, and no "
+                "weight_source",
+                f"{len(param.class_weighting)} class_weighting{', weight_source' if source else ''}",
+            )
+        return np.array(param.class_weighting, np.float64)
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Check that there is a label for each position."""
@@ -71,6 +86,8 @@ class SoftmaxWithLoss(LossLayer):
         loss, valid, bad = device.to_host(totals)
         if bad >= 0:
             raise bad_label(self, bottom[1], int(bad), classes)
+        if self.counts_positions:
+            valid = int((self.xp.trunc(label) != self.ignore).sum())
         self.normalizer = normalizer(self.normalization, outer, inner, valid)
         top[0].array[...] = loss / self.normalizer
         if len(top) > 1:

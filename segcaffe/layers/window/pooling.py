@@ -14,6 +14,7 @@ from segcaffe.proto import caffe_pb2
 from segcaffe.window import Window
 
 _Method = caffe_pb2.PoolingParameter
+_METHODS = (_Method.MAX, _Method.AVE, _Method.STOCHASTIC)
 
 
 @register
@@ -21,20 +22,31 @@ class Pooling(Layer):
     """Maximum (MAX), mean (AVE) or a random pick (STOCHASTIC) of each window.
 
     bottom: (N, C, H, W);  top: (N, C, H', W'), and with MAX optionally the maxima's places y·W + x, same shape.
-    H' = ceil((H + 2 pad - kernel) / stride) + 1 (round_mode FLOOR: rounded down), one less if there is padding and
-    the last window would otherwise start beyond the image. AVE divides by the window's size, padding included, but
-    not what hangs over beyond it. STOCHASTIC picks with probability in proportion to the values when training, and
-    gives Σv²/Σv, what is then expected, when testing. With global_pooling the window is the whole image.
+    H' = ceil((H + 2 pad - kernel) / stride) + 1 (round_mode FLOOR or ceil_mode false: rounded down), one less if there
+    is padding and the last window would otherwise start beyond the image. AVE divides by the window's size, padding
+    included, but not what hangs over beyond it; AVE_EXC_PAD (AVE_TF) by the pixels in it that lie in the image.
+    STOCHASTIC picks with probability in proportion to the values when training, and gives Σv²/Σv, what is then
+    expected, when testing. With global_pooling the window is the whole image. With dilation (kstride) d the kernel's
+    pixels lie d apart. pad_t, pad_l, pad_b, pad_r pad each side by itself; pad_type 1 pads so that
+    H' = ceil(H / stride), with the odd pixel behind.
     """
 
     draw_color = "#FF9900"
     top_count = (1, 2)
     keeps_channels = True
+    fork_options = frozenset(
+        f"PoolingParameter.{name}"
+        for name in ("pool", "ceil_mode", "pad_t", "pad_l", "pad_b", "pad_r", "pad_type", "dilation", "kstride",
+                     "kernel_size_nd", "stride_nd", "pad_nd")
+    )  # fmt: skip
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Read the method; the window's size may depend on the bottom's."""
         options = self.param.pooling_param
-        self.method = options.pool
+        self.pixels_only = options.pool in (_Method.AVE_EXC_PAD, _Method.AVE_TF)
+        self.method = _Method.AVE if self.pixels_only else options.pool
+        if self.method not in _METHODS:
+            raise self.fail("pool is MAX, AVE, AVE_EXC_PAD or STOCHASTIC.", _Method.PoolMethod.Name(options.pool))
         stochastic = self.method == _Method.STOCHASTIC
         # In TEST the values weigh a stochastic choice, in TRAIN it is random.
         self.backward_reads = ("bottoms", "tops") if stochastic and not self.training else ()
@@ -42,8 +54,10 @@ class Pooling(Layer):
         if len(top) == 2 and self.method != _Method.MAX:
             raise self.fail("only pool: MAX has a second top, the maxima's places.", "2 tops")
         self._read_window(bottom)
-        if self.method == _Method.STOCHASTIC and self.window.pad != (0, 0):
-            raise self.fail("pool: STOCHASTIC takes no padding.", f"pad {self.window.pad}")
+        plain = not any(map(any, self.window.paddings)) and self.window.dilation == (1, 1)
+        if self.method == _Method.STOCHASTIC and not plain:
+            received = f"pad {self.window.pad}, dilation {self.window.dilation}"
+            raise self.fail("pool: STOCHASTIC takes no padding and no dilation.", received)
 
     def _read_window(self, bottom: Blobs) -> None:
         if bottom[0].ndim != 4:
@@ -61,11 +75,13 @@ class Pooling(Layer):
 
     def _output_size(self, spatial: Sequence[int]) -> list[int]:
         sizes = []
-        padded = any(self.window.pad)
-        for n, k, s, p in zip(spatial, self.window.kernel, self.window.stride, self.window.pad, strict=True):
-            room = n + 2 * p - k
-            size = (room // s if self.param.pooling_param.round_mode == _Method.FLOOR else -(-room // s)) + 1
-            if padded and (size - 1) * s >= n + p:
+        options = self.param.pooling_param
+        rounds_down = options.round_mode == _Method.FLOOR or not (options.ceil_mode or options.HasField("round_mode"))
+        padded = any(map(any, self.window.paddings))
+        for n, e, s, p in zip(spatial, self.window.extent, self.window.stride, self.window.paddings, strict=True):
+            room = n + sum(p) - e
+            size = (room // s if rounds_down else -(-room // s)) + 1
+            if padded and (size - 1) * s >= n + p[0]:
                 size -= 1
             sizes.append(size)
         if min(sizes) < 1 or min(spatial) < 1:
@@ -77,7 +93,7 @@ class Pooling(Layer):
         """Pool, remembering which pixels were picked."""
         image, out = bottom[0].array, top[0].array
         if self.method == _Method.AVE:
-            pooling.average_forward(image, out, self.window)
+            pooling.average_forward(image, out, self.window, self.pixels_only)
         elif self.method == _Method.MAX:
             pooling.max_forward(image, out, self._mask.array, self.window)
             if len(top) == 2:
@@ -94,7 +110,7 @@ class Pooling(Layer):
             return
         out_grad, image_grad = top[0].grad, bottom[0].grad
         if self.method == _Method.AVE:
-            pooling.average_backward(out_grad, image_grad, self.window)
+            pooling.average_backward(out_grad, image_grad, self.window, self.pixels_only)
         elif self.method == _Method.MAX or self.training:
             pooling.scatter(out_grad, self._mask.array, image_grad, self.window)
         else:

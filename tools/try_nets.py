@@ -1,0 +1,211 @@
+"""Try every net of folders of prototxt files: does it parse, does it build in each phase it has, and if not, why.
+
+    python tools/try_nets.py FOLDER [FOLDER ...] [--reasons] [--csv FILE]
+
+Each folder is one row of the table that is printed; files of equal content count once. Layers that read data get inputs
+of likely shapes instead, fillers become constants, so that nothing but the net itself is needed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import hashlib
+import logging
+import re
+import sys
+import traceback
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from segcaffe.errors import SegcaffeError
+from segcaffe.net.net import Net
+from segcaffe.proto import caffe_pb2
+from segcaffe.proto.caffe_pb2 import LayerParameter, NetParameter
+from segcaffe.proto.content import NET, SOLVER, text_content
+from segcaffe.proto.placed import PlacedNet
+from segcaffe.proto.text import outer_fields, read_net_sketch, read_solver_sketch
+
+SUFFIXES = (".prototxt", ".pt")
+SIZE = 224
+"""Side of the images where a net does not say it."""
+_READERS = {"Data", "ImageData", "WindowData", "VideoData", "AnnotatedData"}
+_LABEL_IMAGES = {"ImageSegData", "DenseImageData", "ImageLabelmapData"}
+_OTHERS = {"HDF5Data", "MemoryData"}
+
+
+@dataclass
+class Outcome:
+    """What came of a file: ``reason`` is empty where all is well; ``kind`` net, solver or neither."""
+
+    path: Path
+    kind: str
+    parses: bool = False
+    builds: bool = False
+    crashed: bool = False
+    reason: str = ""
+
+
+def main() -> int:
+    """Print the table, and the reasons of those that fail."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("folders", nargs="+", type=Path, help="folders of prototxt files, one row each")
+    parser.add_argument("--reasons", action="store_true", help="list why files fail, the commonest reason first")
+    parser.add_argument("--csv", type=Path, help="write every file's outcome there")
+    options = parser.parse_args()
+    logging.getLogger("segcaffe").setLevel(logging.ERROR)
+    seen: set[str] = set()
+    rows = [(folder, [try_file(path) for path in files(folder, seen)]) for folder in options.folders]
+    print_table(rows)
+    outcomes = [outcome for _, found in rows for outcome in found]
+    if options.reasons:
+        print_reasons(outcomes)
+    if options.csv:
+        write_csv(options.csv, rows)
+    return 1 if any(outcome.crashed for outcome in outcomes) else 0
+
+
+def files(folder: Path, seen: set[str]) -> Iterator[Path]:
+    """Yield the text nets and solvers below a folder, those of a content that was not seen before."""
+    for path in sorted(folder.rglob("*")):
+        if path.suffix not in SUFFIXES or not path.is_file():
+            continue
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        if digest not in seen:
+            seen.add(digest)
+            yield path
+
+
+def try_file(path: Path) -> Outcome:
+    """Parse a file, and build the net that it is in each of its phases."""
+    text = path.read_text(encoding="utf-8", errors="surrogateescape")
+    found = text_content(outer_fields(text))
+    outcome = Outcome(path, {NET: "net", SOLVER: "solver"}.get(found, "neither"))
+    try:
+        if outcome.kind == "solver":
+            read_solver_sketch(path, None)
+            outcome.parses = outcome.builds = True
+        else:
+            net, _ = read_net_sketch(path, None)
+            outcome.parses = True
+            for phase in phases(net.message):
+                build(net, phase)
+            outcome.builds = True
+    except SegcaffeError as error:
+        outcome.reason = error.text()
+    except Exception:
+        outcome.crashed = True
+        outcome.reason = traceback.format_exc().strip().splitlines()[-1]
+    return outcome
+
+
+def phases(net: NetParameter) -> list[int]:
+    """Return the phases that a net has: both where its layers have rules or losses, otherwise TEST."""
+    rules = [rule for layer in net.layer for rule in (*layer.include, *layer.exclude)]
+    if any(rule.HasField("phase") for rule in rules):
+        only = {rule.phase for layer in net.layer if layer.type in _READERS for rule in layer.include}
+        return sorted(only) if only else [caffe_pb2.TRAIN, caffe_pb2.TEST]
+    has_loss = any("Loss" in layer.type for layer in net.layer)
+    return [caffe_pb2.TRAIN] if has_loss else [caffe_pb2.TEST]
+
+
+def build(net: PlacedNet, phase: int) -> None:
+    """Build a net in a phase, inputs in place of what reads data."""
+    message = NetParameter()
+    message.CopyFrom(net.message)
+    if not message.name:
+        message.name = "net"
+    for layer in message.layer:
+        stand_in(layer)
+        plain_fillers(layer)
+    Net(PlacedNet(message, net.places), phase=phase)
+
+
+def stand_in(layer: LayerParameter) -> None:
+    """Turn a layer that reads data into an Input of likely shapes."""
+    if layer.type not in _READERS | _LABEL_IMAGES | _OTHERS or not layer.top:
+        return
+    height, width = image_size(layer)
+    channels = 1 if layer.transform_param.force_gray else 3
+    if layer.type == "MemoryData":
+        given = layer.memory_data_param
+        channels, height, width = given.channels or channels, given.height or height, given.width or width
+    shapes = [[2, channels, height, width]]
+    label = [1, 1, 8, 8] if layer.type == "AnnotatedData" else [2]
+    if layer.type in _LABEL_IMAGES:
+        label = [2, 1, height, width]
+    shapes += [label] * (len(layer.top) - 1)
+    layer.type = "Input"
+    for shape in shapes:
+        layer.input_param.shape.add(dim=shape)
+
+
+def image_size(layer: LayerParameter) -> tuple[int, int]:
+    """Return height and width of the images that a layer gives, as far as its options tell."""
+    transform = layer.transform_param
+    for resize in transform.resize_param:
+        if resize.height and resize.width:
+            return resize.height, resize.width
+    for options, names in (
+        (transform, ("crop_height", "crop_width")),
+        (transform, ("crop_h", "crop_w")),
+        (transform, ("crop_size", "crop_size")),
+        (layer.window_data_param, ("crop_size", "crop_size")),
+        (layer.image_data_param, ("new_height", "new_width")),
+        (layer.dense_image_data_param, ("new_height", "new_width")),
+    ):
+        sizes = tuple(int(getattr(options, name)) for name in names)
+        if all(sizes):
+            return sizes[0], sizes[1]
+    return SIZE, SIZE
+
+
+def plain_fillers(layer: LayerParameter) -> None:
+    """Make the fillers of a layer's options constants: drawing numbers takes longer than all the rest."""
+    for field, options in layer.ListFields():
+        if field.message_type is None or field.is_repeated:
+            continue
+        for inner in field.message_type.fields:
+            if inner.message_type is not None and inner.message_type.name == "FillerParameter":
+                is_given = not inner.is_repeated and options.HasField(inner.name)
+                if is_given and getattr(options, inner.name).type in ("gaussian", "xavier", "msra", "uniform"):
+                    getattr(options, inner.name).type = "constant"
+                    getattr(options, inner.name).ClearField("sparse")
+
+
+def print_table(rows: list[tuple[Path, list[Outcome]]]) -> None:
+    """Print how many files of each folder are nets or solvers, parse and build."""
+    print("| folder | files | parse | build | crash |\n|---|---:|---:|---:|---:|")
+    sums = Counter[str]()
+    for folder, outcomes in [*rows, (Path("all"), [outcome for _, found in rows for outcome in found])]:
+        sums = Counter(name for each in outcomes for name in ("parses", "builds", "crashed") if getattr(each, name))
+        counts = f"{len(outcomes)} | {sums['parses']} | {sums['builds']} | {sums['crashed']}"
+        print(f"| {folder.name} | {counts} |")
+
+
+def print_reasons(outcomes: list[Outcome]) -> None:
+    """Print why files fail, names and numbers left out, the commonest reason first, with an example of each."""
+    examples: dict[str, list[Outcome]] = {}
+    for outcome in outcomes:
+        if outcome.reason:
+            key = re.sub(r'"[^"]*"|`[^`]*`|\d+|\([\dx, ]+\)', "_", outcome.reason)[:160]
+            examples.setdefault(key, []).append(outcome)
+    for found in sorted(examples.values(), key=len, reverse=True):
+        print(f"{len(found):5} {found[0].path}: {found[0].reason[:400]}")
+
+
+def write_csv(path: Path, rows: list[tuple[Path, list[Outcome]]]) -> None:
+    """Write a line for each file."""
+    with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
+        writer = csv.writer(file)
+        writer.writerow(["folder", "file", "kind", "parses", "builds", "crashed", "reason"])
+        for folder, outcomes in rows:
+            for each in outcomes:
+                flags = (each.parses, each.builds, each.crashed)
+                writer.writerow([folder.name, each.path.relative_to(folder), each.kind, *flags, each.reason])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
