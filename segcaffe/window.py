@@ -237,13 +237,13 @@ def _dilation(
 ) -> tuple[int, ...]:
     """Return the dilation of each axis, whatever its name."""
     names = [name for name in ("dilation", "kstride") if any(_given(param, name))]
-    names += [name for name in per_axis if param.HasField(name)]  # type: ignore[arg-type]
+    names += [name for name in per_axis if param.HasField(name)]
     if len(names) > 1 and names != list(per_axis):
         raise _error(where, "the dilation may be given under one name", " and ".join(names))
     if names and names[0] in per_axis:
         if num_axes != 2:
             raise _error(where, f"{names[0]} is for two spatial axes", f"{num_axes} axes")
-        return tuple(getattr(param, name) if param.HasField(name) else 1 for name in per_axis)  # type: ignore[arg-type]
+        return tuple(getattr(param, name) if param.HasField(name) else 1 for name in per_axis)
     return _axes(param, names[0] if names else "dilation", None, num_axes, 1, where)
 
 

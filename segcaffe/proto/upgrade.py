@@ -9,7 +9,8 @@ The steps, each of which leaves a net alone that does not need it, in the order 
 3. V1, ``layers { type: CONVOLUTION blobs_lr: 1 }``, to V2, ``layer { type: "Convolution" param { lr_mult: 1 } }``;
    the first DeepLab's ``softmaxloss_param`` becomes ``loss_param``.
 4. The net's own ``input`` fields become one Input layer in front.
-5. BatchNorm layers that declare three params get lr_mult 0 and decay_mult 0 for each: they are statistics.
+5. BatchNorm layers that declare three params get lr_mult 0 and decay_mult 0 for each: they are statistics. So do the
+   first three of those with a scale of their own.
 
 Weights inside the layers survive. What has no equivalent is reported in ``notes``, never dropped silently.
 """
@@ -210,7 +211,8 @@ def _fix_batch_norm(net: NetParameter, notes: list[str]) -> None:
             continue
         statistics = layer.param[:3]
         if any(spec.lr_mult != 0 or spec.decay_mult != 0 for spec in statistics):
-            notes.append(f'Layer "{layer.name}" (BatchNorm): its first three params are statistics; lr_mult became 0.')
+            which = "first three" if learns else "three"
+            notes.append(f'Layer "{layer.name}" (BatchNorm): its {which} params are statistics; lr_mult became 0.')
         for spec in statistics:
             spec.lr_mult = 0
             spec.decay_mult = 0

@@ -318,7 +318,6 @@ for _suffix, _window in POOLS.items():
         }
 
     @add("pooling", "average_forward", _suffix)
-    @add("pooling", "weighted_forward", _suffix)
     def _(rng: np.random.Generator, dtype: Any, window: Window = _window) -> dict[str, Any]:
         return {"image": np.abs(normal(rng, dtype, *_PLANE)), "top": empty(dtype, *_pooled(window)), "window": window}
 
@@ -326,6 +325,26 @@ for _suffix, _window in POOLS.items():
     def _(rng: np.random.Generator, dtype: Any, window: Window = _window) -> dict[str, Any]:
         grad = normal(rng, dtype, *_pooled(window))
         return {"top_grad": grad, "image_grad": empty(dtype, *_PLANE), "window": window}
+
+    @add("pooling", "average_forward", f"{_suffix}_pixels")
+    def _(rng: np.random.Generator, dtype: Any, window: Window = _window) -> dict[str, Any]:
+        image, top = normal(rng, dtype, *_PLANE), empty(dtype, *_pooled(window))
+        return {"image": image, "top": top, "window": window, "pixels_only": True}
+
+    @add("pooling", "average_backward", f"{_suffix}_pixels")
+    def _(rng: np.random.Generator, dtype: Any, window: Window = _window) -> dict[str, Any]:
+        grad = normal(rng, dtype, *_pooled(window))
+        return {"top_grad": grad, "image_grad": empty(dtype, *_PLANE), "window": window, "pixels_only": True}
+
+
+for _suffix, _window in POOLS.items():
+    # The stochastic ones have no dilation.
+    if set(_window.dilation) != {1}:
+        continue
+
+    @add("pooling", "weighted_forward", _suffix)
+    def _(rng: np.random.Generator, dtype: Any, window: Window = _window) -> dict[str, Any]:
+        return {"image": np.abs(normal(rng, dtype, *_PLANE)), "top": empty(dtype, *_pooled(window)), "window": window}
 
     @add("pooling", "weighted_backward", _suffix)
     def _(rng: np.random.Generator, dtype: Any, window: Window = _window) -> dict[str, Any]:

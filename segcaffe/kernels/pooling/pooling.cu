@@ -1,11 +1,7 @@
 // Pooling over sliding windows of each channel; gradients are gathered, so that every sum has one order.
+// The sizes are of the image and the tops; kernel, stride, padding in front and behind, dilation of the window.
 
 #define TINY ((REAL)1.17549435e-38)
-
-// Of the image and the tops; kernel, stride, padding in front and behind, dilation of the window.
-#define SIZES                                                                   \
-    int height, int width, int rows, int cols, int kh, int kw, int sh, int sw, int ph, int pw, int bh, int bw, \
-    int dh, int dw, INDEX count
 
 struct Span {
     int first, last;  // pixels inside the image; as many apart as the dilation says
@@ -46,7 +42,8 @@ __device__ inline Span windows_of(int x, int kernel, int stride, int pad, int co
 
 KERNEL max_forward(
     const REAL* image, REAL* top, int* mask, REAL lowest,
-    SIZES
+    int height, int width, int rows, int cols, int kh, int kw, int sh, int sw, int ph, int pw, int bh, int bw,
+    int dh, int dw, INDEX count
 ) {
     EACH_OUTPUT(i)
         const bool empty = v.first >= v.last || h.first >= h.last;
@@ -73,7 +70,8 @@ KERNEL max_forward(
 
 KERNEL scatter(
     const REAL* top_grad, const int* mask, REAL* image_grad,
-    SIZES
+    int height, int width, int rows, int cols, int kh, int kw, int sh, int sw, int ph, int pw, int bh, int bw,
+    int dh, int dw, INDEX count
 ) {
     EACH_PIXEL(i)
         REAL sum = 0;
@@ -89,7 +87,8 @@ KERNEL scatter(
 
 KERNEL average_forward(
     const REAL* image, REAL* top, int only,
-    SIZES
+    int height, int width, int rows, int cols, int kh, int kw, int sh, int sw, int ph, int pw, int bh, int bw,
+    int dh, int dw, INDEX count
 ) {
     EACH_OUTPUT(i)
         REAL sum = 0;
@@ -104,7 +103,8 @@ KERNEL average_forward(
 
 KERNEL average_backward(
     const REAL* top_grad, REAL* image_grad, int only,
-    SIZES
+    int height, int width, int rows, int cols, int kh, int kw, int sh, int sw, int ph, int pw, int bh, int bw,
+    int dh, int dw, INDEX count
 ) {
     EACH_PIXEL(i)
         REAL sum = 0;
@@ -123,7 +123,8 @@ KERNEL average_backward(
 
 KERNEL stochastic_forward(
     const REAL* image, const REAL* chance, REAL* top, int* mask,
-    SIZES
+    int height, int width, int rows, int cols, int kh, int kw, int sh, int sw, int ph, int pw, int bh, int bw,
+    int dh, int dw, INDEX count
 ) {
     EACH_OUTPUT(i)
         REAL sum = 0, so_far = 0;
@@ -145,7 +146,8 @@ KERNEL stochastic_forward(
 
 KERNEL weighted_forward(
     const REAL* image, REAL* top,
-    SIZES
+    int height, int width, int rows, int cols, int kh, int kw, int sh, int sw, int ph, int pw, int bh, int bw,
+    int dh, int dw, INDEX count
 ) {
     EACH_OUTPUT(i)
         REAL sum = TINY, squares = 0;
@@ -163,7 +165,8 @@ KERNEL weighted_forward(
 // What each window gives per unit of 2 value - top: its gradient over the sum of its values.
 KERNEL weighted_shares(
     const REAL* image, const REAL* top_grad, REAL* shares,
-    SIZES
+    int height, int width, int rows, int cols, int kh, int kw, int sh, int sw, int ph, int pw, int bh, int bw,
+    int dh, int dw, INDEX count
 ) {
     EACH_OUTPUT(i)
         REAL sum = TINY;
@@ -176,7 +179,8 @@ KERNEL weighted_shares(
 
 KERNEL weighted_backward(
     const REAL* image, const REAL* top, const REAL* shares, REAL* image_grad,
-    SIZES
+    int height, int width, int rows, int cols, int kh, int kw, int sh, int sw, int ph, int pw, int bh, int bw,
+    int dh, int dw, INDEX count
 ) {
     EACH_PIXEL(i)
         REAL sum = 0;
