@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from segcaffe.cli.examples import EXAMPLES
 from segcaffe.cli.limits import add_limit_option, limits
 from segcaffe.cli.parser import Parser, paragraph
-from segcaffe.cli.streams import streams_of_bytes
+from segcaffe.cli.streams import OutputError, streams_of_bytes
 from segcaffe.errors import SegcaffeError
 from segcaffe.glog import Verbosity, terminal_log
 
@@ -108,19 +108,28 @@ def _main(arguments: Sequence[str] | None) -> int:
         from segcaffe.trust.rules import apply
 
         with terminal_log(verbosity), apply(rules(options)), limits(options):
-            return int(options.run(options) or 0)
+            status = int(options.run(options) or 0)
+            sys.stdout.flush()
+            return status
     except SegcaffeError as error:
         if verbosity is Verbosity.VERBOSE:
             traceback.print_exc()
         print(paragraph(f"{f'segcaffe {command}'.rstrip()}: {error}"), file=sys.stderr)
+        if isinstance(error, OutputError):
+            _give_up_output()
         return 2
     except KeyboardInterrupt:
         print(f"\n{f'segcaffe {command}'.rstrip()}: stopped.", file=sys.stderr)
         return 130
     except BrokenPipeError:
         # The reader of our output (head, less) has gone.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_up_output()
         return 0
+
+
+def _give_up_output() -> None:
+    """Have what waits for standard output go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _version() -> str:

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from typing import Any, TextIO, cast
 
+from segcaffe.errors import SegcaffeError
+from segcaffe.files.disk import why_unwritable
 from segcaffe.text.visible import harmless
 
 _BYTES_OR_ESCAPES = "segcaffe.bytes_or_escapes"
@@ -16,11 +18,15 @@ _SURROGATES = range(0xDC80, 0xDD00)
 """What stands for bytes that are no text in Python's paths; their last 8 bits are the byte."""
 
 
+class OutputError(SegcaffeError):
+    """Standard output takes no more, and what waits for it would fail again at the end."""
+
+
 class _Stream:
     """A text stream that takes the characters that stand for bytes in messages, and escapes control characters."""
 
-    def __init__(self, inner: TextIO) -> None:
-        self._inner = inner
+    def __init__(self, inner: TextIO, results: bool) -> None:
+        self._inner, self._results = inner, results
 
     def write(self, text: str) -> int:
         """Write a text; returns the number of characters."""
@@ -30,7 +36,25 @@ class _Stream:
             from segcaffe.proto.encoding import to_native
 
             text = to_native(text)
-        return self._inner.write(text)
+        with self._told():
+            self._inner.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Write what waits."""
+        with self._told():
+            self._inner.flush()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Where standard output cannot be written, say so; messages that cannot be told are lost."""
+        try:
+            yield
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            if self._results:
+                raise OutputError(f"the output cannot be written: {why_unwritable(error)}.") from error
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
@@ -44,7 +68,7 @@ def streams_of_bytes() -> Iterator[None]:
     errors = [stream.errors for stream in ours]
     for stream in ours:
         stream.reconfigure(errors=_BYTES_OR_ESCAPES)
-    out, err = (cast(TextIO, _Stream(stream)) for stream in (sys.stdout, sys.stderr))
+    out, err = cast(TextIO, _Stream(sys.stdout, True)), cast(TextIO, _Stream(sys.stderr, False))
     try:
         with redirect_stdout(out), redirect_stderr(err):
             yield

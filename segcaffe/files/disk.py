@@ -6,13 +6,14 @@ What is written goes to a place beside it, to the disk, and only then under its 
 from __future__ import annotations
 
 import errno
+import functools
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from segcaffe.files import system
-from segcaffe.files.leftovers import clean_up, name_beside, remove
+from segcaffe.files.leftovers import clean_folder, clean_up, name_beside, remove
 from segcaffe.files.there import check_name, exists, is_dir, is_file
 
 _FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
@@ -31,7 +32,7 @@ def replacing(path: Path, one_of_many: bool = False, folder: bool = False) -> It
     ----------
     one_of_many:
         For many small files, which would take ten times longer: neither waits for the disk (`sync_folders` does that
-        at the end, once for all), nor looks through the folder for what killed processes left on the way to that name.
+        at the end, once for all), nor looks each time for what killed processes left in the folder.
     folder:
         Whether it is a folder that is written.
     """
@@ -41,7 +42,9 @@ def replacing(path: Path, one_of_many: bool = False, folder: bool = False) -> It
     path = _target(path)
     if is_dir(path) and not folder:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    if not one_of_many:
+    if one_of_many:
+        _clean_once(path.parent.absolute())
+    else:
         clean_up(path)
     beside = name_beside(path)
     create(beside, folder)
@@ -125,6 +128,12 @@ def _about(path: Path) -> Iterator[None]:
     except OSError as error:
         error.filename = str(path)
         raise
+
+
+@functools.cache
+def _clean_once(folder: Path) -> None:
+    """Remove from a folder what killed processes left there."""
+    clean_folder(folder, lambda name: True)
 
 
 def _target(path: Path) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from segcaffe.cli.streams import streams_of_bytes
 from segcaffe.proto.caffe_pb2 import NetParameter
 from segcaffe.proto.encoding import from_bytes, serialize
 from segcaffe.proto.text import write
+from tests.conftest import ROOT
 
 NAME = b"\xc8\xab\xc1\xac\xbd\xd3"
 """A name in GBK; its first two bytes are a letter in UTF-8 as well."""
@@ -71,3 +73,19 @@ def test_blobs_are_named_by_their_bytes(tmp_path: Path) -> None:
     ]
     assert main(arguments) == 0
     assert (tmp_path / "out.npz").exists()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.parametrize(
+    "words", [["completion", "bash"], ["net", str(ROOT / "configs" / "tiny" / "plain_deploy.prototxt")]]
+)
+def test_a_full_disk_under_the_output_is_told_of(words: list[str]) -> None:
+    command = [sys.executable, "-m", "segcaffe.cli.main", *words]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+        assert done.returncode == 2
+        told = " ".join(done.stderr.split())
+        assert told.endswith("the output cannot be written: the disk is full (No space left on device).")
+        assert "Traceback" not in told
+        # Nobody can be told of errors whose place is full, and nothing is worse for it.
+        assert subprocess.run(command, stdout=subprocess.DEVNULL, stderr=full, cwd=ROOT).returncode == 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import re
 import signal
 import subprocess
 import sys
@@ -15,7 +14,6 @@ import pytest
 
 from segcaffe.snapshot.caffemodel import load_weights
 from segcaffe.snapshot.solverstate import load_state
-from tests.conftest import ROOT
 
 WRITER = """
 import sys
@@ -85,13 +83,3 @@ def test_a_few_kills(tmp_path: Path, suffix: str) -> None:
 @pytest.mark.parametrize("suffix", ["", ".h5"], ids=["binary", "hdf5"])
 def test_many_kills(tmp_path: Path, suffix: str) -> None:
     _kill_often(tmp_path, suffix, 40)
-
-
-@pytest.mark.slow
-def test_training_goes_on_after_kills() -> None:
-    # In a process of its own: it forks, which must not be done beside the threads of other tests.
-    command = [sys.executable, "-m", "tests.snapshot.kill", "--count", "12"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("kills=6") == 2
-    assert all(int(resumed) > 0 for resumed in re.findall(r"resumed=(\d+)", done.stdout))
