@@ -9,16 +9,16 @@ import numpy as np
 from segcaffe import device
 from segcaffe.device.mode import Array
 from segcaffe.kernels import copy
-from segcaffe.layers.base import Blobs, Layer
+from segcaffe.layers.base import Blobs, Layer, Read
 
 
 class Repeated(Layer):
     """Each pixel becomes a block of pixels.
 
-    bottom: (..., H, W);  top: (..., H·fy, W·fx), less what `cut` tells.
+    bottom: (..., H, W);  top: (..., H·fy, W·fx).
     """
 
-    backward_reads = ()
+    backward_reads: tuple[Read, ...] = ()
     factors: tuple[int, int]
 
     def check_factors(self) -> None:
