@@ -36,11 +36,11 @@ class BN(SavedInput, NeuronLayer):
 
     bottom: (N, C, ...); top: the same shape, also in place.
 
-    SegNet's (also ENet's, ERFNet's): blobs scale and shift, both (1, C, 1, 1). bn_mode LEARN takes mean and variance
+    SegNet's (also ENet's, ERFNet's), blobs: scale and shift, both (1, C, 1, 1). bn_mode LEARN takes mean and variance
     from the batch, in both phases, and eps is 1e-9; two more tops (1, C, 1, 1) have the batch's mean and variance,
     and no gradient. INFERENCE is y = scale x + shift: statistics are folded into the blobs before.
 
-    PSPNet's: blobs slope, bias, mean, variance, each (1, C, 1, 1). TRAIN takes mean and variance from the batch, and
+    PSPNet's, blobs: slope, bias, mean, variance, each (1, C, 1, 1). TRAIN takes mean and variance from the batch, and
     the stored ones become momentum times themselves plus (1 - momentum) times the batch's. TEST takes the stored ones,
     and so does ``frozen`` in both phases, where nothing is learnt.
 
