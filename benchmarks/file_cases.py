@@ -48,7 +48,7 @@ class FileCase:
     peer:
         Protobuf's own, on the same.
     tested:
-        The size in tests, where a quarter of ``size`` takes too long to make.
+        The size in tests, where half of ``size`` takes too long.
     """
 
     what: str
@@ -225,7 +225,7 @@ def cases() -> list[FileCase]:
         FileCase("prototxt, fields of the net", "field", 100_000, _text(lambda n: n * dims), _parse_net, _protobuf),
         FileCase("prototxt, layers", "layer", 5_000, _text(chain), _parse_net, _protobuf),
         FileCase("prototxt, inputs of a Concat", "bottom", 100_000, _text(lambda n: layer(
-            "all", "Concat", [f"b{i}" for i in range(n)], ["all"])), _parse_net, _protobuf),
+            "all", "Concat", [f"b{i}" for i in range(n)], ["all"])), _parse_net, _protobuf, tested=20_000),
         FileCase("prototxt, comments", "line", 100_000, _text(lambda n: n * "# as it was before\n"), _parse_net,
                  _protobuf),
         FileCase("prototxt, characters of a string", "character", 10_000_000,
@@ -247,14 +247,15 @@ def cases() -> list[FileCase]:
         FileCase("graph fused and folded, one blob read by all", "layer", 5_000, _net(fan), _passes),
         FileCase("lint of a solver and its net", "layer", 5_000, _solver_and_net, lint),
         FileCase(DRAWN, "layer", 500, _net(many_bottoms), _drawn("svg")),
-        FileCase("draw as HTML, families", "layer", 5_000, _net(families), _drawn("html")),
+        FileCase("draw as HTML, families", "layer", 5_000, _net(families), _drawn("html"), tested=1_200),
         FileCase("caffemodel read", "layer", 20_000, lambda n, folder: weights(n), decode_net,
-                 NetParameter.FromString),
+                 NetParameter.FromString, tested=2_000),
         FileCase("caffemodel read, options of forks", "layer", 20_000,
-                 lambda n, folder: weights(n, "interp_param"), decode_net, NetParameter.FromString),
+                 lambda n, folder: weights(n, "interp_param"), decode_net, NetParameter.FromString,
+                 tested=2_000),
         FileCase("caffemodel written", "layer", 20_000, lambda n, folder: decode_net(weights(n))[0], encode_net,
-                 NetParameter.SerializeToString),
-        FileCase("training log", "line", 300_000, lambda n, folder: log_lines(n), read_lines),
+                 NetParameter.SerializeToString, tested=2_000),
+        FileCase("training log", "line", 300_000, lambda n, folder: log_lines(n), read_lines, tested=20_000),
         FileCase("training log, a line of one repeated beginning", "word", 100_000,
                  lambda n, folder: [n * "Iteration 1 ", n * "Train net output #0: "], read_lines),
         FileCase("LevelDB, first item of a log of images of 12 KB", "item", 4_800, log_database, _first_item,

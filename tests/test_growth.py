@@ -21,8 +21,8 @@ from segcaffe.proto.template import read_vars, template_names
 from segcaffe.proto.text import parse
 from segcaffe.viz.net_drawing import draw
 
-SMALLER = 4
-"""The sizes here are those of the benchmark divided by this."""
+SMALLER = 2
+"""The sizes here are those of the benchmark divided by this, unless it gives another."""
 STEEPEST = 1.45
 """Time of n log n and noise stay below, the square of n does not."""
 TRIES = 4
