@@ -49,7 +49,6 @@ FIRST_ONLY = {
     "SimpleCrop",
     "SoftmaxWithLoss",
     "SoftmaxWithLossOHEM",
-    "Upsample",
 }
 FIRST_TWO = {
     "ContrastiveLoss",
@@ -84,7 +83,6 @@ SILENT = {
     "SimpleCrop",
     "SmoothL1Loss",
     "SmoothL1LossOHEM",
-    "Upsample",
 }
 """Those whose originals leave the bottom's gradient alone instead of stopping."""
 
