@@ -38,7 +38,9 @@ def fold(graph: Graph) -> Graph:
     if graph.force_backward:
         return graph
     learns = any(_has_loss(node) for node in graph.nodes)
-    found = {i: _absorbed(graph, i, learns) for i, node in enumerate(graph.nodes) if _can_lead(node, learns)}
+    readers = graph.readers()
+    leaders = [i for i, node in enumerate(graph.nodes) if _can_lead(node, learns)]
+    found = {i: _absorbed(graph, i, readers.get(graph.nodes[i].tops[0], []), learns) for i in leaders}
     return replace(graph, absorbed={i: layers for i, layers in found.items() if layers})
 
 
@@ -58,17 +60,18 @@ def _can_lead(node: Node, learns: bool) -> bool:
     return issubclass(node.cls, WindowedLayer) and len(node.tops) == 1 and node.param.convolution_param.axis == 1
 
 
-def _absorbed(graph: Graph, index: int, learns: bool) -> tuple[int, ...]:
-    """The BatchNorm, Scale and ReLU, in this order, that work in place on a layer's top before others read it."""
+def _absorbed(graph: Graph, index: int, readers: list[int], learns: bool) -> tuple[int, ...]:
+    """The BatchNorm, Scale and ReLU, in this order, that work in place on a layer's top before others read it.
+
+    ``readers`` are the layers that read the top.
+    """
     blob = graph.nodes[index].tops[0]
     kinds: list[Callable[[Node], bool]] = [_is_stored_norm, _is_channel_scale, _is_relu]
     if issubclass(graph.nodes[index].cls, MaskedConvolution):
         kinds.pop()
     found: list[int] = []
-    for i in range(index + 1, len(graph.nodes)):
+    for i in readers:
         node = graph.nodes[i]
-        if blob not in node.bottoms:
-            continue
         place = next((k for k, fits in enumerate(kinds) if fits(node)), None)
         if place is None or node.bottoms != [blob] or node.tops != [blob] or (learns and not _passes(node)):
             break

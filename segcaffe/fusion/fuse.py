@@ -12,6 +12,7 @@ read, and otherwise not at all. Names, order and parameters stay as they are.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass, replace
 
 from segcaffe.fusion.masked_convolution import MaskedConvolution
@@ -36,7 +37,8 @@ class Match:
 
 def fuse(graph: Graph) -> Graph:
     """Return the graph with each convolution of masked columns fused; the graph itself where there is none."""
-    matches = _independent(graph, [match for i in range(len(graph.nodes)) if (match := _match(graph, i))])
+    flow = _Flow(graph)
+    matches = _independent(graph, [match for i in range(len(graph.nodes)) if (match := _match(flow, i))])
     if not matches:
         return graph
     nodes = list(graph.nodes)
@@ -48,23 +50,62 @@ def fuse(graph: Graph) -> Graph:
     return replace(graph, nodes=nodes, lazy={blob for i in _between(matches) for blob in nodes[i].tops})
 
 
-def _match(graph: Graph, index: int) -> Match | None:
+class _Flow:
+    """The nodes of a graph, and which of them write what."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.nodes = graph.nodes
+        self._writers: dict[int, list[int]] = {}
+        self._roots = list(range(len(graph.blob_names)))
+        """For each blob the first blob that has the same memory."""
+        for i, node in enumerate(self.nodes):
+            for blob in node.tops:
+                self._writers.setdefault(blob, []).append(i)
+                if _shares(node):
+                    self._roots[blob] = self._roots[node.bottoms[0]]
+        self._last_written = {
+            self._roots[blob]: i for i, node in enumerate(self.nodes) if not _shares(node) for blob in node.tops
+        }
+
+    def source(self, index: int, blob: int) -> tuple[int | None, list[int]]:
+        """The node whose result node ``index`` reads as ``blob``, and the Splits on the way."""
+        path: list[int] = []
+        while (maker := self._writer(index, blob)) is not None:
+            node = self.nodes[maker]
+            if not issubclass(node.cls, Split):
+                return maker, path
+            path.append(maker)
+            index, blob = maker, node.bottoms[0]
+        return None, path
+
+    def _writer(self, index: int, blob: int) -> int | None:
+        """The last node before ``index`` that writes ``blob``."""
+        writers = self._writers.get(blob, [])
+        before = bisect_left(writers, index)
+        return writers[before - 1] if before else None
+
+    def kept(self, index: int) -> bool:
+        """Whether what node ``index`` reads keeps its values to the end of the net: no later layer works in place."""
+        return self._last_written.get(self._roots[self.nodes[index].bottoms[0]], -1) <= index
+
+
+def _match(flow: _Flow, index: int) -> Match | None:
     """The match whose convolution is node ``index``, judged by itself."""
-    conv = graph.nodes[index]
+    conv = flow.nodes[index]
     if conv.param.type != "Convolution" or not conv.param.convolution_param.bottom_is_im2col:
         return None
     if len(conv.bottoms) != 1 or conv.param.convolution_param.axis != 1 or conv.param.propagate_down:
         return None
-    product, path = _source(graph, index, conv.bottoms[0])
-    if product is None or not _is_product(graph.nodes[product]):
+    product, path = flow.source(index, conv.bottoms[0])
+    if product is None or not _is_product(flow.nodes[product]):
         return None
-    sources = [_source(graph, product, blob) for blob in graph.nodes[product].bottoms]
-    found = {graph.nodes[i].param.type: i for i, _ in sources if i is not None}
+    sources = [flow.source(product, blob) for blob in flow.nodes[product].bottoms]
+    found = {flow.nodes[i].param.type: i for i, _ in sources if i is not None}
     if set(found) != {"Im2col", "Tile"}:
         return None
     between = frozenset({product, *path, *found.values(), *(i for _, way in sources for i in way)})
     match = Match(index, found["Im2col"], found["Tile"], between)
-    return match if _fits(graph, match) else None
+    return match if _fits(flow, match) else None
 
 
 def _is_product(node: Node) -> bool:
@@ -73,49 +114,32 @@ def _is_product(node: Node) -> bool:
     return product and len(node.bottoms) == 2 and options.stable_prod_grad
 
 
-def _fits(graph: Graph, match: Match) -> bool:
+def _fits(flow: _Flow, match: Match) -> bool:
     """Whether sizes agree, nothing else is asked of the layers in between, and x and mask keep their values."""
-    im2col, tile = graph.nodes[match.im2col], graph.nodes[match.tile]
-    if any(graph.nodes[i].param.loss_weight or graph.nodes[i].param.propagate_down for i in match.between):
+    im2col, tile = flow.nodes[match.im2col], flow.nodes[match.tile]
+    if any(flow.nodes[i].param.loss_weight or flow.nodes[i].param.propagate_down for i in match.between):
         return False
     if im2col.param.convolution_param.axis != 1 or tile.param.tile_param.axis != 1:
         return False
-    distance = _distance(graph, match.tile)
+    distance = _distance(flow, match.tile)
     taps = _taps(im2col)
     if distance is None or taps is None:
         return False
-    same = taps == _taps(distance) and taps[0] * taps[1] == _count(graph.nodes[match.conv])
-    return same and _kept(graph, match.im2col) and _kept(graph, match.tile)
+    same = taps == _taps(distance) and taps[0] * taps[1] == _count(flow.nodes[match.conv])
+    return same and flow.kept(match.im2col) and flow.kept(match.tile)
 
 
-def _source(graph: Graph, index: int, blob: int) -> tuple[int | None, list[int]]:
-    """The node whose result node ``index`` reads as ``blob``, and the Splits on the way."""
-    path: list[int] = []
-    while (maker := _writer(graph, index, blob)) is not None:
-        node = graph.nodes[maker]
-        if not issubclass(node.cls, Split):
-            return maker, path
-        path.append(maker)
-        index, blob = maker, node.bottoms[0]
-    return None, path
-
-
-def _writer(graph: Graph, index: int, blob: int) -> int | None:
-    """The last node before ``index`` that writes ``blob``."""
-    return next((i for i in reversed(range(index)) if blob in graph.nodes[i].tops), None)
-
-
-def _distance(graph: Graph, tile: int) -> Node | None:
+def _distance(flow: _Flow, tile: int) -> Node | None:
     """The Im2dist that a mask is made of by layers that work element by element."""
     index: int | None = tile
     while index is not None:
-        node = graph.nodes[index]
+        node = flow.nodes[index]
         if issubclass(node.cls, Im2dist):
             return node
         elementwise = issubclass(node.cls, (NeuronLayer, Scale)) and len(node.bottoms) == 1
         if index != tile and not elementwise:
             return None
-        index, _ = _source(graph, index, node.bottoms[0])
+        index, _ = flow.source(index, node.bottoms[0])
     return None
 
 
@@ -134,24 +158,6 @@ def _count(node: Node) -> int | None:
     return taps[0] * taps[1] if taps else None
 
 
-def _kept(graph: Graph, index: int) -> bool:
-    """Whether what node ``index`` reads keeps its values to the end of the net, as no later layer works in place."""
-    roots = _memory(graph)
-    root = roots[graph.nodes[index].bottoms[0]]
-    later = graph.nodes[index + 1 :]
-    return not any(roots[blob] == root for node in later if not _shares(node) for blob in node.tops)
-
-
-def _memory(graph: Graph) -> list[int]:
-    """For each blob the first blob that has the same memory."""
-    roots = list(range(len(graph.blob_names)))
-    for node in graph.nodes:
-        if _shares(node):
-            for blob in node.tops:
-                roots[blob] = roots[node.bottoms[0]]
-    return roots
-
-
 def _shares(node: Node) -> bool:
     """Whether a layer's tops are its bottom's memory, not to be written to."""
     single = len(node.bottoms) == len(node.tops) == 1 and node.param.type in ("Slice", "Concat")
@@ -160,10 +166,7 @@ def _shares(node: Node) -> bool:
 
 def _independent(graph: Graph, matches: list[Match]) -> list[Match]:
     """The matches whose layers in between are read by these matches only."""
-    readers: dict[int, set[int]] = {}
-    for i, node in enumerate(graph.nodes):
-        for blob in node.bottoms:
-            readers.setdefault(blob, set()).add(i)
+    readers = {blob: set(indices) for blob, indices in graph.readers().items()}
     while True:
         inside = _between(matches) | {match.conv for match in matches}
         kept = [match for match in matches if all(_read_within(graph, i, readers, inside) for i in match.between)]

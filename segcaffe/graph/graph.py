@@ -78,6 +78,14 @@ class Graph:
     lazy: set[int] = field(default_factory=set)
     absorbed: dict[int, tuple[int, ...]] = field(default_factory=dict)
 
+    def readers(self) -> dict[int, list[int]]:
+        """For each blob that is read, the nodes that read it, in order."""
+        found: dict[int, list[int]] = {}
+        for i, node in enumerate(self.nodes):
+            for blob in dict.fromkeys(node.bottoms):
+                found.setdefault(blob, []).append(i)
+        return found
+
     def producer(self, blob: int) -> Node:
         """The node that makes a blob first."""
         return next(node for node in self.nodes if blob in node.tops)

@@ -55,9 +55,11 @@ def meets(state: caffe_pb2.NetState, rule: caffe_pb2.NetStateRule) -> bool:
 
 def about_left_out(net: caffe_pb2.NetParameter, state: caffe_pb2.NetState) -> str:
     """Return a sentence on the layers whose tops are missing because their rules leave them out; empty if none is."""
-    kept = [layer for layer in net.layer if includes(layer, state)]
+    kept, left_out = list[caffe_pb2.LayerParameter](), list[caffe_pb2.LayerParameter]()
+    for layer in net.layer:
+        (kept if includes(layer, state) else left_out).append(layer)
     missing = {blob for layer in kept for blob in layer.bottom} - {blob for layer in kept for blob in layer.top}
-    makers = [layer for layer in net.layer if layer not in kept and missing & set(layer.top)]
+    makers = [layer for layer in left_out if not missing.isdisjoint(layer.top)]
     if not makers:
         return ""
     made = next(top for top in makers[0].top if top in missing)

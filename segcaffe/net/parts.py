@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -142,7 +143,7 @@ class Parts:
     params: ParamTable
     numbers: Numbers
 
-    @property
+    @cached_property
     def learns(self) -> bool:
         """Whether the net runs backward where its memory is planned."""
         asked = self.phase != caffe_pb2.TEST or self.graph.force_backward

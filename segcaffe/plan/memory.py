@@ -8,8 +8,10 @@ out of the plan.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from segcaffe.plan.packing import Item, Slot, pack, place, union
 from segcaffe.plan.program import Program
@@ -86,10 +88,11 @@ def make_plan(program: Program, recompute: Sequence[str] = (), one_slot: bool = 
         for number, buffer in enumerate(program.buffers)
         if buffer.kind != "saved" and number not in program.kept and ranges[number]
     }
-    outer = _join(program, items, turns)
+    outer = _join(program, items, usage(((item.size, item.ranges) for item in items.values()), turns))
     saved = living(program, ranges, saved=True)
     saved_usage = usage(saved, turns)
-    used = [a + b for a, b in zip(saved_usage, _usage_of(outer, turns), strict=True)]
+    outer_usage = usage(((item.size, item.ranges) for item in outer), turns)
+    used = [a + b for a, b in zip(saved_usage, outer_usage, strict=True)]
     state = sum(step.state for step in program.steps)
     return MemoryPlan(
         slots=pack(outer) if one_slot else place(outer),
@@ -103,42 +106,38 @@ def make_plan(program: Program, recompute: Sequence[str] = (), one_slot: bool = 
     )
 
 
-def _join(program: Program, items: dict[int, Item], turns: int) -> list[Item]:
-    """Put what a step joins inside its result where less is in use at a time for it; return the items to place."""
+def _join(program: Program, items: dict[int, Item], used: Sequence[int]) -> list[Item]:
+    """Put what a step joins inside its result where less is in use at a time for it; return the items to place.
+
+    ``used`` says how many bytes are in use at each turn if each item lies by itself.
+    """
     inside: set[int] = set()
-    best = max(_usage_of(items.values(), turns), default=0)
+    now = np.array(used, np.int64)
+    last_written = {number: i for i, step in enumerate(program.steps) if step.writes for number in step.tops}
     for i, step in enumerate(program.steps):
         whole = items.get(step.tops[0]) if step.joins else None
         for number, offset in step.joins:
             part = items.get(number)
-            if whole is None or part is None or number in inside or not _fits(program, i, part, whole):
+            if whole is None or part is None or number in inside or not _fits(i, part, whole, last_written):
                 continue
-            before = whole.ranges
-            whole.ranges = union(before, part.ranges)
-            rest = [item for key, item in items.items() if key not in inside and item is not part]
-            most = max(_usage_of(rest, turns))
-            if most > best:
-                whole.ranges = before
-                continue
-            best = most
-            whole.parts.append((part, offset))
-            inside.add(number)
+            ranges = union(whole.ranges, part.ranges)
+            joined = now.copy()
+            for size, changed in ((-whole.size, whole.ranges), (whole.size, ranges), (-part.size, part.ranges)):
+                for first, last in changed:
+                    joined[first : last + 1] += size
+            if joined.max() <= now.max():
+                now, whole.ranges = joined, ranges
+                whole.parts.append((part, offset))
+                inside.add(number)
     rest = [item for key, item in items.items() if key not in inside]
     return sorted(rest, key=lambda item: item.ranges[0][0])
 
 
-def _fits(program: Program, index: int, part: Item, whole: Item) -> bool:
+def _fits(index: int, part: Item, whole: Item, last_written: Mapping[int, int]) -> bool:
     """Whether a bottom of step ``index`` may lie in its top: nested once only, and never different from it."""
-    if part is whole or part.parts or any(whole is other for other, _ in part.parts) or part.last > whole.last:
+    if part is whole or part.parts or part.last > whole.last:
         return False
-    later = (step for step in program.steps[index + 1 :] if step.writes)
-    return part.last <= index or not any(
-        number in step.tops for step in later for number in (part.number, whole.number)
-    )
-
-
-def _usage_of(items: Iterable[Item], turns: int) -> list[int]:
-    return usage(((item.size, item.ranges) for item in items), turns)
+    return part.last <= index or max(last_written.get(item.number, -1) for item in (part, whole)) <= index
 
 
 def _workspace(program: Program) -> int:

@@ -33,7 +33,7 @@ CITYSCAPES_CLASSES = (
     "road", "sidewalk", "building", "wall", "fence", "pole", "traffic light", "traffic sign", "vegetation", "terrain",
     "sky", "person", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle",
 )  # fmt: skip
-_NOTE = re.compile(r"^[ \t]*#[ \t]*segcaffe\.(?P<name>\w+)[ \t]*:[ \t]*(?P<value>.*?)[ \t]*$", re.MULTILINE)
+_NOTE = re.compile(r"^[ \t]*#[ \t]*segcaffe\.(?P<name>\w+)[ \t]*:[ \t]*(?P<value>.*)$", re.MULTILINE)
 _TEMPLATE = re.compile(r"\$\{(\w+)\}")
 _NAMES = ("channel_order", "class_names", "palette")
 
@@ -72,11 +72,14 @@ def read_notes(path: str | Path, variables: Mapping[str, str] | None = None) -> 
 def parse_notes(text: str, variables: Mapping[str, str] | None = None, filename: str = "<string>") -> Notes:
     """Read the comments in the text of a net."""
     found = dict.fromkeys(_NAMES, "")
+    line, counted = 1, 0
     for match in _NOTE.finditer(text):
-        where = f"{filename}:{text.count(chr(10), 0, match.start()) + 1}: # segcaffe.{match['name']}"
+        line, counted = line + text.count("\n", counted, match.start()), match.start()
+        where = f"{filename}:{line}: # segcaffe.{match['name']}"
         if match["name"] not in found:
             raise PrototxtError(f"{where}: is none of the names there are: {', '.join(_NAMES)}.")
-        value = _TEMPLATE.sub(lambda template: (variables or {}).get(template[1], template[0]), match["value"])
+        written = match["value"].rstrip(" \t")
+        value = _TEMPLATE.sub(lambda template: (variables or {}).get(template[1], template[0]), written)
         if not _TEMPLATE.search(value):
             found[match["name"]] = value
             _check(match["name"], value, where)

@@ -64,8 +64,10 @@ _ADVICE = {
 }
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 _LFS = b"version https://git-lfs.github.com/spec/"
-_HTML = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body)\b",
-                   re.IGNORECASE | re.DOTALL)  # fmt: skip
+_HTML = re.compile(
+    rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?(?:<!--(?:(?!-->).)*-->\s*)*<(?:!doctype\s+html|html|head|body)\b",
+    re.IGNORECASE | re.DOTALL,
+)
 _LOG = re.compile(rb"Log file created at:|[IWEF]\d{4,8} \d\d:\d\d:\d\d")
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x19\x1b-\x1f]")
 _HEAD = 4096

@@ -56,6 +56,8 @@ class Parser(Mistakes):
                 raise self.given_twice(field, seen[text], offset)
             seen[text] = offset
             self.at += 1
+            if len(self.path) == 1:
+                self._note_place(field, offset)
             self._field(message, field)
             self.path.pop()
             if tokens[self.at][1] in (",", ";"):
@@ -68,15 +70,12 @@ class Parser(Mistakes):
             text = self.tokens[self.at][1]
         elif field.message is None:
             raise self.error("a field's name is followed by a colon and its value.")
-        if len(self.path) == 1:
-            self._note_place(field)
         if text == "[" and field.repeated:
             self._list(message, field)
         else:
             self._value(message, field)
 
-    def _note_place(self, field: Field) -> None:
-        offset = next(token[2] for token in reversed(self.tokens[: self.at]) if token[0] == "name")
+    def _note_place(self, field: Field, offset: int) -> None:
         if field.message in LAYER_MESSAGES:
             self.layer_offsets.append(offset)
         elif field.name == "input" and self.input_offset is None:

@@ -20,8 +20,9 @@ _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 _REFERENCE = re.compile(r"\$\{(" + _NAME + r")\}")
 _PIECE = re.compile(
     r"(?P<comment>#[^\r\n]*)"
-    r'|(?P<quoted>"[^"\\\r\n]*(?:\\.[^"\\\r\n]*)*"'
-    r"|'[^'\\\r\n]*(?:\\.[^'\\\r\n]*)*')"
+    # A string that is not closed, which the parser refuses, goes on to the end of its line.
+    r'|(?P<quoted>"[^"\\\r\n]*(?:\\.[^"\\\r\n]*)*"?'
+    r"|'[^'\\\r\n]*(?:\\.[^'\\\r\n]*)*'?)"
     r"|(?P<bare>\$\{" + _NAME + r"\})"
 )
 _NET_FIELD = re.compile(r"""\b(?:train_|test_)?net\s*:\s*(?P<quote>["'])(?P<path>[^"'\r\n]+)(?P=quote)""")
@@ -174,7 +175,7 @@ def read_vars(path: str | Path) -> dict[str, str]:
 
 def _value(text: str, place: Place) -> str:
     if text[:1] not in ('"', "'"):
-        return re.split(r"(?:^|\s+)#", text, maxsplit=1)[0].rstrip()
+        return re.split(r"(?:^|\s)#", text, maxsplit=1)[0].rstrip()
     match = _QUOTED_VALUE.match(text)
     if match is None:
         raise PrototxtError(f"a quoted value must end with the same quote. Received: `{text}`.", place=place)

@@ -87,12 +87,17 @@ def _placed(parser: Parser, where: str) -> PlacedNet:
 
 def _follow(written: list[tuple[str, Place]], names: list[str]) -> list[Place | None]:
     """Match layers after the upgrade to those written: the order and the names stay, some vanish, an input is new."""
+    left: dict[str, list[int]] = {}
+    for i in reversed(range(len(written))):
+        left.setdefault(written[i][0], []).append(i)
     places: list[Place | None] = []
     start = 0
     for name in names:
-        found = next((i for i in range(start, len(written)) if written[i][0] == name), None)
-        places.append(written[found][1] if found is not None else None)
-        start = found + 1 if found is not None else start
+        found = left.get(name, [])
+        while found and found[-1] < start:
+            found.pop()
+        places.append(written[found[-1]][1] if found else None)
+        start = found[-1] + 1 if found else start
     return places
 
 

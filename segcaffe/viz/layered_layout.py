@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 SWEEPS = 8
+_MOST_POINTS = 30_000
+"""Points that edges pass in all; the longest of a net that needs more run straight."""
 Point = tuple[float, float]
 
 
@@ -70,9 +72,14 @@ def layout(
 
 def _grid(sizes: Sequence[Point], edges: Sequence[tuple[int, int]]) -> _Grid:
     grid = _Grid(list(sizes), _ranks(len(sizes), edges))
-    for start, end in edges:
+    between = [range(grid.ranks[start] + 1, grid.ranks[end]) for start, end in edges]
+    straight = _too_many([len(ranks) for ranks in between])
+    for index, (start, end) in enumerate(edges):
+        if index in straight:
+            grid.chains.append([start, end])
+            continue
         chain = [start]
-        for rank in range(grid.ranks[start] + 1, grid.ranks[end]):
+        for rank in between[index]:
             chain.append(len(grid.sizes))
             grid.sizes.append((2.0, 2.0))
             grid.ranks.append(rank)
@@ -82,6 +89,13 @@ def _grid(sizes: Sequence[Point], edges: Sequence[tuple[int, int]]) -> _Grid:
             grid.above[lower].append(upper)
         grid.chains.append(chain)
     return grid
+
+
+def _too_many(points: Sequence[int]) -> set[int]:
+    """The edges that run straight, for how many points each of them would pass: the longest ones."""
+    shortest = sorted(range(len(points)), key=points.__getitem__)
+    totals = itertools.accumulate(points[index] for index in shortest)
+    return {index for index, total in zip(shortest, totals, strict=True) if total > _MOST_POINTS}
 
 
 def _ranks(count: int, edges: Sequence[tuple[int, int]]) -> list[int]:

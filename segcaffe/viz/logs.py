@@ -13,13 +13,12 @@ from segcaffe.files.disk import why_unreadable
 from segcaffe.files.regular import opened
 
 _NUMBER = r"([-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+|nan|inf))"
-# Between the two stand speed, epochs and the like, in ways of their own in each Caffe: "Iteration 20 (12.5/s), lr = 1".
-_LOSS = re.compile(rf"Iteration ([0-9]{{1,18}})\b[^=]*?, loss = {_NUMBER}")
-_RATE = re.compile(rf"Iteration ([0-9]{{1,18}})\b[^=]*?, lr = {_NUMBER}")
+_ITERATION = re.compile(r"Iteration ([0-9]{1,18})\b")
+_LOSS = re.compile(rf", loss = {_NUMBER}")
+_RATE = re.compile(rf", lr = {_NUMBER}")
 _TESTING = re.compile(r"Iteration ([0-9]{1,18}), Testing net \(#([0-9]{1,18})\)")
-_OUTPUT = re.compile(
-    rf"(Train|Test) net output #\d+: (.+?) = {_NUMBER}(?: \(\*.*?\))?(?: \((?!\*|mean of \d)([^)]+)\))?"
-)
+_OUTPUT = re.compile(r"(Train|Test) net output #\d+: ")
+_VALUE = re.compile(rf"(.+?) = {_NUMBER}(?: \(\*.*?\))?(?: \((?!\*|mean of \d)([^)]+)\))?")
 
 LOSS, RATE = "loss", "lr"
 Series = dict[str, list[tuple[int, float]]]
@@ -55,26 +54,45 @@ class LogReader:
         return found
 
     def _parse(self, line: str) -> tuple[str, int, float] | None:
-        if match := _LOSS.search(line):
-            self._begin(match[1])
-            return LOSS, int(match[1]), float(match[2])
-        if match := _RATE.search(line):
-            return RATE, int(match[1]), float(match[2])
-        if match := _TESTING.search(line):
-            self._begin(match[1])
-            self._test_net = "test" if match[2] == "0" else f"test#{match[2]}"
-            return None
-        if (match := _OUTPUT.search(line)) and self._iteration is not None:
-            kind = "train" if match[1] == "Train" else self._test_net or "test"
-            number = self._told[match[2]]
-            self._told[match[2]] += 1
-            suffix = f" ({match[4]})" if match[4] else f"[{number}]" if number else ""
-            return f"{kind} {match[2]}{suffix}", self._iteration, float(match[3])
+        if "Iteration" in line:
+            if found := _figure(line, _LOSS):
+                self._begin(found[0])
+                return LOSS, *found
+            if found := _figure(line, _RATE):
+                return RATE, *found
+            if match := _TESTING.search(line):
+                self._begin(int(match[1]))
+                self._test_net = "test" if match[2] == "0" else f"test#{match[2]}"
+                return None
+        if (match := _OUTPUT.search(line)) and (value := _VALUE.match(line, match.end())):
+            return self._output(match[1], value)
         return None
 
-    def _begin(self, iteration: str) -> None:
-        self._iteration = int(iteration)
+    def _output(self, net: str, value: re.Match[str]) -> tuple[str, int, float] | None:
+        if self._iteration is None:
+            return None
+        kind = "train" if net == "Train" else self._test_net or "test"
+        number = self._told[value[1]]
+        self._told[value[1]] += 1
+        suffix = f" ({value[3]})" if value[3] else f"[{number}]" if number else ""
+        return f"{kind} {value[1]}{suffix}", self._iteration, float(value[2])
+
+    def _begin(self, iteration: int) -> None:
+        self._iteration = iteration
         self._told.clear()
+
+
+def _figure(line: str, figure: re.Pattern[str]) -> tuple[int, float] | None:
+    """Iteration and value of a line that tells a figure.
+
+    Between the two stand speed, epochs and the like, in ways of their own in each Caffe, but no other figure:
+    "Iteration 20 (12.5/s), lr = 1".
+    """
+    for value in figure.finditer(line):
+        start = line.rfind("=", 0, value.start()) + 1
+        if iteration := _ITERATION.search(line, start, value.start()):
+            return int(iteration[1]), float(value[1])
+    return None
 
 
 def read_lines(lines: Iterable[str]) -> Series:

@@ -9,6 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
 
 from segcaffe.proto.caffe_pb2 import LayerParameter, NetParameter
 from segcaffe.viz.layered_layout import Layout, Point, layout
@@ -41,9 +44,9 @@ class Node:
     cells: list[Cell]
     family: str = ""
 
-    @property
+    @cached_property
     def size(self) -> Point:
-        """Width and height of the stack."""
+        """Width and height of the stack, which is complete when it is first asked for them."""
         sizes = [cell.size for cell in self.cells]
         return max(width for width, _ in sizes), sum(height for _, height in sizes)
 
@@ -167,17 +170,16 @@ def _border(drawing: Drawing, node: int, towards: Point, across: bool) -> Point:
 def _frames(drawing: Drawing) -> list[Frame]:
     """Frames of families of several layers, where they can be drawn without taking in a stranger."""
     frames = []
+    all_boxes = np.array([_box(drawing, i) for i in range(len(drawing.nodes))])
     for indices in _kin(drawing):
         if sum(drawing.nodes[i].cells[0].layer is not None for i in indices) < 2:
             continue
-        boxes = [_box(drawing, i) for i in indices]
-        box = (
-            min(b[0] for b in boxes) - 8, min(b[1] for b in boxes) - 14,
-            max(b[2] for b in boxes) + 8, max(b[3] for b in boxes) + 6,
-        )  # fmt: skip
-        strangers = (i for i in range(len(drawing.nodes)) if i not in indices)
-        if not any(_overlap(box, _box(drawing, i)) for i in strangers):
-            frames.append(Frame(drawing.nodes[min(indices)].family, box))
+        own = all_boxes[list(indices)]
+        left, top = (own[:, :2].min(axis=0) - np.array((8, 14))).tolist()
+        right, bottom = (own[:, 2:].max(axis=0) + np.array((8, 6))).tolist()
+        inside = (all_boxes[:, :2] < (right, bottom)).all(axis=1) & (all_boxes[:, 2:] > (left, top)).all(axis=1)
+        if np.count_nonzero(inside) == len(indices):
+            frames.append(Frame(drawing.nodes[min(indices)].family, (left, top, right, bottom)))
     return frames
 
 
@@ -186,16 +188,13 @@ def _kin(drawing: Drawing) -> list[set[int]]:
     groups = [{index} for index in range(len(drawing.nodes))]
     for start, end, _ in drawing.edges:
         if drawing.nodes[start].family == drawing.nodes[end].family and groups[start] is not groups[end]:
-            groups[start] |= groups[end]
-            for index in groups[end]:
-                groups[index] = groups[start]
+            small, large = sorted((groups[start], groups[end]), key=len)
+            large |= small
+            for index in small:
+                groups[index] = large
     return list({id(group): group for group in groups}.values())
 
 
 def _box(drawing: Drawing, node: int) -> tuple[float, float, float, float]:
     (x, y), (width, height) = drawing.centres[node], drawing.nodes[node].size
     return x - width / 2, y - height / 2, x + width / 2, y + height / 2
-
-
-def _overlap(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> bool:
-    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]

@@ -30,6 +30,14 @@ def batch_norm_case(
     )
 
 
+def bn_case(suffix: str, options: str, phase="TRAIN", **more) -> LayerCase:
+    """A BN of SegNet's or PSPNet's, whose stored variances lie above 0."""
+    frozen, four = "frozen" in options, "slope" in options or "frozen" in options
+    params = {3: np.linspace(0.5, 2, 3).reshape(1, 3, 1, 1)} if four else {}
+    more = {"bottoms": ((4, 3, 4, 5),), "params": params, "param_gradient": () if frozen else (0, 1)} | more
+    return LayerCase("BN", f"bn_param {{ {options} }}", suffix=suffix, phase=phase, **more)
+
+
 CASES = [
     LayerCase("Softmax", bottoms=((2, 3, 4, 5),)),
     LayerCase("Softmax", bottoms=((3, 7),), suffix="rows"),
@@ -57,6 +65,14 @@ CASES = [
         deterministic=False,
         gradient=False,
     ),
+    bn_case("batch", "scale_filler { value: 1 } bn_mode: LEARN", batched=False),
+    bn_case("batch_in_test", "shift_filler { value: 0.001 }", "TEST", batched=False),
+    bn_case("batch_shown", "bn_mode: LEARN", tops=3, gradient=False, batched=False),
+    bn_case("folded", "bn_mode: INFERENCE", "TEST"),
+    bn_case("averaged", "slope_filler { value: 1 } momentum: 0.75 eps: 1e-3", batched=False),
+    bn_case("averages", "slope_filler { value: 1 }", "TEST"),
+    bn_case("frozen", "frozen: true"),
+    bn_case("rows", "slope_filler { value: 1 }", bottoms=((6, 3),), batched=False),
     LayerCase("MVN", bottoms=((2, 3, 4, 5),)),
     LayerCase("MVN", "mvn_param { across_channels: true eps: 1e-7 }", ((2, 3, 4, 5),), suffix="across_channels"),
     LayerCase("MVN", "mvn_param { normalize_variance: false }", ((2, 3, 4, 5),), suffix="mean_only"),

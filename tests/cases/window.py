@@ -27,7 +27,27 @@ def pooling(suffix: str, options: str, values=None, **more) -> LayerCase:
     )
 
 
+def places(*shape: int, pixels: int):
+    """Places of a plane of so many pixels, no two alike in a channel, but for one that is none."""
+
+    def draw(rng: np.random.Generator) -> np.ndarray:
+        drawn = np.stack([rng.permutation(pixels)[: shape[2] * shape[3]] for _ in range(shape[0] * shape[1])])
+        drawn[0, 0] = -1
+        return drawn.reshape(shape)
+
+    return draw
+
+
+def unpooling(suffix: str, options: str, pixels: int) -> LayerCase:
+    bottoms = ((2, 3, 3, 4), places(2, 3, 3, 4, pixels=pixels))
+    return LayerCase("Upsample", f"upsample_param {{ {options} }}", bottoms, suffix=suffix, no_gradient=(1,))
+
+
 CASES = [
+    unpooling("places", "scale: 2", 48),
+    unpooling("places_sides", "scale_h: 1 scale_w: 3", 36),
+    unpooling("places_padded", "pad_out_h: true pad_out_w: true", 35),
+    unpooling("places_size", "upsample_h: 5 upsample_w: 9", 45),
     pooling("max", "kernel_size: 3 stride: 2 pad: 1"),
     pooling("max_stride1", "kernel_size: 3 pad: 1"),
     pooling("max_places", "kernel_size: 2 stride: 2", tops=2, gradient=False),

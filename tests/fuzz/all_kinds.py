@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-from tests.fuzz import commands, data, nets, pictures, tables, weights
+from tests.fuzz import data, nets, pictures, tables, weights
 from tests.fuzz.kinds import Kind
 
-KINDS: dict[str, Kind] = {
-    **nets.KINDS,
-    **weights.KINDS,
-    **data.KINDS,
-    **pictures.KINDS,
-    **tables.KINDS,
-    **commands.KINDS,
-}
+KINDS: dict[str, Kind] = {**nets.KINDS, **weights.KINDS, **data.KINDS, **pictures.KINDS, **tables.KINDS}

@@ -1,4 +1,4 @@
-"""Calls of the kernels over regions."""
+"""Calls of the kernels over regions, and of those that bring values to places."""
 
 from __future__ import annotations
 
@@ -61,3 +61,27 @@ def _(rng: np.random.Generator, dtype: Any) -> dict[str, Any]:
 @add("regions", "sample_backward")
 def _(rng: np.random.Generator, dtype: Any) -> dict[str, Any]:
     return {"dy": normal(rng, dtype, 4, 5, HIGH, WIDE), **_places(rng, dtype), "dx": empty(dtype, 2, 5, 6, 7)}
+
+
+def _unpooled(rng: np.random.Generator, dtype: Any) -> dict[str, Any]:
+    """Places of 6 x 7 pixels, some of them several times or not at all."""
+    places = rng.integers(-1, 42, (5, 31)).astype(dtype)
+    return {"x": normal(rng, dtype, 5, 31), "places": places, "y": empty(dtype, 5, 42), "bad": empty(np.int64, 1)}
+
+
+@add("unpool", "forward")
+def _(rng: np.random.Generator, dtype: Any) -> dict[str, Any]:
+    return _unpooled(rng, dtype)
+
+
+@add("unpool", "forward", "bad place")
+def _(rng: np.random.Generator, dtype: Any) -> dict[str, Any]:
+    arguments = _unpooled(rng, dtype)
+    arguments["places"][2, 4:6] = [42, np.nan]
+    return arguments
+
+
+@add("unpool", "backward")
+def _(rng: np.random.Generator, dtype: Any) -> dict[str, Any]:
+    arguments = _unpooled(rng, dtype)
+    return {"dy": normal(rng, dtype, 5, 42), "places": arguments["places"], "dx": empty(dtype, 5, 31)}

@@ -31,6 +31,7 @@ _AXES: dict[str, tuple[Axes, ...]] = {
     "lrn": ({2: 1, 7: -1, 9: 1, 13: 1}, {2: 1, 7: 1, 9: 1, 13: -1}),
     "pixel_norm": ({3: 1, 7: -1, 611: 1}, {3: 1, 7: 1, 611: -1}),
     "regions": ({7: -1},),
+    "unpool": ({5: 1, 31: -1}, {5: 1, 42: -1}),
     "embed": ({41: 2, 13: -1}, {41: -1, 13: 1}),
 }
 """The lengths of a case's axes that are changed, and to what: -1 stands for each of `LENGTHS`."""

@@ -49,6 +49,7 @@ FIRST_ONLY = {
     "SimpleCrop",
     "SoftmaxWithLoss",
     "SoftmaxWithLossOHEM",
+    "Upsample",
 }
 FIRST_TWO = {
     "ContrastiveLoss",
@@ -83,6 +84,7 @@ SILENT = {
     "SimpleCrop",
     "SmoothL1Loss",
     "SmoothL1LossOHEM",
+    "Upsample",
 }
 """Those whose originals leave the bottom's gradient alone instead of stopping."""
 

@@ -32,8 +32,12 @@ def _most(items: Sequence[Item]) -> int:
 @pytest.mark.parametrize("way", [place, pack])
 def test_what_lives_at_the_same_time_has_its_own_place(way: Callable[[list[Item]], list[Slot]], twice: bool) -> None:
     items = _items(200, twice)
-    slots = way(items)
-    assert sorted(item.number for slot in slots for item in slot.items) == list(range(200))
+    _check_apart(way(items), 200)
+
+
+def _check_apart(slots: Sequence[Slot], count: int) -> None:
+    """All items are there, and those that live at the same time do not overlap."""
+    assert sorted(item.number for slot in slots for item in slot.items) == list(range(count))
     for slot in slots:
         assert slot.size == max(item.size + start for item, start in zip(slot.items, slot.offsets, strict=True))
         for t in range(120):
@@ -43,6 +47,19 @@ def test_what_lives_at_the_same_time_has_its_own_place(way: Callable[[list[Item]
                 if any(a <= t <= b for a, b in item.ranges)
             )
             assert all(before[1] <= after[0] for before, after in pairwise(used))
+
+
+@pytest.mark.parametrize("way", [place, pack])
+def test_many_are_distributed_by_time(monkeypatch: pytest.MonkeyPatch, way: Callable[[list[Item]], list[Slot]]) -> None:
+    items = _items(300, twice=False)
+    usual = sum(slot.size for slot in way(items))
+    monkeypatch.setattr("segcaffe.plan.packing._MANY", 100)
+    slots = way(items)
+    _check_apart(slots, 300)
+    assert _most(items) <= sum(slot.size for slot in slots) < 1.1 * usual
+    # What lives twice is distributed as if there were few.
+    twice = _items(200, twice=True)
+    _check_apart(way(twice), 200)
 
 
 def test_packing_comes_close_to_what_is_needed_at_a_time() -> None:

@@ -97,6 +97,18 @@ def test_long_arrows_pass_beside_other_nodes() -> None:
     assert layout([], []).centres == []
 
 
+def test_the_longest_of_very_many_arrows_run_straight(monkeypatch: pytest.MonkeyPatch) -> None:
+    edges = [(i, j) for i in range(12) for j in range(i + 1, 12)]
+    monkeypatch.setattr("segcaffe.viz.layered_layout._MOST_POINTS", 60)
+    routes = layout([(20.0, 10.0)] * 12, edges).routes
+    passed = [len(route) // 2 - 1 for route in routes]
+    assert 40 < sum(passed) <= 60
+    bent = max(j - i for (i, j), points in zip(edges, passed, strict=True) if points == j - i - 1)
+    straight = [j - i for (i, j), points in zip(edges, passed, strict=True) if points != j - i - 1]
+    assert straight
+    assert min(straight) >= bent
+
+
 def test_labels_and_colours_are_caffes() -> None:
     by_name = {layer.name: layer for layer in lenet(loss=True).layer}
     assert draw.get_layer_label(by_name["conv1"], "LR") == "conv1\n(Convolution)\nkernel size: 5 stride: 1 pad: 0"

@@ -9,16 +9,16 @@ import numpy as np
 from segcaffe import device
 from segcaffe.device.mode import Array
 from segcaffe.kernels import copy
-from segcaffe.layers.base import Blobs, Layer
+from segcaffe.layers.base import Blobs, Layer, Read
 
 
 class Repeated(Layer):
     """Each pixel becomes a block of pixels.
 
-    bottom: (..., H, W);  top: (..., H·fy, W·fx), less what `cut` tells.
+    bottom: (..., H, W);  top: (..., H·fy, W·fx).
     """
 
-    backward_reads = ()
+    backward_reads: tuple[Read, ...] = ()
     factors: tuple[int, int]
 
     def check_factors(self) -> None:
@@ -73,8 +73,6 @@ class Picked(Layer):
         shape = bottom[0].shape
         if len(shape) != 4:
             raise self.fail("the bottom must have 4 axes.", f"shape {shape}")
-        if min(shape[axis] for axis in self.spatial()) < 1:
-            raise self.fail("the bottom must have a pixel.", f"shape {shape}")
         self._host = self.tables(shape)
         self._tables = [device.to_device(table) for table in self._host]
         extents = list(shape)
