@@ -84,6 +84,9 @@ def test_the_bytes_of_a_file(tmp_path: Path) -> None:
     assert read_bytes(tmp_path / "x") == b"\0abc" * 1000
     with opened(str(tmp_path / "x")) as file:
         assert file.read(5) == b"\0abc\0"
+    with (tmp_path / "large").open("wb") as file:
+        file.truncate((1 << 26) + 1)
+    assert len(read_bytes(tmp_path / "large")) == (1 << 26) + 1
     with pytest.raises(FileNotFoundError):
         read_bytes(tmp_path / "y")
     with pytest.raises(IsADirectoryError):
