@@ -28,15 +28,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("predictions", metavar="PRED", help="folder of predictions: <id>.png, .npy or .mat")
     parser.add_argument("labels", metavar="LABELS", nargs="?", help="folder of label maps, or list: image label")
     common.add_option(parser, "root", "put before each name of the list; end a folder with a slash", default="")
-    common.add_option(
-        parser, "classes", "number of classes (default: by the largest label met)", type=whole(1, 1 << 16)
-    )
+    common.add_option(parser, "classes", "number of classes (default: by the largest label met)", type=whole(1, 256))
     common.add_option(parser, "names", "file with the classes' names, one a line (default: those that predict knew)",
                       metavar="FILE")  # fmt: skip
     common.add_option(parser, "ignore", "label whose pixels do not count (default 255); repeatable", type=whole(),
                       action="append")  # fmt: skip
     common.add_option(
-        parser, "trimap", "largest trimap width in pixels (default 40; 0: none)", type=whole(most=1000), default=40
+        parser, "trimap", "largest trimap width in pixels (default 40; 0: none)", type=whole(most=255), default=40
     )
     common.add_palette_option(parser)
     common.add_option(

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from segcaffe.files import system
 from segcaffe.files.leftovers import clean_folder, clean_up, name_beside, remove
-from segcaffe.files.there import check_name, exists, is_dir, is_file
+from segcaffe.files.there import check_name, exists, is_dir, is_file, is_link
 
 _FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 _FULL_TEXTS = [os.strerror(number) for number in sorted(_FULL)]
@@ -137,7 +137,7 @@ def _clean_once(folder: Path) -> None:
 
 
 def _target(path: Path) -> Path:
-    return path.resolve() if path.is_symlink() else path
+    return path.resolve() if is_link(path) else path
 
 
 def _put_in_place(part: Path, path: Path) -> None:

@@ -8,6 +8,7 @@ system cannot exchange two; if the process was killed before the new one came, i
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import secrets
@@ -17,19 +18,22 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from segcaffe.files import process
+from segcaffe.files.there import is_dir, is_link
 
 _DAY = 24 * 3600.0
 _NAME = re.compile(r"\.(.+)\.([0-9a-f]{8})-(\d+)(?:-[0-9a-f]{8})?\.(tmp|old)", re.DOTALL)
 
 
 def name_beside(path: Path, kind: str = "tmp") -> Path:
-    """A hidden name beside a path, as this process uses it."""
+    """A hidden name beside a path, as this process uses it; OSError for a path without a name (``.``, ``/``)."""
+    if not path.name:
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     return path.with_name(f".{path.name}.{process.place()}-{os.getpid()}-{secrets.token_hex(4)}.{kind}")
 
 
 def remove(path: Path) -> None:
     """Remove a file or a folder, if it is there."""
-    if path.is_dir() and not path.is_symlink():
+    if is_dir(path) and not is_link(path):
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)

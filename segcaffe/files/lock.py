@@ -18,7 +18,7 @@ from pathlib import Path
 from segcaffe.errors import LockedError, SegcaffeError
 from segcaffe.files.disk import why_unwritable
 from segcaffe.files.holder import Holder
-from segcaffe.files.there import check_name, exists, is_dir, is_file
+from segcaffe.files.there import check_name, exists, is_dir, is_file, is_link
 
 _FAR = 1 << 30
 """Which byte is locked: none that is read, which locking prevents on Windows."""
@@ -68,7 +68,7 @@ def lock(target: Path, doing: str, advice: str, inside: bool = False) -> Lock:
     SegcaffeError
         The file cannot be written.
     """
-    target = target.resolve() if target.is_symlink() else target
+    target = target.resolve() if is_link(target) else target
     if exists(target) and not (is_file(target) or is_dir(target)):
         return Lock(None)
     file = target / IN_FOLDER if inside else target.with_name(f".{target.name}.lock")

@@ -11,6 +11,8 @@ import stat
 from io import BufferedReader
 from pathlib import Path
 
+from segcaffe.files.there import is_link
+
 _KINDS = (
     (stat.S_ISFIFO, "pipe"),
     (stat.S_ISCHR, "device"),
@@ -74,7 +76,7 @@ def read_buffer(path: str | Path) -> bytearray:
 
 def opened_inside(folder: Path, path: Path) -> BufferedReader:
     """As `opened`, for a file of a folder, a database's; OSError for one that is a link out of the folder."""
-    if path.is_symlink() and not path.resolve().is_relative_to(folder.resolve()):
+    if is_link(path) and not path.resolve().is_relative_to(folder.resolve()):
         raise OSError(errno.EINVAL, "It is a link out of the database's folder; copy the file there", str(path))
     return opened(path)
 

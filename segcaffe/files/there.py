@@ -29,3 +29,8 @@ def check_name(path: Path) -> None:
     """OSError for a name that no file can have, for which Python raises ValueError: one with a null character."""
     if "\0" in str(path):
         raise OSError(errno.EINVAL, "no name can have a null character", str(path))
+
+
+def is_link(path: str | Path) -> bool:
+    """Whether there is a link of that name."""
+    return os.path.islink(path)  # noqa: PTH114

@@ -18,7 +18,7 @@ from segcaffe.data.pool import ordered
 from segcaffe.errors import DataError
 from segcaffe.files.there import is_dir
 from segcaffe.metrics.segmentation import Agreement
-from segcaffe.metrics.tally import Labels, Tally
+from segcaffe.metrics.tally import LABELS, Labels, Tally
 
 
 @dataclass(frozen=True)
@@ -122,6 +122,8 @@ class Report:
     def of(cls, tally: Tally, classes: int | None = None, names: Sequence[str] = ()) -> Report:
         """The figures of a tally; without ``classes``, there are as many as names, or as labels met."""
         number = classes if classes is not None else len(names) or tally.classes()
+        if number > LABELS:
+            raise DataError(f"labels are 0 to {LABELS - 1}, so there are {LABELS} classes at most. Received: {number}.")
         if names and len(names) != number:
             raise DataError(f"each of {number} classes needs a name. Received: {len(names)}.")
         trimap = {width: tally.agreement(number, width) for width in range(1, tally.bands + 1)}

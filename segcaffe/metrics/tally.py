@@ -15,7 +15,8 @@ from segcaffe.metrics.segmentation import Agreement
 
 Labels = NDArray[np.uint8]
 
-_PAIRS = 1 << 16
+LABELS = 256
+_PAIRS = LABELS * LABELS
 """Pairs of a label and a prediction: label * 256 + prediction."""
 
 
@@ -36,9 +37,11 @@ class Tally:
     """
 
     def __init__(self, bands: int = 0, ignore: Sequence[int] = (255,)) -> None:
+        if not 0 <= bands < LABELS:
+            raise DataError(f"a trimap is {LABELS - 1} pixels wide at most. Received: {bands}.")
         self.bands = bands
-        self.ignored = np.zeros(256, bool)
-        self.ignored[[label for label in ignore if 0 <= label < 256]] = True
+        self.ignored = np.zeros(LABELS, bool)
+        self.ignored[[label for label in ignore if 0 <= label < LABELS]] = True
         self.images = 0
         # One more than the bands: the pixels further away.
         self._counts = np.zeros((bands + 1, _PAIRS), np.int64)

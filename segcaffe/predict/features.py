@@ -88,7 +88,7 @@ def _alone(out: Path, overwrite: bool, folder: bool) -> Iterator[Path]:
         bring_back(out)
         if exists(out) and not overwrite:
             raise DataError(f'"{out}" exists already; use --overwrite to replace it.')
-        if out.is_dir() and not all(is_database(path) for path in out.iterdir()):
+        if is_dir(out) and not all(is_database(path) for path in out.iterdir()):
             raise DataError(f'"{out}" is a folder that holds other things than databases; choose another OUT.')
         with replacing(out, "results", folder=folder) as part:
             yield part

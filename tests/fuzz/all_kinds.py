@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from tests.fuzz import data, nets, pictures, tables, weights
+from tests.fuzz import commands, data, nets, pictures, tables, weights
 from tests.fuzz.kinds import Kind
 
-KINDS: dict[str, Kind] = {**nets.KINDS, **weights.KINDS, **data.KINDS, **pictures.KINDS, **tables.KINDS}
+KINDS: dict[str, Kind] = {
+    **nets.KINDS,
+    **weights.KINDS,
+    **data.KINDS,
+    **pictures.KINDS,
+    **tables.KINDS,
+    **commands.KINDS,
+}

@@ -67,7 +67,30 @@ BAD = [
     _bad("MVN", "mvn_param { eps: -1 }", "eps", "-1", "must not be negative"),
     _bad("Softmax", "softmax_param { axis: 4 }", "axis", "4", "must lie in"),
     _bad("Softmax", "softmax_param { axis: -5 }", "axis", "-5", "must lie in"),
+    # detection
+    _bad("ROIAlign", "roi_align_param { pooled_h: 0 pooled_w: 2 }", "bins", "(0, 2)", "at least 1", IMAGE, (5, 5)),
+    _bad(
+        "DetectionEvaluate",
+        "detection_evaluate_param { num_classes: 70000 }",
+        "num_classes",
+        "70000",
+        "65536 at most",
+        (1, 1, 2, 7),
+        (1, 1, 2, 8),
+    ),
+    _bad(
+        "MultiBoxLoss",
+        "multibox_loss_param { num_classes: 2 neg_pos_ratio: inf }",
+        "neg_pos_ratio",
+        "inf",
+        "above 0",
+        (1, 8),
+        (1, 4),
+        (1, 2, 8),
+        (1, 1, 1, 8),
+    ),
     # window
+    _bad("SpatialPyramidPooling", "spatial_pyramid_pooling_param { spatial_bin: 4096 }", "spatial_bin", "4096", "512"),
     _bad("Pooling", "pooling_param { kernel_size: 0 }", "kernel_size", "0x0", "must be 1 or more"),
     _bad("Pooling", "", "kernel_size", "no kernel_size", "must be given"),
     _bad("Pooling", "pooling_param { kernel_size: 2 pad: 2 }", "pad", "2x2", "must be smaller than kernel_size"),
@@ -330,8 +353,8 @@ def test_too_many_bottoms_or_tops(name: str) -> None:
             ('"p" (Pooling)', "pool", "MEDIAN", "MAX"),
         ),
         (
-            'layer { name: "e" type: "Eltwise" eltwise_param { operation: DIV } }',
-            ('"e" (Eltwise)', "operation", "DIV", "PROD"),
+            'layer { name: "e" type: "Eltwise" eltwise_param { operation: MEAN } }',
+            ('"e" (Eltwise)', "operation", "MEAN", "PROD"),
         ),
         (
             'layer { name: "d" type: "Im2dist" im2dist_param { norm: L3 } }',

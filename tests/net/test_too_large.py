@@ -24,6 +24,8 @@ TOO_LARGE = {
     'type: "Tile" tile_param { tiles: 2147483647 }': r"1x8589934588x8x8 \(2\.0 TiB\)",
     'type: "Replicate" replicate_param { num_copies: 2147483647 }': r"\(2\.0 TiB\)",
     'type: "Interp" interp_param { height: 2147483647 width: 2147483647 }': "asked for at once|64.0 EiB|PiB",
+    'type: "ResizeBilinear" resize_bilinear_param { scale_height: inf data_format: "NCHW" }': "GiB are asked for|EiB",
+    'type: "SpatialPyramidPooling" spatial_pyramid_pooling_param { spatial_bin: 1048576 }': "spatial_bin must be 1 or",
     'type: "SPP" spp_param { pyramid_height: 2147483647 }': "pyramid_height, the number of levels, must be 1 or more",
     'type: "Im2col" convolution_param { kernel_size: 3 pad: 1048576 }': "TiB",
 }

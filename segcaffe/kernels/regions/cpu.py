@@ -21,7 +21,7 @@ def max_forward(x: Array, item: Array, rows: Array, columns: Array, y: Array, pl
 
 
 def max_backward(dy: Array, item: Array, place: Array, dx: Array) -> None:
-    flat = dx.reshape(*dx.shape[:2], -1)
+    flat = dx.reshape(*dx.shape[:2], dx.shape[2] * dx.shape[3])
     body = lambda start, stop: _max_backward(dy, item, place, flat, start, stop)  # noqa: E731
     _over_channels(body, dx.shape[1], dy.size + dx.size)
 

@@ -52,7 +52,11 @@ class Convolution(WindowedLayer):
 
     def output_spatial(self, spatial: tuple[int, ...]) -> tuple[int, ...]:
         """Number of windows on each axis; the bottom's size where the bottom is columns."""
-        return spatial if self.is_im2col else self.window.output_shape(spatial)
+        if not self.is_im2col:
+            return self.window.output_shape(spatial)
+        if min(spatial) < 1:
+            raise self.fail("the columns must be of one window at least", f"{'x'.join(map(str, spatial))} of them")
+        return spatial
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Compute each top from its bottom."""

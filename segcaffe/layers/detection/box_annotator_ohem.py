@@ -42,6 +42,8 @@ class BoxAnnotatorOHEM(Layer):
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Choose by the sum of both losses."""
+        if not bottom[3].count:
+            return
         items = bottom[0].data.reshape(-1, 5)[:, 0]
         loss = bottom[1].data.reshape(-1) + bottom[2].data.reshape(-1)
         order = np.argsort(-loss, kind="stable")

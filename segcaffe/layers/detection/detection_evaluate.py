@@ -47,6 +47,7 @@ class DetectionEvaluate(Layer):
         options = self.param.detection_evaluate_param
         if options.num_classes < 1:
             raise self.fail("detection_evaluate_param.num_classes must be given", options.num_classes)
+        self.check_range("detection_evaluate_param.num_classes", options.num_classes, 1, 1 << 16)
         if options.overlap_threshold <= 0:
             raise self.fail("detection_evaluate_param.overlap_threshold must be above 0", options.overlap_threshold)
         self.labels = [c for c in range(options.num_classes) if c != options.background_label_id]

@@ -61,6 +61,8 @@ class DetectionOutput(Layer):
         if priors.ndim != 3 or priors.shape[:2] != (1, 2) or priors.shape[2] % 4:
             raise self.fail("bottom 2, priors and variances, must be (1, 2, 4 P)", f"shape {priors.shape}")
         self.priors = priors.shape[2] // 4
+        if not locations.shape:
+            raise self.fail("bottom 0, the locations, must have a batch axis", "a scalar")
         wanted = (self.priors * 4 * (1 if self.shared else self.classes), self.priors * self.classes)
         for i, (blob, count) in enumerate(zip((locations, confidences), wanted, strict=True)):
             if blob.shape[:1] != locations.shape[:1] or blob.count != count * locations.shape[0]:

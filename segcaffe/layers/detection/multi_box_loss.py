@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -96,7 +97,7 @@ class MultiBoxLoss(Layer):
         if options.HasField("do_neg_mining") and not options.HasField("mining_type"):
             # The first SSD had this flag alone.
             kind = "MAX_NEGATIVE" if options.do_neg_mining else "NONE"
-        if kind == "MAX_NEGATIVE" and options.neg_pos_ratio <= 0:
+        if kind == "MAX_NEGATIVE" and not 0 < options.neg_pos_ratio < math.inf:
             raise self.fail("multibox_loss_param.neg_pos_ratio must be above 0", options.neg_pos_ratio)
         if kind == "HARD_EXAMPLE" and options.sample_size <= 0:
             raise self.fail("multibox_loss_param.sample_size must be above 0", options.sample_size)
@@ -114,6 +115,8 @@ class MultiBoxLoss(Layer):
             raise self.fail("bottom 2, priors and variances, must be (1, 2, 4 P)", f"shape {priors.shape}")
         if truth.ndim != 4 or truth.shape[3] != ROW:
             raise self.fail(f"bottom 3, true boxes, must be (1, 1, G, {ROW})", f"shape {truth.shape}")
+        if not locations.shape:
+            raise self.fail("bottom 0, the locations, must have a batch axis", "a scalar")
         self.priors = priors.shape[2] // 4
         self.slots = 1 if self.shared else self.classes
         wanted = (4 * self.slots * self.priors, self.classes * self.priors)

@@ -47,7 +47,7 @@ class Proposal(Layer):
         """Check the sizes; how much is found shows in forward."""
         scores, deltas, images = bottom
         count = len(self.anchors)
-        if scores.ndim != 4 or deltas.ndim != 4 or scores.shape[2:] != deltas.shape[2:]:
+        if scores.ndim != 4 or deltas.shape != (scores.shape[0], *deltas.shape[1:2], *scores.shape[2:]):
             raise self.fail("needs probabilities and deltas (N, C, H, W)", (scores.shape, deltas.shape))
         if (scores.shape[1], deltas.shape[1]) != (2 * count, 4 * count):
             raise self.fail(

@@ -34,11 +34,10 @@ class RegionLayer(Layer):
 
     def check_bottoms(self, bottom: Blobs) -> None:
         """An error where the shapes are no maps and regions."""
-        count = bottom[1].count // max(bottom[1].shape[0], 1) if bottom[1].ndim else 0
-        if bottom[0].ndim != 4 or (count != 5 and bottom[1].count):
-            raise self.fail(
-                "needs maps (N, C, H, W) and regions (R, 5)", f"shapes {bottom[0].shape} and {bottom[1].shape}"
-            )
+        maps, regions = bottom[0].shape, bottom[1].shape
+        if len(maps) != 4 or min(maps[1:]) < 1 or not regions or bottom[1].count != 5 * regions[0]:
+            rule = "needs maps (N, C, H, W), with a channel and a pixel, and regions (R, 5)"
+            raise self.fail(rule, f"shapes {maps} and {regions}")
 
     def regions(self, bottom: Blobs) -> tuple[Blob, Array]:
         """The items that regions lie in, a blob of the layer's own (R,), and their corners (R, 4)."""

@@ -56,7 +56,7 @@ class MVN(SavedInput, NeuronLayer):
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Gradient of x, through mean and deviation."""
-        if not propagate_down[0]:
+        if not propagate_down[0] or not bottom[0].count:
             return
         grad, out = top[0].grad.reshape(self.layout), bottom[0].grad.reshape(self.layout)
         if not self.normalize_variance:

@@ -37,7 +37,7 @@ class UnitLength(Layer):
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Divide by the lengths."""
         x, y = (blob.array.reshape(self.layout) for blob in (bottom[0], top[0]))
-        if self.layout[2] > 1:
+        if self.layout[2] != 1:
             pixel_norm.forward(x, self._ones(), self._norm.array, y, Epsilon(self.eps))
             return
         # Each vector lies together: it is as a channel to `channelwise`.
@@ -52,7 +52,7 @@ class UnitLength(Layer):
         if not propagate_down[0]:
             return
         x, dy, dx = (array.reshape(self.layout) for array in (bottom[0].array, top[0].grad, bottom[0].grad))
-        if self.layout[2] > 1:
+        if self.layout[2] != 1:
             pixel_norm.backward(x, self._ones(), self._norm.array, dy, dx)
             return
         items, norm = self._items(), self._norm.array.reshape(-1)

@@ -57,8 +57,8 @@ class DenseCRF(Layer):
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Check the shapes; the top is like the scores."""
         shape = bottom[0].shape
-        if len(shape) != 4:
-            raise self.fail("the scores must have 4 axes (N, C, H, W)", f"shape {shape}")
+        if len(shape) != 4 or min(shape[1:]) < 1:
+            raise self.fail("the scores must have 4 axes (N, C, H, W), with a channel and a pixel", f"shape {shape}")
         if bottom[1].ndim < 1 or bottom[1].shape[0] != shape[0] or bottom[1].count < 2 * shape[0]:
             raise self.fail("the sizes must be a height and a width for each image", f"shape {bottom[1].shape}")
         if len(bottom) == 3 and bottom[2].shape != (shape[0], 3, *shape[2:]):

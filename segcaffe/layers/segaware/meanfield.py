@@ -49,9 +49,9 @@ class MeanfieldLayer(Layer):
                 f"shapes {shape} and {bottom[1].shape}",
             )
         for i, blob in enumerate(bottom[2:], 2):
-            if blob.ndim != 4 or (blob.shape[0], *blob.shape[2:]) != (shape[0], *shape[2:]):
+            if blob.ndim != 4 or blob.shape[1] < 1 or (blob.shape[0], *blob.shape[2:]) != (shape[0], *shape[2:]):
                 raise self.fail(
-                    f"bottom {i} must have the batch size, height and width of the unary scores",
+                    f"bottom {i} must have the batch size, height and width of the unary scores, and a channel",
                     f"shapes {blob.shape} and {shape}",
                 )
         top[0].reshape(*shape)

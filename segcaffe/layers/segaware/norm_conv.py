@@ -66,6 +66,8 @@ class NormConv(Layer):
     def _check_groups(self, outputs: int) -> None:
         if outputs < 1:
             raise self.fail("num_output must be 1 or more", f"num_output: {outputs}")
+        if self.channels < 1:
+            raise self.fail("the values must have a channel", f"{self.channels} channels")
         if self.group < 1 or self.channels % self.group or outputs % self.group:
             received = f"group: {self.group}, {self.channels} channels, num_output: {outputs}"
             raise self.fail("group must divide both the number of channels and num_output", received)

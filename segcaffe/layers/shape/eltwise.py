@@ -30,6 +30,8 @@ class Eltwise(Layer):
         """Read the operation and the coefficients."""
         options = self.param.eltwise_param
         self.operation = options.operation
+        if self.operation not in (Options.SUM, Options.PROD, Options.MAX):
+            raise self.fail("operation must be SUM, PROD or MAX.", Options.EltwiseOp.Name(self.operation))
         self.coeff = list(options.coeff) or [1.0] * len(bottom)
         self.stable = options.stable_prod_grad
         product = self.operation == Options.PROD

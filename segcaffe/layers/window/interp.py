@@ -7,14 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from segcaffe import device
-from segcaffe.device.host_memory import require
 from segcaffe.device.mode import Array
 from segcaffe.kernels import interp
 from segcaffe.layers.base import Blobs, Layer
 from segcaffe.layers.registry import register
-
-_TABLE_BYTES = 20
-"""For each row and column of the top, with what is in between while the tables are made."""
+from segcaffe.layers.window.scaling import require_tables
 
 
 @register
@@ -63,7 +60,7 @@ class Interp(Layer):
             raise self.fail("cropping by pad_beg and pad_end must leave a pixel.", received)
         out_sizes = self._output_size(sizes)
         top[0].reshape(*bottom[0].shape[:2], *out_sizes)
-        require(sum(out_sizes) * _TABLE_BYTES)
+        require_tables(out_sizes)
         tables = [_places(size, out, self.crop[0]) for size, out in zip(sizes, out_sizes, strict=True)]
         self._tables: list[Array] = [device.to_device(table) for pair in tables for table in pair]
 

@@ -73,6 +73,8 @@ class Picked(Layer):
         shape = bottom[0].shape
         if len(shape) != 4:
             raise self.fail("the bottom must have 4 axes.", f"shape {shape}")
+        if min(shape[axis] for axis in self.spatial()) < 1:
+            raise self.fail("the bottom must have a pixel.", f"shape {shape}")
         self._host = self.tables(shape)
         self._tables = [device.to_device(table) for table in self._host]
         extents = list(shape)

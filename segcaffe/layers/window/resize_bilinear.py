@@ -11,6 +11,7 @@ from segcaffe.device.mode import Array
 from segcaffe.kernels import copy, interp
 from segcaffe.layers.base import Blobs, Layer
 from segcaffe.layers.registry import register
+from segcaffe.layers.window.scaling import require_tables, scaled
 
 
 @register
@@ -40,15 +41,13 @@ class ResizeBilinear(Layer):
         options, shape = self.param.resize_bilinear_param, bottom[0].shape
         if self.channels_last:
             shape = (shape[0], shape[3], *shape[1:3])
-        size = [
-            int(np.float32(extent) * np.float32(scale))
-            for extent, scale in zip(shape[2:], (options.scale_height, options.scale_width), strict=True)
-        ]
+        size = [scaled(shape[2], options.scale_height), scaled(shape[3], options.scale_width)]
         size[0] = options.output_height if options.HasField("output_height") else size[0]
         size[1] = options.output_width if options.HasField("output_width") else size[1]
         if min(*size, *shape[2:]) < 1:
             rule = "both images need a pixel: give output_height and output_width, or scales."
             raise self.fail(rule, f"{shape[2:]} to {tuple(size)}")
+        require_tables(size)
         tables = [self._places(extent, out) for extent, out in zip(shape[2:], size, strict=True)]
         self._tables = [device.to_device(table) for pair in tables for table in pair]
         planar = (*shape[:2], *size)

@@ -8,6 +8,7 @@ from segcaffe.device.mode import Array
 from segcaffe.layers.base import Blobs
 from segcaffe.layers.registry import register
 from segcaffe.layers.window.nearest import Picked
+from segcaffe.layers.window.scaling import require_tables, scaled
 
 
 @register
@@ -34,13 +35,11 @@ class ResizeNearestNeighbor(Picked):
         """Where the rows and columns come from."""
         options = self.param.resize_nearest_neighbor_param
         height, width = (shape[axis] for axis in self.spatial())
-        # As the original: a product of single precision.
-        rows = int(np.float32(height) * np.float32(options.scale_height))
-        columns = int(np.float32(width) * np.float32(options.scale_width))
-        rows = options.output_height if options.HasField("output_height") else rows
-        columns = options.output_width if options.HasField("output_width") else columns
+        rows = options.output_height if options.HasField("output_height") else scaled(height, options.scale_height)
+        columns = options.output_width if options.HasField("output_width") else scaled(width, options.scale_width)
         if min(rows, columns) < 1:
             raise self.fail("the top needs a pixel: output_height and output_width, or scales.", f"{rows} x {columns}")
+        require_tables((rows, columns))
         return self._table(height, rows), self._table(width, columns)
 
     def _table(self, size: int, out: int) -> Array:

@@ -12,6 +12,9 @@ from segcaffe.layers.base import Blobs, Layer
 from segcaffe.layers.registry import register
 from segcaffe.proto import caffe_pb2
 
+_MOST_CELLS = 512
+"""On a side of a grid."""
+
 
 @register
 class SpatialPyramidPooling(Layer):
@@ -32,6 +35,7 @@ class SpatialPyramidPooling(Layer):
             raise self.fail("pools maxima, of one scale.", str(options).replace("\n", " ").strip())
         if min(self.bins, default=0) < 1:
             raise self.fail("needs spatial_bin, 1 or more cells a side.", self.bins)
+        self.check_range("spatial_bin", max(self.bins), 1, _MOST_CELLS)
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Find the cells."""
