@@ -26,7 +26,7 @@ class Effect(Enum):
 
     ENGINE = "without effect here"
     """How the result is computed: an engine, types of numbers, memory, threads, another tool's quantization."""
-    TRAINING = "without effect here, where its Caffe trains differently for it"
+    TRAINING = "without effect here, for which their Caffe would train differently"
     MISSING = "not built here"
     """The result."""
 
@@ -79,17 +79,14 @@ _ENGINE = {
 }
 _TRAINING = {
     "NetParameter": "bn_stats_batch_size",
-    "SolverParameter": "disabled_update test_offset ignore_shape_mismatch "
-    "ignore_mismatching_blobs test_and_snapshot_last_epochs sparse_mode sparsity_target sparsity_step_factor "
-    "sparsity_step_iter sparsity_start_iter sparsity_start_factor sparsity_threshold_maxratio "
-    "sparsity_itr_increment_bfr_applying sparsity_threshold_value_max quantization_start_iter quantize_weights "
-    "quantize_activations quantization_param gan_solver lr_dropout decoupled_wd_t0 decoupled_wd_mult amsgrad "
-    "rectified gc adabelief lr_mult p_mult period lookahead lookahead_steps lookahead_alpha clip_gradients_global "
-    "snapshot_before_train do_everything monitor_test monitor_test_id max_steps_without_improvement "
-    "max_periods_without_improvement min_iters_per_period max_nonfinite_test_loss clamp_weights_lower "
-    "clamp_weights_upper clip_weights stagelr stageiter warmup_iter warmup_start_lr local_lr_auto local_gw_ratio "
-    "rampup_interval rampup_lr min_lr momentum_policy max_momentum momentum_power larc larc_policy larc_eta larc_turbo "
-    "weight_decay_policy weight_decay_power max_weight_decay plateau_winsize",
+    "SolverParameter": "disabled_update test_offset ignore_shape_mismatch ignore_mismatching_blobs "
+    "test_and_snapshot_last_epochs sparse_mode sparsity_target sparsity_step_factor sparsity_step_iter "
+    "sparsity_start_iter sparsity_start_factor sparsity_threshold_maxratio sparsity_itr_increment_bfr_applying "
+    "sparsity_threshold_value_max quantization_start_iter quantize_weights quantize_activations quantization_param "
+    "gan_solver lr_dropout decoupled_wd_t0 decoupled_wd_mult amsgrad rectified gc adabelief lookahead lookahead_steps "
+    "lookahead_alpha clip_gradients_global snapshot_before_train do_everything monitor_test monitor_test_id "
+    "max_steps_without_improvement max_periods_without_improvement min_iters_per_period max_nonfinite_test_loss "
+    "clamp_weights_lower clamp_weights_upper clip_weights larc_turbo",
     "TransformationParameter": "noise_param distort_param expand_param emit_constraint random_resize_param "
     "random_aspect_ratio_param flow img_rand_resize_lower img_rand_resize_upper rand_resize_ratio_lower "
     "rand_resize_ratio_upper vertical_stretch_lower vertical_stretch_upper horizontal_stretch_lower "

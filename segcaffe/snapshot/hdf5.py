@@ -77,6 +77,8 @@ def load_state(path: str | Path) -> State:
             current_step=_integer(file["current_step"], budgets) if "current_step" in file else 0,
             learned_net=read_text(file["learned_net"], _LONGEST_NAME) if "learned_net" in file else "",
             history=[_numbers(history[key], budgets) for key in sorted(history, key=int)],
+            minimum_loss=_real(file["minimum_loss"], budgets) if "minimum_loss" in file else None,
+            iter_last_event=_integer(file["iter_last_event"], budgets) if "iter_last_event" in file else 0,
         )
 
 
@@ -145,6 +147,9 @@ def _write_state(file: Any, state: State) -> None:
     file.create_dataset("iter", data=np.array([state.iter], np.int32))
     file.create_dataset("current_step", data=np.array([state.current_step], np.int32))
     _write_text(file, "learned_net", state.learned_net)
+    if state.minimum_loss is not None:
+        file.create_dataset("minimum_loss", data=np.array([state.minimum_loss], np.float32))
+        file.create_dataset("iter_last_event", data=np.array([state.iter_last_event], np.int32))
     history = file.create_group("history")
     for index, values in enumerate(state.history):
         history.create_dataset(str(index), data=values)
@@ -172,10 +177,18 @@ def _numbers(dataset: Any, budgets: Budgets) -> Array:
 
 
 def _integer(dataset: Any, budgets: Budgets) -> int:
-    values = read_values(dataset, "iu", budgets).ravel()
+    return int(_single(dataset, "iu", budgets))
+
+
+def _real(dataset: Any, budgets: Budgets) -> float:
+    return float(_single(dataset, "f", budgets))
+
+
+def _single(dataset: Any, kinds: str, budgets: Budgets) -> Any:
+    values = read_values(dataset, kinds, budgets).ravel()
     if values.size != 1:
         raise ValueError(f"{dataset.name} is no single number")
-    return int(values[0])
+    return values[0]
 
 
 def _encode(write: Callable[[Any], None]) -> bytes:

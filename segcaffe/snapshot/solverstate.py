@@ -30,6 +30,8 @@ def encode_state(state: State) -> bytes:
     """Return the bytes of a binary .solverstate."""
     message = SolverState(iter=state.iter, current_step=state.current_step, learned_net=from_native(state.learned_net))
     message.history.extend(from_array(values) for values in state.history)
+    if state.minimum_loss is not None:
+        message.minimum_loss, message.iter_last_event = state.minimum_loss, state.iter_last_event
     return serialize(message)
 
 
@@ -47,7 +49,10 @@ def decode_state(data: bytes, where: str) -> State:
     if not message.HasField("iter"):
         raise _damaged(where, len(data))
     history = [array_of(blob, f"{where}: history {i}") for i, blob in enumerate(message.history)]
-    return State(message.iter, message.current_step, to_native(message.learned_net), history)
+    least = message.minimum_loss if message.HasField("minimum_loss") else None
+    return State(
+        message.iter, message.current_step, to_native(message.learned_net), history, least, message.iter_last_event
+    )
 
 
 def _damaged(where: str, size: int) -> WeightsError:

@@ -20,6 +20,8 @@ class State:
         Number of iterations done.
     current_step:
         State of the learning rate policy.
+    minimum_loss, iter_last_event:
+        More of it, where the policy looks at the loss; None and 0 where it does not.
     learned_net:
         Path of the weights that belong to it.
     history:
@@ -30,3 +32,5 @@ class State:
     current_step: int = 0
     learned_net: str = ""
     history: list[Array] = field(default_factory=list)
+    minimum_loss: float | None = None
+    iter_last_event: int = 0

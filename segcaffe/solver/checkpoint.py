@@ -123,7 +123,7 @@ def restore(solver: Run, path: str | Path) -> None:
     for blob, values in zip(solver.history, state.history, strict=True):
         blob.data[...] = values.reshape(blob.shape)
     solver.iter = state.iter
-    solver.rate.current_step = state.current_step
+    solver.rate.resume(state.current_step, state.minimum_loss, state.iter_last_event)
     solver.lr = solver.rate.preview(state.iter)
     if run is not None:
         try:
@@ -193,7 +193,10 @@ def _side_path(state_path: str | Path) -> Path:
 
 def _encode_state(solver: Run, paths: Paths, as_hdf5: bool) -> bytes:
     history = [blob.data for blob in solver.history]
-    state = State(solver.iter, solver.rate.current_step, str(paths.weights), history)
+    rate = solver.rate
+    looks_at_loss = solver.param.lr_policy == "plateau"
+    least = rate.minimum_loss if looks_at_loss else None
+    state = State(solver.iter, rate.current_step, str(paths.weights), history, least, rate.iter_last_event)
     return hdf5.encode_state(state) if as_hdf5 else encode_state(state)
 
 

@@ -21,4 +21,4 @@ class NesterovSolver(Solver):
 
     def update(self, weight: Any, grad: Any, history: list[Any], step: Step) -> None:
         """Renew one parameter in place."""
-        optimizer.nesterov(weight, grad, history[0], step, self.param.momentum)
+        optimizer.nesterov(weight, grad, history[0], step, self.momentum)

@@ -33,9 +33,9 @@ def check_regularization(param: SolverParameter) -> None:
         raise PrototxtError(f'Solver: regularization_type is "L1" or "L2". Received: "{given}".{hint}')
 
 
-def decay(param: SolverParameter, decay_mult: float) -> Decay:
-    """Return the decay of a parameter whose multiplier is ``decay_mult``."""
-    factor = param.weight_decay * decay_mult
+def decay(param: SolverParameter, weight_decay: float, decay_mult: float) -> Decay:
+    """Return the decay of a parameter whose multiplier is ``decay_mult``, in an iteration of that weight decay."""
+    factor = weight_decay * decay_mult
     return Decay(0.0, factor) if param.regularization_type == "L1" else Decay(factor, 0.0)
 
 

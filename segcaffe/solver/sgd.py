@@ -7,6 +7,7 @@ from typing import Any
 from segcaffe.kernels import optimizer
 from segcaffe.kernels.optimizer import Step
 from segcaffe.solver.registry import register
+from segcaffe.solver.schedules import warm_up_correction
 from segcaffe.solver.solver import Solver
 
 
@@ -18,4 +19,5 @@ class SGDSolver(Solver):
 
     def update(self, weight: Any, grad: Any, history: list[Any], step: Step) -> None:
         """Renew one parameter in place."""
-        optimizer.sgd(weight, grad, history[0], step, self.param.momentum)
+        momentum = self.momentum * warm_up_correction(self.param, self.iter)
+        optimizer.sgd(weight, grad, history[0], step, momentum)

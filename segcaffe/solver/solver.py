@@ -9,8 +9,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
-import numpy as np
-
 from segcaffe import device
 from segcaffe.blob import Blob
 from segcaffe.blob.member import member
@@ -30,6 +28,7 @@ from segcaffe.solver.average import AverageLoss
 from segcaffe.solver.nets import build_test_nets, build_train_net
 from segcaffe.solver.policies import LearningRate
 from segcaffe.solver.regularize import check_regularization, decay, gradient_scale
+from segcaffe.solver.schedules import check_schedules, local_rate, momentum_at, weight_decay_at
 from segcaffe.solver.summary import Summary
 
 Array = Any
@@ -68,6 +67,8 @@ class Solver(ABC):
         Number of iterations done, that is, of updates made.
     lr:
         Learning rate of the last update; before the first one, and after a restore, that of the next.
+    momentum:
+        Momentum of the last update.
     snapshot_keep:
         How many snapshots of this prefix stay when a new one is written; None for all.
     history:
@@ -113,6 +114,7 @@ class Solver(ABC):
         self.iter = 0
         self.rate = LearningRate(self.param)
         self.lr = self.rate.preview(self.iter)
+        self.momentum = momentum_at(self.param, self.iter, self.lr)
         self.history = [
             Blob(blob.shape, blob.dtype) for _ in range(self.num_histories) for blob in self.net.learnable_params
         ]
@@ -131,6 +133,7 @@ class Solver(ABC):
         """Raise PrototxtError for options that contradict each other; subclasses add their own."""
         param = self.param
         check_regularization(param)
+        check_schedules(param)
         for field, value in param.ListFields():
             if field.cpp_type == field.CPPTYPE_FLOAT and not field.is_repeated and not math.isfinite(value):
                 raise PrototxtError(f"Solver: {field.name} must be a number. Received: {value}.")
@@ -228,7 +231,9 @@ class Solver(ABC):
         Loops written by hand call it after ``net.clear_param_diffs()``, ``net.forward()`` and ``net.backward()``:
         ``iter`` is the number of updates made.
         """
-        self.lr = self.rate(self.iter)
+        self.lr = self.rate(self.iter, self.average_loss.value)
+        self.momentum = momentum_at(self.param, self.iter, self.lr)
+        weight_decay = weight_decay_at(self.param, self.iter)
         display = self._due(self.param.display)
         if display:
             _log.info("Iteration %d, lr = %.6g", self.iter, self.lr)
@@ -237,14 +242,12 @@ class Solver(ABC):
         scale = gradient_scale(self.param, net.learnable_params)
         for i in learning:
             blob = net.learnable_params[i]
-            step = Step(self._rate_of(net.params_lr[i]), scale, *decay(self.param, net.params_weight_decay[i]))
+            rate = local_rate(self.param, blob, net.params_lr[i], self.lr, scale, self.momentum)
+            step = Step(rate, scale, *decay(self.param, weight_decay, net.params_weight_decay[i]))
             self.update(blob.array, blob.grad, [h.array for h in self._histories(i)], step)
         if display and self.param.debug_info:
             diagnose.report_updates(net)
         self.iter += 1
-
-    def _rate_of(self, lr_mult: float) -> float:
-        return float(np.float32(self.lr) * np.float32(lr_mult))
 
     def _histories(self, i: int) -> list[Blob]:
         return self.history[i :: len(self.net.learnable_params)]
