@@ -124,11 +124,24 @@ def resize(image: NDArray[Any], height: int, width: int) -> NDArray[Any]:
     """The image at another size, bilinear; itself where ``height`` or ``width`` is 0."""
     import cv2
 
+    return _resized(image, height, width, cv2.INTER_LINEAR)
+
+
+def resize_nearest(labels: NDArray[Any], height: int, width: int) -> NDArray[Any]:
+    """The label map at another size, each pixel that of the nearest; itself where ``height`` or ``width`` is 0."""
+    import cv2
+
+    return _resized(labels, height, width, cv2.INTER_NEAREST)
+
+
+def _resized(image: NDArray[Any], height: int, width: int, interpolation: int) -> NDArray[Any]:
+    import cv2
+
     hold_threads()
     if height == 0 or width == 0 or image.shape[:2] == (height, width):
         return image
     try:
-        return _with_channels(cv2.resize(image, (width, height)))
+        return _with_channels(cv2.resize(image, (width, height), interpolation=interpolation))
     except cv2.error as error:
         raise DataError(f"an image cannot be resized to {height} x {width} (height x width): {error.err}.") from error
 

@@ -7,7 +7,6 @@ from segcaffe.wiring import upcalls
 
 _TYPES = {
     "SSD": "VideoData",
-    "SegNet and ENet": "DenseImageData",
     "the Caffe of Greentea and its neural models": "MergeCrop Mergecrop MalisLoss ConvolutionSK PoolingSK Affinity "
     "ConnectedComponent",
     "YOLO": "RegionLoss YoloDetectionOutput YoloV2Loss YoloV3Loss EvalDetection BoxData",

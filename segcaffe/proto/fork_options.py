@@ -126,6 +126,7 @@ _MISSING = {
     "pad_r pad_t pad_b submanifold_sparse weight_fixed dis_mode gen_mode shape_offset dilation_h dilation_w kstride",
     "CropParameter": "dimsize blob_name",
     "DataParameter": "shuffle side preselection_file preselection_label slice_point encoding subtract transform_param",
+    "DenseImageDataParameter": "rotate one_hot_nclasses",
     "DropoutParameter": "scale_train sample_weights_test sqrt_scale scale_test",
     "ELUParameter": "lambda",
     "EltwiseParameter": "axis",

@@ -112,6 +112,10 @@ def _list(name: str, more: str = "") -> str:
     return f'image_data_param {{ source: "{FOLDER}/{name}.txt" root_folder: "{FOLDER}/" batch_size: {COUNT} {more} }}'
 
 
+def _dense(more: str = "") -> str:
+    return _list("two", more).replace("image_data_param", "dense_image_data_param")
+
+
 write_files(FOLDER)
 _CROP = "transform_param { crop_size: 8 mean_value: 100 scale: 0.5 }"
 _DATABASE = f'data_param {{ source: "{FOLDER}/lmdb" backend: LMDB batch_size: {COUNT} }}'
@@ -142,6 +146,16 @@ CASES = [
     LayerCase("FourImageData", f"{_list('four')} {_CROP}", (), 2),
     LayerCase("ImageSegData", f"{_list('two', 'label_type: PIXEL')} {_CROP}", (), 3),
     LayerCase("ImageSegData", f"{_list('labelled')} {_CROP}", (), 2, suffix="image_label"),
+    LayerCase("DenseImageData", _dense(), (), 2),
+    LayerCase("DenseImageData", _dense("new_height: 8 new_width: 10 label_divide_factor: 2"), (), 2, suffix="divided"),
+    LayerCase(
+        "DenseImageData",
+        _dense("crop_height: 4 crop_width: 5 mirror: true"),
+        (),
+        2,
+        suffix="random",
+        deterministic=False,
+    ),
     LayerCase("FloData", _list("flow"), ()),
     LayerCase("Data", _DATABASE, (), 2),
     LayerCase(

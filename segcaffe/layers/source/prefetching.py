@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from segcaffe import device
 from segcaffe.data.brightness import unlike_brightness
@@ -70,33 +70,49 @@ class PrefetchingSource(SourceLayer):
 
 
 class ImageListSource(PrefetchingSource):
-    """A source over the lines of a list, with ``image_data_param`` and ``transform_param``.
+    """A source over the lines of a list, with options ``list_field`` and ``transform_param``.
 
     File names are ``root_folder`` followed by the list's word, nothing in between. Subclasses define `load`.
     """
 
-    other_options = ("image_data_param", "transform_param")
+    list_field: ClassVar[str] = "image_data_param"
+    """The options that name the list, its batches, the size of its images."""
+    other_options: ClassVar[tuple[str, ...]] = ("image_data_param", "transform_param")
     _told_brightness = False
 
     @classmethod
     def image_shape(cls, param: LayerParameter) -> tuple[int, int, int]:
         """As the list's options say."""
-        return 3 if param.image_data_param.is_color else 1, *crop_size(param.transform_param)
+        return 3 if getattr(param, cls.list_field).is_color else 1, *crop_size(param.transform_param)
+
+    @property
+    def list_options(self) -> Any:
+        """The options that name the list."""
+        return getattr(self.param, self.list_field)
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Read the list, check the options, load the first item for its shapes."""
-        param = self.param.image_data_param
-        if (param.new_height == 0) != (param.new_width == 0):
-            raise DataError(
-                f"{self.where}: image_data_param needs new_height and new_width together. "
-                f"Received: {param.new_height} and {param.new_width}."
-            )
-        self.transformer = Transformer(self.param.transform_param, self.phase, self.where, self.dtype)
+        param = self.list_options
+        self.check_together("new_height", "new_width")
+        self.transformer = self.make_transformer()
         entries = self.entries(to_native(param.source))
         self.check(entries)
         loader = BatchLoader(ListFeed(entries, param.shuffle), self.load, param.batch_size, self.where)
         loader.skip_randomly(param.rand_skip, len(entries))
         self.start(loader, top)
+
+    def check_together(self, *names: str) -> None:
+        """Raise DataError where the list's options set one of two sizes and not the other."""
+        first, second = (getattr(self.list_options, name) for name in names)
+        if (first == 0) != (second == 0):
+            raise DataError(
+                f"{self.where}: {self.list_field} needs {names[0]} and {names[1]} together. "
+                f"Received: {first} and {second}."
+            )
+
+    def make_transformer(self) -> Transformer:
+        """What makes a net's values of pixels."""
+        return Transformer(self.param.transform_param, self.phase, self.where, self.dtype)
 
     def entries(self, source: str) -> list[Entry]:
         """The items of the list."""
@@ -125,9 +141,11 @@ class ImageListSource(PrefetchingSource):
 
     def read_label(self, name: str, color: bool, entry: Entry) -> Labels:
         """The label map (H, W, K) of that name, resized (bilinearly, as Caffe does) if the options say so."""
-        if color:
-            return self.read_image(name, True, entry)
-        return self._resized(read_labels(Path(self._path(name)), self._context(entry))[:, :, None])
+        return self.read_image(name, True, entry) if color else self._resized(self.stored_label(name, entry))
+
+    def stored_label(self, name: str, entry: Entry) -> Labels:
+        """The label map (H, W, 1) of that name as its file has it."""
+        return read_labels(Path(self._path(name)), self._context(entry))[:, :, None]
 
     def check_sizes(self, images: list[Labels], names: list[str], entry: Entry) -> None:
         """Raise DataError unless the images have one height and width."""
@@ -140,7 +158,7 @@ class ImageListSource(PrefetchingSource):
 
     def warn_about_resized_labels(self) -> None:
         """Tell that labels are interpolated, where they are."""
-        if self.param.image_data_param.new_height:
+        if self.list_options.new_height:
             log.warning(
                 "%s: new_height and new_width resize label maps bilinearly too, which invents labels between those "
                 "of neighbouring pixels; resize the files beforehand (nearest neighbour) to avoid it.",
@@ -148,14 +166,13 @@ class ImageListSource(PrefetchingSource):
             )
 
     def _path(self, name: str) -> str:
-        return to_native(self.param.image_data_param.root_folder) + name
+        return to_native(self.list_options.root_folder) + name
 
     def _context(self, entry: Entry) -> str:
         return f"{self.where}: {entry.place}"
 
     def _resized(self, image: Labels) -> Labels:
-        param = self.param.image_data_param
-        return resize(image, param.new_height, param.new_width)
+        return resize(image, self.list_options.new_height, self.list_options.new_width)
 
 
 def _size(image: Labels) -> str:
