@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 import numpy as np
 
@@ -63,22 +62,6 @@ class SoftmaxWithLoss(LossLayer):
             )
         return np.array(param.class_weighting, np.float64)
 
-    def _weights(self, classes: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-        """The weight of each class: from the options or a file, else 1."""
-        param = self.param.loss_param
-        source = to_native(param.weight_source)
-        if not param.weight_by_label_freqs:
-            return _read_weights(self.where, source, classes) if source else np.ones(classes)
-        weights = np.array(param.class_weighting, np.float64)
-        if source:
-            raise self.fail("weights come from weight_source or from class_weighting, not from both")
-        if weights.size != classes or not np.all(weights >= 0) or np.isinf(weights).any():
-            raise self.fail(
-                f"weight_by_label_freqs needs one non-negative class_weighting for each of the {classes} classes",
-                f"{weights.size} numbers, {weights.tolist()[: classes + 1]}",
-            )
-        return weights
-
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Check that there is a label for each position."""
         check_label_count(self, bottom[0], bottom[1], self.axis)
@@ -105,8 +88,6 @@ class SoftmaxWithLoss(LossLayer):
             raise bad_label(self, bottom[1], int(bad), classes)
         if self.counts_positions:
             valid = int((self.xp.trunc(label) != self.ignore).sum())
-        if self.param.loss_param.weight_by_label_freqs:
-            valid = label.size - int((self.xp.trunc(label) == self.ignore).sum())
         self.normalizer = normalizer(self.normalization, outer, inner, valid)
         top[0].array[...] = loss / self.normalizer
         if len(top) > 1:

@@ -1,4 +1,4 @@
-"""Faster R-CNN's Python layers where its modules are not installed."""
+"""Python layers of Faster R-CNN and ENet where their modules are not installed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import segcaffe as caffe
 from segcaffe.detection.anchors import all_anchors, base_anchors, shift
 from segcaffe.detection.boxes import overlaps
 from segcaffe.errors import SegcaffeError
-from segcaffe.layers.python.stand_ins import read_options
+from segcaffe.layers.python.stand_in import read_options
 
 HEIGHT, WIDTH = 20, 30
 INPUTS = {
@@ -123,3 +123,23 @@ def test_options() -> None:
     assert read_options("") == {}
     with pytest.raises(SegcaffeError, match="'feat_stride': 16"):
         read_options("'a': b c")
+
+
+@pytest.mark.parametrize("phase", ["TRAIN", "TEST"])
+def test_whole_channels_are_dropped_by_the_phase_of_param_str(tmp_path: Path, phase: str) -> None:
+    caffe.set_random_seed(1)
+    text = f"{{\\'phase\\': \\'{phase}\\', \\'p\\': \\'0.25\\'}}"
+    net = _net(tmp_path, "spatial_dropout", "SpatialDropoutLayer", "delta", 1, text, caffe.TEST)
+    x, y = net.blobs["delta"].data, net.forward()["t0"]
+    kept = y.any(axis=(0, 2, 3))
+    np.testing.assert_allclose(y, np.where(kept[:, None, None], x / 0.75, 0), rtol=1e-6)
+    assert (15 < kept.sum() < 34) if phase == "TRAIN" else kept.all()
+    net.blobs["t0"].diff[...] = 3
+    net.layer_dict["p"].backward([net.blobs["t0"]], [True], [net.blobs["delta"]])
+    assert np.array_equal(np.unique(net.blobs["delta"].diff[0, :, 0, 0]), [0, 4] if phase == "TRAIN" else [4])
+
+
+@pytest.mark.parametrize("text", ["", "{\\'phase\\': \\'TRAIN\\', \\'p\\': 1}", "{\\'phase\\': \\'x\\', \\'p\\': 0.5}"])
+def test_options_of_spatial_dropout_are_checked(tmp_path: Path, text: str) -> None:
+    with pytest.raises(SegcaffeError, match="between 0 and 1"):
+        _net(tmp_path, "spatial_dropout", "SpatialDropoutLayer", "delta", 1, text)
