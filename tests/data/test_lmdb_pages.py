@@ -253,3 +253,29 @@ def test_values_that_are_skipped_are_not_looked_at(tmp_path: Path) -> None:
     file.write_bytes(content)
     [first, *_] = next(read_tree(file).leaves(300))
     assert first[0] == b"00000300"
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_what_the_library_leaves_after_many_changes_is_read(seed: int, tmp_path: Path) -> None:
+    """Pages that were freed, values that shrank in their pages, transactions that were given up."""
+    rng = random.Random(seed)
+    keys = [b"%08d" % i if seed % 2 else rng.randbytes(rng.randrange(1, 200)) for i in range(400)]
+    with lmdb.open(str(tmp_path), map_size=1 << 27, sync=False, writemap=seed % 3 == 0) as environment:
+        for _ in range(6):
+            with environment.begin(write=True) as transaction:
+                for key in rng.choices(keys, k=300):
+                    if rng.random() < 0.3:
+                        transaction.delete(key)
+                    else:
+                        transaction.put(key, rng.randbytes(rng.choice((0, 1, 500, 2000, 2100, 9000, 40000))))
+            given_up = environment.begin(write=True)
+            given_up.put(b"x", bytes(5000))
+            given_up.abort()
+        with environment.begin() as transaction:
+            expected = list(transaction.cursor())
+        environment.sync(True)
+        items = [(key, bytes(value)) for leaf in read_tree(tmp_path).leaves() for key, value in leaf]
+        assert items == expected
+        half = len(expected) // 2
+        items = [(key, bytes(value)) for leaf in read_tree(tmp_path).leaves(half) for key, value in leaf]
+        assert items == expected[half:]
