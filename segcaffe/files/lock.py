@@ -15,7 +15,7 @@ import threading
 import weakref
 from pathlib import Path
 
-from segcaffe.errors import LockedError, SegcaffeError
+from segcaffe.errors import DataError, LockedError
 from segcaffe.files.disk import why_unwritable
 from segcaffe.files.holder import Holder
 from segcaffe.files.there import check_name, exists, is_dir, is_file, is_link
@@ -65,7 +65,7 @@ def lock(target: Path, doing: str, advice: str, inside: bool = False) -> Lock:
     ------
     LockedError
         Another process holds it; the message says which.
-    SegcaffeError
+    DataError
         The file cannot be written.
     """
     target = target.resolve() if is_link(target) else target
@@ -79,8 +79,8 @@ def lock(target: Path, doing: str, advice: str, inside: bool = False) -> Lock:
     except _TakenError as taken:
         raise LockedError(f'"{target}": {taken.holder.sentence(file)} {advice}.') from None
     except OSError as error:
-        raise SegcaffeError(
-            f'"{target}": nothing can be written there: {why_unwritable(error)} ("{file}"). What is there is unharmed.'
+        raise DataError(
+            f'"{target}": cannot write there: {why_unwritable(error)} ("{file}"). What is there is unharmed.'
         ) from error
     return Lock(held)
 

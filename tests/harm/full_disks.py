@@ -46,6 +46,7 @@ def fill_disks(folder: Path, count: int, seed: int = 1) -> Counter[str]:
         figures["on a full disk" if disk else "with files that may not grow"] = 0
         for number in range(count):
             job, replaces = pick(JOBS, number)
+            replaces = replaces and not job.grows
             target = (disk or folder) / job.target
             # Where file after file is replaced, each needs no more than its own space.
             part = 0.0 if replaces and job.fills else rng.choice((0.0, rng.uniform(0, 0.9)))
@@ -60,6 +61,7 @@ def _one(job: Job, target: Path, folder: Path, replaces: bool, part: float, disk
     """``part``: how much of the space that the result takes there is."""
     done(job.command("b", target), folder)
     new, needed = content(target), _bytes(target)
+    largest = max(file.stat().st_size for file in [target, *target.rglob("*")] if file.is_file())
     remove(target)
     if replaces:
         done(job.command("a", target), folder)
@@ -69,7 +71,7 @@ def _one(job: Job, target: Path, folder: Path, replaces: bool, part: float, disk
         with _filled(disk, int(needed * part)):
             status, told = run(words, folder)
     else:
-        status, told = fork(lambda: _limited(words, int(needed * part / 4)), folder).wait()
+        status, told = fork(lambda: _limited(words, int(largest * part)), folder).wait()
     where = f"{job.name}, {part:.2f} of {needed} bytes, {'replacing' if replaces else 'new'}"
     assert status == 2, f"{where}: status {status}: {told}"
     assert (FULL if disk else TOO_LARGE) in told, f"{where}: {told}"

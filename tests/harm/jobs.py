@@ -63,6 +63,8 @@ class Job:
         The option with which it replaces what is there.
     fills:
         Whether it writes file after file into a folder; what others write appears whole.
+    grows:
+        Whether it writes a file that is there from the first batch on, and grows with the next ones.
     """
 
     name: str
@@ -70,6 +72,7 @@ class Job:
     target: str
     again: str = ""
     fills: bool = False
+    grows: bool = False
 
     def command(self, version: str, target: Path, replaces: bool = False) -> list[str]:
         """The words for a version; ``replaces`` if there is an older result."""
@@ -88,7 +91,12 @@ JOBS = (
     Job("features to .npz", "features @.caffemodel batches_@.prototxt conv TARGET --iterations 6", "f.npz", _OVERWRITE),
     Job("features to .h5", "features @.caffemodel batches_@.prototxt conv TARGET --iterations 6", "f.h5", _OVERWRITE),
     Job("features to LMDB", "features @.caffemodel batches_@.prototxt conv TARGET --iterations 6", "f", _OVERWRITE),
-    Job("HDF5Output", "test --model output_@.prototxt --weights @.caffemodel --iterations 5 --set TO=TARGET", "o.h5"),
+    Job(
+        "HDF5Output",
+        "test --model output_@.prototxt --weights @.caffemodel --iterations 5 --set TO=TARGET",
+        "o.h5",
+        grows=True,
+    ),
     Job("predict", "predict deploy_a.prototxt @.caffemodel images_a --out TARGET --scores npy", "p", _OVERWRITE, True),
     Job("eval --json", "eval labels_@ labels_a --trimap 2 --json TARGET", "e.json"),
     Job("eval --submission", "eval labels_@ --images images_a --submission TARGET", "e.tgz"),
@@ -101,7 +109,7 @@ JOBS = (
     Job("train (HDF5)", "train --solver solver_@_hdf5.prototxt --out TARGET", "th", fills=True),
 )
 TRAIN = tuple(job for job in JOBS if job.name.startswith("train"))
-OTHERS = tuple(job for job in JOBS if job not in TRAIN)
+KILLED = tuple(job for job in JOBS if job not in TRAIN and not job.grows)
 
 
 def pick(jobs: Sequence[Job], number: int) -> tuple[Job, bool]:

@@ -14,7 +14,7 @@ from typing import Any
 from segcaffe.snapshot.files import crc32_of
 from segcaffe.solver.registry import get_solver
 from tests.harm.content import content, leftovers
-from tests.harm.jobs import FORMATS, OTHERS, Job, pick
+from tests.harm.jobs import FORMATS, KILLED, Job, pick
 from tests.harm.processes import done, fork, run, start
 
 ENDLESS = "1000000000"
@@ -25,7 +25,7 @@ def kill_jobs(folder: Path, count: int, seed: int = 1) -> Counter[str]:
     rng, figures = random.Random(seed), Counter[str]()
     expected, seconds = {}, {}
     for number in range(count):
-        job, replaces = pick(OTHERS, number)
+        job, replaces = pick(KILLED, number)
         target = folder / job.target
         for version in "ba":
             if (job, version) not in expected:

@@ -20,14 +20,14 @@ class Running:
     """A command that runs."""
 
     pid: int
-    told: Path
-    """What it writes to the terminal."""
+    told: int
+    """The end of a pipe, of what it writes to the terminal."""
 
     def wait(self) -> tuple[int, str]:
         """Its exit status (negative: the signal that ended it) and what it told, on one line."""
+        with open(self.told, errors="replace") as pipe:  # noqa: PTH123 (a descriptor)
+            told = " ".join(pipe.read().split())
         _, status = os.waitpid(self.pid, 0)
-        told = " ".join(self.told.read_text(errors="replace").split())
-        self.told.unlink()
         return os.waitstatus_to_exitcode(status), told
 
     def kill(self) -> None:
@@ -42,18 +42,21 @@ def start(words: list[str], folder: Path, begin: float = 0.0) -> Running:
 
 def fork(action: Callable[[], int], folder: Path, begin: float = 0.0) -> Running:
     """Do something in a process of its own; what it returns is the exit status."""
-    told = folder / f".told-{time.monotonic_ns()}"
+    told, end = os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()
     pid = os.fork()
     if pid:
+        os.close(end)
         return Running(pid, told)
     status = 99
     try:
         os.chdir(folder)
-        descriptor = os.open(told, os.O_WRONLY | os.O_CREAT, 0o600)
         for stream in (1, 2):
-            os.dup2(descriptor, stream)
+            os.dup2(end, stream)
+        os.close(end)
+        # New ones: the old ones know what they were before, a file that can be gone back in, for example.
+        sys.stdout, sys.stderr = (open(stream, "w", closefd=False) for stream in (1, 2))  # noqa: SIM115
         time.sleep(max(0.0, begin - time.time()))
         status = action()
         # What locks the command has forgotten to release, as the end of a process does.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from segcaffe.data.hdf5 import h5py_module
 from segcaffe.errors import DataError, SegcaffeError
 from segcaffe.files.disk import why_unwritable
 from segcaffe.files.hdf5_writer import appending, writing
+from segcaffe.files.lock import Lock, lock
 from segcaffe.files.there import is_dir
 from segcaffe.layers.base import Blobs, Layer
 from segcaffe.layers.registry import register
@@ -40,6 +42,7 @@ class HDF5Output(Layer):
         if not self.param.hdf5_output_param.file_name:
             raise self.fail("hdf5_output_param must have a file_name")
         self.started, self.chunk = False, 0
+        self._lock: Lock | None = None
         h5py_module(self.where)
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
@@ -50,6 +53,10 @@ class HDF5Output(Layer):
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Append the bottoms."""
         check_written(self.where, self.path)
+        if self._lock is None:
+            # Where nothing can be written, writing says so.
+            with suppress(DataError):
+                self._lock = lock(self.path, "HDF5Output", "choose another file_name")
         h5py = h5py_module(self.where)
         size = sum(blob.data.nbytes for blob in bottom)
         if not self.started:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from segcaffe.data.mat import file_ids, write_mat
 from segcaffe.errors import DataError
+from segcaffe.files.lock import Lock, lock
 from segcaffe.files.there import exists
 from segcaffe.layers.base import Blobs, Layer
 from segcaffe.layers.registry import register
@@ -44,6 +46,7 @@ class MatWrite(Layer):
         for name in self.ids or ():
             self._path(name, 0)
         self.passes = 0
+        self._lock: Lock | None = None
         self.told = False
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
@@ -55,6 +58,11 @@ class MatWrite(Layer):
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Write the bottoms if it is this pass's turn."""
         check_written(self.where, self.folder)
+        if self._lock is None:
+            begins = Path(self.prefix)
+            # Where nothing can be written, writing says so.
+            with suppress(DataError):
+                self._lock = lock(begins, "MatWrite", "choose another prefix", inside=begins == self.folder)
         if self.passes % self.param.mat_write_param.period == 0:
             for index, blob in enumerate(bottom):
                 path = self._path(self._id(), index)
