@@ -30,7 +30,7 @@ class SpatialDropoutLayer(StandIn):
             ratio = -1
         if not 0 < ratio < 1 or self.options.get("phase") not in ("TRAIN", "TEST"):
             raise GraphError(
-                "SpatialDropoutLayer needs param_str: \"{'phase': 'TRAIN', 'p': 0.1}\" with a phase, TRAIN or TEST, and "
+                "SpatialDropoutLayer needs param_str: \"{'phase': 'TRAIN', 'p': 0.1}\" with a phase (TRAIN, TEST) and "
                 f"p between 0 and 1. Received: {self.param_str!r}."
             )
         self.ratio, self.drops = ratio, self.options["phase"] == "TRAIN"
