@@ -31,6 +31,8 @@ from segcaffe.proto.text import outer_fields, read_net_sketch, read_solver_sketc
 SUFFIXES = (".prototxt", ".pt")
 SIZE = 224
 """Side of the images where a net does not say it."""
+CAMVID = (360, 480)
+"""Height and width of the images that SegNet's nets were written for; some of their layers name sizes."""
 _READERS = {"Data", "ImageData", "WindowData", "VideoData", "AnnotatedData"}
 _LABEL_IMAGES = {"ImageSegData", "DenseImageData", "ImageLabelmapData"}
 _OTHERS = {"HDF5Data", "MemoryData"}
@@ -128,6 +130,7 @@ def stand_in(layer: LayerParameter) -> None:
     if layer.type not in _READERS | _LABEL_IMAGES | _OTHERS or not layer.top:
         return
     height, width = image_size(layer)
+    divisor = layer.dense_image_data_param.label_divide_factor
     channels = 1 if layer.transform_param.force_gray else 3
     if layer.type == "MemoryData":
         given = layer.memory_data_param
@@ -135,7 +138,7 @@ def stand_in(layer: LayerParameter) -> None:
     shapes = [[2, channels, height, width]]
     label = [1, 1, 8, 8] if layer.type == "AnnotatedData" else [2]
     if layer.type in _LABEL_IMAGES:
-        label = [2, 1, height, width]
+        label = [2, 1, height // divisor, width // divisor]
     shapes += [label] * (len(layer.top) - 1)
     layer.type = "Input"
     for shape in shapes:
@@ -154,12 +157,13 @@ def image_size(layer: LayerParameter) -> tuple[int, int]:
         (transform, ("crop_size", "crop_size")),
         (layer.window_data_param, ("crop_size", "crop_size")),
         (layer.image_data_param, ("new_height", "new_width")),
+        (layer.dense_image_data_param, ("crop_height", "crop_width")),
         (layer.dense_image_data_param, ("new_height", "new_width")),
     ):
         sizes = tuple(int(getattr(options, name)) for name in names)
         if all(sizes):
             return sizes[0], sizes[1]
-    return SIZE, SIZE
+    return CAMVID if layer.type == "DenseImageData" else (SIZE, SIZE)
 
 
 def plain_fillers(layer: LayerParameter) -> None:

@@ -89,6 +89,7 @@ CASES = [
     LayerCase("Threshold", bottoms=(SMOOTH,)),
     LayerCase("Threshold", "threshold_param { threshold: 0.3 }", (away_from(0.3),), suffix="above_zero"),
     LayerCase("Dropout", suffix="test"),
+    LayerCase("Dropout", "dropout_param { dropout_ratio: 0.25 scale_train: false }", suffix="scaled_in_test"),
     LayerCase("Dropout", "dropout_param { dropout_ratio: 0 }", phase="TRAIN", suffix="zero"),
     LayerCase(
         "Dropout",

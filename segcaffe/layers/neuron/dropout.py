@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from segcaffe import device
+from segcaffe.device.mode import Array
 from segcaffe.kernels import copy, elementwise
 from segcaffe.layers.base import Blobs, NeuronLayer
 from segcaffe.layers.registry import register
@@ -14,37 +15,43 @@ from segcaffe.layers.registry import register
 class Dropout(NeuronLayer):
     """TRAIN: y = 0 with probability dropout_ratio, else x / (1 - dropout_ratio). TEST: y = x.
 
-    Which values are dropped follows from a seed drawn at each forward pass; the layer keeps the seed and no mask.
+    Which values are dropped follows from a seed drawn at each forward pass; the layer keeps the seed and no mask. With
+    sample_weights_test TEST drops like TRAIN (Bayesian SegNet); without scale_train both are 1 - dropout_ratio times
+    that (R-FCN).
     """
 
     backward_reads = ()
+    fork_options = frozenset({"DropoutParameter.sample_weights_test", "DropoutParameter.scale_train"})
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
-        """Read the ratio."""
-        self.ratio = self.param.dropout_param.dropout_ratio
-        self.replayable = not self.training
+        """Read the ratio, and where what is done."""
+        options = self.param.dropout_param
+        self.ratio = options.dropout_ratio
+        self.drops = self.training or options.sample_weights_test
+        self.replayable = not self.drops
         self._seed = 0
         if not 0 <= self.ratio < 1:
             raise self.fail("dropout_ratio must be at least 0 and less than 1.", f"{self.ratio:g}")
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Drop and scale in TRAIN; copy in TEST."""
-        if self.training:
+        if self.drops:
             self._seed = int(device.generator().integers(1 << 63))
         self.recompute(bottom, top)
 
     def recompute(self, bottom: Blobs, top: Blobs) -> None:
         """Drop the same values as the last time."""
-        if self.training:
-            elementwise.dropout(bottom[0].array, self._seed, self.ratio, top[0].array)
-        elif top[0] is not bottom[0]:
-            copy.copy(bottom[0].array, top[0].array)
+        self._pass(bottom[0].array, top[0].array, top[0] is bottom[0])
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Drop and scale the gradient as the values were."""
-        if not propagate_down[0]:
-            return
-        if self.training:
-            elementwise.dropout(top[0].grad, self._seed, self.ratio, bottom[0].grad)
-        elif top[0] is not bottom[0]:
-            copy.copy(top[0].grad, bottom[0].grad)
+        if propagate_down[0]:
+            self._pass(top[0].grad, bottom[0].grad, top[0] is bottom[0])
+
+    def _pass(self, x: Array, y: Array, same: bool) -> None:
+        if self.drops:
+            elementwise.dropout(x, self._seed, self.ratio, y)
+        elif not same:
+            copy.copy(x, y)
+        if not self.param.dropout_param.scale_train:
+            y *= self.dtype.type(1 - self.ratio)

@@ -37,8 +37,8 @@ class Python(Layer):
     ``import caffe``: where Caffe itself is not installed that is segcaffe.
     ``param_str`` and ``phase`` are attributes of the user's object; its ``reshape`` is called before each forward.
     ``share_in_parallel`` is accepted and changes nothing. For the layers of py-faster-rcnn (``rpn.proposal_layer``,
-    ``rpn.anchor_target_layer``, ``rpn.proposal_target_layer``) and ENet's ``spatial_dropout`` there are ours where those
-    modules are not installed.
+    ``rpn.anchor_target_layer``, ``rpn.proposal_target_layer``) and ENet's ``spatial_dropout`` there are ours where
+    those modules are not installed.
     """
 
     bottom_count = (0, None)

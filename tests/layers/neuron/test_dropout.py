@@ -57,3 +57,22 @@ def test_neighbours_rows_and_passes_are_independent() -> None:
 def test_the_seed_repeats_it() -> None:
     np.testing.assert_array_equal(run(0.5, seed=9)[2][0].data, run(0.5, seed=9)[2][0].data)
     assert (run(0.5, seed=9)[2][0].data != run(0.5, seed=10)[2][0].data).any()
+
+
+@pytest.mark.parametrize(
+    ("options", "phase", "expected"),
+    [
+        ("sample_weights_test: true", "TEST", [0, 1 / 0.6]),
+        ("sample_weights_test: false", "TEST", [1]),
+        ("scale_train: false", "TRAIN", [0, 1]),
+        ("scale_train: false", "TEST", [0.6]),
+    ],
+)
+def test_options_say_where_values_are_dropped_and_where_scaled(options: str, phase: str, expected: list[float]) -> None:
+    text = f"dropout_param {{ dropout_ratio: 0.4 {options} }}"
+    layer, bottom, top = LayerCase("Dropout", text, (np.ones(SHAPE),), phase=phase).build()
+    layer.forward(bottom, top)
+    np.testing.assert_allclose(np.unique(top[0].data), expected, rtol=1e-6)
+    top[0].diff[...] = 1
+    layer.backward(top, [True], bottom)
+    np.testing.assert_array_equal(bottom[0].diff, top[0].data)
