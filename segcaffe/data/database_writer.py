@@ -69,11 +69,13 @@ def create_database(path: Path, backend: str, where: str, overwrite: bool = Fals
 
 def is_database(path: Path) -> bool:
     """Whether a path is the folder of an LMDB or LevelDB database, or an LMDB file."""
+    bring_back(path)
     return exists(path / "data.mdb") or exists(path / "CURRENT") or (is_file(path) and path.suffix == ".mdb")
 
 
 def backend_of(path: Path) -> int:
     """The ``DataParameter.DB`` value of a database that exists."""
+    bring_back(path)
     return caffe_pb2.DataParameter.LEVELDB if exists(path / "CURRENT") else caffe_pb2.DataParameter.LMDB
 
 

@@ -70,8 +70,6 @@ def _content(folder: Path) -> dict[str, bytes]:
 def test_a_second_writer_is_refused(name: str, inputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     if "--plots" in name:
         pytest.importorskip("matplotlib")
-    if name == "leveldb":
-        pytest.importorskip("plyvel")
     words = COMMANDS[name].split()
     out = inputs / ("out.npz" if "out.npz" in words else "out")
     if name == "make-db --overwrite":

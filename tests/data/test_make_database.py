@@ -21,6 +21,7 @@ from segcaffe.data.datum import datum_array, datum_image, parse_datum
 from segcaffe.data.files import BadItems
 from segcaffe.data.lists import read_list
 from segcaffe.errors import DataError
+from segcaffe.files.process import place
 from segcaffe.proto import caffe_pb2
 
 LMDB, LEVELDB = caffe_pb2.DataParameter.LMDB, caffe_pb2.DataParameter.LEVELDB
@@ -201,3 +202,12 @@ def test_a_killed_run_leaves_the_old_database(images: Path) -> None:
     (images / "list.txt").write_text("a.png 5\n")
     assert [datum.label for datum in items(make(images, overwrite=True))] == [5]
     assert not list(images.glob(".db.*"))
+
+
+@pytest.mark.parametrize("backend", ["lmdb", "leveldb"])
+def test_a_database_that_stepped_aside_for_a_killed_run_is_read(images: Path, backend: str) -> None:
+    path = make(images, backend=backend)
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    path.rename(images / f".db.{place()}-{child.pid}-0123abcd.old")
+    assert [datum.label for datum in items(path)] == [3, 1, 0]
