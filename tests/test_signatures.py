@@ -10,7 +10,10 @@ import segcaffe
 
 PACKAGE = Path(segcaffe.__file__).parent
 MOST, MOST_COMPILED = 9, 12
-COMPILERS = ("njit", "_helper", "_compiled", "_summing", "intrinsic", "overload")
+COMPILERS = (
+    *("njit", "_helper", "_compiled", "_summing", "mapped", "mapped_apart"),
+    *("intrinsic", "overload", "vector_code", "run_code"),
+)
 """Decorators whose functions are compiled."""
 PYCAFFES = {("net/net.py", "__init__")}
 """Signatures that are pycaffe's, with keywords of our own behind."""
@@ -27,10 +30,10 @@ def _functions() -> list[tuple[str, ast.FunctionDef]]:
 
 
 def _parameters(function: ast.FunctionDef) -> int:
-    """Without the object a method belongs to and the compiler's context of an intrinsic."""
+    """Without the object a method belongs to and the compiler's context, or what writes code, of an intrinsic."""
     given = function.args
     names = [one.arg for one in (*given.posonlyargs, *given.args, *given.kwonlyargs)]
-    return len(names) - (names[:1] in (["self"], ["cls"], ["typing"]))
+    return len(names) - (names[:1] in (["self"], ["cls"], ["typing"], ["vectors"], ["runs"]))
 
 
 def _is_compiled(function: ast.FunctionDef) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.util
+import inspect
 import logging
 import sys
 import warnings
@@ -61,6 +62,11 @@ def kernel(*, writes: tuple[str, ...]) -> Callable[[F], F]:
         return call  # type: ignore[return-value]
 
     return declare
+
+
+def in_order(declared: Callable[..., None], arguments: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, ...]:
+    """Arguments in the order of the parameters, those given by name among them."""
+    return inspect.signature(declared).bind(*arguments, **named).args if named else arguments
 
 
 def _import_cpu(package: str) -> ModuleType:

@@ -33,7 +33,6 @@ def _count(x, label, top_k, ignore, counts, bad, start, stop):
 
 
 def count(x: Array, label: Array, top_k: int, ignore: int, counts: Array, bad: Array) -> None:
-    """See the contract in ``kernels/accuracy``."""
     units = label.size
     parts = max(1, min(_PARTS, units * x.shape[1] // _SMALL))
     mine, found = np.zeros((parts, *counts.shape), np.int64), np.full((parts, 1), -1, np.int64)

@@ -1,5 +1,4 @@
 """Largest values on the CPU: one compiled pass for the largest alone, a stable sort for more."""
-# ruff: noqa: D103 (the contracts are in the package)
 
 from __future__ import annotations
 

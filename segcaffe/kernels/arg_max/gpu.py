@@ -1,5 +1,4 @@
 """Largest values on the GPU."""
-# ruff: noqa: D103 (the contracts are in the package)
 
 from __future__ import annotations
 

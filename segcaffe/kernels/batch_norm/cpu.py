@@ -102,7 +102,6 @@ def _grain(x: Array) -> int:
 
 
 def moments(x: Array, mean: Array, variance: Array) -> None:
-    """See the contract in ``kernels/batch_norm``."""
     # About a first guess of the mean, so that the squares do not drown in it.
     guess = x[0, :, 0].astype(np.float64) if x.size else np.zeros(x.shape[1])
     average = _average(x, lambda sums, start, stop: _powers(x, guess, sums, start, stop))
@@ -111,13 +110,11 @@ def moments(x: Array, mean: Array, variance: Array) -> None:
 
 
 def normalize(x: Array, mean: Array, scale: Array, out: Array) -> None:
-    """See the contract in ``kernels/batch_norm``."""
     rows = x.shape[0] * x.shape[1]
     parallel.run(rows, lambda start, stop: _normalize(x, mean, scale, out, start, stop), grain=_grain(x))
 
 
 def backward(x: Array, mean: Array, scale: Array, grad: Array, out: Array) -> None:
-    """See the contract in ``kernels/batch_norm``."""
     average = _average(x, lambda sums, start, stop: _sums(x, mean, scale, grad, sums, start, stop))
     rows = x.shape[0] * x.shape[1]
     parallel.run(rows, lambda start, stop: _backward(x, mean, scale, grad, average, out, start, stop), grain=_grain(x))

@@ -1,5 +1,4 @@
 """Statistics of channels on the GPU: sums of a number of parts that follows from the shape, then of the parts."""
-# ruff: noqa: D103 (the contracts are in the package)
 
 from __future__ import annotations
 

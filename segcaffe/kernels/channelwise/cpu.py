@@ -3,7 +3,6 @@
 A map runs over ranges of the flat array; where inner is 1 a whole row of channels is a run of its own. A sum is made of
 partial sums over pieces of at most `_PIECE` elements, whose number depends on the shapes only.
 """
-# ruff: noqa: D103 (the contracts are in the package)
 
 from __future__ import annotations
 

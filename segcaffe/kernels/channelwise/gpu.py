@@ -2,7 +2,6 @@
 
 Sums are made in two steps: of parts, whose number depends on the shape only, then of the parts in order.
 """
-# ruff: noqa: D103 (the contracts are in the package)
 
 from __future__ import annotations
 

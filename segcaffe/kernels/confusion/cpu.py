@@ -43,7 +43,6 @@ def _count(x, label, ignore, counts, bad, start, stop):
 
 
 def count(x: Array, label: Array, ignore: Array, counts: Array, bad: Array) -> None:
-    """See the contract in ``kernels/confusion``."""
     units = x.shape[0] * -(-x.shape[2] // _BLOCK)
     parts = max(1, min(_PARTS, units * x.shape[1] * _BLOCK // _SMALL))
     mine, found = np.zeros((parts, *counts.shape), np.int64), np.full((parts, 1), -1, np.int64)

@@ -2,7 +2,6 @@
 
 A window of one pixel needs no columns: its convolution is a product.
 """
-# ruff: noqa: D103 (the contracts are in the package)
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 Transposed blocks are copied by tiles instead: NumPy would fetch a cache line for each element.
 """
-# ruff: noqa: D103 (the contracts are in the package)
 
 from __future__ import annotations
 

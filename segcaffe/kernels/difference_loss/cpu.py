@@ -3,7 +3,6 @@
 Each block has one loop that sums and one that stores: together they would have a vectorised form that runs only where
 arrays are not close to each other, and that adds in another order.
 """
-# ruff: noqa: D103 (the contracts are in the package)
 
 from __future__ import annotations
 

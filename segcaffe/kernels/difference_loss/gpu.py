@@ -1,5 +1,4 @@
 """Losses of differences on the GPU: one pass, sums by parts whose number depends on the size only."""
-# ruff: noqa: D103 (the contracts are in the package)
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
 """DistLoss on the GPU: sums of a fixed number of parts, then of the parts."""
-# ruff: noqa: D103 (the contracts are in the package)
 
 from __future__ import annotations
 

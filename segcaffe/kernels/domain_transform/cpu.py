@@ -16,13 +16,11 @@ _PARTS = 8
 
 
 def forward(image: Array, weights: Array, sizes: Array) -> None:
-    """See the contract."""
     planes = image.shape[0] * image.shape[1]
     parallel.run(planes, lambda a, b: _forward(image, weights, sizes, a, b))
 
 
 def backward(image: Array, weights: Array, sizes: Array, grad: Array, weight_grad: Array) -> None:
-    """See the contract."""
     num, channels = image.shape[:2]
     parts = min(_PARTS, channels)
     sums = np.zeros((parts, *weights.shape), weights.dtype)

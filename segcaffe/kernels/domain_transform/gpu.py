@@ -1,5 +1,4 @@
 """The domain transform on the GPU: four passes an iteration, in which a thread steps along a row or column."""
-# ruff: noqa: D103 (the contracts are in the package)
 
 from __future__ import annotations
 

@@ -1,15 +1,16 @@
 """Element-wise maps on the CPU: compiled loops over ranges, two inputs at most read once each."""
-# ruff: noqa: D103 (the contracts are in the package)
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from segcaffe.jit.compiled import CONTRACT, njit
+from segcaffe.kernels.dispatch import in_order
 from segcaffe.kernels.vector import vector_math
 from segcaffe.threads import parallel
 
@@ -21,103 +22,91 @@ _LOG_BLOCK = 1024
 _compiled = njit(nogil=True, cache=True, error_model="numpy", fastmath=CONTRACT)
 
 
-def _map(function: Callable[..., None], inputs: tuple[Array, ...], scalars: tuple[float, ...], *outputs: Array) -> None:
-    """Call ``function(*inputs, *scalars, *outputs)`` over flat ranges, the scalars in the first output's dtype."""
-    flat = [array.reshape(-1) for array in inputs]
-    targets = [array.reshape(-1) for array in outputs]
-    values = [targets[0].dtype.type(scalar) for scalar in scalars]
+def mapped(loop: Callable[..., None]) -> Callable[..., None]:
+    """Compile a loop over elements, and run it over ranges of the arrays, the last of which it writes."""
+    compiled = _compiled(loop)
 
-    def body(start: int, stop: int) -> None:
-        function(*[a[start:stop] for a in flat], *values, *[t[start:stop] for t in targets])
+    @functools.wraps(loop)
+    def run(*arguments: Any, **named: Any) -> None:
+        _map(compiled, *in_order(loop, arguments, named))
 
-    parallel.run(targets[0].size, body, GRAIN)
+    return run
 
 
-def _map_apart(function: Callable[..., None], inputs: tuple[Array, ...], scalars: tuple[float, ...], y: Array) -> None:
-    """`_map` for long formulas: where the output overlaps an input, by blocks through a scratch array.
+def mapped_apart(loop: Callable[..., None]) -> Callable[..., None]:
+    """`mapped` for long formulas: where the output overlaps an input, by blocks through a scratch array.
 
     The compiler's vector loop is left for a scalar one when an input and the output overlap.
     """
-    if not any(np.may_share_memory(array, y) for array in inputs):
-        _map(function, inputs, scalars, y)
-        return
-    flat, target = [array.reshape(-1) for array in inputs], y.reshape(-1)
-    values = [y.dtype.type(scalar) for scalar in scalars]
+    compiled = _compiled(loop)
 
-    def body(start: int, stop: int) -> None:
-        scratch = np.empty(min(_BLOCK, stop - start), y.dtype)
-        for i in range(start, stop, _BLOCK):
-            end = min(i + _BLOCK, stop)
-            function(*[a[i:end] for a in flat], *values, scratch[: end - i])
-            target[i:end] = scratch[: end - i]
+    def by_blocks(*arguments: Any) -> None:
+        *inputs, y = arguments
+        scratch = np.empty(min(_BLOCK, y.size), y.dtype)
+        for i in range(0, y.size, _BLOCK):
+            end = min(i + _BLOCK, y.size)
+            compiled(*_parts(inputs, i, end), scratch[: end - i])
+            y[i:end] = scratch[: end - i]
 
-    parallel.run(target.size, body, GRAIN)
+    @functools.wraps(loop)
+    def run(*arguments: Any, **named: Any) -> None:
+        *inputs, y = ordered = in_order(loop, arguments, named)
+        overlaps = any(isinstance(x, np.ndarray) and np.may_share_memory(x, y) for x in inputs)
+        _map(by_blocks if overlaps else compiled, *ordered)
+
+    return run
 
 
-def linear(x: Array, scale: float, shift: float, y: Array) -> None:
-    _map(_linear, (x,), (scale, shift), y)
+def _map(function: Callable[..., Any], *arguments: Any) -> None:
+    """Call a function over ranges of the arrays among its arguments, the others in the last one's dtype."""
+    kind = arguments[-1].dtype.type
+    flat = [value.reshape(-1) if isinstance(value, np.ndarray) else kind(value) for value in arguments]
+    parallel.run(flat[-1].size, lambda start, stop: function(*_parts(flat, start, stop)), GRAIN)
 
 
-@_compiled
-def _linear(x, scale, shift, y):
+def _parts(arguments: Sequence[Any], start: int, stop: int) -> list[Any]:
+    return [value[start:stop] if isinstance(value, np.ndarray) else value for value in arguments]
+
+
+@mapped
+def linear(x, scale, shift, y):
     for i in range(x.size):
         y[i] = scale * x[i] + shift
 
 
-def linear_multiply(x: Array, dy: Array, scale: float, shift: float, dx: Array) -> None:
-    _map(_linear_multiply, (x, dy), (scale, shift), dx)
-
-
-@_compiled
-def _linear_multiply(x, dy, scale, shift, dx):
+@mapped
+def linear_multiply(x, dy, scale, shift, dx):
     for i in range(x.size):
         dx[i] = dy[i] * (scale * x[i] + shift)
 
 
-def combine(a: Array, scale_a: float, b: Array, scale_b: float, y: Array) -> None:
-    _map(_combine, (a, b), (scale_a, scale_b), y)
-
-
-@_compiled
-def _combine(a, b, scale_a, scale_b, y):
+@mapped
+def combine(a, scale_a, b, scale_b, y):
     for i in range(a.size):
         y[i] = scale_a * a[i] + scale_b * b[i]
 
 
-def multiply(a: Array, b: Array, scale: float, y: Array) -> None:
-    _map(_multiply, (a, b), (scale,), y)
-
-
-@_compiled
-def _multiply(a, b, scale, y):
+@mapped
+def multiply(a, b, scale, y):
     for i in range(a.size):
         y[i] = scale * a[i] * b[i]
 
 
-def multiply_sign(a: Array, x: Array, scale: float, y: Array) -> None:
-    _map(_multiply_sign, (a, x), (scale,), y)
-
-
-@_compiled
-def _multiply_sign(a, x, scale, y):
+@mapped
+def multiply_sign(a, x, scale, y):
     for i in range(a.size):
         v = scale * a[i]
         y[i] = v if x[i] > 0 else -v if x[i] < 0 else 0
 
 
-def divide_multiply(a: Array, b: Array, c: Array, y: Array) -> None:
-    _map(_divide_multiply, (a, b, c), (), y)
-
-
-@_compiled
-def _divide_multiply(a, b, c, y):
+@mapped
+def divide_multiply(a, b, c, y):
     for i in range(a.size):
         y[i] = a[i] / b[i] * c[i]
 
 
 def maximum(a: Array, b: Array, index: int, y: Array, mask: Array) -> None:
-    function, number = _maximum_first if index == 1 else _maximum_next, mask.dtype.type(index)
-    _map(lambda a, b, y, mask: function(a, b, number, y, mask), (a, b), (), y, mask)
+    _map(_maximum_first if index == 1 else _maximum_next, a, b, index, y, mask)
 
 
 @_compiled
@@ -138,7 +127,7 @@ def _maximum_next(a, b, index, y, mask):
 
 def select(a: Array, mask: Array, index: int, y: Array) -> None:
     number = mask.dtype.type(index)
-    _map(lambda a, mask, y: _select(a, mask, number, y), (a, mask), (), y)
+    _map(lambda a, mask, y: _select(a, mask, number, y), a, mask, y)
 
 
 @_compiled
@@ -148,74 +137,56 @@ def _select(a, mask, index, y):
 
 
 def absolute(x: Array, y: Array) -> None:
-    _map(np.absolute, (x,), (), y)
+    _map(np.absolute, x, y)
 
 
 def relu(x: Array, slope: float, y: Array) -> None:
     if slope == 0:
-        _map(_relu, (x,), (0,), y)
+        _relu(x, y)
     else:
-        _map(_leaky_relu, (x,), (slope,), y)
+        _leaky_relu(x, slope, y)
 
 
-@_compiled
-def _relu(x, zero, y):
+@mapped
+def _relu(x, y):
+    zero = y.dtype.type(0)
     for i in range(x.size):
         y[i] = zero if x[i] <= 0 else x[i]
 
 
-@_compiled
+@mapped
 def _leaky_relu(x, slope, y):
     for i in range(x.size):
         y[i] = x[i] if x[i] > 0 else slope * x[i]
 
 
-def relu_grad(x: Array, dy: Array, slope: float, dx: Array) -> None:
-    _map(_relu_grad, (x, dy), (slope,), dx)
-
-
-@_compiled
-def _relu_grad(x, dy, slope, dx):
+@mapped
+def relu_grad(x, dy, slope, dx):
     for i in range(x.size):
         dx[i] = dy[i] if x[i] > 0 else slope * dy[i]
 
 
-def elu(x: Array, alpha: float, y: Array) -> None:
-    _map_apart(_elu, (x,), (alpha, 1), y)
-
-
-@_compiled
-def _elu(x, alpha, one, y):
+@mapped_apart
+def elu(x, alpha, y):
+    one = y.dtype.type(1)
     for i in range(x.size):
         y[i] = x[i] if x[i] > 0 else alpha * (vector_math.exp(x[i]) - one)
 
 
-def elu_grad(x: Array, dy: Array, alpha: float, dx: Array) -> None:
-    _map_apart(_elu_grad, (x, dy), (alpha,), dx)
-
-
-@_compiled
-def _elu_grad(x, dy, alpha, dx):
+@mapped_apart
+def elu_grad(x, dy, alpha, dx):
     for i in range(x.size):
         dx[i] = dy[i] if x[i] > 0 else dy[i] * alpha * vector_math.exp(x[i])
 
 
-def exponential(x: Array, inner: float, outer: float, y: Array) -> None:
-    _map_apart(_exponential, (x,), (inner, outer), y)
-
-
-@_compiled
-def _exponential(x, inner, outer, y):
+@mapped_apart
+def exponential(x, inner, outer, y):
     for i in range(x.size):
         y[i] = outer * vector_math.exp(inner * x[i])
 
 
-def logarithm(x: Array, scale: float, shift: float, outer: float, y: Array) -> None:
-    _map_apart(_logarithm, (x,), (scale, shift, outer), y)
-
-
-@_compiled
-def _logarithm(x, scale, shift, outer, y):
+@mapped_apart
+def logarithm(x, scale, shift, outer, y):
     for start in range(0, x.size, _LOG_BLOCK):
         source, target = x[start : start + _LOG_BLOCK], y[start : start + _LOG_BLOCK]
         worst = np.uint32(0)
@@ -228,23 +199,19 @@ def _logarithm(x, scale, shift, outer, y):
                 target[i] = outer * vector_math.log(scale * source[i] + shift)
 
 
-def reciprocal_grad(x: Array, dy: Array, scale: float, shift: float, outer: float, dx: Array) -> None:
-    _map(_reciprocal_grad, (x, dy), (scale, shift, outer), dx)
-
-
-@_compiled
-def _reciprocal_grad(x, dy, scale, shift, outer, dx):
+@mapped
+def reciprocal_grad(x, dy, scale, shift, outer, dx):
     for i in range(x.size):
         dx[i] = outer * dy[i] / (scale * x[i] + shift)
 
 
 def power(x: Array, scale: float, shift: float, exponent: float, y: Array) -> None:
     if exponent in (2, 3, 4):
-        _map(lambda x, scale, shift, y: _small_power(x, scale, shift, int(exponent), y), (x,), (scale, shift), y)
+        _map(lambda x, scale, shift, y: _small_power(x, scale, shift, int(exponent), y), x, scale, shift, y)
         return
     # A whole power of a negative number is a number: the power of its size, negative again if the power is odd.
     negative = math.nan if exponent % 1 else 1 - 2 * (exponent % 2)
-    _map_apart(_power, (x,), (scale, shift, exponent, negative), y)
+    _power(x, scale, shift, exponent, negative, y)
 
 
 @_compiled
@@ -255,7 +222,7 @@ def _small_power(x, scale, shift, exponent, y):
         y[i] = square if exponent == 2 else square * v if exponent == 3 else square * square
 
 
-@_compiled
+@mapped_apart
 def _power(x, scale, shift, exponent, negative, y):
     for i in range(x.size):
         v = scale * x[i] + shift
@@ -263,74 +230,51 @@ def _power(x, scale, shift, exponent, negative, y):
         y[i] = size * negative if v < 0 else size
 
 
-def sigmoid(x: Array, y: Array) -> None:
-    _map_apart(_sigmoid, (x,), (), y)
-
-
-@_compiled
-def _sigmoid(x, y):
+@mapped_apart
+def sigmoid(x, y):
     for i in range(x.size):
         y[i] = vector_math.sigmoid(x[i])
 
 
-def sigmoid_grad(y: Array, dy: Array, dx: Array) -> None:
-    _map(_sigmoid_grad, (y, dy), (1,), dx)
-
-
-@_compiled
-def _sigmoid_grad(y, dy, one, dx):
+@mapped
+def sigmoid_grad(y, dy, dx):
+    one = dx.dtype.type(1)
     for i in range(y.size):
         dx[i] = dy[i] * y[i] * (one - y[i])
 
 
-def tanh(x: Array, y: Array) -> None:
-    _map_apart(_tanh, (x,), (), y)
-
-
-@_compiled
-def _tanh(x, y):
+@mapped_apart
+def tanh(x, y):
     for i in range(x.size):
         y[i] = vector_math.tanh(x[i])
 
 
-def tanh_grad(y: Array, dy: Array, dx: Array) -> None:
-    _map(_tanh_grad, (y, dy), (1,), dx)
-
-
-@_compiled
-def _tanh_grad(y, dy, one, dx):
+@mapped
+def tanh_grad(y, dy, dx):
+    one = dx.dtype.type(1)
     for i in range(y.size):
         dx[i] = dy[i] * (one - y[i] * y[i])
 
 
-def swish(x: Array, beta: float, y: Array) -> None:
-    _map_apart(_swish, (x,), (beta,), y)
-
-
-@_compiled
-def _swish(x, beta, y):
+@mapped_apart
+def swish(x, beta, y):
     for i in range(x.size):
         y[i] = x[i] * vector_math.sigmoid(beta * x[i])
 
 
-def swish_grad(x: Array, dy: Array, beta: float, dx: Array) -> None:
-    _map_apart(_swish_grad, (x, dy), (beta, 1), dx)
-
-
-@_compiled
-def _swish_grad(x, dy, beta, one, dx):
+@mapped_apart
+def swish_grad(x, dy, beta, dx):
+    one = dx.dtype.type(1)
     for i in range(x.size):
         v = beta * x[i]
         s = vector_math.sigmoid(v)
         dx[i] = dy[i] * (s + v * s * (one - s))
 
 
-def softplus(x: Array, y: Array) -> None:
-    _map_apart(_softplus, (x,), (0, 1), y)
-
-
-@_compiled
-def _softplus(x, zero, one, y):
+@mapped_apart
+def softplus(x, y):
+    zero = y.dtype.type(0)
+    one = y.dtype.type(1)
     for i in range(x.size):
         e = vector_math.exp(-abs(x[i]))
         # The logarithm's rounded argument is 1 + d: times e / d it keeps its digits also where e is small.
@@ -339,32 +283,24 @@ def _softplus(x, zero, one, y):
         y[i] = max(x[i], zero) + log
 
 
-def softplus_grad(x: Array, dy: Array, dx: Array) -> None:
-    _map_apart(_softplus_grad, (x, dy), (), dx)
-
-
-@_compiled
-def _softplus_grad(x, dy, dx):
+@mapped_apart
+def softplus_grad(x, dy, dx):
     for i in range(x.size):
         dx[i] = dy[i] * vector_math.sigmoid(x[i])
 
 
 def clip(x: Array, low: float, high: float, y: Array) -> None:
-    _map(np.clip, (x,), (low, high), y)
+    _map(np.clip, x, low, high, y)
 
 
-def clip_grad(x: Array, dy: Array, low: float, high: float, dx: Array) -> None:
-    _map(_clip_grad, (x, dy), (low, high), dx)
-
-
-@_compiled
-def _clip_grad(x, dy, low, high, dx):
+@mapped
+def clip_grad(x, dy, low, high, dx):
     for i in range(x.size):
         dx[i] = dy[i] if (x[i] >= low) & (x[i] <= high) else 0
 
 
 def threshold(x: Array, limit: float, y: Array) -> None:
-    _map(np.greater, (x,), (limit,), y)
+    _map(np.greater, x, limit, y)
 
 
 def dropout(x: Array, seed: int, ratio: float, y: Array) -> None:

@@ -1,5 +1,4 @@
 """Sums of rows by index on the GPU: a stable sort keeps each sum in the order of the rows."""
-# ruff: noqa: D103 (the contracts are in the package)
 
 from __future__ import annotations
 

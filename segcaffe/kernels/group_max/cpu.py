@@ -1,5 +1,4 @@
 """Maxima over groups of channels on the CPU: the groups' positions are divided among threads."""
-# ruff: noqa: D103 (the contracts are in the package)
 
 from __future__ import annotations
 

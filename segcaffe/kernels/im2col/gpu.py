@@ -1,5 +1,4 @@
 """Windows as columns on the GPU; also those of masked and of blocked convolutions."""
-# ruff: noqa: D103 (the contracts are in the package)
 
 from __future__ import annotations
 

@@ -29,12 +29,10 @@ def _run(compiled: Any, source: Array, out: Array, *tables: Array) -> None:
 
 
 def forward(image: Array, top: Array, low_y: Array, weight_y: Array, low_x: Array, weight_x: Array) -> None:
-    """See the contract."""
     _run(_forward, image, top, low_y, weight_y, low_x, weight_x)
 
 
 def backward(top_grad: Array, image_grad: Array, low_y: Array, weight_y: Array, low_x: Array, weight_x: Array) -> None:
-    """See the contract."""
     _run(_backward, top_grad, image_grad, low_y, weight_y, low_x, weight_x)
 
 

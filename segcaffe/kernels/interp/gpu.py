@@ -1,5 +1,4 @@
 """Bilinear resizing on the GPU: each pixel of the gradient gathers, by binary search, from the outputs it shares in."""
-# ruff: noqa: D103 (the contracts are in the package)
 
 from __future__ import annotations
 

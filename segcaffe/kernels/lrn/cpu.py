@@ -22,12 +22,10 @@ _BLOCK = 512
 
 
 def forward(bottom: Array, scale: Array, top: Array, response: Response) -> None:
-    """See the contract."""
     _run(_across_forward if response.across else _within_forward, response, bottom, scale, top)
 
 
 def backward(bottom: Array, scale: Array, top: Array, top_grad: Array, bottom_grad: Array, response: Response) -> None:
-    """See the contract."""
     compiled = _across_backward if response.across else _within_backward
     _run(compiled, response, bottom, scale, top, top_grad, bottom_grad)
 

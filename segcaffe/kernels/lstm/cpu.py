@@ -95,13 +95,11 @@ def _run(cont: Array, weight: Array, body: parallel.Body) -> None:
 
 
 def forward(cont: Array, weight: Array, gates: Array, cell: Array, hidden: Array) -> None:
-    """See the contract in ``kernels/lstm``."""
     panels = pack(weight.T)
     _run(cont, weight, lambda start, stop: _forward(cont, panels, gates, cell, hidden, start, stop))
 
 
 def backward(cont: Array, weight: Array, gates: Array, cell: Array, grad_hidden: Array, grad_gates: Array) -> None:
-    """See the contract in ``kernels/lstm``."""
     panels = pack(weight)
 
     def body(start: int, stop: int) -> None:

@@ -1,5 +1,4 @@
 """LSTM steps on the GPU: for each step a product with the weights and one pass over the cells."""
-# ruff: noqa: D103 (the contracts are in the package)
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
 """Products of matrices on the GPU: cuBLAS."""
-# ruff: noqa: D103 (the contracts are in the package)
 
 from __future__ import annotations
 

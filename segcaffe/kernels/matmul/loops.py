@@ -10,20 +10,19 @@ from __future__ import annotations
 from typing import Any
 
 from llvmlite import ir
-from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
 
 from segcaffe.jit.compiled import njit
 from segcaffe.kernels.vector.tile import (
     ROWS,
     STREAMS,
     Vectors,
-    address,
     clear_run,
     copy_run,
     copy_strip,
     pack_block,
+    sum_loop,
+    vector_code,
 )
 
 DEPTH = 384
@@ -38,50 +37,32 @@ def _make_tile(streams: int) -> Any:
     of the rows of ``out``.
     """
 
-    @intrinsic
-    def tile(typing, left, left_at, right, right_at, count, first, out, out_at, stride, rows, columns):
-        def generate(context, builder, signature, args):
-            left_, left_at_, right_, right_at_, count_, first_, out_, out_at_, stride_, rows_, columns_ = args
-            vectors = Vectors(context, builder, out.dtype)
-            sources = (
-                address(context, vectors, left, left_, left_at_),
-                address(context, vectors, right, right_, right_at_),
-            )
-            target = address(context, vectors, out, out_, out_at_)
-            before, loop, after = builder.block, builder.append_basic_block("loop"), builder.append_basic_block("after")
-            builder.branch(loop)
-            builder.position_at_end(loop)
-            index = builder.phi(_INDEX)
-            totals = [builder.phi(vectors.type) for _ in range(ROWS * streams)]
-            line = vectors.at(sources[1], builder.mul(index, _INDEX(STREAMS * vectors.length)))
+    @vector_code
+    def tile(vectors, left, left_at, right, right_at, count, first, out, out_at, stride, rows, columns):
+        builder = vectors.builder
+        left, right, out = vectors.at(left, left_at), vectors.at(right, right_at), vectors.at(out, out_at)
+
+        def add(k, totals):
+            line = vectors.at(right, builder.mul(k, _INDEX(STREAMS * vectors.length)))
             values = [vectors.load(vectors.at(line, v * vectors.length)) for v in range(streams)]
-            factors = vectors.at(sources[0], builder.mul(index, _INDEX(ROWS)))
+            factors = vectors.at(left, builder.mul(k, _INDEX(ROWS)))
             sums = []
             for r in range(ROWS):
                 factor = vectors.splat(builder.load(vectors.at(factors, r)))
                 sums += [vectors.multiply_add(factor, values[v], totals[r * streams + v]) for v in range(streams)]
-            following = builder.add(index, _INDEX(1))
-            index.add_incoming(_INDEX(0), before)
-            index.add_incoming(following, loop)
-            for total, new in zip(totals, sums, strict=True):
-                total.add_incoming(vectors.zero, before)
-                total.add_incoming(new, loop)
-            builder.cbranch(builder.icmp_signed("<", following, count_), loop, after)
-            builder.position_at_end(after)
-            lanes = [_lanes(vectors, builder, columns_, v) for v in range(streams)]
-            for r in range(ROWS):
-                row = vectors.at(target, builder.mul(stride_, _INDEX(r)))
-                with builder.if_then(builder.icmp_signed("<", _INDEX(r), rows_)):
-                    for v in range(streams):
-                        place = vectors.at(row, v * vectors.length)
-                        there = _masked(vectors, builder, "load", [place, _INT(4), lanes[v], vectors.zero])
-                        there = builder.select(first_, vectors.zero, there)
-                        value = builder.fadd(there, sums[r * streams + v])
-                        _masked(vectors, builder, "store", [value, place, _INT(4), lanes[v]])
-            return context.get_dummy_value()
+            return sums
 
-        numbers = types.int64
-        return types.void(left, numbers, right, numbers, numbers, types.boolean, out, *(numbers,) * 4), generate
+        sums = sum_loop(vectors, count, [vectors.zero] * (ROWS * streams), add)
+        lanes = [_lanes(vectors, builder, columns, v) for v in range(streams)]
+        for r in range(ROWS):
+            row = vectors.at(out, builder.mul(stride, _INDEX(r)))
+            with builder.if_then(builder.icmp_signed("<", _INDEX(r), rows)):
+                for v in range(streams):
+                    place = vectors.at(row, v * vectors.length)
+                    there = _masked(vectors, builder, "load", [place, _INT(4), lanes[v], vectors.zero])
+                    there = builder.select(first, vectors.zero, there)
+                    value = builder.fadd(there, sums[r * streams + v])
+                    _masked(vectors, builder, "store", [value, place, _INT(4), lanes[v]])
 
     return tile
 
@@ -107,7 +88,7 @@ def _masked(vectors: Vectors, builder: Any, name: str, arguments: list[Any]) -> 
     return builder.call(cgutils.get_or_insert_function(builder.module, signature, full), arguments)
 
 
-_wide, _narrow = _make_tile(STREAMS), _make_tile(1)
+wide_tile, _narrow_tile = _make_tile(STREAMS), _make_tile(1)
 
 
 @njit(nogil=True, cache=True)
@@ -169,7 +150,7 @@ def multiply(left, right, out, transposed, memory, width, start, stop):
             for column in range(0, columns, width):
                 to, some = row * columns + column, min(width, columns - column)
                 if some <= vector:
-                    _narrow(factors, 0, panels, panel, count, first == 0, target, to, columns, rows, some)
+                    _narrow_tile(factors, 0, panels, panel, count, first == 0, target, to, columns, rows, some)
                 else:
-                    _wide(factors, 0, panels, panel, count, first == 0, target, to, columns, rows, some)
+                    wide_tile(factors, 0, panels, panel, count, first == 0, target, to, columns, rows, some)
                 panel += count * width

@@ -21,7 +21,6 @@ Array = np.ndarray[Any, Any]
 
 
 def filter_classes(values: Array, weights: Array, out: Array, window: Window, transposed: bool) -> None:
-    """See the contract."""
     geometry = geometry_of(window)
     count = out.shape[0] * out.shape[2]
     if not _is_wide(out):
@@ -33,7 +32,6 @@ def filter_classes(values: Array, weights: Array, out: Array, window: Window, tr
 
 
 def add_weight_grad(values: Array, out_grad: Array, weight_grad: Array, window: Window) -> None:
-    """See the contract."""
     geometry = geometry_of(window)
     count = values.shape[0] * values.shape[2]
     if not _is_wide(values):

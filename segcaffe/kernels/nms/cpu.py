@@ -1,5 +1,4 @@
 """Non-maximum suppression on the CPU: one box after the other, for each depends on what stayed before."""
-# ruff: noqa: D103 (the contracts are in the package)
 
 from __future__ import annotations
 

@@ -24,20 +24,17 @@ _COLUMN_BLOCK = 1 << 16
 
 
 def softmax(distances: Array, scale: float) -> None:
-    """See the contract."""
     factor = distances.dtype.type(-scale)
     rows = distances.shape[0] * distances.shape[2]
     parallel.run(rows, lambda a, b: _softmax(distances, factor, a, b), grain=4)
 
 
 def softmax_backward(weights: Array, weight_grad: Array, factor: float) -> None:
-    """See the contract."""
     rows, scaled = weights.shape[0] * weights.shape[2], weights.dtype.type(factor)
     parallel.run(rows, lambda a, b: _softmax_backward(weights, weight_grad, scaled, a, b), grain=8)
 
 
 def convolve(x: Array, weights: Array, filters: Array, out: Array, window: Window) -> None:
-    """See the contract."""
     matrix, flat = filters.reshape(len(filters), -1), _flat(out)
     width = _block_width(matrix.shape[1])
     blocks = -(-flat.shape[2] // width)
@@ -56,7 +53,6 @@ def convolve_backward(
     filters_grad: Array | None,
     window: Window,
 ) -> None:
-    """See the contract."""
     matrix, flat = filters.reshape(len(filters), -1), _flat(out_grad)
     to_x, to_filters = x_grad is not None, filters_grad is not None
     # The compiled function takes arrays only: those not wanted are replaced by ones that are not written.
@@ -74,7 +70,6 @@ def convolve_backward(
 
 
 def convolve_backward_weights(x: Array, filters: Array, out_grad: Array, weight_grad: Array, window: Window) -> None:
-    """See the contract."""
     matrix, flat = filters.reshape(len(filters), -1), _flat(out_grad)
     step = _channel_step(filters.shape[1])
     width = _block_width(step * window.taps)

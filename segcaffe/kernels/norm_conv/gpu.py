@@ -1,5 +1,4 @@
 """Windows weighted by a softmax of distances on the GPU; their convolution is the masked one."""
-# ruff: noqa: D103 (the contracts are in the package)
 
 from __future__ import annotations
 

@@ -17,36 +17,30 @@ _GRAIN = 1 << 14
 
 
 def sgd(weight: Array, grad: Array, history: Array, step: Step, momentum: float) -> None:
-    """See the contract."""
     _run(_sgd, (weight, grad, history), step, (momentum,))
 
 
 def nesterov(weight: Array, grad: Array, history: Array, step: Step, momentum: float) -> None:
-    """See the contract."""
     _run(_nesterov, (weight, grad, history), step, (momentum, 1.0 + momentum))
 
 
 def ada_grad(weight: Array, grad: Array, history: Array, step: Step, delta: float) -> None:
-    """See the contract."""
     _run(_root_mean, (weight, grad, history), step, (1.0, 1.0, delta))
 
 
 def rms_prop(weight: Array, grad: Array, history: Array, step: Step, rms_decay: float, delta: float) -> None:
-    """See the contract."""
     _run(_root_mean, (weight, grad, history), step, (rms_decay, 1.0 - rms_decay, delta))
 
 
 def ada_delta(
     weight: Array, grad: Array, history: Array, updates: Array, step: Step, momentum: float, delta: float
 ) -> None:
-    """See the contract."""
     _run(_ada_delta, (weight, grad, history, updates), step, (momentum, 1.0 - momentum, delta))
 
 
 def adam(
     weight: Array, grad: Array, mean: Array, square: Array, step: Step, beta1: float, beta2: float, delta: float
 ) -> None:
-    """See the contract."""
     factors = (beta1, 1.0 - beta1, beta2, 1.0 - beta2, delta)
     _run(_adam, (weight, grad, mean, square), step, factors)
 

@@ -16,7 +16,6 @@ _GROUP = 4
 
 
 def build(features: Array, vertices: Array, weights: Array, neighbours: Array, count: Array) -> None:
-    """See the contract."""
     points, dims = features.shape
     axes = np.arange(1, dims + 1)
     deviation = float(np.float32(np.sqrt(2 / 3) * (dims + 1)))
@@ -29,7 +28,6 @@ def build(features: Array, vertices: Array, weights: Array, neighbours: Array, c
 
 
 def apply(values: Array, vertices: Array, weights: Array, neighbours: Array, out: Array, reverse: bool) -> None:
-    """See the contract."""
     groups = -(-len(values) // _GROUP)
     parallel.run(groups, lambda a, b: _apply(values, vertices, weights, neighbours, out, reverse, a, b))
 

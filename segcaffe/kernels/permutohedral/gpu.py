@@ -1,5 +1,4 @@
 """The permutohedral lattice on the GPU: vertices numbered by sorting, sums gathered in the order of the points."""
-# ruff: noqa: D103 (the contracts are in the package)
 
 from __future__ import annotations
 

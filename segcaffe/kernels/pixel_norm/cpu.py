@@ -1,5 +1,4 @@
 """Lengths of pixels on the CPU: threads divide the pixels, in blocks that stay in the cache for all channels."""
-# ruff: noqa: D103 (the contracts are in the package)
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
 """Lengths of pixels on the GPU: a thread for each pixel."""
-# ruff: noqa: D103 (the contracts are in the package)
 
 from __future__ import annotations
 

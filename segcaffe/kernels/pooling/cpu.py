@@ -51,7 +51,6 @@ def _is_small(window: Window) -> bool:
 
 
 def max_forward(image: Array, top: Array, mask: Array, window: Window) -> None:
-    """See the contract."""
     if _is_dilated(window):
         _run(dilated.max_forward, (*_sizes(window), *window.dilation), image, top, mask)
     else:
@@ -59,12 +58,10 @@ def max_forward(image: Array, top: Array, mask: Array, window: Window) -> None:
 
 
 def scatter(top_grad: Array, mask: Array, image_grad: Array, window: Window) -> None:
-    """See the contract."""
     _run(_scatter, (), top_grad, mask, image_grad)
 
 
 def average_forward(image: Array, top: Array, window: Window, pixels_only: bool = False) -> None:
-    """See the contract."""
     sizes = _all_sizes(window, pixels_only)
     if _is_dilated(window):
         _run(dilated.average_forward, (*sizes, *window.dilation), image, top)
@@ -75,7 +72,6 @@ def average_forward(image: Array, top: Array, window: Window, pixels_only: bool 
 
 
 def average_backward(top_grad: Array, image_grad: Array, window: Window, pixels_only: bool = False) -> None:
-    """See the contract."""
     sizes = _all_sizes(window, pixels_only)
     if _is_dilated(window):
         _run(dilated.average_backward, (*sizes, *window.dilation), top_grad, image_grad)
@@ -86,17 +82,14 @@ def average_backward(top_grad: Array, image_grad: Array, window: Window, pixels_
 
 
 def stochastic_forward(image: Array, chance: Array, top: Array, mask: Array, window: Window) -> None:
-    """See the contract."""
     _run(_stochastic_forward, _sizes(window), image, chance, top, mask)
 
 
 def weighted_forward(image: Array, top: Array, window: Window) -> None:
-    """See the contract."""
     _run(_weighted_forward, _sizes(window), image, top)
 
 
 def weighted_backward(image: Array, top: Array, top_grad: Array, image_grad: Array, window: Window) -> None:
-    """See the contract."""
     _run(_weighted_backward, _sizes(window), image, top, top_grad, image_grad)
 
 

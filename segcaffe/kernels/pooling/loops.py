@@ -11,12 +11,10 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
 
 from segcaffe.jit.compiled import njit
-from segcaffe.kernels.vector.tile import Vectors, address
+from segcaffe.kernels.vector.tile import Vectors, vector_code
 
 NOWHERE = 2**31 - 1
 """The place of the maximum of a window without a number."""
@@ -26,13 +24,13 @@ _INT, _INDEX = ir.IntType(32), ir.IntType(64)
 class _Row:
     """Building blocks for one row of windows: vectors of pixels, of places, and of which lanes are meant."""
 
-    def __init__(self, context: Any, builder: Any, dtype: Any) -> None:
-        self.vectors = Vectors(context, builder, dtype)
-        self.builder, self.length, self.type = builder, self.vectors.length, self.vectors.type
+    def __init__(self, vectors: Vectors) -> None:
+        self.vectors = vectors
+        self.builder, self.length, self.type = vectors.builder, vectors.length, vectors.type
         self.places = ir.VectorType(_INT, self.length)
         self.lanes = ir.VectorType(ir.IntType(1), self.length)
         self.lowest = ir.Constant(self.type, [float("-inf")] * self.length)
-        self.code = "f32" if dtype == types.float32 else "f64"
+        self.code = "f32" if vectors.itemsize == 4 else "f64"
 
     def from_start(self, start: Any, step: int) -> Any:
         """``start``, ``start + step`` and so on."""
@@ -107,37 +105,29 @@ def _make_maxima(size: int) -> Any:
     places in the plane are written to ``top`` and ``mask`` from ``to`` on.
     """
 
-    @intrinsic
-    def row_maxima(typing, pixels, base, start, rows, width, left, top, mask, to, count):
-        def generate(context, builder, signature, args):
-            pixels_, base_, start_, rows_, width_, left_, top_, mask_, to_, count_ = args
-            row = _Row(context, builder, pixels.dtype)
-            source = address(context, row.vectors, pixels, pixels_, base_)
-            targets = [address(context, row.vectors, kind, array, to_) for kind, array in ((top, top_), (mask, mask_))]
-            width32, count32 = _narrow(builder, width_, count_)
-            held = [cgutils.alloca_once(builder, kind) for kind in (row.type, row.places)]
-            with cgutils.for_range_slice(builder, _INDEX(0), count_, _INDEX(row.length), _INDEX) as (first, _):
-                column = builder.add(left_, builder.mul(first, _INDEX(2)))
-                builder.store(row.lowest, held[0])
-                builder.store(row.from_start(_INT(NOWHERE), 0), held[1])
-                with cgutils.for_range(builder, rows_) as loop:
-                    place = builder.add(builder.add(start_, builder.mul(loop.index, width_)), column)
-                    taps = _taps(
-                        row, size, row.vectors.at(source, place), _narrow(builder, column)[0], width32, row.lowest
+    @vector_code
+    def row_maxima(vectors, pixels, base, start, rows, width, left, top, mask, to, count):
+        row, builder = _Row(vectors), vectors.builder
+        source, targets = vectors.at(pixels, base), [vectors.at(array, to) for array in (top, mask)]
+        width32, count32 = _narrow(builder, width, count)
+        held = [cgutils.alloca_once(builder, kind) for kind in (row.type, row.places)]
+        with cgutils.for_range_slice(builder, _INDEX(0), count, _INDEX(row.length), _INDEX) as (first, _):
+            column = builder.add(left, builder.mul(first, _INDEX(2)))
+            builder.store(row.lowest, held[0])
+            builder.store(row.from_start(_INT(NOWHERE), 0), held[1])
+            with cgutils.for_range(builder, rows) as loop:
+                place = builder.add(builder.add(start, builder.mul(loop.index, width)), column)
+                taps = _taps(row, size, vectors.at(source, place), _narrow(builder, column)[0], width32, row.lowest)
+                best = builder.load(held[0]), builder.load(held[1])
+                for i, value in enumerate(taps):
+                    best = row.raise_to(
+                        best, value, row.from_start(builder.add(_narrow(builder, place)[0], _INT(i)), 2)
                     )
-                    best = builder.load(held[0]), builder.load(held[1])
-                    for i, value in enumerate(taps):
-                        best = row.raise_to(
-                            best, value, row.from_start(builder.add(_narrow(builder, place)[0], _INT(i)), 2)
-                        )
-                    for value, where in zip(best, held, strict=True):
-                        builder.store(value, where)
-                inside = row.below(row.from_start(_narrow(builder, first)[0], 1), count32)
-                for where, target in zip(held, targets, strict=True):
-                    row.store(builder.load(where), row.vectors.at(target, first), inside)
-            return context.get_dummy_value()
-
-        return types.void(pixels, *(types.int64,) * 5, top, mask, *(types.int64,) * 2), generate
+                for value, where in zip(best, held, strict=True):
+                    builder.store(value, where)
+            inside = row.below(row.from_start(_narrow(builder, first)[0], 1), count32)
+            for where, target in zip(held, targets, strict=True):
+                row.store(builder.load(where), vectors.at(target, first), inside)
 
     return row_maxima
 
@@ -145,29 +135,23 @@ def _make_maxima(size: int) -> Any:
 def _make_means(size: int) -> Any:
     """Means of one row of windows, as `_make_maxima`; ``extent`` rows and columns up to ``end`` count as pixels."""
 
-    @intrinsic
-    def row_means(typing, pixels, start, rows, width, left, extent, end, top, to, count):
-        def generate(context, builder, signature, args):
-            pixels_, start_, rows_, width_, left_, extent_, end_, top_, to_, count_ = args
-            row = _Row(context, builder, pixels.dtype)
-            source = address(context, row.vectors, pixels, pixels_, start_)
-            target = address(context, row.vectors, top, top_, to_)
-            width32, count32, extent32, end32 = _narrow(builder, width_, count_, extent_, end_)
-            total = cgutils.alloca_once(builder, row.type)
-            with cgutils.for_range_slice(builder, _INDEX(0), count_, _INDEX(row.length), _INDEX) as (first, _):
-                column = builder.add(left_, builder.mul(first, _INDEX(2)))
-                column32, first32 = _narrow(builder, column, first)
-                builder.store(row.vectors.zero, total)
-                with cgutils.for_range(builder, rows_) as loop:
-                    pointer = row.vectors.at(source, builder.add(builder.mul(loop.index, width_), column))
-                    for value in _taps(row, size, pointer, column32, width32, row.vectors.zero):
-                        builder.store(builder.fadd(builder.load(total), value), total)
-                mean = builder.fdiv(builder.load(total), _areas(row, size, extent32, column32, end32))
-                inside = row.below(row.from_start(first32, 1), count32)
-                row.store(mean, row.vectors.at(target, first), inside)
-            return context.get_dummy_value()
-
-        return types.void(pixels, *(types.int64,) * 6, top, *(types.int64,) * 2), generate
+    @vector_code
+    def row_means(vectors, pixels, start, rows, width, left, extent, end, top, to, count):
+        row, builder = _Row(vectors), vectors.builder
+        source, target = vectors.at(pixels, start), vectors.at(top, to)
+        width32, count32, extent32, end32 = _narrow(builder, width, count, extent, end)
+        total = cgutils.alloca_once(builder, row.type)
+        with cgutils.for_range_slice(builder, _INDEX(0), count, _INDEX(row.length), _INDEX) as (first, _):
+            column = builder.add(left, builder.mul(first, _INDEX(2)))
+            column32, first32 = _narrow(builder, column, first)
+            builder.store(vectors.zero, total)
+            with cgutils.for_range(builder, rows) as loop:
+                pointer = vectors.at(source, builder.add(builder.mul(loop.index, width), column))
+                for value in _taps(row, size, pointer, column32, width32, vectors.zero):
+                    builder.store(builder.fadd(builder.load(total), value), total)
+            mean = builder.fdiv(builder.load(total), _areas(row, size, extent32, column32, end32))
+            inside = row.below(row.from_start(first32, 1), count32)
+            row.store(mean, vectors.at(target, first), inside)
 
     return row_means
 
@@ -179,49 +163,42 @@ def _make_gradient(size: int) -> Any:
     ``extents[r]`` rows, and columns up to ``end``. The row of ``width`` pixels is written to ``out`` from ``to`` on.
     """
 
-    @intrinsic
-    def row_gradient(typing, grad, start, rows, count, left, extents, end, out, to, width):
-        def generate(context, builder, signature, args):
-            grad_, start_, rows_, count_, left_, extents_, end_, out_, to_, width_ = args
-            row = _Row(context, builder, grad.dtype)
-            grads = address(context, row.vectors, grad, grad_, start_)
-            extents_from = address(context, row.vectors, extents, extents_, _INDEX(0))
-            target = address(context, row.vectors, out, out_, to_)
-            width32, count32, end32, left32 = _narrow(builder, width_, count_, end_, left_)
-            totals = [cgutils.alloca_once(builder, row.type) for _ in range(2)]
+    @vector_code
+    def row_gradient(vectors, grad, start, rows, count, left, extents, end, out, to, width):
+        row, builder = _Row(vectors), vectors.builder
+        grads, target = vectors.at(grad, start), vectors.at(out, to)
+        width32, count32, end32, left32 = _narrow(builder, width, count, end, left)
+        totals = [cgutils.alloca_once(builder, row.type) for _ in range(2)]
 
-            def add(parities: tuple[int, ...], number: Any, at: Any, extent: Any) -> None:
-                """Add shares of the gradients of windows, from ``number`` on, to the even or the odd pixels."""
-                (number32,) = _narrow(builder, number)
-                lanes = row.below(row.from_start(number32, 1), count32)
-                value = row.load(row.vectors.at(grads, builder.add(at, number)), lanes, row.vectors.zero)
-                column = builder.add(left32, builder.mul(number32, _INT(2)))
-                share = builder.fdiv(value, _areas(row, size, extent, column, end32))
-                for parity in parities:
-                    builder.store(builder.fadd(builder.load(totals[parity]), share), totals[parity])
+        def add(parities: tuple[int, ...], number: Any, at: Any, extent: Any) -> None:
+            """Add shares of the gradients of windows, from ``number`` on, to the even or the odd pixels."""
+            (number32,) = _narrow(builder, number)
+            lanes = row.below(row.from_start(number32, 1), count32)
+            value = row.load(vectors.at(grads, builder.add(at, number)), lanes, vectors.zero)
+            column = builder.add(left32, builder.mul(number32, _INT(2)))
+            share = builder.fdiv(value, _areas(row, size, extent, column, end32))
+            for parity in parities:
+                builder.store(builder.fadd(builder.load(totals[parity]), share), totals[parity])
 
-            pixels = builder.sub(width_, left_)
-            with cgutils.for_range_slice(builder, _INDEX(0), pixels, _INDEX(2 * row.length), _INDEX) as (pixel, _):
-                first = builder.udiv(pixel, _INDEX(2))
-                for total in totals:
-                    builder.store(row.vectors.zero, total)
-                with cgutils.for_range(builder, rows_) as loop:
-                    at = builder.mul(loop.index, count_)
-                    (extent,) = _narrow(builder, builder.load(row.vectors.at(extents_from, loop.index)))
-                    if size == 3:
-                        # The third pixel of the windows one before.
-                        add((0,), builder.sub(first, _INDEX(1)), at, extent)
-                    add((0, 1), first, at, extent)
-                for i in range(2):
-                    half = range(i * row.length // 2, (i + 1) * row.length // 2)
-                    lanes = [parity * row.length + lane for lane in half for parity in (0, 1)]
-                    value = row.vectors.shuffle(builder.load(totals[0]), builder.load(totals[1]), lanes)
-                    column = builder.add(left_, builder.add(pixel, _INDEX(i * row.length)))
-                    inside = row.below(row.from_start(_narrow(builder, column)[0], 1), width32)
-                    row.store(value, row.vectors.at(target, column), inside)
-            return context.get_dummy_value()
-
-        return types.void(grad, *(types.int64,) * 4, extents, types.int64, out, *(types.int64,) * 2), generate
+        pixels = builder.sub(width, left)
+        with cgutils.for_range_slice(builder, _INDEX(0), pixels, _INDEX(2 * row.length), _INDEX) as (pixel, _):
+            first = builder.udiv(pixel, _INDEX(2))
+            for total in totals:
+                builder.store(vectors.zero, total)
+            with cgutils.for_range(builder, rows) as loop:
+                at = builder.mul(loop.index, count)
+                (extent,) = _narrow(builder, builder.load(vectors.at(extents, loop.index)))
+                if size == 3:
+                    # The third pixel of the windows one before.
+                    add((0,), builder.sub(first, _INDEX(1)), at, extent)
+                add((0, 1), first, at, extent)
+            for i in range(2):
+                half = range(i * row.length // 2, (i + 1) * row.length // 2)
+                lanes = [parity * row.length + lane for lane in half for parity in (0, 1)]
+                value = vectors.shuffle(builder.load(totals[0]), builder.load(totals[1]), lanes)
+                column = builder.add(left, builder.add(pixel, _INDEX(i * row.length)))
+                inside = row.below(row.from_start(_narrow(builder, column)[0], 1), width32)
+                row.store(value, vectors.at(target, column), inside)
 
     return row_gradient
 

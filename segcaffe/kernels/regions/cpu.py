@@ -1,5 +1,4 @@
 """Pooling over regions on the CPU: regions are divided among threads; their gradients channel by channel."""
-# ruff: noqa: D103 (the contracts are in the package)
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 `gpu_choice` chooses by the shape. Convolutions without masks come here too where cuDNN does not do them.
 """
-# ruff: noqa: D103 (the contracts are in the package)
 
 from __future__ import annotations
 

@@ -9,34 +9,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import types
-from numba.extending import intrinsic
-
-from segcaffe.kernels.vector.tile import STREAMS, Vectors, address
+from segcaffe.kernels.vector.tile import STREAMS, vector_code
 
 
 def _make(adds: bool) -> Any:
-    @intrinsic
-    def product(typing, out, out_at, a, a_at, b, b_at):
-        signature = types.void(out, out_at, a, a_at, b, b_at)
-
-        def generate(context, builder, signature, args):
-            vectors = Vectors(context, builder, out.dtype)
-            target, first, second = (
-                address(context, vectors, kind, args[2 * i], args[2 * i + 1]) for i, kind in enumerate((out, a, b))
-            )
-            places = [v * vectors.length for v in range(STREAMS)]
-            pairs = [(vectors.load(vectors.at(first, p)), vectors.load(vectors.at(second, p))) for p in places]
-            if adds:
-                sums = [vectors.load(vectors.at(target, p)) for p in places]
-                values = [vectors.multiply_add(x, y, s) for (x, y), s in zip(pairs, sums, strict=True)]
-            else:
-                values = [builder.fmul(x, y) for x, y in pairs]
-            for value, p in zip(values, places, strict=True):
-                vectors.store(value, vectors.at(target, p))
-            return context.get_dummy_value()
-
-        return signature, generate
+    @vector_code
+    def product(vectors, out, out_at, a, a_at, b, b_at):
+        target, first, second = vectors.at(out, out_at), vectors.at(a, a_at), vectors.at(b, b_at)
+        places = [v * vectors.length for v in range(STREAMS)]
+        pairs = [(vectors.load(vectors.at(first, p)), vectors.load(vectors.at(second, p))) for p in places]
+        if adds:
+            sums = [vectors.load(vectors.at(target, p)) for p in places]
+            values = [vectors.multiply_add(x, y, s) for (x, y), s in zip(pairs, sums, strict=True)]
+        else:
+            values = [vectors.builder.fmul(x, y) for x, y in pairs]
+        for value, p in zip(values, places, strict=True):
+            vectors.store(value, vectors.at(target, p))
 
     return product
 

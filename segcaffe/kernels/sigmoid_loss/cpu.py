@@ -40,7 +40,6 @@ def _backward(x, target, ignore, scale, out, start, stop):
 
 
 def forward(x: Array, target: Array, ignore: int, totals: Array) -> None:
-    """See the contract in ``kernels/sigmoid_loss``."""
     parts = max(1, min(_PARTS, x.size // _SMALL))
     sums = np.zeros((parts, 2))
 
@@ -53,5 +52,4 @@ def forward(x: Array, target: Array, ignore: int, totals: Array) -> None:
 
 
 def backward(x: Array, target: Array, ignore: int, scale: float, out: Array) -> None:
-    """See the contract in ``kernels/sigmoid_loss``."""
     parallel.run(x.size, lambda start, stop: _backward(x, target, ignore, scale, out, start, stop), grain=_SMALL)

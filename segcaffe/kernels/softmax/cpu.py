@@ -101,12 +101,10 @@ def _backward(prob, grad, out, start, stop):
 
 
 def forward(x: Array, out: Array) -> None:
-    """See the contract in ``kernels/softmax``."""
     units = x.shape[0] * blocks_of(x.shape[2])
     parallel.run(units, lambda start, stop: _forward(x, out, start, stop), grain=grain_of(*x.shape[1:]))
 
 
 def backward(prob: Array, grad: Array, out: Array) -> None:
-    """See the contract in ``kernels/softmax``."""
     units = prob.shape[0] * blocks_of(prob.shape[2])
     parallel.run(units, lambda start, stop: _backward(prob, grad, out, start, stop), grain=grain_of(*prob.shape[1:]))

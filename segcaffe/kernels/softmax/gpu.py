@@ -1,5 +1,4 @@
 """Softmax on the GPU: a thread, or where columns are few and long a block, for each column."""
-# ruff: noqa: D103 (the contracts are in the package)
 
 from __future__ import annotations
 

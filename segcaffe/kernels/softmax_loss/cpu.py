@@ -81,7 +81,6 @@ def _backward(prob, label, weight, ignore, scale, out, start, stop):
 
 
 def forward(x: Array, label: Array, weight: Array, ignore: int, floor: float, prob: Array, totals: Array) -> None:
-    """See the contract in ``kernels/softmax_loss``."""
     units = x.shape[0] * blocks_of(x.shape[2])
     parts = max(1, min(_PARTS, units // grain_of(*x.shape[1:])))
     sums = np.zeros((parts, 3))
@@ -97,7 +96,6 @@ def forward(x: Array, label: Array, weight: Array, ignore: int, floor: float, pr
 
 
 def backward(prob: Array, label: Array, weight: Array, ignore: int, scale: float, out: Array) -> None:
-    """See the contract in ``kernels/softmax_loss``."""
     units = prob.shape[0] * blocks_of(prob.shape[2])
 
     def body(start: int, stop: int) -> None:

@@ -1,5 +1,4 @@
 """Softmax with log loss on the GPU: probabilities, then sums of parts of the labels, then of the parts."""
-# ruff: noqa: D103 (the contracts are in the package)
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
 """Max unpooling on the CPU: planes are divided among threads."""
-# ruff: noqa: D103 (the contracts are in the package)
 
 from __future__ import annotations
 

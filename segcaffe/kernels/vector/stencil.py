@@ -23,12 +23,10 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
 
 from segcaffe.jit.compiled import njit
 from segcaffe.kernels.vector.scratch import scratch
-from segcaffe.kernels.vector.tile import Vectors, address, clear_run, copy_run, sum_loop, vector_length
+from segcaffe.kernels.vector.tile import Vectors, clear_run, copy_run, sum_loop, vector_code, vector_length
 from segcaffe.threads import parallel
 
 Array = np.ndarray[Any, Any]
@@ -116,64 +114,43 @@ def _sign(vectors, own, other):
 
 
 def _make_gather(rows: int, value: Callable[[Vectors, Any, Any], Any]) -> Any:
-    @intrinsic
-    def gather(typing, x, x_at, x_step, offsets, weight, weight_at, places, count, out, out_at, out_step):
+    @vector_code
+    def gather(vectors, x, x_at, x_step, offsets, weight, weight_at, places, count, out, out_at, out_step):
         """Run of ``out[out_at + r * out_step]`` from ``weight[weight_at + places[k]]``, ``x[x_at + offsets[k]]``."""
-        signature = types.void(x, x_at, x_step, offsets, weight, weight_at, places, count, out, out_at, out_step)
+        builder, x, weight = vectors.builder, vectors.at(x, x_at), vectors.at(weight, weight_at)
+        lines = [builder.mul(x_step, vectors.index(row)) for row in range(rows)]
+        own = [vectors.load(vectors.at(x, line)) for line in lines]
 
-        def generate(context, builder, signature, args):
-            vectors = Vectors(context, builder, x.dtype)
-            x_from = address(context, vectors, x, args[0], args[1])
-            offsets_from = address(context, vectors, offsets, args[3], vectors.index(0))
-            weight_from = address(context, vectors, weight, args[4], args[5])
-            places_from = address(context, vectors, places, args[6], vectors.index(0))
-            out_from = address(context, vectors, out, args[8], args[9])
-            lines = [builder.mul(args[2], vectors.index(row)) for row in range(rows)]
-            own = [vectors.load(vectors.at(x_from, line)) for line in lines]
+        def step(k, totals):
+            factor = vectors.load(vectors.at(weight, builder.load(vectors.at(places, k))))
+            source = vectors.at(x, builder.load(vectors.at(offsets, k)))
+            sums = []
+            for line, pixel, total in zip(lines, own, totals, strict=True):
+                other = vectors.load(vectors.at(source, line))
+                sums.append(vectors.multiply_add(factor, value(vectors, pixel, other), total))
+            return sums
 
-            def step(k, totals):
-                factor = vectors.load(vectors.at(weight_from, builder.load(vectors.at(places_from, k))))
-                source = vectors.at(x_from, builder.load(vectors.at(offsets_from, k)))
-                sums = []
-                for line, pixel, total in zip(lines, own, totals, strict=True):
-                    other = vectors.load(vectors.at(source, line))
-                    sums.append(vectors.multiply_add(factor, value(vectors, pixel, other), total))
-                return sums
-
-            for row, total in enumerate(sum_loop(vectors, args[7], [vectors.zero] * rows, step)):
-                vectors.store(total, vectors.at(out_from, builder.mul(args[10], vectors.index(row))))
-            return context.get_dummy_value()
-
-        return signature, generate
+        for row, total in enumerate(sum_loop(vectors, count, [vectors.zero] * rows, step)):
+            vectors.store(total, vectors.at(vectors.at(out, out_at), builder.mul(out_step, vectors.index(row))))
 
     return gather
 
 
 def _make_compare(term: Term) -> Any:
-    @intrinsic
-    def compare(typing, a, a_at, a_step, x, x_at, x_step, offsets, first, count, out, out_at, out_step):
+    @vector_code
+    def compare(vectors, a, a_at, a_step, x, x_at, x_step, offsets, first, count, out, out_at, out_step):
         """Run of ``out[out_at + k * out_step]`` over ``a[a_at + c * a_step]``, ``x[x_at + c * x_step + offset k]``."""
-        signature = types.void(a, a_at, a_step, x, x_at, x_step, offsets, first, count, out, out_at, out_step)
+        builder, a, x, offsets = vectors.builder, vectors.at(a, a_at), vectors.at(x, x_at), vectors.at(offsets, first)
+        sources = [vectors.at(x, builder.load(vectors.at(offsets, k))) for k in range(OFFSETS)]
 
-        def generate(context, builder, signature, args):
-            vectors = Vectors(context, builder, x.dtype)
-            a_from = address(context, vectors, a, args[0], args[1])
-            x_from = address(context, vectors, x, args[3], args[4])
-            offsets_from = address(context, vectors, offsets, args[6], args[7])
-            out_from = address(context, vectors, out, args[9], args[10])
-            sources = [vectors.at(x_from, builder.load(vectors.at(offsets_from, k))) for k in range(OFFSETS)]
+        def step(c, totals):
+            own = vectors.load(vectors.at(a, builder.mul(a_step, c)))
+            line = builder.mul(x_step, c)
+            others = [vectors.load(vectors.at(source, line)) for source in sources]
+            return [term(vectors, own, other, total) for other, total in zip(others, totals, strict=True)]
 
-            def step(c, totals):
-                own = vectors.load(vectors.at(a_from, builder.mul(args[2], c)))
-                line = builder.mul(args[5], c)
-                others = [vectors.load(vectors.at(source, line)) for source in sources]
-                return [term(vectors, own, other, total) for other, total in zip(others, totals, strict=True)]
-
-            for k, value in enumerate(sum_loop(vectors, args[8], [vectors.zero] * OFFSETS, step)):
-                vectors.store(value, vectors.at(out_from, builder.mul(args[11], vectors.index(k))))
-            return context.get_dummy_value()
-
-        return signature, generate
+        for k, value in enumerate(sum_loop(vectors, count, [vectors.zero] * OFFSETS, step)):
+            vectors.store(value, vectors.at(vectors.at(out, out_at), builder.mul(out_step, vectors.index(k))))
 
     return compare
 

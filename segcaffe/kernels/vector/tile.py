@@ -31,6 +31,7 @@ flat arrays of one dtype with start indices, are callable from compiled kernels 
 
 from __future__ import annotations
 
+import functools
 import platform
 from collections.abc import Callable
 from typing import Any
@@ -69,9 +70,10 @@ class Vectors:
     """Building blocks for code on vectors of one element type."""
 
     def __init__(self, context: Any, builder: Any, dtype: Any) -> None:
-        self.builder = builder
+        self.context, self.builder = context, builder
         scalar = context.get_value_type(dtype)
-        self.length = _VECTOR_BYTES // (4 if dtype == types.float32 else 8)
+        self.itemsize = int(context.get_abi_sizeof(scalar))
+        self.length = _VECTOR_BYTES // self.itemsize
         self.type = ir.VectorType(scalar, self.length)
         self.zero = ir.Constant(self.type, [0.0] * self.length)
 
@@ -213,6 +215,40 @@ def address(context: Any, vectors: Vectors, array_type: Any, array: Any, start: 
     return vectors.at(data, start)
 
 
+def _given(vectors: Vectors, kind: Any, value: Any) -> Any:
+    """An argument as code on vectors takes it: the address of an array, a list of a tuple's values, None of None."""
+    if isinstance(kind, types.Array):
+        return address(vectors.context, vectors, kind, value, 0)
+    if isinstance(kind, types.BaseTuple):
+        parts = (vectors.builder.extract_value(value, i) for i in range(len(kind.types)))
+        return [_given(vectors, *both) for both in zip(kind.types, parts, strict=True)]
+    return None if kind == types.none else value
+
+
+def vector_code(body: Callable[..., None], make: Callable[..., Vectors] = Vectors) -> Any:
+    """Make a function for compiled kernels of one that writes its code: ``body(vectors, *arguments)``.
+
+    The arguments are values while the code is written: of an array the address of its first element, of a tuple the
+    list of what is in it. The vectors, made by ``make``, are of the type of the first array, or of the first in a
+    tuple; nothing is returned.
+    """
+
+    # Numba takes the parameters' names from ``body``, whose first one stands for the context that comes first here.
+    @functools.wraps(body)
+    def define(typing: Any, *kinds: Any) -> Any:
+        flat = (inner for kind in kinds for inner in (kind.types if isinstance(kind, types.BaseTuple) else [kind]))
+        dtype = next(kind.dtype for kind in flat if isinstance(kind, types.Array))
+
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            vectors = make(context, builder, dtype)
+            body(vectors, *[_given(vectors, *both) for both in zip(kinds, arguments, strict=True)])
+            return context.get_dummy_value()
+
+        return types.void(*kinds), generate
+
+    return intrinsic(define)
+
+
 def _products(
     vectors: Vectors, rows: int, addresses: list[Any], count: Any, fetch: Callable[[Any, Any], Any] | None
 ) -> Any:
@@ -242,26 +278,16 @@ def _store_rows(vectors: Vectors, values: list[Any], out_from: Any, stride: Any)
 
 
 def _make_multiply(rows: int) -> Any:
-    @intrinsic
-    def multiply(typing, x, start, offsets, weight, weight_at, count, bias, bias_at, out, out_at, stride, ahead):
-        signature = types.void(x, start, offsets, weight, weight_at, count, bias, bias_at, out, out_at, stride, ahead)
-
-        def generate(context, builder, signature, args):
-            vectors = Vectors(context, builder, x.dtype)
-            arrays = ((x, args[0], args[1]), (offsets, args[2], _INDEX(0)), (weight, args[3], args[4]))
-            addresses = [address(context, vectors, *array) for array in arrays]
-            bias_from = address(context, vectors, bias, args[6], args[7])
-            out_from = address(context, vectors, out, args[8], args[9])
-            fetch = None if ahead == types.none else lambda _, source: vectors.at(source, args[11])
-            values = []
-            for row, sums in enumerate(_products(vectors, rows, addresses, args[5], fetch)):
-                # Last, so that a bias larger than the products does not cost their sum its digits.
-                last = vectors.splat(builder.load(vectors.at(bias_from, row)))
-                values += [builder.fadd(value, last) for value in sums]
-            _store_rows(vectors, values, out_from, args[10])
-            return context.get_dummy_value()
-
-        return signature, generate
+    @vector_code
+    def multiply(vectors, x, start, offsets, weight, weight_at, count, bias, bias_at, out, out_at, stride, ahead):
+        addresses = [vectors.at(x, start), offsets, vectors.at(weight, weight_at)]
+        fetch = None if ahead is None else lambda _, source: vectors.at(source, ahead)
+        bias_from, values = vectors.at(bias, bias_at), []
+        for row, sums in enumerate(_products(vectors, rows, addresses, count, fetch)):
+            # Last, so that a bias larger than the products does not cost their sum its digits.
+            last = vectors.splat(vectors.builder.load(vectors.at(bias_from, row)))
+            values += [vectors.builder.fadd(value, last) for value in sums]
+        _store_rows(vectors, values, vectors.at(out, out_at), stride)
 
     return multiply
 
@@ -269,115 +295,77 @@ def _make_multiply(rows: int) -> Any:
 def _make_convolve(rows: int) -> Any:
     """``epilogue`` is (scale, bias) for each row, from ``epilogue_at`` on, and a slope of the arrays' type."""
 
-    @intrinsic
-    def convolve(typing, x, start, offsets, weight, at, count, epilogue, epilogue_at, out, out_at, stride, fetch):
-        signature = types.void(x, start, offsets, weight, at, count, epilogue, epilogue_at, out, out_at, stride, fetch)
+    @vector_code
+    def convolve(vectors, x, start, offsets, weight, at, count, epilogue, epilogue_at, out, out_at, stride, fetch):
+        builder, addresses = vectors.builder, [vectors.at(x, start), offsets, vectors.at(weight, at)]
 
-        def generate(context, builder, signature, args):
-            vectors = Vectors(context, builder, x.dtype)
-            arrays = ((x, args[0], args[1]), (offsets, args[2], _INDEX(0)), (weight, args[3], args[4]))
-            addresses = [address(context, vectors, *array) for array in arrays]
-            table, slope = (builder.extract_value(args[6], i) for i in range(2))
-            table_from = address(context, vectors, epilogue.types[0], table, args[7])
-            out_from = address(context, vectors, out, args[8], args[9])
-            fetched = None
-            if fetch != types.none:
-                source, first, step, lines, rate = (builder.extract_value(args[11], i) for i in range(5))
-                fetch_from = address(context, vectors, fetch.types[0], source, first)
+        def line(k, _):
+            source, first, step, lines, rate = fetch
+            number = builder.lshr(builder.mul(k, rate), _INDEX(16))
+            row = builder.lshr(number, lines)
+            line = builder.sub(number, builder.shl(row, lines))
+            place = builder.add(builder.mul(row, step), builder.mul(line, _INDEX(vectors.length)))
+            return vectors.at(vectors.at(source, first), place)
 
-                def fetched(k, _):
-                    number = builder.lshr(builder.mul(k, rate), _INDEX(16))
-                    row = builder.lshr(number, lines)
-                    line = builder.sub(number, builder.shl(row, lines))
-                    place = builder.add(builder.mul(row, step), builder.mul(line, _INDEX(vectors.length)))
-                    return vectors.at(fetch_from, place)
-
-            values = []
-            for row, sums in enumerate(_products(vectors, rows, addresses, args[5], fetched)):
-                scale, bias = (vectors.splat(builder.load(vectors.at(table_from, 2 * row + i))) for i in (0, 1))
-                values += [vectors.multiply_add(value, scale, bias) for value in sums]
-            _store_rows(vectors, vectors.rectify(values, slope), out_from, args[10])
-            return context.get_dummy_value()
-
-        return signature, generate
+        table, slope = epilogue
+        table, values = vectors.at(table, epilogue_at), []
+        for row, sums in enumerate(_products(vectors, rows, addresses, count, None if fetch is None else line)):
+            scale, bias = (vectors.splat(builder.load(vectors.at(table, 2 * row + i))) for i in (0, 1))
+            values += [vectors.multiply_add(value, scale, bias) for value in sums]
+        _store_rows(vectors, vectors.rectify(values, slope), vectors.at(out, out_at), stride)
 
     return convolve
 
 
 def _make_correlate(rows: int) -> Any:
-    @intrinsic
-    def correlate(typing, a, a_stride, x, start, offsets, first, count, out, out_start):
-        signature = types.void(a, a_stride, x, start, offsets, first, count, out, out_start)
+    @vector_code
+    def correlate(vectors, a, a_stride, x, start, offsets, first, count, out, out_start):
+        builder, offsets, out = vectors.builder, vectors.at(offsets, first), vectors.at(out, out_start)
+        x = vectors.at(x, start)
+        sources = [vectors.at(x, builder.load(vectors.at(offsets, j))) for j in range(STREAMS)]
+        lines = [vectors.at(vectors.at(a, start), builder.mul(a_stride, _INDEX(row))) for row in range(rows)]
 
-        def generate(context, builder, signature, args):
-            vectors = Vectors(context, builder, x.dtype)
-            a_from = address(context, vectors, a, args[0], args[3])
-            x_from = address(context, vectors, x, args[2], args[3])
-            offsets_from = address(context, vectors, offsets, args[4], args[5])
-            out_from = address(context, vectors, out, args[7], args[8])
-            sources = [vectors.at(x_from, builder.load(vectors.at(offsets_from, j))) for j in range(STREAMS)]
-            lines = [vectors.at(a_from, builder.mul(args[1], _INDEX(row))) for row in range(rows)]
+        def step(p):
+            return lambda row: vectors.load(vectors.at(lines[row], p)), [
+                vectors.load(vectors.at(source, p)) for source in sources
+            ]
 
-            def step(p):
-                return lambda row: vectors.load(vectors.at(lines[row], p)), [
-                    vectors.load(vectors.at(source, p)) for source in sources
-                ]
-
-            sums = _loop(vectors, args[6], vectors.length, [vectors.zero] * rows, step)
-            for j in range(STREAMS):
-                target = vectors.at(out_from, j * ROWS)
-                total = vectors.sums([line[j] for line in sums])
-                vectors.store(builder.fadd(vectors.load(target, rows), total), target)
-            return context.get_dummy_value()
-
-        return signature, generate
+        sums = _loop(vectors, count, vectors.length, [vectors.zero] * rows, step)
+        for j in range(STREAMS):
+            target = vectors.at(out, j * ROWS)
+            total = vectors.sums([line[j] for line in sums])
+            vectors.store(builder.fadd(vectors.load(target, rows), total), target)
 
     return correlate
 
 
-@intrinsic
-def copy_run(typing, target, target_start, source, source_start, count):
+@vector_code
+def copy_run(vectors, target, target_start, source, source_start, count):
     """Copy ``count`` elements; the arrays do not overlap."""
-    signature = types.void(target, target_start, source, source_start, count)
-
-    def generate(context, builder, signature, args):
-        vectors = Vectors(context, builder, target.dtype)
-        to = address(context, vectors, target, args[0], args[1])
-        come_from = address(context, vectors, source, args[2], args[3])
-        size = context.get_abi_sizeof(context.get_value_type(target.dtype))
-        cgutils.raw_memcpy(builder, to, come_from, args[4], size)
-        return context.get_dummy_value()
-
-    return signature, generate
+    to, come_from = vectors.at(target, target_start), vectors.at(source, source_start)
+    cgutils.raw_memcpy(vectors.builder, to, come_from, count, vectors.itemsize)
 
 
-@intrinsic
-def add_run(typing, target, target_start, source, source_start, count):
+@vector_code
+def add_run(vectors, target, target_start, source, source_start, count):
     """Add ``count`` elements of ``source`` to those of ``target``; the arrays do not overlap."""
-    signature = types.void(target, target_start, source, source_start, count)
+    builder = vectors.builder
+    to, come_from = vectors.at(target, target_start), vectors.at(source, source_start)
+    whole = builder.and_(count, _INDEX(-vectors.length))
 
-    def generate(context, builder, signature, args):
-        vectors = Vectors(context, builder, target.dtype)
-        to = address(context, vectors, target, args[0], args[1])
-        come_from = address(context, vectors, source, args[2], args[3])
-        whole = builder.and_(args[4], _INDEX(-vectors.length))
+    def add(index: Any, length: int) -> None:
+        place = vectors.at(to, index)
+        values = vectors.load(place, length), vectors.load(vectors.at(come_from, index), length)
+        vectors.store(builder.fadd(*values), place)
 
-        def add(index: Any, length: int) -> None:
-            place = vectors.at(to, index)
-            values = vectors.load(place, length), vectors.load(vectors.at(come_from, index), length)
-            vectors.store(builder.fadd(*values), place)
-
-        with cgutils.for_range_slice(builder, _INDEX(0), whole, _INDEX(vectors.length), _INDEX) as (index, _):
-            add(index, vectors.length)
-        length = vectors.length // 2
-        while length:
-            # What is left, in vectors of half the length, a quarter, and so on.
-            with builder.if_then(builder.icmp_signed("!=", builder.and_(args[4], _INDEX(length)), _INDEX(0))):
-                add(builder.and_(args[4], _INDEX(-2 * length)), length)
-            length //= 2
-        return context.get_dummy_value()
-
-    return signature, generate
+    with cgutils.for_range_slice(builder, _INDEX(0), whole, _INDEX(vectors.length), _INDEX) as (index, _):
+        add(index, vectors.length)
+    length = vectors.length // 2
+    while length:
+        # What is left, in vectors of half the length, a quarter, and so on.
+        with builder.if_then(builder.icmp_signed("!=", builder.and_(count, _INDEX(length)), _INDEX(0))):
+            add(builder.and_(count, _INDEX(-2 * length)), length)
+        length //= 2
 
 
 def _transpose(vectors: Vectors, rows: list[Any]) -> list[Any]:
@@ -394,130 +382,84 @@ def _transpose(vectors: Vectors, rows: list[Any]) -> list[Any]:
     return rows
 
 
-@intrinsic
-def pack_block(typing, packed, packed_at, weight, start, row_stride):
+@vector_code
+def pack_block(vectors, packed, packed_at, weight, start, row_stride):
     """``packed[k * ROWS + r] = weight[start + r * row_stride + k]`` for a vector's length of k."""
-    signature = types.void(packed, packed_at, weight, start, row_stride)
-
-    def generate(context, builder, signature, args):
-        vectors = Vectors(context, builder, weight.dtype)
-        to = address(context, vectors, packed, args[0], args[1])
-        come_from = address(context, vectors, weight, args[2], args[3])
-        rows = [vectors.load(vectors.at(come_from, builder.mul(args[4], _INDEX(row)))) for row in range(ROWS)]
-        for i, value in enumerate(_transpose(vectors, rows)):
-            vectors.store(value, vectors.at(to, i * vectors.length))
-        return context.get_dummy_value()
-
-    return signature, generate
+    come_from = vectors.at(weight, start)
+    places = [vectors.at(come_from, vectors.builder.mul(row_stride, _INDEX(row))) for row in range(ROWS)]
+    for i, value in enumerate(_transpose(vectors, [vectors.load(place) for place in places])):
+        vectors.store(value, vectors.at(vectors.at(packed, packed_at), i * vectors.length))
 
 
-@intrinsic
-def add_block(typing, weight, start, row_stride, sums, sums_at, part_step, parts):
+@vector_code
+def add_block(vectors, weight, start, row_stride, sums, sums_at, part_step, parts):
     """``weight[start + r * row_stride + k] += sum over p < parts of sums[sums_at + p * part_step + k * ROWS + r]``.
 
     For a vector's length of k; there is at least one part.
     """
-    signature = types.void(weight, start, row_stride, sums, sums_at, part_step, parts)
-
-    def generate(context, builder, signature, args):
-        vectors = Vectors(context, builder, weight.dtype)
-        to = address(context, vectors, weight, args[0], args[1])
-        come_from = address(context, vectors, sums, args[3], args[4])
-        places = [vectors.at(come_from, i * vectors.length) for i in range(ROWS)]
-        totals = [cgutils.alloca_once_value(builder, vectors.load(place)) for place in places]
-        with cgutils.for_range_slice(builder, _INDEX(1), args[6], _INDEX(1)) as (p, _):
-            step = builder.mul(p, args[5])
-            for total, place in zip(totals, places, strict=True):
-                builder.store(builder.fadd(builder.load(total), vectors.load(vectors.at(place, step))), total)
-        rows = [builder.load(total) for total in totals]
-        lanes = list(range(2 * vectors.length))
-        for _ in range((ROWS // 2).bit_length()):
-            # All even elements come before all odd ones: what `_transpose` does, backwards.
-            pairs = list(zip(rows[::2], rows[1::2], strict=True))
-            rows = [vectors.shuffle(a, b, lanes[side::2]) for side in (0, 1) for a, b in pairs]
-        for row, value in enumerate(rows):
-            target = vectors.at(to, builder.mul(args[2], _INDEX(row)))
-            vectors.store(builder.fadd(vectors.load(target), value), target)
-        return context.get_dummy_value()
-
-    return signature, generate
+    builder = vectors.builder
+    to, come_from = vectors.at(weight, start), vectors.at(sums, sums_at)
+    places = [vectors.at(come_from, i * vectors.length) for i in range(ROWS)]
+    totals = [cgutils.alloca_once_value(builder, vectors.load(place)) for place in places]
+    with cgutils.for_range_slice(builder, _INDEX(1), parts, _INDEX(1)) as (p, _):
+        step = builder.mul(p, part_step)
+        for total, place in zip(totals, places, strict=True):
+            builder.store(builder.fadd(builder.load(total), vectors.load(vectors.at(place, step))), total)
+    rows = [builder.load(total) for total in totals]
+    lanes = list(range(2 * vectors.length))
+    for _ in range((ROWS // 2).bit_length()):
+        # All even elements come before all odd ones: what `_transpose` does, backwards.
+        pairs = list(zip(rows[::2], rows[1::2], strict=True))
+        rows = [vectors.shuffle(a, b, lanes[side::2]) for side in (0, 1) for a, b in pairs]
+    for row, value in enumerate(rows):
+        target = vectors.at(to, builder.mul(row_stride, _INDEX(row)))
+        vectors.store(builder.fadd(vectors.load(target), value), target)
 
 
-@intrinsic
-def copy_strip(typing, target, target_start, source, source_start):
+@vector_code
+def copy_strip(vectors, target, target_start, source, source_start):
     """Copy `STREAMS` vectors."""
-    signature = types.void(target, target_start, source, source_start)
-
-    def generate(context, builder, signature, args):
-        vectors = Vectors(context, builder, target.dtype)
-        to = address(context, vectors, target, args[0], args[1])
-        come_from = address(context, vectors, source, args[2], args[3])
-        values = [vectors.load(vectors.at(come_from, v * vectors.length)) for v in range(STREAMS)]
-        for v, value in enumerate(values):
-            vectors.store(value, vectors.at(to, v * vectors.length))
-        return context.get_dummy_value()
-
-    return signature, generate
+    to, come_from = vectors.at(target, target_start), vectors.at(source, source_start)
+    values = [vectors.load(vectors.at(come_from, v * vectors.length)) for v in range(STREAMS)]
+    for v, value in enumerate(values):
+        vectors.store(value, vectors.at(to, v * vectors.length))
 
 
-@intrinsic
-def pick_run(typing, target, target_start, source, source_start, stride, count):
+@vector_code
+def pick_run(vectors, target, target_start, source, source_start, stride, count):
     """``target[i] = source[i * stride]`` for ``count`` elements; pairs of vectors are sorted where the stride is 2."""
-    signature = types.void(target, target_start, source, source_start, stride, count)
-
-    def generate(context, builder, signature, args):
-        vectors = Vectors(context, builder, target.dtype)
-        to = address(context, vectors, target, args[0], args[1])
-        come_from = address(context, vectors, source, args[2], args[3])
-        length = _INDEX(vectors.length)
-        done = cgutils.alloca_once_value(builder, _INDEX(0))
-        with builder.if_then(builder.icmp_signed("==", args[4], _INDEX(2))):
-            # The last vectors would read one element too many.
-            whole = builder.sdiv(builder.sub(args[5], _INDEX(1)), length)
-            with cgutils.for_range(builder, whole) as loop:
-                first = builder.mul(loop.index, length)
-                pair = vectors.at(come_from, builder.mul(first, _INDEX(2)))
-                low, high = vectors.load(pair), vectors.load(vectors.at(pair, vectors.length))
-                even = vectors.shuffle(low, high, list(range(0, 2 * vectors.length, 2)))
-                vectors.store(even, vectors.at(to, first))
-            positive = builder.icmp_signed(">", whole, _INDEX(0))
-            builder.store(builder.select(positive, builder.mul(whole, length), _INDEX(0)), done)
-        with cgutils.for_range_slice(builder, builder.load(done), args[5], _INDEX(1)) as (i, _):
-            builder.store(builder.load(vectors.at(come_from, builder.mul(i, args[4]))), vectors.at(to, i))
-        return context.get_dummy_value()
-
-    return signature, generate
+    builder, length = vectors.builder, _INDEX(vectors.length)
+    to, come_from = vectors.at(target, target_start), vectors.at(source, source_start)
+    done = cgutils.alloca_once_value(builder, _INDEX(0))
+    with builder.if_then(builder.icmp_signed("==", stride, _INDEX(2))):
+        # The last vectors would read one element too many.
+        whole = builder.sdiv(builder.sub(count, _INDEX(1)), length)
+        with cgutils.for_range(builder, whole) as loop:
+            first = builder.mul(loop.index, length)
+            pair = vectors.at(come_from, builder.mul(first, _INDEX(2)))
+            low, high = vectors.load(pair), vectors.load(vectors.at(pair, vectors.length))
+            even = vectors.shuffle(low, high, list(range(0, 2 * vectors.length, 2)))
+            vectors.store(even, vectors.at(to, first))
+        positive = builder.icmp_signed(">", whole, _INDEX(0))
+        builder.store(builder.select(positive, builder.mul(whole, length), _INDEX(0)), done)
+    with cgutils.for_range_slice(builder, builder.load(done), count, _INDEX(1)) as (i, _):
+        builder.store(builder.load(vectors.at(come_from, builder.mul(i, stride))), vectors.at(to, i))
 
 
-@intrinsic
-def spread_run(typing, target, target_start, stride, source, source_start, count):
+@vector_code
+def spread_run(vectors, target, target_start, stride, source, source_start, count):
     """``target[i * stride] = source[i]`` for ``count`` elements."""
-    signature = types.void(target, target_start, stride, source, source_start, count)
-
-    def generate(context, builder, signature, args):
-        vectors = Vectors(context, builder, target.dtype)
-        to = address(context, vectors, target, args[0], args[1])
-        come_from = address(context, vectors, source, args[3], args[4])
-        with cgutils.for_range(builder, args[5]) as loop:
-            builder.store(
-                builder.load(vectors.at(come_from, loop.index)), vectors.at(to, builder.mul(loop.index, args[2]))
-            )
-        return context.get_dummy_value()
-
-    return signature, generate
+    builder = vectors.builder
+    to, come_from = vectors.at(target, target_start), vectors.at(source, source_start)
+    with cgutils.for_range(builder, count) as loop:
+        builder.store(builder.load(vectors.at(come_from, loop.index)), vectors.at(to, builder.mul(loop.index, stride)))
 
 
-@intrinsic
-def clear_run(typing, target, start, count):
+@vector_code
+def clear_run(vectors, target, start, count):
     """Set ``count`` elements to 0."""
-
-    def generate(context, builder, signature, args):
-        to = address(context, Vectors(context, builder, target.dtype), target, args[0], args[1])
-        size = context.get_abi_sizeof(context.get_value_type(target.dtype))
-        cgutils.memset(builder, to, builder.mul(args[2], _INDEX(size)), 0)
-        return context.get_dummy_value()
-
-    return types.void(target, start, count), generate
+    size = vectors.builder.mul(count, _INDEX(vectors.itemsize))
+    cgutils.memset(vectors.builder, vectors.at(target, start), size, 0)
 
 
 multiply_1, multiply_2, multiply_4, multiply_8 = (_make_multiply(rows) for rows in (1, 2, 4, 8))

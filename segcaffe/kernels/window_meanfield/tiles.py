@@ -17,12 +17,10 @@ arrays are flat, lines lie ``step`` apart; callable from compiled kernels only, 
 # mypy: disable-error-code="no-untyped-def, untyped-decorator"
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from numba import types
-from numba.extending import intrinsic
-
-from segcaffe.kernels.vector.tile import _MANY_REGISTERS, Vectors, address, sum_loop
+from segcaffe.kernels.vector.tile import _MANY_REGISTERS, Vectors, sum_loop, vector_code
 
 LINES, DIFFERENCES, OFFSETS = (12, 6, 13) if _MANY_REGISTERS else (5, 2, 5)
 """Lines, lines with their own pixels too, and neighbours, whose sums for two rows of pixels fit the registers."""
@@ -47,94 +45,71 @@ def _steps(vectors: Vectors, step: Any) -> list[Any]:
 
 
 def _make_gather(rows: int, differences: bool) -> Any:
-    @intrinsic
-    def gather(typing, lines, x, x_at, step, weight, weight_at, table, taps, out, out_places, own_places):
+    @vector_code
+    def gather(vectors, lines, x, x_at, step, weight, weight_at, table, taps, out, out_places, own_places):
         """``taps`` are the first and their number, ``*_places`` the first row's and how far rows are apart."""
-        signature = types.void(lines, x, x_at, step, weight, weight_at, table, taps, out, out_places, own_places)
+        builder, count, steps = vectors.builder, len(lines), _steps(vectors, step)
+        (tap, number), (target, between), (pixel, apart) = taps, out_places, own_places
+        table = vectors.at(table, builder.mul(tap, vectors.index(TABLE)))
+        targets, pixels = [], []
+        for row in range(rows):
+            place = builder.add(target, builder.mul(between, vectors.index(row)))
+            targets += _lines(vectors, vectors.at(out, place), steps, count)
+            if differences:
+                place = builder.add(pixel, builder.mul(apart, vectors.index(row)))
+                pixels += [vectors.load(a) for a in _lines(vectors, vectors.at(x, place), steps, count)]
+        x, weight = vectors.at(x, x_at), vectors.at(weight, weight_at)
 
-        def generate(context, builder, signature, args):
-            vectors = Vectors(context, builder, x.dtype)
-            _, x_array, start, pitch, weights, moved, tables, *_ = args
-            outs = args[8]
-            (tap, number), (target, between), (pixel, apart) = (
-                [builder.extract_value(args[k], i) for i in range(2)] for k in (7, 9, 10)
-            )
-            steps = _steps(vectors, pitch)
-            x_from = address(context, vectors, x, x_array, start)
-            weight_from = address(context, vectors, weight, weights, moved)
-            table_from = address(context, vectors, table, tables, builder.mul(tap, vectors.index(TABLE)))
-            targets, pixels = [], []
-            for row in range(rows):
-                place = builder.add(target, builder.mul(between, vectors.index(row)))
-                targets += _lines(vectors, address(context, vectors, out, outs, place), steps, lines.count)
-                if differences:
-                    place = builder.add(pixel, builder.mul(apart, vectors.index(row)))
-                    line = address(context, vectors, x, x_array, place)
-                    pixels += [vectors.load(a) for a in _lines(vectors, line, steps, lines.count)]
+        def add(k, totals):
+            entry = vectors.at(table, builder.mul(k, vectors.index(TABLE)))
+            offset, *places = (builder.load(vectors.at(entry, i)) for i in range(1 + rows))
+            factors = [vectors.load(vectors.at(weight, place)) for place in places]
+            sums = list(totals)
+            for line, source in enumerate(_lines(vectors, vectors.at(x, offset), steps, count)):
+                other = vectors.load(source)
+                for row, factor in enumerate(factors):
+                    i = row * count + line
+                    value = builder.fsub(pixels[i], other) if differences else other
+                    sums[i] = vectors.multiply_add(factor, value, totals[i])
+            return sums
 
-            def add(k, totals):
-                entry = vectors.at(table_from, builder.mul(k, vectors.index(TABLE)))
-                offset, *places = (builder.load(vectors.at(entry, i)) for i in range(1 + rows))
-                factors = [vectors.load(vectors.at(weight_from, place)) for place in places]
-                sums = list(totals)
-                for line, source in enumerate(_lines(vectors, vectors.at(x_from, offset), steps, lines.count)):
-                    other = vectors.load(source)
-                    for row, factor in enumerate(factors):
-                        i = row * lines.count + line
-                        value = builder.fsub(pixels[i], other) if differences else other
-                        sums[i] = vectors.multiply_add(factor, value, totals[i])
-                return sums
-
-            sums = sum_loop(vectors, number, [vectors.load(a) for a in targets], add)
-            for total, a in zip(sums, targets, strict=True):
-                vectors.store(total, a)
-            return context.get_dummy_value()
-
-        return signature, generate
+        _sum_in_place(vectors, number, targets, add)
 
     return gather
 
 
 def _make_compare(rows: int, squares: bool) -> Any:
-    @intrinsic
-    def compare(typing, taps, a, a_at, a_between, x, x_at, shift, step, count, out, out_at, out_step):
-        signature = types.void(taps, a, a_at, a_between, x, x_at, shift, step, count, out, out_at, out_step)
+    @vector_code
+    def compare(vectors, taps, a, a_at, a_between, x, x_at, shift, step, count, out, out_at, out_step):
+        builder, steps, number = vectors.builder, _steps(vectors, shift), len(taps)
+        x, out = vectors.at(x, x_at), vectors.at(out, out_at)
+        targets = [vectors.at(out, builder.mul(out_step, vectors.index(k))) for k in range(rows * number)]
+        places = [builder.add(a_at, builder.mul(a_between, vectors.index(row))) for row in range(rows)]
+        owns = [vectors.at(a, place) for place in places]
 
-        def generate(context, builder, signature, args):
-            vectors = Vectors(context, builder, x.dtype)
-            _, a_array, own, between, x_array, start, apart, pitch, number, outs, target, out_pitch = args
-            steps, tap_count = _steps(vectors, apart), taps.count
-            x_from = address(context, vectors, x, x_array, start)
-            out_from = address(context, vectors, out, outs, target)
-            targets = [vectors.at(out_from, builder.mul(out_pitch, vectors.index(k))) for k in range(rows * tap_count)]
-            owns = [
-                address(context, vectors, a, a_array, builder.add(own, builder.mul(between, vectors.index(row))))
-                for row in range(rows)
-            ]
+        def add(c, totals):
+            line = builder.mul(step, c)
+            pixels = [vectors.load(vectors.at(one, line)) for one in owns]
+            sums = list(totals)
+            for k, source in enumerate(_lines(vectors, vectors.at(x, line), steps, number)):
+                other = vectors.load(source)
+                for row, pixel in enumerate(pixels):
+                    i = row * number + k
+                    difference = builder.fsub(pixel, other) if squares else None
+                    factors = (difference, difference) if squares else (pixel, other)
+                    sums[i] = vectors.multiply_add(*factors, totals[i])
+            return sums
 
-            def add(c, totals):
-                line = builder.mul(pitch, c)
-                pixels = [vectors.load(vectors.at(one, line)) for one in owns]
-                sums = list(totals)
-                for k, source in enumerate(_lines(vectors, vectors.at(x_from, line), steps, tap_count)):
-                    other = vectors.load(source)
-                    for row, pixel in enumerate(pixels):
-                        i = row * tap_count + k
-                        if squares:
-                            difference = builder.fsub(pixel, other)
-                            sums[i] = vectors.multiply_add(difference, difference, totals[i])
-                        else:
-                            sums[i] = vectors.multiply_add(pixel, other, totals[i])
-                return sums
-
-            sums = sum_loop(vectors, number, [vectors.load(place) for place in targets], add)
-            for total, place in zip(sums, targets, strict=True):
-                vectors.store(total, place)
-            return context.get_dummy_value()
-
-        return signature, generate
+        _sum_in_place(vectors, count, targets, add)
 
     return compare
+
+
+def _sum_in_place(vectors: Vectors, count: Any, places: list[Any], add: Callable[[Any, list[Any]], list[Any]]) -> None:
+    """Sums in registers of what is at some places, and back to these."""
+    sums = sum_loop(vectors, count, [vectors.load(place) for place in places], add)
+    for total, place in zip(sums, places, strict=True):
+        vectors.store(total, place)
 
 
 gather_1, gather_2 = (_make_gather(rows, False) for rows in (1, 2))

@@ -24,14 +24,14 @@ of the run exist.
 # mypy: disable-error-code="no-untyped-def, untyped-decorator"
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from llvmlite import ir
-from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from segcaffe.kernels.vector.tile import Vectors, address
+from segcaffe.kernels.vector.tile import Vectors, address, vector_code
 
 TAP = 3
 """Fields of a tap."""
@@ -48,10 +48,14 @@ class Runs(Vectors):
 
     def __init__(self, context: Any, builder: Any, dtype: Any, parts: int = 1) -> None:
         super().__init__(context, builder, dtype)
-        self.context = context
+        self.dtype = dtype
         self.length //= parts
         self.type = ir.VectorType(self.type.element, self.length)
         self.zero = ir.Constant(self.type, [0.0] * self.length)
+
+    def part(self, parts: int) -> Runs:
+        """Runs of a part of the lanes, in the same code."""
+        return Runs(self.context, self.builder, self.dtype, parts)
 
     def inside(self, first: Any, limit: Any, stride: int = 1) -> Any:
         """For each lane of ``stride`` vectors whether ``first`` plus its number lies in [0, limit)."""
@@ -118,22 +122,15 @@ class Runs(Vectors):
         for i, value in enumerate(values):
             self.store_lanes(value, self.at(pointer, i * self.length), self.inside(self.index(i * self.length), live))
 
-    def strided(self, kind: Any, place: Any) -> tuple[Any, ...]:
+    def strided(self, place: Any) -> tuple[Any, ...]:
         """From (array, start, any steps) the address of the start, and the steps."""
-        array, start, *steps = (self.builder.extract_value(place, i) for i in range(len(kind.types)))
-        return address(self.context, self, kind.types[0], array, start), *steps
+        array, start, *steps = place
+        return self.at(array, start), *steps
 
-    def fields(self, values: Any, count: int) -> list[Any]:
-        """The first numbers of a tuple."""
-        return [self.builder.extract_value(values, i) for i in range(count)]
-
-    def finish(self, epilogue_type: Any, epilogue: Any, channels: list[Any]) -> Any:
+    def finish(self, epilogue: Any, channels: list[Any]) -> Any:
         """What applies the epilogue of a channel, or of two to a half of the lanes each, to sums."""
-        table, slope = self.fields(epilogue, 2)
-        places = [
-            address(self.context, self, epilogue_type.types[0], table, self.builder.mul(channel, self.index(2)))
-            for channel in channels
-        ]
+        table, slope = epilogue
+        places = [self.at(table, self.builder.mul(channel, self.index(2))) for channel in channels]
         scale, bias = (self.spread([self.builder.load(self.at(place, i)) for place in places]) for i in range(2))
         return lambda sums: self.rectify([self.multiply_add(value, scale, bias) for value in sums], slope)
 
@@ -156,131 +153,109 @@ class Runs(Vectors):
         return [builder.load(total) for total in totals]
 
 
+run_code = partial(vector_code, make=Runs)
+
+
 def _make_convolve(rows: int, stride: int, phases: int) -> Any:
-    @intrinsic
-    def convolve(typing, source, taps, weights, ranges, edge, epilogue, channel, target):
+    @run_code
+    def convolve(runs, source, taps, weights, ranges, edge, epilogue, channel, target):
         """``ranges`` are first tap and number of taps of each phase."""
-        signature = types.void(source, taps, weights, ranges, edge, epilogue, channel, target)
-
-        def generate(context, builder, signature, args):
-            runs = Runs(context, builder, source.types[0].dtype)
-            bounds = runs.fields(args[3], 2 * phases)
-            column, width, live = runs.fields(args[4], 3)
-            (weight_from,) = runs.strided(weights, args[2])
-            tables = [address(context, runs, taps, args[1], runs.index(0)), weight_from, (column, width)]
-            place = runs.strided(source, args[0])
-            sums = [runs.sum_taps(tables, bounds[2 * i : 2 * i + 2], place, rows, stride) for i in range(phases)]
-            finish = runs.finish(epilogue, args[5], [args[6]])
-            out, step = runs.strided(target, args[7])
-            for row in range(rows):
-                runs.store_run(finish([one[row] for one in sums]), out, live)
-                out = runs.at(out, step)
-            return context.get_dummy_value()
-
-        return signature, generate
+        column, width, live = edge
+        tables = [taps, *runs.strided(weights), (column, width)]
+        place = runs.strided(source)
+        sums = [runs.sum_taps(tables, ranges[2 * i : 2 * i + 2], place, rows, stride) for i in range(phases)]
+        finish = runs.finish(epilogue, [channel])
+        out, step = runs.strided(target)
+        for row in range(rows):
+            runs.store_run(finish([one[row] for one in sums]), out, live)
+            out = runs.at(out, step)
 
     return convolve
 
 
 def _make_slide(stride: int, planes: int) -> Any:
-    @intrinsic
-    def slide(typing, source, weights, rows, edge, epilogue, channel, target, second):
+    @run_code
+    def slide(runs, source, weights, rows, edge, epilogue, channel, target, second):
         """``source`` is the column of the first tap; ``rows`` its row, the source's height, the target's rows.
 
         ``second`` is how far the second plane's source, weights, channel and target are from those of the first.
         """
-        signature = types.void(source, weights, rows, edge, epilogue, channel, target, second)
+        builder, part = runs.builder, runs.part(planes)
 
-        def generate(context, builder, signature, args):
-            runs = Runs(context, builder, source.types[0].dtype)
-            part = Runs(context, builder, source.types[0].dtype, planes)
-            steps = runs.fields(args[7], 4)
+        def of_planes(first: Any, step: Any) -> list[Any]:
+            return [first, runs.at(first, step)][:planes]
 
-            def of_planes(first: Any, step: Any) -> list[Any]:
-                return [first, runs.at(first, step)][:planes]
+        (first_row, height, count), (column, width, live) = rows, edge
+        (x_from,) = runs.strided(source)
+        sources = of_planes(x_from, second[0])
+        weight_from, weight_step = runs.strided(weights)
+        kernels = of_planes(weight_from, second[1])
+        finish = runs.finish(epilogue, [channel, builder.add(channel, second[2])][:planes])
+        out, out_step = runs.strided(target)
+        targets = of_planes(out, second[3])
+        places = [builder.mul(weight_step, runs.index(k)) for k in range(KERNEL**2)]
+        factors = [runs.spread([builder.load(runs.at(kernel, place)) for kernel in kernels]) for place in places]
 
-            (x_from,) = runs.strided(source, args[0])
-            sources = of_planes(x_from, steps[0])
-            weight_from, weight_step = runs.strided(weights, args[1])
-            kernels = of_planes(weight_from, steps[1])
-            first_row, height, count = runs.fields(args[2], 3)
-            column, width, live = runs.fields(args[3], 3)
-            finish = runs.finish(epilogue, args[4], [args[5], builder.add(args[5], steps[2])][:planes])
-            out, out_step = runs.strided(target, args[6])
-            targets = of_planes(out, steps[3])
-            places = [builder.mul(weight_step, runs.index(k)) for k in range(KERNEL**2)]
-            factors = [runs.spread([builder.load(runs.at(kernel, place)) for kernel in kernels]) for place in places]
+        def load(row: Any, shift: int, end: Any) -> list[Any]:
+            mask = part.inside(builder.add(column, runs.index(shift)), end, stride)
+            place = builder.add(row, runs.index(shift))
+            return [part.load_lanes(runs.at(plane, place), mask) for plane in sources]
 
-            def load(row: Any, shift: int, end: Any) -> list[Any]:
-                mask = part.inside(builder.add(column, runs.index(shift)), end, stride)
-                place = builder.add(row, runs.index(shift))
-                return [part.load_lanes(runs.at(plane, place), mask) for plane in sources]
+        def load_row(number: Any) -> list[Any]:
+            end = builder.select(builder.icmp_unsigned("<", number, height), width, runs.index(0))
+            row = builder.mul(number, width)
+            loaded = [load(row, shift, end) for shift in range(0, KERNEL, stride)]
+            if stride == 1:
+                return [runs.join(parts) for parts in loaded]
+            return [runs.every_other(loaded[shift // 2], shift % 2) for shift in range(KERNEL)]
 
-            def load_row(number: Any) -> list[Any]:
-                end = builder.select(builder.icmp_unsigned("<", number, height), width, runs.index(0))
-                row = builder.mul(number, width)
-                loaded = [load(row, shift, end) for shift in range(0, KERNEL, stride)]
-                if stride == 1:
-                    return [runs.join(parts) for parts in loaded]
-                return [runs.every_other(loaded[shift // 2], shift % 2) for shift in range(KERNEL)]
-
-            kept = KERNEL - stride
-            above = [load_row(builder.add(first_row, runs.index(i))) for i in range(kept)]
-            window = [[cgutils.alloca_once_value(builder, run) for run in row] for row in above]
-            with cgutils.for_range(builder, count) as loop:
-                first = builder.add(first_row, builder.mul(loop.index, runs.index(stride)))
-                values = [[builder.load(run) for run in row] for row in window]
-                values += [load_row(builder.add(first, runs.index(kept + i))) for i in range(stride)]
-                total = runs.zero
-                for factor, run in zip(factors, [run for row in values for run in row], strict=True):
-                    total = runs.multiply_add(factor, run, total)
-                (result,) = finish([total])
-                place = builder.mul(loop.index, out_step)
-                for i, plane in enumerate(targets):
-                    lanes = list(range(i * part.length, (i + 1) * part.length))
-                    part.store_run([runs.shuffle(result, result, lanes)], runs.at(plane, place), live)
-                for row, later in zip(window, values[stride:], strict=True):
-                    for run, value in zip(row, later, strict=True):
-                        builder.store(value, run)
-            return context.get_dummy_value()
-
-        return signature, generate
+        kept = KERNEL - stride
+        above = [load_row(builder.add(first_row, runs.index(i))) for i in range(kept)]
+        window = [[cgutils.alloca_once_value(builder, run) for run in row] for row in above]
+        with cgutils.for_range(builder, count) as loop:
+            first = builder.add(first_row, builder.mul(loop.index, runs.index(stride)))
+            values = [[builder.load(run) for run in row] for row in window]
+            values += [load_row(builder.add(first, runs.index(kept + i))) for i in range(stride)]
+            total = runs.zero
+            for factor, run in zip(factors, [run for row in values for run in row], strict=True):
+                total = runs.multiply_add(factor, run, total)
+            (result,) = finish([total])
+            place = builder.mul(loop.index, out_step)
+            for i, plane in enumerate(targets):
+                lanes = list(range(i * part.length, (i + 1) * part.length))
+                part.store_run([runs.shuffle(result, result, lanes)], runs.at(plane, place), live)
+            for row, later in zip(window, values[stride:], strict=True):
+                for run, value in zip(row, later, strict=True):
+                    builder.store(value, run)
 
     return slide
 
 
 def _make_correlate(count: int, stride: int) -> Any:
-    @intrinsic
-    def correlate(typing, source, taps, first, edge, grads, rows, sums):
-        signature = types.void(source, taps, first, edge, grads, rows, sums)
-
-        def generate(context, builder, signature, args):
-            runs = Runs(context, builder, sums.dtype)
-            x_from, x_step = runs.strided(source, args[0])
-            taps_from = address(context, runs, taps, args[1], builder.mul(args[2], runs.index(TAP)))
-            column, width, live = runs.fields(args[3], 3)
-            grad_from, grad_step = runs.strided(grads, args[4])
-            sums_from = address(context, runs, sums, args[6], builder.mul(args[2], runs.index(runs.length)))
-            lanes = runs.inside(runs.index(0), live)
-            places = [runs.at(sums_from, k * runs.length) for k in range(count)]
-            totals = [cgutils.alloca_once_value(builder, runs.load(place)) for place in places]
-            sources, masks = [], []
-            for k in range(count):
-                offset, shift = (builder.load(runs.at(taps_from, TAP * k + i)) for i in range(2))
-                sources.append(runs.at(x_from, offset))
-                masks.append(runs.inside(builder.add(column, shift), width, stride))
-            with cgutils.for_range(builder, args[5]) as loop:
-                step = builder.mul(loop.index, x_step)
-                factor = runs.load_lanes(runs.at(grad_from, builder.mul(loop.index, grad_step)), lanes)
-                for place, mask, total in zip(sources, masks, totals, strict=True):
-                    # A pixel that belongs to no gradient may be infinite, and 0 times that is no number.
-                    value = builder.select(lanes, runs.load_run(runs.at(place, step), mask), runs.zero)
-                    builder.store(runs.multiply_add(factor, value, builder.load(total)), total)
-            for place, total in zip(places, totals, strict=True):
-                runs.store(builder.load(total), place)
-            return context.get_dummy_value()
-
-        return signature, generate
+    @run_code
+    def correlate(runs, source, taps, first, edge, grads, rows, sums):
+        builder = runs.builder
+        (x_from, x_step), (grad_from, grad_step) = runs.strided(source), runs.strided(grads)
+        taps = runs.at(taps, builder.mul(first, runs.index(TAP)))
+        sums = runs.at(sums, builder.mul(first, runs.index(runs.length)))
+        column, width, live = edge
+        lanes = runs.inside(runs.index(0), live)
+        places = [runs.at(sums, k * runs.length) for k in range(count)]
+        totals = [cgutils.alloca_once_value(builder, runs.load(place)) for place in places]
+        sources, masks = [], []
+        for k in range(count):
+            offset, shift = (builder.load(runs.at(taps, TAP * k + i)) for i in range(2))
+            sources.append(runs.at(x_from, offset))
+            masks.append(runs.inside(builder.add(column, shift), width, stride))
+        with cgutils.for_range(builder, rows) as loop:
+            step = builder.mul(loop.index, x_step)
+            factor = runs.load_lanes(runs.at(grad_from, builder.mul(loop.index, grad_step)), lanes)
+            for place, mask, total in zip(sources, masks, totals, strict=True):
+                # A pixel that belongs to no gradient may be infinite, and 0 times that is no number.
+                value = builder.select(lanes, runs.load_run(runs.at(place, step), mask), runs.zero)
+                builder.store(runs.multiply_add(factor, value, builder.load(total)), total)
+        for place, total in zip(places, totals, strict=True):
+            runs.store(builder.load(total), place)
 
     return correlate
 

@@ -8,13 +8,12 @@ work on as many tiles, side by side, as a vector has lanes.
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Iterable
 from typing import Any
 
-from numba import types
-from numba.extending import intrinsic
-
-from segcaffe.kernels.vector.tile import Vectors, address
+from segcaffe.kernels.vector.tile import Vectors, vector_code
 
 NEAR, FAR = math.sqrt(0.5), math.sqrt(2)
 """The method interpolates at 0, +-NEAR, +-FAR and infinity. With the usual 1 and 2 the error is five times as large;
@@ -73,22 +72,29 @@ def _transform_taps(vectors: Vectors, a: Any, b: Any, c: Any) -> list[Any]:
     return [*out, c]
 
 
-@intrinsic
-def kernel_tiles(typing, taps, start, tap_step, out, out_start, out_step):
+def _load(vectors: Vectors, source: Any, step: Any, places: range) -> list[Any]:
+    addresses = [vectors.at(source, vectors.builder.mul(step, vectors.index(i))) for i in places]
+    return [vectors.load(one) for one in addresses]
+
+
+def _store_rows(vectors: Vectors, rows: Iterable[list[Any]], target: Any, step: Any) -> None:
+    for i, value in enumerate(itertools.chain.from_iterable(rows)):
+        vectors.store(value, vectors.at(target, vectors.builder.mul(step, vectors.index(i))))
+
+
+def _store_columns(vectors: Vectors, columns: Iterable[list[Any]], target: Any, step: Any) -> None:
+    for j, column in enumerate(columns):
+        for i, value in enumerate(column):
+            vectors.store(value, vectors.at(target, vectors.builder.mul(step, vectors.index(i * SIZE + j))))
+
+
+@vector_code
+def kernel_tiles(vectors, taps, start, tap_step, out, out_start, out_step):
     """``out[(i * 6 + j) * out_step + kernel] = (G g G^T)[i, j]``, g being the taps ``taps[t * tap_step + kernel]``."""
-
-    def generate(context, builder, signature, args):
-        vectors = Vectors(context, builder, taps.dtype)
-        source = address(context, vectors, taps, args[0], args[1])
-        target = address(context, vectors, out, args[3], args[4])
-        g = [vectors.load(vectors.at(source, builder.mul(args[2], vectors.index(t)))) for t in range(9)]
-        columns = [_transform_taps(vectors, *g[j::3]) for j in range(3)]
-        for i in range(SIZE):
-            for j, value in enumerate(_transform_taps(vectors, *(column[i] for column in columns))):
-                vectors.store(value, vectors.at(target, builder.mul(args[5], vectors.index(i * SIZE + j))))
-        return context.get_dummy_value()
-
-    return types.void(taps, start, tap_step, out, out_start, out_step), generate
+    g = _load(vectors, vectors.at(taps, start), tap_step, range(9))
+    columns = [_transform_taps(vectors, *g[j::3]) for j in range(3)]
+    rows = (_transform_taps(vectors, *(column[i] for column in columns)) for i in range(SIZE))
+    _store_rows(vectors, rows, vectors.at(out, out_start), out_step)
 
 
 def _gather_taps(vectors: Vectors, m: list[Any]) -> list[Any]:
@@ -105,104 +111,63 @@ def _gather_taps(vectors: Vectors, m: list[Any]) -> list[Any]:
     return taps
 
 
-@intrinsic
-def tap_tiles(typing, sums, start, step, out, out_start, out_step):
+@vector_code
+def tap_tiles(vectors, sums, start, step, out, out_start, out_step):
     """``out[t * out_step + kernel] = (G^T s G)[t]`` for nine taps, s being ``sums[(i * 6 + j) * step + kernel]``."""
-
-    def generate(context, builder, signature, args):
-        vectors = Vectors(context, builder, sums.dtype)
-        source = address(context, vectors, sums, args[0], args[1])
-        target = address(context, vectors, out, args[3], args[4])
-        columns = []
-        for j in range(SIZE):
-            places = [vectors.at(source, builder.mul(args[2], vectors.index(i * SIZE + j))) for i in range(SIZE)]
-            columns.append(_gather_taps(vectors, [vectors.load(place) for place in places]))
-        for i in range(3):
-            for j, value in enumerate(_gather_taps(vectors, [column[i] for column in columns])):
-                vectors.store(value, vectors.at(target, builder.mul(args[5], vectors.index(3 * i + j))))
-        return context.get_dummy_value()
-
-    return types.void(sums, start, step, out, out_start, out_step), generate
+    source = vectors.at(sums, start)
+    columns = [_gather_taps(vectors, _load(vectors, source, step, range(j, SIZE**2, SIZE))) for j in range(SIZE)]
+    rows = (_gather_taps(vectors, [column[i] for column in columns]) for i in range(3))
+    _store_rows(vectors, rows, vectors.at(out, out_start), out_step)
 
 
-@intrinsic
-def input_tiles(typing, rows, start, row_step, out, out_start, out_step):
+@vector_code
+def input_tiles(vectors, rows, start, row_step, out, out_start, out_step):
     """``out[(i * 6 + j) * out_step + tile] = (B^T d B)[i, j]``, d being 6 rows from column ``4 * tile`` on.
 
     Reads 6 rows, ``row_step`` apart, of 4 * lanes + 4 elements each.
     """
-
-    def generate(context, builder, signature, args):
-        vectors = Vectors(context, builder, rows.dtype)
-        source = address(context, vectors, rows, args[0], args[1])
-        target = address(context, vectors, out, args[3], args[4])
-        lanes = vectors.length
-        table = []
-        for i in range(SIZE):
-            row = vectors.at(source, builder.mul(args[2], vectors.index(i)))
-            near, far = (vectors.load(vectors.at(row, shift), STEP * lanes) for shift in (0, STEP))
-            picks = [[(j % STEP) + STEP * t for t in range(lanes)] for j in range(SIZE)]
-            columns = [vectors.shuffle(near if j < STEP else far, near, picks[j]) for j in range(SIZE)]
-            table.append(_transform_input(vectors, columns))
-        for j in range(SIZE):
-            for i, value in enumerate(_transform_input(vectors, [table[i][j] for i in range(SIZE)])):
-                vectors.store(value, vectors.at(target, builder.mul(args[5], vectors.index(i * SIZE + j))))
-        return context.get_dummy_value()
-
-    return types.void(rows, start, row_step, out, out_start, out_step), generate
+    lanes, table = vectors.length, []
+    picks = [[(j % STEP) + STEP * t for t in range(lanes)] for j in range(SIZE)]
+    for i in range(SIZE):
+        row = vectors.at(vectors.at(rows, start), vectors.builder.mul(row_step, vectors.index(i)))
+        near, far = (vectors.load(vectors.at(row, shift), STEP * lanes) for shift in (0, STEP))
+        columns = [vectors.shuffle(near if j < STEP else far, near, picks[j]) for j in range(SIZE)]
+        table.append(_transform_input(vectors, columns))
+    transformed = (_transform_input(vectors, list(column)) for column in zip(*table, strict=True))
+    _store_columns(vectors, transformed, vectors.at(out, out_start), out_step)
 
 
-@intrinsic
-def gradient_tiles(typing, rows, start, row_step, out, out_start, out_step):
+@vector_code
+def gradient_tiles(vectors, rows, start, row_step, out, out_start, out_step):
     """``out[(i * 6 + j) * out_step + tile] = (A y A^T)[i, j]``, y being 4 rows from column ``4 * tile`` on.
 
     Reads 4 rows, ``row_step`` apart, of 4 * lanes elements each.
     """
-
-    def generate(context, builder, signature, args):
-        vectors = Vectors(context, builder, rows.dtype)
-        source = address(context, vectors, rows, args[0], args[1])
-        target = address(context, vectors, out, args[3], args[4])
-        lanes = vectors.length
-        table = []
-        for i in range(STEP):
-            row = vectors.load(vectors.at(source, builder.mul(args[2], vectors.index(i))), STEP * lanes)
-            columns = [vectors.shuffle(row, row, [j + STEP * t for t in range(lanes)]) for j in range(STEP)]
-            table.append(_transform_gradient(vectors, columns))
-        for j in range(SIZE):
-            for i, value in enumerate(_transform_gradient(vectors, [table[i][j] for i in range(STEP)])):
-                vectors.store(value, vectors.at(target, builder.mul(args[5], vectors.index(i * SIZE + j))))
-        return context.get_dummy_value()
-
-    return types.void(rows, start, row_step, out, out_start, out_step), generate
+    lanes, table = vectors.length, []
+    for i in range(STEP):
+        place = vectors.at(vectors.at(rows, start), vectors.builder.mul(row_step, vectors.index(i)))
+        row = vectors.load(place, STEP * lanes)
+        columns = [vectors.shuffle(row, row, [j + STEP * t for t in range(lanes)]) for j in range(STEP)]
+        table.append(_transform_gradient(vectors, columns))
+    transformed = (_transform_gradient(vectors, list(column)) for column in zip(*table, strict=True))
+    _store_columns(vectors, transformed, vectors.at(out, out_start), out_step)
 
 
-@intrinsic
-def output_tiles(typing, sums, start, step, table, table_at, slope, rows, rows_start, row_step):
+@vector_code
+def output_tiles(vectors, sums, start, step, table, table_at, slope, rows, rows_start, row_step):
     """``rows[i * row_step + 4 * tile + j]`` is ``v = scale * (A^T m A)[i, j] + bias``, or ``slope * v`` where v <= 0.
 
     m[i, j] is ``sums[(i * 6 + j) * step + tile]``; ``table`` holds scale and bias. Writes 4 rows of 4 * lanes elements.
     """
-
-    def generate(context, builder, signature, args):
-        vectors = Vectors(context, builder, sums.dtype)
-        source = address(context, vectors, sums, args[0], args[1])
-        table_from = address(context, vectors, table, args[3], args[4])
-        scale, bias = (vectors.splat(builder.load(vectors.at(table_from, i))) for i in (0, 1))
-        target = address(context, vectors, rows, args[6], args[7])
-        lanes = vectors.length
-        columns = []
-        for j in range(SIZE):
-            places = [vectors.at(source, builder.mul(args[2], vectors.index(i * SIZE + j))) for i in range(SIZE)]
-            columns.append(_transform_output(vectors, [vectors.load(place) for place in places]))
-        woven = [(t % STEP) * lanes + t // STEP for t in range(STEP * lanes)]
-        for i in range(STEP):
-            pixels = _transform_output(vectors, [column[i] for column in columns])
-            a, b, c, d = vectors.rectify([vectors.multiply_add(p, scale, bias) for p in pixels], args[5])
-            both = list(range(2 * lanes))
-            left, right = vectors.shuffle(a, b, both), vectors.shuffle(c, d, both)
-            row = vectors.at(target, builder.mul(args[8], vectors.index(i)))
-            vectors.store(vectors.shuffle(left, right, woven), row)
-        return context.get_dummy_value()
-
-    return types.void(sums, start, step, table, table_at, slope, rows, rows_start, row_step), generate
+    builder, lanes, table = vectors.builder, vectors.length, vectors.at(table, table_at)
+    scale, bias = (vectors.splat(builder.load(vectors.at(table, i))) for i in (0, 1))
+    source = vectors.at(sums, start)
+    columns = [_transform_output(vectors, _load(vectors, source, step, range(j, SIZE**2, SIZE))) for j in range(SIZE)]
+    woven = [(t % STEP) * lanes + t // STEP for t in range(STEP * lanes)]
+    for i in range(STEP):
+        pixels = _transform_output(vectors, [column[i] for column in columns])
+        a, b, c, d = vectors.rectify([vectors.multiply_add(p, scale, bias) for p in pixels], slope)
+        both = list(range(2 * lanes))
+        left, right = vectors.shuffle(a, b, both), vectors.shuffle(c, d, both)
+        row = vectors.at(vectors.at(rows, rows_start), builder.mul(row_step, vectors.index(i)))
+        vectors.store(vectors.shuffle(left, right, woven), row)
