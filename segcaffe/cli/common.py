@@ -76,6 +76,12 @@ def add_dialect_option(parser: argparse.ArgumentParser, name: str, help: str) ->
                metavar="DIALECT")  # fmt: skip
 
 
+def add_tolerant_option(parser: argparse.ArgumentParser) -> None:
+    """Add the wish to pass over what is not known."""
+    add_option(parser, "tolerant", "pass over options that are not known or not built, and list them",
+               action="store_true")  # fmt: skip
+
+
 def add_palette_option(parser: argparse.ArgumentParser) -> None:
     """Add the choice of colours that stand for labels."""
     add_option(parser, "palette", "the labels of colours, for label maps in colour: voc, cityscapes (train ids), or a "

@@ -20,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
     )  # fmt: skip
     common.add_option(parser, "phase", "TRAIN or TEST (default: what the file's name says, or both)", default=None)
+    common.add_tolerant_option(parser)
     common.add_template_options(parser)
     add_json_option(parser)
 
@@ -33,7 +34,7 @@ def run(options: argparse.Namespace) -> int:
         if path is not None:
             common.existing_file(path, option)
     values = common.variables(options, *filter(None, (options.file, options.train)))
-    report = lint(options.file, values, options.weights, options.train, phase)
+    report = lint(options.file, values, options.weights, options.train, phase, options.tolerant)
     if options.json:
         findings = [asdict(finding) for finding in report.findings]
         print_json("lint", {"file": options.file, "findings": findings, "notes": list(dict.fromkeys(report.remarks))})

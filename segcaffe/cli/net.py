@@ -17,6 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_state_options(parser)
     common.add_fusion_option(parser)
     common.add_recompute_option(parser)
+    common.add_tolerant_option(parser)
     common.add_allow_python_option(parser)
     common.add_template_options(parser)
     add_json_option(parser)
@@ -41,11 +42,14 @@ def run(options: argparse.Namespace) -> int:
     if path is None:
         raise SegcaffeError("give the net's prototxt: segcaffe net FILE.")
     existing, phase = common.existing_file(path, "net"), common.phase(options.phase)
-    definition = read_definition(existing, common.variables(options, path))
+    definition = read_definition(existing, common.variables(options, path), tolerant=options.tolerant)
     looked = common.looked_at(options, definition, phase, options.level, common.stages(options))
-    net = Net(looked.net, phase=phase, level=options.level, stages=common.stages(options), fuse=options.fuse)
+    how = {"level": options.level, "stages": common.stages(options), "fuse": options.fuse}
+    net = Net(looked.net, phase=phase, tolerant=options.tolerant, **how)
     if options.json:
-        print_json("net", facts(net, options.recompute, looked.read) | {"left_out": left_out.facts(looked)})
+        more = {"left_out": left_out.facts(looked), "passed_over": net.passed_over}
+        print_json("net", facts(net, options.recompute, looked.read) | more)
     else:
-        print("\n".join([table(net, options.recompute, looked.read), *left_out.sentences(looked)]))
+        passed_over = [f"Passed over: {told}." for told in net.passed_over]
+        print("\n".join([table(net, options.recompute, looked.read), *left_out.sentences(looked), *passed_over]))
     return 0

@@ -15,13 +15,16 @@ from segcaffe.snapshot.files import read_file
 _SUFFIXES = (".npz", ".safetensors")
 
 
-def read_definition(path: str | Path, variables: Mapping[str, str] | None = None) -> PlacedNet:
+def read_definition(
+    path: str | Path, variables: Mapping[str, str] | None = None, *, tolerant: bool = False
+) -> PlacedNet:
     """Return the net of a prototxt, or that of a file of weights, without the values.
 
+    Where ``tolerant``, options of a prototxt that are not known are passed over, and come with the net.
     WeightsError for weights that come with the names of layers alone: HDF5 files, and arrays of others.
     """
     if content_of(read_file(path)) not in (WEIGHTS, HDF5, NPZ) and Path(path).suffix.lower() not in _SUFFIXES:
-        return read_net(path, variables)
+        return read_net(path, variables, tolerant=tolerant)
     net = formats.load(path)
     if not any(layer.type for layer in net.layer):
         raise WeightsError(

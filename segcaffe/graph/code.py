@@ -51,7 +51,7 @@ def without_code(net: PlacedNet, state: NetState) -> Looked:
     message = NetParameter()
     message.CopyFrom(whole.message)
     del message.layer[:]
-    looked = Looked(PlacedNet(message, places := []))
+    looked = Looked(PlacedNet(message, places := [], net.passed_over))
     unknown: set[str] = set()
     for layer, place in zip(whole.message.layer, whole.places, strict=True):
         code = find_class(layer.type).code(layer)

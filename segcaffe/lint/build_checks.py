@@ -29,6 +29,18 @@ def connections(net: PlacedNet, state: NetState, path: Path) -> Iterator[Finding
         )
 
 
+def unknown_options(net: PlacedNet) -> Iterator[Finding]:
+    """Options that reading the net passed over, since they are not known."""
+    for option in net.passed_over:
+        yield Finding(
+            "unknown-option",
+            str(option.place),
+            option.text(),
+            "The net cannot be built but by passing over it: `segcaffe net FILE --tolerant`.",
+            option.hint.strip() or "the option's name as this Caffe has it, or nothing.",
+        )
+
+
 def nets_of(solver: SolverParameter, where: str) -> Iterator[Finding]:
     """A solver that names too many nets; test nets, iterations and states whose numbers do not agree.
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from segcaffe.errors import ShapeError
 from segcaffe.lint.crop_checks import crop_offsets
 from segcaffe.lint.finding import Finding
+from segcaffe.lint.fork_checks import fork_options
 from segcaffe.lint.subject import Subject, class_of, learns, parameter_count
 from segcaffe.proto.caffe_pb2 import TRAIN, ImageDataParameter, LayerParameter
 from segcaffe.window import Window
@@ -269,4 +270,5 @@ CHECKS: tuple[Callable[[Subject], Iterator[Finding]], ...] = (
     crop_offsets,
     unread_labels,
     parities_without_ignore,
+    fork_options,
 )

@@ -48,6 +48,7 @@ def lint(
     weights_path: str | Path | None = None,
     trained: str | Path | None = None,
     phase: int | None = None,
+    tolerant: bool = False,
 ) -> Report:
     """Look at a net or a solver, whichever the file is.
 
@@ -59,11 +60,14 @@ def lint(
         The net the weights come from; for a test or deploy file, the train file beside it unless given.
     phase:
         TRAIN or TEST; both where it is None, except for files called test or deploy.
+    tolerant:
+        Whether options of nets that are not known are findings, rather than the end of the matter.
     """
     if is_solver(path):
-        return lint_solver(path, variables, weights_path)
-    net, unset = read_net_sketch(path, variables)
+        return lint_solver(path, variables, weights_path, tolerant)
+    net, unset = read_net_sketch(path, variables, tolerant=tolerant)
     report = Report(remarks=_about_templates(path, unset))
+    report.findings += build_checks.unknown_options(net)
     original = Path(trained) if trained is not None else compare.training_net(Path(path))
     phases = _phases(Path(path), net.message) if phase is None else [phase]
     report.findings += _not_built(net, Path(path), phases)
@@ -73,7 +77,9 @@ def lint(
     return report
 
 
-def lint_solver(path: str | Path, variables: Variables = None, weights_path: str | Path | None = None) -> Report:
+def lint_solver(
+    path: str | Path, variables: Variables = None, weights_path: str | Path | None = None, tolerant: bool = False
+) -> Report:
     """Look at a solver and the nets it names."""
     solver, unset = read_solver_sketch(path, variables)
     report = Report(remarks=_about_templates(path, unset))
@@ -81,21 +87,26 @@ def lint_solver(path: str | Path, variables: Variables = None, weights_path: str
         report.findings += check(solver, str(path))
     report.findings += build_checks.nets_of(solver, str(path))
     for found in _nets(solver, Path(path), report):
-        report.add(_lint_net_of(solver, Path(path), found, variables, weights_path))
+        report.add(_lint_net_of(solver, Path(path), found, variables, weights_path, tolerant))
     return report
 
 
 def _lint_net_of(
-    solver: SolverParameter, path: Path, found: _Net, variables: Variables, weights_path: str | Path | None
+    solver: SolverParameter,
+    path: Path,
+    found: _Net,
+    variables: Variables,
+    weights_path: str | Path | None,
+    tolerant: bool,
 ) -> Report:
     """Look at one of a solver's nets, in the state that it has there."""
     net, missing = found.net, list[str]()
     if net is None:
         try:
-            net, missing = read_net_sketch(found.path, variables)
+            net, missing = read_net_sketch(found.path, variables, tolerant=tolerant)
         except SegcaffeError as error:
             return Report([build_checks.unreadable(error, str(path))])
-    report = Report(remarks=_about_templates(found.path, missing))
+    report = Report(list(build_checks.unknown_options(net)), _about_templates(found.path, missing))
     own = net.message.state
     state = net_state(found.phase, own.level, own.stage)
     state.MergeFrom(found.state)

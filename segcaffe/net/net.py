@@ -71,7 +71,8 @@ class Net(PycaffeMembers):
         in a list or separated by commas, or "auto" (see `segcaffe.plan.recompute`). Blobs then share memory, and a
         backward pass takes a forward pass before it.
     tolerant:
-        Whether options of other Caffes that are not built here are passed over and logged; otherwise they are an error.
+        Whether options of the file that are not known, and those of other Caffes that are not built here, are passed
+        over and logged; otherwise they are an error.
 
     Attributes
     ----------
@@ -87,6 +88,8 @@ class Net(PycaffeMembers):
         Parameters that own their memory, in order, with their multipliers.
     loss:
         Sum over all losses of the last forward, each times its weight.
+    passed_over:
+        Sentences on the options that were passed over, where the net is ``tolerant``.
     settings:
         How this net's passes are computed on a GPU; None for the process's settings (`segcaffe.device.configure`).
     """
@@ -108,12 +111,13 @@ class Net(PycaffeMembers):
         tolerant: bool = False,
     ) -> None:
         phase, level, stages, weights = _positional(args, phase, level, stages, weights)
-        net = _read(network_file, variables)
+        net = _read(network_file, variables, tolerant)
         graph = build_graph(net, net_state(phase, level, [*net.message.state.stage, *(stages or ())]))
-        foreign_options.check(graph, net.message, tolerant=tolerant)
+        passed_over = foreign_options.check(graph, net, tolerant=tolerant)
         if fuse:
             graph = fuse_graph(graph) if net.message.debug_info else fold(fuse_graph(graph))
         super().__init__(build(graph, phase, np.dtype(dtype)))
+        self.passed_over = passed_over
         self.debug_info = net.message.debug_info
         self.settings: device.Settings | None = None
         self.loss = 0.0
@@ -361,10 +365,14 @@ def _positional(
     return phase, level, stages, weights
 
 
-def _read(network: str | Path | caffe_pb2.NetParameter | PlacedNet, variables: Mapping[str, str] | None) -> PlacedNet:
+def _read(
+    network: str | Path | caffe_pb2.NetParameter | PlacedNet, variables: Mapping[str, str] | None, tolerant: bool
+) -> PlacedNet:
     if isinstance(network, PlacedNet):
         return network
-    return PlacedNet.upgraded(network) if isinstance(network, caffe_pb2.NetParameter) else read_net(network, variables)
+    if isinstance(network, caffe_pb2.NetParameter):
+        return PlacedNet.upgraded(network)
+    return read_net(network, variables, tolerant=tolerant)
 
 
 def _put(values: Any, blob: Blob, side: str, what: str) -> None:

@@ -12,6 +12,8 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from segcaffe.proto import values
 from segcaffe.proto.caffe_pb2 import LayerParameter
 
+SEVERAL = "_nd"
+"""What the name of a field ends with that holds several values of another, which may be given once in most Caffes."""
 Convert = Callable[[str, str], object]
 
 

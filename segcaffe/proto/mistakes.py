@@ -6,18 +6,23 @@ than was asked for, a brace is missing, the layer's type is that of another Caff
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from segcaffe.errors import PrototxtError, did_you_mean
+from segcaffe.errors import PrototxtError
 from segcaffe.proto.content import NET, SOLVER, text_content
 from segcaffe.proto.fields import Field, field_table
 from segcaffe.proto.foreign import about_option, is_unknown, origin_of
 from segcaffe.proto.source import Source
 from segcaffe.proto.tokens import CLOSING, Token, outermost, tokenize
+from segcaffe.proto.unknown import UNKNOWN_TYPE, UnknownOption
 
 LAYER_MESSAGES = ("LayerParameter", "V1LayerParameter", "V0LayerParameter")
 _LAST_OF_UPSTREAM = 148
+_OPTIONS_END = "_param"
+_NEAR = 0.75
+"""How alike a name must be to one that is known: of two letters in nine one may be wrong."""
 _WHOLE_FILES = {"NetParameter": NET, "SolverParameter": SOLVER}
 
 
@@ -60,8 +65,8 @@ class Mistakes:
             f"Received: {field.name} on line {lines[0]} and again on line {lines[1]}.",
         )
 
-    def not_a_field(self, closing: str) -> PrototxtError:
-        """Return the error for something where a field's name should stand, or the name of no such field."""
+    def not_a_field(self, closing: str) -> PrototxtError | None:
+        """Return the error for something where a field's name should stand; None for the name of an unknown field."""
         kind, text, offset = self.tokens[self.at]
         group = self.groups[-1]
         if kind == "end":
@@ -76,17 +81,38 @@ class Mistakes:
         if other_file is not None:
             return other_file
         self.path.append(text)
-        cause = self._missing_brace(text) or self._outside(text) or self._foreign_type()
-        if cause:
-            return self._told(offset, cause)
+        cause = self._missing_brace(text) or self._outside(text)
+        found = self._told(offset, cause) if cause else None
+        self.path.pop()
+        return found
+
+    def unknown_field(self) -> UnknownOption:
+        """Return what is to be told of a field's name that the group around it does not have."""
+        _, text, offset = self.tokens[self.at]
+        group = self.groups[-1]
+        self.path.append(text)
         table = field_table(group.kind)
         about = about_option(text)
-        hint = f" {about}" if about else self._belongs_to(text, table) or did_you_mean(text, table)
-        return self._told(offset, f"{group.kind.name} has no such field. Received: `{text}`.{hint}")
+        foreign = self._foreign_type()
+        what = foreign or f"{group.kind.name} has no such field. Received: `{text}`."
+        hint = f" {about}" if about else self._belongs_to(text, table) or _near(text, table)
+        option = UnknownOption(
+            self.source.place(offset), self._layer_name(), self._context(), what, hint * (not foreign)
+        )
+        self.path.pop()
+        return option
+
+    def unknown_value(self, rule: str, text: str, hint: str) -> UnknownOption:
+        """Return what is to be told of a value that an enum does not have."""
+        what = f"{rule} Received: `{text}`."
+        place = self.source.place(self.tokens[self.at][2])
+        return UnknownOption(place, self._layer_name(), self._context(), what, hint)
+
+    def _layer_name(self) -> str:
+        return self._found()["name"] if self.layer_start is not None else ""
 
     def _told(self, offset: int, what: str) -> PrototxtError:
-        layer = self._found()["name"] if self.layer_start is not None else ""
-        return PrototxtError(f"{self._context()}{what}", layer=layer, place=self.source.place(offset))
+        return PrototxtError(f"{self._context()}{what}", layer=self._layer_name(), place=self.source.place(offset))
 
     # Causes.
 
@@ -151,7 +177,7 @@ class Mistakes:
         if not layer_type or "V0LayerParameter" in kinds or not is_unknown(layer_type, "V1LayerParameter" in kinds):
             return ""
         origin = origin_of(layer_type) or "`segcaffe net --types` lists the known ones."
-        return f'unknown layer type "{layer_type}". {origin} Received: its option `{self.path[-1]}`.'
+        return f'{UNKNOWN_TYPE} "{layer_type}". {origin} Received: its option `{self.path[-1]}`.'
 
     def _belongs_to(self, name: str, table: Mapping[str, Field]) -> str:
         """Say which groups of this message, or which one around it, have the field."""
@@ -194,3 +220,11 @@ class Mistakes:
                 found[text] = found[text] or (value[1][1:-1] if value[0] == "string" else value[1])
             at += 1
         return found
+
+
+def _near(name: str, table: Mapping[str, Field]) -> str:
+    """Ask whether a field of nearly that name is meant; what all names of options end in counts for nothing."""
+    stem, end = (name.removesuffix(_OPTIONS_END), _OPTIONS_END) if name.endswith(_OPTIONS_END) else (name, "")
+    stems = [known.removesuffix(end) for known in table if known.endswith(end)]
+    near = difflib.get_close_matches(stem.lower(), stems, n=1, cutoff=_NEAR)
+    return f' Did you mean "{near[0]}{end}"?' if near else ""

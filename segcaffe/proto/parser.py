@@ -2,28 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from google.protobuf.message import Message
 
-from segcaffe.errors import Place
+from segcaffe.errors import Place, PrototxtError
 from segcaffe.proto.caffe_pb2 import NetParameter
-from segcaffe.proto.fields import Field, field_table
+from segcaffe.proto.fields import SEVERAL, Field, field_table
 from segcaffe.proto.mistakes import LAYER_MESSAGES, Group, Mistakes
 from segcaffe.proto.source import Source
-from segcaffe.proto.tokens import CLOSING
+from segcaffe.proto.tokens import CLOSING, behind_value
+from segcaffe.proto.unknown import UnknownOption, error_about
 from segcaffe.proto.values import BadValueError, join_strings
 
 
 class Parser(Mistakes):
-    """Recursive descent over the tokens of one source."""
+    """Recursive descent over the tokens of one source.
 
-    def __init__(self, source: Source) -> None:
+    Options that the schema does not know are passed over until the end, where an error tells of all of them; where the
+    parser is ``tolerant`` it is none, and they stay in ``unknown``.
+    """
+
+    def __init__(self, source: Source, *, tolerant: bool = False) -> None:
         super().__init__(source)
+        self.tolerant = tolerant
+        self.unknown: list[UnknownOption] = []
         self.layer_offsets: list[int] = []
         self.input_offset: int | None = None
 
     def message(self, message: Message) -> None:
         """Parse the whole source into ``message``."""
-        self._fields(message, "", 0)
+        try:
+            self._fields(message, "", 0)
+        except PrototxtError:
+            # What comes after an option that is not known may follow from it.
+            if self.tolerant or not self.unknown:
+                raise
+        if self.unknown and not self.tolerant:
+            raise error_about(self.unknown)
 
     def layer_places(self, net: NetParameter) -> list[tuple[str, Place]]:
         """Return name and place of each layer as written, before any upgrade."""
@@ -50,28 +66,51 @@ class Parser(Mistakes):
                 return
             field = table.get(text) if kind == "name" else None
             if field is None:
-                raise self.not_a_field(closing)
+                self._pass_over(closing)
+                continue
             self.path.append(text)
             if not field.repeated and text in seen:
-                raise self.given_twice(field, seen[text], offset)
+                field = self._several(message, field, table)
+                if field is None:
+                    raise self.given_twice(table[text], seen[text], offset)
             seen[text] = offset
             self.at += 1
             if len(self.path) == 1:
                 self._note_place(field, offset)
-            self._field(message, field)
+            self._field(message, field, table)
             self.path.pop()
             if tokens[self.at][1] in (",", ";"):
                 self.at += 1
 
-    def _field(self, message: Message, field: Field) -> None:
+    def _several(self, message: Message, field: Field, table: Mapping[str, Field]) -> Field | None:
+        """Return the field that holds several values of this one, what was given moved there; None without one."""
+        several = table.get(f"{field.name}{SEVERAL}")
+        if several is not None and message.HasField(field.name):
+            getattr(message, several.name).append(getattr(message, field.name))
+            message.ClearField(field.name)
+        return several
+
+    def _pass_over(self, closing: str) -> None:
+        """Note a field that is not known, and go on behind its value; raise the error where that cannot be."""
+        error = self.not_a_field(closing)
+        if error is not None:
+            raise error
+        option, behind = self.unknown_field(), behind_value(self.tokens, self.at + 1)
+        if behind is None:
+            raise error_about([option])
+        self.unknown.append(option)
+        self.at = behind + (self.tokens[behind][1] in (",", ";"))
+
+    def _field(self, message: Message, field: Field, table: Mapping[str, Field]) -> None:
         text = self.tokens[self.at][1]
         if text == ":":
             self.at += 1
             text = self.tokens[self.at][1]
         elif field.message is None:
             raise self.error("a field's name is followed by a colon and its value.")
-        if text == "[" and field.repeated:
-            self._list(message, field)
+        several = field if field.repeated else table.get(f"{field.name}{SEVERAL}")
+        if text == "[" and several is not None:
+            self._list(message, several)
         else:
             self._value(message, field)
 
@@ -98,10 +137,14 @@ class Parser(Mistakes):
     def _value(self, message: Message, field: Field) -> None:
         if field.message is not None:
             self._submessage(message, field)
-        elif field.repeated:
-            getattr(message, field.name).append(self._scalar(field))
+            return
+        value = self._scalar(field)
+        if value is None:
+            return
+        if field.repeated:
+            getattr(message, field.name).append(value)
         else:
-            setattr(message, field.name, self._scalar(field))
+            setattr(message, field.name, value)
 
     def _submessage(self, message: Message, field: Field) -> None:
         _, text, opened = self.tokens[self.at]
@@ -119,7 +162,8 @@ class Parser(Mistakes):
         self._fields(child, CLOSING[text], opened)
         self.layer_start = outer
 
-    def _scalar(self, field: Field) -> object:
+    def _scalar(self, field: Field) -> object | None:
+        """Return the value of a field; None for that of an enum which is passed over."""
         start = self.at
         kind, text, _ = self.tokens[start]
         if kind == "string":
@@ -131,7 +175,11 @@ class Parser(Mistakes):
         try:
             return field.convert(kind, text)
         except BadValueError as bad:
-            self.at = start
+            behind, self.at = self.at, start
+            if self.tolerant and kind == "name" and field.descriptor.enum_type is not None and field.name != "type":
+                self.unknown.append(self.unknown_value(bad.rule, text, bad.hint))
+                self.at = behind
+                return None
             raise self.error(bad.rule, text if kind != "string" else None, bad.hint) from None
 
     def _strings(self) -> str:

@@ -8,15 +8,20 @@ from dataclasses import dataclass
 
 from segcaffe.errors import Place, about_layer
 from segcaffe.proto.caffe_pb2 import NetParameter
+from segcaffe.proto.unknown import UnknownOption
 from segcaffe.proto.upgrade import upgrade_net
 
 
 @dataclass(frozen=True)
 class PlacedNet:
-    """A net's message, and for each of its layers where it stands in its file (None: that is not known)."""
+    """A net's message, and for each of its layers where it stands in its file (None: that is not known).
+
+    ``passed_over`` are options in the file that are not known, where a reader was to be tolerant of them.
+    """
 
     message: NetParameter
     places: Sequence[Place | None]
+    passed_over: Sequence[UnknownOption] = ()
 
     @classmethod
     def of(cls, net: NetParameter) -> PlacedNet:

@@ -12,7 +12,7 @@ from google.protobuf.message import Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from segcaffe.proto.encoding import to_bytes, to_native
-from segcaffe.proto.fields import enum_name
+from segcaffe.proto.fields import SEVERAL, enum_name
 from segcaffe.proto.set_aside import original_number
 
 _ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"})
@@ -39,7 +39,7 @@ def _lines(message: Message, indent: str) -> Iterator[str]:
                 yield from _lines(item, indent + "  ")
                 yield f"{indent}}}\n"
             else:
-                yield f"{indent}{field.name}: {_scalar(field, item)}\n"
+                yield f"{indent}{field.name.removesuffix(SEVERAL)}: {_scalar(field, item)}\n"
 
 
 def _scalar(field: FieldDescriptor, value: object) -> str:

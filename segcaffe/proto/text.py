@@ -46,12 +46,13 @@ def read(path: str | Path, message_class: type[M], variables: Mapping[str, str] 
     return message
 
 
-def read_net(path: str | Path, variables: Mapping[str, str] | None = None) -> PlacedNet:
+def read_net(path: str | Path, variables: Mapping[str, str] | None = None, *, tolerant: bool = False) -> PlacedNet:
     """Return the net in a text file with its layers' places, template names filled in and old notations upgraded.
 
-    A layer that the upgrade made from the net's ``input`` fields has the place of the first of them.
+    A layer that the upgrade made from the net's ``input`` fields has the place of the first of them. Options that are
+    not known are an error; where ``tolerant`` they are passed over, and come with the net.
     """
-    return _placed(_parser(path, NetParameter, variables), str(path))
+    return _placed(_parser(path, NetParameter, variables, tolerant), str(path))
 
 
 def read_solver(path: str | Path, variables: Mapping[str, str] | None = None) -> SolverParameter:
@@ -59,12 +60,15 @@ def read_solver(path: str | Path, variables: Mapping[str, str] | None = None) ->
     return upgrade_solver(read(path, SolverParameter, variables), where=str(path))
 
 
-def read_net_sketch(path: str | Path, variables: Mapping[str, str] | None) -> tuple[PlacedNet, list[str]]:
+def read_net_sketch(
+    path: str | Path, variables: Mapping[str, str] | None, *, tolerant: bool = False
+) -> tuple[PlacedNet, list[str]]:
     """Return the net in a text file, upgraded, and the template names that have no value.
 
-    Where such a name stands for a number or a switch the message has 1; in strings the name stays.
+    Where such a name stands for a number or a switch the message has 1; in strings the name stays. ``tolerant`` is as
+    for `read_net`.
     """
-    parser, unset = _sketch(path, NET, variables)
+    parser, unset = _sketch(path, NET, variables, tolerant)
     return _placed(parser, str(path)), unset
 
 
@@ -82,7 +86,7 @@ def _placed(parser: Parser, where: str) -> PlacedNet:
     parser.message(net)
     written = parser.layer_places(net)
     upgrade_net(net, where=where)
-    return PlacedNet(net, _follow(written, [layer.name for layer in net.layer]))
+    return PlacedNet(net, _follow(written, [layer.name for layer in net.layer]), parser.unknown)
 
 
 def _follow(written: list[tuple[str, Place]], names: list[str]) -> list[Place | None]:
@@ -101,12 +105,16 @@ def _follow(written: list[tuple[str, Place]], names: list[str]) -> list[Place | 
     return places
 
 
-def _parser(path: str | Path, message_class: type[Message], variables: Mapping[str, str] | None) -> Parser:
+def _parser(
+    path: str | Path, message_class: type[Message], variables: Mapping[str, str] | None, tolerant: bool = False
+) -> Parser:
     wanted = SOLVER if message_class is SolverParameter else NET
-    return Parser(expand(read_text(path, wanted), variables, str(path)))
+    return Parser(expand(read_text(path, wanted), variables, str(path)), tolerant=tolerant)
 
 
-def _sketch(path: str | Path, wanted: str, variables: Mapping[str, str] | None) -> tuple[Parser, list[str]]:
+def _sketch(
+    path: str | Path, wanted: str, variables: Mapping[str, str] | None, tolerant: bool = False
+) -> tuple[Parser, list[str]]:
     text = read_text(path, wanted)
     unset = [name for name in template_names(text) if name not in (variables or {})]
-    return Parser(expand(text, variables, str(path), placeholder="1")), unset
+    return Parser(expand(text, variables, str(path), placeholder="1"), tolerant=tolerant), unset

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Sequence
 
 Token = tuple[str, str, int]
 """Kind, text, and offset in the text."""
 CLOSING = {"{": "}", "<": ">"}
+_BRACKETS = {**CLOSING, "[": "]"}
 
 _TOKEN = re.compile(
     r"""\s*(?:
@@ -46,3 +48,42 @@ def outermost(tokens: list[Token]) -> list[str]:
         if depth == 0 and kind == "name" and (behind == ":" or behind in CLOSING):
             names.append(token)
     return names
+
+
+def behind_value(tokens: Sequence[Token], at: int) -> int | None:
+    """Return the index of the token behind the value of a field, whatever that is; None where there is no value.
+
+    ``at`` is the index of the token behind the field's name.
+    """
+    has_colon = tokens[at][1] == ":"
+    at += has_colon
+    kind, text, _ = tokens[at]
+    if text in _BRACKETS and kind != "string":
+        return _behind_brackets(tokens, at)
+    if not has_colon:
+        return None
+    if text == "-":
+        at += 1
+        kind = tokens[at][0]
+    if kind not in ("name", "number", "string"):
+        return None
+    at += 1
+    while kind == "string" and tokens[at][0] == "string":
+        at += 1
+    return at
+
+
+def _behind_brackets(tokens: Sequence[Token], at: int) -> int | None:
+    wanted: list[str] = []
+    for i in range(at, len(tokens)):
+        kind, text, _ = tokens[i]
+        if kind == "string":
+            continue
+        if text in _BRACKETS:
+            wanted.append(_BRACKETS[text])
+        elif text in _BRACKETS.values():
+            if text != wanted.pop():
+                return None
+            if not wanted:
+                return i + 1
+    return None

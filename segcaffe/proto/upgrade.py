@@ -91,6 +91,10 @@ def upgrade_solver(solver: SolverParameter, where: str = "", notes: list[str] | 
         solver.type = kind
         solver.ClearField("solver_type")
         said.append(f'solver_type became type: "{kind}".')
+    if solver.device_id_nd:
+        solver.device_id = solver.device_id_nd[0]
+        said.append(f"Of {counted(len(solver.device_id_nd), 'device_id')} the first stays: one GPU is used.")
+        solver.ClearField("device_id_nd")
     for field in ("net_param", "train_net_param"):
         if solver.HasField(field):
             upgrade_net(getattr(solver, field), where, said)
