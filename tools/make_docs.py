@@ -17,6 +17,7 @@ from segcaffe.cli.parser import Parser
 from segcaffe.layers import layer_class, layer_types
 from segcaffe.layers.base import Count, Layer, NeuronLayer
 from segcaffe.proto import caffe_pb2
+from segcaffe.proto.fields import SEVERAL
 from segcaffe.proto.fork_options import EFFECTS as FORK_EFFECTS
 from segcaffe.proto.fork_options import Effect
 
@@ -218,7 +219,7 @@ def _message_table(message: Descriptor, fork_options: Collection[str] = ()) -> l
         key = f"{message.name}.{field.name}"
         if key in FORK_EFFECTS and key not in fork_options:
             idle.setdefault(FORK_EFFECTS[key], []).append(field.name)
-        else:
+        elif not field.name.endswith(SEVERAL):
             lines.append(f"| {field.name} | {_type(field)} | {_default(field)} |")
     for effect, names in idle.items():
         lines += ["", f"Of other Caffes, {effect.value}: {', '.join(names)}."]
