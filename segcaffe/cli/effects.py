@@ -42,7 +42,10 @@ EFFECTS: dict[str, Effects] = {
     "data import-cityscapes": Effects("the data set", "lists in OUT, label maps beside those of the data set"),
     "data import-mnist": Effects("the data set", "databases in OUT"),
     "data import-cifar": Effects("the data set", "databases in OUT"),
-    "predict": Effects("NET, weights, the images, a mean file that NET names", "files of the images' names in `--out`"),
+    "predict": Effects(
+        "NET, weights, the images, a mean file that NET names, `--label_map_file`",
+        "files of the images' names in `--out`; of a detector detections.json and detections.csv there, too",
+    ),
     "weights show": Effects("the file", _NOTHING),
     "weights convert": Effects("the file", "the target"),
     "weights diff": Effects("the two files", _NOTHING),

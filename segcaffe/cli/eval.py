@@ -123,7 +123,7 @@ def _sizes(options: argparse.Namespace, palette: Palette | None) -> Callable[[st
     from segcaffe.data.images import read_image
     from segcaffe.data.label_files import label_file, read_labels
     from segcaffe.metrics.evaluate import find_pairs
-    from segcaffe.predict.files import SETTINGS
+    from segcaffe.predict.result_folder import SETTINGS
 
     predictions = Path(options.predictions)
     images = {path.stem: path for path in image_files(Path(options.images))} if options.images else {}

@@ -83,6 +83,8 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "segcaffe predict deploy.prototxt net.caffemodel photo.jpg --out predicted --overlay",
         "segcaffe predict deploy.prototxt net.caffemodel test.txt --root images/ --out predicted "
         "--scales 0.5,0.75,1 --mirror",
+        "segcaffe predict ssd_deploy.prototxt ssd.caffemodel photos/ --out found "
+        "--label_map_file labelmap_voc.prototxt",
     ),
     "weights": (
         "segcaffe weights show net.caffemodel",

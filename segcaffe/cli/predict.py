@@ -1,9 +1,12 @@
-"""Predict label maps of an image, a folder or a list, as palette PNGs; goes on where an earlier run stopped.
+"""Predict label maps or boxes of an image, a folder or a list; goes on where an earlier run stopped.
 
-Images are padded right and below with the mean to the input size in the prototxt, and the scores cropped back, as the
-paper's test does. NET may be a deploy file, or a train or test file: its data layer becomes the input. Mean and scale
-are those of the file's data layer or of the transform_param of its Input layer; class names, palette and order of
-channels stand in comments (docs/weights.md).
+A net that labels pixels gives label maps as palette PNGs; a detector (its last layer a DetectionOutput, for example)
+gives boxes: detections.json, COCO's results, the table detections.csv, and pictures with boxes, names and scores.
+
+For label maps images are padded right and below with the mean to the input size in the prototxt, and the scores cropped
+back, as the paper's test does; for boxes they are resized to it. NET may be a deploy file, or a train or test file: its
+data layer becomes the input. Mean and scale are those of the file's data layer or of the transform_param of its Input
+layer; class names, palette and order of channels stand in comments (docs/weights.md).
 """
 
 from __future__ import annotations
@@ -12,14 +15,21 @@ import argparse
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from segcaffe.cli import common
 from segcaffe.cli.numbers import MOST_SIDE, finite, whole
+from segcaffe.errors import SegcaffeError
 from segcaffe.proto.encoding import from_native
+from segcaffe.text.words import counted
 
 if TYPE_CHECKING:
-    from segcaffe.predict.predictor import Settings
+    from segcaffe.predict.loaded import LoadedNet, Settings
+    from segcaffe.predict.result_folder import ResultFolder
+
+_OF_LABEL_MAPS = {"overlay": False, "scores": "", "scales": "1", "mirror": False, "step": 32}
+_OF_BOXES = {"score": None, "label_map_file": None}
+"""Options that make sense for one kind of net only, with their defaults."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,6 +57,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_option(parser, "overwrite", "make results anew that are there already", action="store_true")
     common.add_option(parser, "skip-bad", "skip at most N bad images, and list them", type=whole(),
                       default=0, metavar="N")  # fmt: skip
+    common.add_option(parser, "score", "of a detector: leave out boxes that score less (default: none; in pictures "
+                      "0.5)", type=finite)  # fmt: skip
+    common.add_option(parser, "label_map_file", "of a detector: SSD's labelmap.prototxt, which names its classes "
+                      "(default: the names that NET notes)", metavar="FILE")  # fmt: skip
     common.add_partial_option(parser)
     common.add_allow_python_option(parser)
     common.add_state_options(parser)
@@ -57,35 +71,67 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Predict what is not predicted yet."""
     from segcaffe.data.files import BadItems
-    from segcaffe.predict.files import Results, digest, find_pictures
-    from segcaffe.predict.predictor import Predictor
+    from segcaffe.predict.box_results import BoxResults
+    from segcaffe.predict.pictures import find_pictures
     from segcaffe.predict.run import predict_all
 
     common.show_warnings()
     common.set_device(options)
-    net, weights = common.existing_file(options.net, "NET"), common.weight_files(options.weights, "WEIGHTS")
-    pictures, settings = find_pictures(options.source, options.root), _settings(options)
-    values, stages = common.variables(options, net), common.stages(options)
-    predictor = Predictor(net, weights, settings, values, options.level, stages, options.allow_partial)
+    pictures, predictor = find_pictures(options.source, options.root), _predictor(options)
     common.warn(predictor.incomplete)
     if predictor.assumed:
         told = ",".join(f"{value:g}" for value in predictor.mean)
-        print(f"{net} does not say how images are prepared: {told} is subtracted (--mean, --scale).", file=sys.stderr)
-    names = list(predictor.notes.class_names)
-    record = {**asdict(settings), "variables": values, "level": options.level, "stages": stages, "class_names": names}
-    record |= {"net": digest(net), "weights": [digest(path) for path in weights]}
-    colours = predictor.notes.colours()
-    results = Results(Path(options.out), record, options.overlay, options.scores, options.overwrite, colours)
+        message = f"{options.net} does not say how images are prepared: {told} is subtracted (--mean, --scale)."
+        print(message, file=sys.stderr)
+    results = _results(options, predictor)
     there, bad = len(pictures) - len(results.missing(pictures)), BadItems(options.skip_bad)
     with common.progress(len(pictures), "image", done=there) as advance:
         made = predict_all(predictor, pictures, results, bad, advance)
+    boxes = f", {counted(results.join(pictures), 'box')} in all" if isinstance(results, BoxResults) else ""
     common.report_bad(bad)
-    print(f"{options.out}: {made} predicted" + (f", {there} were there already" if there else ""))
+    print(f"{options.out}: {made} predicted" + (f", {there} were there already" if there else "") + boxes)
     return 0
 
 
+def _predictor(options: argparse.Namespace) -> LoadedNet:
+    """The net that the options name, ready for images."""
+    from segcaffe.predict.box_predictor import BoxPredictor, finds_boxes
+    from segcaffe.predict.predictor import Predictor
+
+    net, weights = common.existing_file(options.net, "NET"), common.weight_files(options.weights, "WEIGHTS")
+    settings, values, stages = _settings(options), common.variables(options, net), common.stages(options)
+    detects = finds_boxes(net, values, options.level, stages, settings.blob)
+    kind = BoxPredictor if detects else Predictor
+    for name, default in (_OF_LABEL_MAPS if detects else _OF_BOXES).items():
+        if getattr(options, name) != default:
+            what = "label maps, and this net finds boxes" if detects else "boxes, and this net labels pixels"
+            raise SegcaffeError(f"--{name} is for {what}; leave it out.")
+    return kind(net, weights, settings, values, options.level, stages, options.allow_partial)
+
+
+def _results(options: argparse.Namespace, predictor: LoadedNet) -> ResultFolder[Any]:
+    """The folder of results, with all that they depend on."""
+    from segcaffe.data.annotated.label_map import Category, categories
+    from segcaffe.predict.box_predictor import BoxPredictor
+    from segcaffe.predict.box_results import BoxResults
+    from segcaffe.predict.files import Results, digest
+
+    names, notes = list(predictor.notes.class_names), predictor.notes
+    values, stages = common.variables(options, options.net), common.stages(options)
+    record = {**asdict(predictor.settings), "variables": values, "level": options.level, "stages": stages}
+    record |= {"net": digest(options.net), "class_names": names}
+    record |= {"weights": [digest(path) for path in common.weight_files(options.weights, "WEIGHTS")]}
+    out, colours = Path(options.out), notes.colours()
+    if not isinstance(predictor, BoxPredictor):
+        return Results(out, record, options.overlay, options.scores, options.overwrite, colours)
+    known = {label: Category(label, name) for label, name in enumerate(names)}
+    if options.label_map_file:
+        known = categories(options.label_map_file, "--label_map_file")
+    return BoxResults(out, record, known, colours, options.score, options.overwrite)
+
+
 def _settings(options: argparse.Namespace) -> Settings:
-    from segcaffe.predict.predictor import Settings
+    from segcaffe.predict.loaded import Settings
 
     return Settings(
         from_native(options.blob),

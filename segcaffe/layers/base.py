@@ -107,6 +107,8 @@ class Layer:
     """Whether a gradient to the other bottoms is an error; otherwise they get none, although layers below learn."""
     judges: ClassVar[bool] = False
     """Whether the first top has a row for each detection; a test joins them and gives their average precision."""
+    detects: ClassVar[bool] = False
+    """Whether the first top's rows are boxes in images: item, label, score, then xmin, ymin, xmax, ymax in parts."""
     value_names: ClassVar[tuple[str, ...]] = ()
     """What logs call the values of the first top, where they are several measures."""
     source: ClassVar[bool] = False

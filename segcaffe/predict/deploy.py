@@ -13,6 +13,7 @@ from segcaffe.graph.rules import filter_net, net_state
 from segcaffe.layers.registry import layer_class
 from segcaffe.layers.source.base import SourceLayer
 from segcaffe.proto import caffe_pb2
+from segcaffe.proto.caffe_pb2 import ResizeParameter
 from segcaffe.proto.encoding import to_native
 from segcaffe.proto.placed import PlacedNet
 
@@ -38,6 +39,8 @@ class Deployed:
         Height and width of the data layer's images, 0 where it does not say.
     channels:
         Of the images; 0 where the data layer does not say.
+    resize:
+        How images are brought to the net's size, where the file says it.
     """
 
     net: PlacedNet
@@ -48,6 +51,7 @@ class Deployed:
     stated: bool = False
     crop: tuple[int, int] = (0, 0)
     channels: int = 0
+    resize: ResizeParameter | None = None
 
 
 def deploy(
@@ -103,6 +107,12 @@ def _deploy_layer(
         missing.update(top for top in layer.top if top not in layer.bottom)
 
 
+def box_blob(net: caffe_pb2.NetParameter) -> str:
+    """The blob whose rows are boxes that the net finds (see `Layer.detects`); empty for nets that find none."""
+    found = [layer.top[0] for layer in net.layer if layer.top and layer_class(layer.type, where(layer)).detects]
+    return found[-1] if found else ""
+
+
 def channels_by_weights(
     layers: Sequence[caffe_pb2.LayerParameter], image: str, weights: Sequence[caffe_pb2.NetParameter]
 ) -> int:
@@ -136,6 +146,7 @@ def _take_transformation(layer: caffe_pb2.LayerParameter, deployed: Deployed) ->
     transform = layer.transform_param
     deployed.stated, deployed.scale = True, transform.scale
     deployed.mean = list(transform.mean_value)
+    deployed.resize = transform.resize_param[0] if transform.resize_param else None
     if transform.mean_file:
         where = f'layer "{layer.name}": mean_file'
         deployed.mean = read_mean_pixel(to_native(transform.mean_file), where).tolist()

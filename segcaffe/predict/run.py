@@ -8,14 +8,15 @@ from segcaffe.data.files import BadItems
 from segcaffe.data.images import Image, read_image
 from segcaffe.data.pool import ordered
 from segcaffe.errors import DataError
-from segcaffe.predict.files import Picture, Results
-from segcaffe.predict.predictor import Predictor
+from segcaffe.predict.loaded import Array, LoadedNet
+from segcaffe.predict.pictures import Picture
+from segcaffe.predict.result_folder import ResultFolder
 
 
 def predict_all(
-    predictor: Predictor,
+    predictor: LoadedNet,
     pictures: Sequence[Picture],
-    results: Results,
+    results: ResultFolder[Array],
     bad: BadItems | None = None,
     progress: Callable[[], object] = lambda: None,
 ) -> int:
@@ -38,7 +39,7 @@ def predict_all(
             if isinstance(image, DataError):
                 bad.add(image)
             else:
-                results.write(picture, image, predictor.scores(image))
+                results.write(picture, image, predictor.answer(image))
                 done += 1
             progress()
     finally:

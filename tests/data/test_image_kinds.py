@@ -14,7 +14,7 @@ from segcaffe.cli.main import main
 from segcaffe.data.image_kinds import image_files, image_kind, is_image
 from segcaffe.data.images import read_image
 from segcaffe.errors import DataError
-from segcaffe.predict.files import find_pictures
+from segcaffe.predict.pictures import find_pictures
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (20, 24, 3), np.uint8)
 KINDS = {

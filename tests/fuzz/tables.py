@@ -18,7 +18,8 @@ from segcaffe.data.coco import import_coco
 from segcaffe.data.voc import import_voc
 from segcaffe.files.holder import Holder
 from segcaffe.layers.loss.softmax_with_loss import _read_weights
-from segcaffe.predict.files import SETTINGS, Results, class_names
+from segcaffe.predict.files import Results, class_names
+from segcaffe.predict.result_folder import SETTINGS
 from segcaffe.solver.registry import get_solver
 from segcaffe.solver.solver import Solver
 from segcaffe.viz.logs import read_log

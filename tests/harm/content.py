@@ -13,7 +13,7 @@ import numpy as np
 
 from segcaffe.data.database import Database
 from segcaffe.data.database_writer import backend_of, is_database
-from segcaffe.predict.files import SETTINGS, SINCE
+from segcaffe.predict.result_folder import SETTINGS, SINCE
 
 _HIDDEN = (".tmp", ".old", ".lock")
 _STATE = ".solverstate"

@@ -9,8 +9,9 @@ import pytest
 
 from segcaffe import device
 from segcaffe.net.net import Net
-from segcaffe.predict import predictor
-from segcaffe.predict.predictor import Predictor, Settings
+from segcaffe.predict import loaded
+from segcaffe.predict.loaded import Settings
+from segcaffe.predict.predictor import Predictor
 from segcaffe.proto import caffe_pb2
 from segcaffe.proto.text import read_net
 from segcaffe.pycaffe.classifier import Classifier
@@ -33,8 +34,8 @@ def _predictor(settings: Settings) -> Predictor:
 def test_images_of_several_sizes(blob: str, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = Settings(blob=blob, size=(33, 33), step=8, scales=(0.75, 1, 1.25), mirror=True)
     shared = _predictor(settings)
-    real = predictor.Net
-    monkeypatch.setattr(predictor, "Net", lambda *args, **options: real(*args, **options | {"share_memory": False}))
+    real = loaded.Net
+    monkeypatch.setattr(loaded, "Net", lambda *args, **options: real(*args, **options | {"share_memory": False}))
     plain = _predictor(settings)
     assert shared.net.shares_memory
     assert not plain.net.shares_memory

@@ -15,9 +15,12 @@ from segcaffe.data.mat import read_mat
 from segcaffe.errors import DataError, GraphError, PrototxtError
 from segcaffe.net.net import Net
 from segcaffe.predict.deploy import deploy
-from segcaffe.predict.files import SETTINGS, Results, class_names, find_pictures
+from segcaffe.predict.files import Results, class_names
+from segcaffe.predict.loaded import MEAN, Settings
 from segcaffe.predict.notes import parse_notes
-from segcaffe.predict.predictor import MEAN, Predictor, Settings, resize_scores
+from segcaffe.predict.pictures import find_pictures
+from segcaffe.predict.predictor import Predictor, resize_scores
+from segcaffe.predict.result_folder import SETTINGS
 from segcaffe.predict.run import predict_all
 from segcaffe.proto import caffe_pb2
 from segcaffe.proto.placed import PlacedNet

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from segcaffe.errors import DataError, PrototxtError
 from segcaffe.proto.caffe_pb2 import LabelMap
 from segcaffe.proto.encoding import to_native
 from segcaffe.proto.text import read
+from segcaffe.text.digits import whole_number
 
 
 def read_label_map(path: str | Path, where: str) -> dict[str, int]:
@@ -49,3 +51,25 @@ def label_map_text(labels: Mapping[str, int]) -> str:
     return "".join(
         f'item {{ name: "{name}" label: {label} display_name: "{name}" }}\n' for name, label in labels.items()
     )
+
+
+class Category(NamedTuple):
+    """What a label stands for: its number in files of results, and its name in pictures."""
+
+    id: int
+    name: str
+
+
+def categories(path: str | Path, where: str) -> dict[int, Category]:
+    """The category of each label.
+
+    Its number is the label, or, where all names but the background's are whole numbers, as in SSD's map for COCO, the
+    name.
+    """
+    numbers = {label: whole_number(name) for name, label in read_label_map(path, where).items()}
+    by_name = all(number is not None for label, number in numbers.items() if label)
+    shown = display_names(path, where)
+    return {
+        label: Category(number if by_name and number is not None else label, shown[label])
+        for label, number in numbers.items()
+    }

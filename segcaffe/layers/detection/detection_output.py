@@ -34,6 +34,7 @@ class DetectionOutput(Layer):
     bottom_count = (3, 3)
     gradient_to = ()
     refuses_gradient = False
+    detects = True
     replayable = False
     recomputes = False
 

@@ -11,11 +11,12 @@ from segcaffe.data.annotated.boxed import WHOLE, Boxed, BoxRows, read_boxed
 from segcaffe.data.annotated.sampling import check_samplers, emitted, sample
 from segcaffe.data.database import Database, Value, Values
 from segcaffe.data.loader import BatchLoader, Parts, Random
-from segcaffe.data.transformer import Transformer, View
+from segcaffe.data.transformer import Transformer, View, crop_size
 from segcaffe.errors import DataError
 from segcaffe.layers.base import Blobs
 from segcaffe.layers.registry import register
 from segcaffe.layers.source.prefetching import PrefetchingSource
+from segcaffe.proto.caffe_pb2 import LayerParameter
 from segcaffe.proto.encoding import to_native
 
 Array = np.ndarray[Any, Any]
@@ -39,6 +40,15 @@ class AnnotatedData(PrefetchingSource):
         f"TransformationParameter.{name}_param" for name in ("resize", "noise", "distort", "expand")
     ) | {"TransformationParameter.emit_constraint"}
     top_count = (1, 2)
+
+    @classmethod
+    def image_shape(cls, param: LayerParameter) -> tuple[int, int, int]:
+        """The crop's size or that of resize_param, and the channels that images are forced to have."""
+        options = param.transform_param
+        height, width = crop_size(options)
+        if not height and options.resize_param:
+            height, width = options.resize_param[0].height, options.resize_param[0].width
+        return 1 if options.force_gray else 3 if options.force_color else 0, height, width
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Open the database and read the first item."""
