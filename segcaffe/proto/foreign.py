@@ -7,8 +7,6 @@ from segcaffe.wiring import upcalls
 
 _TYPES = {
     "SSD": "VideoData",
-    "the Caffe of Greentea and its neural models": "MergeCrop Mergecrop MalisLoss ConvolutionSK PoolingSK Affinity "
-    "ConnectedComponent",
     "YOLO": "RegionLoss YoloDetectionOutput YoloV2Loss YoloV3Loss EvalDetection BoxData",
     "DeepLab v1": "DominantChannel CensorLabel ChannelAggregator GainChannel Histogram IgnoreOverlay Onehot "
     "RelativeError",

@@ -111,6 +111,11 @@ def row_cases(rng: np.random.Generator, dtype: Any, n: int) -> Iterator[tuple[st
     yield "interp", "forward", {"image": row(), "top": out(), **tables}
     yield "interp", "backward", {"top_grad": row(), "image_grad": out(), **tables}
     yield "norm_conv", "softmax", {"distances": np.abs(normal(rng, dtype, 1, n, 1, 1)), "scale": 0.7}
+    areas = rng.integers(0, 3, n)
+    yield "components", "number", {"labels": areas.reshape(1, 1, n), "found": np.zeros((1, 1, n), np.int64)}
+    chain = np.stack([np.arange(n - 1), np.arange(1, n)])
+    tree = {"ends": chain, "order": rng.permutation(n - 1), "labels": areas}
+    yield "malis", "joined", {**tree, "pairs": np.zeros((2, n - 1), np.int64)}
     corners = np.sort(rng.random((n, 2, 2)), axis=1).astype(dtype).reshape(n, 4)
     yield "nms", "suppress", {"boxes": corners, "overlap": 0.3, "eta": 0.9, "stays": np.zeros(n, bool)}
     pair = {"weights": np.abs(row()), "weight_grad": row()}

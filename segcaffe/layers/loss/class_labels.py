@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from typing import Any
+
+import numpy as np
 
 from segcaffe.blob import Blob
 from segcaffe.device.mode import Array
@@ -88,3 +91,15 @@ def bad_label(layer: Layer, labels: Blob, position: int, classes: int) -> DataEr
         f"{layer.where}: label {value:g} (number {position} of {labels.count}) is not one of the {classes} classes, "
         f"0..{classes - 1}. Correct the labels{remedy}."
     )
+
+
+def whole_numbers(layer: Layer, labels: Blob) -> np.ndarray[Any, Any]:
+    """A copy of the labels as int64 on the host, rounded towards zero; DataError where one is no number of an area."""
+    values = labels.data
+    bad = ~(np.abs(values) < 2**53)
+    if bad.any():
+        position = int(bad.argmax())
+        raise DataError(
+            f"{layer.where}: labels must be whole numbers. Received: {values.flat[position]:g} at position {position}."
+        )
+    return values.astype(np.int64)
