@@ -9,6 +9,7 @@ images sees both. A net of one channel gets gray images, and no mean. Options ov
 from __future__ import annotations
 
 import argparse
+import math
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -131,7 +132,7 @@ def read_names(path: str) -> list[str]:
 def _check_names(names: list[str], path: str | None, net: Any) -> list[str]:
     from segcaffe.errors import SegcaffeError
 
-    classes = net.blobs[net.outputs[0]].count // net.blobs[net.outputs[0]].shape[0]
+    classes = math.prod(net.blobs[net.outputs[0]].shape[1:])
     if names and len(names) != classes:
         raise SegcaffeError(f"--labels {path}: needs a line for each of the {classes} classes. Received: {len(names)}.")
     return names

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from segcaffe import device
 from segcaffe.cli.compilation import compilation_shown
-from segcaffe.cli.numbers import whole
+from segcaffe.cli.numbers import finite, whole
 from segcaffe.errors import PrototxtError, SegcaffeError
 from segcaffe.files.there import exists, is_dir, is_file
 from segcaffe.glog import shows_progress, tell
@@ -302,8 +302,8 @@ def size(text: str, option: str) -> tuple[int, int]:
 def numbers(text: str, option: str) -> list[float]:
     """Numbers separated by commas."""
     try:
-        return [float(part) for part in text.split(",")]
-    except ValueError:
+        return [finite(part) for part in text.split(",")]
+    except argparse.ArgumentTypeError:
         raise SegcaffeError(f"{option} takes numbers separated by commas. Received: {text}.") from None
 
 

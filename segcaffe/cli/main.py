@@ -118,6 +118,11 @@ def _main(arguments: Sequence[str] | None) -> int:
         if isinstance(error, OutputError):
             _give_up_output()
         return 2
+    except MemoryError as error:
+        # Where no layer asked for it, whose name would have been told.
+        reason = str(error) or "more was asked for than there is"
+        print(paragraph(f"segcaffe {command}: the machine has not enough memory: {reason}."), file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print(f"\n{f'segcaffe {command}'.rstrip()}: stopped.", file=sys.stderr)
         return 130

@@ -144,6 +144,8 @@ def draw(height: int, width: int, objects: Iterable[Mapping[str, Any]]) -> Label
     label = np.zeros((height, width), np.uint8)
     for one in sorted(objects, key=lambda one: (not one.get("iscrowd"), -one["area"])):
         value = CROWD if one.get("iscrowd") else int(one["category_id"])
+        if not 0 <= value <= CROWD:
+            raise ValueError(f"a category_id is 0 to {CROWD}, not {str(value)[:20]}")
         if isinstance(one["segmentation"], list):
             rings = [np.asarray(ring, np.float64).reshape(-1, 2) for ring in one["segmentation"]]
             if not all((abs(ring) <= MOST_PIXELS).all() for ring in rings):

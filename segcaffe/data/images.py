@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 from segcaffe.data.image_kinds import image_kind
 from segcaffe.data.image_sizes import stated_size
 from segcaffe.data.opencv import hold_threads
+from segcaffe.device.host_memory import require
 from segcaffe.errors import DataError
 from segcaffe.files import regular
 from segcaffe.files.disk import why_unreadable
 from segcaffe.files.limits import Budget
 from segcaffe.files.there import is_file
+from segcaffe.window import MOST_PIXELS
 
 Image = NDArray[np.uint8]
 
@@ -140,6 +142,9 @@ def _resized(image: NDArray[Any], height: int, width: int, interpolation: int) -
     hold_threads()
     if height == 0 or width == 0 or image.shape[:2] == (height, width):
         return image
+    if max(height, width) > MOST_PIXELS:
+        raise DataError(f"an image cannot be resized to {height} x {width}: a side is {MOST_PIXELS} pixels at most.")
+    require(height * width * image[:1, :1].nbytes)
     try:
         return _with_channels(cv2.resize(image, (width, height), interpolation=interpolation))
     except cv2.error as error:

@@ -142,7 +142,10 @@ class Transformer:
         if factor == 1.0:
             return image, label
         # float32, as in the original: 10 * 0.7 is 7, where doubles would give 6
-        size = tuple(int(min(np.float32(side) * np.float32(factor), 2 * MOST_PIXELS)) for side in image.shape[1::-1])
+        with np.errstate(over="ignore"):
+            size = tuple(
+                int(min(np.float32(side) * np.float32(factor), 2 * MOST_PIXELS)) for side in image.shape[1::-1]
+            )
         if min(size) < 1:
             raise DataError(f"{self.where}: scale factor {factor} leaves nothing of an image of {image.shape[:2]}.")
         if max(size) > MOST_PIXELS:

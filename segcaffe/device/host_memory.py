@@ -54,7 +54,7 @@ def require(count: int) -> None:
     """HostMemoryError unless the machine has room for ``count`` bytes more."""
     if count >= _LARGE and count > (free := free_memory()):
         raise HostMemoryError(
-            f"{in_units(count)} are asked for at once, of the machine's {in_units(machine_memory())} "
+            f"{in_units(count)} are asked for at once; of the machine's {in_units(machine_memory())}, "
             f"{in_units(free)} are free"
         )
 

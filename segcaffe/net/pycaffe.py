@@ -154,6 +154,10 @@ class PycaffeMembers(WeightsMembers):
         if not blobs:
             return
         size = next(iter(self.blobs.values())).shape[0]
+        if size < 1:
+            raise DataError(
+                "The net's batches are of no items. Reshape its inputs, or write a batch size of 1 or more."
+            )
         arrays = {name: np.asarray(values) for name, values in blobs.items()}
         if len({len(values) for values in arrays.values()}) != 1:
             counts = {name: len(values) for name, values in arrays.items()}

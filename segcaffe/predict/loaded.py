@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -59,7 +60,7 @@ class Settings:
     def __post_init__(self) -> None:
         if self.step < 1:
             raise DataError(f"step must be at least 1. Received: {self.step}.")
-        if not self.scales or min(self.scales) <= 0:
+        if not self.scales or not all(0 < scale < math.inf for scale in self.scales):
             raise DataError(f"scales must be positive. Received: {self.scales}.")
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import re
+import struct
 import zipfile
 from collections.abc import Iterable
 
@@ -135,8 +136,8 @@ def _own_fields() -> tuple[set[str], set[str]]:
 def _archive(data: bytes) -> str:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            names = [info.filename for info in archive.infolist() if not info.is_dir()]
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+            names = [info.filename for info in archive.infolist() if not info.filename.endswith("/")]
+    except (zipfile.BadZipFile, OSError, ValueError, RuntimeError, LookupError, struct.error):
         return "a zip archive, which is damaged"
     if any(name.endswith("data.pkl") for name in names):
         return "a file of PyTorch (.pth)"

@@ -292,11 +292,23 @@ class Transformer:
         if in_ in self.transpose:
             result = result.transpose(self.transpose[in_])
         if in_ in self.channel_swap:
-            result = result[list(self.channel_swap[in_])]
+            order = list(self.channel_swap[in_])
+            if max(order, default=0) >= len(result):
+                raise DataError(
+                    f'Transformer: the channels of input "{in_}" are put in the order {order}, so an image must have '
+                    f"as many. Received: an image of shape {np.shape(data)}."
+                )
+            result = result[order]
         if in_ in self.raw_scale:
             result *= self.raw_scale[in_]
         if in_ in self.mean:
-            result -= self.mean[in_]
+            try:
+                result -= self.mean[in_]
+            except ValueError:
+                raise DataError(
+                    f'Transformer: the mean of input "{in_}" has shape {np.shape(self.mean[in_])}, the image '
+                    f"{result.shape}; give one for each channel, or of the image's size."
+                ) from None
         if in_ in self.input_scale:
             result *= self.input_scale[in_]
         return result

@@ -17,7 +17,7 @@ def test_more_than_is_free_is_refused_before_it_is_made(monkeypatch: pytest.Monk
     monkeypatch.setattr(host_memory, "free_memory", lambda: 1 << 30)
     monkeypatch.setattr(host_memory, "machine_memory", lambda: 2 << 30)
     require(1 << 30)
-    with pytest.raises(HostMemoryError, match=r"1\.5 GiB are asked for at once, of the machine's 2\.0 GiB 1\.0 GiB"):
+    with pytest.raises(HostMemoryError, match=r"1\.5 GiB are asked for at once; of the machine's 2\.0 GiB, 1\.0 GiB"):
         host_memory.zeros(3 << 27, np.dtype(np.float32))
 
 

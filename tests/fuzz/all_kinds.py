@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.fuzz import commands, data, nets, pictures, tables, weights
+from tests.fuzz import boxes, commands, data, nets, pictures, tables, weights
 from tests.fuzz.kinds import Kind
 
 KINDS: dict[str, Kind] = {
@@ -11,5 +11,6 @@ KINDS: dict[str, Kind] = {
     **data.KINDS,
     **pictures.KINDS,
     **tables.KINDS,
+    **boxes.KINDS,
     **commands.KINDS,
 }

@@ -112,6 +112,14 @@ def _change_word(rng: random.Random, data: bytes) -> bytes:
     return "\n".join(words).encode("utf-8", "surrogateescape")
 
 
+def _other() -> NetParameter:
+    """Weights of another net: of a layer that the nets do not have."""
+    net = NetParameter()
+    blob = net.layer.add(name="other", type="InnerProduct").blobs.add(data=[1, 2])
+    blob.shape.dim.extend((1, 2))
+    return net
+
+
 @functools.cache
 def _files() -> Files:
     labels = _all_files()["label0.png"]
@@ -125,7 +133,7 @@ def _files() -> Files:
     folders = {f"{part}/image{i}.png": labels for part in ("images", "labels") for i in range(2)}
     return (
         files | folders | {f"{name}.prototxt": text.encode() for name, text in texts.items()}
-        | {"windows.csv": windows, "train.log": _LOG, "s.caffemodel": NetParameter(name="s").SerializeToString()}
+        | {"windows.csv": windows, "train.log": _LOG, "s.caffemodel": _other().SerializeToString()}
     )  # fmt: skip
 
 

@@ -140,7 +140,7 @@ def _in_folder(work: Work, first: int, last: int, folder: str, outcomes: Connect
 def _work(name: str, first: int, last: int, outcomes: Connection) -> None:
     kind, place = KINDS[name], Path.cwd() / "case"
     # Once unharmed, so that what is imported and allocated only once is not counted.
-    for files in kind.whole:
+    for files in kind.whole[: last - first]:
         _renew(place, files)
         with suppress(SegcaffeError):
             kind.read(place)

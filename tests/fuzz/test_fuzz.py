@@ -24,15 +24,15 @@ REFUSED_WHOLE = {"net, built", "label maps, PNG", "label maps, other images", "r
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_damaged_inputs(kind: str) -> None:
-    outcome = run_kind(kind, 0, 40)
+    outcome = run_kind(kind, 0, 12)
     assert outcome.failures == ()
-    assert outcome.loaded + outcome.refused == 40
+    assert outcome.loaded + outcome.refused == 12
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_many_damaged_inputs(kind: str) -> None:
-    assert run_kind(kind, 40, 700).failures == ()
+    assert run_kind(kind, 12, 600).failures == ()
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -59,16 +59,18 @@ def read_json(content: bytes, labels: Mapping[str, int], context: str) -> tuple[
             name = str(mark["category_id"])
             if name not in labels:
                 raise DataError(f'{context}: "{name}" is no name of the label map. It has: {_some(labels)}.')
-            left, top, width, height = (float(value) for value in mark["bbox"])
+            left, top, width, height = (_number(str(value), "bbox", context) for value in mark["bbox"])
             box = (left, top, left + width, top + height)
             marks.append(Mark(labels[name], box, bool(mark.get("iscrowd", 0))))
-        size = float(image.get("height", 0)), float(image.get("width", 0))
+        height, width = (_number(str(image.get(key, 0)), key, context) for key in ("height", "width"))
+    except DataError:
+        raise
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise DataError(
             f'{context}: an annotation in JSON must be {{"image": {{"height", "width"}}, "annotation": [{{"bbox": '
             f'[x, y, width, height], "category_id"}}]}}. Received something else: {error!r}.'
         ) from error
-    return (size if min(size) > 0 else None), marks
+    return ((height, width) if min(height, width) > 0 else None), marks
 
 
 def read_text(content: bytes, labels: Mapping[str, int], context: str) -> tuple[Size | None, list[Mark]]:

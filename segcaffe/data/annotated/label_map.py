@@ -26,14 +26,16 @@ def read_label_map(path: str | Path, where: str) -> dict[str, int]:
     except PrototxtError as error:
         raise DataError(f"{where}: the label map cannot be used. {error}") from error
     labels: dict[str, int] = {}
+    numbers: set[int] = set()
     for item in message.item:
         name = to_native(item.name)
-        if name in labels or item.label in labels.values():
+        if name in labels or item.label in numbers:
             raise DataError(
                 f'{where}: label map "{path}" must give each name and each label once. '
                 f'Received: "{name}", {item.label} again.'
             )
         labels[name] = item.label
+        numbers.add(item.label)
     if not labels:
         raise DataError(f'{where}: label map "{path}" names no label. Write: item {{ name: "dog" label: 1 }}.')
     return labels

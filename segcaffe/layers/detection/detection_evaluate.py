@@ -16,6 +16,7 @@ from segcaffe.layers.base import Blobs, Layer
 from segcaffe.layers.detection import detection_output
 from segcaffe.layers.registry import register
 from segcaffe.proto.encoding import to_native
+from segcaffe.window import MOST_PIXELS
 
 Array = np.ndarray[Any, Any]
 ROW = 5
@@ -107,6 +108,7 @@ def _read_sizes(where: str, source: str) -> list[tuple[int, int]]:
             f'{where}: name_size_file "{source}" must be a readable file of lines "name height width". '
             f"Received: {error}."
         ) from error
-    if not sizes or min(map(min, sizes)) < 1:
-        raise DataError(f'{where}: name_size_file "{source}" must name images with sizes of at least 1.')
+    if not sizes or min(map(min, sizes)) < 1 or max(map(max, sizes)) > MOST_PIXELS:
+        rule = f"must name images with sizes of at least 1, and {MOST_PIXELS} at most"
+        raise DataError(f'{where}: name_size_file "{source}" {rule}.')
     return sizes

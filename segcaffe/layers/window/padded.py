@@ -29,6 +29,8 @@ class Padded(Layer):
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Find what both have in common."""
         shape = bottom[0].shape
+        if not shape:
+            raise self.fail("the bottom must have an axis.", "a scalar")
         margins = self.margins(shape)
         extents = [extent + before + behind for extent, (before, behind) in zip(shape, margins, strict=True)]
         if min(extents, default=0) < 0 or any(e < 1 <= s for e, s in zip(extents, shape, strict=True)):

@@ -15,7 +15,8 @@ _TABLE_BYTES = 20
 
 def scaled(extent: int, factor: float) -> int:
     """A side times a factor, in single precision and rounded down as the originals do; 0 where that is no side."""
-    size = np.float32(extent) * np.float32(factor)
+    with np.errstate(over="ignore"):
+        size = np.float32(extent) * np.float32(factor)
     return int(min(size, _MOST)) if size > 0 else 0
 
 

@@ -1,0 +1,76 @@
+"""What detectors learn from: files of boxes, names of labels, databases of images with boxes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from segcaffe.data.annotated.boxed import read_boxed
+from segcaffe.data.annotated.convert import Annotating, make_annotated_database
+from segcaffe.data.annotated.label_map import display_names, read_label_map
+from segcaffe.data.convert_images import Conversion
+from segcaffe.data.lists import read_list
+from segcaffe.layers.detection.detection_evaluate import _read_sizes
+from segcaffe.proto.caffe_pb2 import AnnotatedDatum, LabelMap
+from tests.fuzz import structure
+from tests.fuzz.data import _all_files
+from tests.fuzz.kinds import Files, Kind, single
+from tests.fuzz.mutate import BINARY, TEXT
+from tests.fuzz.nets import _of_message
+
+_XML = b"""<annotation><size><width>9</width><height>7</height><depth>3</depth></size>
+<object><name>dog</name><difficult>1</difficult>
+<bndbox><xmin>1</xmin><ymin>2.5</ymin><xmax>5</xmax><ymax>6</ymax></bndbox></object></annotation>"""
+_LABELS = b"""
+item { name: "none_of_the_above" label: 0 display_name: "background" }
+item { name: "dog" label: 1 display_name: "a dog" }
+item { name: "18" label: 2 }
+"""
+
+
+def _lists() -> list[Files]:
+    annotation = [{"bbox": [1, 1, 5.5, 4], "category_id": 18, "iscrowd": 0}]
+    marks = {"xml": _XML, "json": json.dumps({"image": {"height": 7, "width": 9}, "annotation": annotation}).encode(),
+             "txt": b"1 1 2 5 6\n2 0 0 3.5 3\n"}  # fmt: skip
+    image = _all_files()["image0.png"]
+    return [
+        {"list.txt": f"a.png marks.{kind}\n".encode(), "a.png": image, f"marks.{kind}": content, "labels": _LABELS}
+        for kind, content in marks.items()
+    ]
+
+
+def _convert(folder: Path) -> None:
+    annotating = Annotating(Conversion(root=""), read_label_map("labels", "example"))
+    make_annotated_database(read_list("list.txt", "example"), folder / "db", annotating)
+
+
+def _datums() -> list[Files]:
+    message = AnnotatedDatum(type=AnnotatedDatum.BBOX)
+    message.datum.encoded, message.datum.data = True, _all_files()["image0.png"]
+    group = message.annotation_group.add(group_label=1)
+    mark = group.annotation.add(instance_id=0).bbox
+    mark.xmin, mark.ymin, mark.xmax, mark.ymax = 0.1, 0.2, 0.5, 0.9
+    return [{"datum": message.SerializeToString()}]
+
+
+def _read_names(folder: Path) -> None:
+    read_label_map(folder / "labels", "example")
+    display_names(folder / "labels", "example")
+
+
+KINDS = {
+    "boxes: xml, json, text": Kind(
+        _lists, _convert, (*TEXT, *(structure.change_json,) * 6), ("marks.*", "labels", "list.txt")
+    ),
+    "names of labels": Kind(
+        single("labels", lambda: [_LABELS]), _read_names, (*TEXT, *(_of_message(LabelMap),) * 6),
+    ),
+    "AnnotatedDatum": Kind(
+        _datums, lambda folder: read_boxed((folder / "datum").read_bytes(), True, "example"),
+        (*BINARY, *(structure.change_message,) * 10),
+    ),
+    "sizes of images": Kind(
+        single("sizes", lambda: [b"a 7 9\nb c 30 40\n"]),
+        lambda folder: _read_sizes("example", str(folder / "sizes")), TEXT
+    ),
+}  # fmt: skip
