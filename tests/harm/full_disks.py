@@ -20,7 +20,8 @@ from tests.harm.processes import done, fork, run
 _SIZE = 32 << 20
 _BLOCK = 4096
 FULL = "the disk is full"
-TOO_LARGE = "File too large"
+TOO_LARGE = "File too large", "Input/output error"
+"""What the system says of files that may not grow; LMDB, of which it took a part, only the second."""
 
 
 @contextmanager
@@ -74,7 +75,7 @@ def _one(job: Job, target: Path, folder: Path, replaces: bool, part: float, disk
         status, told = fork(lambda: _limited(words, int(largest * part)), folder).wait()
     where = f"{job.name}, {part:.2f} of {needed} bytes, {'replacing' if replaces else 'new'}"
     assert status == 2, f"{where}: status {status}: {told}"
-    assert (FULL if disk else TOO_LARGE) in told, f"{where}: {told}"
+    assert any(text in told for text in ((FULL,) if disk else TOO_LARGE)), f"{where}: {told}"
     assert "Traceback" not in told, f"{where}: {told}"
     _check(job, where, target, old, new)
     status, told = run(job.command("b", target, replaces), folder)
