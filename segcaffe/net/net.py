@@ -13,7 +13,7 @@ import numpy as np
 from segcaffe import device
 from segcaffe.blob import Blob
 from segcaffe.device.memory import out_of_memory
-from segcaffe.errors import GraphError, InputError, SegcaffeError, about_layer, unknown_name
+from segcaffe.errors import GraphError, InputError, SegcaffeError, about_layer
 from segcaffe.fusion.fold import fold
 from segcaffe.fusion.fuse import fuse as fuse_graph
 from segcaffe.fusion.running import activate
@@ -292,13 +292,6 @@ class Net(PycaffeMembers):
             f" of {', '.join(dict.fromkeys(missing))}" if missing else "",
         )
 
-    def clear_param_diffs(self) -> None:
-        """Set the gradients of all parameters to zero."""
-        for blob in self.learnable_params:
-            # What has not been read yet is zero, and takes no memory.
-            if blob.buffer("diff").head != "nowhere":
-                blob.grad[...] = 0
-
     @contextmanager
     def _running(self, way: str = "") -> Iterator[None]:
         """Let the net's settings hold, and have errors say which layer ran; ``way`` is ", backward" or empty."""
@@ -341,11 +334,6 @@ class Net(PycaffeMembers):
     def shares_memory(self) -> bool:
         """Whether blobs use the same memory by turns."""
         return self._arena is not None
-
-    def _index(self, layer: str) -> int:
-        if layer not in self.layer_names:
-            raise unknown_name("layer", layer, self.layer_names)
-        return self.layer_names.index(layer)
 
 
 def _positional(

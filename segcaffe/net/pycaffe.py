@@ -11,7 +11,7 @@ import numpy as np
 from segcaffe.blob import Blob
 from segcaffe.blob.member import member
 from segcaffe.blob.vectors import BlobVec, DtypeVec, IntVec, LayerVec, StringVec
-from segcaffe.errors import DataError, GraphError
+from segcaffe.errors import DataError, GraphError, unknown_name
 from segcaffe.layers.base import Layer
 from segcaffe.net.named import Named
 from segcaffe.net.parts import Parts
@@ -120,6 +120,13 @@ class PycaffeMembers(WeightsMembers):
             _collect(collected, self.forward(blobs=wanted, **batch))
         return _joined(collected, _count(kwargs))
 
+    def clear_param_diffs(self) -> None:
+        """Set the gradients of all parameters to zero."""
+        for blob in self.learnable_params:
+            # What has not been read yet is zero, and takes no memory.
+            if blob.buffer("diff").head != "nowhere":
+                blob.grad[...] = 0
+
     def forward_backward_all(
         self, blobs: Iterable[str] | None = None, diffs: Iterable[str] | None = None, **kwargs: Any
     ) -> tuple[dict[str, Array], dict[str, Array]]:
@@ -211,6 +218,11 @@ class PycaffeMembers(WeightsMembers):
     @property
     def _outputs(self) -> IntVec:
         return IntVec(self.graph.outputs)
+
+    def _index(self, layer: str) -> int:
+        if layer not in self.layer_names:
+            raise unknown_name("layer", layer, self.layer_names)
+        return self.layer_names.index(layer)
 
     def _bottom_ids(self, layer: int) -> IntVec:
         return IntVec(self.graph.nodes[layer].bottoms)

@@ -1,5 +1,5 @@
 """Connected components on the CPU: planes are divided among threads, each area is flooded from its first pixel."""
-# ruff: noqa: D103 (the contracts are in the package)
+
 
 from __future__ import annotations
 

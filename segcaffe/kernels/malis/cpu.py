@@ -1,5 +1,5 @@
 """Pairs joined by a spanning tree, on the CPU: Kruskal's algorithm, each tree with a list of its labels."""
-# ruff: noqa: D103 (the contracts are in the package)
+
 
 from __future__ import annotations
 
