@@ -122,6 +122,8 @@ def _drawn(image: Mapping[str, Any], objects: Iterable[Mapping[str, Any]], budge
 
     try:
         height, width = int(image["height"]), int(image["width"])
+        if min(height, width) < 1:
+            raise ValueError(f"an image of {height} x {width} has no pixels")
         budget.take(height * width, f"a label map of {height} x {width}")
         return draw(height, width, objects)
     except SegcaffeError:

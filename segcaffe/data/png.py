@@ -27,9 +27,11 @@ def write_label(path: Path, label: NDArray[Any], where: str, palette: NDArray[np
     Raises
     ------
     DataError
-        A label is larger than 255 or negative, or the file cannot be written.
+        There is no label, or one larger than 255 or negative, or the file cannot be written.
     """
-    if label.size and (label.min() < 0 or label.max() > 255):
+    if not label.size:
+        raise DataError(f'{where}: "{path}" cannot be written: a label map of shape {label.shape} has no pixels.')
+    if label.min() < 0 or label.max() > 255:
         raise DataError(
             f'{where}: "{path}" cannot hold labels outside 0..255. Received: {label.min()} to {label.max()}.'
         )

@@ -133,7 +133,7 @@ def _coco(folder: Path, **changes: Any) -> Path:
     "changes",
     [
         {"ring": [1, 2**31, 5, 1, 5, 5]}, {"ring": [1, float("nan"), 5, 1, 5, 5]}, {"ring": [1, 1e300, 5, 1]},
-        {"image": {"id": [7]}}, {"image": {"id": {}}}, {"image": {"height": 2**40}}, {"image": {"width": 10**400}},
+        {"image": {"id": [7]}}, {"image": {"id": {}}}, {"image": {"height": 2**40}}, {"image": {"width": 10**400}}, {"image": {"height": 0}},
         {"mark": {"category_id": 10**30}}, {"mark": {"category_id": 256}}, {"mark": {"category_id": -1}},
     ],
 )  # fmt: skip

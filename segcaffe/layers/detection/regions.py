@@ -11,6 +11,8 @@ from segcaffe.errors import DataError
 from segcaffe.layers.base import Blobs, Layer
 
 Array = np.ndarray[Any, Any]
+_MOST_BINS = 4096
+"""More than a map has pixels on a side."""
 
 
 class RegionLayer(Layer):
@@ -26,8 +28,9 @@ class RegionLayer(Layer):
 
     def check_options(self, field: str, scale: float, pooled: tuple[int, int]) -> None:
         """Keep scale and number of bins; an error where they cannot be."""
-        if min(pooled) < 1:
-            raise self.fail(f"{field} must say how many bins there are, at least 1 each way", pooled)
+        if min(pooled) < 1 or max(pooled) > _MOST_BINS:
+            rule = f"{field} must say how many bins there are, at least 1 each way and {_MOST_BINS} at most"
+            raise self.fail(rule, pooled)
         if not 0 < scale < np.inf:
             raise self.fail(f"{field}.spatial_scale must be above 0", scale)
         self.scale, self.pooled = scale, pooled

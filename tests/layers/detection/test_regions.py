@@ -102,6 +102,7 @@ def test_samples_between_pixels() -> None:
     ("type_", "options", "sentence"),
     [
         ("ROIPooling", "roi_pooling_param { pooled_h: 3 }", "at least 1 each way"),
+        ("ROIAlign", "roi_align_param { pooled_h: 2 pooled_w: 5000 }", "4096 at most"),
         ("ROIPooling", "roi_pooling_param { pooled_size: 3 spatial_scale: 0 }", "spatial_scale must be above 0"),
         ("PSROIPooling", "psroi_pooling_param { output_dim: 1 group_size: 2 spatial_scale: 1 }", "= 4 maps"),
         ("PSROIPooling", "psroi_pooling_param { group_size: 2 spatial_scale: 1 }", "output_dim must be at least 1"),
