@@ -20,8 +20,8 @@ AUTO = "auto"
 _SEGMENTS = (2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 17, 20, 24, 28, 34, 40)
 _STARTS = 3
 """From how many of these choices `automatic` goes on."""
-_TRIALS = 200
-"""How many ways of dropping one more unit `automatic` tries."""
+_TRIALS, _STEPS_TRIED = 200, 200_000
+"""How many ways of dropping one more unit `automatic` tries; of how many steps in all, where a program has many."""
 
 
 def names_of(text: str | Sequence[str] | None) -> tuple[str, ...]:
@@ -87,7 +87,7 @@ def _drop_more(units: Units, chosen: list[Unit]) -> Schedule:
     """Drop what lies idle where most memory is in use, the largest first, as long as that lowers the peak."""
     best = units.without(chosen)
     needed, idle = units.most(best)
-    trials = _TRIALS
+    trials = min(_TRIALS, _STEPS_TRIED // max(1, len(units.program.steps)))
     while trials and idle:
         unit = units.by_buffer[idle.pop(0)]
         if not unit.droppable or unit in chosen:

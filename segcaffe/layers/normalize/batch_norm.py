@@ -194,7 +194,11 @@ class BatchNorm(SavedInput, NeuronLayer):
     def _stored(self, index: int) -> Array:
         """A running average; 0 while nothing was stored."""
         factor = self.blobs[2].array[0]
-        return self.blobs[index].array.astype(np.float64) * self.xp.where(factor == 0, 0, 1 / (factor + (factor == 0)))
+        stored = self.blobs[index].array.astype(np.float64)
+        if isinstance(factor, np.floating):
+            # On the host a number, for which `where` takes longer than the rest.
+            return stored * (1 / factor if factor else 0)
+        return stored * self.xp.where(factor == 0, 0, 1 / (factor + (factor == 0)))
 
     def _update_running_sums(self, used_mean: Array, used_variance: Array) -> None:
         mean, variance, factor = (blob.array for blob in self.blobs[:3])
