@@ -1,6 +1,5 @@
 """Connected components on the CPU: planes are divided among threads, each area is flooded from its first pixel."""
 
-
 from __future__ import annotations
 
 from typing import Any

@@ -1,6 +1,5 @@
 """Pairs joined by a spanning tree, on the CPU: Kruskal's algorithm, each tree with a list of its labels."""
 
-
 from __future__ import annotations
 
 from typing import Any
