@@ -24,7 +24,7 @@ from segcaffe.errors import SegcaffeError
 from segcaffe.net.net import Net
 from segcaffe.proto import caffe_pb2
 from segcaffe.proto.caffe_pb2 import LayerParameter, NetParameter
-from segcaffe.proto.content import NET, SOLVER, text_content
+from segcaffe.proto.content import SOLVER, text_content
 from segcaffe.proto.placed import PlacedNet
 from segcaffe.proto.text import outer_fields, read_net_sketch, read_solver_sketch
 
@@ -33,14 +33,13 @@ SIZE = 224
 """Side of the images where a net does not say it."""
 CAMVID = (360, 480)
 """Height and width of the images that SegNet's nets were written for; some of their layers name sizes."""
-_READERS = {"Data", "ImageData", "WindowData", "VideoData", "AnnotatedData"}
-_LABEL_IMAGES = {"ImageSegData", "DenseImageData", "ImageLabelmapData"}
-_OTHERS = {"HDF5Data", "MemoryData"}
+_LABEL_IMAGES = {"ImageSegData", "DenseImageData", "ImageLabelmapData", "TwoImageData"}
+_READERS = _LABEL_IMAGES | {"Data", "ImageData", "WindowData", "AnnotatedData", "HDF5Data", "MemoryData"}
 
 
 @dataclass
 class Outcome:
-    """What came of a file: ``reason`` is empty where all is well; ``kind`` net, solver or neither."""
+    """What came of a net or a solver; ``reason`` is empty where all is well."""
 
     path: Path
     kind: str
@@ -75,16 +74,21 @@ def files(folder: Path, seen: set[str]) -> Iterator[Path]:
         if path.suffix not in SUFFIXES or not path.is_file():
             continue
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        if digest not in seen:
+        if digest not in seen and kind_of(path):
             seen.add(digest)
             yield path
 
 
+def kind_of(path: Path) -> str:
+    """Return "net", "solver", or an empty string for another file, such as a list of labels."""
+    fields = outer_fields(path.read_text(encoding="utf-8", errors="surrogateescape"))
+    is_solver = text_content(fields) == SOLVER
+    return "solver" if is_solver else "net" if {"layer", "layers", "input"} & set(fields) else ""
+
+
 def try_file(path: Path) -> Outcome:
     """Parse a file, and build the net that it is in each of its phases."""
-    text = path.read_text(encoding="utf-8", errors="surrogateescape")
-    found = text_content(outer_fields(text))
-    outcome = Outcome(path, {NET: "net", SOLVER: "solver"}.get(found, "neither"))
+    outcome = Outcome(path, kind_of(path))
     try:
         if outcome.kind == "solver":
             read_solver_sketch(path, None)
@@ -104,13 +108,15 @@ def try_file(path: Path) -> Outcome:
 
 
 def phases(net: NetParameter) -> list[int]:
-    """Return the phases that a net has: both where its layers have rules or losses, otherwise TEST."""
-    rules = [rule for layer in net.layer for rule in (*layer.include, *layer.exclude)]
-    if any(rule.HasField("phase") for rule in rules):
-        only = {rule.phase for layer in net.layer if layer.type in _READERS for rule in layer.include}
-        return sorted(only) if only else [caffe_pb2.TRAIN, caffe_pb2.TEST]
-    has_loss = any("Loss" in layer.type for layer in net.layer)
-    return [caffe_pb2.TRAIN] if has_loss else [caffe_pb2.TEST]
+    """Return the phases that a net has: those that its sources are for, both where they do not say, TEST without any.
+
+    A net without a source, or with inputs alone, is for prediction.
+    """
+    sources = [layer for layer in net.layer if not layer.bottom and layer.type not in ("Parameter", "Input")]
+    named = [{rule.phase for rule in layer.include if rule.HasField("phase")} for layer in sources]
+    if sources and all(named):
+        return sorted(set.union(*named))
+    return [caffe_pb2.TRAIN, caffe_pb2.TEST] if sources else [caffe_pb2.TEST]
 
 
 def build(net: PlacedNet, phase: int) -> None:
@@ -126,22 +132,21 @@ def build(net: PlacedNet, phase: int) -> None:
 
 
 def stand_in(layer: LayerParameter) -> None:
-    """Turn a layer that reads data into an Input of likely shapes."""
-    if layer.type not in _READERS | _LABEL_IMAGES | _OTHERS or not layer.top:
+    """Turn a layer that reads data into an Input of likely shapes, and let others do without their files."""
+    layer.detection_evaluate_param.ClearField("name_size_file")
+    layer.mat_write_param.ClearField("source")
+    if layer.type not in _READERS or not layer.top or layer.memory_data_param.dim:
         return
     height, width = image_size(layer)
-    divisor = layer.dense_image_data_param.label_divide_factor
     channels = 1 if layer.transform_param.force_gray else 3
     if layer.type == "MemoryData":
         given = layer.memory_data_param
         channels, height, width = given.channels or channels, given.height or height, given.width or width
-    shapes = [[2, channels, height, width]]
     label = [1, 1, 8, 8] if layer.type == "AnnotatedData" else [2]
     if layer.type in _LABEL_IMAGES:
-        label = [2, 1, height // divisor, width // divisor]
-    shapes += [label] * (len(layer.top) - 1)
+        label = [2, 1, height, width]
     layer.type = "Input"
-    for shape in shapes:
+    for shape in ([2, channels, height, width], *[label] * (len(layer.top) - 1)):
         layer.input_param.shape.add(dim=shape)
 
 

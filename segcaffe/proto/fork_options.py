@@ -101,7 +101,7 @@ _TRAINING = {
     "AccuracyParameter": "history_size log_output min_is_better",
     "BatchNormParameter": "stats_batch_size icnet",
     "ConvolutionParameter": "mem_group_size",
-    "DataParameter": "shuffle_skip_max range_start range_end rand_permute rand_permute_order rand_permute_seed "
+    "DataParameter": "shuffle shuffle_skip_max range_start range_end rand_permute rand_permute_order rand_permute_seed "
     "permute_every_iter limit_samples random",
     "ImageDataParameter": "face_transform max_shear_ratio max_aspect_ratio max_rotate_angle min_random_scale "
     "max_random_scale max_random_shift face_mirror face_point_num balance_class balance_by",
@@ -125,14 +125,14 @@ _MISSING = {
     "ConvolutionParameter": "relu negative_slope coeff fusion_type fuse_type eltwise_param relu_param pad_type pad_l "
     "pad_r pad_t pad_b submanifold_sparse weight_fixed dis_mode gen_mode shape_offset dilation_h dilation_w kstride",
     "CropParameter": "dimsize blob_name",
-    "DataParameter": "shuffle side preselection_file preselection_label slice_point encoding subtract transform_param",
+    "DataParameter": "side preselection_file preselection_label slice_point encoding subtract",
     "DenseImageDataParameter": "rotate one_hot_nclasses",
     "DropoutParameter": "scale_train sample_weights_test sqrt_scale scale_test",
     "ELUParameter": "lambda",
     "EltwiseParameter": "axis",
     "HDF5DataParameter": "image",
     "ImageDataParameter": "min_height min_width short_side label_divide_factor max_labels label_size label_span "
-    "label_cut_start label_cut_end transform_param images_in_color",
+    "label_cut_start label_cut_end images_in_color",
     "InnerProductParameter": "relu negative_slope normalize weight_fixed dis_mode gen_mode",
     "InterpParameter": "full_zoom_factor mode use_blob_size",
     "LRNParameter": "fuse_type pooling_param",
@@ -147,7 +147,6 @@ _MISSING = {
     "RecurrentParameter": "default_initial continue_recur tf_rnn linear_before_reset direction activation_alpha "
     "activation_beta activations",
     "ReductionParameter": "k",
-    "ReshapeParameter": "pixelshuffler",
     "ScaleParameter": "dis_mode gen_mode min_value max_value",
     "SmoothL1LossParameter": "sigma",
     "SoftmaxParameter": "scaling_temperature hard_ratio class_weight hard_mining_label cutting_point normalize_type "

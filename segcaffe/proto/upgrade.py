@@ -11,6 +11,7 @@ The steps, each of which leaves a net alone that does not need it, in the order 
 4. The net's own ``input`` fields become one Input layer in front.
 5. BatchNorm layers that declare three params get lr_mult 0 and decay_mult 0 for each: they are statistics. So do the
    first three of those with a scale of their own.
+6. Reshape with ``pixelshuffler`` becomes DepthToSpace.
 
 Weights inside the layers survive. What has no equivalent is reported in ``notes``, never dropped silently.
 """
@@ -18,7 +19,13 @@ Weights inside the layers survive. What has no equivalent is reported in ``notes
 from __future__ import annotations
 
 from segcaffe.errors import PrototxtError
-from segcaffe.proto.caffe_pb2 import LayerParameter, NetParameter, SolverParameter, V1LayerParameter
+from segcaffe.proto.caffe_pb2 import (
+    LayerParameter,
+    NetParameter,
+    SolverParameter,
+    TransformationParameter,
+    V1LayerParameter,
+)
 from segcaffe.proto.upgrade_deeplab import upgrade_deeplab, upgrade_softmax_loss
 from segcaffe.proto.upgrade_v0 import upgrade_v0_layers
 from segcaffe.text.words import counted
@@ -70,6 +77,7 @@ def upgrade_net(net: NetParameter, where: str = "", notes: list[str] | None = No
         _upgrade_v1_layers(net, prefix, said)
     _upgrade_inputs(net, prefix, said)
     _fix_batch_norm(net, said)
+    _split_pixel_shuffle(net, said)
     return net
 
 
@@ -116,6 +124,14 @@ def _move_transformations(net: NetParameter, notes: list[str]) -> None:
 
 def _move_from(layer: V1LayerParameter | LayerParameter, param: str, notes: list[str]) -> None:
     old = getattr(layer, param)
+    if "transform_param" in old.DESCRIPTOR.fields_by_name and old.HasField("transform_param"):
+        # Where a Caffe has it inside, as some proposed. What is given outside prevails.
+        inside = TransformationParameter()
+        inside.CopyFrom(old.transform_param)
+        inside.MergeFrom(layer.transform_param)
+        layer.transform_param.CopyFrom(inside)
+        old.ClearField("transform_param")
+        notes.append(f'Layer "{layer.name}": {param}.transform_param moved to the layer.')
     for field in _TRANSFORMATIONS:
         if not old.HasField(field):
             continue
@@ -220,3 +236,16 @@ def _fix_batch_norm(net: NetParameter, notes: list[str]) -> None:
         for spec in statistics:
             spec.lr_mult = 0
             spec.decay_mult = 0
+
+
+def _split_pixel_shuffle(net: NetParameter, notes: list[str]) -> None:
+    """Make a Reshape that shuffles pixels (Intel's and Synopsys' Caffe) a layer of the type that does."""
+    for layer in net.layer:
+        size = layer.reshape_param.pixelshuffler
+        if layer.type != "Reshape" or size <= 1:
+            continue
+        layer.type = "DepthToSpace"
+        layer.depth_to_space_param.block_size = size
+        layer.depth_to_space_param.data_format = "CRD"
+        layer.ClearField("reshape_param")
+        notes.append(f'Layer "{layer.name}" (Reshape): pixelshuffler became the layer type DepthToSpace.')

@@ -10,6 +10,7 @@ import pytest
 from segcaffe.errors import ShapeError
 from segcaffe.net.net import Net
 from segcaffe.proto import caffe_pb2, text
+from segcaffe.proto.upgrade import upgrade_net
 from segcaffe.testing import LayerCase
 
 RNG = np.random.default_rng(5)
@@ -213,3 +214,67 @@ def test_a_fixed_normalizer() -> None:
         for options in ("normalization: NONE", "normalization: PRE_FIXED pre_fixed_normalizer: 0.25")
     ]
     assert losses[1] == pytest.approx(4 * losses[0])
+
+
+# Others.
+
+
+def test_elu_with_a_factor() -> None:
+    x = RNG.standard_normal((2, 3, 4))
+    layer, bottom, top = build("ELU", "elu_param { alpha: 1.5 lambda: 2 }", x)
+    top[0].diff[...] = grad = RNG.standard_normal(x.shape)
+    layer.backward(top, [True], bottom)
+    np.testing.assert_allclose(top[0].data, np.where(x > 0, 2 * x, 3 * (np.exp(x) - 1)))
+    np.testing.assert_allclose(bottom[0].diff, grad * np.where(x > 0, 2, 3 * np.exp(x)))
+
+
+def test_parameter_with_a_filler() -> None:
+    source = 'layer { name: "p" type: "Parameter" top: "w" parameter_param { shape { dim: 3 } filler { value: 4 } } }'
+    net = Net(text.parse(source, caffe_pb2.NetParameter()), phase=caffe_pb2.TEST)
+    np.testing.assert_array_equal(net.forward()["w"], [4, 4, 4])
+
+
+def test_inner_product_of_rows_of_length_1() -> None:
+    x = RNG.standard_normal((5, 4))
+    options = "inner_product_param { num_output: 3 normalize: true bias_term: false }"
+    layer, _, top = LayerCase("InnerProduct", options, (x.shape,)).build(np.float64, [x])
+    weight = layer.blobs[0].data.copy()
+    layer.forward(_, top)
+    expected = weight / np.sqrt((weight**2).sum(1, keepdims=True) + 1e-6)
+    np.testing.assert_allclose(layer.blobs[0].data, expected)
+    np.testing.assert_allclose(top[0].data, x @ expected.T)
+
+
+def test_reshape_that_shuffles_pixels() -> None:
+    source = 'layer { name: "in" type: "Input" top: "x" input_param { shape { dim: [2, 8, 3, 5] } } }'
+    source += ' layer { name: "r" type: "Reshape" bottom: "x" top: "y" reshape_param { pixelshuffler: 2 } }'
+    net = Net(text.parse(source, caffe_pb2.NetParameter()), phase=caffe_pb2.TEST)
+    x = RNG.standard_normal((2, 8, 3, 5)).astype(np.float32)
+    y = net.forward(x=x)["y"]
+    assert y.shape == (2, 2, 6, 10)
+    for n, c, h, w in np.ndindex(x.shape):
+        assert y[n, c // 4, 2 * h + c // 2 % 2, 2 * w + c % 2] == x[n, c, h, w]
+
+
+def test_memory_data_of_any_shape() -> None:
+    source = 'layer { name: "d" type: "MemoryData" top: "x" top: "t" memory_data_param { dim: [2, 1, 3, 4, 5] } }'
+    net = Net(text.parse(source, caffe_pb2.NetParameter()), phase=caffe_pb2.TEST)
+    assert net.blobs["t"].shape == (2, 1, 1, 1, 1)
+    data = RNG.standard_normal((4, 1, 3, 4, 5)).astype(np.float32)
+    net.layers[0].set_input_arrays(data, np.arange(4))
+    for start in (0, 2):
+        net.forward()
+        np.testing.assert_array_equal(net.blobs["x"].data, data[start : start + 2])
+        np.testing.assert_array_equal(net.blobs["t"].data.ravel(), [start, start + 1])
+    alone = Net(text.parse(source.replace('top: "t"', ""), caffe_pb2.NetParameter()), phase=caffe_pb2.TEST)
+    assert list(alone.blobs) == ["x"]
+
+
+def test_transformations_inside_of_data_param() -> None:
+    source = 'layer { name: "d" type: "Data" top: "x" transform_param { mirror: true } data_param { source: "s" '
+    source += "transform_param { crop_size: 7 mirror: false } } }"
+    notes: list[str] = []
+    net = upgrade_net(text.parse(source, caffe_pb2.NetParameter()), notes=notes)
+    assert (net.layer[0].transform_param.crop_size, net.layer[0].transform_param.mirror) == (7, True)
+    assert not net.layer[0].data_param.HasField("transform_param")
+    assert notes == ['Layer "d": data_param.transform_param moved to the layer.']

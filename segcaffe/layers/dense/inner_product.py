@@ -20,10 +20,12 @@ class InnerProduct(EpilogueLayer):
     bottom: x (axes before ``axis`` count items, those from it on are flattened to K);
     top: y (axes before ``axis``, num_output).
     param blobs: weight (num_output, K), or (K, num_output) with ``transpose``; bias (num_output).
+    With ``normalize`` each row of the weight becomes of length 1 at each forward pass, and stays so (OpenVINO's).
     """
 
     draw_color = "#CC33FF"
     backward_reads = ("bottoms",)
+    fork_options = frozenset({"InnerProductParameter.normalize"})
 
     @classmethod
     def parameter_count(cls, param: caffe_pb2.LayerParameter, bottoms: int) -> int:
@@ -37,6 +39,8 @@ class InnerProduct(EpilogueLayer):
         self.num_output: int = param.num_output
         self.transpose: bool = param.transpose
         self.bias_term = param.bias_term
+        if param.normalize and param.transpose:
+            raise self.fail("normalize is for weights (num_output, K), without transpose.", "both")
         if self.num_output < 1:
             raise self.fail("num_output must be 1 or more.", self.num_output)
         self.length = math.prod(bottom[0].shape[self.axis :])
@@ -58,6 +62,9 @@ class InnerProduct(EpilogueLayer):
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Compute y; the bias comes last, so that its size does not cost the sum any digits."""
+        if self.param.inner_product_param.normalize:
+            weight = self.blobs[0].array
+            weight /= self.xp.sqrt((weight * weight).sum(1, keepdims=True) + self.dtype.type(1e-6))
         x = bottom[0].array.reshape(self.items, self.length)
         y = top[0].array.reshape(self.items, self.num_output)
         gemm(x, self.blobs[0].array, y, trans_b=not self.transpose)

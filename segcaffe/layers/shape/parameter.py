@@ -12,12 +12,13 @@ from segcaffe.proto import caffe_pb2
 
 @register
 class Parameter(Layer):
-    """y = w: no bottom; the top is a learnt blob of the given shape, 0 at first.
+    """y = w: no bottom; the top is a learnt blob of the given shape, at first 0 or as the filler has it.
 
     param blobs: w, of the shape of ``parameter_param``.
     """
 
     bottom_count = (0, 0)
+    fork_options = frozenset({"ParameterParameter.filler"})
 
     @classmethod
     def parameter_count(cls, param: caffe_pb2.LayerParameter, bottoms: int) -> int:
@@ -29,7 +30,7 @@ class Parameter(Layer):
         dims = tuple(self.param.parameter_param.shape.dim)
         if any(dim < 1 for dim in dims):
             raise self.fail("every dim of parameter_param's shape must be at least 1.", dims)
-        self.add_parameter(dims, caffe_pb2.FillerParameter())
+        self.add_parameter(dims, self.param.parameter_param.filler)
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Give the top the parameter's shape."""

@@ -18,12 +18,14 @@ from segcaffe.proto.caffe_pb2 import LayerParameter
 class MemoryData(SourceLayer):
     """Batches of arrays given by `set_input_arrays`, again and again from the start.
 
-    top: data (batch_size, channels, height, width) as in ``memory_data_param``, and labels (batch_size,). A
+    top: data (batch_size, channels, height, width) as in ``memory_data_param``, and labels (batch_size,). With ``dim``,
+    one for each axis, data of that shape, and optionally labels (batch_size, 1, ...) of as many axes (Greentea). A
     ``transform_param`` tells what the program has done to its images, for whoever predicts with the net.
     """
 
     other_options = ("transform_param",)
-    top_count = (2, 2)
+    top_count = (1, 2)
+    fork_options = frozenset({"MemoryDataParameter.dim"})
 
     @classmethod
     def image_shape(cls, param: LayerParameter) -> tuple[int, int, int]:
@@ -34,14 +36,18 @@ class MemoryData(SourceLayer):
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Shape the tops."""
         param = self.param.memory_data_param
-        self.shape = (param.batch_size, param.channels, param.height, param.width)
+        axes = (param.batch_size, param.channels, param.height, param.width)
+        self.shape = tuple(param.dim) or axes
         if min(self.shape) < 1:
             raise self.fail("memory_data_param needs batch_size, channels, height and width, at least 1", self.shape)
+        if len(top) == 1 and not param.dim:
+            raise self.fail("needs 2 tops, data and labels; with dim, labels may be left out", "1 top")
         self.position = 0
         self._data: NDArray[Any] | None = None
         self._labels: NDArray[Any] | None = None
         top[0].reshape(*self.shape)
-        top[1].reshape(self.shape[0])
+        for labels in top[1:]:
+            labels.reshape(self.shape[0], *(1,) * (len(self.shape) - 1 if param.dim else 0))
 
     def set_input_arrays(self, data: NDArray[Any], labels: NDArray[Any]) -> None:
         """Take the arrays the next forwards read; they are not copied.
@@ -59,9 +65,9 @@ class MemoryData(SourceLayer):
             A shape does not fit.
         """
         data, labels = np.asarray(data), np.asarray(labels)
-        if data.ndim != 4 or data.shape[1:] != self.shape[1:] or len(data) == 0 or len(data) % self.shape[0]:
+        if data.shape[1:] != self.shape[1:] or not data.ndim or len(data) == 0 or len(data) % self.shape[0]:
             raise DataError(
-                f"{self.where}: the data must have the shape (n, {self.shape[1]}, {self.shape[2]}, {self.shape[3]}), "
+                f"{self.where}: the data must have the shape (n, {', '.join(map(str, self.shape[1:]))}), "
                 f"n a multiple of the batch size {self.shape[0]}. Received: {data.shape}."
             )
         if labels.size != len(data):
@@ -74,7 +80,8 @@ class MemoryData(SourceLayer):
             raise DataError(f"{self.where}: has no data; call set_input_arrays before forward.")
         part = slice(self.position, self.position + self.shape[0])
         top[0].data[...] = self._data[part]
-        top[1].data[...] = self._labels[part]
+        for labels in top[1:]:
+            labels.data[...] = self._labels[part].reshape(labels.shape)
         self.position = part.stop % len(self._data)
 
     def state(self) -> dict[str, Any]:

@@ -24,7 +24,8 @@ class Pooling(Layer):
     bottom: (N, C, H, W);  top: (N, C, H', W'), and with MAX optionally the maxima's places y·W + x, same shape.
     H' = ceil((H + 2 pad - kernel) / stride) + 1 (round_mode FLOOR or ceil_mode false: rounded down), one less if there
     is padding and the last window would otherwise start beyond the image. AVE divides by the window's size, padding
-    included, but not what hangs over beyond it; AVE_EXC_PAD (AVE_TF) by the pixels in it that lie in the image.
+    included, but not what hangs over beyond it; AVE_EXC_PAD (AVE_TF, or AVE with
+    avg_include_pad false) by the pixels in it that lie in the image.
     STOCHASTIC picks with probability in proportion to the values when training, and gives Σv²/Σv, what is then
     expected, when testing. With global_pooling the window is the whole image. With dilation (kstride) d the kernel's
     pixels lie d apart. pad_t, pad_l, pad_b, pad_r pad each side by itself; pad_type 1 pads so that
@@ -36,15 +37,16 @@ class Pooling(Layer):
     keeps_channels = True
     fork_options = frozenset(
         f"PoolingParameter.{name}"
-        for name in ("pool", "ceil_mode", "pad_t", "pad_l", "pad_b", "pad_r", "pad_type", "dilation", "kstride",
-                     "kernel_size_nd", "stride_nd", "pad_nd")
+        for name in ("pool", "avg_include_pad", "ceil_mode", "pad_t", "pad_l", "pad_b", "pad_r", "pad_type",
+                     "dilation", "kstride", "kernel_size_nd", "stride_nd", "pad_nd")
     )  # fmt: skip
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Read the method; the window's size may depend on the bottom's."""
         options = self.param.pooling_param
-        self.pixels_only = options.pool in (_Method.AVE_EXC_PAD, _Method.AVE_TF)
-        self.method = _Method.AVE if self.pixels_only else options.pool
+        names_pixels = options.pool in (_Method.AVE_EXC_PAD, _Method.AVE_TF)
+        self.pixels_only = names_pixels or not options.avg_include_pad
+        self.method = _Method.AVE if names_pixels else options.pool
         if self.method not in _METHODS:
             raise self.fail("pool is MAX, AVE, AVE_EXC_PAD or STOCHASTIC.", _Method.PoolMethod.Name(options.pool))
         stochastic = self.method == _Method.STOCHASTIC

@@ -82,7 +82,7 @@ def run(options: Options, pool: str, image: np.ndarray) -> tuple[np.ndarray, np.
     return top[0].data, top[0].diff, bottom[0].diff
 
 
-@pytest.mark.parametrize("pool", ["AVE", "AVE_EXC_PAD", "AVE_TF"])
+@pytest.mark.parametrize("pool", ["AVE", "AVE_EXC_PAD", "AVE_TF", "AVE avg_include_pad: false"])
 @pytest.mark.parametrize("options", CASES)
 def test_averages(options: Options, pool: str) -> None:
     image = np.random.default_rng(0).standard_normal((2, 3, *SIZE))
