@@ -7,7 +7,7 @@ import logging
 import re
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -289,6 +289,13 @@ def at_least(options: argparse.Namespace, **limits: int) -> None:
     for name, least in limits.items():
         if getattr(options, name) < least:
             raise SegcaffeError(f"--{name} must be at least {least}. Received: {getattr(options, name)}.")
+
+
+def leave_out(options: argparse.Namespace, defaults: Mapping[str, object], what: str) -> None:
+    """Raise SegcaffeError for an option that is given although it is for something else, which ``what`` says."""
+    for name, default in defaults.items():
+        if getattr(options, name) != default:
+            raise SegcaffeError(f"--{name} is for {what}; leave it out.")
 
 
 def size(text: str, option: str) -> tuple[int, int]:

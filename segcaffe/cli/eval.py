@@ -1,7 +1,12 @@
-"""Compare predicted label maps with the true ones: IoU, accuracies, trimap IoU, plots, VOC submissions.
+"""Compare predicted label maps, or boxes, with the true ones: IoU, accuracies, trimap IoU; average precision.
 
 The trimap of width w holds the pixels less than w pixels (Euclidean) from a boundary pixel; boundary pixels have
 another label, ignored ones included, above, below, left or right of them. Ignored pixels never count.
+
+With --detection PRED has boxes: a file of COCO's results, or the folder that predict wrote. LABELS is a file of COCO's
+annotations (.json), or a list of images with files of their boxes (VOC's .xml, .json, .txt). The table has the average
+precisions of PASCAL VOC (over 11 points and as an area, at an overlap of 0.5) and of COCO (over overlaps of 0.5 to
+0.95, at 0.5, at 0.75).
 """
 
 from __future__ import annotations
@@ -13,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from segcaffe.cli import common
+from segcaffe.cli.eval_boxes import evaluate_boxes
 from segcaffe.cli.numbers import whole
 from segcaffe.errors import SegcaffeError
 from segcaffe.files.lock import lock
@@ -22,11 +28,21 @@ from segcaffe.text.words import counted
 if TYPE_CHECKING:
     from segcaffe.data.palettes import Palette
 
+_OF_LABEL_MAPS: dict[str, object] = {
+    "classes": None, "names": None, "ignore": None, "trimap": 40, "palette": None, "plots": None, "submission": None,
+    "images": None, "competition": "comp6", "subset": "test",
+}  # fmt: skip
+"""Options that label maps have alone, with their defaults."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's options."""
     parser.add_argument("predictions", metavar="PRED", help="folder of predictions: <id>.png, .npy or .mat")
     parser.add_argument("labels", metavar="LABELS", nargs="?", help="folder of label maps, or list: image label")
+    common.add_option(parser, "detection", "compare boxes: PRED are COCO's results, LABELS its annotations or a list",
+                      action="store_true")  # fmt: skip
+    common.add_option(parser, "label_map_file", "with --detection: SSD's labelmap.prototxt, for a list as LABELS "
+                      "(default: the names that predict knew)", metavar="FILE")  # fmt: skip
     common.add_option(parser, "root", "put before each name of the list; end a folder with a slash", default="")
     common.add_option(parser, "classes", "number of classes (default: by the largest label met)", type=whole(1, 256))
     common.add_option(parser, "names", "file with the classes' names, one a line (default: those that predict knew)",
@@ -53,11 +69,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the tables, write what is asked for."""
-    if options.labels is None and options.submission is None:
+    if options.detection:
+        common.leave_out(options, _OF_LABEL_MAPS, "label maps, not for boxes (--detection)")
+    else:
+        common.leave_out(options, {"label_map_file": None}, "boxes (--detection)")
+    if options.labels is None and (options.submission is None or options.detection):
         raise SegcaffeError("give the labels, or --submission FILE to make an archive without them.")
     common.set_threads(options)
     with _alone(options):
-        if options.labels is not None:
+        if options.detection:
+            evaluate_boxes(options)
+        elif options.labels is not None:
             _evaluate(options)
         if options.submission is not None:
             _submit(options)

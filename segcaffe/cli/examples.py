@@ -115,6 +115,8 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "segcaffe upgrade solver old_solver.prototxt solver.prototxt",
     ),
     "eval": (
+        "segcaffe eval --detection found scenes/test.txt --root scenes/",
+        "segcaffe eval --detection detections.json instances_val2017.json --json scores.json",
         "segcaffe eval predicted scenes/test.txt --root scenes/",
         "segcaffe eval predicted SegmentationClass --classes 21 --names names.txt --json scores.json --plots plots",
     ),

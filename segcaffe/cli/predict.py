@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 
 from segcaffe.cli import common
 from segcaffe.cli.numbers import MOST_SIDE, finite, whole
-from segcaffe.errors import SegcaffeError
 from segcaffe.proto.encoding import from_native
 from segcaffe.text.words import counted
 
@@ -27,8 +26,8 @@ if TYPE_CHECKING:
     from segcaffe.predict.loaded import LoadedNet, Settings
     from segcaffe.predict.result_folder import ResultFolder
 
-_OF_LABEL_MAPS = {"overlay": False, "scores": "", "scales": "1", "mirror": False, "step": 32}
-_OF_BOXES = {"score": None, "label_map_file": None}
+_OF_LABEL_MAPS: dict[str, object] = {"overlay": False, "scores": "", "scales": "1", "mirror": False, "step": 32}
+_OF_BOXES: dict[str, object] = {"score": None, "label_map_file": None}
 """Options that make sense for one kind of net only, with their defaults."""
 
 
@@ -102,10 +101,10 @@ def _predictor(options: argparse.Namespace) -> LoadedNet:
     settings, values, stages = _settings(options), common.variables(options, net), common.stages(options)
     detects = finds_boxes(net, values, options.level, stages, settings.blob)
     kind = BoxPredictor if detects else Predictor
-    for name, default in (_OF_LABEL_MAPS if detects else _OF_BOXES).items():
-        if getattr(options, name) != default:
-            what = "label maps, and this net finds boxes" if detects else "boxes, and this net labels pixels"
-            raise SegcaffeError(f"--{name} is for {what}; leave it out.")
+    if detects:
+        common.leave_out(options, _OF_LABEL_MAPS, "label maps, and this net finds boxes")
+    else:
+        common.leave_out(options, _OF_BOXES, "boxes, and this net labels pixels")
     return kind(net, weights, settings, values, options.level, stages, options.allow_partial)
 
 
@@ -124,7 +123,7 @@ def _results(options: argparse.Namespace, predictor: LoadedNet) -> ResultFolder[
     out, colours = Path(options.out), notes.colours()
     if not isinstance(predictor, BoxPredictor):
         return Results(out, record, options.overlay, options.scores, options.overwrite, colours)
-    known = {label: Category(label, name) for label, name in enumerate(names)}
+    known = {label: Category(label, name, name) for label, name in enumerate(names)}
     if options.label_map_file:
         known = categories(options.label_map_file, "--label_map_file")
     return BoxResults(out, record, known, colours, options.score, options.overwrite)

@@ -58,8 +58,8 @@ def average_precision(scores: Array, right: Array, positives: int, version: str)
     positives:
         How many boxes there are to be found.
     version:
-        A key of `AVERAGES`: ``11point`` (VOC 2007), ``101point`` (COCO), ``Integral`` of the curve as it is or
-        ``MaxIntegral`` of its upper hull, as SSD has it.
+        A key of `AVERAGES`: ``11point`` (VOC 2007), ``101point`` (COCO), ``Integral`` of the curve as it is,
+        ``MaxIntegral`` of its upper hull, as SSD has it, or ``Area`` below that hull (VOC 2010).
 
     Returns
     -------
@@ -93,9 +93,15 @@ def _max_integral(precision: Array, recall: Array) -> float:
     return float((best[:-1] * step)[step > _SAME].sum() + best[0] * recall[0])
 
 
+def _area(precision: Array, recall: Array) -> float:
+    best = np.maximum.accumulate(precision[::-1])[::-1]
+    return float((best * np.diff(recall, prepend=0)).sum())
+
+
 AVERAGES: Mapping[str, Callable[[Array, Array], float]] = {
     "11point": _points(11),
     "101point": _points(101),
     "Integral": _integral,
     "MaxIntegral": _max_integral,
+    "Area": _area,
 }

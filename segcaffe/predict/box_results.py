@@ -70,7 +70,7 @@ class BoxResults(ResultFolder[Array]):
         shown = answer[answer[:, 1] >= SHOWN] if self.score is None else answer
         labels = shown[:, 0].astype(int)
         captions = [
-            f"{self._category(label).name} {score:.2f}" for label, score in zip(labels, shown[:, 1], strict=True)
+            f"{self._category(label).shown} {score:.2f}" for label, score in zip(labels, shown[:, 1], strict=True)
         ]
         drawn = draw_boxes(image, shown[:, 2:], captions, self.colours[labels % len(self.colours)])
         drawing, boxes = self.paths(picture.id)
@@ -90,7 +90,7 @@ class BoxResults(ResultFolder[Array]):
         done = [picture.id for picture in pictures if self.is_done(picture)]
         numbers = [whole_number(name) for name in done]
         ids: list[Any] = numbers if None not in numbers and len(set(numbers)) == len(done) else done
-        names = {category.id: category.name for category in self.categories.values()}
+        names = {category.id: category.shown for category in self.categories.values()}
         rows, table = [], io.StringIO(newline="")
         writer = csv.writer(table)
         writer.writerow(COLUMNS)
@@ -125,7 +125,7 @@ class BoxResults(ResultFolder[Array]):
         return {"image_id": name, "category_id": self._category(int(label)).id, "bbox": box, "score": _short(score)}
 
     def _category(self, label: int) -> Category:
-        return self.categories.get(label) or Category(label, f"class {label}")
+        return self.categories.get(label) or Category(label, f"class {label}", f"class {label}")
 
 
 def _short(value: float) -> float:

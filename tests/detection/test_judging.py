@@ -31,6 +31,7 @@ def test_averages_by_hand() -> None:
         "Integral": 0.25 * 1 + 0.25 * 2 / 3,
         "MaxIntegral": 0.25 * 1 + 0.25 * 2 / 3,
         "11point": (3 * 1 + 3 * 2 / 3) / 11,
+        "Area": 0.25 * 1 + 0.25 * 2 / 3,
         "101point": (26 * 1 + 25 * 2 / 3) / 101,
     }
     for version in AVERAGES:
@@ -44,6 +45,7 @@ def test_the_hull_is_taken_from_the_beginning_of_a_step() -> None:
     """As SSD has it: from recall 0 to 1/2 the precision 1, and on to 1 that of the step's beginning, 1, not 2/3."""
     right = np.array([True, False, True])
     assert average_precision(np.array([3.0, 2, 1]), right, 2, "MaxIntegral") == pytest.approx(0.5 + 0.5 * 2 / 3)
+    assert average_precision(np.array([3.0, 2, 1, 0]), np.array([True, False, False, True]), 2, "Area") == 0.75
 
 
 def test_pixels() -> None:

@@ -137,7 +137,7 @@ def test_images_with_numbers_for_names_have_these_as_ids(tmp_path: Path, picture
     (pictures / "a.png").rename(pictures / "000012.png")
     (pictures / "b.png").rename(pictures / "7.png")
     found = find_pictures(str(pictures))
-    results = BoxResults(tmp_path / "out", {}, {1: Category(18, "dog")}, np.zeros((256, 3), np.uint8))
+    results = BoxResults(tmp_path / "out", {}, {1: Category(18, "dog", "Dog")}, np.zeros((256, 3), np.uint8))
     assert predict_all(BoxPredictor(write_net(tmp_path), []), found, results) == 2
     assert results.join(found) == 6
     rows = json.loads((tmp_path / "out" / DETECTIONS).read_text())
@@ -161,9 +161,12 @@ def test_categories_of_a_label_map(tmp_path: Path) -> None:
         'item { name: "none_of_the_above" label: 0 display_name: "background" } '
         'item { name: "90" label: 80 display_name: "toothbrush" }'
     )
-    assert categories(path, "test") == {0: Category(0, "background"), 80: Category(90, "toothbrush")}
+    assert categories(path, "test") == {
+        0: Category(0, "none_of_the_above", "background"),
+        80: Category(90, "90", "toothbrush"),
+    }
     path.write_text('item { name: "cat" label: 3 } item { name: "7" label: 4 }')
-    assert categories(path, "test") == {3: Category(3, "cat"), 4: Category(4, "7")}
+    assert categories(path, "test") == {3: Category(3, "cat", "cat"), 4: Category(4, "7", "7")}
     path.write_text("item {")
     with pytest.raises(DataError, match="label map"):
         categories(path, "test")

@@ -56,10 +56,11 @@ def label_map_text(labels: Mapping[str, int]) -> str:
 
 
 class Category(NamedTuple):
-    """What a label stands for: its number in files of results, and its name in pictures."""
+    """What a label stands for: its number in files of results, its name in annotations, and in pictures."""
 
     id: int
     name: str
+    shown: str
 
 
 def categories(path: str | Path, where: str) -> dict[int, Category]:
@@ -68,10 +69,11 @@ def categories(path: str | Path, where: str) -> dict[int, Category]:
     Its number is the label, or, where all names but the background's are whole numbers, as in SSD's map for COCO, the
     name.
     """
-    numbers = {label: whole_number(name) for name, label in read_label_map(path, where).items()}
+    names = {label: name for name, label in read_label_map(path, where).items()}
+    numbers = {label: whole_number(name) for label, name in names.items()}
     by_name = all(number is not None for label, number in numbers.items() if label)
     shown = display_names(path, where)
     return {
-        label: Category(number if by_name and number is not None else label, shown[label])
+        label: Category(number if by_name and number is not None else label, names[label], shown[label])
         for label, number in numbers.items()
     }
