@@ -133,7 +133,7 @@ def there(boxes: list[list[float]], difficult: list[bool]) -> Objects:
 def test_difficult_objects_and_images_without_any() -> None:
     truth = [there([[0, 0, 9, 9], [20, 20, 29, 29]], [False, True]), there([], [])]
     right = precision_of(1, [one([[0, 0, 9, 9], [20, 20, 29, 29]], [0.5, 0.9]), one([], [])], truth)
-    assert right[2:] == (1, 1, 1, 1, 1)
+    assert right[2:] == pytest.approx((1,) * 5)
     assert (right.objects, right.found) == (1, 2)
     late = precision_of(1, [one([[0, 0, 9, 9]], [0.5]), one([[0, 0, 9, 9]], [0.9])], truth)
     assert late[2:] == pytest.approx((0.5,) * 5)
