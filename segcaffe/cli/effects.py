@@ -58,7 +58,8 @@ EFFECTS: dict[str, Effects] = {
     ),
     "upgrade": Effects("IN", "OUT"),
     "eval": Effects(
-        f"PRED, LABELS, {_LISTED}, `--images`, `--names`, `--label_map_file`", "`--json`, `--submission`, pictures in `--plots`"
+        f"PRED, LABELS, {_LISTED}, `--images`, `--names`, `--label_map_file`",
+        "`--json`, `--submission`, pictures in `--plots`",
     ),
     "features": Effects("the net, what its data layers name, weights", "OUT; what the net's sinks name"),
     "plot": Effects("the logs", "`--out`, `--csv`"),
