@@ -43,6 +43,11 @@ def warp(image: Image, window: Window, size: int, context: int, square: bool, mi
     """
     x = (window.x1, window.x2)
     y = (window.y1, window.y2)
+    if x[0] > x[1] or y[0] > y[1]:
+        received = f"{x[0]} {y[0]} {x[1]} {y[1]}"
+        raise DataError(
+            f"{where}: {window.place}: the corners x1 y1 x2 y2 of a window must not cross. Received: {received}."
+        )
     before = (0, 0)
     target = (size, size)
     if context > 0 or square:

@@ -18,6 +18,7 @@ from segcaffe.data.label_files import read_labels
 from segcaffe.data.lists import Entry, name_and_label
 from segcaffe.data.mean import read_mean_pixel
 from segcaffe.data.transformer import Transformer, read_mean
+from segcaffe.data.warp import warp
 from segcaffe.errors import DataError, PrototxtError
 from segcaffe.metrics.evaluate import Report
 from segcaffe.metrics.tally import Tally
@@ -51,6 +52,14 @@ def test_corners_of_windows(corner: str, tmp_path: Path) -> None:
     path.write_text(f"# 0\na.png\n3\n7\n9\n1\n3 0.9 1 1 {corner} 5\n")
     with pytest.raises(DataError, match="label overlap x1 y1 x2 y2"):
         windows.read_windows(str(path), "layer")
+
+
+@pytest.mark.parametrize("corners", [(1, 7, 6, 5), (6, 1, 1, 5), (0, 1, 4, 0), (2**31 - 1, 0, 1 - 2**31, 5)])
+@pytest.mark.parametrize("square", [True, False])
+def test_windows_whose_corners_cross(corners: tuple[int, int, int, int], square: bool) -> None:
+    window = windows.Window("a.png", 1, 0.5, *corners, "windows.txt:7")
+    with pytest.raises(DataError, match=r"windows\.txt:7: the corners x1 y1 x2 y2 of a window must not cross"):
+        warp(np.zeros((7, 9, 3), np.uint8), window, 6, 1, square, False, "layer")
 
 
 def test_iterations_of_logs() -> None:
@@ -133,7 +142,8 @@ def _coco(folder: Path, **changes: Any) -> Path:
     "changes",
     [
         {"ring": [1, 2**31, 5, 1, 5, 5]}, {"ring": [1, float("nan"), 5, 1, 5, 5]}, {"ring": [1, 1e300, 5, 1]},
-        {"image": {"id": [7]}}, {"image": {"id": {}}}, {"image": {"height": 2**40}}, {"image": {"width": 10**400}}, {"image": {"height": 0}},
+        {"image": {"id": [7]}}, {"image": {"id": {}}}, {"image": {"height": 2**40}}, {"image": {"width": 10**400}},
+        {"image": {"height": 0}},
         {"mark": {"category_id": 10**30}}, {"mark": {"category_id": 256}}, {"mark": {"category_id": -1}},
     ],
 )  # fmt: skip

@@ -51,6 +51,7 @@ _LINES = (
     "weights rename net.caffemodel out.caffemodel conv=other",
     "weights merge net.caffemodel net.caffemodel::conv* --out out.caffemodel",
     "plot train.log --csv out.csv",
+    "plot train.log --out out.png",
     "data check two.txt --classes 5 --ignore 255 --root ./",
     "data show two.txt --count 4 --start 0 --columns 2 --out sheet.png",
     "data mean labelled.txt mean.binaryproto --gray --skip-bad 1",
