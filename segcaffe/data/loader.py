@@ -36,6 +36,8 @@ T_co = TypeVar("T_co", covariant=True)
 _ORDER, _DRAWS = 0, 1
 _MAX_SEED = 1 << 53
 """JSON readers keep integers up to here exactly."""
+_MOST_AHEAD = 1000
+"""Batches that may be prepared ahead."""
 _BESIDES = 1024
 """About the bytes that an item of a batch takes beside its arrays."""
 _PATIENCE = 10.0
@@ -113,6 +115,8 @@ class BatchLoader(Generic[T]):
     ) -> None:
         if batch_size < 1:
             raise DataError(f"{where}: batch_size must be at least 1. Received: {batch_size}.")
+        if depth > _MOST_AHEAD:
+            raise DataError(f"{where}: prefetch must be {_MOST_AHEAD} batches at most. Received: {depth}.")
         self.feed, self.load, self.batch_size, self.where = feed, load, batch_size, where
         self.depth = max(1, depth)
         self.workers = workers or min(4, parallel.num_threads())

@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 
 from segcaffe.data import windows
+from segcaffe.data.annotated.sampling import check_samplers
 from segcaffe.data.brightness import unlike_brightness
 from segcaffe.data.coco import import_coco
 from segcaffe.data.contents import is_integer
 from segcaffe.data.importers import _order
 from segcaffe.data.label_files import read_labels
 from segcaffe.data.lists import Entry, name_and_label
+from segcaffe.data.loader import BatchLoader, ListFeed
 from segcaffe.data.mean import read_mean_pixel
 from segcaffe.data.transformer import Transformer, read_mean
 from segcaffe.data.warp import warp
@@ -23,7 +25,7 @@ from segcaffe.errors import DataError, PrototxtError
 from segcaffe.metrics.evaluate import Report
 from segcaffe.metrics.tally import Tally
 from segcaffe.predict.notes import parse_notes
-from segcaffe.proto.caffe_pb2 import TEST, BlobProto, TransformationParameter
+from segcaffe.proto.caffe_pb2 import TEST, BatchSampler, BlobProto, TransformationParameter
 from segcaffe.text.digits import signed_number
 from segcaffe.viz.logs import read_lines
 
@@ -157,3 +159,17 @@ def test_more_classes_and_wider_trimaps_than_there_are() -> None:
         Report.of(Tally(), 257)
     with pytest.raises(DataError, match="255 pixels wide at most"):
         Tally(256)
+
+
+def test_batches_ahead_and_trials_without_end() -> None:
+    with pytest.raises(DataError, match="prefetch must be 1000 batches at most"):
+        BatchLoader(ListFeed([1], False), lambda item, random: (np.zeros(1),), 1, "layer", depth=2**32 - 1)
+    with pytest.raises(DataError, match=r"must try 10000 times at most \(max_trials\)"):
+        check_samplers([BatchSampler(max_trials=2**32 - 1)], "layer")
+
+
+def test_batches_that_no_memory_holds() -> None:
+    loader = BatchLoader(ListFeed([1], False), lambda item, random: (np.zeros(1),), 2**32 - 1, "layer")
+    with pytest.raises(MemoryError, match="are asked for at once"):
+        loader.next()
+    loader.close()

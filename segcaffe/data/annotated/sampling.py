@@ -14,12 +14,18 @@ from segcaffe.proto.caffe_pb2 import BatchSampler, EmitConstraint, SampleConstra
 
 Array = np.ndarray[Any, Any]
 Random = np.random.Generator
+_MOST_TRIALS = 10_000
 
 
 def check_samplers(samplers: Sequence[BatchSampler], where: str) -> None:
     """Raise DataError where a sampler's range is none."""
     for number, batch_sampler in enumerate(samplers):
         own = batch_sampler.sampler
+        if batch_sampler.max_trials > _MOST_TRIALS:
+            raise DataError(
+                f"{where}: batch_sampler {number} must try {_MOST_TRIALS} times at most (max_trials). "
+                f"Received: {batch_sampler.max_trials}."
+            )
         if not 0 < own.min_scale <= own.max_scale <= 1:
             raise DataError(
                 f"{where}: batch_sampler {number} needs 0 < min_scale <= max_scale <= 1. "
