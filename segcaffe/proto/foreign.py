@@ -14,9 +14,7 @@ _TYPES = {
     "PSPNet": "HoleConvolution",
     "NVIDIA's Caffe": "DetectNetTransformation TRT",
     "TI's Caffe (Jacinto)": "ImageLabelData",
-    "Caffe with CTC": "CtcLoss CTCLoss LabelsequenceAccuracy ContinuationIndicator",
     "HED": "ImageLabelmapData",
-    "caffe-lstm": "Lstm",
 }
 _ORIGINS = {name: origin for origin, names in _TYPES.items() for name in names.split()}
 _OPTIONS = {

@@ -116,6 +116,10 @@ def row_cases(rng: np.random.Generator, dtype: Any, n: int) -> Iterator[tuple[st
     chain = np.stack([np.arange(n - 1), np.arange(1, n)])
     tree = {"ends": chain, "order": rng.permutation(n - 1), "labels": areas}
     yield "malis", "joined", {**tree, "pairs": np.zeros((2, n - 1), np.int64)}
+    spelled = {"scores": normal(rng, dtype, n, 1, 3), "labels": areas[None, : n // 3].clip(1), "blank": 0}
+    lengths = np.array([[n], [n // 3]])
+    results = {"losses": np.zeros(1), "grad": empty(dtype, n, 1, 3)}
+    yield "ctc", "forward", {**spelled, "lengths": lengths, "merges": False, **results}
     corners = np.sort(rng.random((n, 2, 2)), axis=1).astype(dtype).reshape(n, 4)
     yield "nms", "suppress", {"boxes": corners, "overlap": 0.3, "eta": 0.9, "stays": np.zeros(n, bool)}
     pair = {"weights": np.abs(row()), "weight_grad": row()}

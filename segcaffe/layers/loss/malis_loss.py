@@ -39,6 +39,7 @@ class MalisLoss(Layer):
     gradient_to = (0,)
     refuses_gradient = False
     backward_reads = ()
+    replayable = False
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Check the shapes."""

@@ -22,6 +22,7 @@ class ConnectedComponent(Layer):
 
     gradient_to = ()
     refuses_gradient = False
+    replayable = False
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """The bottom's shape."""
