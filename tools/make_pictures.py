@@ -1,11 +1,13 @@
-"""Puts the pictures of docs/recipes.md together: python tools/make_pictures.py DEMO RECIPE.
+"""Puts the pictures of docs/ together: python tools/make_pictures.py [--recipes DEMO RECIPE] [--detector FOUND].
 
 DEMO is the folder that `segcaffe demo` wrote, RECIPE the one in which the commands of docs/recipes.md were run, as
-tools/measure_recipes.py leaves them in FOLDER/seed_1. All images are generated ones.
+tools/measure_recipes.py leaves them in FOLDER/seed_1; FOUND is the folder of boxes that the commands of
+docs/detection.md leave. All images are generated ones.
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,21 +21,33 @@ from segcaffe.data.synthetic import CLASS_COLOURS
 Array = np.ndarray[Any, Any]
 TARGET = Path(__file__).resolve().parent.parent / "docs" / "images"
 SCENES = (0, 6, 7)
+DETECTED = (6, 12, 16)
 KINDS = ("plain", "segaware", "segaware_crf")
 GAP = 6
 
 
 def main() -> int:
-    """Write the pictures."""
-    demo, recipe = Path(sys.argv[1]), Path(sys.argv[2])
+    """Write the pictures that are asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--recipes", nargs=2, type=Path, metavar=("DEMO", "RECIPE"))
+    parser.add_argument("--detector", type=Path, metavar="FOUND")
+    options = parser.parse_args()
     TARGET.mkdir(exist_ok=True)
+    if options.recipes:
+        _recipes(*options.recipes)
+    if options.detector:
+        found = [options.detector / "pictures" / f"test_{index:04d}.jpg" for index in DETECTED]
+        _write("detector", _grid([[_read(path, 0.5) for path in found]]))
+    return 0
+
+
+def _recipes(demo: Path, recipe: Path) -> None:
     report = demo / "report"
     _write("embeddings", _grid([[_read(report / f"image_{i}{part}.png", 0.5) for part in "abcd"] for i in range(2)]))
     masks = sorted(report.glob("mask_*.png"))[:4]
     _write("masks", _grid([[_read(path, 0.9) for path in masks[i : i + 2]] for i in (0, 2)]))
     _write("loss", _read(report / "loss.png", 0.7))
     _write("steps", _grid([_steps(recipe, index) for index in SCENES]))
-    return 0
 
 
 def _steps(recipe: Path, index: int) -> list[Array]:

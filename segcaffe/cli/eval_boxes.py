@@ -48,11 +48,11 @@ def _truth(options: argparse.Namespace, predictions: Path, bad: BadItems) -> Tru
         labels = {category.name: label for label, category in known.items()}
         ids = {label: category.id for label, category in known.items()}
     else:
-        labels = _recorded_labels(predictions if is_dir(predictions) else predictions.parent)
+        labels = recorded_labels(predictions if is_dir(predictions) else predictions.parent)
     return read_boxes_of_list(options.labels, options.root, labels, ids, bad)
 
 
-def _recorded_labels(folder: Path) -> dict[str, int]:
+def recorded_labels(folder: Path) -> dict[str, int]:
     """The category of each name, as `predict` notes them beside its results."""
     from segcaffe.predict.result_folder import SETTINGS
 

@@ -95,7 +95,7 @@ class BoxResults(ResultFolder[Array]):
         writer = csv.writer(table)
         writer.writerow(COLUMNS)
         for name, number in zip(done, ids, strict=True):
-            for row in self._read(self.paths(name)[1]):
+            for row in read_rows(self.paths(name)[1]):
                 rows.append({**row, "image_id": number})
                 left, top, width, height = row["bbox"]
                 corners = (left, top, _short(left + width), _short(top + height))
@@ -105,19 +105,6 @@ class BoxResults(ResultFolder[Array]):
         write_bytes(self.folder / "detections.csv", table.getvalue().encode("utf-8", "surrogateescape"), "results")
         return len(rows)
 
-    def _read(self, path: Path) -> list[Row]:
-        """The boxes of an image, written by an earlier run perhaps."""
-        try:
-            rows = json.loads(read_bytes(path))
-            for row in rows:
-                if len(row["bbox"]) != 4 or not np.isfinite([*row["bbox"], row["score"]]).all():
-                    raise ValueError("a box must be four numbers")
-                if type(row["category_id"]) is not int:
-                    raise ValueError("a category must be a whole number")
-        except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
-            raise DataError(f'cannot read "{path}": {error}. Use --overwrite, or another --out.') from error
-        return list(rows)
-
     def _row(self, name: str, found: Array) -> Row:
         """A box (6,) as COCO writes it."""
         label, score, left, top, right, bottom = found.tolist()
@@ -126,6 +113,20 @@ class BoxResults(ResultFolder[Array]):
 
     def _category(self, label: int) -> Category:
         return self.categories.get(label) or Category(label, f"class {label}", f"class {label}")
+
+
+def read_rows(path: Path) -> list[Row]:
+    """The boxes of an image, written by an earlier run perhaps; DataError where that file is damaged."""
+    try:
+        rows = json.loads(read_bytes(path))
+        for row in rows:
+            if len(row["bbox"]) != 4 or not np.isfinite([*row["bbox"], row["score"]]).all():
+                raise ValueError("a box must be four numbers")
+            if type(row["category_id"]) is not int:
+                raise ValueError("a category must be a whole number")
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        raise DataError(f'cannot read "{path}": {error}. Use --overwrite, or another --out.') from error
+    return list(rows)
 
 
 def _short(value: float) -> float:

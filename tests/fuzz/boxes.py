@@ -5,18 +5,24 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from segcaffe.cli.eval_boxes import recorded_labels
 from segcaffe.data.annotated.boxed import read_boxed
 from segcaffe.data.annotated.convert import Annotating, make_annotated_database
 from segcaffe.data.annotated.label_map import display_names, read_label_map
+from segcaffe.data.annotated.results import read_annotations, read_results
 from segcaffe.data.convert_images import Conversion
 from segcaffe.data.lists import read_list
 from segcaffe.layers.detection.detection_evaluate import _read_sizes
+from segcaffe.metrics.detection_report import DetectionReport
+from segcaffe.predict.box_results import read_rows
+from segcaffe.predict.result_folder import SETTINGS
 from segcaffe.proto.caffe_pb2 import AnnotatedDatum, LabelMap
 from tests.fuzz import structure
 from tests.fuzz.data import _all_files
 from tests.fuzz.kinds import Files, Kind, single
 from tests.fuzz.mutate import BINARY, TEXT
 from tests.fuzz.nets import _of_message
+from tests.metrics import detection_data
 
 _XML = b"""<annotation><size><width>9</width><height>7</height><depth>3</depth></size>
 <object><name>dog</name><difficult>1</difficult>
@@ -53,6 +59,24 @@ def _datums() -> list[Files]:
     return [{"datum": message.SerializeToString()}]
 
 
+def _scores() -> list[Files]:
+    """COCO's annotations and results; boxes of one image, as `predict` leaves them, and what it notes beside them."""
+    annotations, results = detection_data.make()
+    few = {**annotations, "images": annotations["images"][:3], "annotations": annotations["annotations"][:5]}
+    few["annotations"] = [{**one, "image_id": 100} for one in few["annotations"]]
+    rows = [{**row, "image_id": 100} for row in results[:4]]
+    record = {"categories": {"1": "cat", "18": "dog"}}
+    contents = {"truth.json": few, "results.json": rows, "boxes/a.json": rows, SETTINGS: record}
+    return [{name: json.dumps(content).encode() for name, content in contents.items()}]
+
+
+def _score(folder: Path) -> None:
+    truth = read_annotations(folder / "truth.json")
+    DetectionReport.of(truth.names, read_results(folder / "results.json", truth), truth.objects).json()
+    read_rows(folder / "boxes/a.json")
+    recorded_labels(folder)
+
+
 def _read_names(folder: Path) -> None:
     read_label_map(folder / "labels", "example")
     display_names(folder / "labels", "example")
@@ -68,6 +92,9 @@ KINDS = {
     "AnnotatedDatum": Kind(
         _datums, lambda folder: read_boxed((folder / "datum").read_bytes(), True, "example"),
         (*BINARY, *(structure.change_message,) * 10),
+    ),
+    "boxes: COCO's results and annotations": Kind(
+        _scores, _score, (*TEXT, *(structure.change_json,) * 20), ("truth.json", "results.json", "boxes/*", SETTINGS)
     ),
     "sizes of images": Kind(
         single("sizes", lambda: [b"a 7 9\nb c 30 40\n"]),
