@@ -22,7 +22,19 @@ from tests.conftest import ROOT
 INSIDE = ("adding-a-kernel", "adding-a-command")
 """Pages about work on the package itself."""
 CHECKOUT = ("segcaffe", "tests", "tools", "docs", "protos", "pyproject.toml")
-PAGES = ("../README", "getting-started", "recipes", "adding-a-layer", "weights", "solver", "json", "planner", *INSIDE)
+PAGES = (
+    "../README",
+    "getting-started",
+    "recipes",
+    "adding-a-layer",
+    "weights",
+    "solver",
+    "json",
+    "planner",
+    "security",
+    "reliability",
+    *INSIDE,
+)
 BLOCK = re.compile(r"^```(\w+)(?: (run|file=\S+|into=\S+(?: before=\S+)?))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 TRAINED = "plain", "embs"
 """Nets that pages may take for trained."""
