@@ -25,6 +25,7 @@ FOLDER = ROOT / "configs"
 FILES = sorted(FOLDER.glob("*/*.prototxt"))
 NETS = [path for path in FILES if "solver" not in path.name]
 SOLVERS = [path for path in FILES if "solver" in path.name]
+ROADS = ("segnet", "enet")
 SIZE = 65
 RATES = [f"{part}_LR{i}" for part in ("CRF", "EMBS", "FINAL", "MAINSCALE", "MAIN") for i in (1, 2)]
 VARIABLES = dict.fromkeys(RATES, "1") | {
@@ -83,7 +84,7 @@ def test_files_are_up_to_date() -> None:
         assert (FOLDER / name).read_text() == text, f"{name}: run python tools/make_configs.py"
 
 
-@pytest.mark.parametrize("path", [path for path in NETS if path.parent.name not in ("tiny", "ssd")], ids=_name)
+@pytest.mark.parametrize("path", [path for path in NETS if path.parent.name not in ("tiny", "ssd", *ROADS)], ids=_name)
 def test_nets_build(path: Path, images: SyntheticSet, tmp_path: Path) -> None:
     net = Net(read_net(path, _variables(images, tmp_path)), _phase(path))
     assert len(net.layers) > 20
@@ -116,9 +117,29 @@ def test_the_detector_trains_and_is_tested(boxes: Path, tmp_path: Path, monkeypa
     assert _weights(trained.net) == _weights(deploy)
 
 
+@pytest.mark.parametrize("name", ROADS)
+def test_nets_for_roads_train_and_are_tested(
+    name: str, images: SyntheticSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    values = _variables(images, tmp_path)
+    solver = read_solver(FOLDER / name / "solver.prototxt", values)
+    solver.test_iter[0] = 1
+    trained = get_solver(solver, values)
+    trained.step(1)
+    assert 0 < trained.net.loss < 10
+    scores = trained.test()
+    assert 0 <= float(scores["accuracy"]) <= 1
+    assert scores["class_accuracy"].shape == (11,)
+    deploy = Net(read_net(FOLDER / name / "deploy.prototxt"), caffe_pb2.TEST)
+    deploy.share_with(trained.net)
+    assert deploy.forward()["score"].shape == (1, 11, 192, 256)
+    assert _weights(trained.net) == _weights(deploy)
+
+
 @pytest.mark.parametrize("path", FILES, ids=_name)
 def test_lint_finds_nothing(path: Path, images: SyntheticSet, boxes: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    roots = {"tiny": images.root, "ssd": boxes}
+    roots = {"tiny": images.root, "ssd": boxes} | dict.fromkeys(ROADS, images.root)
     values = ["--set", f"SCENES={roots[path.parent.name]}"] if path.parent.name in roots else []
     assert main(["lint", str(path), *values]) == 0, capsys.readouterr().out
 

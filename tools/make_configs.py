@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from segcaffe.recipes import embs, resnet, ssd, tiny, vgg16
+from segcaffe.recipes import camvid, embs, enet, resnet, segnet, ssd, tiny, vgg16
 
 ROOT = Path(__file__).resolve().parent.parent
 CROP = "${CROP_SIZE}"
@@ -17,7 +17,7 @@ IDS = "${LIST_DIR}/${TEST_SET}_id.txt"
 
 def files() -> dict[str, str]:
     """All files by their path below configs/."""
-    return {**_embs(), **_vgg16(), **_resnet(), **_tiny(), **_ssd()}
+    return {**_embs(), **_vgg16(), **_resnet(), **_tiny(), **_ssd(), **_camvid()}
 
 
 def _embs() -> dict[str, str]:
@@ -92,6 +92,17 @@ def _ssd() -> dict[str, str]:
         "ssd/deploy.prototxt": ssd.deploy(),
         "ssd/solver.prototxt": ssd.solver(f"configs/{path}", "${OUT}/ssd", 1200),
     }
+
+
+def _camvid() -> dict[str, str]:
+    """Nets for road scenes, their lists below ``${SCENES}``."""
+    written = {}
+    for name, recipe, rate, iterations in (("segnet", segnet, 0.005, 300), ("enet", enet, 0.005, 600)):
+        path = f"{name}/train_test.prototxt"
+        written[path] = recipe.train_test("${SCENES}/")
+        written[f"{name}/deploy.prototxt"] = recipe.deploy()
+        written[f"{name}/solver.prototxt"] = camvid.solver(f"configs/{path}", f"${{OUT}}/{name}", iterations, rate)
+    return written
 
 
 def _images(subset: str, batch_size: str | int = "${BATCH_SIZE}") -> embs.Images:

@@ -104,6 +104,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "segcaffe weights rename net.caffemodel new.caffemodel fc8=fc8_voc",
         "segcaffe weights rename net.caffemodel new.caffemodel 'conv*=stem_conv*'",
     ),
+    "weights fold-bn": (
+        "segcaffe weights fold-bn configs/segnet/train_test.prototxt model/segnet_iter_600.caffemodel "
+        "segnet.caffemodel --set SCENES=camvid",
+    ),
     "weights merge": ("segcaffe weights merge vgg16.caffemodel 'embs.caffemodel::embs_*' --out both.caffemodel",),
     "lint": (
         f"segcaffe lint configs/tiny/plain_solver.prototxt {SCENES} --set OUT=model",

@@ -1,4 +1,4 @@
-"""Look at files of weights, compare, convert, rename and merge them: .caffemodel, .h5, .npz, .safetensors."""
+"""Look at files of weights, compare, convert, rename, merge and fold them: .caffemodel, .h5, .npz, .safetensors."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 from segcaffe.cli import common
 from segcaffe.cli.json_output import add_json_option, print_json
-from segcaffe.cli.numbers import finite
+from segcaffe.cli.numbers import finite, whole
 from segcaffe.proto.encoding import from_native
 from segcaffe.text.visible import one_line
 from segcaffe.text.words import counted
@@ -36,15 +36,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     merge = actions.add_parser("merge", help="put layers of several files into one; later files prevail")
     merge.add_argument("sources", nargs="+", metavar="FILE[::PATTERN]", help="'a.npz::conv*': those layers only")
     merge.add_argument("--out", required=True, metavar="FILE", help="file to write")
+    fold = actions.add_parser("fold-bn", help="fold statistics of batches into SegNet's and ENet's BN layers")
+    fold.add_argument("net", metavar="NET", help="the prototxt that was trained with: the batches are those of TRAIN")
+    fold.add_argument("weights", metavar="WEIGHTS", help="weights to load, separated by commas")
+    fold.add_argument("target", metavar="TARGET", help="file to write")
+    common.add_option(fold, "iterations", "number of batches (default 50)", type=whole(), default=50)
+    common.add_allow_python_option(fold)
+    common.add_device_options(fold)
+    common.add_template_options(fold)
     for action in (show, convert, diff, rename, merge):
         common.add_dialect_option(action, "dialect", "dialect of binary files read (default: detected)")
-    for action in (convert, rename, merge):
+    for action in (convert, rename, merge, fold):
         common.add_dialect_option(action, "to", "dialect of a binary file written (default: that of the file read)")
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the action; 0, or 1 if compared files differ."""
     actions = {"show": _show, "convert": _convert, "diff": _diff, "rename": _rename, "merge": _merge}
+    actions["fold-bn"] = _fold_bn
     return actions[options.action](options)
 
 
@@ -101,6 +110,24 @@ def _merge(options: argparse.Namespace) -> int:
         nets.append(weights.select(net, from_native(pattern)) if pattern else net)
         dialects.append(dialect)
     formats.save(weights.merge(nets), options.out, options.to or dialects[0])
+    return 0
+
+
+def _fold_bn(options: argparse.Namespace) -> int:
+    from segcaffe.convert import formats
+    from segcaffe.net.folded_bn import fold, on_training_data
+    from segcaffe.proto.text import read_net
+
+    common.at_least(options, iterations=1)
+    formats.check_name(options.target)
+    common.show_warnings()
+    common.set_device(options)
+    path = common.existing_file(options.net, "NET")
+    net = on_training_data(read_net(path, common.variables(options, path)))
+    common.load_weights(net, options.weights, "WEIGHTS")
+    _, dialect = formats.load_with_dialect(common.weight_files(options.weights, "WEIGHTS")[0])
+    with common.progress(options.iterations, "batch") as advance:
+        formats.save(fold(net, options.iterations, advance), options.target, options.to or dialect)
     return 0
 
 

@@ -104,14 +104,18 @@ def other_options(subject: Subject, trained: Subject) -> Iterator[Finding]:
             )
 
 
+_OTHERWISE = ("engine", "bn_mode")
+"""Options that may differ: how something is computed, and whether statistics are folded into the weights."""
+
+
 def _options(layer: LayerParameter, other: LayerParameter) -> Iterator[tuple[str, object, object]]:
-    """Each option of two layers that shapes what the weights do: not fillers, nor engines."""
+    """Each option of two layers that shapes what the weights do: not fillers, nor engines, nor what BN has folded."""
     for option in layer.DESCRIPTOR.fields:
         if not option.name.endswith("_param") or option.is_repeated or option.message_type is None:
             continue
         mine, original = getattr(layer, option.name), getattr(other, option.name)
         for field in option.message_type.fields:
-            if "filler" in field.name or field.name == "engine" or field.message_type is not None:
+            if "filler" in field.name or field.name in _OTHERWISE or field.message_type is not None:
                 continue
             values = [getattr(message, field.name) for message in (mine, original)]
             if field.is_repeated:

@@ -11,7 +11,6 @@ _TYPES = {
     "DeepLab v1": "DominantChannel CensorLabel ChannelAggregator GainChannel Histogram IgnoreOverlay Onehot "
     "RelativeError",
     "OpenVINO's training": "DetectionOutputExtended AnchorEmbeddingExtractor",
-    "PSPNet": "HoleConvolution",
     "NVIDIA's Caffe": "DetectNetTransformation TRT",
     "TI's Caffe (Jacinto)": "ImageLabelData",
     "HED": "ImageLabelmapData",

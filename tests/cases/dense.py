@@ -36,6 +36,7 @@ CASES = [
     convolution("no_bias", "num_output: 3 kernel_size: 2 bias_term: false"),
     convolution("uneven", "num_output: 2 kernel_h: 3 kernel_w: 2 stride_h: 1 stride_w: 3 pad_h: 2 pad_w: 0"),
     convolution("dilated", "num_output: 3 kernel_size: 3 dilation: 2 pad: 2"),
+    convolution("", "num_output: 3 kernel_size: 3 dilation: 2 pad: 2", type="HoleConvolution"),
     convolution("dilated_stride", "num_output: 3 kernel_size: 3 dilation: 3 pad: 3 stride: 2", (1, 2, 7, 8)),
     convolution("sides", "num_output: 3 kernel_size: 3 stride: 2 pad_t: 1 pad_l: 2 pad_r: 1", (2, 2, 6, 5)),
     convolution("sides_1x1", "num_output: 3 kernel_size: 1 pad_b: 1 pad_r: 2", (2, 2, 3, 4)),

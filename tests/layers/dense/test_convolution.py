@@ -12,7 +12,7 @@ from segcaffe.layers.registry import layer_class
 from segcaffe.testing import LayerCase
 from tests.cases import dense
 
-TYPES = ("Convolution", "Deconvolution", "Im2col")
+TYPES = ("Convolution", "HoleConvolution", "Deconvolution", "Im2col")
 PLAIN = [c for c in dense.CASES if c.type in TYPES and len(c.inputs()[0].shape) == 4 and "axis" not in c.suffix]
 
 
@@ -67,7 +67,12 @@ def _columns(layer, x, top_shape):
 def test_forward_equals_loops(case):
     layer, bottom, top = case.build()
     layer.forward(bottom, top)
-    reference = {"Convolution": _convolve, "Deconvolution": _deconvolve, "Im2col": _columns}[case.type]
+    reference = {
+        "Convolution": _convolve,
+        "HoleConvolution": _convolve,
+        "Deconvolution": _deconvolve,
+        "Im2col": _columns,
+    }[case.type]
     for x, y in zip(bottom, top, strict=True):
         expected = reference(layer, x.data.astype(np.float64), y.shape)
         if len(layer.blobs) == 2:
