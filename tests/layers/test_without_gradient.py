@@ -41,6 +41,7 @@ FIRST_ONLY = {
     "BatchReindex",
     "BiasChannel",
     "CTCLoss",
+    "CenterLoss",
     "Crop",
     "CtcLoss",
     "DistLoss",
