@@ -70,23 +70,24 @@ class Window:
 
     @classmethod
     def from_pooling(cls, param: PoolingParameter, spatial: Sequence[int], where: str) -> Window:
-        """Read the window of a pooling layer whose input has the size ``spatial`` (height, width).
+        """Read the window of a pooling layer whose input has the size ``spatial``: (depth,) height, width.
 
         With ``global_pooling`` the window is the whole input. Raises ShapeError.
         """
         kernel = _global_kernel(param, spatial, where) if param.global_pooling else None
-        pad, behind = _paddings(param, 2, where)
+        num_axes = len(spatial)
+        pad, behind = _paddings(param, num_axes, where)
         window = cls(
-            kernel=kernel or _axes(param, "kernel_size", ("kernel_h", "kernel_w"), 2, None, where),
-            stride=_axes(param, "stride", ("stride_h", "stride_w"), 2, 1, where),
+            kernel=kernel or _axes(param, "kernel_size", ("kernel_h", "kernel_w"), num_axes, None, where),
+            stride=_axes(param, "stride", ("stride_h", "stride_w"), num_axes, 1, where),
             pad=pad,
-            dilation=_dilation(param, (), 2, where),
+            dilation=_dilation(param, (), num_axes, where),
             where=where,
             behind=behind,
         )
         if param.pad_type == _SAME:
             window = window._keeping_size(spatial)
-        if param.global_pooling and (any(map(any, window.paddings)) or window.stride != (1, 1)):
+        if param.global_pooling and (any(map(any, window.paddings)) or set(window.stride) != {1}):
             raise window._error(
                 "global_pooling takes pad 0 and stride 1", f"pad {_show(window.pad)}, stride {_show(window.stride)}"
             )

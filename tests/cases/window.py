@@ -65,6 +65,8 @@ CASES = [
     pooling("max_dilated", "kernel_size: 2 stride: 2 kstride: 3 pad: 1"),
     pooling("max_sides", "kernel_size: 3 stride: 2 pad_b: 1 pad_r: 1 ceil_mode: false"),
     pooling("max_axes", "kernel_size_nd: [2, 3] stride_nd: [1, 2]"),
+    pooling("max_volume", "kernel_size_nd: [2, 2, 3] stride_nd: [2, 1, 2] pad: 1", distinct(1, 2, 3, 4, 5)),
+    pooling("average_volume", "pool: AVE kernel_size: 2 stride: 2 pad: 1", distinct(1, 2, 3, 4, 5)),
     pooling("stochastic_test", "pool: STOCHASTIC kernel_size: 3 stride: 2", positive(2, 3, 5, 6)),
     pooling(
         "stochastic_train",

@@ -10,6 +10,7 @@ from segcaffe import device
 from segcaffe.kernels import pooling
 from segcaffe.layers.base import Blobs, Layer
 from segcaffe.layers.registry import register
+from segcaffe.layers.window.volume_pooling import VolumePooling
 from segcaffe.proto import caffe_pb2
 from segcaffe.window import Window
 
@@ -22,6 +23,7 @@ class Pooling(Layer):
     """Maximum (MAX), mean (AVE) or a random pick (STOCHASTIC) of each window.
 
     bottom: (N, C, H, W);  top: (N, C, H', W'), and with MAX optionally the maxima's places y·W + x, same shape.
+    MAX and AVE pool volumes (N, C, D, H, W) as well, kernel_size, stride and pad then given once for each axis.
     H' = ceil((H + 2 pad - kernel) / stride) + 1 (round_mode FLOOR or ceil_mode false: rounded down), one less if there
     is padding and the last window would otherwise start beyond the image. AVE divides by the window's size, padding
     included, but not what hangs over beyond it; AVE_EXC_PAD (AVE_TF, or AVE with
@@ -53,17 +55,17 @@ class Pooling(Layer):
         # In TEST the values weigh a stochastic choice, in TRAIN it is random.
         self.backward_reads = ("bottoms", "tops") if stochastic and not self.training else ()
         self.recomputes = not (stochastic and self.training)
-        if len(top) == 2 and self.method != _Method.MAX:
-            raise self.fail("only pool: MAX has a second top, the maxima's places.", "2 tops")
+        if len(top) == 2 and (self.method != _Method.MAX or bottom[0].ndim > 4):
+            raise self.fail("only pool: MAX of images has a second top, the maxima's places.", "2 tops")
         self._read_window(bottom)
         plain = not any(map(any, self.window.paddings)) and self.window.dilation == (1, 1)
         if self.method == _Method.STOCHASTIC and not plain:
             received = f"pad {self.window.pad}, dilation {self.window.dilation}"
-            raise self.fail("pool: STOCHASTIC takes no padding and no dilation.", received)
+            raise self.fail("pool: STOCHASTIC takes no padding and no dilation, and images only.", received)
 
     def _read_window(self, bottom: Blobs) -> None:
-        if bottom[0].ndim != 4:
-            raise self.fail("the bottom must have 4 axes (N, C, H, W).", f"shape {bottom[0].shape}")
+        if bottom[0].ndim not in (4, 5):
+            raise self.fail("the bottom must have 4 axes (N, C, H, W), or 5 of volumes.", f"shape {bottom[0].shape}")
         self.window = Window.from_pooling(self.param.pooling_param, bottom[0].shape[2:], self.where)
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
@@ -72,7 +74,11 @@ class Pooling(Layer):
         shape = (*bottom[0].shape[:2], *self._output_size(bottom[0].shape[2:]))
         for blob in top:
             blob.reshape(*shape)
-        if self.method == _Method.MAX or (self.method == _Method.STOCHASTIC and self.training):
+        self._volumes = None
+        if len(shape) == 5:
+            mean = self.method == _Method.AVE
+            self._volumes = VolumePooling(self, self.window, bottom[0].shape, shape, mean, self.pixels_only)
+        elif self.method == _Method.MAX or (self.method == _Method.STOCHASTIC and self.training):
             self._mask = self.own_blob("mask", shape, np.int32, saved=True)
 
     def _output_size(self, spatial: Sequence[int]) -> list[int]:
@@ -94,7 +100,9 @@ class Pooling(Layer):
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Pool, remembering which pixels were picked."""
         image, out = bottom[0].array, top[0].array
-        if self.method == _Method.AVE:
+        if self._volumes is not None:
+            self._volumes.forward(image, out)
+        elif self.method == _Method.AVE:
             pooling.average_forward(image, out, self.window, self.pixels_only)
         elif self.method == _Method.MAX:
             pooling.max_forward(image, out, self._mask.array, self.window)
@@ -111,7 +119,9 @@ class Pooling(Layer):
         if not propagate_down[0]:
             return
         out_grad, image_grad = top[0].grad, bottom[0].grad
-        if self.method == _Method.AVE:
+        if self._volumes is not None:
+            self._volumes.backward(out_grad, image_grad)
+        elif self.method == _Method.AVE:
             pooling.average_backward(out_grad, image_grad, self.window, self.pixels_only)
         elif self.method == _Method.MAX or self.training:
             pooling.scatter(out_grad, self._mask.array, image_grad, self.window)

@@ -154,3 +154,38 @@ def test_round_mode_prevails_over_ceil_mode(options: str, shape: tuple[int, ...]
 def test_errors(options: str, expected: str) -> None:
     with pytest.raises(ShapeError, match=expected.replace("(", r"\(")):
         LayerCase("Pooling", f"pooling_param {{ {options} }}", ((1, 1, 5, 8),)).build()
+
+
+@pytest.mark.parametrize("pool", ["MAX", "AVE", "AVE_EXC_PAD"])
+@pytest.mark.parametrize(
+    ("kernel", "stride", "pad", "dilation"),
+    [((2, 2, 2), (2, 2, 2), (0, 0, 0), (1, 1, 1)), ((3, 2, 3), (1, 2, 2), (1, 0, 1), (1, 1, 1)),
+     ((2, 2, 2), (1, 1, 2), (1, 1, 0), (2, 3, 2))],
+)  # fmt: skip
+def test_volumes(pool: str, kernel: Any, stride: Any, pad: Any, dilation: Any) -> None:
+    size = (4, 5, 6)
+    image = np.random.default_rng(0).permutation(2 * 3 * math.prod(size)).reshape(2, 3, *size).astype(float)
+    given = {"kernel_size": kernel, "stride": stride, "pad": pad, "dilation": dilation}
+    text = " ".join(f"{name}: {value}" for name, values in given.items() for value in values)
+    layer, bottom, top = LayerCase("Pooling", f"pooling_param {{ pool: {pool} {text} }}", (image.shape,)).build(
+        np.float64, [image]
+    )
+    layer.forward(bottom, top)
+    top[0].diff[...] = grad = np.random.default_rng(1).standard_normal(top[0].shape)
+    layer.backward(top, [True], bottom)
+    expected = np.zeros(image.shape)
+    for o in itertools.product(*map(range, top[0].shape[2:])):
+        taps = [[o[a] * stride[a] - pad[a] + t * dilation[a] for t in range(kernel[a])] for a in range(3)]
+        inside = [[place for place in taps[a] if 0 <= place < size[a]] for a in range(3)]
+        padded = math.prod(sum(place < size[a] + pad[a] for place in taps[a]) for a in range(3))
+        part = (slice(None), slice(None), *np.ix_(*inside))
+        for n, c in itertools.product(range(2), range(3)):
+            values = image[n, c][part[2:]]
+            if pool == "MAX":
+                assert top[0].data[(n, c, *o)] == values.max()
+                expected[n, c][image[n, c] == values.max()] += grad[(n, c, *o)]
+                continue
+            count = padded if pool == "AVE" else values.size
+            assert top[0].data[(n, c, *o)] == pytest.approx(values.sum() / count)
+            expected[n, c][part[2:]] += grad[(n, c, *o)] / count
+    np.testing.assert_allclose(bottom[0].diff, expected, atol=1e-9)
