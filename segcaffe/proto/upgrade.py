@@ -37,15 +37,22 @@ _V1_SPELLINGS = {
     "NONE": "",
     "ABSVAL": "AbsVal",
     "ARGMAX": "ArgMax",
+    "BN": "BN",
     "BNLL": "BNLL",
     "DENSE_CRF": "DenseCRF",
     "HDF5_DATA": "HDF5Data",
     "HDF5_OUTPUT": "HDF5Output",
     "LRN": "LRN",
     "MVN": "MVN",
+    "ONEHOT": "OneHot",
     "RELU": "ReLU",
+    "RELU6": "ReLU6",
+    "ROIPOOLING": "ROIPooling",
+    "SELU": "SELU",
+    "SELU_DROPOUT": "SeLUDropout",
     "SOFTMAX_LOSS": "SoftmaxWithLoss",
     "TANH": "TanH",
+    "TOPK": "TopK",
 }
 _SOLVER_TYPES = ("SGD", "Nesterov", "AdaGrad", "RMSProp", "AdaDelta", "Adam")
 # Fields of V1LayerParameter that need more than a copy under the same name.

@@ -21,6 +21,7 @@ LAYERS = [
     ("ssd", 'type: "AnnotatedData" transform_param { emit_constraint { emit_type: MIN_OVERLAP } }'),
     ("nvidia", 'type: "Convolution" forward_type: FLOAT16 backward_type: FLOAT forward_math: FLOAT16 debug: true'),
     ("intel", 'type: "ROIPooling" roi_pooling_param { pooled_h: 6 spatial_scale: 0.5 } engine: "MKLDNN"'),
+    ("enet", 'type: "Upsample" upsample_param { scale: 2 }'),
     ("segnet", 'type: "Upsample" upsample_param { scale: 2 upsample_w: 480 }'),
     ("pspnet", 'type: "BN" bn_param { frozen: true } '),
     ("rfcn", 'type: "PSROIPooling" psroi_pooling_param { spatial_scale: 0.1 output_dim: 21 group_size: 7 }'),

@@ -119,6 +119,13 @@ def test_zero_is_a_learning_rate():
         ("TANH", "TanH"),
         ("THRESHOLD", "Threshold"),
         ("WINDOW_DATA", "WindowData"),
+        ("BN", "BN"),
+        ("RELU6", "ReLU6"),
+        ("ROIPOOLING", "ROIPooling"),
+        ("SELU_DROPOUT", "SeLUDropout"),
+        ("PADDING", "Padding"),
+        ("SPATIAL_PYRAMID_POOLING", "SpatialPyramidPooling"),
+        ("TOPK", "TopK"),
     ],
 )
 def test_v1_types(old, new):
