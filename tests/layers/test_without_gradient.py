@@ -26,6 +26,7 @@ TO_NO_BOTTOM = {
     "DetectionOutput",
     "DomainTransformForwardOnly",
     "Embed",
+    "EvalDetection",
     "HDF5Output",
     "Im2parity",
     "LabelsequenceAccuracy",
@@ -36,6 +37,7 @@ TO_NO_BOTTOM = {
     "SegAccuracy",
     "Threshold",
     "UniqueLabel",
+    "YoloDetectionOutput",
 }
 FIRST_ONLY = {
     "BatchReindex",
@@ -54,6 +56,7 @@ FIRST_ONLY = {
     "PSROIPooling",
     "ROIAlign",
     "ROIPooling",
+    "RegionLoss",
     "SigmoidCrossEntropyLoss",
     "SimpleCrop",
     "SoftmaxWithLoss",
@@ -98,6 +101,7 @@ SILENT = {
     "SmoothL1Loss",
     "SmoothL1LossOHEM",
     "Upsample",
+    "YoloDetectionOutput",
 }
 """Those whose originals leave the bottom's gradient alone instead of stopping."""
 
