@@ -144,7 +144,8 @@ def stand_in(layer: LayerParameter) -> None:
         channels, height, width = given.channels or channels, given.height or height, given.width or width
     label = [1, 1, 8, 8] if layer.type == "AnnotatedData" else [2]
     if layer.type in _LABEL_IMAGES:
-        label = [2, 1, height, width]
+        divisor = layer.dense_image_data_param.label_divide_factor or 1
+        label = [2, 1, height // divisor, width // divisor]
     layer.type = "Input"
     for shape in ([2, channels, height, width], *[label] * (len(layer.top) - 1)):
         layer.input_param.shape.add(dim=shape)

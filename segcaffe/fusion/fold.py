@@ -1,4 +1,4 @@
-"""Folding: BatchNorm, Scale and ReLU behind a convolution are absorbed by its epilogue.
+"""Folding: BatchNorm or BN, Scale and ReLU behind a convolution are absorbed by its epilogue.
 
 With stored statistics the first two multiply and shift each channel, so
 
@@ -10,8 +10,8 @@ differs is that the top has its final values as soon as the convolution has run.
 would do one by one: a pass that ends or begins among them, and one whose hooks look on, is not folded there. Factors
 and shifts are computed anew in each pass, from whatever the blobs hold.
 
-Where the net learns, a Scale is folded only if its parameters do not: their gradients need what lies in between. The
-gradient passes through all that is folded at once, before the convolution's own backward pass.
+Where the net learns, a Scale or a BN is folded only if its parameters do not: their gradients need what lies in
+between. The gradient passes through all that is folded at once, before the convolution's own backward pass.
 """
 
 from __future__ import annotations
@@ -27,11 +27,12 @@ from segcaffe.layers.dense.inner_product import InnerProduct
 from segcaffe.layers.dense.windowed import WindowedLayer
 from segcaffe.layers.neuron.relu import ReLU, limits
 from segcaffe.layers.normalize.batch_norm import BatchNorm
+from segcaffe.layers.normalize.bn import BN
 from segcaffe.proto import caffe_pb2
 
 
 def fold(graph: Graph) -> Graph:
-    """Return the graph with BatchNorm, Scale and ReLU absorbed by the convolutions before them.
+    """Return the graph with BatchNorm or BN, Scale and ReLU absorbed by the convolutions before them.
 
     With force_backward every gradient is asked for, those of a Scale too: such nets are left alone.
     """
@@ -61,7 +62,7 @@ def _can_lead(node: Node, learns: bool) -> bool:
 
 
 def _absorbed(graph: Graph, index: int, readers: list[int], learns: bool) -> tuple[int, ...]:
-    """The BatchNorm, Scale and ReLU, in this order, that work in place on a layer's top before others read it.
+    """The BatchNorm or BN, Scale and ReLU, in this order, that work in place on a layer's top before others read it.
 
     ``readers`` are the layers that read the top.
     """
@@ -91,11 +92,16 @@ def _passes(node: Node) -> bool:
         learnt = node.cls.parameter_count(node.param, 1) - 3
         rates = [spec.lr_mult for spec in node.param.param[3:]]
         return len(rates) == learnt and not any(rates)
+    if issubclass(node.cls, BN):
+        rates = [spec.lr_mult for spec in node.param.param[:2]]
+        return node.param.bn_param.frozen or (len(rates) == 2 and not any(rates))
     # With a negative slope the top's sign is not the input's.
     return node.param.relu_param.negative_slope >= 0
 
 
 def _is_stored_norm(node: Node) -> bool:
+    if issubclass(node.cls, BN):
+        return not node.cls.reads_batch(node.param, node.param.phase)
     options = node.param.batch_norm_param
     stored = options.use_global_stats if options.HasField("use_global_stats") else node.param.phase == caffe_pb2.TEST
     updates = node.param.phase == caffe_pb2.TRAIN and options.update_global_stats

@@ -57,7 +57,7 @@ class Net(PycaffeMembers):
         float32, or float64 for gradient checks.
     fuse:
         Whether segmentation-aware convolutions run without writing columns out (see `segcaffe.fusion.fuse`). The blobs
-        in between are then computed when they are read, and what is written into them is not used. BatchNorm, Scale
+        in between are then computed when they are read, and what is written into them is not used. BatchNorm, BN, Scale
         and ReLU become part of the convolution before them, unless debug_info asks for each layer's values (see
         `segcaffe.fusion.fold`).
     share_memory:

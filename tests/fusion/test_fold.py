@@ -14,6 +14,7 @@ CONV = """layer {{ name: "conv" type: "Convolution" bottom: "x" top: "y"
   convolution_param {{ num_output: 6 kernel_size: 3 pad: 1 {} }} }}"""
 NORM = 'layer { name: "norm" type: "BatchNorm" bottom: "y" top: "y" }'
 SCALE = 'layer {{ name: "scale" type: "Scale" bottom: "y" top: "y" scale_param {{ bias_term: {} }} }}'
+BN = 'layer {{ name: "bn" type: "BN" bottom: "y" top: "y" bn_param {{ {} }} {} }}'
 RELU = 'layer { name: "relu" type: "ReLU" bottom: "y" top: "y" }'
 LEAKY = 'layer { name: "relu" type: "ReLU" bottom: "y" top: "y" relu_param { negative_slope: -0.3 } }'
 
@@ -26,7 +27,7 @@ def build(text: str, fuse: bool, phase: int = caffe_pb2.TEST) -> Net:
     for layer in net.layers:
         for blob in layer.blobs:
             # Weights of both signs, else no sum would be negative; a BatchNorm's variance and its factor are positive.
-            low = 0.5 if layer.type == "BatchNorm" else -1.5
+            low = 0.5 if layer.type in ("BatchNorm", "BN") else -1.5
             blob.data[...] = rng.uniform(low, 1.5, blob.shape)
     return net
 
@@ -53,6 +54,9 @@ def assert_same(text: str, expected: list[str]) -> None:
     (LEAKY, ["relu"]),
     (SCALE.format("true") + LEAKY, ["scale", "relu"]),
     (SCALE.format("true") + NORM, ["scale"]),
+    (BN.format("bn_mode: INFERENCE", "") + RELU, ["bn", "relu"]),
+    (BN.format("momentum: 0.9", "") + SCALE.format("true") + RELU, ["bn", "scale", "relu"]),
+    (BN.format("bn_mode: LEARN", "") + RELU, []),
 ])  # fmt: skip
 @pytest.mark.parametrize("maker", ["Convolution", "Deconvolution", "InnerProduct"])
 def test_same_results(maker: str, options: str, rest: str, expected: list[str]) -> None:
@@ -101,6 +105,10 @@ STORED = NORM.replace("}", "batch_norm_param { use_global_stats: true } }")
     (STORED + SCALE.format("true") + RELU, ["norm"]),
     (NORM + FROZEN + RELU, []),
     (STORED.replace("type:", "propagate_down: true type:"), []),
+    (BN.format("frozen: true", "") + RELU, ["bn", "relu"]),
+    (BN.format("bn_mode: INFERENCE", "param { lr_mult: 0 } param { lr_mult: 0 }") + RELU, ["bn", "relu"]),
+    (BN.format("bn_mode: INFERENCE", "param { lr_mult: 0 }") + RELU, []),
+    (BN.format("bn_mode: LEARN", "") + RELU, []),
 ])  # fmt: skip
 @pytest.mark.parametrize("phase", [caffe_pb2.TRAIN, caffe_pb2.TEST])
 def test_nets_that_learn(rest: str, expected: list[str], prefix: str, phase: int) -> None:

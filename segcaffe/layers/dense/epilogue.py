@@ -16,6 +16,7 @@ from segcaffe.layers.affine.scale import Scale
 from segcaffe.layers.base import Blobs, Layer, LayerMemory
 from segcaffe.layers.neuron.relu import ReLU
 from segcaffe.layers.normalize.batch_norm import BatchNorm
+from segcaffe.layers.normalize.bn import BN
 from segcaffe.layers.views import planes
 from segcaffe.proto import caffe_pb2
 
@@ -30,21 +31,21 @@ class Epilogue:
     Attributes
     ----------
     affine, relu:
-        The absorbed layers: BatchNorm with stored statistics and Scale, in their order, and the ReLU behind them.
+        The absorbed layers: BatchNorm or BN with stored statistics and Scale, in their order, and the ReLU behind them.
     active:
         Whether their work is done here; otherwise they do it themselves in this pass.
     factor:
         What they multiply the layer's own result by, as of the last forward pass; None for 1.
     """
 
-    affine: Sequence[BatchNorm | Scale] = ()
+    affine: Sequence[BatchNorm | BN | Scale] = ()
     relu: ReLU | None = None
     active: bool = False
     factor: Array | None = None
 
     def absorb(self, layers: Sequence[Layer]) -> None:
         """Do the work of these layers from now on."""
-        self.affine = [layer for layer in layers if isinstance(layer, (BatchNorm, Scale))]
+        self.affine = [layer for layer in layers if isinstance(layer, (BatchNorm, BN, Scale))]
         self.relu = next((layer for layer in layers if isinstance(layer, ReLU)), None)
         self.active = True
 

@@ -55,15 +55,23 @@ class BN(SavedInput, NeuronLayer):
         """Scale and shift; or slope, bias, mean and variance."""
         return 4 if _keeps_averages(param) else 2
 
+    @classmethod
+    def reads_batch(cls, param: caffe_pb2.LayerParameter, phase: int) -> bool:
+        """Whether a layer with these options normalizes by the batch's statistics in that phase."""
+        options = param.bn_param
+        if _keeps_averages(param):
+            return phase == caffe_pb2.TRAIN and not options.frozen
+        return options.bn_mode == _Mode.LEARN
+
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Read the options, make the blobs."""
         options = self.param.bn_param
         self.keeps_averages = _keeps_averages(self.param)
         self._check(len(top))
         self.frozen: bool = self.keeps_averages and options.frozen
-        self.folded = not self.keeps_averages and options.bn_mode == _Mode.INFERENCE
-        self.update = self.keeps_averages and self.training and not self.frozen
-        self.of_batch = self.update or not (self.keeps_averages or self.folded)
+        self.of_batch = self.reads_batch(self.param, self.phase)
+        self.folded = not (self.keeps_averages or self.of_batch)
+        self.update = self.keeps_averages and self.of_batch
         self.eps: float = options.eps if self.keeps_averages else _SEGNET_EPS
         self.channels = self._layout(bottom)[1]
         names = ("slope_filler", "bias_filler") if self.keeps_averages else ("scale_filler", "shift_filler")
@@ -120,19 +128,12 @@ class BN(SavedInput, NeuronLayer):
     def recompute(self, bottom: Blobs, top: Blobs) -> None:
         """Compute the first top by the statistics at hand."""
         self.save_input(bottom, top)
-        x, y = bottom[0].array.reshape(self.layout), top[0].array.reshape(self.layout)
-        if self.of_batch:
-            batch_norm.normalize(x, *self._statistics(), y)
-            channelwise.affine(y, self._row(0), self._row(1), y)
-        else:
-            factor, shift = (row.astype(self.dtype) for row in self.follow(1.0, 0.0))
-            channelwise.affine(x, factor, shift, y)
+        # One pass: what the difference in the shift loses is no more than what the input was rounded by.
+        factor, shift = (row.astype(self.dtype) for row in self.follow(1.0, 0.0))
+        channelwise.affine(bottom[0].array.reshape(self.layout), factor, shift, top[0].array.reshape(self.layout))
 
     def follow(self, factor: Array | float, shift: Array | float) -> tuple[Array, Array]:
-        """Factor and shift of each channel, those given followed by what the layer does without a batch's statistics.
-
-        Float64, since the shift is a difference.
-        """
+        """Factor and shift of each channel, float64: those given, followed by what the layer does."""
         mean, scale = self._statistics()
         factor_here = scale * self._row(0)
         return factor * factor_here, (shift - mean) * factor_here + self._row(1)
