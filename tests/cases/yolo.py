@@ -66,3 +66,29 @@ CASES = [
     _eval("nms: 0.5", "cells", (_chances, _cells)),
     _eval("score_type: PROB sqrt: false constriant: false", "plain_cells", (_chances, _cells)),
 ]
+
+PIXELS = "biases: 40 biases: 24 biases: 16 biases: 48 biases: 9 biases: 12"
+
+
+def _v3_loss(options: str, suffix: str, truth=true_boxes) -> LayerCase:
+    options = f"yolov3_param {{ num: 2 num_class: 3 {PIXELS} mask: 1 mask: 0 {options} }}"
+    return LayerCase("Yolov3", options, (GRID, truth), suffix=suffix, gradient=False, batched=False)
+
+
+def _v3_found(options: str, suffix: str) -> LayerCase:
+    options = (
+        f"yolov3_detection_output_param {{ num_box: 2 num_classes: 3 {PIXELS} mask: [0, 1, 2, 1]"
+        f" anchors_scale: [32, 16] mask_group_num: 2 {options} }}"
+    )
+    bottoms = (GRID, (2, 16, 6, 8))
+    return LayerCase("Yolov3DetectionOutput", options, bottoms, suffix=suffix, gradient=False, batched=False)
+
+
+CASES += [
+    _v3_loss("", ""),
+    _v3_loss("label_smooth_eps: 0 iou_thresh: 0.1 thresh: 0.05 class_scale: 2", "plain"),
+    _v3_loss("use_logic_gradient: true object_scale: 5 coord_scale: 1 iou_thresh: 1", "rows", _rows),
+    _v3_found("confidence_threshold: 0.5", ""),
+    _v3_found("confidence_threshold: 0.2 nms_threshold: 0.1", "more"),
+    _v3_found("confidence_threshold: 1", "nothing"),
+]

@@ -38,6 +38,7 @@ TO_NO_BOTTOM = {
     "Threshold",
     "UniqueLabel",
     "YoloDetectionOutput",
+    "Yolov3DetectionOutput",
 }
 FIRST_ONLY = {
     "BatchReindex",
@@ -62,6 +63,7 @@ FIRST_ONLY = {
     "SoftmaxWithLoss",
     "SoftmaxWithLossOHEM",
     "Upsample",
+    "Yolov3",
 }
 FIRST_TWO = {
     "ContrastiveLoss",
@@ -102,6 +104,7 @@ SILENT = {
     "SmoothL1LossOHEM",
     "Upsample",
     "YoloDetectionOutput",
+    "Yolov3DetectionOutput",
 }
 """Those whose originals leave the bottom's gradient alone instead of stopping."""
 

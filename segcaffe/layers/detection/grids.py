@@ -44,11 +44,11 @@ class GridLayer(Layer):
         if not holds_true_boxes(truth.shape, items):
             raise self.fail("the true boxes must be (N, 5 G) or (1, 1, G, 8)", f"shape {truth.shape}, N {items}")
 
-    def grids(self, blob: Blob) -> list[Grid]:
-        """What each item predicts."""
+    def grids(self, blob: Blob, sizes: Array | None = None) -> list[Grid]:
+        """What each item predicts; ``sizes`` are the priors' where they are not those of all grids."""
         items, _, height, width = blob.shape
         raw = blob.data.reshape(items, len(self.sizes), 5 + self.classes, height, width).astype(np.float64)
-        return [decode(own, self.sizes) for own in raw]
+        return [decode(own, self.sizes if sizes is None else sizes) for own in raw]
 
     def truths(self, blob: Blob, items: int) -> list[TrueBoxes]:
         """The true boxes of each item; DataError where one is no box, or its label no class."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,14 +11,14 @@ from segcaffe.detection.boxes import overlaps
 from segcaffe.detection.grid import COORDS, Grid
 from segcaffe.detection.ground_truth import TrueBoxes
 from segcaffe.layers.base import Blobs
-from segcaffe.layers.detection.grids import GridLayer
+from segcaffe.layers.detection.grid_loss import GridLoss
 from segcaffe.layers.registry import register
 
 Array = np.ndarray[Any, Any]
 
 
 @register
-class RegionLoss(GridLayer):
+class RegionLoss(GridLoss):
     """The sum of the squares of what is added to the gradient of each number, over the batch size.
 
     bottoms: grid (N, num (5 + C), H, W); true boxes (N, 5 G), label from 0, x, y, w, h in parts of the image, the list
@@ -34,12 +33,6 @@ class RegionLoss(GridLayer):
     The gradient is not that of the loss, which shows only how large it is.   [Redmon and Farhadi, CVPR 2017; Darknet].
     """
 
-    bottom_count = (2, 2)
-    auto_tops = True
-    loss = True
-    gradient_to = (0,)
-    replayable = False
-
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Read the options."""
         options = self.param.region_loss_param
@@ -51,31 +44,7 @@ class RegionLoss(GridLayer):
         self.read_priors(options.biases, options.num, options.num_class)
         self.rescores, self.by_priors = bool(options.rescore), bool(options.bias_match)
 
-    def reshape(self, bottom: Blobs, top: Blobs) -> None:
-        """Check the shapes."""
-        self.check_grid(bottom[0])
-        self.check_truth(bottom[1], bottom[0].shape[0])
-        top[0].reshape()
-        self._slope = self.own_blob("slope", bottom[0].shape, saved=True)
-
-    def forward(self, bottom: Blobs, top: Blobs) -> None:
-        """What each number should change by, item by item."""
-        items = bottom[0].shape[0]
-        slope = self._slope.data
-        total = 0.0
-        for n, (grid, truth) in enumerate(zip(self.grids(bottom[0]), self.truths(bottom[1], items), strict=True)):
-            own = self._slopes(grid, truth)
-            total += float((own * own).sum())
-            slope[n] = own.reshape(slope.shape[1:])
-        top[0].data[...] = total / max(1, items)
-
-    def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
-        """The mean over items."""
-        if propagate_down[0]:
-            factor = self.dtype.type(float(top[0].diff) / max(1, bottom[0].shape[0]))
-            self.xp.multiply(self._slope.array, factor, out=bottom[0].grad)
-
-    def _slopes(self, grid: Grid, truth: TrueBoxes) -> Array:
+    def slopes(self, grid: Grid, truth: TrueBoxes) -> Array:
         """The slopes of an item (B, 5 + C, H, W)."""
         options, slopes, p = self.param.region_loss_param, np.zeros_like(grid.raw), grid.objectness
         shared = overlaps(grid.boxes.reshape(-1, 4), truth.boxes).reshape(*p.shape, len(truth.boxes))
