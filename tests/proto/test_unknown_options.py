@@ -117,14 +117,14 @@ def test_options_of_forks_that_are_not_built(path) -> None:
     source = NET[: NET.index("layer {", 5)]
     source += 'layer { name: "mvn" type: "MVN" bottom: "x" top: "x" mvn_param { add_eps_before_sqrt: true } }'
     source += ' layer { name: "fc" type: "InnerProduct" bottom: "x" top: "y"'
-    source += " inner_product_param { num_output: 2 normalize: true engine: MKLDNN } }"
+    source += " inner_product_param { num_output: 2 weight_fixed: true engine: MKLDNN } }"
     with pytest.raises(GraphError) as caught:
         Net(path(source), phase=caffe_pb2.TEST)
     told = str(caught.value)
     assert 'layer "mvn" (MVN): mvn_param.add_eps_before_sqrt: true; ' in told
-    assert 'layer "fc" (InnerProduct): inner_product_param.normalize: true.' in told
+    assert 'layer "fc" (InnerProduct): inner_product_param.weight_fixed: true.' in told
     net = Net(path(source), phase=caffe_pb2.TEST, tolerant=True)
-    assert net.passed_over[1] == 'layer "fc" (InnerProduct): inner_product_param.normalize: true not built here'
+    assert net.passed_over[1] == 'layer "fc" (InnerProduct): inner_product_param.weight_fixed: true not built here'
     checks = [finding.check for finding in lint(path(source), phase=caffe_pb2.TEST).findings]
     assert checks.count("fork-option") == 2
 
