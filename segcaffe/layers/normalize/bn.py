@@ -119,15 +119,15 @@ class BN(SavedInput, NeuronLayer):
         if self.of_batch:
             mean, variance = self.mean.array, self.variance.array
             batch_norm.moments(bottom[0].array.reshape(self.layout), mean, variance)
-            for blob, values in zip(top[1:], (mean, variance), strict=False):
-                blob.array.reshape(-1)[...] = values
         self.recompute(bottom, top)
         if self.update:
             self._update_averages()
 
     def recompute(self, bottom: Blobs, top: Blobs) -> None:
-        """Compute the first top by the statistics at hand."""
+        """Compute the tops by the statistics at hand."""
         self.save_input(bottom, top)
+        for blob, values in zip(top[1:], (self.mean.array, self.variance.array), strict=False):
+            blob.array.reshape(-1)[...] = values
         # One pass: what the difference in the shift loses is no more than what the input was rounded by.
         factor, shift = (row.astype(self.dtype) for row in self.follow(1.0, 0.0))
         channelwise.affine(bottom[0].array.reshape(self.layout), factor, shift, top[0].array.reshape(self.layout))
