@@ -69,6 +69,7 @@ CASES = [
         suffix="last_axis",
     ),
     LayerCase("EuclideanLoss", bottoms=((2, 3, 4, 5), (2, 3, 4, 5))),
+    LayerCase("EuclideanLoss", bottoms=((2, 3, 4), (2, 3, 4), (2, 3, 4)), suffix="weights", no_gradient=(2,)),
     LayerCase("SoftmaxWithLossOHEM", bottoms=((4, 10), labels(4, classes=10))),
     LayerCase(
         "SoftmaxWithLossOHEM",

@@ -185,3 +185,12 @@ def test_malis_without_pairs_is_nothing() -> None:
 def test_what_malis_does_not_take(bottoms: tuple[tuple[int, ...], ...], words: str) -> None:
     with pytest.raises(SegcaffeError, match=words):
         LayerCase("MalisLoss", bottoms=bottoms).build()
+
+
+def test_weights_of_the_euclidean_loss() -> None:
+    layer, bottom, top = LayerCase("EuclideanLoss", bottoms=((2, 3), (2, 3), (2, 3))).build(np.float64)
+    layer.forward(bottom, top)
+    a, b, w = (blob.data for blob in bottom)
+    np.testing.assert_allclose(top[0].data, ((w * (a - b)) ** 2).sum() / 4)
+    with pytest.raises(SegcaffeError, match="all bottoms need as many elements"):
+        LayerCase("EuclideanLoss", bottoms=((2, 3), (2, 3), (2, 2))).build()
