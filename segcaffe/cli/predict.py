@@ -1,7 +1,8 @@
 """Predict label maps or boxes of an image, a folder or a list; goes on where an earlier run stopped.
 
-A net that labels pixels gives label maps as palette PNGs; a detector (its last layer a DetectionOutput, for example)
-gives boxes: detections.json, COCO's results, the table detections.csv, and pictures with boxes, names and scores.
+A net that labels pixels gives label maps as palette PNGs; a detector (with a layer DetectionOutput, or with regions as
+in Faster R-CNN) gives boxes: detections.json, COCO's results, the table detections.csv, and pictures with boxes, names
+and scores.
 
 For label maps images are padded right and below with the mean to the input size in the prototxt, and the scores cropped
 back, as the paper's test does; for boxes they are resized to it. NET may be a deploy file, or a train or test file: its
@@ -94,14 +95,13 @@ def run(options: argparse.Namespace) -> int:
 
 def _predictor(options: argparse.Namespace) -> LoadedNet:
     """The net that the options name, ready for images."""
-    from segcaffe.predict.box_predictor import BoxPredictor, finds_boxes
+    from segcaffe.predict.kinds import predictor_class
     from segcaffe.predict.predictor import Predictor
 
     net, weights = common.existing_file(options.net, "NET"), common.weight_files(options.weights, "WEIGHTS")
     settings, values, stages = _settings(options), common.variables(options, net), common.stages(options)
-    detects = finds_boxes(net, values, options.level, stages, settings.blob)
-    kind = BoxPredictor if detects else Predictor
-    if detects:
+    kind = predictor_class(net, values, options.level, stages, settings.blob)
+    if kind is not Predictor:
         common.leave_out(options, _OF_LABEL_MAPS, "label maps, and this net finds boxes")
     else:
         common.leave_out(options, _OF_BOXES, "boxes, and this net labels pixels")
@@ -111,9 +111,9 @@ def _predictor(options: argparse.Namespace) -> LoadedNet:
 def _results(options: argparse.Namespace, predictor: LoadedNet) -> ResultFolder[Any]:
     """The folder of results, with all that they depend on."""
     from segcaffe.data.annotated.label_map import Category, categories
-    from segcaffe.predict.box_predictor import BoxPredictor
     from segcaffe.predict.box_results import BoxResults
     from segcaffe.predict.files import Results, digest
+    from segcaffe.predict.predictor import Predictor
 
     names, notes = list(predictor.notes.class_names), predictor.notes
     values, stages = common.variables(options, options.net), common.stages(options)
@@ -121,7 +121,7 @@ def _results(options: argparse.Namespace, predictor: LoadedNet) -> ResultFolder[
     record |= {"net": digest(options.net), "class_names": names}
     record |= {"weights": [digest(path) for path in common.weight_files(options.weights, "WEIGHTS")]}
     out, colours = Path(options.out), notes.colours()
-    if not isinstance(predictor, BoxPredictor):
+    if isinstance(predictor, Predictor):
         return Results(out, record, options.overlay, options.scores, options.overwrite, colours)
     known = {label: Category(label, name, name) for label, name in enumerate(names)}
     if options.label_map_file:

@@ -109,6 +109,8 @@ class Layer:
     """Whether the first top has a row for each detection; a test joins them and gives their average precision."""
     detects: ClassVar[bool] = False
     """Whether the first top's rows are boxes in images: item, label, score, then xmin, ymin, xmax, ymax in parts."""
+    region_bottom: ClassVar[int | None] = None
+    """The bottom whose rows are regions of images, item and corners in pixels, if there is one."""
     value_names: ClassVar[tuple[str, ...]] = ()
     """What logs call the values of the first top, where they are several measures."""
     source: ClassVar[bool] = False

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-
 import numpy as np
 
 from segcaffe.data.annotated.boxed import Boxed
@@ -13,25 +10,14 @@ from segcaffe.data.images import Image, resize
 from segcaffe.detection.boxes import areas
 from segcaffe.detection.in_image import in_pixels
 from segcaffe.errors import GraphError
-from segcaffe.graph.rules import filter_net, net_state
 from segcaffe.predict.deploy import box_blob
 from segcaffe.predict.loaded import Array, LoadedNet
-from segcaffe.proto.caffe_pb2 import TEST, ResizeParameter
-from segcaffe.proto.text import read_net
+from segcaffe.proto.caffe_pb2 import ResizeParameter
 
 FOUND = 6
 """Numbers of a box that was found: label, score, xmin, ymin, xmax, ymax."""
 _ROW = 7
 _NO_BOXES = np.empty((0, 4))
-
-
-def finds_boxes(
-    net_file: str | Path, variables: dict[str, str], level: int = 0, stages: Sequence[str] = (), blob: str = ""
-) -> bool:
-    """Whether the answer of a net are boxes; ``blob`` is the one that is asked for, if not the net's own choice."""
-    net = filter_net(read_net(net_file, variables), net_state(TEST, level, stages)).message
-    found = box_blob(net)
-    return bool(found) and blob in ("", found)
 
 
 class BoxPredictor(LoadedNet):

@@ -113,6 +113,21 @@ def box_blob(net: caffe_pb2.NetParameter) -> str:
     return found[-1] if found else ""
 
 
+def region_blob(net: caffe_pb2.NetParameter) -> str:
+    """The blob of regions that a net itself proposes, to look at each of them; empty for nets that do not."""
+    inputs = set(input_blobs(net))
+    for layer in net.layer:
+        place = layer_class(layer.type, where(layer)).region_bottom
+        if place is not None and len(layer.bottom) > place and layer.bottom[place] not in inputs:
+            return layer.bottom[place]
+    return ""
+
+
+def input_blobs(net: caffe_pb2.NetParameter) -> list[str]:
+    """The tops of the Input layers."""
+    return [top for layer in net.layer if layer.type == "Input" for top in layer.top]
+
+
 def channels_by_weights(
     layers: Sequence[caffe_pb2.LayerParameter], image: str, weights: Sequence[caffe_pb2.NetParameter]
 ) -> int:

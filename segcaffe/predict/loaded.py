@@ -104,8 +104,8 @@ class LoadedNet(ABC):
         self.notes = read_notes(net_file, variables)
         stored = {str(path): formats.load(path) for path in weights}
         self.deployed: Deployed = deploy(read_net(net_file, variables), level, stages, list(stored.values()))
-        keep = [self.settings.blob] if self.settings.blob else []
-        self.net = Net(self.deployed.net, caffe_pb2.TEST, level, list(stages), share_memory=True, keep=keep)
+        kept = self.kept_blobs()
+        self.net = Net(self.deployed.net, caffe_pb2.TEST, level, list(stages), share_memory=True, keep=kept)
         self.incomplete = load_all(self.net.layer_list, stored, allow_partial)
         self.input = self.net.blobs[self.deployed.image]
         if self.input.ndim != 4 or self.input.shape[0] != 1:
@@ -119,6 +119,10 @@ class LoadedNet(ABC):
         self.mean, self.scale = self._transformation()
         if self.blob not in self.net.blobs:
             raise GraphError(f'the net has no blob "{self.blob}". Its outputs: {", ".join(self.net.outputs)}.')
+
+    def kept_blobs(self) -> list[str]:
+        """Blobs that are read besides the net's outputs."""
+        return [self.settings.blob] if self.settings.blob else []
 
     @abstractmethod
     def answering_blob(self) -> str:

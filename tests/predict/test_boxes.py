@@ -13,11 +13,14 @@ import pytest
 from segcaffe.cli.main import main
 from segcaffe.data.annotated.label_map import Category, categories
 from segcaffe.data.images import read_image
-from segcaffe.errors import DataError
-from segcaffe.predict.box_predictor import BoxPredictor, finds_boxes
+from segcaffe.errors import DataError, GraphError
+from segcaffe.predict.box_predictor import BoxPredictor
 from segcaffe.predict.box_results import DETECTIONS, BoxResults
+from segcaffe.predict.kinds import predictor_class
 from segcaffe.predict.loaded import Settings
 from segcaffe.predict.pictures import find_pictures
+from segcaffe.predict.predictor import Predictor
+from segcaffe.predict.region_predictor import RegionPredictor
 from segcaffe.predict.run import predict_all
 from segcaffe.recipes import ssd
 from segcaffe.viz.boxes import draw_boxes
@@ -90,12 +93,12 @@ def test_a_file_for_training_and_testing_is_a_detector_too(tmp_path: Path) -> No
     net = tmp_path / "train_test.prototxt"
     resize = "resize_param { height: 96 width: 96 } mean_value"
     net.write_text(ssd.train_test("absent").replace("mean_value", resize, 2))
-    assert finds_boxes(net, {})
+    assert predictor_class(net, {}) is BoxPredictor
     predictor = BoxPredictor(net, [], Settings(size=None), allow_partial=True)
     assert predictor.blob == "detection_out"
     assert predictor.size == (96, 96)
-    assert not finds_boxes(ROOT / "configs" / "tiny" / "plain_deploy.prototxt", {})
-    assert not finds_boxes(net, {}, blob="conv1")
+    assert predictor_class(ROOT / "configs" / "tiny" / "plain_deploy.prototxt", {}) is Predictor
+    assert predictor_class(net, {}, blob="conv1") is Predictor
 
 
 def test_files_of_boxes(tmp_path: Path, pictures: Path) -> None:
@@ -181,3 +184,105 @@ def test_captions_stay_in_the_picture_and_the_first_box_is_on_top() -> None:
     assert picture[300, 0].tolist() == [0, 0, 255]
     assert (picture == [255, 0, 0]).all(axis=2)[570:590, 380:].sum() > 400
     assert not image.any()
+
+
+# Proposals of a grid of cells of 16 pixels: the anchors where "objects" is high; each class has moves of its own.
+REGIONS = """
+input: "data" input_shape { dim: 1 dim: 1 dim: 32 dim: 32 } input: "im_info" input_shape { dim: 1 dim: 3 }
+layer { name: "cells" type: "Pooling" bottom: "data" top: "cells"
+        pooling_param { pool: AVE kernel_size: 16 stride: 16 } }
+layer { name: "no" type: "Power" bottom: "cells" top: "no" power_param { scale: 0 } }
+layer { name: "objects" type: "Concat" bottom: "no" bottom: "cells" top: "objects" }
+layer { name: "moves" type: "Concat" bottom: "no" bottom: "no" bottom: "no" bottom: "no" top: "moves" }
+PROPOSAL
+layer { name: "pool" type: "ROIPooling" bottom: "cells" bottom: "rois" top: "pool"
+        roi_pooling_param { pooled_h: 1 pooled_w: 1 spatial_scale: 0.0625 } }
+layer { name: "scores" type: "InnerProduct" bottom: "pool" top: "scores" inner_product_param { num_output: 3 } }
+layer { name: "bbox_pred" type: "InnerProduct" bottom: "pool" top: "bbox_pred"
+        inner_product_param { num_output: MOVES } }
+"""
+PROPOSAL = """layer { name: "rois" type: "Proposal" bottom: "objects" bottom: "moves" bottom: "im_info" top: "rois"
+  proposal_param { feat_stride: 16 base_size: 16 min_size: 4 ratio: 1 scale: 1 pre_nms_topn: 4 post_nms_topn: 4
+                   nms_thresh: 0.7 } }"""
+PYTHON = """
+layer { name: "three" type: "Concat" bottom: "no" bottom: "no" bottom: "no" bottom: "cells" bottom: "cells"
+        bottom: "cells" top: "three" }
+layer { name: "twelve" type: "Concat" bottom: "moves" bottom: "moves" bottom: "moves" top: "twelve" }
+layer { name: "rois" type: "Python" bottom: "three" bottom: "twelve" bottom: "im_info" top: "rois"
+  python_param { module: "rpn.proposal_layer" layer: "ProposalLayer" param_str: "{'feat_stride': 16, 'scales': (2,)}" }
+}"""
+
+
+def regions_net(folder: Path, moves: int, proposal: str = PROPOSAL) -> RegionPredictor:
+    path = folder / "rcnn.prototxt"
+    path.write_text(REGIONS.replace("MOVES", str(moves)).replace("PROPOSAL", proposal))
+    assert predictor_class(path, {}) is RegionPredictor
+    predictor = RegionPredictor(path, [], Settings(size=(32, 64), scale=1 / 255), allow_partial=True)
+    weights, bias = predictor.net.params["scores"]
+    weights.data[:, 0], bias.data[...] = (0, 1, 0.5), 0
+    weights, bias = predictor.net.params["bbox_pred"]
+    # Class 2 lies half a width further to the right, and is twice as high.
+    weights.data[...], bias.data[...] = 0, 0
+    bias.data[-4:] = 0.5, 0, 0, np.log(2)
+    return predictor
+
+
+def regions_reference(predictor: RegionPredictor, factor: float, height: int, width: int) -> list[list[float]]:
+    """As py-faster-rcnn's test does it, from the net's blobs, box by box."""
+    blobs = predictor.net.blobs
+    rois, scores, moves = (blobs[name].data.astype(float) for name in ("rois", "scores", "bbox_pred"))
+    found = []
+    for label in range(1, scores.shape[1]):
+        rows = []
+        for roi, score, move in zip(rois[:, 1:] / factor, scores[:, label], moves[:, 4 * label :], strict=True):
+            w, h = roi[2] - roi[0] + 1, roi[3] - roi[1] + 1
+            x, y = roi[0] + w / 2 + move[0] * w, roi[1] + h / 2 + move[1] * h
+            w, h = np.exp(move[2]) * w, np.exp(move[3]) * h
+            ends = (x - w / 2, width), (y - h / 2, height), (x + w / 2, width), (y + h / 2, height)
+            rows.append([label, score, *(min(max(value, 0), most - 1) for value, most in ends)])
+        kept: list[list[float]] = []
+        for row in sorted(rows, key=lambda row: -row[1]):
+            if row[1] > 0.05 and all(pixel_overlap(row[2:], other[2:]) <= 0.3 for other in kept):
+                kept.append(row)
+        found += [[*row[:4], row[4] + 1, row[5] + 1] for row in kept]
+    return sorted(found, key=lambda row: -row[1])
+
+
+def pixel_overlap(a: list[float], b: list[float]) -> float:
+    shared = max(0, min(a[2], b[2]) - max(a[0], b[0]) + 1) * max(0, min(a[3], b[3]) - max(a[1], b[1]) + 1)
+    return shared / (sum((c[2] - c[0] + 1) * (c[3] - c[1] + 1) for c in (a, b)) - shared)
+
+
+def test_regions_become_boxes(tmp_path: Path) -> None:
+    predictor = regions_net(tmp_path, 12)
+    image = np.zeros((16, 16, 1), np.uint8)
+    image[8:, :8] = 255
+    found = predictor.answer(image)
+    # Twice as large in the net. The moves of each step make a box wider by a pixel, as they do in py-faster-rcnn.
+    np.testing.assert_allclose(found, regions_reference(predictor, 2, 16, 16), atol=1e-5)
+    np.testing.assert_allclose(found[0], [1, 0.97, 0, 8, 10, 16], atol=0.01)
+    assert predictor.net.blobs["im_info"].data.tolist() == [[32, 32, 2]]
+    # The longer side would come above 64.
+    found = predictor.answer(np.full((10, 40, 1), 255, np.uint8))
+    np.testing.assert_allclose(predictor.net.blobs["im_info"].data, [[16, 64, 1.6]])
+    np.testing.assert_allclose(found, regions_reference(predictor, 1.6, 10, 40), atol=1e-5)
+    assert len(found)
+
+
+def test_regions_of_the_python_layer(tmp_path: Path) -> None:
+    image = np.zeros((32, 64, 1), np.uint8)
+    image[8:24, 40:] = 255
+    predictor = regions_net(tmp_path, 12, PYTHON)
+    found = predictor.answer(image)
+    np.testing.assert_allclose(found, regions_reference(predictor, 1, 32, 64), atol=1e-5)
+    assert len(found)
+
+
+def test_regions_of_moves_for_all_classes_and_other_outputs(tmp_path: Path) -> None:
+    image = np.zeros((32, 32, 1), np.uint8)
+    image[16:, :16] = 255
+    found = regions_net(tmp_path, 8).answer(image)
+    np.testing.assert_allclose(found[:2, 2:], np.tile(found[0, 2:], (2, 1)))
+    assert found[:2, 0].tolist() == [1, 2]
+    with pytest.raises(GraphError, match=r"moves of boxes .* bbox_pred \(\d, 10\), scores \(\d, 3\)"):
+        regions_net(tmp_path, 10).answer(image)

@@ -20,6 +20,7 @@ class RegionLayer(Layer):
 
     bottom_count = (2, 2)
     gradient_to = (0,)
+    region_bottom = 1
     refuses_gradient = False
     backward_reads = ()
     replayable = False
