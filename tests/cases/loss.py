@@ -81,6 +81,7 @@ CASES = [
         batched=False,
     ),
     LayerCase("SmoothL1LossOHEM", bottoms=((3, 8), (3, 8))),
+    LayerCase("SmoothL1LossOHEM", bottoms=((3, 8, 1, 1), (3, 8), (3, 8)), suffix="rows"),
     LayerCase(
         "SmoothL1LossOHEM",
         "loss_param { normalization: BATCH_SIZE }",

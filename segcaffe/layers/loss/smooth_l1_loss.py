@@ -38,7 +38,7 @@ class SmoothL1Loss(LossLayer):
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Check that all bottoms have one shape."""
-        if any(_four_axes(blob.shape) != _four_axes(bottom[0].shape) for blob in bottom) or not bottom[0].ndim:
+        if any(four_axes(blob.shape) != four_axes(bottom[0].shape) for blob in bottom) or not bottom[0].ndim:
             raise self.fail("all bottoms need one shape (N, ...)", [blob.shape for blob in bottom])
         top[0].reshape()
         self.slope = self.own_blob("slope", bottom[0].shape)
@@ -65,5 +65,6 @@ class SmoothL1Loss(LossLayer):
                 elementwise.linear(self.slope.array.reshape(-1), sign * scale, 0.0, bottom[i].grad.reshape(-1))
 
 
-def _four_axes(shape: tuple[int, ...]) -> tuple[int, ...]:
+def four_axes(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """A shape with axes of 1 at its end, so that it has four."""
     return shape + (1,) * (4 - len(shape))

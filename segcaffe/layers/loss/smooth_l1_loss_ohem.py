@@ -8,6 +8,7 @@ import numpy as np
 
 from segcaffe.layers.base import Blobs, Layer
 from segcaffe.layers.loss.normalization import normalization_mode, normalizer
+from segcaffe.layers.loss.smooth_l1_loss import four_axes
 from segcaffe.layers.registry import register
 
 
@@ -15,7 +16,7 @@ from segcaffe.layers.registry import register
 class SmoothL1LossOHEM(Layer):
     """Loss = sum of f(w (a - b)) over a divisor, with f(x) = x^2 / 2 for |x| < 1, |x| - 1/2 beyond.
 
-    bottoms: a, b, optionally the weights w, all (N, C, H, W) or (N, C).
+    bottoms: a, b, optionally the weights w, all (N, C, H, W) or (N, C), but for axes of 1 at the end.
     tops: scalar; optionally the loss of each position, (N, 1, H, W).
 
     Normalization VALID and FULL divide by N H W, BATCH_SIZE by N.   [R-FCN: Dai et al., NIPS 2016].
@@ -36,7 +37,7 @@ class SmoothL1LossOHEM(Layer):
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Check that all bottoms have one shape."""
         shape = bottom[0].shape
-        if len(shape) < 2 or any(blob.shape != shape for blob in bottom):
+        if len(shape) < 2 or any(four_axes(blob.shape) != four_axes(shape) for blob in bottom):
             raise self.fail("all bottoms need one shape (N, C, ...)", [blob.shape for blob in bottom])
         self.positions = int(np.prod(shape[2:]))
         top[0].reshape()
@@ -47,9 +48,9 @@ class SmoothL1LossOHEM(Layer):
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Compute the loss."""
         xp, error = self.xp, self._error.array
-        xp.subtract(bottom[0].array, bottom[1].array, out=error)
+        xp.subtract(bottom[0].array, bottom[1].array.reshape(error.shape), out=error)
         if len(bottom) > 2:
-            error *= bottom[2].array
+            error *= bottom[2].array.reshape(error.shape)
         size = xp.abs(error)
         losses = xp.where(size < 1, error * error / 2, size - self.dtype.type(0.5))
         items = bottom[0].shape[0]
@@ -62,7 +63,8 @@ class SmoothL1LossOHEM(Layer):
         """Gradient of a, and its negative for b."""
         slope = self._error.array.clip(-1, 1)
         if len(bottom) > 2:
-            slope *= bottom[2].array
+            slope *= bottom[2].array.reshape(slope.shape)
         for i, sign in enumerate((1, -1)):
             if propagate_down[i]:
-                bottom[i].grad[...] = slope * self.dtype.type(sign * float(top[0].diff) / self.divisor)
+                factor = self.dtype.type(sign * float(top[0].diff) / self.divisor)
+                bottom[i].grad[...] = (slope * factor).reshape(bottom[i].shape)

@@ -160,12 +160,17 @@ class ProposalTargetLayer(StandIn):
 class RoIDataLayer(StandIn):
     """Images and true boxes, which py-faster-rcnn's own program hands to its layer; here the net can be built only.
 
-    tops: data (1, 3, 600, 1000), im_info (1, 3), gt_boxes (1, 5).
+    tops: data (1, 3, 600, 1000), im_info (1, 3), gt_boxes (1, 5); of a Fast R-CNN, with more tops than these, data,
+    rois (1, 5), labels (1,), and bbox_targets, bbox_inside_weights and bbox_outside_weights (1, 4 num_classes).
     """
+
+    defaults: ClassVar[dict[str, Any]] = {"num_classes": 21}
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """The shapes that the original begins with."""
-        for blob, shape in zip(top, ((1, 3, 600, 1000), (1, 3), (1, 5)), strict=False):
+        targets = (1, 4 * self.options["num_classes"])
+        others = ((1, 3), (1, 5)) if len(top) <= 3 else ((1, 5), (1,), targets, targets, targets)
+        for blob, shape in zip(top, ((1, 3, 600, 1000), *others), strict=False):
             blob.reshape(*shape)
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:

@@ -10,6 +10,9 @@ from segcaffe.errors import GraphError
 from segcaffe.layers.base import Blobs
 from segcaffe.layers.python.user import PythonLayerBase
 
+_TUPLE = "!!python/tuple"
+"""YAML's mark of a Python tuple, before a list."""
+
 
 class StandIn(PythonLayerBase):
     """A layer of ours in the place of a Python module."""
@@ -33,7 +36,7 @@ def read_options(text: str) -> dict[str, Any]:
             continue
         name, _, value = line.strip().rstrip(",").partition(":")
         try:
-            options[name.strip().strip("'\"")] = ast.literal_eval(value.strip())
+            options[name.strip().strip("'\"")] = ast.literal_eval(value.strip().removeprefix(_TUPLE).strip())
         except (ValueError, SyntaxError, RecursionError, MemoryError) as error:
             raise GraphError(
                 f"python_param.param_str must hold entries as 'feat_stride': 16. Received: {line.strip()[:80]!r}."

@@ -116,10 +116,17 @@ def test_images_of_the_original_program(tmp_path: Path) -> None:
         net.forward()
 
 
+def test_images_of_the_original_program_for_fast_rcnn(tmp_path: Path) -> None:
+    net = _net(tmp_path, "roi_data_layer.layer", "RoIDataLayer", "", 6, "'num_classes': 4")
+    shapes = [net.blobs[f"t{i}"].data.shape for i in range(1, 6)]
+    assert shapes == [(1, 5), (1,), (1, 16), (1, 16), (1, 16)]
+
+
 def test_options() -> None:
     assert read_options("'feat_stride': 16") == {"feat_stride": 16}
     assert read_options("{'a': 1, 'scales': (8, 16),\n'b': 'x'}") == {"a": 1, "scales": (8, 16), "b": "x"}
     assert read_options("feat_stride: 8\nscales: [4, 8]\n") == {"feat_stride": 8, "scales": [4, 8]}
+    assert read_options("'a': 16 \n'scales': !!python/tuple [4, 8]") == {"a": 16, "scales": [4, 8]}
     assert read_options("") == {}
     with pytest.raises(SegcaffeError, match="'feat_stride': 16"):
         read_options("'a': b c")
