@@ -17,7 +17,7 @@ class SmoothL1LossOHEM(Layer):
     """Loss = sum of f(w (a - b)) over a divisor, with f(x) = x^2 / 2 for |x| < 1, |x| - 1/2 beyond.
 
     bottoms: a, b, optionally the weights w, all (N, C, H, W) or (N, C), but for axes of 1 at the end.
-    tops: scalar; optionally the loss of each position, (N, 1, H, W).
+    tops: scalar; optionally the loss of each position, (N, 1, H, W), of as many axes as b.
 
     Normalization VALID and FULL divide by N H W, BATCH_SIZE by N.   [R-FCN: Dai et al., NIPS 2016].
     """
@@ -42,7 +42,7 @@ class SmoothL1LossOHEM(Layer):
         self.positions = int(np.prod(shape[2:]))
         top[0].reshape()
         if len(top) > 1:
-            top[1].reshape(shape[0], 1, *shape[2:])
+            top[1].reshape(shape[0], 1, *bottom[1].shape[2:])
         self._error = self.own_blob("error", shape, saved=True)
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
@@ -57,7 +57,7 @@ class SmoothL1LossOHEM(Layer):
         self.divisor = normalizer(self.normalization, items, self.positions, items * self.positions)
         top[0].array[...] = losses.sum(dtype=np.float64) / self.divisor
         if len(top) > 1:
-            top[1].array[...] = losses.sum(axis=1, keepdims=True)
+            top[1].array[...] = losses.sum(axis=1).reshape(top[1].shape)
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Gradient of a, and its negative for b."""
