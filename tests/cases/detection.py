@@ -169,4 +169,11 @@ CASES += [
         tops=2,
         batched=False,
     ),
+    LayerCase(
+        "BoxAnnotatorOHEM",
+        "box_annotator_ohem_param { roi_per_img: 3 ignore_label: 255 }",
+        (found_regions, (7, 1, 1, 1), (7, 1), (7, 8, 1, 1)),
+        tops=2,
+        batched=False,
+    ),
 ]

@@ -114,13 +114,15 @@ def test_hardest_regions_of_each_image() -> None:
     regions = np.array([[0, 1, 1, 5, 5], [1, 1, 1, 5, 5], [0, 2, 2, 5, 5], [0, 3, 3, 5, 5]])
     labels, weights = np.array([[3.0], [4], [5], [6]]), np.arange(1, 9).reshape(4, 2)
     losses = (np.array([0.1, 0.0, 0.9, 0.3]), np.array([0.8, 0.0, 0.2, 0.1]))
-    case = LayerCase(
-        "BoxAnnotatorOHEM", "box_annotator_ohem_param { roi_per_img: 2 }", (regions, *losses, labels, weights), tops=2
-    )
-    layer, bottom, top = case.build()
-    layer.forward(bottom, top)
-    assert top[0].data.tolist() == [[3], [4], [5], [-1]]
-    assert top[1].data.tolist() == [[1, 2], [3, 4], [5, 6], [0, 0]]
+    for of_each in (losses, (losses[0] + losses[1],)):  # the original takes one loss of each region
+        bottoms = (regions, *of_each, labels, weights)
+        case = LayerCase("BoxAnnotatorOHEM", "box_annotator_ohem_param { roi_per_img: 2 }", bottoms, tops=2)
+        layer, bottom, top = case.build()
+        layer.forward(bottom, top)
+        assert top[0].data.tolist() == [[3], [4], [5], [-1]]
+        assert top[1].data.tolist() == [[1, 2], [3, 4], [5, 6], [0, 0]]
+    with pytest.raises(SegcaffeError, match=r"needs regions \(R, 5\), R losses and R labels"):
+        _run(LayerCase("BoxAnnotatorOHEM", case.options, (regions, losses[0][:3], labels, weights), 2))
 
 
 def test_losses_of_each_position() -> None:
