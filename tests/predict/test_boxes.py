@@ -286,3 +286,19 @@ def test_regions_of_moves_for_all_classes_and_other_outputs(tmp_path: Path) -> N
     assert found[:2, 0].tolist() == [1, 2]
     with pytest.raises(GraphError, match=r"moves of boxes .* bbox_pred \(\d, 10\), scores \(\d, 3\)"):
         regions_net(tmp_path, 10).answer(image)
+
+
+def test_yolo_gives_boxes_too(tmp_path: Path) -> None:
+    path = tmp_path / "yolo.prototxt"
+    path.write_text(
+        'layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 32 dim: 32 } } }'
+        'layer { name: "grid" type: "Convolution" bottom: "data" top: "grid" convolution_param { num_output: 14 '
+        "kernel_size: 16 stride: 16 bias_filler { value: 1 } } }"
+        'layer { name: "found" type: "YoloDetectionOutput" bottom: "grid" top: "found" yolo_detection_output_param { '
+        "num_classes: 2 num_box: 2 confidence_threshold: 0.1 biases: 1 biases: 1 biases: 0.5 biases: 0.5 } }"
+    )
+    assert predictor_class(path, {}) is BoxPredictor
+    found = BoxPredictor(path, [], allow_partial=True).answer(np.zeros((40, 60, 3), np.uint8))
+    assert len(found)
+    assert set(found[:, 0]) <= {1, 2}
+    assert (found[:, 2:] <= [60, 40, 60, 40]).all()
