@@ -50,7 +50,7 @@ class _Stream:
         """Where standard output cannot be written, say so; messages that cannot be told are lost."""
         try:
             yield
-        except BrokenPipeError:
+        except (SegcaffeError, BrokenPipeError):
             raise
         except OSError as error:
             if self._results:

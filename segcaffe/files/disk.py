@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from segcaffe.errors import SegcaffeError
 from segcaffe.files import system
 from segcaffe.files.leftovers import clean_folder, clean_up, name_beside, remove
 from segcaffe.files.there import check_name, exists, is_dir, is_file, is_link
@@ -125,6 +126,8 @@ def _about(path: Path) -> Iterator[None]:
     """Have an OSError say which file it is about: not where that was to be written first, or nothing at all."""
     try:
         yield
+    except SegcaffeError:
+        raise
     except OSError as error:
         error.filename = str(path)
         raise

@@ -59,10 +59,10 @@ class MatWrite(Layer):
         """Write the bottoms if it is this pass's turn."""
         check_written(self.where, self.folder)
         if self._lock is None:
-            begins = Path(self.prefix)
-            # Where nothing can be written, writing says so.
+            # Beside the folder, which programs list; where nothing can be written, writing says so.
+            place = self.folder if self.folder.name else Path(self.prefix or "mat_write")
             with suppress(DataError):
-                self._lock = lock(begins, "MatWrite", "choose another prefix", inside=begins == self.folder)
+                self._lock = lock(place, "MatWrite", "choose another prefix")
         if self.passes % self.param.mat_write_param.period == 0:
             for index, blob in enumerate(bottom):
                 path = self._path(self._id(), index)

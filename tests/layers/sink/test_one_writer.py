@@ -15,10 +15,11 @@ from tests.files.others import another_process_writes
     ("case", "target", "inside"),
     [
         (LayerCase("HDF5Output", 'hdf5_output_param { file_name: "out.h5" }', ((2, 3), (2,)), 0), "out.h5", False),
-        (LayerCase("MatWrite", 'mat_write_param { prefix: "out/x_" }', ((2, 3),), 0), "out/x_", False),
-        (LayerCase("MatWrite", 'mat_write_param { prefix: "out/" }', ((2, 3),), 0), "out", True),
+        (LayerCase("MatWrite", 'mat_write_param { prefix: "out/x_" }', ((2, 3),), 0), "out", False),
+        (LayerCase("MatWrite", 'mat_write_param { prefix: "out/" }', ((2, 3),), 0), "out", False),
+        (LayerCase("MatWrite", 'mat_write_param { prefix: "x_" }', ((2, 3),), 0), "x_", False),
     ],
-    ids=["HDF5Output", "MatWrite", "MatWrite into a folder"],
+    ids=["HDF5Output", "MatWrite", "MatWrite into a folder", "MatWrite here"],
 )
 def test_a_second_writer_is_refused(
     case: LayerCase, target: str, inside: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
