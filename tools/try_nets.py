@@ -29,8 +29,8 @@ from segcaffe.proto.placed import PlacedNet
 from segcaffe.proto.text import outer_fields, read_net_sketch, read_solver_sketch
 
 SUFFIXES = (".prototxt", ".pt")
-SIZE = 224
-"""Side of the images where a net does not say it."""
+IMAGES = ((3, 224), (1, 28), (2, 28), (1, 224))
+"""Channels and side of images where a net does not say them, the likeliest first; pairs of digits have two channels."""
 CAMVID = (360, 480)
 """Height and width of the images that SegNet's nets were written for; some of their layers name sizes."""
 _LABEL_IMAGES = {"ImageSegData", "DenseImageData", "ImageLabelmapData", "TwoImageData"}
@@ -110,48 +110,76 @@ def try_file(path: Path) -> Outcome:
 def phases(net: NetParameter) -> list[int]:
     """Return the phases that a net has: those that its sources are for, both where they do not say, TEST without any.
 
-    A net without a source, or with inputs alone, is for prediction.
+    A net without a source, or with inputs alone, is for prediction; of sources those count that read data, if any do.
     """
     sources = [layer for layer in net.layer if not layer.bottom and layer.type not in ("Parameter", "Input")]
-    named = [{rule.phase for rule in layer.include if rule.HasField("phase")} for layer in sources]
-    if sources and all(named):
-        return sorted(set.union(*named))
+    sources = [layer for layer in sources if layer.type in _READERS] or sources
+    rules = [[rule for rule in layer.include if rule.HasField("phase")] for layer in sources]
+    if sources and all(rules):
+        return sorted({rule.phase for of_layer in rules for rule in of_layer})
     return [caffe_pb2.TRAIN, caffe_pb2.TEST] if sources else [caffe_pb2.TEST]
 
 
+def stages(net: NetParameter, phase: int) -> list[str]:
+    """Return the stages that the first source of a phase asks for, none where one asks for none."""
+    rules = [rule for layer in net.layer if layer.type in _READERS for rule in layer.include if rule.phase == phase]
+    return list(min(rules, key=lambda rule: len(rule.stage)).stage) if rules else []
+
+
 def build(net: PlacedNet, phase: int) -> None:
-    """Build a net in a phase, inputs in place of what reads data."""
+    """Build a net in a phase, inputs in place of what reads data; raise the error that the likeliest images lead to."""
+    first: SegcaffeError | None = None
+    for channels, side in IMAGES:
+        try:
+            build_for(net, phase, channels, side)
+        except SegcaffeError as error:
+            first = first or error
+        else:
+            return
+    if first is not None:
+        raise first
+
+
+def build_for(net: PlacedNet, phase: int, channels: int, side: int) -> None:
+    """Build a net in a phase for images of so many channels and, where their size is not given, that size."""
     message = NetParameter()
     message.CopyFrom(net.message)
     if not message.name:
         message.name = "net"
     for layer in message.layer:
-        stand_in(layer)
+        stand_in(layer, channels, side)
         plain_fillers(layer)
-    Net(PlacedNet(message, net.places), phase=phase)
+    Net(PlacedNet(message, net.places), phase=phase, stages=stages(net.message, phase))
 
 
-def stand_in(layer: LayerParameter) -> None:
+def stand_in(layer: LayerParameter, channels: int, side: int) -> None:
     """Turn a layer that reads data into an Input of likely shapes, and let others do without their files."""
     layer.detection_evaluate_param.ClearField("name_size_file")
     layer.mat_write_param.ClearField("source")
     if layer.type not in _READERS or not layer.top or layer.memory_data_param.dim:
         return
-    height, width = image_size(layer)
-    channels = 1 if layer.transform_param.force_gray else 3
+    height, width = image_size(layer) or (side, side)
+    channels = 1 if layer.transform_param.force_gray else channels
     if layer.type == "MemoryData":
         given = layer.memory_data_param
         channels, height, width = given.channels or channels, given.height or height, given.width or width
-    label = [1, 1, 8, 8] if layer.type == "AnnotatedData" else [2]
+    items = 1 if batch_size(layer) == 1 else 2
+    label = [1, 1, 8, 8] if layer.type == "AnnotatedData" else [items]
     if layer.type in _LABEL_IMAGES:
         divisor = layer.dense_image_data_param.label_divide_factor or 1
-        label = [2, 1, height // divisor, width // divisor]
+        label = [items, 1, height // divisor, width // divisor]
     layer.type = "Input"
-    for shape in ([2, channels, height, width], *[label] * (len(layer.top) - 1)):
+    for shape in ([items, channels, height, width], *[label] * (len(layer.top) - 1)):
         layer.input_param.shape.add(dim=shape)
 
 
-def image_size(layer: LayerParameter) -> tuple[int, int]:
+def batch_size(layer: LayerParameter) -> int:
+    """Return how many items a layer gives at a time, 0 where it does not say."""
+    given = (layer.data_param, layer.image_data_param, layer.dense_image_data_param, layer.memory_data_param)
+    return max(int(options.batch_size) for options in given)
+
+
+def image_size(layer: LayerParameter) -> tuple[int, int] | None:
     """Return height and width of the images that a layer gives, as far as its options tell."""
     transform = layer.transform_param
     for resize in transform.resize_param:
@@ -169,7 +197,7 @@ def image_size(layer: LayerParameter) -> tuple[int, int]:
         sizes = tuple(int(getattr(options, name)) for name in names)
         if all(sizes):
             return sizes[0], sizes[1]
-    return CAMVID if layer.type == "DenseImageData" else (SIZE, SIZE)
+    return CAMVID if layer.type == "DenseImageData" else None
 
 
 def plain_fillers(layer: LayerParameter) -> None:

@@ -58,7 +58,7 @@ _ENGINE = {
     "display debug_params",
     "BatchNormParameter": "engine",
     "BiasParameter": f"{_QUANTIZED} bias_scale bias_zero_point",
-    "ConcatParameter": f"per_fla_fuse engine {_QUANTIZED}",
+    "ConcatParameter": f"engine {_QUANTIZED}",
     "ConvolutionParameter": "conv_algorithm cudnn_convolution_algo_seeker conv_algos_override cudnn_flavor "
     f"{_QUANTIZED} weight_scale weight_zero_point per_channel_scale_weight per_channel_scale_output",
     "DataParameter": "threads parser_threads cache precache disk_reader_threads huge_video_dataset verbose block_size "
@@ -122,6 +122,7 @@ _MISSING = {
     "motion_blur_size shadow_angle shadow_distance shadow_strength noise",
     "BatchNormParameter": "use_weight_bias bias_term filler bias_filler relu scale_filler scale_bias fused_relu "
     "add_eps_before_sqrt disable_mean disable_variance",
+    "ConcatParameter": "per_fla_fuse",
     "ConvolutionParameter": "relu negative_slope coeff fusion_type fuse_type eltwise_param relu_param pad_type pad_l "
     "pad_r pad_t pad_b submanifold_sparse weight_fixed dis_mode gen_mode shape_offset dilation_h dilation_w kstride",
     "CropParameter": "dimsize blob_name",
