@@ -81,6 +81,7 @@ CASES = [
     LayerCase("Interp", "interp_param { height: 3 width: 4 }", suffix="smaller"),
     LayerCase("Interp", "interp_param { height: 1 width: 13 }", suffix="one_row"),
     LayerCase("Interp", "interp_param { zoom_factor: 4 }", suffix="zoom"),
+    LayerCase("Interp", "interp_param { use_blob_size: true }", ((2, 3, 4, 5), (2, 1, 7, 6)), suffix="like_a_blob"),
     LayerCase("Interp", "interp_param { shrink_factor: 2 }", suffix="shrink"),
     LayerCase("Interp", "interp_param { shrink_factor: 3 zoom_factor: 2 }", ((2, 2, 8, 9),), suffix="shrink_zoom"),
     LayerCase("Interp", "interp_param { zoom_factor: 1 pad_beg: -1 pad_end: -2 }", suffix="crop"),

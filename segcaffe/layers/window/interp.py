@@ -18,15 +18,19 @@ from segcaffe.layers.window.scaling import require_tables
 class Interp(Layer):
     """Bilinear resizing; the corner pixels of the output are those of the input.
 
-    bottom: (N, C, H, W);  top: (N, C, H', W').
+    bottoms: (N, C, H, W); with use_blob_size one more, (M, D, H', W');  top: (N, C, H', W').
     pad_beg and pad_end (0 or less) first cut that many rows and columns off at the beginning and end of both axes.
     Then H' = height, W' = width; or with shrink_factor s (H - 1) / s + 1, rounded down; or with zoom_factor z
-    H + (H - 1)(z - 1); or with both shrink, then zoom (from H to H' at one go).
+    H + (H - 1)(z - 1); or with both shrink, then zoom (from H to H' at one go). use_blob_size goes before all of these.
     Places are computed in float32, as the original does: output pixel i lies at i·(H - 1)/(H' - 1).
     """
 
+    bottom_count = (1, 2)
+    gradient_to = (0,)
+    refuses_gradient = False
     backward_reads = ()
     keeps_channels = True
+    fork_options = frozenset({"InterpParameter.use_blob_size"})
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Read the rule for the size."""
@@ -35,7 +39,12 @@ class Interp(Layer):
         if min(self.crop) < 0:
             received = f"pad_beg {options.pad_beg}, pad_end {options.pad_end}"
             raise self.fail("pad_beg and pad_end can only crop: they must be 0 or less.", received)
-        self.factors = self._read_factors()
+        self.sized_by_blob = options.use_blob_size
+        if self.sized_by_blob != (len(bottom) == 2):
+            raise self.fail("takes a second bottom, for its size, with use_blob_size and not without", len(bottom))
+        self.factors = None if self.sized_by_blob else self._read_factors()
+        if self.sized_by_blob:
+            return
         if self.factors is None and min(options.height, options.width) < 1:
             received = f"height {options.height}, width {options.width}"
             raise self.fail("needs height and width (1 or more), or shrink_factor, or zoom_factor.", received)
@@ -54,11 +63,13 @@ class Interp(Layer):
         """Size the top and look up where its rows and columns lie in the bottom."""
         if bottom[0].ndim != 4:
             raise self.fail("the bottom must have 4 axes (N, C, H, W).", f"shape {bottom[0].shape}")
+        if self.sized_by_blob and (bottom[1].ndim != 4 or min(bottom[1].shape[2:]) < 1):
+            raise self.fail("bottom 1, for the size, must have 4 axes and a pixel.", f"shape {bottom[1].shape}")
         sizes = [size - sum(self.crop) for size in bottom[0].shape[2:]]
         if min(sizes) < 1:
             received = f"pad_beg {-self.crop[0]}, pad_end {-self.crop[1]}, image {bottom[0].shape[2:]}"
             raise self.fail("cropping by pad_beg and pad_end must leave a pixel.", received)
-        out_sizes = self._output_size(sizes)
+        out_sizes = list(bottom[1].shape[2:]) if self.sized_by_blob else self._output_size(sizes)
         top[0].reshape(*bottom[0].shape[:2], *out_sizes)
         require_tables(out_sizes)
         tables = [_places(size, out, self.crop[0]) for size, out in zip(sizes, out_sizes, strict=True)]

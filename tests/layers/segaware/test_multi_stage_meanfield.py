@@ -5,7 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from segcaffe.errors import ShapeError
+from segcaffe.blob.blob import Blob
+from segcaffe.errors import SegcaffeError, ShapeError
+from segcaffe.layers.base import Layer
+from segcaffe.layers.registry import layer_class
+from segcaffe.proto import caffe_pb2
 from segcaffe.testing import LayerCase
 from tests.kernels.test_permutohedral import naive
 
@@ -43,6 +47,25 @@ def test_equals_dense_filters(iterations: int) -> None:
             p = np.exp(q) / np.exp(q).sum(0)
             q = unary - compat @ (spatial_w @ p @ spatial.T + bilateral_w @ p @ bilateral.T)
         np.testing.assert_allclose(top[0].data[n].reshape(3, -1), q, rtol=1e-4, atol=1e-5)
+
+
+def test_diagonals_of_the_filters_weights_are_given() -> None:
+    layer = set_up('spatial_filter_weights_str: "3 2.5 -1"')
+    assert layer.blobs[0].data[0, 0].tolist() == [[3, 0, 0], [0, 2.5, 0], [0, 0, -1]]
+    assert layer.blobs[1].data[0, 0].tolist() == np.eye(3).tolist()
+    assert layer.blobs[2].data[0, 0].tolist() == (-np.eye(3)).tolist()
+    for text in ("3 3", "3 3 3 3", "3 a 3", "", "1 nan 1"):
+        with pytest.raises(SegcaffeError, match="bilateral_filter_weights_str must be 3 numbers, one for each class"):
+            set_up(f'bilateral_filter_weights_str: "{text}"')
+
+
+def set_up(options: str) -> Layer:
+    """The layer with the parameters it starts with."""
+    layer = layer_class("MultiStageMeanfield")(
+        case(f"num_iterations: 2 {options}").layer_param(), caffe_pb2.TEST, np.float32
+    )
+    layer.setup([Blob(shape) for shape in SHAPES], [Blob(())])
+    return layer
 
 
 def test_a_new_size_gets_a_new_lattice() -> None:

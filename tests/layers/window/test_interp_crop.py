@@ -62,6 +62,18 @@ def test_interp_weighs_the_four_pixels_around(options: str, size, out_size) -> N
     np.testing.assert_allclose(gradient, expected, atol=1e-6)
 
 
+def test_interp_to_the_size_of_a_blob() -> None:
+    image, like = np.random.default_rng(0).standard_normal((2, 3, 6, 7)), np.zeros((1, 9, 11, 4))
+    crop = "pad_beg: -1 zoom_factor: 3 height: 2 width: 2"
+    case = LayerCase("Interp", f"interp_param {{ use_blob_size: true {crop} }}", (image, like))
+    found, gradient = run(case, [image, like])
+    case = LayerCase("Interp", "interp_param { pad_beg: -1 height: 11 width: 4 }", (image,))
+    expected, its_gradient = run(case, [image])
+    np.testing.assert_array_equal(found.data, expected.data)
+    np.testing.assert_array_equal(found.diff, expected.diff)
+    np.testing.assert_array_equal(gradient, its_gradient)
+
+
 def test_interp_keeps_labels_at_whole_steps() -> None:
     labels = np.random.default_rng(0).choice([0, 7, 20, 255], (1, 1, 641, 641)).astype(np.float32)
     top, _ = run(LayerCase("Interp", "interp_param { shrink_factor: 8 }"), [labels], np.float32)
@@ -100,6 +112,9 @@ def test_crop_copies_a_part(options: str, shape, like, part) -> None:
         ("Interp", "interp_param { zoom_factor: 2 pad_beg: 1 }", ((1, 2, 4, 4),), "can only crop"),
         ("Interp", "interp_param { zoom_factor: 2 pad_beg: -4 }", ((1, 2, 4, 4),), "must leave a pixel"),
         ("Interp", "interp_param { zoom_factor: 2 }", ((2, 4, 4),), "4 axes"),
+        ("Interp", "interp_param { zoom_factor: 2 }", ((1, 2, 4, 4),) * 2, "with use_blob_size and not without"),
+        ("Interp", "interp_param { use_blob_size: true }", ((1, 2, 4, 4),), "with use_blob_size and not without"),
+        ("Interp", "interp_param { use_blob_size: true }", ((1, 2, 4, 4), (4, 4)), "4 axes and a pixel"),
         ("Crop", "", ((1, 2, 4, 4), (1, 2, 4, 5)), "must lie inside the first bottom on axis 3"),
         (
             "Crop",
