@@ -175,5 +175,6 @@ CASES += [
         (found_regions, (7, 1, 1, 1), (7, 1), (7, 8, 1, 1)),
         tops=2,
         batched=False,
+        suffix="one_loss",
     ),
 ]
