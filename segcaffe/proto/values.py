@@ -105,6 +105,8 @@ def enum(numbers: Mapping[str, int], full_name: str) -> Callable[[str, str], int
                 "inside `layers` (with s) the type is one of the old names without quotes, such as CONVOLUTION.",
                 " For quoted types write `layer` instead of `layers`.",
             )
+        if is_layer_type:
+            raise BadValueError(f"unknown layer type, none of {names}.", did_you_mean(text.upper(), numbers))
         unquoted = " without quotes" if kind == "string" else ""
         raise BadValueError(f"the value must be one of {names}{unquoted}.", did_you_mean(text.upper(), numbers))
 

@@ -190,7 +190,7 @@ LONG_RANGE = "the value must be a whole number from 0 to 4294967295."
         ),
         (
             "layers { type: CONVOLUTIN }",
-            'net.prototxt:1:16: in layer without a name (CONVOLUTIN), field "type": the value must be one of the 78 '
+            'net.prototxt:1:16: in layer without a name (CONVOLUTIN), field "type": unknown layer type, none of the 78 '
             'names that the schema knows. Received: `CONVOLUTIN`. Did you mean "CONVOLUTION"?',
         ),
         (
