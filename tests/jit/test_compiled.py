@@ -44,7 +44,7 @@ print(json.dumps({
 EDITS = {
     "vector/vector_math.py": ("_C1 = np.float32(0.5)", "_C1 = np.float32(0.75)"),
     "vector/blas.py": ("floats[0], floats[1] = factors", "floats[0], floats[1] = 2 * factors[0], factors[1]"),
-    "vector/tile.py": ("raw_memcpy(builder, to, come_from", "raw_memcpy(builder, to, to"),
+    "vector/tile.py": ("raw_memcpy(vectors.builder, to, come_from", "raw_memcpy(vectors.builder, to, to"),
 }
 """Edits of helpers: none of the files whose functions call them is touched."""
 

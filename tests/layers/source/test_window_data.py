@@ -39,7 +39,7 @@ def test_squares_are_not_distorted() -> None:
     np.testing.assert_array_equal(found.pixels, cv2.resize(IMAGE[2:13, 10:21], (11, 11)))
 
 
-@pytest.mark.parametrize("corners", [(-1, 0, 5, 5), (0, 0, 30, 5), (3, 3, 2, 5), (0, 20, 5, 25)])
+@pytest.mark.parametrize("corners", [(-1, 0, 5, 5), (0, 0, 30, 5), (0, 20, 5, 25)])
 def test_windows_outside_the_image(corners: tuple[int, int, int, int]) -> None:
     with pytest.raises(DataError, match=r'windows.txt:1: the window must lie inside the image "im.png".*20 rows'):
         warp(IMAGE, window(*corners), 8, 0, False, False, "layer")
