@@ -9,6 +9,7 @@ import resource
 import shutil
 import tempfile
 import time
+import uuid
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -161,7 +162,11 @@ def _read(kind: Kind, place: Path) -> None:
 
 
 def _renew(place: Path, files: dict[str, bytes]) -> None:
-    shutil.rmtree(place, ignore_errors=True)
+    if place.exists():
+        # A thread that still ends may put a file back while the folder is removed: out of the way first.
+        left = place.with_name(f"{uuid.uuid4().hex}.left")
+        place.rename(left)
+        shutil.rmtree(left, ignore_errors=True)
     place.mkdir()
     os.chdir(place)
     write(place, files)
