@@ -9,7 +9,6 @@ import resource
 import shutil
 import tempfile
 import time
-import uuid
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -139,20 +138,19 @@ def _in_folder(work: Work, first: int, last: int, folder: str, outcomes: Connect
 
 
 def _work(name: str, first: int, last: int, outcomes: Connection) -> None:
-    kind, place = KINDS[name], Path.cwd() / "case"
+    kind, folder = KINDS[name], Path.cwd()
     # Once unharmed, so that what is imported and allocated only once is not counted.
     for files in kind.whole[: last - first]:
-        _renew(place, files)
         with suppress(SegcaffeError):
-            kind.read(place)
+            kind.read(_renew(folder, files))
     outcomes.send(None)
     limit_memory()
     for number in range(first, last):
-        _renew(place, kind.case(name, number))
+        place = _renew(folder, kind.case(name, number))
         result = measured(number, partial(_read, kind, place))
         if result.seconds > SECONDS:
             # Perhaps the doing of other processes: the shorter time counts.
-            _renew(place, kind.case(name, number))
+            place = _renew(folder, kind.case(name, number))
             result = min(result, measured(number, partial(_read, kind, place)), key=lambda result: result.seconds)
         outcomes.send(result)
 
@@ -161,15 +159,16 @@ def _read(kind: Kind, place: Path) -> None:
     kind.read(place)
 
 
-def _renew(place: Path, files: dict[str, bytes]) -> None:
-    if place.exists():
-        # A thread that still ends may put a file back while the folder is removed: out of the way first.
-        left = place.with_name(f"{uuid.uuid4().hex}.left")
-        place.rename(left)
+def _renew(folder: Path, files: dict[str, bytes]) -> Path:
+    """A new place for an input, and the working directory; what earlier ones left is removed."""
+    os.chdir(folder)
+    for left in folder.iterdir():
+        # A thread that still ends may put a file back meanwhile: the next place has another name.
         shutil.rmtree(left, ignore_errors=True)
-    place.mkdir()
+    place = Path(tempfile.mkdtemp(dir=folder))
     os.chdir(place)
     write(place, files)
+    return place
 
 
 def measured(number: int, read: Callable[[], object]) -> Result:
