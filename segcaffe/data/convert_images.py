@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from segcaffe.data.brightness import unlike_brightness
-from segcaffe.data.database_writer import create_database
+from segcaffe.data.database_writer import Writer, create_database
 from segcaffe.data.files import BadItems
 from segcaffe.data.images import Image, decode, read_bytes, resize
 from segcaffe.data.label_files import read_labels
@@ -25,6 +26,8 @@ from segcaffe.text.words import counted
 
 log = logging.getLogger(__name__)
 _JPEG = ("jpg", "jpeg")
+Made = tuple[str, Any] | DataError
+"""Of a line of a list: the image's name and its message, or what is wrong."""
 
 
 @dataclass(frozen=True)
@@ -162,26 +165,51 @@ def make_database(
     DataError
         An image is missing or unreadable, or of another size with ``check_size``; the disk cannot take the database.
     """
-    bad = bad or BadItems()
     warn_about_missing_labels(list(entries), "make-db")
-    first: caffe_pb2.Datum | None = None
-    count = 0
+    results: Iterable[Made] = ordered(conversion.datum, entries)
+    if conversion.check_size:
+        results = _of_one_size_all(results, entries)
     with create_database(path, backend, "make-db", overwrite) as writer:
-        for number, (entry, result) in enumerate(zip(entries, ordered(conversion.datum, entries), strict=True)):
-            progress()
-            if not isinstance(result, DataError) and conversion.check_size:
-                first = first or result[1]
-                result = _of_one_size(result, first, entry)
-            if isinstance(result, DataError):
-                bad.add(result)
-                continue
-            name, datum = result
-            writer.put(f"{number:08d}_{name}", datum.SerializeToString())
-            count += 1
-        if count == 0:
-            raise DataError(f'make-db: no image of the list can be used, so "{path}" is not made.\n{bad.text()}')
+        count = put_all(writer, results, "make-db", path, bad or BadItems(), progress)
     conversion.warn()
     return count
+
+
+def put_all(
+    writer: Writer,
+    results: Iterable[Made],
+    what: str,
+    path: Path,
+    bad: BadItems,
+    progress: Callable[[], object],
+) -> int:
+    """Write what was made of each line of a list, with the keys of `make_database`; returns how many were.
+
+    Raises DataError where more lines are bad than ``bad`` allows, or none can be used; ``what`` is the action's name.
+    """
+    count = 0
+    for number, result in enumerate(results):
+        progress()
+        if isinstance(result, DataError):
+            bad.add(result)
+            continue
+        name, message = result
+        writer.put(f"{number:08d}_{name}", message.SerializeToString())
+        count += 1
+    if count == 0:
+        raise DataError(f'{what}: no image of the list can be used, so "{path}" is not made.\n{bad.text()}')
+    return count
+
+
+def _of_one_size_all(results: Iterable[Made], entries: Sequence[Entry]) -> Iterator[Made]:
+    """Errors in the place of images that are not as large as the first."""
+    first: caffe_pb2.Datum | None = None
+    for entry, result in zip(entries, results, strict=True):
+        if isinstance(result, DataError):
+            yield result
+            continue
+        first = first or result[1]
+        yield _of_one_size(result, first, entry)
 
 
 def _of_one_size(

@@ -73,7 +73,7 @@ def lock(target: Path, doing: str, advice: str, inside: bool = False) -> Lock:
         return Lock(None)
     file = target / IN_FOLDER if inside else target.with_name(f".{target.name}.lock")
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(file.parent)
         file = file.parent.resolve() / file.name
         held = _hold(file, doing)
     except _TakenError as taken:
@@ -143,6 +143,14 @@ def _drop(held: _Held) -> None:
     if os.name != "posix":
         with contextlib.suppress(OSError):
             held.file.unlink(missing_ok=True)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        # So says the system where a file stands in the folder's place, which is no answer to who wants to write there.
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder)) from None
 
 
 def _acquire(file: Path, doing: str) -> int:

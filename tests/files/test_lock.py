@@ -206,3 +206,9 @@ def test_the_file_says_who(tmp_path: Path) -> None:
     with lock(tmp_path / "snap", "train", "x"):
         content = json.loads((tmp_path / ".snap.lock").read_text())
     assert content == asdict(Holder.this_process("train")) | {"since": content["since"]}
+
+
+def test_a_file_in_the_place_of_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SegcaffeError, match="Not a directory"):
+        lock(tmp_path / "file" / "db", "make-db", "choose another")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segcaffe.data.annotated.box_files import READERS, Mark, Size
-from segcaffe.data.convert_images import Conversion
+from segcaffe.data.convert_images import Conversion, put_all
 from segcaffe.data.database_writer import create_database
 from segcaffe.data.files import BadItems
 from segcaffe.data.images import decode, read_bytes
@@ -99,17 +99,6 @@ def make_annotated_database(
     DataError
         An image or its boxes are missing or unreadable, or the disk cannot take the database.
     """
-    bad = bad or BadItems()
-    count = 0
+    results = ordered(annotating.message, entries)
     with create_database(path, backend, _WHAT, overwrite) as writer:
-        for number, (_, result) in enumerate(zip(entries, ordered(annotating.message, entries), strict=True)):
-            progress()
-            if isinstance(result, DataError):
-                bad.add(result)
-                continue
-            name, message = result
-            writer.put(f"{number:08d}_{name}", message.SerializeToString())
-            count += 1
-        if count == 0:
-            raise DataError(f'{_WHAT}: no line of the list can be used, so "{path}" is not made.\n{bad.text()}')
-    return count
+        return put_all(writer, results, _WHAT, path, bad or BadItems(), progress)

@@ -9,21 +9,20 @@ import numpy as np
 from segcaffe.data.annotated import policies
 from segcaffe.data.annotated.boxed import WHOLE, Boxed, BoxRows, read_boxed
 from segcaffe.data.annotated.sampling import check_samplers, emitted, sample
-from segcaffe.data.database import Database, Value, Values
-from segcaffe.data.loader import BatchLoader, Parts, Random
-from segcaffe.data.transformer import Transformer, View, crop_size
+from segcaffe.data.database import Value
+from segcaffe.data.loader import Parts, Random
+from segcaffe.data.transformer import View
 from segcaffe.errors import DataError
 from segcaffe.layers.base import Blobs
 from segcaffe.layers.registry import register
-from segcaffe.layers.source.prefetching import PrefetchingSource
+from segcaffe.layers.source.prefetching import DatabaseSource
 from segcaffe.proto.caffe_pb2 import LayerParameter
-from segcaffe.proto.encoding import to_native
 
 Array = np.ndarray[Any, Any]
 
 
 @register
-class AnnotatedData(PrefetchingSource):
+class AnnotatedData(DatabaseSource):
     """AnnotatedDatum messages of an LMDB or LevelDB database, in the order of their keys.   [SSD: Liu et al., 2016].
 
     tops: data (N, C, H, W); true boxes (1, 1, G, 8) of the batch: item, label, instance, xmin, ymin, xmax, ymax,
@@ -39,32 +38,21 @@ class AnnotatedData(PrefetchingSource):
     fork_options = frozenset(
         f"TransformationParameter.{name}_param" for name in ("resize", "noise", "distort", "expand")
     ) | {"TransformationParameter.emit_constraint"}
-    top_count = (1, 2)
 
     @classmethod
     def image_shape(cls, param: LayerParameter) -> tuple[int, int, int]:
         """The crop's size or that of resize_param, and the channels that images are forced to have."""
-        options = param.transform_param
-        height, width = crop_size(options)
-        if not height and options.resize_param:
-            height, width = options.resize_param[0].height, options.resize_param[0].width
-        return 1 if options.force_gray else 3 if options.force_color else 0, height, width
+        channels, height, width = super().image_shape(param)
+        resized = param.transform_param.resize_param
+        if not height and resized:
+            height, width = resized[0].height, resized[0].width
+        return channels, height, width
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
-        """Open the database and read the first item."""
-        param, transform = self.param.data_param, self.param.transform_param
-        self.transformer = Transformer(transform, self.phase, self.where, self.dtype)
-        if transform.force_color and transform.force_gray:
-            raise DataError(f"{self.where}: transform_param takes force_color or force_gray, not both.")
-        forced = transform.force_color or transform.force_gray or param.force_encoded_color
-        self.color = not transform.force_gray if forced else None
+        """Check the samplers, open the database and read the first item."""
         self.samplers = list(self.param.annotated_data_param.batch_sampler)
         check_samplers(self.samplers, self.where)
-        database = Database(to_native(param.source), param.backend, self.where)
-        loader = BatchLoader(Values(database), self.load, param.batch_size, self.where, depth=param.prefetch)
-        if param.rand_skip:
-            loader.skip_randomly(param.rand_skip, database.count())
-        self.start(loader, top)
+        super().setup(bottom, top)
 
     def load(self, item: Value, random: Random) -> Parts:
         """The image (C, H, W) and its boxes."""

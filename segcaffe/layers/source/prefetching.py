@@ -8,11 +8,12 @@ from typing import Any, ClassVar
 
 from segcaffe import device
 from segcaffe.data.brightness import unlike_brightness
+from segcaffe.data.database import Database, Value, Values
 from segcaffe.data.images import Image, decode, read_bytes, resize
 from segcaffe.data.label_files import read_labels
 from segcaffe.data.label_images import Labels
 from segcaffe.data.lists import Entry, read_list
-from segcaffe.data.loader import Arrays, BatchLoader, ListFeed, Random
+from segcaffe.data.loader import Arrays, BatchLoader, ListFeed, Parts, Random
 from segcaffe.data.transformer import Transformer, crop_size
 from segcaffe.device.upload import Uploader
 from segcaffe.errors import DataError
@@ -67,6 +68,40 @@ class PrefetchingSource(SourceLayer):
     def close(self) -> None:
         """End the worker threads."""
         self.loader.close()
+
+
+class DatabaseSource(PrefetchingSource):
+    """A source over the values of a database, with ``data_param`` and ``transform_param``. Subclasses define `load`.
+
+    ``force_color`` and ``force_gray`` say how encoded images are decoded; ``rand_skip`` starts at a random one of the
+    first items.
+    """
+
+    top_count = (1, 2)
+
+    @classmethod
+    def image_shape(cls, param: LayerParameter) -> tuple[int, int, int]:
+        """The crop's size, and the channels that images are forced to have."""
+        options = param.transform_param
+        return 1 if options.force_gray else 3 if options.force_color else 0, *crop_size(options)
+
+    def setup(self, bottom: Blobs, top: Blobs) -> None:
+        """Open the database and read the first item."""
+        param, transform = self.param.data_param, self.param.transform_param
+        self.transformer = Transformer(transform, self.phase, self.where, self.dtype)
+        if transform.force_color and transform.force_gray:
+            raise DataError(f"{self.where}: transform_param takes force_color or force_gray, not both.")
+        forced = transform.force_color or transform.force_gray or param.force_encoded_color
+        self.color = not transform.force_gray if forced else None
+        database = Database(to_native(param.source), param.backend, self.where)
+        loader = BatchLoader(Values(database), self.load, param.batch_size, self.where, depth=param.prefetch)
+        if param.rand_skip:
+            loader.skip_randomly(param.rand_skip, database.count())
+        self.start(loader, top)
+
+    def load(self, item: Value, random: Random) -> Parts:
+        """The arrays of one value, in the order of the tops, each without the axis of the batch."""
+        raise NotImplementedError
 
 
 class ImageListSource(PrefetchingSource):
