@@ -109,6 +109,10 @@ class WeightsError(SegcaffeError, ValueError, RuntimeError):
     """A file of weights or solver state cannot be read, or does not fit the net."""
 
 
+class ExportError(SegcaffeError, ValueError, RuntimeError):
+    """A net, or a part of it, cannot be written in another framework's format."""
+
+
 class DataError(SegcaffeError, ValueError):
     """Input data is missing, unreadable, or breaks the rules of the layer that reads it."""
 

@@ -46,6 +46,7 @@ EFFECTS: dict[str, Effects] = {
         "NET, weights, the images, a mean file that NET names, `--label_map_file`",
         "files of the images' names in `--out`; of a detector detections.json and detections.csv there, too",
     ),
+    "export": Effects("NET, weights, a mean file that NET names", "OUT; beyond 2 GiB of weights OUT.data, too"),
     "weights show": Effects("the file", _NOTHING),
     "weights convert": Effects("the file", "the target"),
     "weights diff": Effects("the two files", _NOTHING),

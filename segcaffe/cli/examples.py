@@ -86,6 +86,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "segcaffe predict ssd_deploy.prototxt ssd.caffemodel photos/ --out found "
         "--label_map_file labelmap_voc.prototxt",
     ),
+    "export": (
+        "segcaffe export deploy.prototxt net.caffemodel net.onnx",
+        "segcaffe export train_val.prototxt net.caffemodel net.onnx --shape data=1,3,224,224 --batch dynamic",
+        "segcaffe export deploy.prototxt net.caffemodel net.onnx --mean 104,117,123 --bgr-from-rgb --until fc7",
+    ),
     "weights": (
         "segcaffe weights show net.caffemodel",
         "segcaffe weights convert net.caffemodel net.safetensors",

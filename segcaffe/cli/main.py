@@ -26,6 +26,7 @@ COMMANDS = {
     "net": "print a net's layers, shapes, parameters and memory",
     "data": "make databases and mean images, look at data sets, check and import them",
     "predict": "label maps of images, folders or lists",
+    "export": "write a net for another framework: ONNX",
     "weights": "look at weights, compare, convert, rename and merge them",
     "lint": "find what silently ruins runs in a net or a solver",
     "upgrade": "write an old net or solver in today's notation",

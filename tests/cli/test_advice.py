@@ -16,12 +16,15 @@ from segcaffe.cli.main import COMMANDS, build_parser
 from tests.conftest import ROOT
 
 PACKAGE = ROOT / "segcaffe"
-NETS = "train", "test", "time", "classify", "detect", "net", "predict", "features", "lint"
+NETS = "train", "test", "time", "classify", "detect", "net", "predict", "features", "lint", "export"
 """Commands that build a net."""
 READ_NETS = *NETS, "draw", "upgrade"
 SKIPPING = "data make-db", "data mean", "predict", "eval"
 REACHED_FROM: dict[str, tuple[str, ...]] = {
     "glog.py": ("train", "test", "demo"),
+    "export/source.py": ("export",),
+    "export/onnx/model.py": ("export",),
+    "export/onnx/preprocessing.py": ("export",),
     "files/limits.py": (*READ_NETS, "weights", "eval", "plot", "data make-db", "data check"),
     "data/convert_images.py": ("data make-db",),
     "data/database_writer.py": ("data make-db", "data import-mnist", "data import-cifar", "features"),
@@ -38,7 +41,7 @@ REACHED_FROM: dict[str, tuple[str, ...]] = {
     "device/memory.py": ("train",),
     "lint/run.py": ("lint",),
     "metrics/tally.py": ("eval",),
-    "weights/completeness.py": ("predict", "test", "classify", "detect", "features"),
+    "weights/completeness.py": ("predict", "test", "classify", "detect", "features", "export"),
     "viz/left_out.py": ("net", "draw"),
     "viz/net_table.py": ("net",),
     "predict/box_results.py": ("predict",),
