@@ -249,8 +249,8 @@ class Layer:
 
     def check_counts(self, num_bottom: int, num_top: int) -> None:
         """Raise GraphError unless the layer takes that many bottoms and tops."""
-        _check_count(self.where, "bottom", self.bottom_count, num_bottom)
-        _check_count(self.where, "top", self.top_count, num_top)
+        check_count(self.where, "bottom", self.bottom_count, num_bottom)
+        check_count(self.where, "top", self.top_count, num_top)
         if self.same_count and num_bottom != num_top:
             raise GraphError(f"{self.where}: needs as many tops as bottoms. Received: {num_bottom} and {num_top}.")
 
@@ -337,7 +337,8 @@ class NeuronLayer(Layer):
             top[0].reshape_like(bottom[0])
 
 
-def _check_count(where: str, kind: str, allowed: Count, received: int) -> None:
+def check_count(where: str, kind: str, allowed: Count, received: int) -> None:
+    """Raise GraphError unless a layer that takes ``allowed`` bottoms or tops got so many."""
     low, high = allowed
     if received < low or (high is not None and received > high):
         wanted = f"exactly {low}" if low == high else f"at least {low}" if high is None else f"{low} to {high}"

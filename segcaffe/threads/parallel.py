@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from segcaffe.errors import SegcaffeError
+from segcaffe.text.digits import whole_number
 
 Body = Callable[[int, int], None]
 
@@ -31,6 +32,10 @@ _CALLER_LEAVES = 10.0
 """Microseconds that a caller needs, at most, from giving a job to being in compiled code, without the GIL."""
 _HELPER_LEAVES = 3.0
 """The same for a helper, from its last range to watching again; and between two helpers that begin."""
+_MOST_THREADS = 1024
+"""That the environment may ask for, as the commands' --threads."""
+_SHOWN = 60
+"""Characters of a wrong value that an error shows."""
 
 _state = threading.local()
 _lock = threading.Lock()
@@ -59,12 +64,14 @@ def _threads_wanted() -> int:
     text = os.environ.get("SEGCAFFE_NUM_THREADS", "").strip()
     if not text:
         return 0
-    if not text.isascii() or not text.isdigit() or int(text) < 1:
+    count = whole_number(text)
+    if count is None or not 1 <= count <= _MOST_THREADS:
+        shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
         raise SegcaffeError(
-            f'The environment variable SEGCAFFE_NUM_THREADS must be a whole number of at least 1. Received: "{text}". '
-            "Unset it to use all cores."
+            f"The environment variable SEGCAFFE_NUM_THREADS must be a whole number of at least 1, and {_MOST_THREADS} "
+            f'at most. Received: "{shown}". Unset it to use all cores.'
         )
-    return int(text)
+    return count
 
 
 def set_num_threads(count: int) -> None:

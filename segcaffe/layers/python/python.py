@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from segcaffe.blob.vectors import BlobVec, BoolVec
-from segcaffe.errors import GraphError, UserCodeError
+from segcaffe.errors import GraphError, SegcaffeError, UserCodeError
 from segcaffe.layers.base import Blobs, Layer
 from segcaffe.layers.python.stand_ins import stand_in
 from segcaffe.layers.python.user import PythonLayerBase
@@ -108,10 +108,15 @@ class Python(Layer):
             return module
 
     def _call(self, what: str, function: Callable[[], Any]) -> Any:
-        """Call the user's code; whatever it raises becomes a UserCodeError with the user's own traceback."""
+        """Call the user's code; whatever it raises becomes a UserCodeError with the user's own traceback.
+
+        Errors of ours, of a layer that stands in for a user's, are told as those of any other layer.
+        """
         try:
             return function()
         except Exception as error:
+            if isinstance(error, SegcaffeError) and self.code(self.param) is None:
+                raise type(error)(f"{self.where}: {error.text()}") from error
             # The first two frames are this function and the lambda.
             own = error.__traceback__.tb_next.tb_next if error.__traceback__ and error.__traceback__.tb_next else None
             text = "".join(traceback.format_exception(type(error), error, own)).rstrip()

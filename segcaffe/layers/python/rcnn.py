@@ -11,19 +11,40 @@ from typing import Any, ClassVar
 import numpy as np
 
 from segcaffe import device
+from segcaffe.blob import Blob
 from segcaffe.detection.anchors import Proposing, all_anchors, base_anchors, deltas, propose, shift
 from segcaffe.detection.boxes import overlaps
 from segcaffe.errors import DataError
-from segcaffe.layers.base import Blobs
-from segcaffe.layers.python.stand_in import StandIn
+from segcaffe.layers.base import Blobs, Count
+from segcaffe.layers.python.stand_in import Option, StandIn
 from segcaffe.proto import caffe_pb2
 
 Array = np.ndarray[Any, Any]
 RATIOS = (0.5, 1.0, 2.0)
+_CLASSES = Option(21, 1, 1 << 16)
+_SCALES, _STRIDE = Option((8, 16, 32), 1e-3), Option(16, 1)
 
 
 class Anchored(StandIn):
     """A layer that lays anchors over a grid."""
+
+    known: ClassVar[dict[str, Option]] = {"scales": _SCALES, "feat_stride": _STRIDE}
+
+    def check_grid(self, name: str, blob: Blob, channels: int | None = None) -> None:
+        """ShapeError unless the blob is a grid (1, C, H, W), with so many channels for its anchors where they count."""
+        if blob.ndim != 4 or blob.shape[0] != 1:
+            raise self.fail(f"{name} must be (1, C, H, W); it works on one image at a time", f"shape {blob.shape}")
+        if channels is not None and blob.shape[1] != channels:
+            scales = len(self.options["scales"])
+            raise self.fail(
+                f"{name} must have {channels} channels, for {len(RATIOS)} ratios and {scales} 'scales' of param_str",
+                f"shape {blob.shape}",
+            )
+
+    def check_image(self, blob: Blob) -> None:
+        """ShapeError unless the blob tells height, width and scale of the image."""
+        if blob.count < 3:
+            raise self.fail("im_info must have height, width and scale of the image", f"shape {blob.shape}")
 
     def anchors(self, height: int, width: int) -> Array:
         """The anchors (H W A, 4) of a grid."""
@@ -38,10 +59,17 @@ class ProposalLayer(Anchored):
     tops: regions (R, 5); optionally their scores. In TRAIN 2000 of 12000, else 300 of 6000.
     """
 
-    defaults: ClassVar[dict[str, Any]] = {"scales": (8, 16, 32), "feat_stride": 16}
+    bottom_count: ClassVar[Count] = (3, 3)
+    top_count: ClassVar[Count] = (1, 2)
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
-        """How much is found shows in forward."""
+        """Check the bottoms; how much is found shows in forward."""
+        anchors = len(RATIOS) * len(self.options["scales"])
+        for blob, name, channels in zip(bottom, ("the scores", "the deltas"), (2 * anchors, 4 * anchors), strict=False):
+            self.check_grid(name, blob, channels)
+        if bottom[0].shape[2:] != bottom[1].shape[2:]:
+            raise self.fail("scores and deltas need one size", f"shapes {bottom[0].shape} and {bottom[1].shape}")
+        self.check_image(bottom[2])
         top[0].reshape(1, 5)
         if len(top) > 1:
             top[1].reshape(1, 1, 1, 1)
@@ -72,10 +100,15 @@ class AnchorTargetLayer(Anchored):
     those background that overlap by less than 0.3 with all. 256 count, at most half of them objects, drawn at random.
     """
 
-    defaults: ClassVar[dict[str, Any]] = {"scales": (8, 16, 32), "feat_stride": 16, "allowed_border": 0}
+    known: ClassVar[dict[str, Option]] = {"scales": _SCALES, "feat_stride": _STRIDE, "allowed_border": Option(0, -1e6)}
+    bottom_count: ClassVar[Count] = (3, 4)
+    top_count: ClassVar[Count] = (1, 4)
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
-        """Set the tops' shapes."""
+        """Check the bottoms, set the tops' shapes."""
+        self.check_grid("the scores", bottom[0])
+        self.check_rows("gt_boxes", bottom[1], 5)
+        self.check_image(bottom[2])
         height, width = bottom[0].shape[2:]
         count = len(RATIOS) * len(self.options["scales"])
         top[0].reshape(1, 1, count * height, width)
@@ -85,7 +118,7 @@ class AnchorTargetLayer(Anchored):
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Match and draw."""
         height, width = bottom[0].shape[2:]
-        count = top[1].shape[1] // 4
+        count = len(RATIOS) * len(self.options["scales"])
         anchors, truth = self.anchors(height, width), bottom[1].data.reshape(-1, 5)[:, :4]
         rows, columns = (float(value) for value in bottom[2].data.reshape(-1)[:2])
         border = self.options["allowed_border"]
@@ -120,11 +153,19 @@ class ProposalTargetLayer(StandIn):
     A quarter, at most, overlap with a true box by at least 0.5 and have its label; the others are background.
     """
 
-    defaults: ClassVar[dict[str, Any]] = {"num_classes": 21, "batch_size": 128, "fg_fraction": 0.25}
+    known: ClassVar[dict[str, Option]] = {
+        "num_classes": _CLASSES,
+        "batch_size": Option(128, 1),
+        "fg_fraction": Option(0.25, 0, 1),
+    }
+    bottom_count: ClassVar[Count] = (2, 2)
+    top_count: ClassVar[Count] = (1, 5)
     _SIZES = np.array([0.1, 0.1, 0.2, 0.2])
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
-        """How many are drawn shows in forward."""
+        """Check the bottoms; how many are drawn shows in forward."""
+        for blob, name in zip(bottom, ("the regions", "gt_boxes"), strict=True):
+            self.check_rows(name, blob, 5)
         columns = 4 * self._columns()
         for blob, shape in zip(top, ((1, 5), (1, 1), (1, columns), (1, columns), (1, columns)), strict=False):
             blob.reshape(*shape)
@@ -136,6 +177,9 @@ class ProposalTargetLayer(StandIn):
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Draw."""
         truth = bottom[1].data.reshape(-1, 5)
+        classes = self.options["num_classes"]
+        if not ((truth[:, 4] >= 0) & (truth[:, 4] < classes)).all():
+            raise self.fail(f"the labels in gt_boxes must lie in 0..{classes - 1}, as num_classes says", truth[:, 4])
         own = np.concatenate([np.zeros((len(truth), 1)), truth[:, :4]], axis=1)
         regions = np.concatenate([bottom[0].data.reshape(-1, 5), own])
         shared = overlaps(regions[:, 1:], truth[:, :4], border=1) if len(truth) else np.zeros((len(regions), 1))
@@ -164,7 +208,9 @@ class RoIDataLayer(StandIn):
     rois (1, 5), labels (1,), and bbox_targets, bbox_inside_weights and bbox_outside_weights (1, 4 num_classes).
     """
 
-    defaults: ClassVar[dict[str, Any]] = {"num_classes": 21}
+    known: ClassVar[dict[str, Option]] = {"num_classes": _CLASSES}
+    bottom_count: ClassVar[Count] = (0, 0)
+    top_count: ClassVar[Count] = (1, 6)
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """The shapes that the original begins with."""

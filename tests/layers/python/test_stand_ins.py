@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,13 @@ from segcaffe.layers.python.stand_in import read_options
 
 HEIGHT, WIDTH = 20, 30
 INPUTS = {
+    "score_6": (1, 12, HEIGHT, WIDTH),
+    "delta_6": (1, 24, HEIGHT, WIDTH),
+    "small": (1, 36, HEIGHT, WIDTH - 1),
+    "pair": (2, 18, HEIGHT, WIDTH),
+    "flat": (18, HEIGHT),
+    "two": (1, 2),
+    "six": (4, 6),
     "score": (1, 18, HEIGHT, WIDTH),
     "delta": (1, 36, HEIGHT, WIDTH),
     "gt": (3, 5),
@@ -105,6 +113,10 @@ def test_a_module_that_is_there_is_used(tmp_path: Path, monkeypatch: pytest.Monk
         "        top[0].reshape(3)\n    def forward(self, bottom, top):\n        top[0].data[...] = 5\n"
     )
     monkeypatch.chdir(tmp_path)
+    for name in ("rpn", "rpn.proposal_layer"):
+        # What is imported here is gone afterwards.
+        monkeypatch.setitem(sys.modules, name, None)  # type: ignore[arg-type]
+        del sys.modules[name]
     net = _net(tmp_path, "rpn.proposal_layer", "ProposalLayer", "score delta info", 1)
     assert net.forward()["t0"].tolist() == [5, 5, 5]
 
@@ -150,3 +162,54 @@ def test_whole_channels_are_dropped_by_the_phase_of_param_str(tmp_path: Path, ph
 def test_options_of_spatial_dropout_are_checked(tmp_path: Path, text: str) -> None:
     with pytest.raises(SegcaffeError, match="between 0 and 1"):
         _net(tmp_path, "spatial_dropout", "SpatialDropoutLayer", "delta", 1, text)
+
+
+_PROPOSE, _ANCHOR, _TARGET = (
+    (f"rpn.{name}_layer", f"{''.join(word.title() for word in name.split('_'))}Layer")
+    for name in ("proposal", "anchor_target", "proposal_target")
+)
+
+
+@pytest.mark.parametrize(
+    ("layer", "bottoms", "tops", "text", "told"),
+    [
+        (_PROPOSE, "score_6 delta info", 1, "", "the scores must have 18 channels.*3 'scales'.*1, 12, 20, 30"),
+        (_PROPOSE, "score delta_6 info", 1, "", "the deltas must have 36 channels"),
+        (_PROPOSE, "score delta info", 1, "'scales': [4, 8]", "must have 12 channels, for 3 ratios and 2 'scales'"),
+        (_PROPOSE, "score small info", 1, "", "need one size"),
+        (_PROPOSE, "pair delta info", 1, "", "one image at a time"),
+        (_PROPOSE, "flat delta info", 1, "", r"must be \(1, C, H, W\)"),
+        (_PROPOSE, "score delta two", 1, "", "height, width and scale"),
+        (_PROPOSE, "score delta", 1, "", "takes exactly 3 bottoms"),
+        (_PROPOSE, "score delta info", 3, "", "takes 1 to 2 tops"),
+        (_PROPOSE, "score delta info", 1, "'feat_stride': 0", "'feat_stride' must be a whole number from 1"),
+        (_PROPOSE, "score delta info", 1, "'feat_stride': None", "'feat_stride' must be"),
+        (_PROPOSE, "score delta info", 1, "'scales': []", "'scales' must be a list of numbers"),
+        (_PROPOSE, "score delta info", 1, "'scales': [8, True]", "'scales' must be a list of numbers"),
+        (_PROPOSE, "score delta info", 1, f"'scales': [1{400 * '0'}]", "'scales' must be a list of numbers"),
+        (_ANCHOR, "flat gt info", 4, "", r"must be \(1, C, H, W\)"),
+        (_ANCHOR, "score six info", 4, "", "gt_boxes must have rows of 5 numbers"),
+        (_ANCHOR, "score gt info", 4, "'allowed_border': 'x'", "'allowed_border' must be a whole number"),
+        (_ANCHOR, "score gt info", 5, "", "takes 1 to 4 tops"),
+        (_TARGET, "six gt", 5, "", "the regions must have rows of 5 numbers"),
+        (_TARGET, "rois", 5, "", "takes exactly 2 bottoms"),
+        (_TARGET, "rois gt", 5, "'num_classes': 1.5", "'num_classes' must be a whole number"),
+        (_TARGET, "rois gt", 5, "'fg_fraction': 2", "'fg_fraction' must be a number from 0 to 1"),
+        (("roi_data_layer.layer", "RoIDataLayer"), "", 3, "'num_classes': -1", "'num_classes' must be"),
+        (("spatial_dropout", "SpatialDropoutLayer"), "delta gt", 1, "", "takes exactly 1 bottom"),
+    ],
+)
+def test_what_does_not_fit_is_told_in_a_sentence(
+    tmp_path: Path, layer: tuple[str, str], bottoms: str, tops: int, text: str, told: str
+) -> None:
+    with pytest.raises(SegcaffeError, match=told) as found:
+        _net(tmp_path, *layer, bottoms, tops, text.replace("'", "\\'"))
+    assert 'layer "p" (Python): ' in str(found.value)
+    assert "Traceback" not in str(found.value)
+
+
+def test_labels_beyond_the_classes_are_told(tmp_path: Path) -> None:
+    net = _net(tmp_path, "rpn.proposal_target_layer", "ProposalTargetLayer", "rois gt", 5, "'num_classes': 20")
+    with pytest.raises(SegcaffeError, match=r"labels in gt_boxes must lie in 0\.\.19") as found:
+        net.forward()
+    assert "Traceback" not in str(found.value)
