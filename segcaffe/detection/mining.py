@@ -37,13 +37,20 @@ class Mining(NamedTuple):
     suppression: Suppression | None
 
 
-def choose(mining: Mining, matches: Array, best: Array, loss: Array, boxes: Array) -> Array:
-    """Choose among boxes (P, 4) by their matches, overlaps and losses (P,); returns which are chosen (P,)."""
+def choose(
+    mining: Mining, matches: Array, best: Array, loss: Array, boxes: Array, allowed: Array | None = None
+) -> Array:
+    """Choose among boxes (P, 4) by their matches, overlaps and losses (P,); returns which are chosen (P,).
+
+    ``allowed`` says which may be chosen (P,); None: all.
+    """
     if mining.kind == "MAX_NEGATIVE":
         candidates = np.flatnonzero((matches == UNMATCHED) & (best < mining.overlap))
         count = int((matches > UNMATCHED).sum() * mining.ratio)
     else:
         candidates, count = np.arange(len(matches)), mining.most
+    if allowed is not None:
+        candidates = candidates[allowed[candidates]]
     if mining.suppression is None:
         order = np.argsort(-loss[candidates], kind="stable")
     else:

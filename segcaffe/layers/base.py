@@ -117,6 +117,8 @@ class Layer:
     """Whether the layer's tops come from outside the net (data layers)."""
     sink: ClassVar[bool] = False
     """Whether all that the layer does is to write files."""
+    written_option: ClassVar[str] = ""
+    """The option that makes the layer write files besides what it does; programs that predict take it away."""
     keeps_channels: ClassVar[bool] = False
     """Whether the first top has the channels of the first bottom."""
     reshape_always: ClassVar[bool] = False

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from segcaffe.blob.proto import shape_of
 from segcaffe.data.mean import read_mean_pixel
 from segcaffe.errors import GraphError, Place, about_layer
 from segcaffe.graph.graph import where
 from segcaffe.graph.rules import filter_net, net_state
+from segcaffe.layers.base import Layer
 from segcaffe.layers.registry import layer_class
 from segcaffe.layers.source.base import SourceLayer
 from segcaffe.proto import caffe_pb2
@@ -98,13 +100,26 @@ def _deploy_layer(
             deployed.channels = deployed.channels or channels_by_weights(layers, deployed.image, weights) or 3
             yield _input_layer(layer, inputs, deployed)
     elif not cls.sink and _without(layer, missing):
-        yield layer
+        yield without_files(cls, layer)
         if layer.type == "Input" and not deployed.image:
             deployed.image = layer.top[0]
             if layer.HasField("transform_param"):
                 _take_transformation(layer, deployed)
     else:
         missing.update(top for top in layer.top if top not in layer.bottom)
+
+
+def without_files(cls: type[Layer], layer: caffe_pb2.LayerParameter) -> caffe_pb2.LayerParameter:
+    """The layer without the option by which it would write files (see `Layer.written_option`)."""
+    *outer, option = cls.written_option.split(".")
+    message: Any = layer
+    for name in outer:
+        message = getattr(message, name) if message.HasField(name) else None
+        if message is None:
+            return layer
+    if option:
+        message.ClearField(option)
+    return layer
 
 
 def box_blob(net: caffe_pb2.NetParameter) -> str:

@@ -63,6 +63,7 @@ _ENGINE = {
     f"{_QUANTIZED} weight_scale weight_zero_point per_channel_scale_weight per_channel_scale_output",
     "DataParameter": "threads parser_threads cache precache disk_reader_threads huge_video_dataset verbose block_size "
     "shuffle_buffer_size",
+    "DetectionOutputParameter": "visualize visualize_threshold save_file",
     "DropoutParameter": "engine random_seed",
     "EltwiseParameter": f"engine {_QUANTIZED}",
     "ImageDataParameter": "threads cache precache dataset_share_per_node max_expected_height max_expected_width "
@@ -128,6 +129,8 @@ _MISSING = {
     "CropParameter": "dimsize blob_name",
     "DataParameter": "side preselection_file preselection_label slice_point encoding subtract",
     "DenseImageDataParameter": "rotate one_hot_nclasses",
+    "DetectionOutputParameter": "ratio_permute tflite_detection tflite_use_regular_nms max_classes_per_detection "
+    "scale_xywh arm_conf_no_concat arm_loc_no_concat side num_box coords nms_threshold biases output_logits normalized",
     "DropoutParameter": "scale_train sample_weights_test sqrt_scale scale_test",
     "ELUParameter": "lambda",
     "EltwiseParameter": "axis",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from segcaffe.testing import LayerCase
+from segcaffe.testing.layer_case import Input
 
 PRIORS = 6
 
@@ -16,14 +17,16 @@ def boxes_around(rng: np.random.Generator) -> np.ndarray:
     return np.stack([corners, np.tile([0.1, 0.1, 0.2, 0.2], (PRIORS, 1))]).reshape(1, 2, -1)
 
 
-def found(options: str, suffix: str, *, classes: int = 3, own_boxes: bool = False) -> LayerCase:
+def found(
+    options: str, suffix: str, *, classes: int = 3, own_boxes: bool = False, more: tuple[Input, ...] = ()
+) -> LayerCase:
     """A DetectionOutput of two items."""
     options = f"detection_output_param {{ num_classes: {classes} {options} }}"
     locations = (2, 4 * PRIORS * (classes if own_boxes else 1))
     return LayerCase(
         "DetectionOutput",
         options,
-        (locations, (2, PRIORS * classes), boxes_around),
+        (locations, (2, PRIORS * classes), boxes_around, *more),
         suffix=suffix,
         gradient=False,
         batched=False,
@@ -38,11 +41,13 @@ def true_boxes(rng: np.random.Generator) -> np.ndarray:
     return rows.reshape(1, 1, 4, 8)
 
 
-def loss(options: str, suffix: str, *, classes: int = 3, own_boxes: bool = False) -> LayerCase:
+def loss(
+    options: str, suffix: str, *, classes: int = 3, own_boxes: bool = False, more: tuple[Input, ...] = ()
+) -> LayerCase:
     """A MultiBoxLoss of two items."""
     options = f"multibox_loss_param {{ num_classes: {classes} overlap_threshold: 0.3 {options} }}"
     locations = (2, 4 * PRIORS * (classes if own_boxes else 1))
-    bottoms = (locations, (2, PRIORS * classes), boxes_around, true_boxes)
+    bottoms = (locations, (2, PRIORS * classes), boxes_around, true_boxes, *more)
     return LayerCase("MultiBoxLoss", options, bottoms, suffix=suffix, batched=False)
 
 
@@ -78,6 +83,7 @@ CASES = [
     found("code_type: CENTER_SIZE share_location: false background_label_id: -1", "own", own_boxes=True),
     found("code_type: CORNER_SIZE variance_encoded_in_target: true nms_param { eta: 0.9 nms_threshold: 0.8 }", "eta"),
     found("code_type: CENTER_SIZE confidence_threshold: 100", "nothing"),
+    found("code_type: CENTER_SIZE objectness_score: 0.2", "two_stages", more=((2, 2 * PRIORS), (2, 4 * PRIORS))),
     loss("", ""),
     loss("mining_type: NONE code_type: CENTER_SIZE use_difficult_gt: false", "all"),
     loss("conf_loss_type: LOGISTIC loc_loss_type: L2 neg_overlap: 0.8", "logistic"),
@@ -85,6 +91,7 @@ CASES = [
     loss("share_location: false code_type: CORNER_SIZE match_type: BIPARTITE", "own", own_boxes=True),
     loss("share_location: false use_prior_for_matching: false bp_inside: true", "own_matched", own_boxes=True),
     loss("mining_type: HARD_EXAMPLE sample_size: 4 nms_param { nms_threshold: 0.6 }", "hard_examples"),
+    loss("code_type: CENTER_SIZE objectness_score: 0.2", "two_stages", more=((2, 2 * PRIORS), (2, 4 * PRIORS))),
     loss("map_object_to_agnostic: true ignore_cross_boundary_bbox: true", "agnostic", classes=2),
 ]
 

@@ -10,13 +10,10 @@ from segcaffe.detection import ground_truth
 from segcaffe.detection.ground_truth import TrueBoxes
 from segcaffe.detection.in_image import in_pixels
 from segcaffe.detection.judging import judge
-from segcaffe.errors import DataError
-from segcaffe.files.regular import read_bytes
 from segcaffe.layers.base import Blobs, Layer
 from segcaffe.layers.detection import detection_output
+from segcaffe.layers.detection.name_sizes import read_name_sizes, resizing
 from segcaffe.layers.registry import register
-from segcaffe.proto.encoding import to_native
-from segcaffe.window import MOST_PIXELS
 
 Array = np.ndarray[Any, Any]
 ROW = 5
@@ -53,9 +50,9 @@ class DetectionEvaluate(Layer):
             raise self.fail("detection_evaluate_param.overlap_threshold must be above 0", options.overlap_threshold)
         self.labels = [c for c in range(options.num_classes) if c != options.background_label_id]
         self.overlap, self.count_difficult = options.overlap_threshold, options.evaluate_difficult_gt
-        source = to_native(options.name_size_file)
-        self.sizes = _read_sizes(self.where, source) if source else []
-        self.resize = options.resize_param if options.HasField("resize_param") else None
+        source = options.name_size_file
+        self.sizes = [image.size for image in read_name_sizes(self.where, source)] if source else []
+        self.resize = resizing(self, options)
         self._image = 0
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
@@ -96,19 +93,3 @@ class DetectionEvaluate(Layer):
             right, wrong = judge(boxes[order], true_boxes[own], difficult[own], self.overlap, border)
             rows.append(np.column_stack([found[order, :3], right, wrong]))
         return np.concatenate(rows).astype(self.dtype) if rows else np.zeros((0, ROW), self.dtype)
-
-
-def _read_sizes(where: str, source: str) -> list[tuple[int, int]]:
-    """Heights and widths from a file of lines ``name height width``."""
-    try:
-        lines = [line.split() for line in read_bytes(source).decode("utf-8").splitlines() if line.strip()]
-        sizes = [(int(line[-2]), int(line[-1])) for line in lines]
-    except (OSError, ValueError, IndexError) as error:
-        raise DataError(
-            f'{where}: name_size_file "{source}" must be a readable file of lines "name height width". '
-            f"Received: {error}."
-        ) from error
-    if not sizes or min(map(min, sizes)) < 1 or max(map(max, sizes)) > MOST_PIXELS:
-        rule = f"must name images with sizes of at least 1, and {MOST_PIXELS} at most"
-        raise DataError(f'{where}: name_size_file "{source}" {rule}.')
-    return sizes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,10 +11,13 @@ import numpy as np
 from segcaffe.detection.boxes import Code, decode
 from segcaffe.detection.suppression import Suppression, suppress
 from segcaffe.layers.base import Blobs, Layer
+from segcaffe.layers.detection.predictions import Bottoms, Predictions
+from segcaffe.layers.detection.saved_boxes import SavedBoxes
 from segcaffe.layers.registry import register
 from segcaffe.proto.caffe_pb2 import PriorBoxParameter
 
 Array = np.ndarray[Any, Any]
+log = logging.getLogger(__name__)
 ROW = 7
 """Numbers of a detection: item, label, score, xmin, ymin, xmax, ymax."""
 
@@ -23,15 +27,23 @@ class DetectionOutput(Layer):
     """The boxes that a detector found: decoded, those below others taken away, the best kept.
 
     bottoms: locations (N, 4 P) or, where classes do not share them, (N, 4 P C); confidences (N, P C); priors and
-    variances (1, 2, 4 P).
+    variances (1, 2, 4 P); of nets with two stages then confidences (N, 2 P) and locations (N, 4 P) of the first, which
+    moves the priors, and takes away those that are objects less likely than objectness_score. Or nbottom confidences,
+    nbottom locations, and the priors of all, or of each: with no_permute (N, C, R, H W) and (N, 4 R, H, W).
     top: (1, 1, K, 7): item of the batch, label, score, xmin, ymin, xmax, ymax, in parts of the image and not clipped;
     the best of an item first. Where nothing at all is found there is a row (item, -1, ...) for each item.
 
     Of each class but the background, those above confidence_threshold, at most nms_param.top_k of them, pass
     non-maximum suppression; of all classes the keep_top_k best are kept.   [SSD: Liu et al., ECCV 2016].
+
+    With save_output_param the boxes are written, in pixels, when those of num_test_image images are there (unless given
+    all of name_size_file, whose lines are ``name height width``): VOC has a file ``<directory>/<prefix><name>.txt`` for
+    each name of label_map_file (lines of image, score, corners), ILSVRC ``<prefix>.txt`` (image, label, score,
+    corners), COCO ``<prefix>.json``. visualize has no effect, nor has a fourth bottom, its images.
     """
 
-    bottom_count = (3, 3)
+    bottom_count = (3, None)
+    written_option = "detection_output_param.save_output_param.output_directory"
     gradient_to = ()
     refuses_gradient = False
     detects = True
@@ -55,39 +67,56 @@ class DetectionOutput(Layer):
                 "nms_param.nms_threshold must not be below 0, and eta must be above 0 and at most 1",
                 (nms.nms_threshold, nms.eta),
             )
+        self.objectness = options.objectness_score
+        self.bottoms = Bottoms(self, options, bottom)
+        self.saved = self._saved_boxes()
+
+    def _saved_boxes(self) -> SavedBoxes | None:
+        """What writes the boxes into files, where the options ask for them."""
+        options = self.param.detection_output_param.save_output_param
+        if not options.output_directory:
+            return None
+        if not options.label_map_file or not options.name_size_file:
+            log.warning(
+                "%s: writes no boxes: save_output_param has no %s.",
+                self.where,
+                "name_size_file" if options.label_map_file else "label_map_file",
+            )
+            return None
+        return SavedBoxes(self, options, self.background)
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Check the sizes; how much is found shows in forward."""
-        locations, confidences, priors = bottom
-        if priors.ndim != 3 or priors.shape[:2] != (1, 2) or priors.shape[2] % 4:
-            raise self.fail("bottom 2, priors and variances, must be (1, 2, 4 P)", f"shape {priors.shape}")
-        self.priors = priors.shape[2] // 4
-        if not locations.shape:
-            raise self.fail("bottom 0, the locations, must have a batch axis", "a scalar")
-        wanted = (self.priors * 4 * (1 if self.shared else self.classes), self.priors * self.classes)
-        for i, (blob, count) in enumerate(zip((locations, confidences), wanted, strict=True)):
-            if blob.shape[:1] != locations.shape[:1] or blob.count != count * locations.shape[0]:
-                raise self.fail(
-                    f"for {self.priors} priors and {self.classes} classes bottom {i} must be (N, {count})",
-                    f"shape {blob.shape}",
-                )
+        self.priors = self.bottoms.check(bottom)
         top[0].reshape(1, 1, 1, ROW)
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Find the boxes, item by item."""
         items = bottom[0].shape[0]
-        priors, variances = bottom[2].data.reshape(2, self.priors, 4)
-        locations = bottom[0].data.reshape(items, self.priors, -1, 4).swapaxes(1, 2)
-        confidences = bottom[1].data.reshape(items, self.priors, self.classes)
-        found = [
-            self._found(n, decode(self.coding, priors, variances, locations[n]), confidences[n].T) for n in range(items)
-        ]
-        rows = np.concatenate(found)
+        given = self.bottoms.read(bottom, self.priors)
+        rows = np.concatenate([self._found(n, self._boxes(n, given), self._scores(n, given).T) for n in range(items)])
+        if self.saved is not None:
+            self.saved.add(rows, items)
         if not len(rows):
             rows = np.full((items, ROW), -1, self.dtype)
             rows[:, 0] = np.arange(items)
         top[0].reshape(1, 1, len(rows), ROW)
         top[0].data[0, 0] = rows
+
+    def _boxes(self, item: int, given: Predictions) -> Array:
+        """The boxes (1 or C, P, 4) of an item."""
+        priors = given.priors
+        if given.shifts is not None:
+            priors = decode(self.coding, priors, given.variances, given.shifts[item])
+        return decode(self.coding, priors, given.variances, given.locations[item].swapaxes(0, 1))
+
+    def _scores(self, item: int, given: Predictions) -> Array:
+        """The scores (P, C) of an item: of what is no object only the first class."""
+        scores: Array = given.confidences[item]
+        if given.objectness is None:
+            return scores
+        nothing = np.arange(self.classes) == 0
+        return np.where((given.objectness[item] < self.objectness)[:, None], nothing.astype(scores.dtype), scores)
 
     def _found(self, item: int, boxes: Array, scores: Array) -> Array:
         """The detections of an item (K, 7), from boxes (1 or C, P, 4) and scores (C, P)."""

@@ -29,6 +29,8 @@ class _Chosen(NamedTuple):
 
     Attributes
     ----------
+    boxes:
+        (P, 4): the item's priors.
     slots, priors:
         (M,): of those with a true box, which locations they have (0 where classes share them) and their numbers.
     targets:
@@ -39,6 +41,7 @@ class _Chosen(NamedTuple):
         The numbers of those that should show background.
     """
 
+    boxes: Array
     slots: Array
     priors: Array
     targets: Array
@@ -52,7 +55,8 @@ class MultiBoxLoss(Layer):
 
     bottoms: locations (N, 4 P) or, where classes do not share them, (N, 4 P C); confidences (N, P C); priors and
     variances (1, 2, 4 P); true boxes (1, 1, G, 8) with item, label, instance, xmin, ymin, xmax, ymax, difficult (item
-    -1: none).
+    -1: none); of nets with two stages then confidences (N, 2 P), after their softmax, and locations (N, 4 P) of the
+    first, which moves the priors; those that are objects less likely than objectness_score are no negatives.
     top: scalar.
 
     Each prior is matched with at most one true box. The locations of those that are get a smooth L1 or squared loss
@@ -62,7 +66,7 @@ class MultiBoxLoss(Layer):
 
     options_field = "multibox_loss_param"
     other_options = ("loss_param",)
-    bottom_count = (4, 4)
+    bottom_count = (4, 6)
     auto_tops = True
     loss = True
     gradient_to = (0, 1)
@@ -91,6 +95,9 @@ class MultiBoxLoss(Layer):
         )
         self.mining = self._read_mining(options)
         self.normalization = normalization_mode(self.param.loss_param)
+        self.objectness = options.objectness_score
+        if len(bottom) > 5 and not self.by_priors:
+            raise self.fail("with bottom 5, locations of an earlier stage, use_prior_for_matching must be true")
 
     def _read_mining(self, options: MultiBoxLossParameter) -> Mining:
         kind = MultiBoxLossParameter.MiningType.Name(options.mining_type)
@@ -110,7 +117,7 @@ class MultiBoxLoss(Layer):
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Check the sizes."""
-        locations, confidences, priors, truth = bottom
+        locations, confidences, priors, truth = bottom[:4]
         if priors.ndim != 3 or priors.shape[:2] != (1, 2) or priors.shape[2] % 4:
             raise self.fail("bottom 2, priors and variances, must be (1, 2, 4 P)", f"shape {priors.shape}")
         if truth.ndim != 4 or truth.shape[3] != ROW:
@@ -126,6 +133,12 @@ class MultiBoxLoss(Layer):
                     f"for {self.priors} priors and {self.classes} classes bottom {i} must be (N, {count})",
                     f"shape {blob.shape}",
                 )
+        for i, width in zip(range(4, len(bottom)), (2, 4), strict=False):
+            if (
+                bottom[i].shape[:1] != locations.shape[:1]
+                or bottom[i].count != width * self.priors * locations.shape[0]
+            ):
+                raise self.fail(f"bottom {i} must be (N, {width * self.priors})", f"shape {bottom[i].shape}")
         top[0].reshape()
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
@@ -133,9 +146,15 @@ class MultiBoxLoss(Layer):
         items = bottom[0].shape[0]
         locations = bottom[0].data.reshape(items, self.priors, self.slots, 4)
         confidences = bottom[1].data.reshape(items, self.priors, self.classes)
-        self._boxes, self._variances = bottom[2].data.reshape(2, self.priors, 4)
+        priors, self._variances = bottom[2].data.reshape(2, self.priors, 4)
         rows = bottom[3].data.reshape(-1, ROW)
-        chosen = [self._choose(locations[n], confidences[n], self._truth(rows, n)) for n in range(items)]
+        objects = bottom[4].data.reshape(items, self.priors, 2)[:, :, 1] >= self.objectness if len(bottom) > 4 else None
+        shifts = bottom[5].data.reshape(items, self.priors, 4) if len(bottom) > 5 else None
+        chosen = []
+        for n in range(items):
+            self._boxes = priors if shifts is None else decode(self.coding, priors, self._variances, shifts[n])
+            self._candidates = None if objects is None else objects[n]
+            chosen.append(self._choose(locations[n], confidences[n], self._truth(rows, n)))
         count = sum(len(item.labels) for item in chosen)
         self._normalizer = normalizer(self.normalization, items, self.priors, count)
         loss = self.loc_weight * self._location_loss(locations, chosen) + self._confidence_loss(confidences, chosen)
@@ -174,7 +193,9 @@ class MultiBoxLoss(Layer):
             losses = self._confidence_losses(confidences, labels)
             negatives = self._mine(matches, best, losses, locations, targets)
         slots, priors = np.nonzero(matches > UNMATCHED)
-        return _Chosen(slots, priors, targets[slots, priors], truth.labels[matches[slots, priors]], negatives)
+        return _Chosen(
+            self._boxes, slots, priors, targets[slots, priors], truth.labels[matches[slots, priors]], negatives
+        )
 
     def _match(self, locations: Array, truth: TrueBoxes) -> tuple[Array, Array]:
         """True boxes and overlaps (slots, P)."""
@@ -215,7 +236,8 @@ class MultiBoxLoss(Layer):
         hard = self.mining.kind == "HARD_EXAMPLE"
         if hard:
             slots, priors = np.nonzero(matches > UNMATCHED)
-            error = self._location_errors(slots, priors, locations, targets[slots, priors])
+            hits = _Chosen(self._boxes, slots, priors, targets[slots, priors], slots[:0], slots[:0])
+            error = self._location_errors(hits, locations)
             size = np.abs(error)
             np.add.at(losses, priors, np.where(self.smooth & (size >= 1), size - 0.5, error**2 / 2).sum(axis=1))
         negatives = []
@@ -225,17 +247,18 @@ class MultiBoxLoss(Layer):
             boxes = self._boxes
             if self.mining.suppression is not None and not self.suppress_priors:
                 boxes = decode(self.coding, self._boxes, self._variances, locations[:, slot])
-            chosen = choose(self.mining, matches[slot], best[slot], losses, boxes)
+            chosen = choose(self.mining, matches[slot], best[slot], losses, boxes, self._candidates)
             negatives.append(np.flatnonzero(chosen & (matches[slot] == UNMATCHED)))
             if hard:
                 matches[slot, (matches[slot] > UNMATCHED) & ~chosen] = UNMATCHED
         return np.concatenate(negatives)
 
-    def _location_errors(self, slots: Array, priors: Array, locations: Array, targets: Array) -> Array:
+    def _location_errors(self, own: _Chosen, locations: Array) -> Array:
         """What the locations of an item (P, slots, 4) are off (M, 4), as the loss counts it."""
-        error = locations[priors, slots] - targets
+        slots, priors = own.slots, own.priors
+        error = locations[priors, slots] - own.targets
         if self.inside:
-            boxes = self._boxes[priors]
+            boxes = own.boxes[priors]
             if not self.by_priors:
                 boxes = decode(self.coding, boxes, self._variances[priors], locations[priors, slots])
             error[(boxes < 0) | (boxes > 1)] = 0
@@ -243,9 +266,7 @@ class MultiBoxLoss(Layer):
 
     def _location_loss(self, locations: Array, chosen: list[_Chosen]) -> float:
         """The sum over all matches; keeps its derivative for backward."""
-        parts = [
-            self._location_errors(own.slots, own.priors, locations[n], own.targets) for n, own in enumerate(chosen)
-        ]
+        parts = [self._location_errors(own, locations[n]) for n, own in enumerate(chosen)]
         error = np.concatenate([np.zeros((0, 4), self.dtype), *parts])
         slope, total = np.empty_like(error), np.zeros(1)
         if self.smooth:

@@ -9,7 +9,7 @@ import pytest
 
 from segcaffe.errors import SegcaffeError
 from segcaffe.testing import LayerCase
-from tests.layers.detection.test_detection_output import Box, _overlap
+from tests.layers.detection.test_detection_output import Box, _decoded, _overlap
 
 PRIORS, CLASSES, ITEMS = 30, 4, 3
 
@@ -52,8 +52,12 @@ def _expected(kind: str, ratio: float | None, per_prediction: bool, inputs: list
     locations = inputs[0].reshape(ITEMS, PRIORS, 4).tolist()
     scores = inputs[1].reshape(ITEMS, PRIORS, CLASSES).tolist()
     priors, variances = inputs[2].reshape(2, PRIORS, 4).tolist()
-    loss, count = 0.0, 0
+    loss, count, given = 0.0, 0, priors
     for n in range(ITEMS):
+        if len(inputs) > 5:
+            moves = inputs[5].reshape(ITEMS, PRIORS, 4).tolist()[n]
+            priors = [_decoded(kind, *each) for each in zip(given, variances, moves, strict=True)]
+        is_object = inputs[4].reshape(ITEMS, PRIORS, 2)[n, :, 1] >= 0.4 if len(inputs) > 4 else [True] * PRIORS
         truth = [(int(row[1]), row[3:7]) for row in inputs[3].reshape(-1, 8).tolist() if row[0] == n]
         matches, best = _matched(priors, [box for _, box in truth], 0.5, per_prediction)
         labels = [truth[m][0] if m >= 0 else 0 for m in matches]
@@ -61,7 +65,7 @@ def _expected(kind: str, ratio: float | None, per_prediction: bool, inputs: list
         positive = [p for p in range(PRIORS) if matches[p] >= 0]
         negative = [p for p in range(PRIORS) if matches[p] < 0]
         if ratio is not None:
-            hard = sorted((p for p in negative if best[p] < 0.5), key=lambda p: -losses[p])
+            hard = sorted((p for p in negative if best[p] < 0.5 and is_object[p]), key=lambda p: -losses[p])
             negative = hard[: int(len(positive) * ratio)]
         loss += sum(losses[p] for p in positive + negative)
         for p in positive:
@@ -103,6 +107,21 @@ def test_one_box_at_a_time(kind: str, ratio: float | None, per_prediction: bool)
     layer, bottom, top = case.build(dtype=np.float64)
     layer.forward(bottom, top)
     assert float(top[0].data) == pytest.approx(_expected(kind, ratio, per_prediction, inputs), rel=1e-6)
+
+
+@pytest.mark.parametrize("stages", [1, 2])
+@pytest.mark.parametrize("kind", ["CORNER", "CENTER_SIZE"])
+def test_two_stages(kind: str, stages: int) -> None:
+    rng, inputs = np.random.default_rng(stages), _inputs(3)
+    inputs += [rng.uniform(0, 1, (ITEMS, PRIORS * 2)), rng.standard_normal((ITEMS, PRIORS * 4)) / 2][:stages]
+    options = f"num_classes: {CLASSES} loc_weight: 1.5 code_type: {kind} objectness_score: 0.4"
+    layer, bottom, top = LayerCase("MultiBoxLoss", f"multibox_loss_param {{ {options} }}", tuple(inputs)).build(
+        dtype=np.float64
+    )
+    layer.forward(bottom, top)
+    expected = _expected(kind, 3.0, True, inputs)
+    assert float(top[0].data) == pytest.approx(expected, rel=1e-6)
+    assert expected != pytest.approx(_expected(kind, 3.0, True, inputs[:4]), rel=1e-3)
 
 
 def _run(case: LayerCase) -> None:
