@@ -10,6 +10,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
+
+from google.protobuf.descriptor import Descriptor
 
 from segcaffe.errors import ShapeError
 from segcaffe.proto.caffe_pb2 import ConvolutionParameter, PoolingParameter
@@ -39,6 +42,9 @@ class Window:
 
     def __post_init__(self) -> None:
         """Check that the sizes make a window. Raises ShapeError."""
+        sizes = (*self.kernel, *self.stride, *self.dilation)
+        if min(sizes, default=1) >= 1 and max((*sizes, *self.pad, *self.behind), default=0) <= MOST_PIXELS:
+            return
         for option in ("kernel", "stride", "dilation"):
             values: tuple[int, ...] = getattr(self, option)
             if min(values, default=1) < 1:
@@ -271,12 +277,20 @@ def _height_and_width(
 
 
 def _given(param: ConvolutionParameter | PoolingParameter, option: str) -> list[int]:
-    several = f"{option}_nd"
-    if several in param.DESCRIPTOR.fields_by_name and getattr(param, several):
-        return list(getattr(param, several))
-    if param.DESCRIPTOR.fields_by_name[option].is_repeated:
+    several, is_repeated = _spellings(param.DESCRIPTOR, option)
+    if several and (values := getattr(param, several)):
+        return list(values)
+    if is_repeated:
         return list(getattr(param, option))
     return [getattr(param, option)] if param.HasField(option) else []
+
+
+@cache
+def _spellings(kind: Descriptor, option: str) -> tuple[str, bool]:
+    """The option's second name, for a value of each axis, if it has one; and whether its own takes several values."""
+    fields = kind.fields_by_name
+    several = f"{option}_nd"
+    return several if several in fields else "", fields[option].is_repeated
 
 
 def _global_kernel(param: PoolingParameter, spatial: Sequence[int], where: str) -> tuple[int, ...]:

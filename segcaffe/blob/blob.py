@@ -35,9 +35,9 @@ class Blob:
 
     def __init__(self, shape: Sequence[int] = (0,), dtype: Any = np.float32) -> None:
         self.dtype: np.dtype[Any] = np.dtype(dtype)
-        self._shape: tuple[int, ...] = ()
-        self._data = self._diff = Buffer(0, self.dtype)
-        self.reshape(*shape)
+        self._shape = self._checked(tuple(shape))
+        count = self.count
+        self._data, self._diff = Buffer(count, self.dtype), Buffer(count, self.dtype)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -47,10 +47,7 @@ class Blob:
     @property
     def count(self) -> int:
         """Number of elements."""
-        n = 1
-        for extent in self._shape:
-            n *= extent
-        return n
+        return math.prod(self._shape)
 
     @property
     def nbytes(self) -> int:
@@ -87,19 +84,24 @@ class Blob:
 
         HostMemoryError where no machine could have the room, before anything has changed.
         """
-        if len(shape) > MAX_AXES or any(extent < 0 or extent % 1 for extent in shape):
-            raise ShapeError(
-                f"A blob has at most {MAX_AXES} axes, whole numbers and none negative. Received: shape {tuple(shape)}."
-            )
-        size = math.prod([int(extent) or 1 for extent in shape]) * self.dtype.itemsize
-        if size > _MOST_BYTES:
-            raise HostMemoryError(f"a blob of shape {tuple(shape)} would take {in_units(size)}")
-        self._shape = tuple(int(extent) for extent in shape)
+        self._shape = self._checked(shape)
         count = self.count
         if count > self._data.size:
             self._data = Buffer(count, self.dtype)
         if count > self._diff.size:
             self._diff = Buffer(count, self.dtype)
+
+    def _checked(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape in Python's numbers, if a blob can have it."""
+        if len(shape) > MAX_AXES or [extent for extent in shape if extent < 0 or extent % 1]:
+            raise ShapeError(
+                f"A blob has at most {MAX_AXES} axes, whole numbers and none negative. Received: shape {shape}."
+            )
+        whole = tuple(map(int, shape))
+        size = math.prod([extent or 1 for extent in whole]) * self.dtype.itemsize
+        if size > _MOST_BYTES:
+            raise HostMemoryError(f"a blob of shape {shape} would take {in_units(size)}")
+        return whole
 
     def reshape_like(self, other: Blob) -> None:
         """Take the shape of another blob."""

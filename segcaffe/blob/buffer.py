@@ -58,6 +58,11 @@ class Buffer:
             self.head = "host"
         return self._host
 
+    @property
+    def untouched(self) -> bool:
+        """Whether nobody has asked for the elements yet, so that all are zero."""
+        return self.head == "nowhere"
+
     def clear(self) -> None:
         """Make all elements zero; on the host they are written only when they are read, not before a `take`."""
         if device.get_mode() == "CPU":
@@ -120,6 +125,11 @@ class BufferPart(Buffer):
     def array(self) -> Any:
         """The part on the current mode's device, up to date; taken to be written to."""
         return self.whole.array()[self.start : self.start + self.size]
+
+    @property
+    def untouched(self) -> bool:
+        """Whether nobody has asked for the whole's elements yet."""
+        return self.whole.untouched
 
     def release(self) -> None:
         """Nothing to do: the memory is the whole's."""

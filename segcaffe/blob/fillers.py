@@ -56,7 +56,10 @@ def fans(shape: tuple[int, ...]) -> tuple[int, int]:
 
 
 def _constant(blob: Blob, filler: Filler, where: str) -> None:
-    blob.data[...] = filler.value
+    zero = blob.buffer("data").untouched
+    values = blob.data
+    if filler.value != 0 or not zero:  # Memory that is not written takes no time, and no room.
+        values[...] = filler.value
 
 
 def _uniform(blob: Blob, filler: Filler, where: str) -> None:

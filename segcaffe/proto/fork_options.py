@@ -11,9 +11,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Iterator, Mapping
 from enum import Enum
+from functools import cache
 from typing import Any, NamedTuple
 
-from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 from segcaffe.proto.fields import enum_name
@@ -187,7 +188,10 @@ def find(message: Message, fields: Collection[str] | None = None, also_read: Col
     ``fields`` are the message's fields that are looked into, None for all; ``also_read`` are entries of ``EFFECTS``
     that the reader of the message knows what to do with.
     """
+    watched = _watched(message.DESCRIPTOR)
     for field, value in message.ListFields():
+        if field.name not in watched:
+            continue
         key = f"{message.DESCRIPTOR.name}.{field.name}"
         effect = EFFECTS.get(key)
         if effect is not None:
@@ -202,6 +206,21 @@ def find(message: Message, fields: Collection[str] | None = None, also_read: Col
             for inner in value if field.is_repeated else (value,):
                 for found in find(inner, None, also_read):
                     yield found._replace(path=f"{field.name}.{found.path}")
+
+
+@cache
+def _watched(kind: Descriptor) -> frozenset[str]:
+    """The fields of a message that `find` has to look at: those of the tables, and messages that may hold such."""
+    return frozenset(f.name for f in kind.fields if _in_tables(kind, f) or _may_hold(f.message_type))
+
+
+def _may_hold(kind: Descriptor | None) -> bool:
+    return kind is not None and any(_in_tables(kind, f) or f.message_type is not None for f in kind.fields)
+
+
+def _in_tables(kind: Descriptor, field: FieldDescriptor) -> bool:
+    key = f"{kind.name}.{field.name}"
+    return key in EFFECTS or key in _VALUES
 
 
 def tell_of(message: Message) -> None:

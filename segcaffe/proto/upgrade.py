@@ -248,8 +248,7 @@ def _fix_batch_norm(net: NetParameter, notes: list[str]) -> None:
 def _split_pixel_shuffle(net: NetParameter, notes: list[str]) -> None:
     """Make a Reshape that shuffles pixels (Intel's and Synopsys' Caffe) a layer of the type that does."""
     for layer in net.layer:
-        size = layer.reshape_param.pixelshuffler
-        if layer.type != "Reshape" or size <= 1:
+        if layer.type != "Reshape" or (size := layer.reshape_param.pixelshuffler) <= 1:
             continue
         layer.type = "DepthToSpace"
         layer.depth_to_space_param.block_size = size

@@ -5,6 +5,7 @@ import pytest
 
 from segcaffe import device
 from segcaffe.blob import Blob
+from segcaffe.blob.buffer import BufferPart
 from segcaffe.blob.fillers import fans, fill
 from segcaffe.errors import ShapeError
 from segcaffe.proto import caffe_pb2
@@ -29,6 +30,18 @@ def test_constant_fills_blobs_of_any_rank(shape: tuple[int, ...]) -> None:
 
 def test_an_empty_filler_gives_zero() -> None:
     assert not filled("", (4, 5)).any()
+
+
+def test_zero_is_written_over_what_was_there() -> None:
+    blob, part = Blob((2, 3)), Blob((3,))
+    part.use_buffer("data", BufferPart(blob.buffer("data"), 3, 3))
+    assert part.buffer("data").untouched
+    blob.data = 5
+    assert not part.buffer("data").untouched
+    fill(part, caffe_pb2.FillerParameter(), WHERE)
+    assert blob.data.tolist() == [[5, 5, 5], [0, 0, 0]]
+    fill(blob, caffe_pb2.FillerParameter(), WHERE)
+    assert not blob.data.any()
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -14,6 +14,8 @@ from segcaffe.layers.registry import register
 from segcaffe.layers.saved_input import SavedInput
 from segcaffe.proto import caffe_pb2
 
+_ZERO, _ONE = (caffe_pb2.FillerParameter(type="constant", value=value) for value in (0, 1))
+
 
 def _learns(param: caffe_pb2.BatchNormParameter) -> tuple[bool, bool]:
     """Whether there are a scale and a shift: NVIDIA's and Intel's Caffes have them inside."""
@@ -78,12 +80,11 @@ class BatchNorm(SavedInput, NeuronLayer):
         self._make_blobs(param)
 
     def _make_blobs(self, param: caffe_pb2.BatchNormParameter) -> None:
-        for size, value in ((self.channels, 0), (self.channels, 0), (1, int(self.averages))):
-            self.add_parameter((size,), caffe_pb2.FillerParameter(type="constant", value=value))
+        for size, filler in ((self.channels, _ZERO), (self.channels, _ZERO), (1, _ONE if self.averages else _ZERO)):
+            self.add_parameter((size,), filler)
         given = next((name for name in ("scale_filler", "filler") if param.HasField(name)), "")
-        one = caffe_pb2.FillerParameter(type="constant", value=1)
         if self.scales:
-            self.add_parameter((self.channels,), getattr(param, given) if given else one)
+            self.add_parameter((self.channels,), getattr(param, given) if given else _ONE)
         if self.shifts:
             self.add_parameter((self.channels,), param.bias_filler)
 
