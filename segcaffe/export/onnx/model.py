@@ -87,6 +87,8 @@ def export_net(source: Source, options: Options | None = None) -> Exported:
     """Write a net as a model; RefusedError names every layer that cannot be."""
     options = options or Options()
     check_opset(options.opset)
+    if not source.outputs:
+        raise ExportError("the net computes no blob that could be an output: no layer is left, or Silence takes all.")
     net = source.net
     batch = Batch.fixed(net) if options.batch == "fixed" else measure(net)
     if options.batch == "dynamic" and batch.why_fixed:

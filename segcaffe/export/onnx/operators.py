@@ -92,7 +92,12 @@ class Operators(ABC):
         return self._with_axes("Unsqueeze", x, axes)
 
     def reduce(self, kind: str, x: str, axes: Sequence[int], keepdims: bool = True) -> str:
-        """ReduceSum, ReduceMean, ReduceMax, ReduceMin, ReduceL2, ReduceSumSquare or another over axes."""
+        """ReduceSum, ReduceMean, ReduceMax, ReduceMin, ReduceL2, ReduceSumSquare or another over axes.
+
+        A scalar has none.
+        """
+        if not axes:
+            return str(self.node(kind, x, keepdims=int(keepdims)))
         return self._with_axes(kind, x, axes, keepdims=int(keepdims))
 
     def _with_axes(self, op: str, x: str, axes: Sequence[int], **attributes: Any) -> str:

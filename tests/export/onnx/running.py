@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -54,8 +55,8 @@ def run(model: Any, inputs: Mapping[str, Array]) -> dict[str, Array]:
     return dict(zip(names, session.run(names, given), strict=True))
 
 
-def check(net: Net, model: Any, inputs: Mapping[str, Array], tolerance: float = TOLERANCE) -> None:
-    """Compare a model's outputs with the net's."""
+def check(net: Net, model: Any, inputs: Mapping[str, Array], at_least: float = 0.0) -> None:
+    """Compare a model's outputs with the net's, to `TOLERANCE` of each one's largest value, or of ``at_least``."""
     for name, values in inputs.items():
         net.blobs[name].reshape(*values.shape)
         net.blobs[name].data[...] = values
@@ -66,5 +67,33 @@ def check(net: Net, model: Any, inputs: Mapping[str, Array], tolerance: float = 
     for name, found in results.items():
         wanted = net.blobs[name].data
         assert found.shape == wanted.shape, name
-        scale = np.max(np.abs(wanted[np.isfinite(wanted)]), initial=0.0)
-        np.testing.assert_allclose(found, wanted, rtol=0, atol=tolerance * float(scale) + 1e-30, err_msg=name)
+        scale = np.max(np.abs(wanted[np.isfinite(wanted)]), initial=at_least)
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=TOLERANCE * float(scale), err_msg=name)
+
+
+def with_another_item(model: Any, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    """The inputs with one more item where the model's batch is symbolic; nothing where it is not."""
+    symbolic = {info.name for info in model.graph.input if _is_symbolic(info)}
+    more = {name: np.concatenate([values, values[:1]]) for name, values in inputs.items() if name in symbolic}
+    return {**inputs, **more} if more else {}
+
+
+def _is_symbolic(info: Any) -> bool:
+    dims = info.type.tensor_type.shape.dim
+    return bool(dims) and dims[0].dim_param != ""
+
+
+@cache
+def newest_to_run() -> int:
+    """The newest opset that both onnx and ONNX Runtime know."""
+    for opset in range(onnx.defs.onnx_opset_version(), 16, -1):
+        identity = onnx.helper.make_node("Identity", ["x"], ["y"])
+        values = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1]) for name in "xy"]
+        graph = onnx.helper.make_graph([identity], "graph", values[:1], values[1:])
+        model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", opset)], ir_version=10)
+        try:
+            run(model, {"x": np.zeros(1, np.float32)})
+        except onnxruntime.capi.onnxruntime_pybind11_state.Fail:
+            continue
+        return opset
+    raise AssertionError("ONNX Runtime knows none of the opsets")
