@@ -129,6 +129,8 @@ class Layer:
     """Options of forks that the type reads, although most types do not (see `segcaffe.proto.fork_options.EFFECTS`)."""
     recomputes: bool = True
     """Whether `recompute` can make the tops' values anew: they follow from the bottoms', not from chance or a state."""
+    open_axis: int | None = None
+    """The axis of its tops whose extent follows from values and shows in `forward`; `reshape` makes it 1."""
     replayable: bool = True
     """Whether each pass does what the last did, to the same memory, so that a GPU may replay it without the layer."""
 

@@ -52,6 +52,8 @@ class Emitter(Operators):
     dynamic:
         Whether the batch is symbolic. Then nothing that is written may have the present batch in it: see `sizes`,
         `top_sizes` and `fixed_batch`.
+    open, top_open:
+        For each bottom, and each top, the axes whose extent shows only when the net runs: how many boxes were found.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class Emitter(Operators):
         blobs: tuple[Blobs, Blobs],
         inputs: Sequence[str],
         grows: tuple[Sequence[Axes], Sequence[Axes]],
+        open_axes: tuple[Sequence[Axes], Sequence[Axes]],
         place: Place | None = None,
         owner: Callable[[Blob], str] | None = None,
     ) -> None:
@@ -68,6 +71,7 @@ class Emitter(Operators):
         self.bottom, self.top = blobs
         self.inputs = list(inputs)
         self.grows, self.top_grows = grows
+        self.open, self.top_open = open_axes
         self.opset = graph.opset
         self._graph, self._place, self._owner = graph, place, owner
         self.dynamic = any(self.grows) or any(self.top_grows)
@@ -92,12 +96,12 @@ class Emitter(Operators):
         return self.top[index].shape
 
     def sizes(self, index: int = 0) -> list[int]:
-        """Shape of a bottom for `reshape`: -1 for the axis that grows with the batch."""
-        return self._sizes(self.shape(index), self.grows[index])
+        """Shape of a bottom for `reshape`: -1 for the axis that grows with the batch, or that is open."""
+        return self._sizes(self.shape(index), self.grows[index], self.open[index])
 
     def top_sizes(self, index: int = 0) -> list[int]:
-        """Shape of a top for `reshape`: -1 for the axis that grows with the batch."""
-        return self._sizes(self.top_shape(index), self.top_grows[index])
+        """Shape of a top for `reshape`: -1 for the axis that grows with the batch, or that is open."""
+        return self._sizes(self.top_shape(index), self.top_grows[index], self.top_open[index])
 
     def as_top(self, value: str, index: int = 0) -> str:
         """The value in the shape of a top."""
@@ -108,15 +112,19 @@ class Emitter(Operators):
         return self.reshape(value, self.sizes(index))
 
     def static(self, *axes: int, index: int = 0) -> None:
-        """See that these axes of a bottom (all, if none is named) do not grow with the batch."""
+        """See that these axes of a bottom (all, if none is named) do not grow with the batch, and none is open."""
         wanted = {axis % self.ndim(index) for axis in axes} or set(range(self.ndim(index)))
+        if wanted & self.open[index]:
+            self.refuse(f"it works along an axis of bottom {index} whose extent shows only when the net runs")
         if wanted & self.grows[index]:
             self.fixed_batch(f"its bottom {index} is worked on along the batch")
 
-    def _sizes(self, shape: Sequence[int], grows: Axes) -> list[int]:
+    def _sizes(self, shape: Sequence[int], grows: Axes, is_open: Axes) -> list[int]:
         if len(grows) > 1:
             self.fixed_batch("two axes of a blob grow with the batch")
-        return [-1 if axis in grows else extent for axis, extent in enumerate(shape)]
+        if is_open and len(grows | is_open) > 1:
+            self.refuse("two axes of a blob have an extent that shows only when the net runs")
+        return [-1 if axis in grows | is_open else extent for axis, extent in enumerate(shape)]
 
     # Values.
 
@@ -166,6 +174,8 @@ class Emitter(Operators):
 
     def fixed_batch(self, reason: str, advice: str = "") -> None:
         """Say that the layer can be written only for the batch at hand; goes on where that is what is written."""
+        if any(self.open):
+            self.refuse(f"{reason}, and an extent shows only when the net runs", advice)
         if self.dynamic:
             raise FixedBatchError(self._refusal(reason, advice))
 

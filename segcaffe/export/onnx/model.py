@@ -186,8 +186,12 @@ class _Writing:
             self._input(names)
             return
         grows = [self.batch.grows[i] for i in node.bottoms], [self.batch.grows[i] for i in node.tops]
+        opened = (
+            [frozenset(self.batch.open[i]) for i in node.bottoms],
+            [frozenset(self.batch.open[i]) for i in node.tops],
+        )
         blobs = self.net.bottom_blobs[index], self.net.top_blobs[index]
-        emit = Emitter(self.graph, layer, blobs, inputs, grows, node.place, self._owner)
+        emit = Emitter(self.graph, layer, blobs, inputs, grows, opened, node.place, self._owner)
         first = len(self.graph.nodes)
         try:
             found = write_layer(layer, emit)

@@ -37,6 +37,7 @@ class DetectionEvaluate(Layer):
     bottom_count = (2, 2)
     gradient_to = ()
     judges = True
+    open_axis = 2
     replayable = False
     recomputes = False
 

@@ -47,6 +47,7 @@ class DetectionOutput(Layer):
     gradient_to = ()
     refuses_gradient = False
     detects = True
+    open_axis = 2
     replayable = False
     recomputes = False
 

@@ -27,6 +27,7 @@ class FoundBoxes(GridLayer):
     gradient_to = ()
     refuses_gradient = False
     detects = True
+    open_axis = 2
     replayable = False
     recomputes = False
     suppression: Suppression

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -72,6 +73,11 @@ class PriorBoxes(Layer):
         self._priors.data[0, 0] = (boxes.clip(0, 1) if self.clip else boxes).reshape(-1)
         self._priors.data[0, 1] = np.tile(self.variance, count // 4)
         top[0].reshape(1, 2, count)
+
+    @property
+    def boxes(self) -> Any:
+        """Boxes and variances for the present sizes, (1, 2, 4 H W K)."""
+        return self._priors.data
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Copy boxes and variances."""

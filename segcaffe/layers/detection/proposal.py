@@ -28,6 +28,7 @@ class Proposal(Layer):
 
     bottom_count = (3, 3)
     top_count = (1, 2)
+    open_axis = 0
     gradient_to = ()
     refuses_gradient = False
     replayable = False

@@ -16,6 +16,7 @@ from typing import Any
 from segcaffe.blob.vectors import BlobVec, BoolVec
 from segcaffe.errors import GraphError, SegcaffeError, UserCodeError
 from segcaffe.layers.base import Blobs, Layer
+from segcaffe.layers.python.stand_in import StandIn
 from segcaffe.layers.python.stand_ins import stand_in
 from segcaffe.layers.python.user import PythonLayerBase
 from segcaffe.layers.registry import register
@@ -67,6 +68,7 @@ class Python(Layer):
             self.user: Any = self._call("__init__", lambda: cls(self.param))
             self.user.param_str = param.param_str
             self.user.phase = self.phase
+            self.open_axis = cls.open_axis if issubclass(cls, StandIn) else None
             self.blobs = self.user.blobs = BlobVec(dtype=self.dtype)
             self._call("setup", lambda: self.user.setup(bottom, top))
 

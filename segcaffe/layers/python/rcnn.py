@@ -61,6 +61,7 @@ class ProposalLayer(Anchored):
 
     bottom_count: ClassVar[Count] = (3, 3)
     top_count: ClassVar[Count] = (1, 2)
+    open_axis = 0
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Check the bottoms; how much is found shows in forward."""
@@ -160,6 +161,7 @@ class ProposalTargetLayer(StandIn):
     }
     bottom_count: ClassVar[Count] = (2, 2)
     top_count: ClassVar[Count] = (1, 5)
+    open_axis = 0
     _SIZES = np.array([0.1, 0.1, 0.2, 0.2])
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:

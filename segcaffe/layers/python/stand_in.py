@@ -50,6 +50,8 @@ class StandIn(PythonLayerBase):
     """The numbers of ``param_str`` that the layer reads, and what they are where it has none."""
     bottom_count: ClassVar[Count] = (1, 1)
     top_count: ClassVar[Count] = (1, 1)
+    open_axis: ClassVar[int | None] = None
+    """As of `Layer`."""
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Read ``param_str``: entries ``'feat_stride': 16``, of YAML or Python."""

@@ -23,6 +23,7 @@ class Filter(Layer):
     bottom_count = (2, None)
     top_count = (1, None)
     reshape_always = True
+    open_axis = 0
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Check the number of tops."""
