@@ -118,8 +118,8 @@ def psroi_pooling(layer: PSROIPooling, emit: Emitter) -> str:
     maps_ = emit.reshape(emit.input, [-1, layer.outputs, bins, bins, height, width])
     maps_ = emit.reshape(emit.transpose(maps_, (3, 1, 2, 0, 4, 5)), [bins, -1, width])
     sums = emit.node("MatMul", maps_, emit.transpose(columns, (1, 2, 0)))
-    shape = [emit.ints([bins, layer.outputs, bins], "shape"), items, emit.ints([height], "height")]
-    shape = emit.concat([*shape, found.length(emit, item)], 0)
+    extents = [emit.ints([bins, layer.outputs, bins], "shape"), items, emit.ints([height], "height")]
+    shape = emit.concat([*extents, found.length(emit, item)], 0)
     sums = emit.mul(emit.node("Reshape", sums, shape), emit.transpose(rows, (1, 2, 3, 0)))
     sums = emit.transpose(emit.reduce("ReduceSum", sums, [3, 4], keepdims=False), (3, 1, 2, 0))
     return emit.div(sums, emit.unsqueeze(emit.node("Max", area, emit.number(1, "least")), [1]))
