@@ -205,6 +205,25 @@ class Layer:
         blobs[name].reshape(*shape)
         return blobs[name]
 
+    def example(self, index: int, bottom: Blobs, rng: np.random.Generator) -> Any:
+        """Values that mean something to the layer, for a bottom of numbers of items, regions and their like.
+
+        Parameters
+        ----------
+        index:
+            The bottom's number.
+        bottom:
+            The bottoms, in their shapes.
+        rng:
+            What the values are drawn from.
+
+        Returns
+        -------
+        Any
+            An array of the bottom's shape; None where the layer takes any number.
+        """
+        return None
+
     def takes_fewer(self, count: int) -> bool:
         """Whether a file's ``count`` parameters, fewer than the layer has, are enough; the others keep their values."""
         return False

@@ -43,6 +43,10 @@ class Embed(Layer):
         """Give the top one more axis than the bottom, of num_output."""
         top[0].reshape(*bottom[0].shape, self.num_output)
 
+    def example(self, index: int, bottom: Blobs, rng: np.random.Generator) -> Any:
+        """Rows of the table."""
+        return rng.integers(self.input_dim, size=bottom[0].shape)
+
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Copy the rows, and add the bias. Raises ShapeError for an index outside the table."""
         rows = self._rows(top[0].array)

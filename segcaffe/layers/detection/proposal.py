@@ -60,6 +60,14 @@ class Proposal(Layer):
         for blob, width in zip(top, (5, 1), strict=False):
             blob.reshape(1, width)
 
+    def example(self, index: int, bottom: Blobs, rng: np.random.Generator) -> Any:
+        """Of bottom 2: images as large as the map of anchors, at scale 1."""
+        if index != 2:
+            return None
+        images = np.ones((bottom[2].shape[0], bottom[2].count // bottom[2].shape[0]), np.float32)
+        images[:, :2] = np.array(bottom[0].shape[2:]) * self.stride
+        return images.reshape(bottom[2].shape)
+
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Propose image by image."""
         items, _, height, width = bottom[0].shape

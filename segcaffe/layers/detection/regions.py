@@ -43,6 +43,18 @@ class RegionLayer(Layer):
             rule = "needs maps (N, C, H, W), with a channel and a pixel, and regions (R, 5)"
             raise self.fail(rule, f"shapes {maps} and {regions}")
 
+    def example(self, index: int, bottom: Blobs, rng: np.random.Generator) -> Any:
+        """Of bottom 1: regions inside the image, in no order, a few of them small."""
+        if index != self.region_bottom:
+            return None
+        items, _, height, width = bottom[0].shape
+        regions = np.zeros((bottom[1].shape[0], 5), np.float32)
+        regions[:, 0] = rng.integers(max(1, items), size=len(regions))
+        for axis, extent in ((1, width), (2, height)):
+            corners = np.sort(rng.uniform(0, extent / self.scale - 1, (2, len(regions))), axis=0)
+            regions[:, axis], regions[:, axis + 2] = corners.round()
+        return regions.reshape(bottom[1].shape)
+
     def regions(self, bottom: Blobs) -> tuple[Blob, Array]:
         """The items that regions lie in, a blob of the layer's own (R,), and their corners (R, 4)."""
         regions = bottom[1].data.reshape(-1, 5)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from segcaffe.layers.base import Blobs, Layer
@@ -54,6 +56,14 @@ class CTCGreedyDecoder(Layer):
             self.score_top.reshape(shape[1], 1, 1, 1)
         if self.accuracy_top is not None:
             self.accuracy_top.reshape(1, 1, 1, 1)
+
+    def example(self, index: int, bottom: Blobs, rng: np.random.Generator) -> Any:
+        """Of the indicators: sequences that begin at the first step and go on; of the true labels: classes."""
+        if index == 0:
+            return None
+        if index == 2:
+            return rng.integers(self.shape[2], size=bottom[2].shape)
+        return (np.arange(bottom[1].count) >= self.shape[1]).reshape(bottom[1].shape)
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Read each item."""

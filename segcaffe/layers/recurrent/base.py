@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
+
+import numpy as np
 
 from segcaffe import device
 from segcaffe.blob import Blob
@@ -84,6 +86,10 @@ class RecurrentLayer(Layer):
             blob.reshape(*one_step)
         if any(state.shape != one_step[1:] for state in self.state):
             self.reset()
+
+    def example(self, index: int, bottom: Blobs, rng: np.random.Generator) -> Any:
+        """Of cont: sequences, some of which begin on the way."""
+        return beginnings(bottom[1].shape, bottom[1].shape[0], rng) if index == 1 else None
 
     def reset(self) -> None:
         """Forget the state: the next forward starts from zero."""
@@ -170,3 +176,10 @@ class RecurrentLayer(Layer):
                 f"{self.where}: {'with' if self.expose else 'without'} expose_hidden takes {2 + exposed} or "
                 f"{3 + exposed} bottoms and {1 + exposed} tops. Received: {bottoms} and {tops}."
             )
+
+
+def beginnings(shape: Sequence[int], steps: int, rng: np.random.Generator) -> Any:
+    """0 at the first of the steps, and at one in four of the others; 1 elsewhere."""
+    marks = rng.integers(4, size=(steps, math.prod(shape) // max(1, steps))) > 0
+    marks[:1] = 0
+    return marks.reshape(shape)

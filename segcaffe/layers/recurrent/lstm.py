@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
 
 from segcaffe import device
 from segcaffe.device.mode import Array
 from segcaffe.kernels import lstm, matmul
 from segcaffe.layers.base import Blobs, Layer
-from segcaffe.layers.recurrent.base import RecurrentLayer
+from segcaffe.layers.recurrent.base import RecurrentLayer, beginnings
 from segcaffe.layers.registry import register
 from segcaffe.layers.views import rows
 from segcaffe.proto import caffe_pb2
@@ -88,6 +91,10 @@ class Lstm(Layer):
         self.add_parameter((4 * self.num_output, self.num_output), options.weight_filler)
         self.add_parameter((4 * self.num_output,), options.bias_filler)
         self.reset()
+
+    def example(self, index: int, bottom: Blobs, rng: np.random.Generator) -> Any:
+        """Of clip: sequences, some of which begin on the way."""
+        return beginnings(bottom[1].shape, self.steps, rng) if index == 1 else None
 
     def reset(self) -> None:
         """Forget the state: the next forward starts from zero."""

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
 
 from segcaffe.device.mode import Array
 from segcaffe.layers.base import Blobs, Layer
@@ -29,6 +32,10 @@ class LSTMUnit(Layer):
             raise self.fail("needs a cell (1, N, D), gates (1, N, 4 D) and cont (1, N)", [cell, gates, cont])
         for blob in top:
             blob.reshape(*cell)
+
+    def example(self, index: int, bottom: Blobs, rng: np.random.Generator) -> Any:
+        """Of cont: 0 or 1."""
+        return rng.integers(2, size=bottom[2].shape) if index == 2 else None
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Make the step."""

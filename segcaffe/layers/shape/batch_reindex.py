@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
 
 from segcaffe import device
 from segcaffe.kernels import copy
@@ -25,6 +28,10 @@ class BatchReindex(Layer):
         if bottom[0].ndim == 0 or bottom[1].ndim != 1:
             raise self.fail("needs items (N, ...) and an index (M,).", f"{bottom[0].shape} and {bottom[1].shape}")
         top[0].reshape(bottom[1].shape[0], *bottom[0].shape[1:])
+
+    def example(self, index: int, bottom: Blobs, rng: np.random.Generator) -> Any:
+        """Of bottom 1: numbers of items."""
+        return rng.integers(max(1, bottom[0].shape[0]), size=bottom[1].shape) if index == 1 else None
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Copy the chosen items."""

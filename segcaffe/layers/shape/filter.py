@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -47,6 +48,14 @@ class Filter(Layer):
         items = len(self._selected) if self._started or len(self._selected) else selector.shape[0]
         for source, target in zip(bottom, top, strict=False):
             target.reshape(items, *source.shape[1:])
+
+    def example(self, index: int, bottom: Blobs, rng: np.random.Generator) -> Any:
+        """Of the selector: some of the items, the first one among them."""
+        if index != len(bottom) - 1:
+            return None
+        chosen = rng.integers(2, size=bottom[index].shape)
+        chosen[:1] = 1
+        return chosen
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Copy the selected items."""

@@ -1,0 +1,144 @@
+"""Where two ways of computing a net part: the first blob that differs, and layers that only look as if they did.
+
+Layer by layer our net is compared with the file. Where a top differs although the bottoms agree, our layer is run once
+more, on the bottoms that the file computed. If it then gives what the file gives, the layer is right: it decides
+between values that are equal but for rounding (ArgMax, the boxes of a detector), or makes much of little. Our net goes
+on from the file's values, so that everything behind is judged, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from segcaffe.export.proof.compare import Array, Difference, compare
+from segcaffe.export.proof.ours import Ours
+from segcaffe.export.proof.spots import Spot
+
+Reader = Callable[[Sequence[str]], Mapping[str, Array]]
+"""Runs the file for values of its graph, by their names."""
+_TOGETHER, _BYTES = 48, 1 << 28
+"""Values of the file that are read at a time, and their size."""
+
+
+@dataclass
+class Blame:
+    """What was found.
+
+    Attributes
+    ----------
+    spot, difference:
+        The first version of a blob that differs, and how far; None if none does.
+    amplified:
+        Versions that differ only because their bottoms do, by rounding, and how far.
+    outputs:
+        What our net gives where it goes on from the file's values at those.
+    """
+
+    spot: Spot | None = None
+    difference: Difference = field(default_factory=lambda: Difference(0.0))
+    amplified: list[tuple[Spot, Difference]] = field(default_factory=list)
+    outputs: dict[str, Array] = field(default_factory=dict)
+
+
+def find(ours: Ours, spots: Sequence[Spot], inputs: Mapping[str, Array], read: Reader, tolerance: float) -> Blame:
+    """Find the first blob that differs by more than ``tolerance`` of its largest value.
+
+    Parameters
+    ----------
+    ours, spots:
+        Our net, and the versions of its blobs that the file has names for, in order.
+    inputs:
+        What both are given.
+    read:
+        Runs the file.
+    """
+    blame = Blame()
+    theirs = _Values(spots, ours, read)
+    ours.start(inputs)
+    by_layer: dict[int, list[Spot]] = {}
+    for spot in spots:
+        by_layer.setdefault(spot.layer, []).append(spot)
+    for layer in range(len(ours.net.layer_list)):
+        here = by_layer.get(layer, [])
+        ours.step(layer)
+        apart = [(spot, found) for spot in here if not (found := _compare(ours, spot, theirs)).within(tolerance)]
+        if not apart:
+            continue
+        if not _explained(ours, layer, here, theirs, tolerance):
+            blame.spot, blame.difference = apart[0]
+            return blame
+        blame.amplified += apart
+        for spot in here:
+            ours.put(layer, spot.top, theirs[spot])
+    blame.outputs = ours.found()
+    return blame
+
+
+def _compare(ours: Ours, spot: Spot, theirs: _Values) -> Difference:
+    return compare(ours.value(spot.layer, spot.top), theirs[spot])
+
+
+def _explained(ours: Ours, layer: int, here: Sequence[Spot], theirs: _Values, tolerance: float) -> bool:
+    """Whether the layer, run on the file's values of its bottoms, gives the file's values of its tops."""
+    bottoms = [(number, theirs.made_before(layer, blob)) for number, blob in _bottoms(ours, layer)]
+    known = [(number, values) for number, values in bottoms if values is not None]
+    if not known or any(
+        values.shape != ours.net.bottom_blobs[layer][number].shape for number, values in known
+    ):
+        return False
+    reset = getattr(ours.net.layer_list[layer], "reset", None)
+    if reset is not None:
+        reset()
+    tops = ours.again(layer, known)
+    return all(compare(tops[spot.top], theirs[spot]).within(tolerance) for spot in here)
+
+
+def _bottoms(ours: Ours, layer: int) -> Iterator[tuple[int, str]]:
+    names = ours.net.graph.blob_names
+    for number, blob in enumerate(ours.net.graph.nodes[layer].bottoms):
+        yield number, names[blob]
+
+
+class _Values:
+    """The file's values, read some at a time, in the order in which they are asked for."""
+
+    def __init__(self, spots: Sequence[Spot], ours: Ours, read: Reader) -> None:
+        self._spots, self._net, self._read = list(spots), ours.net, read
+        self._sources = _split_sources(ours)
+        self._known: dict[str, Array] = {}
+
+    def __getitem__(self, spot: Spot) -> Array:
+        if spot.value not in self._known:
+            self._known = dict(self._read([one.value for one in self._next(spot)]))
+        return self._known[spot.value]
+
+    def made_before(self, layer: int, blob: str) -> Array | None:
+        """The newest value of a blob that layers before this one made; None of an input, on which both agree."""
+        name = self._sources.get(blob, blob)
+        made = [spot for spot in self._spots if spot.blob == name and spot.layer < layer]
+        if not made:
+            return None
+        value = made[-1].value
+        return self._known[value] if value in self._known else self._read([value])[value]
+
+    def _next(self, first: Spot) -> list[Spot]:
+        """The spots to read together, from one on: as many as are not too large."""
+        start, size, chosen = self._spots.index(first), 0, []
+        for spot in self._spots[start : start + _TOGETHER]:
+            size += self._net.top_blobs[spot.layer][spot.top].nbytes
+            if chosen and size > _BYTES:
+                break
+            chosen.append(spot)
+        return chosen
+
+
+def _split_sources(ours: Ours) -> dict[str, str]:
+    """Of each blob that a split makes the blob that it is a copy of."""
+    names = ours.net.graph.blob_names
+    return {
+        names[top]: names[node.bottoms[0]]
+        for node in ours.net.graph.nodes
+        if node.param.type == "Split"
+        for top in node.tops
+    }

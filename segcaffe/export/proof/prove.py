@@ -1,0 +1,204 @@
+"""Run a net and its exported file on the same inputs, in one program after the other, and compare."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from segcaffe.errors import SegcaffeError
+from segcaffe.export.proof import blame
+from segcaffe.export.proof.blame import Blame
+from segcaffe.export.proof.compare import TOLERANCE, Array, Difference, compare
+from segcaffe.export.proof.described import Described, value_names
+from segcaffe.export.proof.inputs import Trial, trials, values
+from segcaffe.export.proof.ours import Ours
+from segcaffe.export.proof.spots import spots
+from segcaffe.export.runtimes.base import Runtime, RuntimeRefusedError, Session
+from segcaffe.net.net import Net
+
+
+@dataclass(frozen=True)
+class Found:
+    """How an output of one trial compares.
+
+    Attributes
+    ----------
+    output, shape:
+        Its name, and the shape that the net gives it.
+    trial:
+        What both were given.
+    difference:
+        How far they are apart; where layers make much of rounding, once the net goes on from the file's values.
+    """
+
+    output: str
+    shape: tuple[int, ...]
+    trial: Trial
+    difference: Difference
+
+
+@dataclass
+class Judged:
+    """What came of one program.
+
+    Attributes
+    ----------
+    runtime, version:
+        The program.
+    found:
+        Every output of every trial.
+    refused:
+        What it says if it does not read the file, or run it; otherwise empty.
+    blame:
+        Of the first trial that failed where the two part; None if none failed.
+    amplified:
+        Remarks on layers that make much of rounding.
+    """
+
+    runtime: str
+    version: str
+    found: list[Found] = field(default_factory=list)
+    refused: str = ""
+    blame: Blame | None = None
+    amplified: list[str] = field(default_factory=list)
+
+    def worst(self, output: str | None = None) -> Found | None:
+        """The largest difference, of one output or of all."""
+        chosen = [one for one in self.found if output in (None, one.output)]
+        return max(chosen, key=lambda one: one.difference.largest, default=None)
+
+    def holds(self, tolerance: float) -> bool:
+        """Whether the program ran the file, and all that was compared agrees."""
+        return not self.refused and bool(self.found) and all(one.difference.within(tolerance) for one in self.found)
+
+
+@dataclass
+class Proof:
+    """What came of all programs.
+
+    Attributes
+    ----------
+    tolerance:
+        What is allowed, of the largest value.
+    judged:
+        One for each program.
+    left_out:
+        Trials that the net itself does not run, and why.
+    """
+
+    tolerance: float
+    judged: list[Judged] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+
+    @property
+    def holds(self) -> bool:
+        """Whether all agree."""
+        return all(one.holds(self.tolerance) for one in self.judged)
+
+
+def prove(
+    net: Net, file: Path, described: Described, runtimes: Iterable[Runtime], tolerance: float = TOLERANCE
+) -> Proof:
+    """Compare a net with its exported file.
+
+    Parameters
+    ----------
+    net:
+        In phase TEST, not fused, its blobs in memory of their own.
+    file, described:
+        The file, and what it says of itself.
+    runtimes:
+        What runs it.
+    tolerance:
+        What is allowed, of the largest value of an output.
+    """
+    ours = Ours(net, described.outputs, described.prepare)
+    before = {name: net.blobs[name].shape for name in net.inputs}
+    proof = Proof(tolerance)
+    try:
+        cases = list(_expected(ours, described, before, proof))
+        for runtime in runtimes:
+            proof.judged.append(_Judge(ours, file, described, runtime, tolerance).judge(cases))
+    finally:
+        ours.resize(before)
+    return proof
+
+
+@dataclass(frozen=True)
+class _Case:
+    trial: Trial
+    inputs: Mapping[str, Array]
+    outputs: Mapping[str, Array]
+
+
+def _expected(ours: Ours, described: Described, shapes: Mapping[str, tuple[int, ...]], proof: Proof) -> Iterable[_Case]:
+    """Run the net on each trial."""
+    for number, trial in enumerate(trials(described.dimensions, shapes)):
+        try:
+            ours.resize(trial.shapes)
+            inputs = values(trial, ours.net)
+            yield _Case(trial, inputs, ours.run(inputs))
+        except SegcaffeError as error:
+            if not number:
+                raise
+            proof.left_out.append(f"{trial.name}: {error}")
+
+
+class _Judge:
+    """One program and a file."""
+
+    def __init__(self, ours: Ours, file: Path, described: Described, runtime: Runtime, tolerance: float) -> None:
+        self._ours, self._file, self._described = ours, file, described
+        self._runtime, self._tolerance = runtime, tolerance
+        self._judged = Judged(runtime.name, runtime.version())
+
+    def judge(self, cases: Sequence[_Case]) -> Judged:
+        """Compare all cases; the first that fails is followed to where it begins."""
+        judged = self._judged
+        try:
+            session = self._runtime.open(self._file)
+            for case in cases:
+                judged.found += self._case(case, session)
+        except RuntimeRefusedError as error:
+            judged.refused = str(error)
+        return judged
+
+    def _case(self, case: _Case, session: Session) -> list[Found]:
+        theirs = session(case.inputs)
+        found = self._compared(case, case.outputs, theirs)
+        if all(one.difference.within(self._tolerance) for one in found) or self._judged.blame is not None:
+            return found
+        where = self._follow(case)
+        if where is None or where.spot is not None or not where.amplified:
+            self._judged.blame = where or Blame()
+            return found
+        again = self._compared(case, where.outputs, theirs)
+        if not all(one.difference.within(self._tolerance) for one in again):
+            self._judged.blame = where
+        self._judged.amplified += [
+            f"{spot}: differs by {difference.largest:.1e} for {case.trial.name} because its bottoms differ by rounding"
+            for spot, difference in where.amplified
+        ]
+        return again
+
+    def _compared(self, case: _Case, ours: Mapping[str, Array], theirs: Mapping[str, Array]) -> list[Found]:
+        found = []
+        for name, values in ours.items():
+            received = theirs.get(name)
+            difference = Difference(math.inf, "not given") if received is None else compare(values, received)
+            found.append(Found(name, values.shape, case.trial, difference))
+        return found
+
+    def _follow(self, case: _Case) -> Blame | None:
+        """Where the case's difference begins; None where the program does not tell."""
+        ours, file = self._ours, self._file
+        versions = spots(ours.net, value_names(ours.net, self._described))
+        try:
+            ours.resize(case.trial.shapes)
+            return blame.find(
+                ours, versions, case.inputs, lambda names: self._runtime.open(file, names)(case.inputs), self._tolerance
+            )
+        except RuntimeRefusedError:
+            return None
