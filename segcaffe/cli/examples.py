@@ -91,6 +91,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "segcaffe export train_val.prototxt net.caffemodel net.onnx --shape data=1,3,224,224 --batch dynamic",
         "segcaffe export deploy.prototxt net.caffemodel net.onnx --mean 104,117,123 --bgr-from-rgb --until fc7",
     ),
+    "verify": (
+        "segcaffe verify deploy.prototxt net.caffemodel net.onnx",
+        "segcaffe verify deploy.prototxt net.caffemodel net.onnx --runtime opencv --runtime openvino",
+        "segcaffe verify deploy.prototxt net.caffemodel net.onnx --json > proof.json",
+    ),
     "weights": (
         "segcaffe weights show net.caffemodel",
         "segcaffe weights convert net.caffemodel net.safetensors",

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from segcaffe.cli import common
 from segcaffe.cli.numbers import finite, whole
+from segcaffe.cli.verify import add_check_options, check
 from segcaffe.errors import ExportError
 from segcaffe.glog import tell
 from segcaffe.proto.encoding import from_native
@@ -48,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_option(parser, "simplify", "fold BatchNorm, Scale and their like into convolutions", action="store_true")
     common.add_option(parser, "custom", "write layers that ONNX cannot say as operators of this domain, which your "
                       "runtime must bring", metavar="DOMAIN", default="")  # fmt: skip
+    add_check_options(parser)
     common.add_partial_option(parser)
     common.add_allow_python_option(parser)
     common.add_state_options(parser)
@@ -86,12 +88,16 @@ def _onnx(options: argparse.Namespace, target: Path) -> int:
     opset = check_opset(options.opset if options.opset is not None else DEFAULT_OPSET)
     batch = {None: "auto", "dynamic": "dynamic"}.get(options.batch, "fixed")
     wanted = Options(opset, batch, _preprocessing(options), options.simplify, options.custom)
-    exported = export_net(source_of(options), wanted)
+    source = source_of(options)
+    exported = export_net(source, wanted)
     if exported.batch.why_fixed:
         tell(f"The batch stays {exported.batch.size}: {exported.batch.why_fixed}")
     for path in write(exported.model, target):
         print(path)
-    return 0
+    if options.custom and not options.runtime:
+        tell("Not compared with the net: --runtime NAME does it with a program that knows the operators of --custom.")
+        return 0
+    return check(options, source, target)
 
 
 _WRITERS: dict[str, Callable[[argparse.Namespace, Path], int]] = {".onnx": _onnx}

@@ -27,6 +27,7 @@ COMMANDS = {
     "data": "make databases and mean images, look at data sets, check and import them",
     "predict": "label maps of images, folders or lists",
     "export": "write a net for another framework: ONNX",
+    "verify": "compare a net with what segcaffe export wrote of it",
     "weights": "look at weights, compare, convert, rename and merge them",
     "lint": "find what silently ruins runs in a net or a solver",
     "upgrade": "write an old net or solver in today's notation",

@@ -14,7 +14,7 @@ from segcaffe.layers.registry import layer_class
 from segcaffe.layers.source.base import SourceLayer
 from segcaffe.net.net import Net
 from segcaffe.predict.deploy import Deployed, deploy, input_blobs
-from segcaffe.predict.files import digest
+from segcaffe.predict.files import sha256
 from segcaffe.proto import caffe_pb2
 from segcaffe.proto.placed import PlacedNet
 from segcaffe.proto.text import read_net
@@ -63,7 +63,7 @@ class Source:
     names:
         Names of the blobs that the file knows; those that the graph adds for its splits are not among them.
     file, hashes:
-        Name of the net's file, and a fingerprint of each file by its name; empty where the net came from no file.
+        Name of the net's file, and the SHA-256 of each file by its name; empty where the net came from no file.
     mean, scale:
         How the file says that images are prepared: (pixel - mean) * scale; None where it does not say.
     warning:
@@ -95,7 +95,7 @@ def read_source(net_file: str | Path, weights: Sequence[str | Path] = (), wishes
     stored = {str(path): formats.load(path) for path in weights}
     placed = read_net(net_file, wishes.variables)
     source = build_source(placed, stored, wishes, str(net_file))
-    hashes = {Path(path).name: digest(path) for path in (net_file, *weights)}
+    hashes = {Path(path).name: sha256(path) for path in (net_file, *weights)}
     return Source(**{**vars(source), "file": Path(net_file).name, "hashes": hashes})
 
 

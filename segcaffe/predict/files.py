@@ -94,6 +94,11 @@ def blend(image: Image, label: NDArray[Any], colours: NDArray[np.uint8]) -> NDAr
 
 def digest(path: str | Path) -> str:
     """A short fingerprint of a file's content."""
+    return sha256(path)[:16]
+
+
+def sha256(path: str | Path) -> str:
+    """The SHA-256 of a file's content, in hexadecimal digits."""
     found = hashlib.sha256()
     try:
         with opened(path) as file:
@@ -101,4 +106,4 @@ def digest(path: str | Path) -> str:
                 found.update(block)
     except OSError as error:
         raise DataError(f'cannot read "{path}": {error.strerror}.') from error
-    return found.hexdigest()[:16]
+    return found.hexdigest()

@@ -27,6 +27,8 @@ class Blame:
 
     Attributes
     ----------
+    trial:
+        What both were given.
     spot, difference:
         The first version of a blob that differs, and how far; None if none does.
     amplified:
@@ -35,6 +37,7 @@ class Blame:
         What our net gives where it goes on from the file's values at those.
     """
 
+    trial: str = ""
     spot: Spot | None = None
     difference: Difference = field(default_factory=lambda: Difference(0.0))
     amplified: list[tuple[Spot, Difference]] = field(default_factory=list)
@@ -83,9 +86,7 @@ def _explained(ours: Ours, layer: int, here: Sequence[Spot], theirs: _Values, to
     """Whether the layer, run on the file's values of its bottoms, gives the file's values of its tops."""
     bottoms = [(number, theirs.made_before(layer, blob)) for number, blob in _bottoms(ours, layer)]
     known = [(number, values) for number, values in bottoms if values is not None]
-    if not known or any(
-        values.shape != ours.net.bottom_blobs[layer][number].shape for number, values in known
-    ):
+    if not known or any(values.shape != ours.net.bottom_blobs[layer][number].shape for number, values in known):
         return False
     reset = getattr(ours.net.layer_list[layer], "reset", None)
     if reset is not None:
@@ -124,7 +125,7 @@ class _Values:
 
     def _next(self, first: Spot) -> list[Spot]:
         """The spots to read together, from one on: as many as are not too large."""
-        start, size, chosen = self._spots.index(first), 0, []
+        start, size, chosen = self._spots.index(first), 0, list[Spot]()
         for spot in self._spots[start : start + _TOGETHER]:
             size += self._net.top_blobs[spot.layer][spot.top].nbytes
             if chosen and size > _BYTES:

@@ -87,15 +87,15 @@ def _changes(dimensions: Dimensions, shapes: Mapping[str, Shape]) -> list[dict[s
         for axis, extent in zip(axes, shapes.get(name, ()), strict=False)
         if isinstance(axis, str)
     }
+    ways = (cycle((1, -1)), cycle((-1, 1))) if now else ()
     return [
-        {name: size + step if size + step > 0 else size + 2 for step, (name, size) in zip(steps, now.items())}
-        for steps in (cycle((1, -1)), cycle((-1, 1)))
-        if now
+        {name: size + (step if size + step > 0 else 2) for (name, size), step in zip(now.items(), way, strict=False)}
+        for way in ways
     ]
 
 
 def values(trial: Trial, net: Net) -> dict[str, Array]:
-    """The values of a trial, float32: where a layer wants items, regions and their like, such; the net has its sizes."""
+    """The values of a trial, float32, for a net of its sizes; of items and regions such as their layer takes."""
     rng = np.random.default_rng(trial.seed)
     found = {}
     for name, shape in trial.shapes.items():

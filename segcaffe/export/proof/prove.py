@@ -12,7 +12,8 @@ from segcaffe.export.proof import blame
 from segcaffe.export.proof.blame import Blame
 from segcaffe.export.proof.compare import TOLERANCE, Array, Difference, compare
 from segcaffe.export.proof.described import Described, value_names
-from segcaffe.export.proof.inputs import Trial, trials, values
+from segcaffe.export.proof.inputs import Trial, trials
+from segcaffe.export.proof.inputs import values as values_of
 from segcaffe.export.proof.ours import Ours
 from segcaffe.export.proof.spots import spots
 from segcaffe.export.runtimes.base import Runtime, RuntimeRefusedError, Session
@@ -138,7 +139,7 @@ def _expected(ours: Ours, described: Described, shapes: Mapping[str, tuple[int, 
     for number, trial in enumerate(trials(described.dimensions, shapes)):
         try:
             ours.resize(trial.shapes)
-            inputs = values(trial, ours.net)
+            inputs = values_of(trial, ours.net)
             yield _Case(trial, inputs, ours.run(inputs))
         except SegcaffeError as error:
             if not number:
@@ -173,10 +174,11 @@ class _Judge:
         where = self._follow(case)
         if where is None or where.spot is not None or not where.amplified:
             self._judged.blame = where or Blame()
+            self._judged.blame.trial = case.trial.name
             return found
         again = self._compared(case, where.outputs, theirs)
         if not all(one.difference.within(self._tolerance) for one in again):
-            self._judged.blame = where
+            self._judged.blame, where.trial = where, case.trial.name
         self._judged.amplified += [
             f"{spot}: differs by {difference.largest:.1e} for {case.trial.name} because its bottoms differ by rounding"
             for spot, difference in where.amplified

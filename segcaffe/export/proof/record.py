@@ -12,7 +12,7 @@ from segcaffe.errors import ExportError
 from segcaffe.export.proof.prove import Proof
 from segcaffe.export.proof.report import facts
 from segcaffe.files.disk import replacing, why_unwritable
-from segcaffe.predict.files import digest
+from segcaffe.predict.files import sha256
 from segcaffe.version import __version__
 
 FORMAT = 1
@@ -38,7 +38,13 @@ def write_record(proof: Proof, file: Path, sources: Mapping[str, str]) -> Path:
         SHA-256 of the net's file and the weights', by name.
     """
     path = record_path(file)
-    head = {"format": FORMAT, "segcaffe": __version__, "file": file.name, "sha256": digest(file), "sources": {**sources}}
+    head = {
+        "format": FORMAT,
+        "segcaffe": __version__,
+        "file": file.name,
+        "sha256": sha256(file),
+        "sources": {**sources},
+    }
     found = facts(proof)
     runtimes = {one["name"]: one for one in _earlier(path, head)} | {one["name"]: one for one in found["runtimes"]}
     holds = all(one["holds"] for one in runtimes.values())

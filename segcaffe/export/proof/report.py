@@ -39,9 +39,10 @@ def _one(judged: Judged, tolerance: float) -> Iterator[str]:
         yield judged.refused
     blame = judged.blame
     if blame is not None and blame.spot is not None:
-        yield f"The first blob that differs: {blame.spot}, by {_told(blame.difference.largest, blame.difference.note)}."
+        by = _told(blame.difference.largest, blame.difference.note)
+        yield f"The first blob that differs, with {blame.trial}: {blame.spot}: {by}."
     elif blame is not None:
-        yield "No blob differs when the program is asked for it, but the outputs do: the program computes them otherwise."
+        yield "Asked for blobs one by one, the program gives the right ones; only its outputs differ."
     worst = judged.worst()
     if judged.holds(tolerance) and worst is not None:
         yield (
@@ -100,6 +101,7 @@ def _facts(judged: Judged, tolerance: float) -> dict[str, Any]:
             "layer": spot.node.name,
             "type": spot.node.param.type,
             "place": str(spot.place or ""),
+            "input": blame.trial,
             "difference": blame.difference.largest,
         },
         "remarks": judged.amplified,

@@ -31,7 +31,7 @@ class Session(Protocol):
     """A file that a program has read, ready to run."""
 
     def __call__(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """Run it on values by name; returns the values of what it was opened for, by name. Raises RuntimeRefusedError."""
+        """Run it on values by name; returns those it was opened for, by name. Raises RuntimeRefusedError."""
 
 
 class Runtime(ABC):

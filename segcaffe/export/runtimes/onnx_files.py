@@ -14,7 +14,7 @@ from segcaffe.export.runtimes.part_of_graph import with_outputs
 
 
 class OnnxRuntimeBase(Runtime):
-    """A program that reads ONNX files; of other blobs than the outputs it gets a copy of the file that ends with them."""
+    """A program that reads ONNX files; for blobs that are no outputs it gets a copy of the file that ends in them."""
 
     def open(self, file: Path, blobs: Sequence[str] | None = None) -> Session:
         """Read a file, or a part of it."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from segcaffe.kernels import embed
 from segcaffe.layers.base import Blobs, Layer
 from segcaffe.layers.registry import register

@@ -1,0 +1,62 @@
+"""Layers that decide by rounding are not taken for wrong ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pytest
+
+from segcaffe.export.proof.blame import Blame, find
+from segcaffe.export.proof.ours import Ours
+from segcaffe.export.proof.spots import spots
+from tests.export.proof.exported import Array, source_of
+
+TIE = """
+input: "data" input_shape { dim: 1 dim: 3 dim: 2 dim: 2 }
+layer { name: "twice" type: "Power" bottom: "data" top: "twice" power_param { scale: 2 } }
+layer { name: "label" type: "Threshold" bottom: "twice" top: "label" threshold_param { threshold: 1 } }
+layer { name: "half" type: "Power" bottom: "label" top: "half" power_param { scale: 0.5 } }
+"""
+
+
+def blamed(theirs: Mapping[str, Array]) -> Blame:
+    """What is found where the file gives these values, and twice and half of them behind the label as it should be."""
+    net = source_of(TIE).net
+    versions = spots(net, {(name, 0): name for name in ("twice", "label", "half")})
+    inputs = {"data": np.full((1, 3, 2, 2), 0.5, np.float32)}
+
+    def read(names: Sequence[str]) -> Mapping[str, Array]:
+        return {name: theirs[name] for name in names}
+
+    return find(Ours(net, ["half"]), versions, inputs, read, 1e-4)
+
+
+def full(value: float) -> Array:
+    return np.full((1, 3, 2, 2), value, np.float32)
+
+
+def test_rounding_that_decides_is_no_fault() -> None:
+    found = blamed({"twice": full(1.000001), "label": full(1), "half": full(0.5)})
+    assert found.spot is None
+    assert [spot.blob for spot, _ in found.amplified] == ["label"]
+    np.testing.assert_array_equal(found.outputs["half"], full(0.5))
+
+
+def test_a_decision_that_does_not_follow_is_a_fault() -> None:
+    found = blamed({"twice": full(1), "label": full(1), "half": full(0.5)})
+    assert found.spot is not None
+    assert found.spot.blob == "label"
+
+
+def test_what_stands_behind_a_decision_is_judged_too() -> None:
+    found = blamed({"twice": full(1.000001), "label": full(1), "half": full(0.75)})
+    assert found.spot is not None
+    assert found.spot.blob == "half"
+    assert found.difference.largest == pytest.approx(0.5)
+
+
+def test_bottoms_that_differ_are_blamed_first() -> None:
+    found = blamed({"twice": full(1.1), "label": full(1), "half": full(0.5)})
+    assert found.spot is not None
+    assert found.spot.blob == "twice"
