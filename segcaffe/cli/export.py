@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from segcaffe.cli import common
 from segcaffe.cli.numbers import finite, whole
-from segcaffe.cli.verify import add_check_options, check
+from segcaffe.cli.proving import add_check_options, check
 from segcaffe.errors import ExportError
 from segcaffe.glog import tell
 from segcaffe.proto.encoding import from_native

@@ -22,6 +22,7 @@ READ_NETS = *NETS, "draw", "upgrade"
 SKIPPING = "data make-db", "data mean", "predict", "eval"
 REACHED_FROM: dict[str, tuple[str, ...]] = {
     "glog.py": ("train", "test", "demo"),
+    "cli/proving.py": ("export",),
     "export/source.py": ("export",),
     "export/onnx/model.py": ("export",),
     "export/onnx/preprocessing.py": ("export",),

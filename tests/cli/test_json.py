@@ -13,7 +13,9 @@ import pytest
 
 import segcaffe
 from segcaffe.cli.main import main
+from segcaffe.export.source import build_source
 from tests.conftest import ROOT
+from tests.export.proof.exported import change_node, placed, written
 
 NET = """
 name: "small"
@@ -132,3 +134,18 @@ def test_a_loss_that_is_not_finite_is_text(tmp_path: Path, capsys: pytest.Captur
     )
     found = told(capsys, "test", "--model", str(path), "--iterations", "1")
     assert (found["loss"], found["outputs"][0]["values"]) == ("nan", ["nan"])
+
+
+def test_verify(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    source = build_source(placed(tmp_path / "net.prototxt"))
+    source.net.save("net.caffemodel")
+    written(source, tmp_path / "net.onnx", change_node("relu1", "Identity"))
+    found = told(capsys, "verify", "net.prototxt", "net.caffemodel", "net.onnx", status=1)
+    assert set(keys(found)) == documented("verify")
+    record = json.loads(Path(found["record"]).read_text())
+    assert set(record) == {*found, "format", "segcaffe", "sha256", "sources"} - {"record"}
+    assert record["runtimes"] == found["runtimes"]
+    assert (found["file"], found["record"]) == ("net.onnx", "net.onnx.proof.json")
+    (one,) = found["runtimes"]
+    assert one["first_difference"]["layer"] == "relu1"

@@ -89,6 +89,7 @@ ASK = {
                  "--mean_file", ""],
     "detect": ["detect", "w.csv", "o.csv", "--model_def", "net.prototxt", "--pretrained_model", "w.caffemodel",
                "--mean_file", "", "--context_pad", "0"],
+    "export": ["export", "net.prototxt", "w.caffemodel", "o.onnx", "--custom", "own"],
 }  # fmt: skip
 RUN = {
     "train": ["train", "--solver", "solver.prototxt"],

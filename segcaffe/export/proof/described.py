@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from segcaffe.errors import ExportError
+from segcaffe.export.onnx.package import onnx_module
 from segcaffe.export.proof.compare import Array
 from segcaffe.net.net import Net
 
@@ -69,12 +70,9 @@ class Described:
 
 def describe_onnx(file: Path) -> Described:
     """Read an ONNX file without the weights beside it. Raises ExportError."""
+    onnx = onnx_module()
     try:
-        import onnx
-
         model = onnx.load(file, load_external_data=False)
-    except ImportError as error:
-        raise ExportError('ONNX files need the package onnx. Install it: pip install "segcaffe[onnx]".') from error
     except Exception as error:
         raise ExportError(f"{file} is no ONNX file that can be read: {' '.join(str(error).split())}.") from error
     graph = model.graph
