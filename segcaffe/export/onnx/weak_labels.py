@@ -7,14 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from segcaffe.export.onnx.emitter import Emitter
-from segcaffe.export.onnx.operators import INT64_MAX
 from segcaffe.export.onnx.registry import maps
 from segcaffe.layers.base import Layer
 from segcaffe.layers.segaware.bias_channel import BiasChannel
 from segcaffe.layers.segaware.channel_reduce import ChannelReduce
 from segcaffe.layers.segaware.replicate import Replicate
 from segcaffe.layers.segaware.unique_label import UniqueLabel
-from segcaffe.layers.window.affinity import Affinity
 
 
 @maps("ChannelReduce")
@@ -80,24 +78,6 @@ def unique_label(layer: UniqueLabel, emit: Emitter) -> str:
         found = emit.concat([emit.node("Unique", labels, axis=0, sorted=1), rest], 0)
         rows.append(emit.slice(found, [0], [layer.max_labels], [0]))
     return emit.as_top(emit.concat(rows, 0))
-
-
-@maps("Affinity")
-def affinity(layer: Affinity, emit: Emitter) -> list[str]:
-    """The smaller one of two shifted slices."""
-    tops = []
-    for index, (x, offset) in enumerate(zip(emit.inputs, layer.offsets, strict=True)):
-        emit.static(1, 2, 3, index=index)
-        here = _part(emit, x, (offset, 0, 0), (offset + 1, -1, -1))
-        below = _part(emit, x, (offset, 1, 0), (offset + 1, INT64_MAX, -1))
-        right = _part(emit, x, (offset, 0, 1), (offset + 1, -1, INT64_MAX))
-        edges = emit.concat([emit.node("Min", here, below), emit.node("Min", here, right)], 1)
-        tops.append(emit.pad(edges, [(0, 0), (0, 0), (0, 1), (0, 1)]))
-    return tops
-
-
-def _part(emit: Emitter, x: str, starts: Sequence[int], ends: Sequence[int]) -> str:
-    return emit.slice(x, starts, ends, (1, 2, 3))
 
 
 def _are(emit: Emitter, labels: str, others: np.ndarray[tuple[int, ...], np.dtype[np.int32]]) -> str:

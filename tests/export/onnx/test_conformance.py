@@ -22,6 +22,8 @@ REFUSED = {
     "Silence": "no blob",
 }
 """Cases of types that are written, but not with these options, and what is told."""
+NEWEST = {"ROIAlign": 21, "ROIPooling": 21}
+"""The last opset of whose operator ONNX Runtime has an implementation, where that is not the newest."""
 CANCELLING = {"Reduction_SUM"}
 """Cases whose result is small beside what is added: their tolerance is of the largest value that goes in."""
 
@@ -66,7 +68,7 @@ def test_onnx_runtime_computes_what_the_layer_does(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(cases().keys() - REFUSED))
 @pytest.mark.parametrize("opset", [11, 13, newest_to_run()])
 def test_other_opsets(name: str, opset: int) -> None:
-    compare(name, opset)
+    compare(name, min(opset, NEWEST.get(cases()[name].type, opset)))
 
 
 @pytest.mark.parametrize("name", REFUSED)
