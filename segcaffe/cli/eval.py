@@ -4,9 +4,10 @@ The trimap of width w holds the pixels less than w pixels (Euclidean) from a bou
 another label, ignored ones included, above, below, left or right of them. Ignored pixels never count.
 
 With --detection PRED has boxes: a file of COCO's results, or the folder that predict wrote. LABELS is a file of COCO's
-annotations (.json), or a list of images with files of their boxes (VOC's .xml, .json, .txt). The table has the average
-precisions of PASCAL VOC (over 11 points and as an area, at an overlap of 0.5) and of COCO (over overlaps of 0.5 to
-0.95, at 0.5, at 0.75).
+annotations (.json), or a list of images with files of their boxes (VOC's .xml, .json, .txt). The tables have the
+average precisions of PASCAL VOC (over 11 points and as an area, at an overlap of 0.5) and COCO's twelve figures:
+average precision (over overlaps of 0.5 to 0.95, at 0.5, at 0.75, of small, medium and large objects), and average
+recall (with 1, 10 and 100 boxes an image, of small, medium and large objects).
 """
 
 from __future__ import annotations

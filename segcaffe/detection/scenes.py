@@ -20,11 +20,14 @@ class Found(NamedTuple):
         (K,).
     boxes:
         (K, 4), in pixels.
+    areas:
+        (K,), as width and height give them: those of the corners may be off by a rounding.
     """
 
     labels: Array
     scores: Array
     boxes: Array
+    areas: Array
 
     def of(self, label: int) -> Found:
         """Those of a label, the best first; of equal scores the first."""
@@ -46,12 +49,15 @@ class Objects(NamedTuple):
         (G,) of bool: need not be found.
     crowd:
         (G,) of bool: many things in one box, which need not be found either.
+    areas:
+        (G,): of what is there, which need not fill its box.
     """
 
     labels: Array
     boxes: Array
     difficult: Array
     crowd: Array
+    areas: Array
 
     def of(self, label: int) -> Objects:
         """Those of a label."""

@@ -21,6 +21,17 @@ _HEADS = {
     "coco_50": "AP50",
     "coco_75": "AP75",
 }
+_MORE_HEADS = {
+    "coco_small": "AP small",
+    "coco_medium": "AP medium",
+    "coco_large": "AP large",
+    "recall_1": "AR 1",
+    "recall_10": "AR 10",
+    "recall_100": "AR 100",
+    "recall_small": "AR small",
+    "recall_medium": "AR medium",
+    "recall_large": "AR large",
+}
 
 
 @dataclass(frozen=True)
@@ -47,9 +58,10 @@ class DetectionReport:
         return cls(len(truth), {names[label]: precision_of(label, found, truth) for label in labels})
 
     def means(self) -> dict[str, float]:
-        """The mean of each figure over the classes that have objects; NaN where there are none."""
-        own = [figures for figures in self.classes.values() if figures.objects]
-        return {key: float(np.mean([getattr(one, key) for one in own])) if own else math.nan for key in _HEADS}
+        """The mean of each figure over the classes that have objects, of the size if it is of one; NaN without any."""
+        own = [one.figures() for one in self.classes.values()]
+        defined = {key: [one[key] for one in own if not math.isnan(one[key])] for key in {**_HEADS, **_MORE_HEADS}}
+        return {key: float(np.mean(values)) if values else math.nan for key, values in defined.items()}
 
     def text(self) -> str:
         """A table for people."""
@@ -59,15 +71,24 @@ class DetectionReport:
         width = max(5, *(len(name) for name in self.classes)) if self.classes else 5
         yield f"{'class':<{width}} {'objects':>8} {'found':>8} " + " ".join(f"{head:>12}" for head in _HEADS.values())
         for name, own in self.classes.items():
-            figures = " ".join(_percent(getattr(own, key)) for key in _HEADS)
-            yield f"{name:<{width}} {own.objects:>8} {own.found:>8} {figures}"
+            yield f"{name:<{width}} {own.objects:>8} {own.found:>8} {_percents(own.figures(), _HEADS)}"
         total, found = (sum(getattr(own, key) for own in self.classes.values()) for key in ("objects", "found"))
-        yield f"{'mean':<{width}} {total:>8} {found:>8} " + " ".join(_percent(mean) for mean in self.means().values())
+        yield f"{'mean':<{width}} {total:>8} {found:>8} {_percents(self.means(), _HEADS)}"
+        yield ""
+        yield f"{'class':<{width}} " + " ".join(f"{head:>9}" for head in _MORE_HEADS.values())
+        for name, figures in {
+            **{name: own.figures() for name, own in self.classes.items()},
+            "mean": self.means(),
+        }.items():
+            yield f"{name:<{width}} {_percents(figures, _MORE_HEADS, 9)}"
         yield f"images {self.images}"
 
     def json(self) -> str:
         """All numbers as JSON; those that are undefined are null."""
-        classes = [{"name": name, **_plain(own._asdict())} for name, own in self.classes.items()]
+        classes = [
+            {"name": name, "objects": own.objects, "found": own.found, **_plain(own.figures())}
+            for name, own in self.classes.items()
+        ]
         return json.dumps({"images": self.images, "mean": _plain(self.means()), "classes": classes}, indent=1)
 
     def write_json(self, path: Path) -> None:
@@ -75,8 +96,8 @@ class DetectionReport:
         write_bytes(path, self.json().encode(), "report")
 
 
-def _percent(value: float) -> str:
-    return f"{'-' if math.isnan(value) else f'{100 * value:.2f}':>12}"
+def _percents(figures: Mapping[str, float], heads: Mapping[str, str], width: int = 12) -> str:
+    return " ".join(f"{'-' if math.isnan(figures[key]) else f'{100 * figures[key]:.2f}':>{width}}" for key in heads)
 
 
 def _plain(values: Mapping[str, float]) -> dict[str, float | None]:

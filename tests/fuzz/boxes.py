@@ -12,7 +12,7 @@ from segcaffe.data.annotated.label_map import display_names, read_label_map
 from segcaffe.data.annotated.results import read_annotations, read_results
 from segcaffe.data.convert_images import Conversion
 from segcaffe.data.lists import read_list
-from segcaffe.layers.detection.detection_evaluate import _read_sizes
+from segcaffe.layers.detection.name_sizes import read_name_sizes
 from segcaffe.metrics.detection_report import DetectionReport
 from segcaffe.predict.box_results import read_rows
 from segcaffe.predict.result_folder import SETTINGS
@@ -98,6 +98,6 @@ KINDS = {
     ),
     "sizes of images": Kind(
         single("sizes", lambda: [b"a 7 9\nb c 30 40\n"]),
-        lambda folder: _read_sizes("example", str(folder / "sizes")), TEXT
+        lambda folder: read_name_sizes("example", str(folder / "sizes")), TEXT
     ),
 }  # fmt: skip

@@ -13,9 +13,11 @@ import pytest
 from segcaffe.cli.main import main
 from segcaffe.data.annotated.results import read_annotations, read_boxes_of_list, read_results
 from segcaffe.data.files import BadItems
+from segcaffe.detection.boxes import areas
 from segcaffe.detection.scenes import Found, Objects
 from segcaffe.errors import DataError
-from segcaffe.metrics.detection import precision_of
+from segcaffe.metrics.coco import CocoFigures
+from segcaffe.metrics.detection import Precision, precision_of
 from segcaffe.metrics.detection_report import DetectionReport
 from tests.metrics import detection_data
 
@@ -26,6 +28,29 @@ RECORDED = {
     18: (0.2577293954147194, 0.4897851717524461, 0.24599433654048689),
 }
 MEANS = (0.2647844567882196, 0.5133074678225406, 0.2105295582359162)
+# All twelve figures of each class, and of all, for objects of all sizes.
+RECORDED_SIZED = {
+    "mean": (
+        0.26211760829555986, 0.34099590151755704, 0.2925490510939872, 0.1537168002514537, 0.24129268582966895,
+        0.40035487614695536, 0.3155788655788656, 0.48527583527583523, 0.48805361305361306, 0.1861111111111111,
+        0.44587301587301587, 0.5681818181818181,
+    ),
+    "class 1": (
+        0.14988259421605865, 0.19827624960627765, 0.17557596608467216, 0.0024045261669024044, 0.1931094867643468,
+        0.18607260726072605, 0.21666666666666665, 0.41666666666666663, 0.425, 0.03333333333333333, 0.4149999999999999,
+        0.475,
+    ),
+    "class 3": (
+        0.2648346006718828, 0.34892807727752295, 0.30929604011736406, 0.18019801980198016, 0.21591254261172724,
+        0.39700522250027204, 0.33461538461538465, 0.48461538461538456, 0.48461538461538456, 0.175, 0.4142857142857143,
+        0.5545454545454545,
+    ),
+    "class 18": (
+        0.371635629998738, 0.4757833776688705, 0.3927751470799253, 0.27854785478547855, 0.31485602811293273,
+        0.6179867986798679, 0.39545454545454545, 0.5545454545454545, 0.5545454545454545, 0.35, 0.5083333333333334,
+        0.675,
+    ),
+}  # fmt: skip
 Row = dict[str, Any]
 
 
@@ -101,13 +126,41 @@ def test_coco_as_pycocotools_has_it(tmp_path: Path) -> None:
     found = report(tmp_path)
     for label, expected in RECORDED.items():
         own = found.classes[f"class {label}"]
-        assert (own.coco, own.coco_50, own.coco_75) == pytest.approx(expected, abs=1e-12)
+        assert own.coco[:3] == pytest.approx(expected, abs=1e-12)
     means = found.means()
     assert (means["coco"], means["coco_50"], means["coco_75"]) == pytest.approx(MEANS, abs=1e-12)
     # A class that is nowhere to be found has no precision, and no part in the mean.
-    assert math.isnan(found.classes["class 44"].coco)
+    assert all(map(math.isnan, found.classes["class 44"].coco))
     assert found.classes["class 44"].found > 0
     assert json.loads(found.json())["classes"][3]["voc_area"] is None
+
+
+def test_all_figures_as_pycocotools_has_them(tmp_path: Path) -> None:
+    annotations, results = detection_data.write(tmp_path, sized=True)
+    truth = read_annotations(annotations)
+    found = DetectionReport.of(truth.names, read_results(results, truth), truth.objects)
+    for name, expected in RECORDED_SIZED.items():
+        own = found.means() if name == "mean" else found.classes[name].figures()
+        assert [own[key] for key in CocoFigures._fields] == pytest.approx(expected, abs=1e-12)
+    table = found.text().splitlines()
+    assert (
+        " ".join(table[7].split()) == "class AP small AP medium AP large AR 1 AR 10 AR 100 AR small AR medium AR large"
+    )
+    assert " ".join(table[8].split()) == "class 1 0.24 19.31 18.61 21.67 41.67 42.50 3.33 41.50 47.50"
+
+
+def test_objects_without_an_area_have_that_of_their_box(tmp_path: Path) -> None:
+    content, _ = detection_data.make_sized()
+    for one in content["annotations"]:
+        del one["area"]
+    path = tmp_path / "annotations.json"
+    path.write_text(json.dumps(content))
+    sides = {one["bbox"][2] * one["bbox"][3] for one in content["annotations"]}
+    assert set(np.concatenate([own.areas for own in read_annotations(path).objects]).tolist()) == sides
+    content["annotations"][0]["area"] = "large"
+    path.write_text(json.dumps(content))
+    with pytest.raises(DataError, match="COCO annotations are .*'large'"):
+        read_annotations(path)
 
 
 def test_slow_references(tmp_path: Path) -> None:
@@ -117,31 +170,36 @@ def test_slow_references(tmp_path: Path) -> None:
         own, rows = found.classes[f"class {label}"], annotations["annotations"]
         assert (own.voc_11_point, own.voc_area) == pytest.approx(voc_reference(rows, results, label))
         references = [coco_reference(rows, results, label, least) for least in np.linspace(0.5, 0.95, 10)]
-        assert own.coco == pytest.approx(np.mean(references))
-        assert (own.coco_50, own.coco_75) == pytest.approx((references[0], references[5]))
+        assert own.coco[:3] == pytest.approx((np.mean(references), references[0], references[5]))
 
 
 def one(boxes: list[list[float]], scores: list[float]) -> Found:
-    return Found(np.ones(len(boxes), int), np.array(scores), np.array(boxes, float).reshape(-1, 4))
+    corners = np.array(boxes, float).reshape(-1, 4)
+    return Found(np.ones(len(boxes), int), np.array(scores), corners, areas(corners))
 
 
 def there(boxes: list[list[float]], difficult: list[bool]) -> Objects:
-    marks = np.array(difficult, bool)
-    return Objects(np.ones(len(boxes), int), np.array(boxes, float).reshape(-1, 4), marks, np.zeros_like(marks))
+    marks, corners = np.array(difficult, bool), np.array(boxes, float).reshape(-1, 4)
+    return Objects(np.ones(len(boxes), int), corners, marks, np.zeros_like(marks), areas(corners))
+
+
+def main_figures(own: Precision) -> tuple[float, ...]:
+    """VOC's, and COCO's of all sizes."""
+    return own.voc_11_point, own.voc_area, *own.coco[:3]
 
 
 def test_difficult_objects_and_images_without_any() -> None:
     truth = [there([[0, 0, 9, 9], [20, 20, 29, 29]], [False, True]), there([], [])]
     right = precision_of(1, [one([[0, 0, 9, 9], [20, 20, 29, 29]], [0.5, 0.9]), one([], [])], truth)
-    assert right[2:] == pytest.approx((1,) * 5)
+    assert main_figures(right) == pytest.approx((1,) * 5)
     assert (right.objects, right.found) == (1, 2)
     late = precision_of(1, [one([[0, 0, 9, 9]], [0.5]), one([[0, 0, 9, 9]], [0.9])], truth)
-    assert late[2:] == pytest.approx((0.5,) * 5)
+    assert main_figures(late) == pytest.approx((0.5,) * 5)
     nothing = precision_of(1, [one([], []), one([], [])], truth)
-    assert nothing[2:] == (0, 0, 0, 0, 0)
+    assert main_figures(nothing) == (0, 0, 0, 0, 0)
     # Pixels that belong to their boxes make VOC's overlap 5 * 10 of 100, without them 4 * 9 of 81.
     half = precision_of(1, [one([[0, 0, 9, 4]], [1]), one([], [])], truth)
-    assert (half.voc_area, half.coco_50) == (1, 0)
+    assert (half.voc_area, half.coco.coco_50) == (1, 0)
 
 
 @pytest.mark.parametrize(
@@ -218,8 +276,11 @@ def test_the_command(listed: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "cat          2        1" in capsys.readouterr().out
     scores = json.loads((listed / "scores.json").read_text())
     # Every point of recall up to a half: 6 of 11, 51 of 101.
+    half, recalls = 51 / 101, {f"recall_{name}": 0.5 for name in (1, 10, 100, "small")}
+    precisions = dict.fromkeys(("coco", "coco_50", "coco_75", "coco_small"), half)
+    missing = {f"{name}_{size}": None for name in ("coco", "recall") for size in ("medium", "large")}
     assert scores["mean"] == pytest.approx(
-        {"voc_11_point": 6 / 11, "voc_area": 0.5, "coco": 51 / 101, "coco_50": 51 / 101, "coco_75": 51 / 101}
+        {"voc_11_point": 6 / 11, "voc_area": 0.5, **precisions, **recalls, **missing}
     )
     (listed / "predict.json").write_text(json.dumps({"categories": {"3": "cat"}}))
     assert main([*command, "--json", "-"]) == 0

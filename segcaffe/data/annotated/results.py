@@ -53,13 +53,22 @@ class _Collected:
     scores: list[float] = field(default_factory=list)
     difficult: list[bool] = field(default_factory=list)
     crowd: list[bool] = field(default_factory=list)
+    areas: list[float] = field(default_factory=list)
 
     def found(self) -> Found:
-        return Found(np.array(self.labels, np.int64), np.array(self.scores, np.float64), self._corners())
+        scores, areas = np.array(self.scores, np.float64), np.array(self.areas, np.float64)
+        return Found(np.array(self.labels, np.int64), scores, self._corners(), areas)
 
     def objects(self) -> Objects:
         difficult, crowd = np.array(self.difficult, np.bool_), np.array(self.crowd, np.bool_)
-        return Objects(np.array(self.labels, np.int64), self._corners(), difficult, crowd)
+        areas = np.array(self.areas, np.float64)
+        return Objects(np.array(self.labels, np.int64), self._corners(), difficult, crowd, areas)
+
+    def add_box(self, values: Sequence[Any], area: Any = None) -> None:
+        """Add COCO's x, y, width and height, and the area of what is in it, if that is known."""
+        left, top, width, height = _box(values)
+        self.boxes.append((left, top, left + width, top + height))
+        self.areas.append(width * height if area is None else _number(area))
 
     def _corners(self) -> np.ndarray[Any, Any]:
         return np.array(self.boxes, np.float64).reshape(-1, 4)
@@ -81,7 +90,7 @@ def read_results(path: Path, truth: Truth) -> list[Found]:
                 raise DataError(f'"{path}": image_id "{name}" is none of the {len(truth.objects)} images of the truth.')
             own = collected[truth.index[name]]
             own.labels.append(_label(row["category_id"]))
-            own.boxes.append(_box(row["bbox"]))
+            own.add_box(row["bbox"])
             own.scores.append(_number(row["score"]))
     except (ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
         raise DataError(f'"{path}": COCO results are {_RESULTS}. Received something else: {error!r}.') from error
@@ -92,13 +101,15 @@ def read_annotations(path: Path) -> Truth:
     """The objects of a file of COCO's annotations; DataError if it is none."""
     try:
         content = _json(path, "annotations")
-        images = [(str(image["id"]), str(image.get("file_name", ""))) for image in content["images"]]
+        # Of equal scores, those in the image of the lower id come first, as in pycocotools.
+        in_order = sorted(content["images"], key=lambda image: _rank(image["id"]))
+        images = [(str(image["id"]), str(image.get("file_name", ""))) for image in in_order]
         collected = {name: _Collected() for name, _ in images}
         names = {_label(one["id"]): str(one.get("name", one["id"])) for one in content["categories"]}
         for one in content["annotations"]:
             own = collected[str(one["image_id"])]
             own.labels.append(_label(one["category_id"]))
-            own.boxes.append(_box(one["bbox"]))
+            own.add_box(one["bbox"], one.get("area"))
             own.crowd.append(bool(one.get("iscrowd", 0)))
             own.difficult.append(bool(one.get("ignore", 0)))
     except (ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
@@ -142,6 +153,7 @@ def read_boxes_of_list(
         for mark in marks:
             own.labels.append(ids.get(mark.label, mark.label))
             own.boxes.append(mark.box)
+            own.areas.append((mark.box[2] - mark.box[0]) * (mark.box[3] - mark.box[1]))
             own.difficult.append(mark.difficult)
             own.crowd.append(False)
         objects.append(own.objects())
@@ -180,6 +192,11 @@ def _json(path: Path, what: str) -> Any:
         raise ValueError("it is nested too deep") from error
 
 
+def _rank(name: Any) -> tuple[float, str]:
+    """Numbers by their value, before names."""
+    return (name, "") if isinstance(name, int | float) else (math.inf, str(name))
+
+
 def _label(value: Any) -> int:
     if type(value) is not int or abs(value) >= 1 << 62:
         raise ValueError(f"a category is a whole number, not {value!r:.40}")
@@ -187,10 +204,11 @@ def _label(value: Any) -> int:
 
 
 def _box(values: Sequence[Any]) -> Box:
+    """Left, top, width and height."""
     left, top, width, height = (_number(value) for value in values)
     if min(width, height) < 0 or max(map(abs, (left, top, width, height))) > _MOST_PIXELS:
         raise ValueError(f"a bbox is x, y, width and height in pixels, not {values!r:.80}")
-    return left, top, left + width, top + height
+    return left, top, width, height
 
 
 def _number(value: Any) -> float:
