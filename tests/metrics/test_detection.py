@@ -159,7 +159,7 @@ def test_objects_without_an_area_have_that_of_their_box(tmp_path: Path) -> None:
     assert set(np.concatenate([own.areas for own in read_annotations(path).objects]).tolist()) == sides
     content["annotations"][0]["area"] = "large"
     path.write_text(json.dumps(content))
-    with pytest.raises(DataError, match="COCO annotations are .*'large'"):
+    with pytest.raises(DataError, match=r"COCO annotations are .*'large'"):
         read_annotations(path)
 
 
