@@ -17,6 +17,8 @@ from segcaffe.threads import parallel
 Filler = caffe_pb2.FillerParameter
 _PIECE = 1 << 17
 """Numbers drawn from one stream: fixed, so that they do not depend on the threads."""
+RANDOM = ("gaussian", "msra", "positive_unitball", "uniform", "xavier")
+"""The types that draw values; the others compute them."""
 
 
 def fill(blob: Blob, filler: Filler, where: str) -> None:

@@ -6,12 +6,11 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 
 from google.protobuf.message import Message
 
+from segcaffe.blob.fillers import RANDOM
 from segcaffe.errors import WeightsError
 from segcaffe.layers.base import Layer
 from segcaffe.proto import caffe_pb2
 from segcaffe.weights.loading import LoadReport, copy_weights, shown
-
-_RANDOM = ("gaussian", "msra", "positive_unitball", "uniform", "xavier")
 
 
 def load_all(
@@ -92,7 +91,7 @@ def is_arbitrary(layer: Layer) -> bool:
     """
     if not layer.blobs or layer.param.blobs:
         return False
-    return not layer.blobs[0].data.any() or any(filler in _RANDOM for filler in _fillers(layer.param))
+    return not layer.blobs[0].data.any() or any(filler in RANDOM for filler in _fillers(layer.param))
 
 
 def _fillers(message: Message) -> Iterator[str]:

@@ -32,6 +32,7 @@ class GraphBuilder:
         self.initializers: dict[str, Any] = {}
         self._arrays: dict[str, Array] = {}
         self._names: set[str] = set()
+        self._node_names: set[str] = set()
 
     def reserve(self, *names: str) -> None:
         """Keep names for those who must have them: `unique` never gives them."""
@@ -39,12 +40,11 @@ class GraphBuilder:
 
     def unique(self, wish: str) -> str:
         """A name that nothing has: the one wished for, or that with a number."""
-        name, number = wish, 1
-        while name in self._names:
-            number += 1
-            name = f"{wish}_{number}"
-        self._names.add(name)
-        return name
+        return _new(wish, self._names)
+
+    def unique_node(self, wish: str) -> str:
+        """A name that no node has; values have names of their own."""
+        return _new(wish, self._node_names)
 
     def constant(self, values: Array, name: str) -> str:
         """Add an initialiser; one of that name with the same values is used again."""
@@ -75,3 +75,13 @@ class GraphBuilder:
                 for i, name in enumerate(names):
                     if name == old:
                         names[i] = new
+
+
+def _new(wish: str, names: set[str]) -> str:
+    """The name wished for, or that with a number, which is among the names from now on."""
+    name, number = wish, 1
+    while name in names:
+        number += 1
+        name = f"{wish}_{number}"
+    names.add(name)
+    return name

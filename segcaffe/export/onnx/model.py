@@ -230,9 +230,9 @@ class _Writing:
         """The node that makes the layer's last value bears its name, the others that with their operator."""
         nodes = self.graph.nodes[first:]
         for node in nodes[:-1]:
-            node.name = self.graph.unique(f"{layer}/{node.op_type}")
+            node.name = self.graph.unique_node(f"{layer}/{node.op_type}")
         if nodes:
-            nodes[-1].name = layer
+            nodes[-1].name = self.graph.unique_node(layer)
 
     def _owner(self, blob: Blob) -> str:
         return self._owners[blob.buffer("data")]

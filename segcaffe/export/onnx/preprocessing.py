@@ -62,5 +62,5 @@ def prepare(graph: GraphBuilder, name: str, shape: Sequence[int], wanted: Prepro
 def _step(graph: GraphBuilder, op: str, value: str, constant: str, name: str, **attributes: int) -> str:
     result = graph.unique(f"{name}/{op}")
     graph.node(op, [value, constant], [result], "", attributes)
-    graph.nodes[-1].name = result
+    graph.nodes[-1].name = graph.unique_node(result)
     return result

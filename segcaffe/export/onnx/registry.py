@@ -55,6 +55,8 @@ def write_layer(layer: Layer, emit: Emitter) -> list[str]:
     function = mapping(layer.type)
     if function is None:
         emit.refuse_type()
+    if layer.training:
+        emit.refuse("it says phase: TRAIN, and what layers do while they learn is not written", "Remove that line")
     found = function(layer, emit)
     return [] if found is None else [found] if isinstance(found, str) else list(found)
 

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from segcaffe.blob.fillers import RANDOM
 from segcaffe.export.onnx.emitter import Emitter
 from segcaffe.export.onnx.operators import INT64_MAX
 from segcaffe.export.onnx.registry import maps
@@ -134,7 +135,7 @@ def parameter(layer: Layer, emit: Emitter) -> str:
 @maps("DummyData")
 def dummy_data(layer: DummyData, emit: Emitter) -> list[str]:
     """Constants."""
-    if any(filler.type != "constant" for filler in layer.fillers):
+    if any(filler.type in RANDOM for filler in layer.fillers):
         emit.refuse("its values are drawn anew in each pass", "Make it an Input layer")
     return [emit.constant(blob.data, f"top_{i}") for i, blob in enumerate(emit.top)]
 

@@ -18,7 +18,6 @@ from tests.export.onnx.running import check, model_of, newest_to_run, source_of,
 
 REFUSED = {
     "DummyData_gaussian": "drawn anew",
-    "DummyData_xy": "drawn anew",
     "Silence": "no blob",
 }
 """Cases of types that are written, but not with these options, and what is told."""
