@@ -10,6 +10,7 @@ import numpy as np
 from segcaffe.export.onnx.emitter import Array, Emitter
 from segcaffe.export.onnx.operators import INT64_MAX
 from segcaffe.export.onnx.registry import maps
+from segcaffe.layers.window.affinity import Affinity
 from segcaffe.layers.window.crop import Crop
 from segcaffe.layers.window.interp import Interp
 from segcaffe.layers.window.merge_crop import MergeCrop
@@ -171,3 +172,17 @@ def _mixed(emit: Emitter, value: str, table: tuple[Array, Array], axis: int, nam
         return parts[0]
     factors = emit.constant(weight.reshape(-1, *behind).astype(np.float32), f"{name}_weight")
     return emit.add(parts[0], emit.mul(emit.sub(parts[1], parts[0]), factors))
+
+
+@maps("Affinity")
+def affinity(layer: Affinity, emit: Emitter) -> list[str]:
+    """The smaller of neighbours below and to the right, with zeros in the last row and column."""
+    tops = []
+    for value, offset in zip(emit.inputs, layer.offsets, strict=True):
+        plane = emit.slice(value, [offset], [offset + 1], [1])
+        here = emit.slice(plane, [0, 0], [-1, -1], [2, 3])
+        below = emit.slice(plane, [1, 0], [INT64_MAX, -1], [2, 3])
+        right = emit.slice(plane, [0, 1], [-1, INT64_MAX], [2, 3])
+        smaller = [str(emit.node("Min", here, other)) for other in (below, right)]
+        tops.append(emit.pad(emit.concat(smaller, 1), [(0, 0), (0, 0), (0, 1), (0, 1)]))
+    return tops
