@@ -58,7 +58,10 @@ class GraphBuilder:
         return name
 
     def values(self, name: str) -> Array | None:
-        """The values of an initialiser; None for other names."""
+        """The values of an initialiser, by its name or by that of its Identity; None for other names."""
+        for node in self.nodes:
+            if node.op_type == "Identity" and node.output[0] == name:
+                name = node.input[0]
         return self._arrays.get(name)
 
     def node(
