@@ -12,6 +12,7 @@ from segcaffe.layers.dense.convolution import Convolution
 from segcaffe.layers.dense.deconvolution import Deconvolution
 from segcaffe.layers.dense.embed import Embed
 from segcaffe.layers.dense.inner_product import InnerProduct
+from segcaffe.layers.dense.local import Local
 from segcaffe.layers.dense.windowed import WindowedLayer
 from segcaffe.window import Window
 
@@ -81,3 +82,24 @@ def embed(layer: Embed, emit: Emitter) -> str:
     """Gather of rows, and the bias."""
     rows = str(emit.node("Gather", emit.parameter(0), emit.cast(emit.input, np.int64), axis=0))
     return emit.add(rows, emit.parameter(1)) if layer.bias_term else rows
+
+
+@maps("Local")
+def local(layer: Local, emit: Emitter) -> str:
+    """Taps of the padded image side by side, and a product of matrices of its own for each pixel."""
+    window, (rows, columns) = layer.window, layer.output
+    padded = emit.pad(emit.input, [(0, 0), (0, 0), *window.paddings])
+    taps = []
+    for y in range(window.kernel[0]):
+        for x in range(window.kernel[1]):
+            ends = [y + (rows - 1) * window.stride[0] + 1, x + (columns - 1) * window.stride[1] + 1]
+            taps.append(emit.slice(padded, [y, x], ends, [2, 3], window.stride))
+    joined = emit.concat([emit.unsqueeze(tap, [2]) for tap in taps], 2)
+    # (N, C·taps, pixels), by pixel (pixels, N, C·taps), times (pixels, C·taps, num_output).
+    by_pixel = emit.transpose(emit.reshape(joined, [0, layer.blobs[0].shape[2], rows * columns]), (2, 0, 1))
+    weight = layer.blobs[0].data[:, 0].transpose(2, 1, 0)
+    product = emit.transpose(str(emit.node("MatMul", by_pixel, emit.parameter_as(0, weight))), (1, 2, 0))
+    result = emit.reshape(product, [0, layer.num_output, rows, columns])
+    if not layer.bias_term:
+        return result
+    return emit.add(result, emit.parameter_as(1, layer.blobs[1].data.reshape(1, layer.num_output, rows, columns)))

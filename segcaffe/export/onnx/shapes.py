@@ -11,6 +11,7 @@ from segcaffe.export.onnx.emitter import Emitter
 from segcaffe.export.onnx.operators import INT64_MAX
 from segcaffe.export.onnx.registry import maps
 from segcaffe.layers.base import Layer
+from segcaffe.layers.shape.batch_to_space_nd import BatchToSpaceND
 from segcaffe.layers.shape.concat import Concat
 from segcaffe.layers.shape.continuation_indicator import ContinuationIndicator
 from segcaffe.layers.shape.gather import Gather
@@ -19,6 +20,7 @@ from segcaffe.layers.shape.rearranged import Rearranged
 from segcaffe.layers.shape.reduction import Reduction
 from segcaffe.layers.shape.reverse import Reverse
 from segcaffe.layers.shape.slice import Slice
+from segcaffe.layers.shape.space_to_batch_nd import SpaceToBatchND
 from segcaffe.layers.shape.tile import Tile
 from segcaffe.layers.source.dummy_data import DummyData
 from segcaffe.proto.caffe_pb2 import ReductionParameter
@@ -145,3 +147,37 @@ def continuation_indicator(layer: ContinuationIndicator, emit: Emitter) -> str:
     """A constant: 0 at the first step, then 1."""
     emit.fixed_batch("its values do not depend on its bottom, only their number does")
     return emit.constant(np.r_[0.0, np.ones(emit.top_shape()[0] - 1)][:, None] * np.ones(emit.top_shape()), "cont")
+
+
+@maps("SpaceToBatchND")
+def space_to_batch(layer: SpaceToBatchND, emit: Emitter) -> str:
+    """Pad, then blocks to the front."""
+    rest = emit.ndim() - 1 - len(layer.block)
+    padded = emit.pad(emit.input, [(0, 0), *layer.margins, *[(0, 0)] * rest])
+    large = layer._large.shape
+    pairs = [n for extent, size in zip(large[1:], layer.block, strict=False) for n in (extent // size, size)]
+    behind = list(large[1 + len(layer.block) :])
+    seen = emit.reshape(padded, [-1, *pairs, *behind])
+    return emit.as_top(emit.transpose(seen, _blocks_first(len(layer.block), rest)))
+
+
+@maps("BatchToSpaceND")
+def batch_to_space(layer: BatchToSpaceND, emit: Emitter) -> str:
+    """Blocks from the front to their places, then Slice."""
+    count, rest = len(layer.block), emit.ndim() - 1 - len(layer.block)
+    seen = emit.reshape(emit.input, [*layer.block, -1, *emit.shape()[1:]])
+    order = _blocks_first(count, rest)
+    large = emit.transpose(seen, [order.index(axis) for axis in range(len(order))])
+    whole = emit.reshape(large, [-1, *layer._large.shape[1:]])
+    axes = [axis for axis, pair in enumerate(layer.margins, 1) if any(pair)]
+    if not axes:
+        return whole
+    starts = [layer.margins[axis - 1][0] for axis in axes]
+    stops = [layer._large.shape[axis] - layer.margins[axis - 1][1] for axis in axes]
+    return emit.slice(whole, starts, stops, axes)
+
+
+def _blocks_first(count: int, rest: int) -> list[int]:
+    """The order of (N, D1, b1, D2, b2, .., rest) that gives (b1, b2, .., N, D1, D2, .., rest)."""
+    last = 2 * count + 1
+    return [*range(2, last, 2), 0, *range(1, last, 2), *range(last, last + rest)]

@@ -18,6 +18,7 @@ from tests.export.onnx.running import check, model_of, newest_to_run, source_of,
 
 REFUSED = {
     "DummyData_gaussian": "drawn anew",
+    "SegAccuracy_accumulated": "from batch to batch",
     "Silence": "no blob",
 }
 """Cases of types that are written, but not with these options, and what is told."""
