@@ -75,14 +75,19 @@ class ProposalLayer(Anchored):
         if len(top) > 1:
             top[1].reshape(1, 1, 1, 1)
 
+    @property
+    def proposing(self) -> Proposing:
+        """Which boxes are proposed."""
+        before, after = (12000, 2000) if self.phase == caffe_pb2.TRAIN else (6000, 300)
+        return Proposing(16, before, after, 0.7)
+
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Propose."""
         _, channels, height, width = bottom[0].shape
         scores = bottom[0].data[0, channels // 2 :].transpose(1, 2, 0).reshape(-1)
         moves = bottom[1].data[0].transpose(1, 2, 0).reshape(-1, 4)
-        before, after = (12000, 2000) if self.phase == caffe_pb2.TRAIN else (6000, 300)
         boxes = shift(self.anchors(height, width), moves)
-        boxes, scores = propose(boxes, scores, bottom[2].data.reshape(-1), Proposing(16, before, after, 0.7))
+        boxes, scores = propose(boxes, scores, bottom[2].data.reshape(-1), self.proposing)
         top[0].reshape(len(boxes), 5)
         top[0].data[:, 0], top[0].data[:, 1:] = 0, boxes
         if len(top) > 1:

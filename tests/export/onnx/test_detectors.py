@@ -103,6 +103,7 @@ layer { name: "score" type: "InnerProduct" bottom: "pool" top: "score"
     ("layer_type", "options"),
     [
         ("Proposal", "proposal_param { feat_stride: 16 pre_nms_topn: 60 post_nms_topn: 9 nms_thresh: 0.5 }"),
+        ("Python", 'python_param { module: "rpn.proposal_layer" layer: "ProposalLayer" }'),
         ("Proposal", "proposal_param { feat_stride: 8 min_size: 40 nms_thresh: 0.7 pre_nms_topn: 0 post_nms_topn: 0 }"),
     ],
 )
