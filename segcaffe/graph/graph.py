@@ -1,8 +1,8 @@
 """The net as data: nodes (layers) and the blobs between them, without arrays.
 
 `build_graph` turns a NetParameter into a `Graph` by passes that are functions of their own: `rules.filter_net`,
-`splits.insert_splits`, and the connection of names to blobs here. Which layers need a backward pass is decided in
-`backward.plan`, once the layers exist and their parameters are known.
+`apart.take_apart`, `splits.insert_splits`, and the connection of names to blobs here. Which layers need a backward pass
+is decided in `backward.plan`, once the layers exist and their parameters are known.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from segcaffe.errors import GraphError, Place
+from segcaffe.graph.apart import take_apart
 from segcaffe.graph.rules import about_left_out, filter_net
 from segcaffe.graph.splits import insert_splits
 from segcaffe.layers.base import Layer
@@ -95,7 +96,7 @@ def build_graph(net: PlacedNet, state: caffe_pb2.NetState) -> Graph:
     """Build the graph of ``net`` in ``state`` (phase, level, stages); GraphError where names do not connect."""
     kept = filter_net(net, state)
     try:
-        expanded = insert_splits(kept)
+        expanded = insert_splits(take_apart(kept))
     except GraphError as error:
         told = f"{error.text()}{about_left_out(net.message, state)}"
         raise GraphError(told, layer=error.layer, place=error.place) from error

@@ -48,6 +48,26 @@ CASES = [
         tuple(distinct(i, 4, *X) for i in range(4)),
         suffix="maximum_of_four",
     ),
+    LayerCase(
+        "Eltwise",
+        "eltwise_param { operation: MIN }",
+        tuple(distinct(i, 4, *X) for i in range(4)),
+        suffix="minimum_of_four",
+    ),
+    LayerCase("Eltwise", "eltwise_param { operation: DIV }", (X, not_zero(*X)), suffix="quotient_of_two"),
+    LayerCase("Eltwise", "eltwise_param { axis: 1 coeff: 2 coeff: 3 }", (X, (3,)), suffix="channels", batched=False),
+    LayerCase(
+        "Eltwise", "eltwise_param { operation: PROD axis: -2 }", (X, (4, 5), X), suffix="last_axes", batched=False
+    ),
+    LayerCase("Eltwise", "eltwise_param { operation: DIV }", (X, not_zero(2, 3)), suffix="quotient_of_rows"),
+    LayerCase(
+        "Eltwise",
+        "eltwise_param { operation: MIN axis: 1 }",
+        (distinct(0, 2, *X), lambda rng: np.array([0.15, 0.55, 0.15])),
+        suffix="minimum_of_channels",
+        batched=False,
+    ),
+    LayerCase("Eltwise", bottoms=(X, ()), suffix="one_number", batched=False),
     LayerCase("Eltwise", bottoms=((), ()), suffix="scalars"),
     LayerCase("Eltwise", bottoms=((2, 3, 2, 2, 3), (2, 3, 2, 2, 3)), suffix="five_axes"),
     LayerCase("Concat", bottoms=((2, 3, 4), (2, 1, 4), (2, 2, 4))),

@@ -59,13 +59,18 @@ def axpy(layer: Layer, emit: Emitter) -> str:
 
 @maps("Eltwise")
 def eltwise(layer: Eltwise, emit: Emitter) -> str:
-    """Sum of multiples, product or maximum."""
+    """Sum of multiples, product, quotient, maximum or minimum."""
+    inputs = list(emit.inputs)
+    if layer.spread:
+        sizes = [1 if size == 1 else emit.sizes(0)[axis] for axis, size in enumerate(layer.spread)]
+        inputs[1] = emit.reshape(inputs[1], sizes)
     if layer.operation == EltwiseParameter.SUM:
-        parts = [emit.times(value, coeff) for value, coeff in zip(emit.inputs, layer.coeff, strict=True)]
+        parts = [emit.times(value, coeff) for value, coeff in zip(inputs, layer.coeff, strict=True)]
         return emit.add(*parts) if len(parts) == 2 else str(emit.node("Sum", *parts))
-    if layer.operation == EltwiseParameter.MAX:
-        return str(emit.node("Max", *emit.inputs))
+    operators = {EltwiseParameter.MAX: "Max", EltwiseParameter.MIN: "Min", EltwiseParameter.DIV: "Div"}
+    if layer.operation in operators:
+        return str(emit.node(operators[layer.operation], *inputs))
     product = emit.input
-    for value in emit.inputs[1:]:
+    for value in inputs[1:]:
         product = emit.mul(product, value)
     return product

@@ -82,6 +82,35 @@ def test_eltwise_maxima_that_are_equal_go_to_the_second_bottom_before_the_first_
     np.testing.assert_array_equal(bottom[2].diff, [0, 0, 30, 0])
 
 
+def test_eltwise_minima_that_are_equal_go_to_the_second_bottom_before_the_first_before_later_ones() -> None:
+    ones, numbers, last = np.ones(4), np.array([1.0, 0.0, 1.0, 2.0]), np.array([1.0, 0.0, -3.0, 2.0])
+    layer, bottom, top = LayerCase("Eltwise", "eltwise_param { operation: MIN }", (ones, numbers, last)).build()
+    layer.forward(bottom, top)
+    np.testing.assert_array_equal(top[0].data, [1, 0, -3, 1])
+    top[0].diff[...] = [10, 20, 30, 40]
+    layer.backward(top, [True] * 3, bottom)
+    np.testing.assert_array_equal(bottom[0].diff, [0, 0, 0, 40])
+    np.testing.assert_array_equal(bottom[1].diff, [10, 20, 0, 0])
+    np.testing.assert_array_equal(bottom[2].diff, [0, 0, 30, 0])
+
+
+@pytest.mark.parametrize(("axis", "shape"), [(0, (2, 3)), (1, (3, 4)), (-1, (5,)), (2, ()), (0, (2, 3, 4))])
+@pytest.mark.parametrize("operation", ["SUM", "PROD", "MAX", "MIN", "DIV"])
+def test_eltwise_spreads_its_second_bottom(axis: int, shape: tuple[int, ...], operation: str) -> None:
+    rng = np.random.default_rng(3)
+    x, z = rng.uniform(1, 2, (2, 3, 4, 5)), rng.uniform(1, 2, shape)
+    layer, bottom, top = LayerCase("Eltwise", f"eltwise_param {{ operation: {operation} axis: {axis} }}", (x, z)).build(
+        dtype=np.float64
+    )
+    layer.forward(bottom, top)
+    start = axis if axis >= 0 else axis + 4
+    combine = {"SUM": np.add, "PROD": np.multiply, "MAX": max, "MIN": min, "DIV": np.divide}[operation]
+    expected = np.empty_like(x)
+    for place in np.ndindex(x.shape):
+        expected[place] = combine(x[place], z[place[start : start + z.ndim]])
+    np.testing.assert_allclose(top[0].data, expected, rtol=1e-12)
+
+
 def test_eltwise_product_gradient_is_exact_at_zero_only_in_its_stable_form() -> None:
     zero, three = np.zeros(2), np.full(2, 3.0)
     layer, bottom, top = LayerCase("Eltwise", "eltwise_param { operation: PROD }", (zero, three)).build()

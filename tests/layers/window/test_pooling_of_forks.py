@@ -126,6 +126,12 @@ def test_pad_type_1_keeps_the_size(kernel: int, stride: int) -> None:
     assert top[0].data[0, 0, 0, 0] == pytest.approx(first.mean())
 
 
+def test_equal_values_are_one() -> None:
+    for sizes, shape in (("kernel_size_nd: [2, 2, 2] stride_nd: [2, 2, 2]", (3, 4)), ("kernel_size_nd: 2", (5, 7))):
+        _, _, top = LayerCase("Pooling", f"pooling_param {{ {sizes} }}", ((1, 2, 6, 8),)).build()
+        assert top[0].shape[2:] == shape
+
+
 @pytest.mark.parametrize(
     ("options", "shape"),
     [
