@@ -1,22 +1,31 @@
-"""Pooling over regions on the CPU: regions are divided among threads; their gradients channel by channel."""
+"""Pooling over regions on the CPU: regions are divided among threads; their gradients channel by channel.
+
+Maxima and samples see the maps with channels last, so that what is done for a pixel is done for a vector of channels.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from segcaffe.jit.compiled import njit
+from segcaffe.kernels.copy import cpu as copies
+from segcaffe.kernels.vector.scratch import scratch
 from segcaffe.threads import parallel
 
 Array = np.ndarray[Any, Any]
+Body = Callable[[int, int], None]
 _GRAIN = 30_000
+_BLOCK = 128
+"""Channels that are pooled together: so many that caches hold all their bins."""
 _compiled = njit(nogil=True, cache=True)
 
 
 def max_forward(x: Array, item: Array, rows: Array, columns: Array, y: Array, place: Array) -> None:
-    body = lambda start, stop: _max_forward(x, item, rows, columns, y, place, start, stop)  # noqa: E731
-    _over_regions(body, y)
+    maps = _channels_last(x)
+    _over_blocks(lambda start, stop: _max_forward(maps, item, rows, columns, y, place, start, stop), y)
 
 
 def max_backward(dy: Array, item: Array, place: Array, dx: Array) -> None:
@@ -26,8 +35,9 @@ def max_backward(dy: Array, item: Array, place: Array, dx: Array) -> None:
 
 
 def mean_forward(x: Array, item: Array, rows: Array, columns: Array, y: Array) -> None:
+    planes = y.shape[0] * y.shape[1]
     body = lambda start, stop: _mean_forward(x, item, rows, columns, y, start, stop)  # noqa: E731
-    _over_regions(body, y)
+    parallel.run(planes, body, max(1, _GRAIN // max(1, 20 * y.shape[2] * y.shape[3])))
 
 
 def mean_backward(dy: Array, item: Array, rows: Array, columns: Array, dx: Array) -> None:
@@ -36,8 +46,8 @@ def mean_backward(dy: Array, item: Array, rows: Array, columns: Array, dx: Array
 
 
 def sample_forward(x: Array, item: Array, low: Array, weight: Array, y: Array) -> None:
-    body = lambda start, stop: _sample_forward(x, item, low, weight, y, start, stop)  # noqa: E731
-    _over_regions(body, y)
+    maps = _channels_last(x)
+    _over_blocks(lambda start, stop: _sample_forward(maps, item, low, weight, y, start, stop), y)
 
 
 def sample_backward(dy: Array, item: Array, low: Array, weight: Array, dx: Array) -> None:
@@ -45,29 +55,74 @@ def sample_backward(dy: Array, item: Array, low: Array, weight: Array, dx: Array
     _over_channels(body, dx.shape[1], 16 * dy.size + dx.size)
 
 
-def _over_regions(body: Any, y: Array) -> None:
-    planes = y.shape[0] * y.shape[1]
-    parallel.run(planes, body, max(1, _GRAIN // max(1, 20 * y.shape[2] * y.shape[3])))
+def _channels_last(x: Array) -> Array:
+    """A copy of images (N, C, H, W) as (N, H, W, C), in scratch memory."""
+    n, c, h, w = x.shape
+    maps = scratch("region_maps", x.size, x.dtype).reshape(n, h, w, c)
+    copies.copy(x.transpose(0, 2, 3, 1), maps)
+    return maps
 
 
-def _over_channels(body: Any, channels: int, work: int) -> None:
+def _over_blocks(body: Body, y: Array) -> None:
+    """Divide the blocks of channels of all regions."""
+    blocks = y.shape[0] * -(-y.shape[1] // _BLOCK)
+    parallel.run(blocks, body, max(1, _GRAIN // max(1, 2 * _BLOCK * y.shape[2] * y.shape[3])))
+
+
+def _over_channels(body: Body, channels: int, work: int) -> None:
     parallel.run(channels, body, max(1, _GRAIN * channels // max(1, work)))
 
 
 @_compiled
-def _max_forward(x, item, rows, columns, y, place, start, stop):
-    channels, width = x.shape[1], x.shape[3]
+def _block(k, channels):
+    """Region, first channel and number of channels of block k."""
+    blocks = -(-channels // _BLOCK)
+    first = k % blocks * _BLOCK
+    return k // blocks, first, min(_BLOCK, channels - first)
+
+
+@_compiled
+def _unfold(bins, out):
+    """Write values (bins, channels) as (channels, bins)."""
+    for c in range(out.shape[0]):
+        for p in range(out.shape[1]):
+            for q in range(out.shape[2]):
+                out[c, p, q] = bins[p * out.shape[2] + q, c]
+
+
+@_compiled
+def _raise_to(values, at, best, where):
+    """Take the values that are higher than the best so far."""
+    for c in range(values.size):
+        value, held, held_place = values[c], best[c], where[c]
+        higher = value > held
+        best[c] = value if higher else held
+        where[c] = at if higher else held_place
+
+
+@_compiled
+def _max_forward(maps, item, rows, columns, y, place, start, stop):
+    width, channels = maps.shape[2], maps.shape[3]
+    high, wide = rows.shape[1], columns.shape[1]
+    best, where = np.empty((high * wide, _BLOCK), y.dtype), np.empty((high * wide, _BLOCK), np.int32)
     for k in range(start, stop):
-        r, c = k // channels, k % channels
-        plane = x[item[r], c]
-        for p in range(rows.shape[1]):
-            for q in range(columns.shape[1]):
-                best, where = x.dtype.type(0), -1
-                for i in range(rows[r, p, 0], rows[r, p, 1]):
-                    for j in range(columns[r, q, 0], columns[r, q, 1]):
-                        if where < 0 or plane[i, j] > best:
-                            best, where = plane[i, j], i * width + j
-                y[r, c, p, q], place[r, c, p, q] = best, where
+        r, first, count = _block(k, channels)
+        image = maps[item[r]]
+        for p in range(high):
+            for q in range(wide):
+                high_here, where_here = best[p * wide + q, :count], where[p * wide + q, :count]
+                top, left = rows[r, p, 0], columns[r, q, 0]
+                if top >= rows[r, p, 1] or left >= columns[r, q, 1]:
+                    high_here[:] = 0
+                    where_here[:] = -1
+                    continue
+                high_here[:] = image[top, left, first : first + count]
+                where_here[:] = top * width + left
+                for i in range(top, rows[r, p, 1]):
+                    for j in range(left, columns[r, q, 1]):
+                        _raise_to(image[i, j, first : first + count], np.int32(i * width + j), high_here, where_here)
+        _unfold(best, y[r, first : first + count])
+        _unfold(where, place[r, first : first + count])
 
 
 @_compiled
@@ -115,28 +170,43 @@ def _mean_backward(dy, item, rows, columns, dx, start, stop):
 
 
 @_compiled
-def _sample_forward(x, item, low, weight, y, start, stop):
-    channels, height, width = x.shape[1], x.shape[2], x.shape[3]
-    _, _, high, wide = y.shape
+def _add_sample(above, above_right, below, below_right, place, total):
+    """Add to each channel's total what lies between four pixels, ``place`` being how far across and how far down."""
+    across, down = place
+    for c in range(total.size):
+        upper = above[c] + (above_right[c] - above[c]) * across
+        lower = below[c] + (below_right[c] - below[c]) * across
+        total[c] += upper + (lower - upper) * down
+
+
+@_compiled
+def _sample_forward(maps, item, low, weight, y, start, stop):
+    height, width, channels = maps.shape[1:]
+    high, wide = y.shape[2:]
     samples = low.shape[1] // (high + wide)
+    totals = np.empty((high * wide, _BLOCK), y.dtype)
     for k in range(start, stop):
-        r, c = k // channels, k % channels
-        plane = x[item[r], c]
+        r, first, count = _block(k, channels)
+        image, last = maps[item[r]], first + count
+        totals[:] = 0
         for p in range(high):
             for q in range(wide):
-                total = x.dtype.type(0)
+                total = totals[p * wide + q, :count]
                 for s in range(p * samples, (p + 1) * samples):
-                    i0, b = low[r, s], weight[r, s]
-                    i1 = min(i0 + 1, height - 1)
+                    i, b = low[r, s], weight[r, s]
+                    below = min(i + 1, height - 1)
                     for t in range((high + q) * samples, (high + q + 1) * samples):
-                        j0, a = low[r, t], weight[r, t]
-                        if i0 < 0 or j0 < 0:
+                        j, a = low[r, t], weight[r, t]
+                        if i < 0 or j < 0:
                             continue
-                        j1 = min(j0 + 1, width - 1)
-                        above = plane[i0, j0] + (plane[i0, j1] - plane[i0, j0]) * a
-                        below = plane[i1, j0] + (plane[i1, j1] - plane[i1, j0]) * a
-                        total += above + (below - above) * b
-                y[r, c, p, q] = total / x.dtype.type(samples * samples)
+                        right = min(j + 1, width - 1)
+                        _add_sample(
+                            image[i, j, first:last], image[i, right, first:last],
+                            image[below, j, first:last], image[below, right, first:last], (a, b), total,
+                        )  # fmt: skip
+                for c in range(count):
+                    total[c] /= y.dtype.type(samples * samples)
+        _unfold(totals, y[r, first : first + count])
 
 
 @_compiled

@@ -1,0 +1,78 @@
+"""Times layer types of the forks beside other libraries: python -m benchmarks.forks [NAME ...] [--runs N].
+
+Needs ``opencv-python-headless<5``, onnx, onnxruntime and torch beside segcaffe. Without names the table is written to
+docs/performance-forks.md; a name is the beginning of a row's. One thread each, in processor time, in turn: a ratio
+below 1 means that ours is faster. Whole nets of one layer are timed, with what each library does around a layer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import onnxruntime
+import torch
+
+from benchmarks.fork_cases import CASES
+from benchmarks.fork_peers import Array, Case, ours, peers
+from benchmarks.timing import Pair, interleave
+from segcaffe.threads import parallel
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "performance-forks.md"
+
+
+class Row(NamedTuple):
+    """A comparison."""
+
+    name: str
+    peer: str
+    pair: Pair
+
+    def __str__(self) -> str:
+        mine, theirs = (1e3 * median(values) for values in (self.pair.ours, self.pair.theirs))
+        return f"| {self.name} | {self.peer} | {mine:.3f} | {theirs:.3f} | {self.pair.ratio:.2f} |"
+
+
+def rows(case: Case, runs: int) -> Iterator[Row]:
+    """A comparison with each of the case's peers, whose results are compared first."""
+    mine = ours(case)
+    for peer, run in peers(case, mine).items():
+        if case.agrees:
+            _compare(case.name, peer, mine.run(), run())
+        yield Row(case.name, peer, interleave(mine.net.forward, run, runs, warmup=5, clock=time.thread_time))
+
+
+def _compare(name: str, peer: str, found: Array, wanted: Array) -> None:
+    found, wanted = (values.reshape(-1, values.shape[-1] if values.ndim else 1) for values in (found, wanted))
+    if found.shape[-1] == 7:
+        found, wanted = (values[values.any(axis=1)] for values in (found, wanted))
+    same = found.shape == wanted.shape
+    error = np.abs(found - wanted).max() / max(np.abs(wanted).max(), 1e-6) if same else np.inf
+    if error > 1e-3:
+        print(f"{name}: NOT as {peer}, {error:.2g}, shapes {found.shape} and {wanted.shape}")
+
+
+def main() -> None:
+    """Print a table, write the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", help="only rows that begin so, without writing the page")
+    parser.add_argument("--runs", type=int, default=101)
+    options = parser.parse_args()
+    parallel.set_num_threads(1)
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+    for case in CASES:
+        if options.names and not case.name.startswith(tuple(options.names)):
+            continue
+        for row in rows(case, options.runs):
+            print(row, flush=True)
+
+
+if __name__ == "__main__":
+    main()
