@@ -22,6 +22,39 @@ def test_every_order_of_axes(shape: tuple[int, ...]) -> None:
         np.testing.assert_array_equal(target, source)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int32, np.int8])
+@pytest.mark.parametrize(
+    ("shape", "axes"),
+    [
+        ((2, 37, 61, 33), (0, 2, 3, 1)),  # to channels last, none of them a multiple of a vector
+        ((1, 1040, 2, 19, 2), (0, 2, 4, 1, 3)),  # every other pixel
+        ((1, 2, 2, 30, 25, 41), (0, 3, 4, 1, 5, 2)),  # pixels between others
+        ((7, 5, 6, 17, 19), (4, 1, 3, 0, 2)),
+        ((70_000, 1, 2), (2, 1, 0)),
+    ],
+    ids=str,
+)
+def test_turned_blocks(shape: tuple[int, ...], axes: tuple[int, ...], dtype: type) -> None:
+    values = np.random.default_rng(4).integers(-100, 100, shape).astype(dtype)
+    source = values.transpose(axes)
+    frame = np.zeros((*source.shape[:-1], source.shape[-1] + 3), dtype)
+    target = frame[..., 1:-2]
+    copy.copy(source, target)
+    np.testing.assert_array_equal(target, source)
+    assert not frame[..., 0].any()
+    assert not frame[..., -2:].any()
+    back = np.zeros(source.shape, dtype)
+    copy.copy(source, back)
+    np.testing.assert_array_equal(back, source)
+
+
+def test_a_number_that_is_none_keeps_its_bits() -> None:
+    bits = np.random.default_rng(5).integers(-(2**31), 2**31, (300, 400)).astype(np.int32)
+    target = np.empty((400, 300), np.float32)
+    copy.copy(bits.view(np.float32).T, target)
+    np.testing.assert_array_equal(target.view(np.int32), bits.T)
+
+
 @pytest.mark.parametrize("shape", [(1, 5, 1, 1), (2, 5, 30, 1), (1, 1, 1, 70)])
 def test_broadcast(shape: tuple[int, ...]) -> None:
     values = np.random.default_rng(2).standard_normal(shape).astype(np.float32)

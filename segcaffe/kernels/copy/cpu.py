@@ -1,6 +1,6 @@
 """Copies on the CPU: NumPy's own loops, which release the interpreter lock, over parts of the longest axis.
 
-Transposed blocks are copied by tiles instead: NumPy would fetch a cache line for each element.
+Transposed blocks are turned in registers instead (`turned`): NumPy would fetch a cache line for each element.
 """
 
 from __future__ import annotations
@@ -9,15 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from segcaffe.jit.compiled import njit
+from segcaffe.kernels.copy import turned
 from segcaffe.threads import parallel
 
 Array = np.ndarray[Any, Any]
 _GRAIN = 100_000
 _SMALL = 4096
-_TILE = 16
-_MANY, _FAR = 1024, 65_536
-"""Rows, and bytes between rows, beyond which NumPy's copy of a transposed block slows down."""
+_TURNED = 65_536
+"""Elements from which blocks turned in registers save more time than finding them takes."""
 
 
 def copy(source: Array, target: Array) -> None:
@@ -26,9 +25,11 @@ def copy(source: Array, target: Array) -> None:
         return
     if source.shape != target.shape:
         source = np.broadcast_to(source, target.shape)
-    if _is_transposed(source, target):
-        _copy_transposed(source, target)
-        return
+    if target.size >= _TURNED and source.dtype == target.dtype:
+        walk = turned.plan(target.shape, source.strides, target.strides, target.itemsize)
+        if walk is not None:
+            _copy_turned(source, target, walk)
+            return
     if target.size <= 2 * _GRAIN:
         target[...] = source
         return
@@ -42,38 +43,11 @@ def copy(source: Array, target: Array) -> None:
     parallel.run(target.shape[axis], body, _grain(target, axis))
 
 
-def _is_transposed(source: Array, target: Array) -> bool:
-    """Whether a walk along the source writes to so many, or so distant, places that the cache does not hold them."""
-    if not 2 <= target.ndim <= 4 or min(source.strides) != source.itemsize or target.strides[-1] != target.itemsize:
-        return False
-    near = int(np.argmin(source.strides))
-    return near < target.ndim - 1 and (target.shape[near] > _MANY or target.strides[near] >= _FAR)
-
-
-def _copy_transposed(source: Array, target: Array) -> None:
-    """Copy tile by tile, each small enough that the cache holds its rows both of the source and of the target."""
-    near = int(np.argmin(source.strides))
-    views = [np.moveaxis(array, near, -2) for array in (source, target)]
-    shape = (1,) * (4 - target.ndim) + views[1].shape
-    from_4d, to_4d = (view[(None,) * (4 - target.ndim)] for view in views)
-    rows = -(-shape[2] // _TILE)
-
-    def body(start: int, stop: int) -> None:
-        _copy_tiles(from_4d, to_4d, rows, start, stop)
-
-    parallel.run(shape[0] * shape[1] * rows, body, max(1, _GRAIN // (_TILE * shape[3])))
-
-
-@njit(nogil=True, cache=True)
-def _copy_tiles(source, target, rows, start, stop):
-    middle, height, width = target.shape[1:]
-    for k in range(start, stop):
-        n, first = k // rows, k % rows * _TILE
-        a, b = source[n // middle, n % middle], target[n // middle, n % middle]
-        for left in range(0, width, _TILE):
-            for i in range(first, min(height, first + _TILE)):
-                for j in range(left, min(width, left + _TILE)):
-                    b[i, j] = a[i, j]
+def _copy_turned(source: Array, target: Array, walk: turned.Walk) -> None:
+    arrays = turned.flat(source, walk), turned.flat(target, walk)
+    axes = (walk.outer, walk.near, walk.last)
+    body = lambda start, stop: turned.copy_parts(*arrays, axes, walk.block, start, stop)  # noqa: E731
+    parallel.run(walk.parts, body, max(1, _GRAIN // (walk.block * walk.last[0])))
 
 
 def sum_copies(source: Array, out: Array) -> None:
