@@ -60,9 +60,7 @@ class Case:
     def inputs(self) -> list[Array]:
         """The bottoms, the same ones each time."""
         rng = np.random.default_rng(0)
-        drawn = (
-            bottom(rng) if callable(bottom) else rng.standard_normal(tuple(bottom)) for bottom in self.bottoms
-        )
+        drawn = (bottom(rng) if callable(bottom) else rng.standard_normal(tuple(bottom)) for bottom in self.bottoms)
         return [values.astype(np.float32) for values in drawn]
 
     def prototxt(self, inputs: Sequence[Array]) -> str:

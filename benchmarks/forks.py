@@ -25,6 +25,14 @@ from benchmarks.timing import Pair, interleave
 from segcaffe.threads import parallel
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "performance-forks.md"
+INTRODUCTION = """# Layers of the forks against OpenCV, ONNX Runtime and PyTorch
+
+Written by `python -m benchmarks.forks`: layer types that other Caffes added, at sizes of the nets that they come from,
+beside the libraries that compute the same. Nets of one layer run in turn in one process, with one thread each, in
+processor time; a ratio is the median of those of neighbouring runs, and below 1 means that ours is faster. What a
+library does around a layer counts: about 20 microseconds of Python in `net.forward()`.
+"""
+HEADER = "| layer | beside | ours, ms | theirs, ms | ratio |\n|---|---|---|---|---|"
 
 
 class Row(NamedTuple):
@@ -67,11 +75,34 @@ def main() -> None:
     parallel.set_num_threads(1)
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
+    print(HEADER)
+    table = []
     for case in CASES:
         if options.names and not case.name.startswith(tuple(options.names)):
             continue
         for row in rows(case, options.runs):
             print(row, flush=True)
+            table.append(row)
+    if not options.names:
+        PAGE.write_text(page(table))
+
+
+def page(table: list[Row]) -> str:
+    """The page with the table, and what is above 1.0 beside OpenCV."""
+    ratios = {
+        peer: [row.pair.ratio for row in table if row.peer == peer] for peer in ("OpenCV", "ONNX Runtime", "PyTorch")
+    }
+    versions = f"OpenCV {cv2.__version__}, ONNX Runtime {onnxruntime.__version__}, PyTorch {torch.__version__}"
+    medians = ", ".join(f"{peer} {median(values):.2f}" for peer, values in ratios.items())
+    above = [f"{row.name} ({row.pair.ratio:.2f})" for row in table if row.peer == "OpenCV" and row.pair.ratio > 1]
+    parts = [
+        INTRODUCTION,
+        f"{versions}, NumPy {np.__version__}. Median ratio beside {medians}.\n",
+        HEADER,
+        *map(str, table),
+        f"\nAbove 1.0 beside OpenCV: {'; '.join(above) or 'none'}.",
+    ]
+    return "\n".join(parts) + "\n"
 
 
 if __name__ == "__main__":
