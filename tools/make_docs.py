@@ -1,4 +1,4 @@
-"""Writes docs/layers.md, docs/cli.md and the table in docs/security.md: python tools/make_docs.py [--check]."""
+"""Writes layers.md, cli.md and tables of security.md and export.md in docs/: python tools/make_docs.py [--check]."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from segcaffe.cli.effects import EFFECTS
 from segcaffe.cli.main import build_parser
 from segcaffe.cli.parser import Parser
+from segcaffe.export.onnx.left_out import REASONS
+from segcaffe.export.onnx.registry import mapped_types, mapping
 from segcaffe.layers import layer_class, layer_types
 from segcaffe.layers.base import Count, Layer, NeuronLayer
 from segcaffe.proto import caffe_pb2
@@ -65,11 +67,17 @@ that says what to do; 130 after Ctrl-C.
 """
 
 COMMANDS_BEGIN, COMMANDS_END = "<!-- commands -->", "<!-- end of commands -->"
+LAYERS_BEGIN, LAYERS_END = "<!-- layers -->", "<!-- end of layers -->"
 
 
 def pages() -> dict[str, str]:
     """All generated pages by their names in docs/."""
-    return {"layers.md": layers_page(), "cli.md": cli_page(), "security.md": security_page()}
+    return {
+        "layers.md": layers_page(),
+        "cli.md": cli_page(),
+        "security.md": security_page(),
+        "export.md": export_page(),
+    }
 
 
 def cli_page() -> str:
@@ -89,6 +97,29 @@ def security_page() -> str:
         runs = _runs(build_parser().inner(name.split()))
         rows.append(f"| `{name}` | {effects.opens} | {effects.writes} | {runs} |")
     return "\n".join([before + COMMANDS_BEGIN, "", *rows, "", COMMANDS_END + rest.partition(COMMANDS_END)[2]])
+
+
+def export_page() -> str:
+    """Return the page on exports with its table of layers: what each type becomes, or why it does not go out."""
+    before, rest = (DOCS / "export.md").read_text().split(LAYERS_BEGIN)
+    rows = ["| layers | as ONNX |", "|---|---|"]
+    for types, become in written().items():
+        rows.append(f"| {', '.join(f'`{name}`' for name in types)} | {become} |")
+    rows += ["", "| layers that are refused | because |", "|---|---|"]
+    for reason in dict.fromkeys(REASONS.values()):
+        types = tuple(name for name, why in REASONS.items() if why == reason)
+        rows.append(f"| {', '.join(f'`{name}`' for name in types)} | {reason} |")
+    return "\n".join([before + LAYERS_BEGIN, "", *rows, "", LAYERS_END + rest.partition(LAYERS_END)[2]])
+
+
+def written() -> dict[tuple[str, ...], str]:
+    """What types become that one function writes, by its description, in the order of the first of them."""
+    by_function: dict[object, list[str]] = {}
+    for name in mapped_types():
+        by_function.setdefault(mapping(name), []).append(name)
+    return {
+        tuple(types): (function.__doc__ or "").partition("\n")[0].rstrip(".") for function, types in by_function.items()
+    }
 
 
 def _runs(parser: Parser) -> str:
