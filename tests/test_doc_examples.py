@@ -28,6 +28,7 @@ PAGES = (
     "recipes",
     "adding-a-layer",
     "weights",
+    "export",
     "solver",
     "json",
     "planner",
