@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from segcaffe.detection.suppression import Suppression, suppress
+from segcaffe.detection.suppression import Suppression, best, stays
 
 Array = np.ndarray[Any, Any]
 
@@ -42,8 +42,12 @@ def all_anchors(base: Array, stride: float, height: int, width: int) -> Array:
 def shift(boxes: Array, deltas: Array) -> Array:
     """Boxes (N, 4) moved and sized by deltas (N, 4): of the centre in parts of the size, and logarithms of the size."""
     size = boxes[:, 2:] - boxes[:, :2] + 1
-    center = boxes[:, :2] + size / 2 + deltas[:, :2] * size
-    half = np.exp(np.minimum(deltas[:, 2:], 60)) * size / 2
+    center = boxes[:, :2] + size / 2
+    center += deltas[:, :2] * size
+    half = np.minimum(deltas[:, 2:], 60)
+    np.exp(half, out=half)
+    half *= size
+    half /= 2
     return np.concatenate([center - half, center + half], axis=1)
 
 
@@ -85,12 +89,12 @@ def propose(boxes: Array, scores: Array, image: Array, wanted: Proposing) -> tup
     """
     height, width, scale = (float(value) for value in image[:3])
     limit = np.array([width - 1, height - 1] * 2, boxes.dtype)
-    boxes = np.maximum(np.minimum(boxes, limit), 0)
-    large = np.flatnonzero((boxes[:, 2:] - boxes[:, :2] + 1 >= wanted.smallest * scale).all(axis=1))
-    order = large[np.argsort(-scores[large], kind="stable")]
-    order = order[: wanted.before] if wanted.before > 0 else order
+    boxes = np.minimum(boxes, limit)
+    np.maximum(boxes, 0, out=boxes)
+    fits = boxes[:, 2:] - boxes[:, :2] + 1 >= wanted.smallest * scale
+    large = np.flatnonzero(fits[:, 0] & fits[:, 1])
+    order = large[best(scores[large], wanted.before if wanted.before > 0 else -1)]
     # As wide as pixels count, for suppression knows no borders.
     wide = boxes[order] + np.array([0, 0, 1, 1], boxes.dtype)
-    kept = order[suppress(wide, scores[order], Suppression(wanted.overlap))]
-    kept = kept[: wanted.after] if wanted.after > 0 else kept
+    kept = order[stays(wide, Suppression(wanted.overlap, most=wanted.after if wanted.after > 0 else -1))]
     return boxes[kept], scores[kept]

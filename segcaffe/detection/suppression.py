@@ -24,12 +24,15 @@ class Suppression(NamedTuple):
         Below 1 the threshold, while above 0.5, is multiplied by it for each box that stays.
     score:
         Boxes must score higher than this.
+    most:
+        How many stay at most; negative: all.
     """
 
     overlap: float
     top_k: int = -1
     eta: float = 1.0
     score: float = -np.inf
+    most: int = -1
 
 
 def suppress(boxes: Array, scores: Array, wanted: Suppression) -> Array:
@@ -46,10 +49,26 @@ def suppress(boxes: Array, scores: Array, wanted: Suppression) -> Array:
         Their numbers (K,).
     """
     candidates = np.flatnonzero(scores > wanted.score)
-    order = np.argsort(-scores[candidates], kind="stable")
-    if wanted.top_k > -1:
-        order = order[: wanted.top_k]
-    candidates = candidates[order]
-    stays = np.empty(len(candidates), np.bool_)
-    nms.suppress(boxes[candidates], wanted.overlap, wanted.eta, stays)
-    return candidates[stays]
+    candidates = candidates[best(scores[candidates], wanted.top_k)]
+    return candidates[stays(boxes[candidates], wanted)]
+
+
+def stays(boxes: Array, wanted: Suppression) -> Array:
+    """Which of boxes (N, 4), the best first, stay: (N,) of bool."""
+    found = np.empty(len(boxes), np.bool_)
+    nms.suppress(boxes, wanted.overlap, wanted.eta, found, wanted.most)
+    return found
+
+
+def best(scores: Array, count: int) -> Array:
+    """The numbers of the ``count`` highest scores (negative: of all), the best first, of equals the first.
+
+    What is no number comes last.
+    """
+    falling = -scores
+    if not 0 < count < len(scores) or np.isnan(last := np.partition(falling, count - 1)[count - 1]):
+        order = np.argsort(falling, kind="stable")
+        return order[:count] if count > -1 else order
+    # The others need not be sorted.
+    several = np.flatnonzero(falling <= last)
+    return np.asarray(several[np.argsort(falling[several], kind="stable")[:count]])

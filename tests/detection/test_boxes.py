@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from segcaffe.detection import boxes
-from segcaffe.detection.suppression import Suppression, suppress
+from segcaffe.detection.suppression import Suppression, best, suppress
 
 
 def _random(rng: np.random.Generator, count: int) -> np.ndarray:
@@ -53,4 +53,13 @@ def test_suppression(dtype: type) -> None:
     assert suppress(found, scores, Suppression(0.9)).tolist() == [2, 0, 1, 3]
     assert suppress(found, scores, Suppression(0.9, top_k=2)).tolist() == [2, 0]
     assert suppress(found, scores, Suppression(0.9, eta=0.6)).tolist() == [2, 3]
+    assert suppress(found, scores, Suppression(0.9, most=3)).tolist() == [2, 0, 1]
     assert suppress(found[:0], scores[:0], Suppression(0.9)).tolist() == []
+
+
+@pytest.mark.parametrize("count", [-1, 0, 1, 7, 40, 100])
+def test_the_best_in_the_order_of_all(count: int) -> None:
+    rng = np.random.default_rng(count + 1)
+    for values in (rng.integers(0, 9, 60), rng.standard_normal(60), np.where(rng.random(60) < 0.8, np.nan, 1.0)):
+        order = np.argsort(-values.astype(np.float32), kind="stable")
+        assert best(values.astype(np.float32), count).tolist() == order[: count if count > -1 else None].tolist()

@@ -24,4 +24,6 @@ def test_one_box_after_the_other(count: int, eta: float) -> None:
     stays = np.empty(count, np.bool_)
     nms.suppress(corners, 0.7, eta, stays)
     assert np.flatnonzero(stays).tolist() == kept
+    nms.suppress(corners, 0.7, eta, stays, 3)
+    assert np.flatnonzero(stays).tolist() == kept[:3]
     assert count < 2 or 0 < len(kept) < count or count < 10

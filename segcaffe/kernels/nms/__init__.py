@@ -10,7 +10,7 @@ Array = Any
 
 
 @kernel(writes=("stays",))
-def suppress(boxes: Array, overlap: float, eta: float, stays: Array) -> None:
+def suppress(boxes: Array, overlap: float, eta: float, stays: Array, most: int = -1) -> None:
     """Tell which boxes stay: those that overlap with none that stays before them.
 
     Parameters
@@ -23,4 +23,6 @@ def suppress(boxes: Array, overlap: float, eta: float, stays: Array) -> None:
         Below 1: while ``overlap`` is above 0.5, it is multiplied by this for each box that stays.
     stays:
         (N,) of bool.
+    most:
+        How many stay at most, the first ones; negative: all.
     """

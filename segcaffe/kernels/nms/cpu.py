@@ -11,18 +11,21 @@ from segcaffe.jit.compiled import njit
 Array = np.ndarray[Any, Any]
 
 
-def suppress(boxes: Array, overlap: float, eta: float, stays: Array) -> None:
+def suppress(boxes: Array, overlap: float, eta: float, stays: Array, most: int = -1) -> None:
     # As columns, so that a box is compared with many at a time.
     columns = np.empty((5, len(boxes)), boxes.dtype)
-    _suppress(np.ascontiguousarray(boxes), boxes.dtype.type(overlap), boxes.dtype.type(eta), columns, stays)
+    _suppress(np.ascontiguousarray(boxes), boxes.dtype.type(overlap), boxes.dtype.type(eta), columns, stays, most)
 
 
 @njit(nogil=True, cache=True)
-def _suppress(boxes, overlap, eta, columns, stays):
+def _suppress(boxes, overlap, eta, columns, stays, most):
     kept = 0
     zero, one = boxes.dtype.type(0), boxes.dtype.type(1)
     left, top, right, bottom, area = columns[0], columns[1], columns[2], columns[3], columns[4]
     for i in range(len(boxes)):
+        if kept == most:
+            stays[i:] = False
+            return
         xmin, ymin, xmax, ymax = boxes[i]
         size = zero if xmax < xmin or ymax < ymin else (xmax - xmin) * (ymax - ymin)
         hidden = False

@@ -57,6 +57,7 @@ class Proposal(Layer):
             )
         if images.count < 3 * scores.shape[0] or images.shape[:1] != scores.shape[:1]:
             raise self.fail("bottom 2 must have height, width and scale of each image, (N, 3)", images.shape)
+        self._placed = all_anchors(self.anchors, self.stride, *scores.shape[2:]).astype(self.dtype)
         for blob, width in zip(top, (5, 1), strict=False):
             blob.reshape(1, width)
 
@@ -70,9 +71,7 @@ class Proposal(Layer):
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Propose image by image."""
-        items, _, height, width = bottom[0].shape
-        count = len(self.anchors)
-        anchors = all_anchors(self.anchors, self.stride, height, width).astype(self.dtype)
+        items, count = bottom[0].shape[0], len(self.anchors)
         found, confidences = [np.zeros((0, 5), self.dtype)], [np.zeros(0, self.dtype)]
         for n in range(items):
             scores = bottom[0].data[n, count:].transpose(1, 2, 0).reshape(-1)
@@ -80,7 +79,7 @@ class Proposal(Layer):
             image = bottom[2].data[n].reshape(-1)
             if not np.isfinite(image[:3]).all() or image[:3].min() <= 0:
                 raise DataError(f"{self.where}: an image needs height, width and scale above 0. Received: {image}.")
-            boxes, own = propose(shift(anchors, deltas), scores, image, self.proposing)
+            boxes, own = propose(shift(self._placed, deltas), scores, image, self.proposing)
             found.append(np.concatenate([np.full((len(boxes), 1), n, self.dtype), boxes], axis=1))
             confidences.append(own)
         for blob, values in zip(top, (np.concatenate(found), np.concatenate(confidences)[:, None]), strict=False):
