@@ -43,7 +43,7 @@ EFFECTS: dict[str, Effects] = {
     "data import-mnist": Effects("the data set", "databases in OUT"),
     "data import-cifar": Effects("the data set", "databases in OUT"),
     "predict": Effects(
-        "NET, weights, the images, a mean file that NET names, `--label_map_file`",
+        "NET, weights, the images, a mean file that NET names, `--label_map_file`, `--rois`",
         "files of the images' names in `--out`; of a detector detections.json and detections.csv there, too",
     ),
     "export": Effects("NET, weights, a mean file that NET names", "OUT, OUT.proof.json; beyond 2 GiB OUT.data, too"),

@@ -85,6 +85,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "--scales 0.5,0.75,1 --mirror",
         "segcaffe predict ssd_deploy.prototxt ssd.caffemodel photos/ --out found "
         "--label_map_file labelmap_voc.prototxt",
+        "segcaffe predict fast_rcnn.prototxt fast_rcnn.caffemodel photos/ --out found --rois regions.json",
     ),
     "export": (
         "segcaffe export deploy.prototxt net.caffemodel net.onnx",

@@ -2,7 +2,7 @@
 
 A net that labels pixels gives label maps as palette PNGs; a detector (with a layer DetectionOutput, or with regions as
 in Faster R-CNN) gives boxes: detections.json, COCO's results, the table detections.csv, and pictures with boxes, names
-and scores.
+and scores. A net that judges regions from elsewhere (Fast R-CNN) finds them in the file of --rois.
 
 For label maps images are padded right and below with the mean to the input size in the prototxt, and the scores cropped
 back, as the paper's test does; for boxes they are resized to it. NET may be a deploy file, or a train or test file: its
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from segcaffe.cli import common
 from segcaffe.cli.numbers import MOST_SIDE, finite, whole
+from segcaffe.errors import SegcaffeError
 from segcaffe.proto.encoding import from_native
 from segcaffe.text.words import counted
 
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
     from segcaffe.predict.result_folder import ResultFolder
 
 _OF_LABEL_MAPS: dict[str, object] = {"overlay": False, "scores": "", "scales": "1", "mirror": False, "step": 32}
-_OF_BOXES: dict[str, object] = {"score": None, "label_map_file": None}
+_OF_REGIONS: dict[str, object] = {"rois": None}
+_OF_BOXES: dict[str, object] = {"score": None, "label_map_file": None, **_OF_REGIONS}
 """Options that make sense for one kind of net only, with their defaults."""
 
 
@@ -61,6 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                       "0.5)", type=finite)  # fmt: skip
     common.add_option(parser, "label_map_file", "of a detector: SSD's labelmap.prototxt, which names its classes "
                       "(default: the names that NET notes)", metavar="FILE")  # fmt: skip
+    common.add_option(parser, "rois", "of a net that judges regions: their file, .npy, .json or .csv", metavar="FILE")
     common.add_partial_option(parser)
     common.add_allow_python_option(parser)
     common.add_state_options(parser)
@@ -95,6 +98,8 @@ def run(options: argparse.Namespace) -> int:
 
 def _predictor(options: argparse.Namespace) -> LoadedNet:
     """The net that the options name, ready for images."""
+    from segcaffe.data.annotated.regions import read_regions
+    from segcaffe.predict.given_regions import GivenRegionPredictor
     from segcaffe.predict.kinds import predictor_class
     from segcaffe.predict.predictor import Predictor
 
@@ -105,7 +110,14 @@ def _predictor(options: argparse.Namespace) -> LoadedNet:
         common.leave_out(options, _OF_LABEL_MAPS, "label maps, and this net finds boxes")
     else:
         common.leave_out(options, _OF_BOXES, "boxes, and this net labels pixels")
-    return kind(net, weights, settings, values, options.level, stages, options.allow_partial)
+    if kind is not GivenRegionPredictor:
+        common.leave_out(options, _OF_REGIONS, "regions from elsewhere, and this net finds its own")
+    elif not options.rois:
+        raise SegcaffeError("the net judges regions that it does not find itself: give their file, --rois FILE.")
+    predictor = kind(net, weights, settings, values, options.level, stages, options.allow_partial)
+    if isinstance(predictor, GivenRegionPredictor):
+        predictor.regions = read_regions(common.existing_file(options.rois, "--rois"))
+    return predictor
 
 
 def _results(options: argparse.Namespace, predictor: LoadedNet) -> ResultFolder[Any]:
@@ -120,6 +132,8 @@ def _results(options: argparse.Namespace, predictor: LoadedNet) -> ResultFolder[
     record = {**asdict(predictor.settings), "variables": values, "level": options.level, "stages": stages}
     record |= {"net": digest(options.net), "class_names": names}
     record |= {"weights": [digest(path) for path in common.weight_files(options.weights, "WEIGHTS")]}
+    if options.rois:
+        record["rois"] = digest(options.rois)
     out, colours = Path(options.out), notes.colours()
     if isinstance(predictor, Predictor):
         return Results(out, record, options.overlay, options.scores, options.overwrite, colours)

@@ -138,6 +138,16 @@ def region_blob(net: caffe_pb2.NetParameter) -> str:
     return ""
 
 
+def region_input(net: caffe_pb2.NetParameter) -> str:
+    """The input of regions that a net judges, where it proposes none itself; empty for other nets."""
+    inputs = set(input_blobs(net))
+    for layer in net.layer:
+        place = layer_class(layer.type, where(layer)).region_bottom
+        if place is not None and len(layer.bottom) > place and layer.bottom[place] in inputs:
+            return layer.bottom[place]
+    return ""
+
+
 def input_blobs(net: caffe_pb2.NetParameter) -> list[str]:
     """The tops of the Input layers."""
     return [top for layer in net.layer if layer.type == "Input" for top in layer.top]

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from segcaffe.graph.rules import filter_net, net_state
 from segcaffe.predict.box_predictor import BoxPredictor
-from segcaffe.predict.deploy import box_blob, region_blob
+from segcaffe.predict.deploy import box_blob, region_blob, region_input
+from segcaffe.predict.given_regions import GivenRegionPredictor
 from segcaffe.predict.loaded import LoadedNet
 from segcaffe.predict.predictor import Predictor
 from segcaffe.predict.region_predictor import RegionPredictor
@@ -23,4 +24,7 @@ def predictor_class(
     boxes, regions = box_blob(net), region_blob(net)
     if boxes and blob in ("", boxes):
         return BoxPredictor
-    return RegionPredictor if regions and blob in ("", regions) else Predictor
+    if regions and blob in ("", regions):
+        return RegionPredictor
+    given = region_input(net)
+    return GivenRegionPredictor if given and blob in ("", given) else Predictor

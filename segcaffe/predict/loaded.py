@@ -18,6 +18,7 @@ from segcaffe.errors import DataError, GraphError
 from segcaffe.net.net import Net
 from segcaffe.predict.deploy import Deployed, deploy
 from segcaffe.predict.notes import read_notes
+from segcaffe.predict.pictures import Picture
 from segcaffe.proto import caffe_pb2
 from segcaffe.proto.text import read_net
 from segcaffe.weights.completeness import load_all
@@ -131,6 +132,10 @@ class LoadedNet(ABC):
     @abstractmethod
     def answer(self, image: Image) -> Array:
         """What the net says of an image (H, W, C), BGR or gray."""
+
+    def answer_picture(self, picture: Picture, image: Image) -> Array:
+        """What the net says of an image that was read from a picture's file."""
+        return self.answer(image)
 
     @property
     def color(self) -> bool:

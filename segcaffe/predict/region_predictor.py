@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from segcaffe.data.images import Image, resize
@@ -27,14 +25,26 @@ class RegionPredictor(LoadedNet):
 
     def kept_blobs(self) -> list[str]:
         """The regions, too."""
-        return [*super().kept_blobs(), region_blob(self.deployed.net.message)]
+        return [*super().kept_blobs(), self.region_blob()]
 
     def answering_blob(self) -> str:
         """The regions."""
+        return self.region_blob()
+
+    def region_blob(self) -> str:
+        """The blob of regions."""
         return region_blob(self.deployed.net.message)
 
     def answer(self, image: Image) -> Array:
         """The boxes that the net finds, the best first: (K, 6) of label, score, and corners in pixels of the image."""
+        factor = self.take(image)
+        self.net.forward()
+        regions = self.net.blobs[self.blob].data.reshape(-1, 5)[:, 1:].astype(np.float64) / factor
+        scores, moves = self.outputs(len(regions))
+        return self.boxes(regions, scores, moves, (image.shape[0], image.shape[1]))
+
+    def take(self, image: Image) -> float:
+        """Put an image into the net, and its size where that is an input; the factor by which it was resized."""
         height, width = image.shape[:2]
         least, most = self.settings.size or SIDES
         factor = min(least / min(height, width), most / max(height, width))
@@ -42,20 +52,17 @@ class RegionPredictor(LoadedNet):
         resized = resize(values, max(1, round(height * factor)), max(1, round(width * factor)))
         self.resize_input(*resized.shape[:2])
         self.input.data[0] = resized.transpose(2, 0, 1)
-        self._size_blob().data[...] = np.reshape((*resized.shape[:2], factor), (1, 3))
-        self.net.forward()
-        regions = self.net.blobs[self.blob].data.reshape(-1, 5)[:, 1:].astype(np.float64) / factor
-        scores, moves = self._outputs(len(regions))
-        return self._boxes(regions, scores, moves, (height, width))
+        message = self.deployed.net.message
+        sizes = [name for name in input_blobs(message) if self.net.blobs[name].count == 3]
+        if sizes:
+            self.net.blobs[sizes[-1]].data[...] = np.reshape((*resized.shape[:2], factor), (1, 3))
+        elif region_blob(message):
+            raise GraphError(
+                "a net that proposes regions needs an input (1, 3) for the image's height, width and scale."
+            )
+        return float(factor)
 
-    def _size_blob(self) -> Any:
-        """The input for height, width and scale."""
-        found = [name for name in input_blobs(self.deployed.net.message) if self.net.blobs[name].count == 3]
-        if not found:
-            raise GraphError("a net with regions needs an input (1, 3) for the image's height, width and scale.")
-        return self.net.blobs[found[-1]]
-
-    def _outputs(self, count: int) -> tuple[Array, Array]:
+    def outputs(self, count: int) -> tuple[Array, Array]:
         """Scores (R, C) and moves (R, 4 C): the outputs with a row for each of ``count`` regions."""
         outputs = {name: self.net.blobs[name].data for name in self.net.outputs}
         rows = [values.reshape(count, -1) for values in outputs.values() if values.shape[:1] == (count,)]
@@ -72,7 +79,8 @@ class RegionPredictor(LoadedNet):
             f"regions here. Received: {shapes}."
         )
 
-    def _boxes(self, regions: Array, scores: Array, moves: Array, size: tuple[int, int]) -> Array:
+    def boxes(self, regions: Array, scores: Array, moves: Array, size: tuple[int, int]) -> Array:
+        """The boxes (K, 6) of all classes, the best first."""
         last = np.array([size[1] - 1, size[0] - 1] * 2)
         found = [np.empty((0, 6))]
         for label in range(1, scores.shape[1]):

@@ -39,7 +39,7 @@ def predict_all(
             if isinstance(image, DataError):
                 bad.add(image)
             else:
-                results.write(picture, image, predictor.answer(image))
+                results.write(picture, image, predictor.answer_picture(picture, image))
                 done += 1
             progress()
     finally:

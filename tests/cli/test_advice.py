@@ -46,6 +46,7 @@ REACHED_FROM: dict[str, tuple[str, ...]] = {
     "viz/left_out.py": ("net", "draw"),
     "viz/net_table.py": ("net",),
     "predict/box_results.py": ("predict",),
+    "predict/given_regions.py": ("predict",),
     "predict/loaded.py": ("predict",),
     "predict/result_folder.py": ("predict",),
     "predict/predictor.py": ("predict",),

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
+
+import numpy as np
 
 from segcaffe.cli.eval_boxes import recorded_labels
 from segcaffe.data.annotated.boxed import read_boxed
 from segcaffe.data.annotated.convert import Annotating, make_annotated_database
 from segcaffe.data.annotated.label_map import display_names, read_label_map
+from segcaffe.data.annotated.regions import read_regions
 from segcaffe.data.annotated.results import read_annotations, read_results
 from segcaffe.data.convert_images import Conversion
 from segcaffe.data.lists import read_list
@@ -82,7 +86,24 @@ def _read_names(folder: Path) -> None:
     display_names(folder / "labels", "example")
 
 
+def _regions() -> list[Files]:
+    """Regions of images in all forms."""
+    array = io.BytesIO()
+    np.save(array, np.array([[1.0, 2, 3, 4], [0, 0, 9, 9]]))
+    rows = [{"image_id": 7, "bbox": [1, 2, 3, 4]}, {"image_id": "a", "bbox": [1, 2.5, 3, 4]}]
+    own = {"a": [[1, 2, 3, 4]], "b": []}
+    jsons = [json.dumps(content).encode() for content in (rows, own, [[1, 2, 3, 4]])]
+    table = b"image,xmin,ymin,xmax,ymax\na.jpg,1,2,3,4\n7,1,2,3,4.5\n"
+    return [{"x.npy": array.getvalue()}, *({"x.json": content} for content in jsons), {"x.csv": table}]
+
+
+def _read_all_regions(folder: Path) -> None:
+    for path in sorted(folder.iterdir()):
+        read_regions(path)
+
+
 KINDS = {
+    "regions of images": Kind(_regions, _read_all_regions, (*TEXT, *BINARY)),
     "boxes: xml, json, text": Kind(
         _lists, _convert, (*TEXT, *(structure.change_json,) * 6), ("marks.*", "labels", "list.txt")
     ),
