@@ -15,6 +15,7 @@ from segcaffe.data.images import read_bytes
 from segcaffe.errors import DataError
 from segcaffe.files.npy import array_of_bytes
 from segcaffe.text.digits import whole_number
+from segcaffe.text.words import counted
 
 Array = np.ndarray[Any, Any]
 _FORMS = (
@@ -50,7 +51,10 @@ class Regions(NamedTuple):
         for key in (name, str(number)):
             if key in self.by_image:
                 return self.by_image[key]
-        raise DataError(f'"{self.source}" has no regions of the image "{name}"; it has those of {len(self.by_image)} other(s).')
+        raise DataError(
+            f'"{self.source}" has no regions of the image "{name}"; it has those of '
+            f"{counted(len(self.by_image), 'image')}."
+        )
 
 
 def read_regions(path: Path) -> Regions:
