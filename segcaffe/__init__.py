@@ -28,7 +28,7 @@ from segcaffe.wiring import upcalls
 from segcaffe.wiring.aliases import PYCAFFE, install_public
 
 if TYPE_CHECKING:
-    from segcaffe import layers, proto, pycaffe
+    from segcaffe import dnn, layers, proto, pycaffe
     from segcaffe.blob import Blob
     from segcaffe.files.limits import max_bytes, set_max_bytes
     from segcaffe.layers.python.user import PythonLayerBase as Layer
@@ -81,7 +81,7 @@ _LAZY = {
     "to_proto": "segcaffe.pycaffe.net_spec",
 }
 """Where each public name is defined (``module`` or ``module:name there``)."""
-_MODULES = (*PYCAFFE, "layers", "proto", "pycaffe")
+_MODULES = (*PYCAFFE, "dnn", "layers", "proto", "pycaffe")
 
 __all__ = [
     "NCCL",
@@ -110,6 +110,7 @@ __all__ = [
     "classifier",
     "coord_map",
     "detector",
+    "dnn",
     "draw",
     "get_solver",
     "has_nccl",

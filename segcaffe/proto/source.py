@@ -82,14 +82,17 @@ def read_text(path: str | Path, wanted: str = "a text configuration (prototxt)")
     ``wanted``, a word of `content`, is what the file should hold. Raises PrototxtError for a file that is missing, a
     folder, unreadable, empty, binary, or a web page.
     """
-    path = Path(path)
-    data = _read_bytes(path)
+    return text_of(_read_bytes(Path(path)), str(path), wanted)
+
+
+def text_of(data: bytes, where: str, wanted: str = "a text configuration (prototxt)") -> str:
+    """As `read_text`, of bytes; ``where`` is what errors call them."""
     if not content.is_configuration(data):
         received = content.content_of(data) or f"{counted(len(data), 'byte')} that are no text"
-        raise PrototxtError(f"{path}: expected {wanted}. Received: {received}.{content.advice(received, wanted)}")
+        raise PrototxtError(f"{where}: expected {wanted}. Received: {received}.{content.advice(received, wanted)}")
     text = data.removeprefix(codecs.BOM_UTF8).decode("utf-8", "surrogateescape")
     if not text.strip():
-        raise PrototxtError(f"{path}: the file is empty; expected a text configuration (prototxt).")
+        raise PrototxtError(f"{where}: the file is empty; expected a text configuration (prototxt).")
     return text
 
 

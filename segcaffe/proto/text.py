@@ -20,12 +20,22 @@ from segcaffe.proto.content import NET, SOLVER
 from segcaffe.proto.parser import Parser
 from segcaffe.proto.placed import PlacedNet
 from segcaffe.proto.printer import write
-from segcaffe.proto.source import Source, read_text
+from segcaffe.proto.source import Source, read_text, text_of
 from segcaffe.proto.template import expand, template_names
 from segcaffe.proto.tokens import outer_fields
 from segcaffe.proto.upgrade import upgrade_net, upgrade_solver
 
-__all__ = ["outer_fields", "parse", "read", "read_net", "read_net_sketch", "read_solver", "read_solver_sketch", "write"]
+__all__ = [
+    "net_of",
+    "outer_fields",
+    "parse",
+    "read",
+    "read_net",
+    "read_net_sketch",
+    "read_solver",
+    "read_solver_sketch",
+    "write",
+]
 
 M = TypeVar("M", bound=Message)
 
@@ -53,6 +63,11 @@ def read_net(path: str | Path, variables: Mapping[str, str] | None = None, *, to
     not known are an error; where ``tolerant`` they are passed over, and come with the net.
     """
     return _placed(_parser(path, NetParameter, variables, tolerant), str(path))
+
+
+def net_of(data: bytes, where: str, *, tolerant: bool = False) -> PlacedNet:
+    """Return the net in the bytes of a text file, as `read_net` does; ``where`` is what errors and places call them."""
+    return _placed(Parser(expand(text_of(data, where, NET), None, where), tolerant=tolerant), where)
 
 
 def read_solver(path: str | Path, variables: Mapping[str, str] | None = None) -> SolverParameter:

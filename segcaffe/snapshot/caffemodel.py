@@ -47,6 +47,11 @@ def encode_weights(net: NetParameter, path: str | Path, dialect_name: str = "bvl
     return hdf5.encode_net(net) if as_hdf5 else dialect.encode_net(net, dialect_name)
 
 
+def weights_of(data: bytes, where: str, dialect_name: str | None = None) -> tuple[NetParameter, str]:
+    """Return the net in a binary file's bytes and its dialect, as `load_with_dialect`; errors call it ``where``."""
+    net, found = dialect.decode_net(data, dialect_name, where)
+    return upgrade_net(net, where=where), found
+
+
 def _decode(path: str | Path, dialect_name: str | None) -> tuple[NetParameter, str]:
-    net, found = dialect.decode_net(read_file(path), dialect_name, str(path))
-    return upgrade_net(net, where=str(path)), found
+    return weights_of(read_file(path), str(path), dialect_name)

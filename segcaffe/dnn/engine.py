@@ -1,0 +1,56 @@
+"""The net that runs: `segcaffe.Net`, which notes how long its layers take and which of them have weights."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from segcaffe.errors import WeightsError
+from segcaffe.net.net import Net
+from segcaffe.proto.caffe_pb2 import TEST
+from segcaffe.proto.placed import PlacedNet
+from segcaffe.weights.completeness import left_arbitrary
+from segcaffe.weights.loading import shown
+
+
+class Engine(Net):
+    """A net in phase TEST.
+
+    Attributes
+    ----------
+    seconds:
+        What each layer took in the last pass.
+    """
+
+    def __init__(self, net: PlacedNet, fuse: bool) -> None:
+        super().__init__(net, phase=TEST, fuse=fuse, tolerant=True)
+        self.seconds: dict[int, float] = {}
+
+    def note_given(self, layer: str) -> None:
+        """Note that a layer's parameters have been written, whatever was in a file."""
+        self._loaded.add(layer)
+
+    def take_weights(self, other: Engine) -> None:
+        """Use the parameters of another engine of the same net."""
+        self.share_with(other)
+        self._loaded.update(other._loaded)
+
+    def check_weights(self, last: int) -> None:
+        """Raise WeightsError where a layer up to the index ``last`` has random or zero values for weights."""
+        left = left_arbitrary(self.layer_list[: last + 1], self._loaded)
+        if left:
+            raise WeightsError(
+                f"No weights for {shown([layer.where for layer in left])}: give readNetFromCaffe a caffemodel that has "
+                "them, or set them: net.getLayer(ID).blobs = [...]."
+            )
+
+    def _forward_layer(self, i: int) -> None:
+        start = time.perf_counter()
+        super()._forward_layer(i)
+        self.seconds[i] = time.perf_counter() - start
+
+    def reshape_inputs(self, shapes: dict[str, Any]) -> None:
+        """Give inputs other shapes, which the next pass carries on through the layers."""
+        for name, shape in shapes.items():
+            if self.blobs[name].shape != tuple(shape):
+                self.blobs[name].reshape(*shape)
