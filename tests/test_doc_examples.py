@@ -31,6 +31,7 @@ PAGES = (
     "export",
     "solver",
     "json",
+    "opencv-5",
     "planner",
     "security",
     "reliability",
@@ -99,7 +100,7 @@ def run(command: list[str], folder: Path) -> str:
 @pytest.mark.parametrize("page", PAGES)
 def test_examples_run(page: str, folder: Path) -> None:
     script: list[str] = []
-    if page == "weights":
+    if page in ("weights", "opencv-5"):
         _train(folder)
     if page in INSIDE:
         copy_checkout(folder)
