@@ -7,13 +7,18 @@ _LATTICE = (
     "tables that grow, and the Gaussian that the lattice stands for compares every pixel with every other"
 )
 _MATCHES = "it compares with true boxes, matching one by one, which belongs to training and judging"
+_ALIGNMENTS = "it sums over all ways to stretch the labels over the steps, item by item, which belongs to training"
 REASONS: dict[str, str] = {
     "AdaptiveBiasChannel": "it goes through an image's classes in an order that it draws at random",
+    "Augmentation": "it changes images at random, which belongs to training",
     "BoxAnnotatorOHEM": "it sorts regions by their losses, which belongs to training",
+    "CTCLoss": _ALIGNMENTS,
+    "CtcLoss": _ALIGNMENTS,
     "ConnectedComponent": "it floods areas from pixel to pixel, as long as it takes",
     "DenseCRF": _LATTICE,
     "DetectionEvaluate": _MATCHES,
     "EvalDetection": _MATCHES,
+    "MalisLoss": "it joins areas edge by edge, the strongest first, which belongs to training",
     "MultiBoxLoss": _MATCHES,
     "MultiStageMeanfield": _LATTICE,
     "RegionLoss": _MATCHES,

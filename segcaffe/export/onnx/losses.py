@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from segcaffe.export.onnx.emitter import Emitter
-from segcaffe.export.onnx.labels import by_classes, divided, items, one_hot, picked, read_labels, total
+from segcaffe.export.onnx.labels import Labels, by_classes, divided, items, one_hot, picked, read_labels, total
 from segcaffe.export.onnx.registry import maps
 from segcaffe.kernels.softmax_loss import NO_IGNORE
 from segcaffe.layers.base import Layer
@@ -17,12 +17,13 @@ from segcaffe.layers.loss.infogain_loss import InfogainLoss
 from segcaffe.layers.loss.l1_loss import L1Loss
 from segcaffe.layers.loss.sigmoid_cross_entropy_loss import SigmoidCrossEntropyLoss
 from segcaffe.layers.loss.smooth_l1_loss import SmoothL1Loss
+from segcaffe.layers.loss.smooth_l1_loss_ohem import SmoothL1LossOHEM
 from segcaffe.layers.loss.softmax_with_loss import FLOOR, SoftmaxWithLoss
 
 
-@maps("SoftmaxWithLoss")
+@maps("SoftmaxWithLoss", "SoftmaxWithLossOHEM")
 def softmax_with_loss(layer: SoftmaxWithLoss, emit: Emitter) -> list[str]:
-    """LogSoftmax, that of the label gathered, weighted and summed."""
+    """LogSoftmax, that of the label gathered, weighted and summed; a third top has it of each position."""
     scores = by_classes(emit, layer.layout)
     logs = emit.softmax(scores, 1, 3, log=True)
     labels = read_labels(emit, layer.layout, layer.ignore)
@@ -30,12 +31,15 @@ def softmax_with_loss(layer: SoftmaxWithLoss, emit: Emitter) -> list[str]:
     if not (layer.class_weight == 1).all():
         by_class = emit.constant(layer.class_weight.astype(np.float32), "class_weight")
         weights = emit.mul(weights, str(emit.node("Gather", by_class, labels.number, axis=0)))
-    floor = emit.number(math.log(FLOOR), "floor")
-    log = str(emit.node("Max", picked(emit, logs, labels), floor))
-    loss = total(emit, emit.mul(str(emit.node("Neg", log)), weights))
+    log = str(emit.node("Max", picked(emit, logs, labels), emit.number(math.log(FLOOR), "floor")))
+    each = emit.mul(str(emit.node("Neg", log)), weights)
     valid = total(emit, labels.counts if layer.counts_positions else weights)
-    loss = divided(emit, loss, layer.normalization, labels, valid)
-    return [loss, emit.softmax(emit.input, layer.axis, emit.ndim())][: len(emit.top)]
+    tops = [divided(emit, total(emit, each), layer.normalization, labels, valid)]
+    if len(emit.top) > 1:
+        tops.append(emit.softmax(emit.input, layer.axis, emit.ndim()))
+    if len(emit.top) > 2:
+        tops.append(emit.as_top(each, 2))
+    return tops
 
 
 @maps("InfogainLoss")
@@ -104,17 +108,33 @@ def sigmoid_cross_entropy_loss(layer: SigmoidCrossEntropyLoss, emit: Emitter) ->
 @maps("SmoothL1Loss")
 def smooth_l1_loss(layer: SmoothL1Loss, emit: Emitter) -> str:
     """The square of small differences, the size of large ones."""
-    difference = emit.sub(emit.inputs[0], _as_first(emit, 1))
-    if len(emit.inputs) > 2:
-        difference = emit.mul(difference, _as_first(emit, 2))
-    size, sharp = str(emit.node("Abs", difference)), layer.sharpness
-    small = emit.times(emit.mul(difference, difference), sharp / 2)
-    near = str(emit.node("Less", size, emit.number(1 / sharp, "near")))
-    loss = emit.where(near, small, emit.plus(size, -0.5 / sharp))
+    loss = _smooth(emit, layer.sharpness)
     if len(emit.inputs) > 3:
         loss = emit.mul(loss, _as_first(emit, 3))
     positions = layer.divisor // max(1, emit.shape()[0])
     return emit.div(total(emit, loss), emit.times(items(emit), float(positions)))
+
+
+@maps("SmoothL1LossOHEM")
+def smooth_l1_loss_ohem(layer: SmoothL1LossOHEM, emit: Emitter) -> list[str]:
+    """The square of small differences, the size of large ones; a second top has the sum of each position."""
+    each = _smooth(emit, 1.0)
+    # Every position counts: (N, 1, positions) of them, as the normalizer has it.
+    position = emit.reshape(emit.reduce("ReduceSum", each, [1]), [-1, 1, layer.positions])
+    counts = str(emit.node("Expand", emit.number(1.0, "one"), emit.node("Shape", position)))
+    tops = [divided(emit, total(emit, each), layer.normalization, Labels(counts, counts))]
+    return [*tops, *([emit.as_top(position, 1)] if len(emit.top) > 1 else [])]
+
+
+def _smooth(emit: Emitter, sharp: float) -> str:
+    """Of the difference of two bottoms, times a third: its square where it is less than 1 / sharp, else its size."""
+    difference = emit.sub(emit.inputs[0], _as_first(emit, 1))
+    if len(emit.inputs) > 2:
+        difference = emit.mul(difference, _as_first(emit, 2))
+    size = str(emit.node("Abs", difference))
+    small = emit.times(emit.mul(difference, difference), sharp / 2)
+    near = str(emit.node("Less", size, emit.number(1 / sharp, "near")))
+    return emit.where(near, small, emit.plus(size, -0.5 / sharp))
 
 
 @maps("L1Loss")
