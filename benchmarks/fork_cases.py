@@ -62,6 +62,14 @@ def _ssd(classes: int) -> Case:
     return Case(name, "DetectionOutput", f"detection_output_param {{ {options} }}", bottoms, caffe=True)
 
 
+def _grid(rng: np.random.Generator) -> Array:
+    """The numbers of 13 x 13 cells of 5 boxes, few of which are likely to be objects."""
+    numbers = rng.standard_normal((5, 25, 13, 13))
+    numbers[:, 4] -= 4
+    numbers[rng.integers(0, 5, 12), 4, rng.integers(0, 13, 12), rng.integers(0, 13, 12)] += 7
+    return numbers.reshape(1, 125, 13, 13)
+
+
 def _image_size(rng: np.random.Generator) -> Array:
     return np.array([[600.0, 800, 1]])
 
@@ -248,7 +256,7 @@ DETECTION = [
         "Proposal", "Proposal", f"proposal_param {{ {ANCHORS} pre_nms_topn: 6000 post_nms_topn: 300 }}",
         (_probabilities((1, 18, 38, 50)), _small((1, 36, 38, 50)), _image_size), caffe=True,
     ),
-    Case("YoloDetectionOutput, 13x13", "YoloDetectionOutput", YOLO, ((1, 125, 13, 13),), darknet=REGION, agrees=False),
+    Case("YoloDetectionOutput, 13x13", "YoloDetectionOutput", YOLO, (_grid,), darknet=REGION, agrees=False),
 ]  # fmt: skip
 
 

@@ -36,6 +36,34 @@ class Grid(NamedTuple):
     classes: Array
 
 
+class Likely(NamedTuple):
+    """The K boxes of a grid that may be objects.
+
+    Attributes
+    ----------
+    boxes:
+        (K, 4), corners in parts of the image.
+    objectness:
+        (K,): probabilities.
+    classes:
+        (K, C): the net's numbers.
+    """
+
+    boxes: Array
+    objectness: Array
+    classes: Array
+
+
+def likely(raw: Array, sizes: Array, least: float) -> Likely:
+    """Decode those boxes of (B, 5 + C, H, W) alone, as `decode` does, whose objectness is ``least`` or more."""
+    objectness = special.expit(raw[:, COORDS].astype(np.float64))
+    prior, row, column = np.nonzero(objectness >= least)
+    x, y, w, h, _, *classes = raw[prior, :, row, column].T.astype(np.float64)
+    shape = raw.shape[2:]
+    boxes = _boxes((x, y, w, h), (column, row), sizes[prior], shape)
+    return Likely(boxes, objectness[prior, row, column], np.array(classes).T)
+
+
 def decode(raw: Array, sizes: Array) -> Grid:
     """Decode the numbers (B, 5 + C, H, W) of an item.
 
@@ -43,13 +71,21 @@ def decode(raw: Array, sizes: Array) -> Grid:
     (``sizes``, (B, 2), in cells).
     """
     height, width = raw.shape[2:]
-    x = (np.arange(width) + special.expit(raw[:, 0])) / width
-    y = (np.arange(height)[:, None] + special.expit(raw[:, 1])) / height
-    with np.errstate(over="ignore"):  # A box that a wild net makes infinite is not kept from the others.
-        w = np.exp(raw[:, 2]) * (sizes[:, 0, None, None] / width)
-        h = np.exp(raw[:, 3]) * (sizes[:, 1, None, None] / height)
-    boxes = corners(np.stack([x, y, w, h], axis=-1))
+    cells = np.arange(width), np.arange(height)[:, None]
+    boxes = _boxes(raw[:, :COORDS].swapaxes(0, 1), cells, sizes[:, None, None], (height, width))
     return Grid(raw, boxes, special.expit(raw[:, COORDS]), special.softmax(raw[:, COORDS + 1 :], axis=1))
+
+
+def _boxes(numbers: Sequence[Array] | Array, cells: Sequence[Array], sizes: Array, shape: Sequence[int]) -> Array:
+    """Corners (..., 4) of the boxes of x, y, w and h (...), in cells (column, row) of a grid of ``shape``."""
+    x, y, w, h = numbers
+    height, width = shape
+    x = (cells[0] + special.expit(x)) / width
+    y = (cells[1] + special.expit(y)) / height
+    with np.errstate(over="ignore"):  # A box that a wild net makes infinite is not kept from the others.
+        w = np.exp(w) * (sizes[..., 0] / width)
+        h = np.exp(h) * (sizes[..., 1] / height)
+    return corners(np.stack([x, y, w, h], axis=-1))
 
 
 def corners(centered: Array) -> Array:

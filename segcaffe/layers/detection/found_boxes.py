@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from segcaffe.detection.grid import Likely, likely
 from segcaffe.detection.suppression import Suppression, suppress
 from segcaffe.layers.base import Blobs, Count
 from segcaffe.layers.detection.detection_output import ROW
@@ -54,6 +55,15 @@ class FoundBoxes(GridLayer):
             found[:, 0] = np.arange(len(found))
         top[0].reshape(1, 1, len(found), ROW)
         top[0].data[0, 0] = found
+
+    def likely(self, bottom: Blobs, sizes: Sequence[Array], least: float) -> Iterator[Likely]:
+        """Of each item the boxes of all grids, whose priors have these sizes, with that much objectness at least."""
+        for n in range(bottom[0].shape[0]):
+            parts = [
+                likely(self.numbers(blob)[n], own, least)
+                for blob, own in zip(bottom, sizes, strict=True)
+            ]
+            yield Likely(*map(np.concatenate, zip(*parts, strict=True)))
 
     def candidates(self, bottom: Blobs) -> Iterator[Found]:
         """Of each item the boxes that score enough."""

@@ -44,11 +44,14 @@ class GridLayer(Layer):
         if not holds_true_boxes(truth.shape, items):
             raise self.fail("the true boxes must be (N, 5 G) or (1, 1, G, 8)", f"shape {truth.shape}, N {items}")
 
-    def grids(self, blob: Blob, sizes: Array | None = None) -> list[Grid]:
-        """What each item predicts; ``sizes`` are the priors' where they are not those of all grids."""
+    def grids(self, blob: Blob) -> list[Grid]:
+        """What each item predicts."""
+        return [decode(own, self.sizes) for own in self.numbers(blob).astype(np.float64)]
+
+    def numbers(self, blob: Blob) -> Array:
+        """The grids' numbers (N, B, 5 + C, H, W)."""
         items, _, height, width = blob.shape
-        raw = blob.data.reshape(items, len(self.sizes), 5 + self.classes, height, width).astype(np.float64)
-        return [decode(own, self.sizes if sizes is None else sizes) for own in raw]
+        return blob.data.reshape(items, len(self.sizes), 5 + self.classes, height, width)
 
     def truths(self, blob: Blob, items: int) -> list[TrueBoxes]:
         """The true boxes of each item; DataError where one is no box, or its label no class."""

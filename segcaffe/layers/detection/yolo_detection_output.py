@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
+from scipy import special
 
 from segcaffe.detection.suppression import Suppression
 from segcaffe.layers.base import Blobs
@@ -37,9 +37,8 @@ class YoloDetectionOutput(FoundBoxes):
 
     def candidates(self, bottom: Blobs) -> Iterator[Found]:
         """Of each item the boxes that score enough."""
-        for grids in zip(*map(self.grids, bottom), strict=True):
-            boxes = np.concatenate([grid.boxes.reshape(-1, 4) for grid in grids])
-            scores = np.concatenate([(grid.objectness * grid.classes.max(axis=1)).ravel() for grid in grids])
-            labels = np.concatenate([grid.classes.argmax(axis=1).ravel() for grid in grids])
+        for boxes, objectness, classes in self.likely(bottom, [self.sizes] * len(bottom), self.least):
+            chances = special.softmax(classes, axis=1)
+            scores = objectness * chances.max(axis=1)
             near = scores >= self.least
-            yield boxes[near], labels[near], scores[near]
+            yield boxes[near], chances.argmax(axis=1)[near], scores[near]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from scipy import special
 
-from segcaffe.detection.grid import COORDS, prior_sizes
+from segcaffe.detection.grid import prior_sizes
 from segcaffe.detection.suppression import Suppression
 from segcaffe.layers.base import Blobs
 from segcaffe.layers.detection.found_boxes import Found, FoundBoxes
@@ -50,10 +50,7 @@ class Yolov3DetectionOutput(FoundBoxes):
 
     def candidates(self, bottom: Blobs) -> Iterator[Found]:
         """Of each item the boxes of each class that scores enough."""
-        grids = [self.grids(blob, priors) for blob, priors in zip(bottom, self.priors, strict=True)]
-        for own in zip(*grids, strict=True):
-            boxes = np.concatenate([grid.boxes.reshape(-1, 4) for grid in own])
-            chances = [grid.objectness[:, None] * special.expit(grid.raw[:, COORDS + 1 :]) for grid in own]
-            scores = np.concatenate([one.swapaxes(0, 1).reshape(self.classes, -1) for one in chances], axis=1)
+        for boxes, objectness, classes in self.likely(bottom, self.priors, self.least):
+            scores = (objectness[:, None] * special.expit(classes)).T
             labels, places = np.nonzero(scores > self.least)
             yield boxes[places], labels, scores[labels, places]
