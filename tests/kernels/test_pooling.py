@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from segcaffe.kernels import pooling
-from segcaffe.kernels.pooling import cpu
+from segcaffe.kernels.pooling import cpu, windows
 from segcaffe.threads import parallel
 from segcaffe.window import Window
 
@@ -41,7 +41,7 @@ def test_like_other_windows(kernel: int, pad: int, ceil: bool, size: tuple[int, 
     image.reshape(-1)[rng.integers(0, image.size, 1 + image.size // 3)] = -np.inf
     tops, masks = np.full((2, *shape), 99, dtype), np.full((2, *shape), 99, np.int32)
     pooling.max_forward(image, tops[0], masks[0], window)
-    cpu._run(cpu._max_forward, cpu._sizes(window), image, tops[1], masks[1])
+    cpu._run(windows.max_forward, (*cpu._sizes(window), 1, 1), image, tops[1], masks[1])
     np.testing.assert_array_equal(tops[0], tops[1])
     np.testing.assert_array_equal(masks[0], masks[1])
 
@@ -59,10 +59,10 @@ def test_means_and_their_gradient(kernel: int, pad: int, ceil: bool, size: tuple
     tops, grads = np.full((2, *shape), 99, dtype), np.full((2, *image.shape), 99, dtype)
     tolerance = 10 * np.finfo(dtype).eps
     pooling.average_forward(image, tops[0], window)
-    cpu._run(cpu._average_forward, cpu._all_sizes(window, False), image, tops[1])
+    cpu._run(windows.average_forward, cpu._all_sizes(window, False), image, tops[1])
     np.testing.assert_allclose(tops[0], tops[1], rtol=0, atol=tolerance)
     pooling.average_backward(tops[0], grads[0], window)
-    cpu._run(cpu._average_backward, cpu._all_sizes(window, False), tops[0], grads[1])
+    cpu._run(windows.average_backward, cpu._all_sizes(window, False), tops[0], grads[1])
     np.testing.assert_allclose(grads[0], grads[1], rtol=0, atol=tolerance)
 
 

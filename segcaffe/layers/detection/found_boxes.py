@@ -59,10 +59,7 @@ class FoundBoxes(GridLayer):
     def likely(self, bottom: Blobs, sizes: Sequence[Array], least: float) -> Iterator[Likely]:
         """Of each item the boxes of all grids, whose priors have these sizes, with that much objectness at least."""
         for n in range(bottom[0].shape[0]):
-            parts = [
-                likely(self.numbers(blob)[n], own, least)
-                for blob, own in zip(bottom, sizes, strict=True)
-            ]
+            parts = [likely(self.numbers(blob)[n], own, least) for blob, own in zip(bottom, sizes, strict=True)]
             yield Likely(*map(np.concatenate, zip(*parts, strict=True)))
 
     def candidates(self, bottom: Blobs) -> Iterator[Found]:
