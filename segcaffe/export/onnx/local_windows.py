@@ -73,7 +73,10 @@ def dist_loss(layer: DistLoss, emit: Emitter) -> str:
     if layer.ignore_label is not None:
         ignored = emit.node("Equal", parity, emit.constant(np.int32(layer.ignore_label), "ignored"))
         hinge = emit.where(ignored, emit.number(0, "nothing"), hinge)
-    return emit.reduce("ReduceMean", hinge, range(emit.ndim()), keepdims=False)
+    # Axis by axis: a single sum of millions of float32 loses digits.
+    for axis in reversed(range(emit.ndim())):
+        hinge = emit.reduce("ReduceMean", hinge, [axis], keepdims=False)
+    return str(hinge)
 
 
 @maps("NormConv")
