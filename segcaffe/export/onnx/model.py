@@ -21,6 +21,7 @@ from segcaffe.export.onnx.simplify import simplify
 from segcaffe.export.onnx.tidy import drop_identities
 from segcaffe.export.refusals import Refusal, RefusedError
 from segcaffe.export.source import Source, Wishes, of_net, read_source
+from segcaffe.layers.base import Layer
 from segcaffe.net.net import Net
 from segcaffe.version import __version__
 
@@ -143,17 +144,22 @@ class _Writing:
         """The model of what has been written."""
         helper, net = self.graph.onnx.helper, self.net
         named = dict(zip(net.graph.blob_names, range(len(net.blob_list)), strict=True))
-        outputs = [(name, self._values[named[name]]) for name in self.source.outputs]
-        for name, value in outputs:
-            if value != name:
-                self.graph.node("Identity", [value], [name], "", {})
-        inputs = [name for name in net.inputs if name in named]
         infos = {name: self._info(name, named[name]) for name in named if name in self.source.names}
+        outputs = []
+        for name in self.source.outputs:
+            value = self._values[named[name]]
+            if name in net.inputs and value != name:
+                # What layers make of an input in place cannot bear the input's name.
+                infos[value] = self._info(value, named[name])
+            elif value != name:
+                self.graph.node("Identity", [value], [name], "", {})
+            outputs.append(value if value in infos else name)
+        inputs = [name for name in net.inputs if name in named]
         graph = helper.make_graph(
             self.graph.nodes,
             net.name or Path(self.source.file).stem or "net",
             [infos.pop(name) for name in inputs],
-            [infos.pop(name) for name, _ in outputs],
+            [infos.pop(name) for name in outputs],
             list(self.graph.initializers.values()),
         )
         drop_identities(graph, self.source.names)
@@ -180,7 +186,7 @@ class _Writing:
             self._values.update(dict.fromkeys(node.tops, self._values[node.bottoms[0]]))
             return
         inputs = [self._values[blob] for blob in node.bottoms]
-        names = [self._name(blob, layer.name) for blob in node.tops]
+        names = [self._name(blob, layer) for blob in node.tops]
         self._values.update(zip(node.tops, names, strict=True))
         if layer.type == "Input":
             self._input(names)
@@ -203,11 +209,15 @@ class _Writing:
         self._bind(found, names, first)
         self._name_nodes(layer.name, first)
 
-    def _name(self, blob: int, layer: str) -> str:
-        """What a layer's top is called: as the blob, if no later layer writes that in place."""
+    def _name(self, blob: int, layer: Layer) -> str:
+        """What a layer's top is called: as the blob, if no later layer writes that in place, and it is no input."""
         self._left[blob] -= 1
         name = self.net.graph.blob_names[blob]
-        return name if not self._left[blob] and name != "(automatic)" else self.graph.unique(f"{name}/{layer}")
+        if name in self.net.inputs:
+            free = layer.type == "Input"
+        else:
+            free = not self._left[blob] and name != "(automatic)"
+        return name if free else self.graph.unique(f"{name}/{layer.name}")
 
     def _bind(self, found: Sequence[str], names: Sequence[str], first: int) -> None:
         """Give values the names of tops: in place of their own, or by an Identity where they are of other layers."""

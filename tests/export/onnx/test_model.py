@@ -287,3 +287,24 @@ def test_versions() -> None:
     for opset in (10, newest + 1):
         with pytest.raises(ExportError, match=f"opset must be 11 to {newest}"):
             model_of(source_of(), opset=opset)
+
+
+IN_PLACE = """
+layer { name: "in" type: "Input" top: "data" input_param { shape { dim: 2 dim: 3 dim: 4 dim: 4 } } }
+layer { name: "scaled" type: "Power" bottom: "data" top: "data" power_param { scale: 2 shift: 1 } }
+layer { name: "cut" type: "ReLU" bottom: "data" top: "data" }
+layer { name: "sum" type: "Reduction" bottom: "data" top: "sum" reduction_param { axis: 1 } }
+"""
+
+
+def test_an_input_that_is_written_in_place_keeps_its_name() -> None:
+    source = source_of(IN_PLACE)
+    model = model_of(source)
+    assert [entry.name for entry in model.graph.input] == ["data"]
+    check(source.net, model, {"data": IMAGE[:, :, :4, :4]})
+
+
+def test_a_net_that_ends_with_an_input_written_in_place() -> None:
+    model = model_of(source_of(IN_PLACE, until=("data",)))
+    (found,) = run(model, {"data": IMAGE[:, :, :4, :4]}).values()
+    np.testing.assert_allclose(found, np.maximum(2 * IMAGE[:, :, :4, :4] + 1, 0), rtol=1e-6)
