@@ -50,12 +50,16 @@ def _slide(op: str, layer: WindowedLayer, emit: Emitter, weight: str, window: di
     parameters = [weight, emit.parameter(1)] if layer.bias_term else [weight]
     tops = []
     for index, value in enumerate(emit.inputs):
-        if layer.axis == 1:
+        if layer.axis == 1 and op == "Conv" and layer.window.taps == 1 and any(window["pads"]):
+            # OpenCV reads beyond the image where a window of one pixel is padded.
+            padded = emit.pad(value, [(0, 0), (0, 0), *layer.window.paddings])
+            tops.append(emit.node(op, padded, *parameters, **{**window, "pads": [0] * len(window["pads"])}))
+        elif layer.axis == 1:
             tops.append(emit.node(op, value, *parameters, **window))
-            continue
-        emit.static(*range(layer.axis, emit.ndim(index)), index=index)
-        folded = emit.reshape(value, [-1, *emit.shape(index)[layer.axis :]])
-        tops.append(emit.as_top(emit.node(op, folded, *parameters, **window), index))
+        else:
+            emit.static(*range(layer.axis, emit.ndim(index)), index=index)
+            folded = emit.reshape(value, [-1, *emit.shape(index)[layer.axis :]])
+            tops.append(emit.as_top(emit.node(op, folded, *parameters, **window), index))
     return tops
 
 

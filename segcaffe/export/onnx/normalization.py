@@ -25,7 +25,7 @@ def batch_norm(layer: BatchNorm, emit: Emitter) -> str:
         return _by_constants(layer, emit, mean, deviation)
     axes = [axis for axis in range(emit.ndim()) if axis != 1 or emit.ndim() == 1]
     centred, variance = _moments(emit, emit.input, axes)[::2]
-    value = emit.div(centred, str(emit.node("Sqrt", emit.plus(variance, layer.eps))))
+    value = _over_deviation(emit, centred, variance, layer.eps)
     if layer.scales:
         value = emit.mul(value, _channel(emit, 3))
     return emit.add(value, _channel(emit, 4)) if layer.shifts else value
@@ -58,7 +58,7 @@ def bn(layer: BN, emit: Emitter) -> list[str]:
         return [str(emit.node("BatchNormalization", emit.input, *rows, epsilon=layer.eps))]
     axes = [axis for axis in range(emit.ndim()) if axis != 1]
     centred, mean, variance = _moments(emit, emit.input, axes)
-    value = emit.div(centred, str(emit.node("Sqrt", emit.plus(variance, layer.eps))))
+    value = _over_deviation(emit, centred, variance, layer.eps)
     value = emit.add(emit.mul(value, _channel(emit, 0)), _channel(emit, 1))
     more = [emit.reshape(part, emit.top_shape(i)) for i, part in enumerate((mean, variance), 1) if i < len(emit.top)]
     return [value, *more]
@@ -78,6 +78,11 @@ def _moments(emit: Emitter, value: str, axes: Sequence[int]) -> tuple[str, str, 
     return centred, mean, emit.reduce("ReduceMean", emit.mul(centred, centred), axes)
 
 
+def _over_deviation(emit: Emitter, centred: str, variance: str, inside: float, outside: float = 0.0) -> str:
+    """The value over sqrt(variance + inside) + outside."""
+    return emit.div(centred, emit.plus(str(emit.node("Sqrt", emit.plus(variance, inside))), outside))
+
+
 @maps("MVN")
 def mvn(layer: MVN, emit: Emitter) -> str:
     """The value less its mean, over deviation + eps."""
@@ -86,7 +91,7 @@ def mvn(layer: MVN, emit: Emitter) -> str:
     value = emit.input if axes else emit.unsqueeze(emit.input, [emit.ndim()])
     centred, _, variance = _moments(emit, value, axes or [emit.ndim()])
     if layer.normalize_variance:
-        centred = emit.div(centred, emit.plus(str(emit.node("Sqrt", variance)), layer.eps))
+        centred = _over_deviation(emit, centred, variance, 0.0, layer.eps)
     return centred if axes else emit.squeeze(centred, [emit.ndim()])
 
 

@@ -10,6 +10,8 @@ import numpy as np
 
 Array = np.ndarray[Any, Any]
 INT64_MAX = np.iinfo(np.int64).max
+_AT_ONCE = 2
+"""Axes that one node reduces."""
 _AXES_AS_INPUT = {"ReduceSum": 13, "Squeeze": 13, "Unsqueeze": 13}
 """The opset that made the attribute ``axes`` an input; 18 for the other reductions."""
 
@@ -92,12 +94,20 @@ class Operators(ABC):
         return self._with_axes("Unsqueeze", x, axes)
 
     def reduce(self, kind: str, x: str, axes: Sequence[int], keepdims: bool = True) -> str:
-        """ReduceSum, ReduceMean, ReduceMax, ReduceMin, ReduceL2, ReduceSumSquare or another over axes.
+        """ReduceSum, ReduceMean, ReduceMax, ReduceMin, ReduceL1 or ReduceSumSquare over axes; a scalar has none.
 
-        A scalar has none.
+        At most two axes go at a time, since OpenCV 5.0 and 4.14 compute something else of more; so the last two kinds
+        are written as sums. (OpenVINO 2026.4 reduces all axes by a ReduceL1.)
         """
+        if kind == "ReduceL1":
+            return self.reduce("ReduceSum", str(self.node("Abs", x)), axes, keepdims)
+        if kind == "ReduceSumSquare":
+            return self.reduce("ReduceSum", self.mul(x, x), axes, keepdims)
         if not axes:
             return str(self.node(kind, x, keepdims=int(keepdims)))
+        while len(axes) > _AT_ONCE:
+            axes, last = axes[:-_AT_ONCE], axes[-_AT_ONCE:]
+            x = self._with_axes(kind, x, last, keepdims=int(keepdims))
         return self._with_axes(kind, x, axes, keepdims=int(keepdims))
 
     def _with_axes(self, op: str, x: str, axes: Sequence[int], **attributes: Any) -> str:
