@@ -110,9 +110,7 @@ def _tell_of_preparation(source: Source, wanted: Preprocessing | None) -> None:
     if stated.text() and wanted is None:
         mean = f" --mean {','.join(f'{value:g}' for value in stated.mean)}" if any(stated.mean) else ""
         scale = f" --scale {stated.scale:g}" if stated.scale != 1 else ""
-        tell(
-            f"NET prepares images: {stated.text()}. The model leaves that to its user;{mean}{scale} makes it part of it."
-        )
+        tell(f"NET prepares images: {stated.text()}. That is left to who runs the file;{mean}{scale} puts it in.")
 
 
 _WRITERS: dict[str, Callable[[argparse.Namespace, Path], int]] = {".onnx": _onnx}
