@@ -1,9 +1,9 @@
 """What a thread runs, written down as calls so that it can be repeated without the Python that prepared it.
 
 A `Tape` holds the calls of what kernels did (see `segcaffe.threads.calls`). Playing it does the same work on the same
-arrays again. Whatever ran while it was recorded and told of no calls cannot be repeated: a tape on which nobody told
-anything is incomplete, and so is one after `parallel.run`, after a kernel that told nothing, and after `refuse`. What an
-incomplete tape belongs to runs as it always does.
+arrays again. What ran while it was recorded and told of no calls cannot be repeated: a tape on which nobody told
+anything is incomplete, and so is one after `parallel.run`, after a kernel that told nothing, and after `refuse`. What
+an incomplete tape belongs to runs as it always does.
 """
 
 from __future__ import annotations

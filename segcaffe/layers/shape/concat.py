@@ -57,8 +57,8 @@ class Concat(Layer):
     @recordable
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Copy each bottom to its place, unless a memory plan has put it there."""
+        recording.nothing()
         if len(bottom) == 1:
-            recording.nothing()
             return
         joined = top[0].array.reshape(self._outer, sum(self._widths))
         starts = self._starts()
