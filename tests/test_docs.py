@@ -27,7 +27,7 @@ def generated() -> dict[str, str]:
     return pages
 
 
-@pytest.mark.parametrize("name", ["layers.md", "cli.md", "security.md"])
+@pytest.mark.parametrize("name", ["layers.md", "cli.md", "security.md", "export.md", "export-pytorch.md"])
 def test_generated_pages_are_up_to_date(name: str, generated: dict[str, str]) -> None:
     assert (ROOT / "docs" / name).read_text() == generated[name], "run: python tools/make_docs.py"
 

@@ -16,6 +16,7 @@ from segcaffe.cli.main import build_parser
 from segcaffe.cli.parser import Parser
 from segcaffe.export.onnx.left_out import REASONS
 from segcaffe.export.onnx.registry import mapped_types, mapping
+from segcaffe.export.torch.families import APART, FAMILIES, mappings, not_written
 from segcaffe.layers import layer_class, layer_types
 from segcaffe.layers.base import Count, Layer, NeuronLayer
 from segcaffe.proto import caffe_pb2
@@ -77,6 +78,7 @@ def pages() -> dict[str, str]:
         "cli.md": cli_page(),
         "security.md": security_page(),
         "export.md": export_page(),
+        "export-pytorch.md": pytorch_page(),
     }
 
 
@@ -109,6 +111,22 @@ def export_page() -> str:
     for reason in dict.fromkeys(REASONS.values()):
         types = tuple(name for name, why in REASONS.items() if why == reason)
         rows.append(f"| {', '.join(f'`{name}`' for name in types)} | {reason} |")
+    return "\n".join([before + LAYERS_BEGIN, "", *rows, "", LAYERS_END + rest.partition(LAYERS_END)[2]])
+
+
+def pytorch_page() -> str:
+    """Return the page on PyTorch with its tables of layers: those that are written, by family, and the others."""
+    before, rest = (DOCS / "export-pytorch.md").read_text().split(LAYERS_BEGIN)
+    rows = ["| family | layers that are written |", "|---|---|"]
+    for family in FAMILIES:
+        types = sorted(name for name, one in mappings().items() if one.write.__module__ == family.__name__)
+        known = [f"`{name}`" for name in types if name in layer_types()]
+        rows.append(f"| {(family.__doc__ or '').rstrip('.')} | {', '.join(known)} |")
+    rows += [f"| {what[0].upper()}{what[1:]} | `{name}` |" for name, what in APART.items()]
+    rows += ["", "| layers that are refused | because |", "|---|---|"]
+    for reason in dict.fromkeys(not_written().values()):
+        types = [f"`{name}`" for name, why in not_written().items() if why == reason]
+        rows.append(f"| {', '.join(sorted(types))} | {reason} |")
     return "\n".join([before + LAYERS_BEGIN, "", *rows, "", LAYERS_END + rest.partition(LAYERS_END)[2]])
 
 

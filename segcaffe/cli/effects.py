@@ -46,7 +46,10 @@ EFFECTS: dict[str, Effects] = {
         "NET, weights, the images, a mean file that NET names, `--label_map_file`, `--rois`",
         "files of the images' names in `--out`; of a detector detections.json and detections.csv there, too",
     ),
-    "export": Effects("NET, weights, a mean file that NET names", "OUT, OUT.proof.json; beyond 2 GiB OUT.data, too"),
+    "export": Effects(
+        "NET, weights, a mean file that NET names",
+        "OUT, OUT.proof.json; beyond 2 GiB OUT.data, or of OUT.py the weights in OUT.safetensors",
+    ),
     "verify": Effects("NET, weights, a mean file that NET names, FILE and weights beside it", "FILE.proof.json"),
     "weights show": Effects("the file", _NOTHING),
     "weights convert": Effects("the file", "the target"),

@@ -89,6 +89,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "export": (
         "segcaffe export deploy.prototxt net.caffemodel net.onnx",
+        "segcaffe export deploy.prototxt net.caffemodel net.py",
         "segcaffe export train_val.prototxt net.caffemodel net.onnx --shape data=1,3,224,224 --batch dynamic",
         "segcaffe export deploy.prototxt net.caffemodel net.onnx --mean 104,117,123 --bgr-from-rgb --until fc7",
     ),

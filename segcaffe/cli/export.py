@@ -1,4 +1,4 @@
-"""Write a net with its weights for another framework: ONNX where OUT ends in .onnx.
+"""Write a net with its weights for another framework: ONNX where OUT ends in .onnx, PyTorch where it ends in .py.
 
 NET may be a deploy file, or a train or test file: its data layers become inputs, what needs labels is left out. Names
 of layers, blobs and parameters are kept. The batch is symbolic where nothing in the net fixes it. What cannot be
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from segcaffe.export.source import Source, Wishes
 
 _OF_ONNX: dict[str, object] = {"opset": None, "mean": None, "scale": None, "bgr_from_rgb": False, "simplify": False,
-                               "custom": ""}  # fmt: skip
+                               "custom": "", "runtime": []}  # fmt: skip
 """Options that make sense for ONNX alone, with their defaults."""
 
 
@@ -33,7 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("net", metavar="NET", help="the net's prototxt")
     parser.add_argument("weights", metavar="WEIGHTS", nargs="?", help="weights to load, separated by commas; without "
                         "them the values go out that the net's fillers make")  # fmt: skip
-    parser.add_argument("target", metavar="OUT", help="file to write; its suffix tells the format: .onnx")
+    parser.add_argument("target", metavar="OUT", help="file to write; its suffix tells the format: .onnx, or .py "
+                        "for a PyTorch module, whose weights go into OUT with the suffix .safetensors")  # fmt: skip
     common.add_option(parser, "batch", "the batch: a number, or dynamic (default: dynamic where nothing fixes it)",
                       metavar="N|dynamic")  # fmt: skip
     common.add_option(parser, "shape", "shape of an input, as data=1,3,224,224; repeatable", metavar="INPUT=N,C,H,W",
@@ -90,7 +91,6 @@ def _onnx(options: argparse.Namespace, target: Path) -> int:
     wanted = Options(opset, batch, _preprocessing(options), options.simplify, options.custom)
     source = source_of(options)
     exported = export_net(source, wanted)
-    _tell_of_preparation(source, wanted.preprocessing)
     if exported.batch.why_fixed:
         tell(f"The batch stays {exported.batch.size}: {exported.batch.why_fixed}")
     for path in write(exported.model, target):
@@ -102,18 +102,14 @@ def _onnx(options: argparse.Namespace, target: Path) -> int:
     return check(options, source, target)
 
 
-def _tell_of_preparation(source: Source, wanted: Preprocessing | None) -> None:
-    """Say how the net's file prepares images, where the model does not."""
-    from segcaffe.export.onnx.preprocessing import Preprocessing
+def _pytorch(options: argparse.Namespace, target: Path) -> int:
+    from segcaffe.cli.pytorch import check_options, write_module
 
-    stated = Preprocessing(source.mean or (), 1.0 if source.scale is None else source.scale)
-    if stated.text() and wanted is None:
-        mean = f" --mean {','.join(f'{value:g}' for value in stated.mean)}" if any(stated.mean) else ""
-        scale = f" --scale {stated.scale:g}" if stated.scale != 1 else ""
-        tell(f"NET prepares images: {stated.text()}. That is left to who runs the file;{mean}{scale} puts it in.")
+    check_options(options, _OF_ONNX)
+    return write_module(options, target, source_of(options))
 
 
-_WRITERS: dict[str, Callable[[argparse.Namespace, Path], int]] = {".onnx": _onnx}
+_WRITERS: dict[str, Callable[[argparse.Namespace, Path], int]] = {".onnx": _onnx, ".py": _pytorch}
 """What writes a file, by its suffix."""
 
 

@@ -22,14 +22,14 @@ _DTYPES = {
     "F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1", "U8": "u1",
     "BF16": "<u2",
 }  # fmt: skip
-_WRITTEN = {"float16": "F16", "float64": "F64"}
+_WRITTEN = {"float16": "F16", "float64": "F64", "int64": "I64"}
 _BFLOAT16 = "BF16"
 _MAX_HEADER = 100_000_000
 _ALIGNMENT = 8
 
 
 def encode(arrays: Mapping[str, Array], metadata: Mapping[str, str]) -> bytes:
-    """Return the bytes of a file with these arrays (float16, float32 or float64), in this order."""
+    """Return the bytes of a file with these arrays (float16, float32, float64 or int64), in this order."""
     table: dict[str, Any] = {"__metadata__": dict(metadata)}
     parts: list[bytes] = []
     end = 0

@@ -19,7 +19,6 @@ from types import ModuleType
 from typing import Any, TypeVar
 
 from segcaffe import device
-from segcaffe.threads import recording
 
 _log = logging.getLogger("segcaffe")
 _announcements = logging.getLogger("segcaffe.compile")
@@ -51,11 +50,7 @@ def kernel(*, writes: tuple[str, ...]) -> Callable[[F], F]:
             if not any(map(device.is_device_array, args)) and not any(map(device.is_device_array, options.values())):
                 if host_function is None:
                     host_function = getattr(_import_cpu(package), name)
-                tape = recording.tape()
-                if tape is None:
-                    host_function(*args, **options)
-                else:
-                    tape.watch(host_function, args, options)
+                host_function(*args, **options)
                 return
             function = _gpu_function(package, name)
             if function is not None:

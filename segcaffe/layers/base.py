@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -26,25 +26,6 @@ MOST_ITERATIONS = 10_000
 
 Blobs = Sequence[Blob]
 Read = Literal["bottoms", "tops"]
-
-
-F = TypeVar("F", bound=Callable[..., None])
-
-
-def recordable(forward: F) -> F:
-    """Mark a layer's ``forward``: all that it does is to call kernels, which tell what they do, on its blobs' arrays.
-
-    What else the kernels are given follows from options, shapes and the layer's parameters. Where that holds for some
-    options only, ``forward`` says so by `segcaffe.threads.recording.refuse`. A subclass with a ``forward`` of its own
-    marks that, or is not recorded (see `segcaffe.net.recorded`).
-    """
-    forward.recordable = True  # type: ignore[attr-defined]
-    return forward
-
-
-def is_recordable(layer: Layer) -> bool:
-    """Whether a layer's ``forward`` is so marked."""
-    return "forward" not in vars(layer) and getattr(type(layer).forward, "recordable", False)
 
 
 @dataclass(frozen=True)
@@ -94,6 +75,8 @@ class Layer:
         ``caffe_pb2.TRAIN`` or ``caffe_pb2.TEST``.
     blobs:
         Learnable parameters (and state such as running means), made by `setup`.
+    fillers:
+        For each of them what filled it.
     saved_blobs, state_blobs:
         The layer's own blobs by name, made by `own_blob`.
     """
@@ -166,6 +149,7 @@ class Layer:
         self.name: str = param.name
         self.type: str = param.type
         self.blobs = BlobVec(dtype=self.dtype)
+        self.fillers: list[caffe_pb2.FillerParameter] = []
         self.saved_blobs: dict[str, Blob] = {}
         self.state_blobs: dict[str, Blob] = {}
         self.param_propagate_down: list[bool] = []
@@ -337,6 +321,7 @@ class Layer:
             size = f"a parameter of shape {blob.shape} takes {in_units(blob.nbytes)}"
             raise HostMemoryError(f"{size}; {error}" if str(error) else size) from error
         self.blobs.append(blob)
+        self.fillers.append(filler)
         return blob
 
     def param_spec(self, index: int) -> caffe_pb2.ParamSpec:

@@ -25,6 +25,7 @@ REACHED_FROM: dict[str, tuple[str, ...]] = {
     "cli/proving.py": ("export",),
     "export/source.py": ("export",),
     "export/onnx/model.py": ("export",),
+    "export/torch/writer.py": ("export",),
     "export/onnx/preprocessing.py": ("export",),
     "files/limits.py": (*READ_NETS, "weights", "eval", "plot", "data make-db", "data check"),
     "data/convert_images.py": ("data make-db",),

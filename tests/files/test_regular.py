@@ -148,6 +148,7 @@ OWN = {
     "recipes/demo.py": "reads what it has written",
     "proto/numbers.py": "reads the package's own table",
     "proto/__init__.py": "reads the package's own schema",
+    "export/torch/snippets.py": "reads the package's own source",
 }
 
 

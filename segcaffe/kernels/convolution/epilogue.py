@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from segcaffe.kernels.convolution import loops
-from segcaffe.threads import calls
+from segcaffe.threads import parallel
 
 Array = np.ndarray[Any, Any]
 _GRAIN = 1 << 15
@@ -38,14 +38,13 @@ class Epilogue(NamedTuple):
         bias = np.zeros(channels) if self.bias is None else self.bias
         return np.where(bias > 0, bias, self.slope * bias).reshape(-1, *(1,) * (axes - 2))
 
-    def calls(self, sums: Array, first: int = 0) -> Any:
-        """The calls that apply it to a matrix whose rows are the channels from ``first`` on."""
+    def apply(self, sums: Array, first: int = 0) -> None:
+        """Apply it to a matrix whose rows are the channels from ``first`` on, by the calling thread alone."""
         if self.is_identity:
-            return ()
+            return
         channels = slice(first, first + len(sums))
         scale, bias = (None if a is None else a[channels] for a in (self.scale, self.bias))
-        table = Epilogue(scale, bias, self.slope).table(1, len(sums), len(sums), sums.dtype)
-        return ((loops.finish_rows, (sums, table)),)
+        loops.finish_rows(sums, Epilogue(scale, bias, self.slope).table(1, len(sums), len(sums), sums.dtype))
 
     def apply_to_image(self, image: Array, first: int = 0) -> None:
         """Apply it to an image (channels, *spatial), its channels divided among threads."""
@@ -53,4 +52,4 @@ class Epilogue(NamedTuple):
             return
         sums = image.reshape(len(image), -1)
         grain = max(1, _GRAIN // sums.shape[1])
-        calls.run(len(sums), lambda start, stop: self.calls(sums[start:stop], first + start), grain)
+        parallel.run(len(sums), lambda start, stop: self.apply(sums[start:stop], first + start), grain)

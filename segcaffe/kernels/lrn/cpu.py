@@ -13,7 +13,7 @@ import numpy as np
 from segcaffe.jit.compiled import CONTRACT, njit
 from segcaffe.kernels.lrn import Response
 from segcaffe.kernels.vector.vector_math import exp, log
-from segcaffe.threads import calls
+from segcaffe.threads import parallel
 
 Array = np.ndarray[Any, Any]
 
@@ -39,7 +39,7 @@ def _run(compiled: Any, response: Response, *arrays: Array) -> None:
     else:
         views = [array.reshape(n * channels, height, width) for array in arrays]
         count = n * channels
-    calls.run(count, lambda start, stop: ((compiled, (*views, response.size, *numbers, start, stop)),))
+    parallel.run(count, lambda start, stop: compiled(*views, response.size, *numbers, start, stop))
 
 
 @njit(nogil=True, cache=True)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from segcaffe.kernels import copy
-from segcaffe.layers.base import Blobs, Layer, recordable
+from segcaffe.layers.base import Blobs, Layer
 from segcaffe.layers.registry import register
 
 
@@ -41,10 +40,9 @@ class Crop(Layer):
         self._part = (slice(None),) * axis + tuple(slice(o, o + like[i]) for i, o in enumerate(offsets, axis))
         top[0].reshape(*values[:axis], *like[axis:])
 
-    @recordable
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Copy the part."""
-        copy.copy(bottom[0].array[self._part], top[0].array)
+        top[0].array = bottom[0].array[self._part]
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Gradient in the part, 0 elsewhere."""
