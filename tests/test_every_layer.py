@@ -7,10 +7,12 @@ import pytest
 
 from segcaffe.blob import Blob
 from segcaffe.errors import SegcaffeError
+from segcaffe.jit.stretch import Stretch, is_compiled
 from segcaffe.layers import layer_class, layer_types
 from segcaffe.layers.base import Layer
 from segcaffe.testing import LayerCase
 from segcaffe.testing.gradient import check_gradients
+from segcaffe.threads.recording import Tape, recording
 from tests.cases import all_cases
 
 CASES = all_cases()
@@ -251,3 +253,42 @@ def test_wrong_number_of_bottoms_or_tops_is_an_error(case: LayerCase) -> None:
             counts = (high + 1, len(case.bottoms) and case.tops) if kind == "bottom" else (len(case.bottoms), high + 1)
             with pytest.raises(SegcaffeError, match='layer "layer"'):
                 layer.check_counts(*counts)
+
+
+RECORDED = [
+    case
+    for case in CASES
+    if getattr(layer_class(case.type).forward, "recordable", False) and case.phase == "TEST" and case.bottoms
+]
+NOT_RECORDED = {
+    *("Power_zeroth", "Power_constant", "Dropout_scaled_in_test", "BatchNorm_batch_stats_in_test", "BN_batch_in_test"),
+    *("Pooling_max_places", "Pooling_max_volume", "Pooling_average_volume", "Eltwise_minimum_of_four"),
+    *("Eltwise_quotient_of_two", "Eltwise_channels", "Eltwise_last_axes", "Eltwise_quotient_of_rows"),
+    *("Eltwise_minimum_of_channels", "Eltwise_one_number"),
+}
+"""Cases whose options have a layer do more than kernels tell of."""
+
+
+@pytest.mark.parametrize("case", RECORDED, ids=lambda case: case.id)
+def test_what_is_recorded_of_a_pass_does_with_other_values_what_the_layer_does(case: LayerCase) -> None:
+    layer, bottom, top = case.build()
+    tape = Tape()
+    with recording(tape):
+        layer.forward(bottom, top)
+    assert tape.complete == (case.id not in NOT_RECORDED)
+    if not tape.complete:
+        return
+    others = [values.ravel()[::-1].reshape(values.shape).copy() for values in case.inputs()]
+    again, inputs, wanted = case.build(inputs=others)
+    again.forward(inputs, wanted)
+    plays = [lambda: [function(*arguments) for function, arguments in tape.calls]]
+    if all(is_compiled(*call) for call in tape.calls):
+        plays.append(Stretch(tape.calls))
+    for play in plays:
+        for blob in top:
+            blob.data[...] = 7
+        for blob, values in zip(bottom, others, strict=True):
+            blob.data[...] = values
+        play()
+        for blob, expected in zip(top, wanted, strict=True):
+            assert blob.data.tobytes() == expected.data.tobytes()

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from segcaffe.blob.buffer import Buffer
+from segcaffe.blob.buffer import Buffer, note_change
 from segcaffe.device.host_memory import HostMemoryError, in_units
 from segcaffe.errors import ShapeError
 
@@ -84,7 +84,9 @@ class Blob:
 
         HostMemoryError where no machine could have the room, before anything has changed.
         """
-        self._shape = self._checked(shape)
+        before, self._shape = self._shape, self._checked(shape)
+        if self._shape != before:
+            note_change()
         count = self.count
         if count > self._data.size:
             self._data = Buffer(count, self.dtype)
@@ -174,6 +176,8 @@ class Blob:
     def share_data(self, other: Blob) -> None:
         """Use the values of ``other``, which must have as many elements."""
         self._check_count(other)
+        if self._data is not other._data:
+            note_change()
         self._data = other._data
 
     def share_diff(self, other: Blob) -> None:
@@ -189,6 +193,7 @@ class Blob:
         """Use other memory, of at least as many elements, for the values or for the gradient."""
         if buffer.size < self.count:
             raise ShapeError(f"A blob of shape {self._shape} needs {self.count} elements. Received: {buffer.size}.")
+        note_change()
         if side == "data":
             self._data = buffer
         else:

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any, Literal
 
 import numpy as np
 
 from segcaffe import device
 from segcaffe.device.host_memory import zeros
+from segcaffe.threads.recording import tape
 
 Head = Literal["nowhere", "host", "device", "both"]
+_changes = 0
+
+
+def changes() -> int:
+    """How often a blob anywhere got another shape or other memory: as long as it stays, all are where they were."""
+    return _changes
+
+
+def note_change() -> None:
+    """Count a change of a blob's shape or memory."""
+    global _changes
+    _changes += 1
 
 
 class Buffer:
@@ -17,13 +31,23 @@ class Buffer:
 
     Whoever asks for an array may write to it, so asking makes that side the newest; the other side is brought up to
     date when it is asked for. A host array, once given out, stays the same memory for the life of the buffer.
+
+    Attributes
+    ----------
+    size, dtype:
+        Number and type of the elements.
+    head:
+        Where the newest values are.
+    lent:
+        How often an array was given out to be written to: who remembers the number knows whether it was since.
     """
 
-    __slots__ = ("_cleared", "_device", "_host", "dtype", "head", "size")
+    __slots__ = ("_cleared", "_device", "_host", "dtype", "head", "lent", "size")
 
     def __init__(self, size: int, dtype: np.dtype[Any]) -> None:
         self.size = size
         self.dtype = dtype
+        self.lent = 0
         self.head: Head = "nowhere"
         self._host: np.ndarray[Any, Any] | None = None
         self._device: Any = None
@@ -40,7 +64,17 @@ class Buffer:
         """The flat host array, up to date; taken to be written to."""
         array = self.read_host()
         self.head = "host"
+        # A layer that is recorded only reads its parameters.
+        if tape() is None:
+            self.lent += 1
         return array
+
+    def is_held(self) -> bool:
+        """Whether someone has the host array, or a view of it, and may write to it unseen.
+
+        Every view of an array, however made, holds a reference to it; two are the buffer's and the count's own.
+        """
+        return self._host is not None and sys.getrefcount(self._host) > 2
 
     def read_host(self) -> np.ndarray[Any, Any]:
         """The flat host array, up to date, for reading only: the device's copy stays valid."""
@@ -86,13 +120,21 @@ class Buffer:
         if self.head == "host":
             self._device[...] = device.to_device(self._host)
         self.head = "device"
+        self.lent += 1
+        note_change()
         return self._device
 
     def release(self) -> None:
         """Give the memory back; the next use begins with zeros in new memory."""
+        if self._host is not None:
+            note_change()
         self._host = self._device = None
         self.head = "nowhere"
         self._cleared = False
+
+    def place(self) -> tuple[int, int]:
+        """Which host array the elements are in, where that is the newest side, and where in it they begin."""
+        return id(self._host) if self.head == "host" else 0, 0
 
     @property
     def allocated(self) -> int:
@@ -130,6 +172,10 @@ class BufferPart(Buffer):
     def untouched(self) -> bool:
         """Whether nobody has asked for the whole's elements yet."""
         return self.whole.untouched
+
+    def place(self) -> tuple[int, int]:
+        """As of the whole."""
+        return self.whole.place()[0], self.start
 
     def release(self) -> None:
         """Nothing to do: the memory is the whole's."""

@@ -91,6 +91,7 @@ def _onnx(options: argparse.Namespace, target: Path) -> int:
     wanted = Options(opset, batch, _preprocessing(options), options.simplify, options.custom)
     source = source_of(options)
     exported = export_net(source, wanted)
+    _tell_of_preparation(source, wanted.preprocessing)
     if exported.batch.why_fixed:
         tell(f"The batch stays {exported.batch.size}: {exported.batch.why_fixed}")
     for path in write(exported.model, target):
@@ -100,6 +101,17 @@ def _onnx(options: argparse.Namespace, target: Path) -> int:
         tell("Not compared with the net: --runtime NAME does it with a program that knows the operators of --custom.")
         return 0
     return check(options, source, target)
+
+
+def _tell_of_preparation(source: Source, wanted: Preprocessing | None) -> None:
+    """Say how the net's file prepares images, where the model does not."""
+    from segcaffe.export.onnx.preprocessing import Preprocessing
+
+    stated = Preprocessing(source.mean or (), 1.0 if source.scale is None else source.scale)
+    if stated.text() and wanted is None:
+        mean = f" --mean {','.join(f'{value:g}' for value in stated.mean)}" if any(stated.mean) else ""
+        scale = f" --scale {stated.scale:g}" if stated.scale != 1 else ""
+        tell(f"NET prepares images: {stated.text()}. That is left to who runs the file;{mean}{scale} puts it in.")
 
 
 def _pytorch(options: argparse.Namespace, target: Path) -> int:

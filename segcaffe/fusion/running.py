@@ -10,9 +10,10 @@ from typing import Any
 from segcaffe.fusion.lazy import LazyBlob
 from segcaffe.fusion.masked_convolution import MaskedConvolution
 from segcaffe.graph.graph import Graph
-from segcaffe.layers.base import Blobs, Layer, LayerMemory
+from segcaffe.layers.base import Blobs, Layer, LayerMemory, recordable
 from segcaffe.layers.dense.epilogue import Epilogue, EpilogueLayer
 from segcaffe.proto import caffe_pb2
+from segcaffe.threads import recording
 
 
 class Wrapper(Layer):
@@ -90,9 +91,12 @@ class Absorbed(Wrapper):
         super().__init__(layer)
         self.epilogue = epilogue
 
+    @recordable
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Nothing to do: the top has its values already."""
+        recording.nothing()
         if not self.epilogue.active:
+            recording.refuse()
             self.layer.forward(bottom, top)
 
     def recompute(self, bottom: Blobs, top: Blobs) -> None:

@@ -19,6 +19,7 @@ from types import ModuleType
 from typing import Any, TypeVar
 
 from segcaffe import device
+from segcaffe.threads import recording
 
 _log = logging.getLogger("segcaffe")
 _announcements = logging.getLogger("segcaffe.compile")
@@ -50,7 +51,11 @@ def kernel(*, writes: tuple[str, ...]) -> Callable[[F], F]:
             if not any(map(device.is_device_array, args)) and not any(map(device.is_device_array, options.values())):
                 if host_function is None:
                     host_function = getattr(_import_cpu(package), name)
-                host_function(*args, **options)
+                tape = recording.tape()
+                if tape is None:
+                    host_function(*args, **options)
+                else:
+                    tape.watch(host_function, args, options)
                 return
             function = _gpu_function(package, name)
             if function is not None:

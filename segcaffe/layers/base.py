@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeVar
 
 import numpy as np
 
@@ -26,6 +26,25 @@ MOST_ITERATIONS = 10_000
 
 Blobs = Sequence[Blob]
 Read = Literal["bottoms", "tops"]
+
+
+F = TypeVar("F", bound=Callable[..., None])
+
+
+def recordable(forward: F) -> F:
+    """Mark a layer's ``forward``: all that it does is to call kernels, which tell what they do, on its blobs' arrays.
+
+    What else the kernels are given follows from options, shapes and the layer's parameters. Where that holds for some
+    options only, ``forward`` says so by `segcaffe.threads.recording.refuse`. A subclass with a ``forward`` of its own
+    marks that, or is not recorded (see `segcaffe.net.recorded`).
+    """
+    forward.recordable = True  # type: ignore[attr-defined]
+    return forward
+
+
+def is_recordable(layer: Layer) -> bool:
+    """Whether a layer's ``forward`` is so marked."""
+    return "forward" not in vars(layer) and getattr(type(layer).forward, "recordable", False)
 
 
 @dataclass(frozen=True)

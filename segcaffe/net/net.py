@@ -24,6 +24,7 @@ from segcaffe.net.arena import Arena, plan_net
 from segcaffe.net.building import build
 from segcaffe.net.parts import Step, no_room
 from segcaffe.net.pycaffe import PycaffeMembers
+from segcaffe.net.recorded import Recorder
 from segcaffe.net.replay import Replay, replay_wanted
 from segcaffe.plan.memory import MemoryPlan
 from segcaffe.plan.recompute import names_of
@@ -125,6 +126,8 @@ class Net(PycaffeMembers):
         shares = share_memory or (again and self._parts.learns)
         self._arena = Arena(self._parts, self._keep, again) if shares else None
         self._graphs: dict[str, Replay] = {}
+        recorded = self.phase == caffe_pb2.TEST and not (shares and self._parts.learns)
+        self._recorder = Recorder(self._parts.steps) if recorded else None
         self._told_of_gradients = False
         self._at: Step | None = None
         if weights is not None:
@@ -158,8 +161,9 @@ class Net(PycaffeMembers):
     def forward_from_to(self, first: int, last: int) -> float:
         """Run layers ``first`` to ``last`` (indices, both included); returns and keeps the sum of weighted losses.
 
-        On a GPU a pass that was recorded is replayed. Otherwise each layer is reshaped if its bottoms' shapes have
-        changed, and run; hooks are called around it, and its losses are added.
+        A pass that was recorded is replayed: on a GPU, and of a net in phase TEST on the CPU (`net.recorded`).
+        Otherwise each layer is reshaped if its bottoms' shapes have changed, and run; hooks are called around it, and
+        its losses are added.
         """
         watched = bool(self._before_forward or self._after_forward)
         activate(self.graph, self.layer_list, first, last, watched)
@@ -171,6 +175,9 @@ class Net(PycaffeMembers):
             self._graphs.clear()
             if self._arena is not None:
                 self._arena.begin()
+            if self._recorder is not None and not watched and last - first == len(self.layer_list) - 1:
+                self.loss = self._recorder.run(self._forward_layer)
+                return self.loss
             loss = 0.0
             for i in range(first, last + 1):
                 self._at = self._parts.steps[i]

@@ -21,6 +21,7 @@ import numpy as np
 
 from segcaffe.errors import SegcaffeError
 from segcaffe.text.digits import whole_number
+from segcaffe.threads.recording import refuse
 
 Body = Callable[[int, int], None]
 
@@ -110,9 +111,8 @@ def run(count: int, body: Body, grain: int = 1, blocks: int = 0) -> None:
         Into how many ranges to divide; 0 means a few per thread, so that a slow core takes fewer. A sum that is
         divided must name the number itself, to be the same from run to run.
     """
-    workers = parts(count, grain)
-    pieces = blocks or (1 if workers == 1 else min(4 * workers, max(workers, count // max(1, grain))))
-    pieces = max(1, min(pieces, count))
+    refuse()
+    workers, pieces = _pieces(count, grain, blocks)
     if workers == 1 or pieces == 1:
         for i in range(pieces if blocks else min(1, count)):
             body(count * i // pieces, count * (i + 1) // pieces)
@@ -124,12 +124,34 @@ def run(count: int, body: Body, grain: int = 1, blocks: int = 0) -> None:
     job.wait(pool)
 
 
+def _pieces(count: int, grain: int, blocks: int) -> tuple[int, int]:
+    """How many threads work on how many ranges."""
+    workers = parts(count, grain)
+    pieces = blocks or (1 if workers == 1 else min(4 * workers, max(workers, count // max(1, grain))))
+    return workers, max(1, min(pieces, count))
+
+
+def serial_ranges(count: int, grain: int = 1, blocks: int = 0) -> list[tuple[int, int]] | None:
+    """The ranges over which `run` calls its body, where the calling thread does it all; None where several work."""
+    workers, pieces = _pieces(count, grain, blocks)
+    if workers > 1 and pieces > 1:
+        return None
+    return [(count * i // pieces, count * (i + 1) // pieces) for i in range(pieces if blocks else min(1, count))]
+
+
 def run_cycles(count: int, cycles: float, body: Body) -> None:
     """`run` for work of known cost in processor cycles, finely divided, lest a thread wait long for the others."""
+    sizes = division(count, cycles)
+    if sizes is not None:
+        run(count, body, *sizes)
+
+
+def division(count: int, cycles: float) -> tuple[int, int] | None:
+    """The grain and the number of ranges for `run_cycles`; None where there is nothing to do."""
+    if count <= 0:
+        return None
     grain = max(1, int(_GRAIN_CYCLES * count / max(cycles, 1.0)))
-    pieces = min(count // grain, 12 * num_threads()) if parts(count, grain) > 1 else 1
-    if count > 0:
-        run(count, body, grain=grain, blocks=max(1, pieces))
+    return grain, max(1, min(count // grain, 12 * num_threads()) if parts(count, grain) > 1 else 1)
 
 
 def threads_for(count: int) -> int:

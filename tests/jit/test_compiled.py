@@ -267,10 +267,11 @@ def test_functions_of_other_packages() -> None:
 def test_all_compiled_code_is_hashed() -> None:
     """Compiled functions are in files of the key and compiled by our njit; those files import only each other.
 
-    What else they import takes no part in compiled code: the device, errors, and windows, whose numbers are arguments.
+    What else they import takes no part in compiled code: the device, errors, digits, and windows, whose numbers are
+    arguments.
     """
     hashed = {*cache_folder.sources()}
-    others = {f"segcaffe{name}" for name in ("", ".device.mode", ".errors", ".version", ".window")}
+    others = {f"segcaffe{name}" for name in ("", ".device.mode", ".errors", ".text.digits", ".version", ".window")}
     others.add("segcaffe.data.varint")
     for path in PACKAGE.rglob("*.py"):
         imports = [node for node in ast.walk(ast.parse(path.read_bytes())) if isinstance(node, ast.ImportFrom)]

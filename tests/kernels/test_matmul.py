@@ -102,7 +102,11 @@ def test_few_columns(rows, columns, depth, trans_a, dtype):
         for threads in (1, 2, 3):
             parallel.set_num_threads(threads)
             out, parts = np.full((rows, columns), np.nan, dtype), []
-            multiply(a, b, out, trans_a, then=lambda made, first, parts=parts: parts.append((first, made.copy())))
+
+            def keep(made: np.ndarray, first: int, parts: list = parts) -> None:
+                parts.append((first, made.copy()))
+
+            multiply(a, b, out, trans_a, then=lambda made, first, keep=keep: ((keep, (made, first)),))
             found.append(out)
             np.testing.assert_array_equal(np.concatenate([made for _, made in sorted(parts, key=lambda p: p[0])]), out)
     finally:

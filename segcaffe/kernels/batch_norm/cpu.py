@@ -8,7 +8,7 @@ import numpy as np
 
 from segcaffe.device.mode import Array
 from segcaffe.jit.compiled import CONTRACT, SUMS_OF_ANY_ZERO, njit
-from segcaffe.threads import parallel
+from segcaffe.threads import calls, parallel
 
 _PIECE = 1 << 15
 """Elements of a row that are summed together."""
@@ -111,7 +111,7 @@ def moments(x: Array, mean: Array, variance: Array) -> None:
 
 def normalize(x: Array, mean: Array, scale: Array, out: Array) -> None:
     rows = x.shape[0] * x.shape[1]
-    parallel.run(rows, lambda start, stop: _normalize(x, mean, scale, out, start, stop), grain=_grain(x))
+    calls.run(rows, lambda start, stop: ((_normalize, (x, mean, scale, out, start, stop)),), grain=_grain(x))
 
 
 def backward(x: Array, mean: Array, scale: Array, grad: Array, out: Array) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from segcaffe.jit.compiled import CONTRACT, SUMS_OF_ANY_ZERO, njit
-from segcaffe.threads import parallel
+from segcaffe.threads import calls, parallel
 
 Array = np.ndarray[Any, Any]
 _GRAIN = 50_000
@@ -131,10 +131,10 @@ def _map(function: Callable[..., None], inputs: tuple[Array, ...], vectors: tupl
     unit = channels if inner == 1 else 1
     flat, target = [array.reshape(-1) for array in inputs], y.reshape(-1)
 
-    def body(start: int, stop: int) -> None:
-        function(start * unit, stop * unit, inner, *flat, *vectors, target)
+    def part(start: int, stop: int) -> Any:
+        return ((function, (start * unit, stop * unit, inner, *flat, *vectors, target)),)
 
-    parallel.run(target.size // max(unit, 1), body, max(1, _GRAIN // max(unit, 1)))
+    calls.run(target.size // max(unit, 1), part, max(1, _GRAIN // max(unit, 1)))
 
 
 def _sum(function: Callable[..., None], inputs: tuple[Array, ...], out: Array) -> None:

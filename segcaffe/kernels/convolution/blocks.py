@@ -11,9 +11,9 @@ import numpy as np
 from segcaffe.kernels.convolution import loops
 from segcaffe.kernels.convolution.epilogue import Epilogue
 from segcaffe.kernels.convolution.plan import Plan
-from segcaffe.kernels.vector.scratch import Bytes, scratch
+from segcaffe.kernels.vector.scratch import Bytes, prepared, scratch
 from segcaffe.kernels.vector.tile import ROWS
-from segcaffe.threads import parallel
+from segcaffe.threads import calls, parallel
 
 Array = np.ndarray[Any, Any]
 
@@ -35,16 +35,15 @@ class Blocks:
         table = epilogue.table(layout.groups, layout.rows, plan.tiles * ROWS, source.dtype)
         arrays = source.reshape(-1), packed, table, target.reshape(-1)
 
-        def part(start: int, stop: int) -> None:
+        def part(start: int, stop: int) -> Any:
             memory = _memory(plan, source.dtype)
             if plan.pixelwise:
                 sizes = layout.groups, layout.channels, layout.rows, plan.pixels, layout.strip, plan.span
                 panels = scratch("convolution_copy", layout.channels * layout.strip * plan.span, source.dtype)
-                loops.convolve_pixels(*arrays, sizes, panels, memory.lines, start, stop)
-            else:
-                loops.convolve(*arrays, layout, plan.tables, memory, start, stop)
+                return ((loops.convolve_pixels, (*arrays, sizes, panels, memory.lines, start, stop)),)
+            return ((loops.convolve, (*arrays, layout, plan.tables, memory, start, stop)),)
 
-        parallel.run_cycles(plan.items, plan.cycles, part)
+        calls.run_cycles(plan.items, plan.cycles, part)
 
     def workspace(self) -> Bytes:
         """Packed weights, and in every thread copies and lines of results."""
@@ -57,14 +56,15 @@ class Blocks:
         places, row_stride, group_stride = self._index(weight)
         tiles = plan.layout.groups * plan.tiles
         together = int(places[-1] - places[0] == places.size - 1) and not self.transposed
-        packed = scratch("packed", tiles * ROWS * places.size, weight.dtype)
+        sizes = plan.layout.rows, row_stride, group_stride, plan.tiles, together * plan.layout.vector
 
-        def part(start: int, stop: int) -> None:
-            sizes = plan.layout.rows, row_stride, group_stride, plan.tiles, together * plan.layout.vector
-            loops.pack_weights(weight.reshape(-1), packed, places, *sizes, start, stop)
+        def fill(packed: Array) -> None:
+            def part(start: int, stop: int) -> None:
+                loops.pack_weights(weight.reshape(-1), packed, places, *sizes, start, stop)
 
-        parallel.run_cycles(tiles, 2.0 * packed.size, part)
-        return packed
+            parallel.run_cycles(tiles, 2.0 * packed.size, part)
+
+        return prepared("packed", tiles * ROWS * places.size, weight.dtype, fill)
 
     def _index(self, weight: Array) -> tuple[Array, int, int]:
         """Where the factors of one row lie in the flattened weights, and how far apart rows and groups are."""

@@ -104,7 +104,7 @@ class Columns(_Columns):
             for channels, part, columns in self._parts(image, weight, result.shape[1:]):
                 self._write(channels, columns, result.shape[1:])
                 first, done = done == 0, done + part.size
-                then = epilogue.apply if done == weight.size else None
+                then = epilogue.calls if done == weight.size else None
                 matmul.multiply(part, columns, out, beta=float(not first), then=then)
 
 
@@ -118,7 +118,7 @@ class ColumnsBack(_Columns):
             first = 0
             for channels, part, columns in self._parts(image, weight, grad.shape[1:]):
                 if self.problem.is_pixelwise:
-                    matmul.multiply(part, matrix, columns, trans_a=True, then=epilogue.apply)
+                    matmul.multiply(part, matrix, columns, trans_a=True, then=epilogue.calls)
                     continue
                 matmul.multiply(part, matrix, columns, trans_a=True)
                 im2col.backward(columns.reshape(1, len(columns), *grad.shape[1:]), channels[None], *self._window())

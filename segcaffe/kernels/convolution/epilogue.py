@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from segcaffe.kernels.convolution import loops
-from segcaffe.threads import parallel
+from segcaffe.threads import calls
 
 Array = np.ndarray[Any, Any]
 _GRAIN = 1 << 15
@@ -38,13 +38,14 @@ class Epilogue(NamedTuple):
         bias = np.zeros(channels) if self.bias is None else self.bias
         return np.where(bias > 0, bias, self.slope * bias).reshape(-1, *(1,) * (axes - 2))
 
-    def apply(self, sums: Array, first: int = 0) -> None:
-        """Apply it to a matrix whose rows are the channels from ``first`` on, by the calling thread alone."""
+    def calls(self, sums: Array, first: int = 0) -> Any:
+        """The calls that apply it to a matrix whose rows are the channels from ``first`` on."""
         if self.is_identity:
-            return
+            return ()
         channels = slice(first, first + len(sums))
         scale, bias = (None if a is None else a[channels] for a in (self.scale, self.bias))
-        loops.finish_rows(sums, Epilogue(scale, bias, self.slope).table(1, len(sums), len(sums), sums.dtype))
+        table = Epilogue(scale, bias, self.slope).table(1, len(sums), len(sums), sums.dtype)
+        return ((loops.finish_rows, (sums, table)),)
 
     def apply_to_image(self, image: Array, first: int = 0) -> None:
         """Apply it to an image (channels, *spatial), its channels divided among threads."""
@@ -52,4 +53,4 @@ class Epilogue(NamedTuple):
             return
         sums = image.reshape(len(image), -1)
         grain = max(1, _GRAIN // sums.shape[1])
-        parallel.run(len(sums), lambda start, stop: self.apply(sums[start:stop], first + start), grain)
+        calls.run(len(sums), lambda start, stop: self.calls(sums[start:stop], first + start), grain)

@@ -19,6 +19,7 @@ from segcaffe.kernels.convolution.problem import Grid, Problem, Task
 from segcaffe.kernels.convolution.winograd.plan import make_layout
 from segcaffe.kernels.convolution.winograd.tiles import TileGradient, Tiles
 from segcaffe.kernels.vector.scratch import Bytes, largest
+from segcaffe.threads import calls
 
 Array = np.ndarray[Any, Any]
 
@@ -58,7 +59,8 @@ class Passes:
     def run(self, source: Array, weight: Array, epilogue: Epilogue, target: Array) -> None:
         """Overwrite ``target``."""
         if self.missing:
-            target[...] = 0 if epilogue.is_identity else epilogue.of_zero(target.shape[1], target.ndim)
+            nothing = 0 if epilogue.is_identity else epilogue.of_zero(target.shape[1], target.ndim)
+            calls.call(np.copyto, target, nothing)
         for one in self.passes:
             one.run(source, weight, epilogue, target)
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from segcaffe.kernels.copy import turned
-from segcaffe.threads import parallel
+from segcaffe.threads import calls, parallel
 
 Array = np.ndarray[Any, Any]
 _GRAIN = 100_000
@@ -21,7 +21,7 @@ _TURNED = 65_536
 
 def copy(source: Array, target: Array) -> None:
     if target.size <= _SMALL:
-        target[...] = source
+        calls.call(np.copyto, target, source, "unsafe")
         return
     if source.shape != target.shape:
         source = np.broadcast_to(source, target.shape)
@@ -31,23 +31,23 @@ def copy(source: Array, target: Array) -> None:
             _copy_turned(source, target, walk)
             return
     if target.size <= 2 * _GRAIN:
-        target[...] = source
+        calls.call(np.copyto, target, source, "unsafe")
         return
     axis = int(np.argmax(target.shape))
     before = (slice(None),) * axis
 
-    def body(start: int, stop: int) -> None:
-        part = (*before, slice(start, stop))
-        target[part] = source[part]
+    def part(start: int, stop: int) -> Any:
+        place = (*before, slice(start, stop))
+        return ((np.copyto, (target[place], source[place], "unsafe")),)
 
-    parallel.run(target.shape[axis], body, _grain(target, axis))
+    calls.run(target.shape[axis], part, _grain(target, axis))
 
 
 def _copy_turned(source: Array, target: Array, walk: turned.Walk) -> None:
     arrays = turned.flat(source, walk), turned.flat(target, walk)
     axes = (walk.outer, walk.near, walk.last)
-    body = lambda start, stop: turned.copy_parts(*arrays, axes, walk.block, start, stop)  # noqa: E731
-    parallel.run(walk.parts, body, max(1, _GRAIN // (walk.block * walk.last[0])))
+    part = lambda start, stop: ((turned.copy_parts, (*arrays, axes, walk.block, start, stop)),)  # noqa: E731
+    calls.run(walk.parts, part, max(1, _GRAIN // (walk.block * walk.last[0])))
 
 
 def sum_copies(source: Array, out: Array) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from segcaffe.jit.compiled import CONTRACT, njit
 from segcaffe.kernels.dispatch import in_order
 from segcaffe.kernels.vector import vector_math
-from segcaffe.threads import parallel
+from segcaffe.threads import calls, parallel
 
 Array = np.ndarray[Any, Any]
 GRAIN = 50_000
@@ -61,11 +61,11 @@ def _map(function: Callable[..., Any], *arguments: Any) -> None:
     """Call a function over ranges of the arrays among its arguments, the others in the last one's dtype."""
     kind = arguments[-1].dtype.type
     flat = [value.reshape(-1) if isinstance(value, np.ndarray) else kind(value) for value in arguments]
-    parallel.run(flat[-1].size, lambda start, stop: function(*_parts(flat, start, stop)), GRAIN)
+    calls.run(flat[-1].size, lambda start, stop: ((function, _parts(flat, start, stop)),), GRAIN)
 
 
-def _parts(arguments: Sequence[Any], start: int, stop: int) -> list[Any]:
-    return [value[start:stop] if isinstance(value, np.ndarray) else value for value in arguments]
+def _parts(arguments: Sequence[Any], start: int, stop: int) -> tuple[Any, ...]:
+    return tuple([value[start:stop] if isinstance(value, np.ndarray) else value for value in arguments])
 
 
 @mapped

@@ -9,7 +9,7 @@ import numpy as np
 
 from segcaffe.jit.compiled import njit
 from segcaffe.kernels.vector.tile import add_run, clear_run, copy_run
-from segcaffe.threads import parallel
+from segcaffe.threads import calls
 
 Array = np.ndarray[Any, Any]
 Sizes = tuple[int, ...]
@@ -33,10 +33,10 @@ def _run(compiled: Any, x: Array, columns: Array, kernel: Sizes, stride: Sizes, 
     window = _axes(kernel, 1), _axes(stride, 1), _axes(pad, 0), _axes(dilation, 1)
     channels = x.shape[0] * x.shape[1]
 
-    def part(start: int, stop: int) -> None:
-        compiled(x.reshape(-1), columns.reshape(-1), image, output, *window, start, stop)
+    def part(start: int, stop: int) -> Any:
+        return ((compiled, (x.reshape(-1), columns.reshape(-1), image, output, *window, start, stop)),)
 
-    parallel.run(channels, part, grain=max(1, _GRAIN // max(1, math.prod(output) * math.prod(kernel))))
+    calls.run(channels, part, grain=max(1, _GRAIN // max(1, math.prod(output) * math.prod(kernel))))
 
 
 def _axes(sizes: Sizes, missing: int) -> tuple[int, ...]:

@@ -13,7 +13,7 @@ import numpy as np
 from segcaffe.jit.compiled import CONTRACT, njit
 from segcaffe.kernels.lrn import Response
 from segcaffe.kernels.vector.vector_math import exp, log
-from segcaffe.threads import parallel
+from segcaffe.threads import calls
 
 Array = np.ndarray[Any, Any]
 
@@ -39,7 +39,7 @@ def _run(compiled: Any, response: Response, *arrays: Array) -> None:
     else:
         views = [array.reshape(n * channels, height, width) for array in arrays]
         count = n * channels
-    parallel.run(count, lambda start, stop: compiled(*views, response.size, *numbers, start, stop))
+    calls.run(count, lambda start, stop: ((compiled, (*views, response.size, *numbers, start, stop)),))
 
 
 @njit(nogil=True, cache=True)

@@ -12,7 +12,7 @@ from segcaffe.kernels.matmul import loops
 from segcaffe.kernels.vector import blas
 from segcaffe.kernels.vector.scratch import scratch
 from segcaffe.kernels.vector.tile import ROWS, strip_length, vector_length
-from segcaffe.threads import parallel
+from segcaffe.threads import calls, parallel, recording
 
 Array = np.ndarray[Any, Any]
 _SMALL = 1 << 20
@@ -42,42 +42,40 @@ def multiply(
     trans_b: bool = False,
     alpha: float = 1.0,
     beta: float = 0.0,
-    then: Callable[[Array, int], None] | None = None,
+    then: Callable[[Array, int], Any] | None = None,
 ) -> None:
     """`gemm` for other kernels.
 
-    ``then`` is called with each part of ``out`` when it is finished, and the part's first row, by the thread that made
-    it.
+    ``then`` tells, of each part of ``out`` and the part's first row, the calls to make when it is finished, by the
+    thread that made it.
     """
     _check(a, b, out, trans_a, trans_b)
     rows, columns = out.shape
     depth = a.shape[0] if trans_a else a.shape[1]
     if depth == 0 or rows == 0 or columns == 0:
+        recording.refuse()
         out[...] = out * beta if beta else 0
         if then is not None:
-            then(out, 0)
+            calls.run(1, lambda _start, _stop: then(out, 0))
         return
     if alpha == 1 and beta == 0 and not trans_b and _is_better_by_tiles(a, b, out, depth):
         _multiply_tiles(a, b, out, trans_a, then)
         return
     by_rows = rows > columns
 
-    def part(start: int, stop: int) -> None:
+    def part(start: int, stop: int) -> Any:
         if by_rows:
-            mine = a[:, start:stop] if trans_a else a[start:stop]
-            made = out[start:stop]
-            _gemm(trans_a, trans_b, alpha, mine, b, beta, made)
+            left, right = a[:, start:stop] if trans_a else a[start:stop], b
         else:
-            mine = b[start:stop] if trans_b else b[:, start:stop]
-            made = out[:, start:stop]
-            _gemm(trans_a, trans_b, alpha, a, mine, beta, made)
-        if then is not None:
-            then(made, start if by_rows else 0)
+            left, right = a, b[start:stop] if trans_b else b[:, start:stop]
+        made = out[start:stop] if by_rows else out[:, start:stop]
+        product = _gemm, (trans_a, trans_b, alpha, left, right, beta, made)
+        return product, *(() if then is None else then(made, start if by_rows else 0))
 
     long = rows if by_rows else columns
     grain = max(16, -(-_SMALL * long // (rows * columns * depth)))
     # Each part packs the shared operand anew, so there are as many parts as threads and not more.
-    parallel.run(long, part, grain=grain, blocks=parallel.parts(long, grain))
+    calls.run(long, part, grain=grain, blocks=parallel.parts(long, grain))
 
 
 def _is_better_by_tiles(a: Array, b: Array, out: Array, depth: int) -> bool:
@@ -91,19 +89,18 @@ def few(columns: int) -> bool:
     return _WIDE_REGISTERS and _COLUMNS[0] <= columns <= _COLUMNS[1]
 
 
-def _multiply_tiles(a: Array, b: Array, out: Array, trans_a: bool, then: Callable[[Array, int], None] | None) -> None:
+def _multiply_tiles(a: Array, b: Array, out: Array, trans_a: bool, then: Callable[[Array, int], Any] | None) -> None:
     """``out = op(a) @ b``, rows divided among threads."""
     tiles, strip = -(-len(out) // ROWS), strip_length(out.dtype)
     memory = packed_elements(out.shape[1], out.dtype)
 
-    def part(start: int, stop: int) -> None:
-        loops.multiply(a, b, out, trans_a, scratch("matmul", memory, out.dtype), strip, start, stop)
-        if then is not None:
-            then(out[start * ROWS : stop * ROWS], start * ROWS)
+    def part(start: int, stop: int) -> Any:
+        product = loops.multiply, (a, b, out, trans_a, scratch("matmul", memory, out.dtype), strip, start, stop)
+        return product, *(() if then is None else then(out[start * ROWS : stop * ROWS], start * ROWS))
 
     grain = max(1, -(-_SMALL // (ROWS * out.shape[1] * len(b))))
     # Each part packs the right factor anew.
-    parallel.run(tiles, part, grain=grain, blocks=parallel.parts(tiles, grain))
+    calls.run(tiles, part, grain=grain, blocks=parallel.parts(tiles, grain))
 
 
 def packed_elements(columns: int, dtype: Any) -> int:
@@ -115,13 +112,14 @@ def packed_elements(columns: int, dtype: Any) -> int:
 def finish(out: Array, bias: Array | None = None, scale: Array | None = None, negative_slope: float = 1.0) -> None:
     """Scale, add and rectify; see the contract."""
     if out.size == 0 or (bias is None and scale is None and negative_slope == 1):
+        recording.nothing()
         return
     table = np.empty((2, out.shape[1]), out.dtype)
     table[0] = 1 if scale is None else scale
     table[1] = 0 if bias is None else bias
     slope = out.dtype.type(negative_slope)
     grain = max(1, _GRAIN // out.shape[1])
-    parallel.run(len(out), lambda start, stop: _finish(out[start:stop], table, slope), grain)
+    calls.run(len(out), lambda start, stop: ((_finish, (out[start:stop], table, slope)),), grain)
 
 
 def _check(a: Array, b: Array, out: Array, trans_a: bool, trans_b: bool) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from segcaffe.jit.compiled import njit
 from segcaffe.kernels.pooling import loops, windows
-from segcaffe.threads import parallel
+from segcaffe.threads import calls
 from segcaffe.window import Window
 
 Array = np.ndarray[Any, Any]
@@ -26,7 +26,7 @@ def _run(compiled: Any, options: tuple[int, ...], *arrays: Array) -> None:
     """Call a compiled function over ranges of channels."""
     planes = [_planes(array) for array in arrays]
     grain = 1 + _GRAIN // max(1, max(plane[0].size for plane in planes) if planes[0].size else 1)
-    parallel.run(len(planes[0]), lambda start, stop: compiled(*planes, options, start, stop), grain)
+    calls.run(len(planes[0]), lambda start, stop: ((compiled, (*planes, options, start, stop)),), grain)
 
 
 def _sizes(window: Window) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ import numpy as np
 from segcaffe.device.mode import Array
 from segcaffe.jit.compiled import SUMS_OF_ANY_ZERO, njit
 from segcaffe.kernels.vector.vector_math import exp
-from segcaffe.threads import parallel
+from segcaffe.threads import calls
 
 BLOCK = 256
 """Columns computed together: a block of 21 classes takes 21 KiB."""
@@ -102,9 +102,11 @@ def _backward(prob, grad, out, start, stop):
 
 def forward(x: Array, out: Array) -> None:
     units = x.shape[0] * blocks_of(x.shape[2])
-    parallel.run(units, lambda start, stop: _forward(x, out, start, stop), grain=grain_of(*x.shape[1:]))
+    calls.run(units, lambda start, stop: ((_forward, (x, out, start, stop)),), grain=grain_of(*x.shape[1:]))
 
 
 def backward(prob: Array, grad: Array, out: Array) -> None:
     units = prob.shape[0] * blocks_of(prob.shape[2])
-    parallel.run(units, lambda start, stop: _backward(prob, grad, out, start, stop), grain=grain_of(*prob.shape[1:]))
+    calls.run(
+        units, lambda start, stop: ((_backward, (prob, grad, out, start, stop)),), grain=grain_of(*prob.shape[1:])
+    )

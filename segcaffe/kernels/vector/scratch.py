@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
+from segcaffe.threads import recording
 
 _KEEP_BYTES = 1 << 26
 _ALIGN_BYTES = 64
@@ -36,7 +39,28 @@ def scratch(name: str, size: int, dtype: Any) -> np.ndarray[Any, Any]:
         held = _aligned(-(-count // _STEP_BYTES) * _STEP_BYTES if count > _STEP_BYTES else count)
         if count <= _KEEP_BYTES:
             setattr(_memory, name, held)
+        else:
+            # A recording would keep it.
+            recording.refuse()
     return held[:count].view(dtype)
+
+
+def prepared(name: str, size: int, dtype: Any, fill: Callable[[Any], None]) -> np.ndarray[Any, Any]:
+    """What follows from a layer's parameters alone: `scratch` that ``fill`` has written.
+
+    Where the thread is recording it is memory of its own, written this once: a recording holds until a parameter
+    changes.
+    """
+    tape = recording.tape()
+    if tape is None:
+        memory = scratch(name, size, dtype)
+        fill(memory)
+        return memory
+    memory = _aligned(size * np.dtype(dtype).itemsize).view(dtype)
+    with recording.recording(None):
+        fill(memory)
+    tape.held += memory.nbytes
+    return memory
 
 
 def release() -> None:

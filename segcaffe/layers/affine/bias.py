@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from segcaffe.blob import Blob
 from segcaffe.kernels import channelwise, copy
 from segcaffe.layers.affine.broadcast import Broadcast
-from segcaffe.layers.base import Blobs
+from segcaffe.layers.base import Blobs, recordable
 from segcaffe.layers.registry import register
 from segcaffe.proto import caffe_pb2
 
@@ -42,6 +42,7 @@ class Bias(Broadcast):
         if top[0] is not bottom[0]:
             top[0].reshape_like(bottom[0])
 
+    @recordable
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Add."""
         bias = self._bias(bottom).array.reshape(-1)

@@ -9,7 +9,7 @@ from segcaffe.blob import Blob
 from segcaffe.device.mode import Array
 from segcaffe.kernels import channelwise
 from segcaffe.layers.affine.broadcast import Broadcast
-from segcaffe.layers.base import Blobs, LayerMemory
+from segcaffe.layers.base import Blobs, LayerMemory, recordable
 from segcaffe.layers.registry import register
 from segcaffe.layers.saved_input import SavedInput
 from segcaffe.proto import caffe_pb2
@@ -66,6 +66,7 @@ class Scale(SavedInput, Broadcast):
         if top[0] is not bottom[0]:
             top[0].reshape_like(bottom[0])
 
+    @recordable
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Multiply and add in one pass."""
         scale, bias = self._factors(self._scale(bottom))

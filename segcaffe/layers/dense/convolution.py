@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from segcaffe.kernels import convolution
-from segcaffe.layers.base import Blobs, LayerMemory
+from segcaffe.layers.base import Blobs, LayerMemory, recordable
 from segcaffe.layers.dense.windowed import WindowedLayer, positions
 from segcaffe.layers.registry import register
 from segcaffe.window import Window
@@ -58,6 +58,7 @@ class Convolution(WindowedLayer):
             raise self.fail("the columns must be of one window at least", f"{'x'.join(map(str, spatial))} of them")
         return spatial
 
+    @recordable
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Compute each top from its bottom."""
         weight, epilogue = self._weight(self.blobs[0].array), self.finish()

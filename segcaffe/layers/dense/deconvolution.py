@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from segcaffe.kernels import convolution
-from segcaffe.layers.base import Blobs
+from segcaffe.layers.base import Blobs, recordable
 from segcaffe.layers.dense.windowed import WindowedLayer, positions
 from segcaffe.layers.registry import register
 
@@ -39,6 +39,7 @@ class Deconvolution(WindowedLayer):
         """Size that a convolution of these options would turn into ``spatial``."""
         return self.window.input_shape(spatial)
 
+    @recordable
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Compute each top from its bottom."""
         weight, epilogue = self.blobs[0].array, self.finish()

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 
 from segcaffe.blob import Blob
 from segcaffe.kernels.matmul import finish, gemm
-from segcaffe.layers.base import Blobs
+from segcaffe.layers.base import Blobs, recordable
 from segcaffe.layers.dense.epilogue import EpilogueLayer
 from segcaffe.layers.registry import register
 from segcaffe.proto import caffe_pb2
+from segcaffe.threads import recording
 
 
 @register
@@ -60,9 +61,11 @@ class InnerProduct(EpilogueLayer):
         self.items = math.prod(bottom[0].shape[: self.axis])
         top[0].reshape(*bottom[0].shape[: self.axis], self.num_output)
 
+    @recordable
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Compute y; the bias comes last, so that its size does not cost the sum any digits."""
         if self.param.inner_product_param.normalize:
+            recording.refuse()
             weight = self.blobs[0].array
             weight /= self.xp.sqrt((weight * weight).sum(1, keepdims=True) + self.dtype.type(1e-6))
         x = bottom[0].array.reshape(self.items, self.length)

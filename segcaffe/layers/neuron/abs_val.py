@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from segcaffe.kernels import elementwise
-from segcaffe.layers.base import Blobs, NeuronLayer
+from segcaffe.layers.base import Blobs, NeuronLayer, recordable
 from segcaffe.layers.registry import register
 from segcaffe.layers.saved_input import SavedInput
 
@@ -14,6 +14,7 @@ from segcaffe.layers.saved_input import SavedInput
 class AbsVal(SavedInput, NeuronLayer):
     """y = |x|; the gradient at 0 is 0."""
 
+    @recordable
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Drop the sign."""
         self.save_input(bottom, top)

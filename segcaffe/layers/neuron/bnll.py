@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from segcaffe.kernels import elementwise
-from segcaffe.layers.base import Blobs, NeuronLayer
+from segcaffe.layers.base import Blobs, NeuronLayer, recordable
 from segcaffe.layers.registry import register
 from segcaffe.layers.saved_input import SavedInput
 
@@ -14,6 +14,7 @@ from segcaffe.layers.saved_input import SavedInput
 class BNLL(SavedInput, NeuronLayer):
     """y = ln(1 + e^x)."""
 
+    @recordable
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Apply the unit."""
         self.save_input(bottom, top)

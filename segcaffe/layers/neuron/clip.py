@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from segcaffe.kernels import elementwise
-from segcaffe.layers.base import Blobs, NeuronLayer
+from segcaffe.layers.base import Blobs, NeuronLayer, recordable
 from segcaffe.layers.registry import register
 from segcaffe.layers.saved_input import SavedInput
 
@@ -23,6 +23,7 @@ class Clip(SavedInput, NeuronLayer):
             raise self.fail("min must not exceed max.", f"min {options.min:g}, max {options.max:g}")
         self.low, self.high = options.min, options.max
 
+    @recordable
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Limit each value."""
         self.save_input(bottom, top)

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from segcaffe import device
 from segcaffe.device.mode import Array
 from segcaffe.kernels import copy, elementwise
-from segcaffe.layers.base import Blobs, NeuronLayer
+from segcaffe.layers.base import Blobs, NeuronLayer, recordable
 from segcaffe.layers.registry import register
+from segcaffe.threads import recording
 
 
 @register
@@ -33,8 +34,11 @@ class Dropout(NeuronLayer):
         if not 0 <= self.ratio < 1:
             raise self.fail("dropout_ratio must be at least 0 and less than 1.", f"{self.ratio:g}")
 
+    @recordable
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Drop and scale in TRAIN; copy in TEST."""
+        if self.drops or not self.param.dropout_param.scale_train:
+            recording.refuse()
         if self.drops:
             self._seed = int(device.generator().integers(1 << 63))
         self.recompute(bottom, top)
@@ -53,5 +57,7 @@ class Dropout(NeuronLayer):
             elementwise.dropout(x, self._seed, self.ratio, y)
         elif not same:
             copy.copy(x, y)
+        else:
+            recording.nothing()
         if not self.param.dropout_param.scale_train:
             y *= self.dtype.type(1 - self.ratio)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from segcaffe.device.mode import Array
 from segcaffe.kernels import elementwise
-from segcaffe.layers.base import Blobs, NeuronLayer
+from segcaffe.layers.base import Blobs, NeuronLayer, recordable
 from segcaffe.layers.registry import register
 from segcaffe.layers.saved_input import SavedInput
 
@@ -23,6 +23,7 @@ class ELU(SavedInput, NeuronLayer):
         # The name is a word of Python's.
         self.factor: float = getattr(self.param.elu_param, "lambda")
 
+    @recordable
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Apply the unit."""
         self.save_input(bottom, top)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from segcaffe.kernels import elementwise
-from segcaffe.layers.base import Blobs, NeuronLayer
+from segcaffe.layers.base import Blobs, NeuronLayer, recordable
 from segcaffe.layers.registry import register
 
 _LARGEST = 700.0
@@ -28,6 +28,7 @@ class Exp(NeuronLayer):
             raise self.fail("base^shift must be a number.", f"base {options.base:g}, shift {options.shift:g}")
         self.outer = math.exp(power)
 
+    @recordable
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Exponentiate."""
         elementwise.exponential(bottom[0].array, self.inner, self.outer, top[0].array)

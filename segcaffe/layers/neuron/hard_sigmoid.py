@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from segcaffe.kernels import activation
-from segcaffe.layers.base import Blobs, NeuronLayer
+from segcaffe.layers.base import Blobs, NeuronLayer, recordable
 from segcaffe.layers.registry import register
 from segcaffe.layers.saved_input import SavedInput
 
@@ -21,6 +21,7 @@ class Ramp(SavedInput, NeuronLayer):
 
     ramp: tuple[float, float]
 
+    @recordable
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Apply the function."""
         self.save_input(bottom, top)

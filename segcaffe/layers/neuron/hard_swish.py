@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from segcaffe.kernels import activation
-from segcaffe.layers.base import Blobs, NeuronLayer
+from segcaffe.layers.base import Blobs, NeuronLayer, recordable
 from segcaffe.layers.registry import register
 from segcaffe.layers.saved_input import SavedInput
 
@@ -16,6 +16,7 @@ class HardSwish(SavedInput, NeuronLayer):
 
     RAMP = 1 / 6, 0.5
 
+    @recordable
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Apply the function."""
         self.save_input(bottom, top)

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from segcaffe.kernels import elementwise
-from segcaffe.layers.base import Blobs, NeuronLayer
+from segcaffe.layers.base import Blobs, NeuronLayer, recordable
 from segcaffe.layers.registry import register
 from segcaffe.layers.saved_input import SavedInput
+from segcaffe.threads import recording
 
 
 @register
@@ -31,9 +32,11 @@ class Power(SavedInput, NeuronLayer):
             received = f"shift {self.shift:g}, power {self.power:g}"
             raise self.fail("with scale 0 the output is shift^power, which must be a number.", received)
 
+    @recordable
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Raise to the power; NaN where a negative number meets a broken power."""
         if self.constant:
+            recording.refuse()
             top[0].array[...] = self.shift**self.power if self.power else 1
         elif self.power == 1:
             elementwise.linear(bottom[0].array, self.scale, self.shift, top[0].array)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from segcaffe.kernels import channelwise
-from segcaffe.layers.base import Blobs, NeuronLayer
+from segcaffe.layers.base import Blobs, NeuronLayer, recordable
 from segcaffe.layers.registry import register
 from segcaffe.layers.saved_input import SavedInput
 from segcaffe.proto import caffe_pb2
@@ -45,6 +45,7 @@ class PReLU(SavedInput, NeuronLayer):
         shape = bottom[0].shape
         self._view = (1, 1, bottom[0].count) if self.shared else (shape[0], shape[1], math.prod(shape[2:]))
 
+    @recordable
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Rectify."""
         self.save_input(bottom, top)

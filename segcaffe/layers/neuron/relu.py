@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from segcaffe.kernels import elementwise
-from segcaffe.layers.base import Blobs, NeuronLayer
+from segcaffe.layers.base import Blobs, NeuronLayer, recordable
 from segcaffe.layers.registry import register
 from segcaffe.layers.saved_input import SavedInput
 from segcaffe.proto.caffe_pb2 import ReLUParameter
@@ -32,6 +32,7 @@ class ReLU(SavedInput, NeuronLayer):
         self.limited = math.isfinite(self.low) or math.isfinite(self.high)
         self.backward_reads = ("bottoms", "tops") if self.limited else ("bottoms",)
 
+    @recordable
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Rectify."""
         self.save_input(bottom, top)

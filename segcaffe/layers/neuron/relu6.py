@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from segcaffe.kernels import elementwise
-from segcaffe.layers.base import Blobs, NeuronLayer
+from segcaffe.layers.base import Blobs, NeuronLayer, recordable
 from segcaffe.layers.registry import register
 from segcaffe.layers.saved_input import SavedInput
 
@@ -21,6 +21,7 @@ class ReLU6(SavedInput, NeuronLayer):
 
     draw_color = "#90EE90"
 
+    @recordable
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Limit each value."""
         self.save_input(bottom, top)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from segcaffe.kernels import elementwise
-from segcaffe.layers.base import Blobs, NeuronLayer
+from segcaffe.layers.base import Blobs, NeuronLayer, recordable
 from segcaffe.layers.registry import register
 
 
@@ -13,6 +13,7 @@ from segcaffe.layers.registry import register
 class Sigmoid(NeuronLayer):
     """y = 1 / (1 + e^-x)."""
 
+    @recordable
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Squash into (0, 1)."""
         elementwise.sigmoid(bottom[0].array, top[0].array)

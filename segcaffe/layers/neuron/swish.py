@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from segcaffe.kernels import elementwise
-from segcaffe.layers.base import Blobs, NeuronLayer
+from segcaffe.layers.base import Blobs, NeuronLayer, recordable
 from segcaffe.layers.registry import register
 from segcaffe.layers.saved_input import SavedInput
 
@@ -18,6 +18,7 @@ class Swish(SavedInput, NeuronLayer):
         """Read beta."""
         self.beta = self.param.swish_param.beta
 
+    @recordable
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Apply the unit."""
         self.save_input(bottom, top)

@@ -9,10 +9,11 @@ import numpy as np
 
 from segcaffe.device.mode import Array
 from segcaffe.kernels import batch_norm, channelwise
-from segcaffe.layers.base import Blobs, NeuronLayer
+from segcaffe.layers.base import Blobs, NeuronLayer, recordable
 from segcaffe.layers.registry import register
 from segcaffe.layers.saved_input import SavedInput
 from segcaffe.proto import caffe_pb2
+from segcaffe.threads import recording
 
 _ZERO, _ONE = (caffe_pb2.FillerParameter(type="constant", value=value) for value in (0, 1))
 
@@ -101,11 +102,14 @@ class BatchNorm(SavedInput, NeuronLayer):
             raise self.fail(f"the number of channels cannot change from {self.channels}", f"shape {bottom[0].shape}")
         self.mean, self.variance = (self.own_blob(name, (self.channels,), np.float64) for name in ("mean", "variance"))
 
+    @recordable
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Normalize; update the running sums."""
         self.save_input(bottom, top)
         x = bottom[0].array.reshape(self.layout)
         batch = self.mean.array, self.variance.array
+        if self.update or not self.use_stored:
+            recording.refuse()
         if self.update:
             batch_norm.moments(x, *batch)
         mean, variance = (self._stored(0), self._stored(1)) if self.use_stored else batch

@@ -10,10 +10,11 @@ import numpy as np
 
 from segcaffe.device.mode import Array
 from segcaffe.kernels import batch_norm, channelwise
-from segcaffe.layers.base import Blobs, LayerMemory, NeuronLayer
+from segcaffe.layers.base import Blobs, LayerMemory, NeuronLayer, recordable
 from segcaffe.layers.registry import register
 from segcaffe.layers.saved_input import SavedInput
 from segcaffe.proto import caffe_pb2
+from segcaffe.threads import recording
 
 _SEGNET = ("scale_filler", "shift_filler", "bn_mode")
 _PSPNET = ("slope_filler", "bias_filler", "momentum", "eps", "frozen", "engine", "icnet")
@@ -114,8 +115,11 @@ class BN(SavedInput, NeuronLayer):
             blob.reshape(1, self.channels, 1, 1)
         self.mean, self.variance = (self.own_blob(name, (self.channels,), np.float64) for name in ("mean", "variance"))
 
+    @recordable
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Normalize, multiply, add; update the running averages."""
+        if self.of_batch or self.update or len(top) > 1:
+            recording.refuse()
         if self.of_batch:
             mean, variance = self.mean.array, self.variance.array
             batch_norm.moments(bottom[0].array.reshape(self.layout), mean, variance)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from segcaffe.kernels import lrn
-from segcaffe.layers.base import Blobs, Layer
+from segcaffe.layers.base import Blobs, Layer, recordable
 from segcaffe.layers.registry import register
 from segcaffe.proto import caffe_pb2
 
@@ -37,6 +37,7 @@ class LRN(Layer):
         top[0].reshape_like(bottom[0])
         self._scale = self.own_blob("scale", bottom[0].shape, saved=True)
 
+    @recordable
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Normalise, keeping the scale."""
         lrn.forward(bottom[0].array, self._scale.array, top[0].array, self.response)

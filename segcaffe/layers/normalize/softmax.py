@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from segcaffe.kernels import softmax
-from segcaffe.layers.base import Blobs, NeuronLayer
+from segcaffe.layers.base import Blobs, NeuronLayer, recordable
 from segcaffe.layers.loss.class_labels import class_layout
 from segcaffe.layers.registry import register
 
@@ -26,6 +26,7 @@ class Softmax(NeuronLayer):
         super().reshape(bottom, top)
         self.layout = class_layout(self, bottom[0], self.axis)
 
+    @recordable
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Compute the probabilities."""
         softmax.forward(bottom[0].array.reshape(self.layout), top[0].array.reshape(self.layout))

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from segcaffe.kernels import copy
-from segcaffe.layers.base import Blobs, Layer, LayerMemory
+from segcaffe.layers.base import Blobs, Layer, LayerMemory, recordable
 from segcaffe.layers.registry import register
+from segcaffe.threads import recording
 
 
 @register
@@ -53,8 +54,10 @@ class Concat(Layer):
         """Where each bottom begins in an item of the top, in elements."""
         return list(itertools.accumulate(self._widths[:-1], initial=0))
 
+    @recordable
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Copy each bottom to its place, unless a memory plan has put it there."""
+        recording.nothing()
         if len(bottom) == 1:
             return
         joined = top[0].array.reshape(self._outer, sum(self._widths))
@@ -63,6 +66,8 @@ class Concat(Layer):
         there = [self._outer == 1 and place == start for place, start in zip(places, starts, strict=True)]
         # After a change of shape a bottom may lie in the top at another place, where others will be written.
         moved = [place is not None and not fits for place, fits in zip(places, there, strict=True)]
+        if any(moved):
+            recording.refuse()
         sources = [blob.array.copy() if moves else blob.array for blob, moves in zip(bottom, moved, strict=True)]
         for source, start, width, fits in zip(sources, starts, self._widths, there, strict=True):
             if not fits:

@@ -9,9 +9,10 @@ import numpy as np
 
 from segcaffe.device.mode import Array
 from segcaffe.kernels import copy, elementwise
-from segcaffe.layers.base import Blobs, Layer
+from segcaffe.layers.base import Blobs, Layer, recordable
 from segcaffe.layers.registry import register
 from segcaffe.proto import caffe_pb2
+from segcaffe.threads import recording
 
 Options = caffe_pb2.EltwiseParameter
 _OPERATIONS = (Options.SUM, Options.PROD, Options.MAX, Options.DIV, Options.MIN)
@@ -83,8 +84,11 @@ class Eltwise(Layer):
             arrays[1] = self.xp.ascontiguousarray(whole)
         return arrays
 
+    @recordable
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Combine the first two bottoms, then the result with each further one."""
+        if self.spread or self.operation in (Options.DIV, Options.MIN):
+            recording.refuse()
         arrays, y = self._arrays(bottom), top[0].array
         so_far = arrays[0]
         for i, array in enumerate(arrays[1:], 1):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from segcaffe.kernels import copy
-from segcaffe.layers.base import Blobs, Layer
+from segcaffe.layers.base import Blobs, Layer, recordable
 from segcaffe.layers.registry import register
 
 
@@ -32,6 +32,7 @@ class Permute(Layer):
         self._back = tuple(self.axes.index(axis) for axis in range(num_axes))
         top[0].reshape(*(bottom[0].shape[axis] for axis in self.axes))
 
+    @recordable
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Copy the values in the new order."""
         copy.copy(bottom[0].array.transpose(self.axes), top[0].array)

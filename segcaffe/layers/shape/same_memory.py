@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from segcaffe.layers.base import Blobs, Layer
+from segcaffe.layers.base import Blobs, Layer, recordable
+from segcaffe.threads import recording
 
 
 class SameMemory(Layer):
@@ -22,8 +23,10 @@ class SameMemory(Layer):
         top[0].share_data(bottom[0])
         top[0].share_diff(bottom[0])
 
+    @recordable
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Nothing to do: the values are shared."""
+        recording.nothing()
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Nothing to do: the gradient is shared."""

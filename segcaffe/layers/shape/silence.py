@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from segcaffe.layers.base import Blobs, Layer
+from segcaffe.layers.base import Blobs, Layer, recordable
 from segcaffe.layers.registry import register
+from segcaffe.threads import recording
 
 
 @register
@@ -21,8 +22,10 @@ class Silence(Layer):
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """No tops to shape."""
 
+    @recordable
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Ignore the bottoms."""
+        recording.nothing()
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Set the gradients to 0."""

@@ -7,8 +7,9 @@ import math
 from collections.abc import Sequence
 
 from segcaffe.kernels import copy
-from segcaffe.layers.base import Blobs, Layer
+from segcaffe.layers.base import Blobs, Layer, recordable
 from segcaffe.layers.registry import register
+from segcaffe.threads import recording
 
 
 @register
@@ -58,9 +59,11 @@ class Slice(Layer):
             raise self.fail(f"slice_point must increase from above 0 to below the extent {total}.", self.points)
         return extents
 
+    @recordable
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Copy each part."""
         if len(top) == 1:
+            recording.nothing()
             return
         whole, start = bottom[0].array.reshape(self._outer, sum(self._widths)), 0
         for blob, width in zip(top, self._widths, strict=True):

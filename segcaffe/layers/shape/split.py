@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from segcaffe.kernels import copy, elementwise
-from segcaffe.layers.base import Blobs, Layer
+from segcaffe.layers.base import Blobs, Layer, recordable
 from segcaffe.layers.registry import register
+from segcaffe.threads import recording
 
 
 @register
@@ -26,8 +27,10 @@ class Split(Layer):
             blob.reshape_like(bottom[0])
             blob.share_data(bottom[0])
 
+    @recordable
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Nothing to do: the values are shared."""
+        recording.nothing()
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Add the tops' gradients."""

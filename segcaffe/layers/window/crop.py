@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from segcaffe.layers.base import Blobs, Layer
+from segcaffe.kernels import copy
+from segcaffe.layers.base import Blobs, Layer, recordable
 from segcaffe.layers.registry import register
 
 
@@ -40,9 +41,10 @@ class Crop(Layer):
         self._part = (slice(None),) * axis + tuple(slice(o, o + like[i]) for i, o in enumerate(offsets, axis))
         top[0].reshape(*values[:axis], *like[axis:])
 
+    @recordable
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Copy the part."""
-        top[0].array = bottom[0].array[self._part]
+        copy.copy(bottom[0].array[self._part], top[0].array)
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Gradient in the part, 0 elsewhere."""

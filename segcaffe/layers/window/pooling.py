@@ -8,10 +8,11 @@ import numpy as np
 
 from segcaffe import device
 from segcaffe.kernels import pooling
-from segcaffe.layers.base import Blobs, Layer
+from segcaffe.layers.base import Blobs, Layer, recordable
 from segcaffe.layers.registry import register
 from segcaffe.layers.window.volume_pooling import VolumePooling
 from segcaffe.proto import caffe_pb2
+from segcaffe.threads import recording
 from segcaffe.window import Window
 
 _Method = caffe_pb2.PoolingParameter
@@ -97,16 +98,19 @@ class Pooling(Layer):
             raise self.fail("not one window fits the padded image; make kernel_size smaller.", received)
         return sizes
 
+    @recordable
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Pool, remembering which pixels were picked."""
         image, out = bottom[0].array, top[0].array
         if self._volumes is not None:
+            recording.refuse()
             self._volumes.forward(image, out)
         elif self.method == _Method.AVE:
             pooling.average_forward(image, out, self.window, self.pixels_only)
         elif self.method == _Method.MAX:
             pooling.max_forward(image, out, self._mask.array, self.window)
             if len(top) == 2:
+                recording.refuse()
                 top[1].array = self._mask.array
         elif self.training:
             chance = device.device_generator().random(out.shape, dtype=self.dtype)

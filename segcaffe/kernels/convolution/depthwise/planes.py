@@ -13,7 +13,7 @@ from segcaffe.kernels.convolution.depthwise.plan import Plan
 from segcaffe.kernels.convolution.epilogue import Epilogue
 from segcaffe.kernels.vector.scratch import Bytes
 from segcaffe.kernels.vector.tile import vector_length
-from segcaffe.threads import parallel
+from segcaffe.threads import calls, parallel
 
 Array = np.ndarray[Any, Any]
 
@@ -29,14 +29,13 @@ class Planes:
         layout, taps, segments, cycles = self.plan
         arrays = source.reshape(-1), weight.reshape(-1), _table(epilogue, layout.channels, source), target.reshape(-1)
 
-        def part(start: int, stop: int) -> None:
+        def part(start: int, stop: int) -> Any:
             if layout.sliding:
-                loops.slide_planes(*arrays, layout, start, stop)
-            else:
-                loops.convolve_planes(*arrays, layout, taps, segments, start, stop)
+                return ((loops.slide_planes, (*arrays, layout, start, stop)),)
+            return ((loops.convolve_planes, (*arrays, layout, taps, segments, start, stop)),)
 
         count = math.prod(target.shape[:2])
-        parallel.run_cycles(count, cycles * count, part)
+        calls.run_cycles(count, cycles * count, part)
 
     def workspace(self) -> Bytes:
         """None: everything is read where it lies."""

@@ -13,9 +13,9 @@ from segcaffe.kernels.convolution.problem import Grid
 from segcaffe.kernels.convolution.winograd import loops
 from segcaffe.kernels.convolution.winograd.plan import Layout
 from segcaffe.kernels.convolution.winograd.transforms import SIZE
-from segcaffe.kernels.vector.scratch import Bytes, scratch
+from segcaffe.kernels.vector.scratch import Bytes, prepared, scratch
 from segcaffe.kernels.vector.tile import ROWS, STREAMS
-from segcaffe.threads import parallel
+from segcaffe.threads import calls, parallel
 
 Array = np.ndarray[Any, Any]
 _MATRICES = SIZE * SIZE
@@ -40,27 +40,30 @@ class Tiles:
         flat = source.reshape(-1), (weight.reshape(-1), places, strides), table, target.reshape(-1)
         cycles = float(layout.tiles) * _MATRICES * layout.channels * tiles * ROWS
 
-        def multiply(packed: Array, inputs: Array, start: int, stop: int) -> None:
+        def multiply(packed: Array, inputs: Array, start: int, stop: int) -> Any:
             sums = scratch("winograd_sums", _MATRICES * layout.sum_step, source.dtype)
-            loops.convolve(*flat, layout, packed, inputs, sums, *_memory(layout, source.dtype), start, stop)
+            arguments = *flat, layout, packed, inputs, sums, *_memory(layout, source.dtype), start, stop
+            return ((loops.convolve, arguments),)
 
         if layout.fresh:
             self._run_by_parts(source, multiply, cycles)
             return
-        packed = scratch("packed", _MATRICES * layout.weight_step, weight.dtype)
 
-        def pack(start: int, stop: int) -> None:
-            loops.transform_weights(weight.reshape(-1), packed, layout, places, strides, start, stop)
+        def fill(packed: Array) -> None:
+            def part(start: int, stop: int) -> None:
+                loops.transform_weights(weight.reshape(-1), packed, layout, places, strides, start, stop)
 
+            parallel.run_cycles(tiles, 5.0 * packed.size, part)
+
+        packed = prepared("packed", _MATRICES * layout.weight_step, weight.dtype, fill)
         # Parts of the rows transform their block anew: work for several threads only where blocks are few.
         parts = 1 if layout.items < 2 * parallel.num_threads() * layout.row_parts else layout.row_parts
 
-        def part(start: int, stop: int) -> None:
+        def part(start: int, stop: int) -> Any:
             inputs = scratch("winograd_inputs", _MATRICES * layout.input_step, source.dtype)
-            multiply(packed, inputs, start * parts, stop * parts)
+            return multiply(packed, inputs, start * parts, stop * parts)
 
-        parallel.run_cycles(tiles, 5.0 * packed.size, pack)
-        parallel.run_cycles(layout.items // parts, cycles, part)
+        calls.run_cycles(layout.items // parts, cycles, part)
 
     def workspace(self) -> Bytes:
         """Transformed weights, inputs and sums."""
@@ -73,22 +76,22 @@ class Tiles:
             "winograd_sums": size * layout.sum_step * threads,
         }
 
-    def _run_by_parts(self, source: Array, multiply: Callable[[Array, Array, int, int], None], cycles: float) -> None:
+    def _run_by_parts(self, source: Array, multiply: Callable[[Array, Array, int, int], Any], cycles: float) -> None:
         """All tiles make one block: its input is transformed once, by all threads."""
         layout = self.layout
         inputs = scratch("winograd_inputs", _MATRICES * layout.input_step, source.dtype)
         for group in range(layout.groups):
 
-            def transform(start: int, stop: int, group: int = group) -> None:
+            def transform(start: int, stop: int, group: int = group) -> Any:
                 flat, memory = source.reshape(-1), _memory(layout, source.dtype)
-                loops.transform_block(flat, flat, layout, group, 0, inputs, inputs, *memory, start, stop)
+                return ((loops.transform_block, (flat, flat, layout, group, 0, inputs, inputs, *memory, start, stop)),)
 
-            def part(start: int, stop: int, first: int = group * layout.row_parts) -> None:
+            def part(start: int, stop: int, first: int = group * layout.row_parts) -> Any:
                 packed = scratch("winograd_kernels", _MATRICES * layout.weight_step, source.dtype)
-                multiply(packed, inputs, first + start, first + stop)
+                return multiply(packed, inputs, first + start, first + stop)
 
-            parallel.run_cycles(layout.channels, 20.0 * layout.tiles * layout.channels, transform)
-            parallel.run_cycles(layout.row_parts, cycles / layout.groups, part)
+            calls.run_cycles(layout.channels, 20.0 * layout.tiles * layout.channels, transform)
+            calls.run_cycles(layout.row_parts, cycles / layout.groups, part)
 
 
 @dataclass(frozen=True)

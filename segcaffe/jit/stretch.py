@@ -1,0 +1,196 @@
+"""Many calls of compiled functions as one, without the interpreter between them.
+
+Numba calls a compiled function from Python through a wrapper that looks at the type of every argument and takes each
+array apart into its address, extents and strides. Where a call is repeated with the same arguments that is done once:
+they are written down as machine words, in the order in which Numba passes the fields of arrays and tuples, beside the
+function's address. A few instructions, generated for each list of argument types, load the words and make the call; a
+loop goes over a table of such calls. Nothing of a function is compiled anew.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import itertools
+import struct
+import sys
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numba
+import numpy as np
+from llvmlite import binding as llvm
+from numba.core import types
+from numba.core.dispatcher import Dispatcher
+from numba.core.types.containers import BaseTuple
+
+Function = Callable[..., Any]
+_WORD = "i64"
+_numbers = itertools.count()
+_lock = threading.RLock()
+_LOOP = """
+define i64 @play(i64* %table, i64 %count) {
+begin:
+  br label %test
+test:
+  %i = phi i64 [ 0, %begin ], [ %next, %made ]
+  %more = icmp slt i64 %i, %count
+  br i1 %more, label %make, label %end
+make:
+  %row = shl i64 %i, 1
+  %place = getelementptr i64, i64* %table, i64 %row
+  %following = getelementptr i64, i64* %place, i64 1
+  %code = load i64, i64* %place
+  %words = load i64, i64* %following
+  %call = inttoptr i64 %code to i32 (i64)*
+  %status = call i32 %call(i64 %words)
+  %failed = icmp ne i32 %status, 0
+  br i1 %failed, label %end, label %made
+made:
+  %next = add i64 %i, 1
+  br label %test
+end:
+  ret i64 %i
+}
+"""
+"""Makes calls in order; returns how many went well before one failed."""
+
+
+class Stretch:
+    """Calls of compiled functions, made by one call; it holds their arguments.
+
+    Parameters
+    ----------
+    calls:
+        Functions with arguments for which `is_compiled` holds.
+    """
+
+    def __init__(self, calls: Sequence[tuple[Function, tuple[Any, ...]]]) -> None:
+        self._calls = tuple(calls)
+        self._words = [np.array(_words_of_call(*call), np.int64) for call in calls]
+        entries = zip(self._calls, self._words, strict=True)
+        self._table = np.array([(_entry(*call), words.ctypes.data) for call, words in entries], np.int64)
+        self._arguments = self._table.ctypes.data, len(self._calls)
+        self._play = _player()
+
+    def __call__(self) -> None:
+        """Make the calls; what one raises is raised."""
+        made = self._play(*self._arguments)
+        if made < len(self._calls):
+            # The failing call once more, through Numba's wrapper, which makes an exception of its status.
+            for function, arguments in self._calls[made:]:
+                function(*arguments)
+
+
+def is_compiled(function: Function, arguments: tuple[Any, ...]) -> bool:
+    """Whether a call is of a function of Numba's that is compiled for just such arguments."""
+    return _overload(function, arguments) is not None
+
+
+def _overload(function: Function, arguments: tuple[Any, ...]) -> Any:
+    """Numba's record of the function as compiled for the arguments; None where there is none that takes them as is."""
+    if not isinstance(function, Dispatcher) or sys.byteorder != "little":
+        # A value shorter than a word is read at the word's beginning.
+        return None
+    given = tuple(map(numba.typeof, arguments))
+    exact = function.overloads.get(given)
+    if exact is None:
+        fits = (result for taken, result in function.overloads.items() if _all_fit(given, taken))
+        exact = next(fits, None)
+    known = exact is not None and exact.fndesc.restype == types.none and all(map(_is_known, exact.fndesc.argtypes))
+    return exact if known else None
+
+
+def _all_fit(given: Sequence[types.Type], taken: Sequence[types.Type]) -> bool:
+    return len(given) == len(taken) and all(map(_fits, given, taken))
+
+
+def _fits(given: types.Type, taken: types.Type) -> bool:
+    """Whether a value of one type can be passed as the other unchanged: an array as one of any layout."""
+    if isinstance(given, types.Array) and isinstance(taken, types.Array):
+        same = (given.dtype, given.ndim) == (taken.dtype, taken.ndim)
+        return same and taken.layout in ("A", given.layout) and not (taken.mutable and not given.mutable)
+    return bool(given == taken)
+
+
+def _is_known(kind: types.Type) -> bool:
+    """Whether `_words` can write values of a type down."""
+    if isinstance(kind, BaseTuple):
+        return all(map(_is_known, kind))
+    return isinstance(kind, (types.Array, types.Integer, types.Boolean)) or kind in (types.float32, types.float64)
+
+
+def _words_of_call(function: Function, arguments: tuple[Any, ...]) -> list[int]:
+    """The function's address, and its arguments."""
+    result = _overload(function, arguments)
+    words = [result.library.get_pointer_to_function(result.fndesc.llvm_func_name)]
+    for kind, value in zip(result.fndesc.argtypes, arguments, strict=True):
+        words += _words(kind, value)
+    return [_signed(word) for word in words]
+
+
+def _words(kind: types.Type, value: Any) -> Iterable[int]:
+    """An argument as Numba passes it, a word for each field; arrays without an owner, whom the caller keeps."""
+    if isinstance(kind, BaseTuple):
+        return [word for field, part in zip(kind, value, strict=True) for word in _words(field, part)]
+    if isinstance(kind, types.Array):
+        return [0, 0, value.size, value.itemsize, value.ctypes.data, *value.shape, *value.strides]
+    if isinstance(kind, types.Float):
+        return [int.from_bytes(struct.pack("=f" if kind == types.float32 else "=d", value).ljust(8, b"\0"), "little")]
+    return [int(value)]
+
+
+def _signed(word: int) -> int:
+    return word - (1 << 64) if word >= 1 << 63 else word
+
+
+def _entry(function: Function, arguments: tuple[Any, ...]) -> int:
+    """The address of the code that makes a call from its words."""
+    result = _overload(function, arguments)
+    packer = result.target_context.get_arg_packer(result.fndesc.argtypes)
+    return _code(tuple(str(kind) for kind in packer.argument_types))
+
+
+@functools.cache
+def _code(kinds: tuple[str, ...]) -> int:
+    """The address of code that loads the words of arguments of these types and calls the function before them.
+
+    Numba's functions take, before the arguments, where to put a result and where to put an exception.
+    """
+    passed = [_WORD if kind.endswith("*") else kind for kind in kinds]
+    name = f"call_{next(_numbers)}"
+    lines = [f"define i32 @{name}({_WORD} %words) {{", f" %result = alloca {_WORD}", f" %error = alloca {_WORD}"]
+    lines += [f" %from = inttoptr {_WORD} %words to {_WORD}*", f" %code = load {_WORD}, {_WORD}* %from"]
+    for i, kind in enumerate(passed):
+        lines += [
+            f" %at{i} = getelementptr {_WORD}, {_WORD}* %from, {_WORD} {i + 1}",
+            f" %typed{i} = bitcast {_WORD}* %at{i} to {kind}*",
+            f" %value{i} = load {kind}, {kind}* %typed{i}",
+        ]
+    types_of_all = ", ".join([f"{_WORD}*", f"{_WORD}*", *passed])
+    values = [f"{_WORD}* %result", f"{_WORD}* %error", *(f"{kind} %value{i}" for i, kind in enumerate(passed))]
+    lines.append(f" %function = inttoptr {_WORD} %code to i32 ({types_of_all})*")
+    lines += [f" %status = call i32 %function({', '.join(values)})", " ret i32 %status", "}"]
+    return _add("\n".join(lines), name)
+
+
+@functools.cache
+def _player() -> Any:
+    return ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64)(_add(_LOOP, "play"))
+
+
+@functools.cache
+def _engine() -> Any:
+    """What turns the generated instructions into code; they are too few to be worth optimizing."""
+    machine = llvm.Target.from_default_triple().create_target_machine(opt=0)
+    return llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
+
+
+def _add(assembly: str, name: str) -> int:
+    """Compile a module, which stays for the life of the process; returns the address of its function."""
+    with _lock:
+        engine = _engine()
+        engine.add_module(llvm.parse_assembly(assembly))
+        engine.finalize_object()
+        return int(engine.get_function_address(name))
