@@ -15,6 +15,7 @@ import tempfile
 import time
 import traceback
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +30,7 @@ from segcaffe.export.onnx import Options, export_net, write
 from segcaffe.export.proof.compare import TOLERANCE
 from segcaffe.export.proof.described import describe_onnx
 from segcaffe.export.proof.prove import Judged, prove
+from segcaffe.export.refusals import RefusedError
 from segcaffe.export.runtimes import RUNTIMES
 from segcaffe.export.runtimes.base import Runtime
 from segcaffe.export.source import Source, Wishes, build_source
@@ -124,7 +126,7 @@ def _values(kind: str, index: int, shape: tuple[int, ...], rng: np.random.Genera
     if kind == "BatchNorm":
         return (0.1 * rng.standard_normal(shape), rng.uniform(0.5, 1.5, shape), 1.0)[index]
     if kind in ("Scale", "BN") and index == 0:
-        return rng.uniform(0.8, 1.2, shape)
+        return rng.uniform(0.3, 0.6, shape)
     if kind == "PReLU":
         return rng.uniform(0.1, 0.4, shape)
     if kind in ("Normalize", "NormConvMeanfield"):
@@ -140,6 +142,9 @@ def measure(model: Model, runtimes: Sequence[Runtime], tolerance: float = TOLERA
     try:
         source = source_of(model)
         exported = export_net(source, Options())
+    except RefusedError as error:
+        types = Counter(refusal.type for refusal in error.refusals)
+        return {"layers": 0, "refused": "not exported: " + ", ".join(f"{n} {name}" for name, n in types.items())}
     except SegcaffeError as error:
         return {"layers": 0, "refused": _shortened(error)}
     row: dict[str, Any] = {"layers": len(source.net.layer_list), "runtimes": {}}

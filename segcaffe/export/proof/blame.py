@@ -35,6 +35,8 @@ class Blame:
         Versions that differ only because their bottoms do, by rounding, and how far.
     outputs:
         What our net gives where it goes on from the file's values at those.
+    compared, worst:
+        How many versions were compared, and the largest difference of those that follow from equal bottoms.
     """
 
     trial: str = ""
@@ -42,6 +44,14 @@ class Blame:
     difference: Difference = field(default_factory=lambda: Difference(0.0))
     amplified: list[tuple[Spot, Difference]] = field(default_factory=list)
     outputs: dict[str, Array] = field(default_factory=dict)
+    compared: int = 0
+    worst: tuple[Spot, Difference] | None = None
+
+    def note(self, found: Sequence[tuple[Spot, Difference]]) -> None:
+        """Count versions that were compared."""
+        self.compared += len(found)
+        known = [self.worst] if self.worst is not None else []
+        self.worst = max([*known, *found], key=lambda one: one[1].largest, default=None)
 
 
 def find(ours: Ours, spots: Sequence[Spot], inputs: Mapping[str, Array], read: Reader, tolerance: float) -> Blame:
@@ -65,7 +75,9 @@ def find(ours: Ours, spots: Sequence[Spot], inputs: Mapping[str, Array], read: R
     for layer in range(len(ours.net.layer_list)):
         here = by_layer.get(layer, [])
         ours.step(layer)
-        apart = [(spot, found) for spot in here if not (found := _compare(ours, spot, theirs)).within(tolerance)]
+        found = [(spot, compare(ours.value(layer, spot.top), theirs[spot])) for spot in here]
+        apart = [(spot, difference) for spot, difference in found if not difference.within(tolerance)]
+        blame.note([one for one in found if one not in apart])
         if not apart:
             continue
         if not _explained(ours, layer, here, theirs, tolerance):
@@ -76,10 +88,6 @@ def find(ours: Ours, spots: Sequence[Spot], inputs: Mapping[str, Array], read: R
             ours.put(layer, spot.top, theirs[spot])
     blame.outputs = ours.found()
     return blame
-
-
-def _compare(ours: Ours, spot: Spot, theirs: _Values) -> Difference:
-    return compare(ours.value(spot.layer, spot.top), theirs[spot])
 
 
 def _explained(ours: Ours, layer: int, here: Sequence[Spot], theirs: _Values, tolerance: float) -> bool:

@@ -19,6 +19,9 @@ from segcaffe.export.proof.spots import spots
 from segcaffe.export.runtimes.base import Runtime, RuntimeRefusedError, Session
 from segcaffe.net.net import Net
 
+_MOST_BYTES = 1 << 30
+"""Of all blobs together: more is not compared blob by blob where the outputs agree."""
+
 
 @dataclass(frozen=True)
 class Found:
@@ -56,6 +59,9 @@ class Judged:
         Of the first trial that failed where the two part; None if none failed.
     amplified:
         Remarks on layers that make much of rounding.
+    inside:
+        How all blobs compare, with the first trial; None where that was not looked at. Outputs may hide what is wrong:
+        probabilities that are 0 and 1, the largest of several scores.
     """
 
     runtime: str
@@ -64,6 +70,7 @@ class Judged:
     refused: str = ""
     blame: Blame | None = None
     amplified: list[str] = field(default_factory=list)
+    inside: Blame | None = None
 
     def worst(self, output: str | None = None) -> Found | None:
         """The largest difference, of one output or of all."""
@@ -72,7 +79,8 @@ class Judged:
 
     def holds(self, tolerance: float) -> bool:
         """Whether the program ran the file, and all that was compared agrees."""
-        return not self.refused and bool(self.found) and all(one.difference.within(tolerance) for one in self.found)
+        agree = all(one.difference.within(tolerance) for one in self.found)
+        return not self.refused and bool(self.found) and agree and self.blame is None
 
 
 @dataclass
@@ -162,9 +170,16 @@ class _Judge:
             session = self._runtime.open(self._file)
             for case in cases:
                 judged.found += self._case(case, session)
+            if judged.blame is None and self._bytes() <= _MOST_BYTES:
+                judged.inside = self._follow(cases[0])
+                if judged.inside is not None and judged.inside.spot is not None:
+                    judged.blame, judged.inside.trial = judged.inside, cases[0].trial.name
         except RuntimeRefusedError as error:
             judged.refused = str(error)
         return judged
+
+    def _bytes(self) -> int:
+        return sum(blob.nbytes for blob in self._ours.net.blob_list)
 
     def _case(self, case: _Case, session: Session) -> list[Found]:
         theirs = session(case.inputs)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from segcaffe.export.proof.blame import Blame
+from segcaffe.export.proof.compare import Difference
 from segcaffe.export.proof.prove import Found, Judged, Proof
 from segcaffe.text.words import counted
 
@@ -34,6 +36,11 @@ def _one(judged: Judged, tolerance: float) -> Iterator[str]:
         tried = dict.fromkeys(one.trial.name for one in judged.found)
         yield f"{title}, on {counted(len(tried), 'input')} ({'; '.join(tried)}):"
         yield from _table([_TITLES, *(_row(one, tolerance) for one in _outputs(judged))])
+    inside = judged.inside
+    if inside is not None and inside.spot is None and inside.worst is not None:
+        spot, difference = inside.worst
+        told = f"largest difference {difference.largest:.1e}, in {spot.blob}"
+        yield f"  {counted(inside.compared, 'blob')} inside, with the first input: {told}"
     yield from judged.amplified
     if judged.refused:
         yield judged.refused
@@ -93,6 +100,7 @@ def _facts(judged: Judged, tolerance: float) -> dict[str, Any]:
             }
             for one in _outputs(judged)
         ],
+        "blobs": _blobs(judged.inside),
         "inputs": [{"name": name, "seed": seed} for name, seed in _seeds(judged).items()],
         "first_difference": None
         if blame is None or spot is None
@@ -105,6 +113,18 @@ def _facts(judged: Judged, tolerance: float) -> dict[str, Any]:
             "difference": blame.difference.largest,
         },
         "remarks": judged.amplified,
+    }
+
+
+def _blobs(inside: Blame | None) -> dict[str, Any] | None:
+    """How the blobs inside compare; None where that was not looked at."""
+    if inside is None:
+        return None
+    spot, difference = inside.worst or (None, Difference(0.0))
+    return {
+        "compared": inside.compared,
+        "largest_difference": difference.largest,
+        "name": spot.blob if spot is not None else "",
     }
 
 

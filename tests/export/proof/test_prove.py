@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from segcaffe.export.proof.described import describe_onnx
-from segcaffe.export.proof.prove import Judged, prove
+from segcaffe.export.proof.prove import Judged, Proof, prove
 from segcaffe.export.proof.report import facts, text
 from segcaffe.export.runtimes import runtime
 from segcaffe.export.source import build_source
@@ -116,3 +116,26 @@ def test_preparation_in_the_file_is_followed(tmp_path: Path) -> None:
     source = source_of(NET)
     wanted = Preprocessing((104.00698793, 116.66876762, 122.67891434), 0.017, bgr_from_rgb=True)
     assert judged(source.net, written(source, tmp_path / "net.onnx", preprocessing=wanted)).holds(1e-5)
+
+
+def test_a_difference_that_no_output_shows(tmp_path: Path) -> None:
+    """The largest of several scores stays the largest."""
+    best = 'layer { name: "best" type: "ArgMax" bottom: "scores" top: "best" argmax_param { axis: 1 } }'
+    source = build_source(placed(tmp_path / "net.prototxt", NET + best))
+    file = written(source, tmp_path / "net.onnx", change_weight("scores/0", 0.0005))
+    one = judged(source.net, file)
+    assert all(found.difference.within(1e-4) for found in one.found)
+    assert not one.holds(1e-4)
+    assert one.blame is not None
+    assert one.blame.spot is not None
+    assert one.blame.spot.node.name == "scores"
+
+
+def test_blobs_inside_are_counted(tmp_path: Path) -> None:
+    source = source_of(NET)
+    one = judged(source.net, written(source, tmp_path / "net.onnx"))
+    assert one.inside is not None
+    assert one.inside.compared == 5
+    assert one.inside.worst is not None
+    assert one.inside.worst[1].largest < 1e-5
+    assert "5 blobs inside" in text(Proof(1e-4, [one]))
