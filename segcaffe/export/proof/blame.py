@@ -1,15 +1,18 @@
 """Where two ways of computing a net part: the first blob that differs, and layers that only look as if they did.
 
 Layer by layer our net is compared with the file. Where a top differs although the bottoms agree, our layer is run once
-more, on the bottoms that the file computed. If it then gives what the file gives, the layer is right: it decides
-between values that are equal but for rounding (ArgMax, the boxes of a detector), or makes much of little. Our net goes
-on from the file's values, so that everything behind is judged, too.
+more, on the bottoms that the file computed, and on these changed by as much as rounding does. If it then gives what the
+file gives, or differs by as much, the layer is right: it decides between values that are equal but for rounding
+(ArgMax, the boxes of a detector), or makes much of little (the deviation of equal values). Our net goes on from the
+file's values, so that everything behind is judged, too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+
+import numpy as np
 
 from segcaffe.export.proof.compare import Array, Difference, compare
 from segcaffe.export.proof.ours import Ours
@@ -19,6 +22,8 @@ Reader = Callable[[Sequence[str]], Mapping[str, Array]]
 """Runs the file for values of its graph, by their names."""
 _TOGETHER, _BYTES = 48, 1 << 28
 """Values of the file that are read at a time, and their size."""
+_ROUNDING, _PERTURBED, _TIMES = 2.0**-21, 3, 8.0
+"""What rounding may change, of a blob's largest value; how often that is tried; how much more the file may differ."""
 
 
 @dataclass
@@ -91,22 +96,40 @@ def find(ours: Ours, spots: Sequence[Spot], inputs: Mapping[str, Array], read: R
 
 
 def _explained(ours: Ours, layer: int, here: Sequence[Spot], theirs: _Values, tolerance: float) -> bool:
-    """Whether the layer, run on the file's values of its bottoms, gives the file's values of its tops."""
-    bottoms = [(number, theirs.made_before(layer, blob)) for number, blob in _bottoms(ours, layer)]
-    known = [(number, values) for number, values in bottoms if values is not None]
-    if not known or any(values.shape != ours.net.bottom_blobs[layer][number].shape for number, values in known):
-        return False
-    reset = getattr(ours.net.layer_list[layer], "reset", None)
-    if reset is not None:
-        reset()
-    tops = ours.again(layer, known)
-    return all(compare(tops[spot.top], theirs[spot]).within(tolerance) for spot in here)
+    """Whether the layer, run on the file's values of its bottoms, gives the file's tops, but for rounding before it."""
+    blobs = ours.net.bottom_blobs[layer]
+    bottoms = []
+    for number, name in enumerate(_bottoms(ours, layer)):
+        made = theirs.made_before(layer, name)
+        bottoms.append(np.array(ours.before[number] if made is None else made))
+        if bottoms[-1].shape != blobs[number].shape:
+            return False
+    tops = ours.again(layer, bottoms)
+    apart = [compare(tops[spot.top], theirs[spot]).largest for spot in here]
+    rng = np.random.default_rng(layer)
+    # What only chooses must choose alike where there is nothing to choose between: equal values are no rounding.
+    chooses = ours.net.graph.nodes[layer].cls.gradient_to == ()
+    for _ in range(0 if chooses else _PERTURBED):
+        if all(found <= tolerance for found in apart):
+            return True
+        others = ours.again(layer, [_perturbed(values, rng) for values in bottoms])
+        moved = [compare(tops[spot.top], others[spot.top]).largest for spot in here]
+        apart = [0.0 if found <= _TIMES * by else found for found, by in zip(apart, moved, strict=True)]
+    return all(found <= tolerance for found in apart)
 
 
-def _bottoms(ours: Ours, layer: int) -> Iterator[tuple[int, str]]:
-    names = ours.net.graph.blob_names
-    for number, blob in enumerate(ours.net.graph.nodes[layer].bottoms):
-        yield number, names[blob]
+def _perturbed(values: Array, rng: np.random.Generator) -> Array:
+    """Values that are off by what rounding of the largest one may be; whole numbers stay, and what is not finite."""
+    if np.array_equal(values, np.round(values)) and np.unique(values).size > 1:
+        return values
+    finite = np.abs(values[np.isfinite(values)])
+    scale = float(finite.max()) if finite.size else 0.0
+    noise = np.asarray(rng.uniform(-1, 1, values.shape) * scale * _ROUNDING, values.dtype)
+    return np.where(np.isfinite(values), values + noise, values)
+
+
+def _bottoms(ours: Ours, layer: int) -> list[str]:
+    return [ours.net.graph.blob_names[blob] for blob in ours.net.graph.nodes[layer].bottoms]
 
 
 class _Values:

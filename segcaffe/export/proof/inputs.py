@@ -17,7 +17,7 @@ from segcaffe.net.net import Net
 Shape = tuple[int, ...]
 Dimensions = Mapping[str, Sequence[int | str]]
 """Of each input of a file its axes: a number, or the name of a size that is left open, or a multiple: ``2*batch``."""
-_LARGE = 1e4
+_LARGE = 1e3
 _KINDS: dict[str, Callable[[np.random.Generator, Shape], Array]] = {
     "normal": lambda rng, shape: rng.standard_normal(shape),
     "pixels": lambda rng, shape: rng.integers(256, size=shape),

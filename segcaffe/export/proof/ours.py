@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 
 from segcaffe.export.proof.compare import Array
+from segcaffe.layers.base import Layer
 from segcaffe.net.net import Net
 
 Prepare = Callable[[str, Array], Array]
@@ -28,6 +29,7 @@ class Ours:
 
     def __init__(self, net: Net, outputs: Sequence[str], prepare: Prepare | None = None) -> None:
         self.net, self.outputs = net, tuple(outputs)
+        self.before: list[Array] = []
         self._prepare = prepare
 
     def resize(self, shapes: Mapping[str, Sequence[int]]) -> None:
@@ -48,13 +50,12 @@ class Ours:
         for name, values in inputs.items():
             self.net.blobs[name].data[...] = self._prepare(name, values) if self._prepare else values
         for layer in self.net.layer_list:
-            reset = getattr(layer, "reset", None)
-            if reset is not None:
-                reset()
+            _forget(layer)
 
     def step(self, layer: int) -> None:
-        """Run one layer on what its bottoms have now."""
-        self.net.forward_from_to(layer, layer)
+        """Run one layer on what its bottoms have now, of which copies are kept in ``before``."""
+        self.before = [np.array(blob.data) for blob in self.net.bottom_blobs[layer]]
+        self._run(layer)
 
     def found(self) -> dict[str, Array]:
         """Copies of the outputs as they are now."""
@@ -70,9 +71,20 @@ class Ours:
         blob.reshape(*values.shape)
         blob.data[...] = values
 
-    def again(self, layer: int, bottoms: Iterable[tuple[int, Array]]) -> list[Array]:
-        """Run a layer on other values of its bottoms, by their numbers; copies of its tops."""
-        for number, values in bottoms:
-            self.net.bottom_blobs[layer][number].data[...] = values
-        self.step(layer)
+    def again(self, layer: int, bottoms: Iterable[Array]) -> list[Array]:
+        """Run a layer on other values of its bottoms; copies of its tops."""
+        for blob, values in zip(self.net.bottom_blobs[layer], bottoms, strict=True):
+            blob.data[...] = values
+        _forget(self.net.layer_list[layer])
+        self._run(layer)
         return [np.array(blob.data) for blob in self.net.top_blobs[layer]]
+
+    def _run(self, layer: int) -> None:
+        self.net.forward_from_to(layer, layer)
+
+
+def _forget(layer: Layer) -> None:
+    """Have a layer with a memory begin anew."""
+    reset = getattr(layer, "reset", None)
+    if reset is not None:
+        reset()

@@ -143,16 +143,22 @@ class _Case:
 
 
 def _expected(ours: Ours, described: Described, shapes: Mapping[str, tuple[int, ...]], proof: Proof) -> Iterable[_Case]:
-    """Run the net on each trial."""
-    for number, trial in enumerate(trials(described.dimensions, shapes)):
+    """Run the net on each trial; raises what it says if it runs on none."""
+    refused: SegcaffeError | None = None
+    ran = False
+    for trial in trials(described.dimensions, shapes):
         try:
             ours.resize(trial.shapes)
             inputs = values_of(trial, ours.net)
-            yield _Case(trial, inputs, ours.run(inputs))
+            case = _Case(trial, inputs, ours.run(inputs))
         except SegcaffeError as error:
-            if not number:
-                raise
+            refused = refused or error
             proof.left_out.append(f"{trial.name}: {error}")
+            continue
+        ran = True
+        yield case
+    if refused is not None and not ran:
+        raise refused
 
 
 class _Judge:

@@ -60,6 +60,10 @@ class BiasChannel(Layer):
         if top[0] is not bottom[0]:
             top[0].reshape_like(bottom[0])
 
+    def example(self, index: int, bottom: Blobs, rng: np.random.Generator) -> Any:
+        """Of the labels: channels of the scores."""
+        return rng.integers(bottom[0].shape[1], size=bottom[1].shape) if index == 1 else None
+
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Raise the scores; DataError where a label has no channel."""
         if top[0] is not bottom[0]:

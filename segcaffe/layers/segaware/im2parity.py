@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+
 from segcaffe.kernels import im2parity
 from segcaffe.layers.base import Blobs
 from segcaffe.layers.registry import register
@@ -25,6 +29,10 @@ class Im2parity(LocalWindow):
         super().setup(bottom, top)
         options = self.param.im2parity_param
         self.ignore_label = options.ignore_label if options.HasField("ignore_label") else None
+
+    def example(self, index: int, bottom: Blobs, rng: np.random.Generator) -> Any:
+        """A few labels, many times."""
+        return rng.integers(3, size=bottom[0].shape)
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Compare the labels."""

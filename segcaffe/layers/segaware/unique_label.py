@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from segcaffe.errors import DataError
@@ -33,6 +35,10 @@ class UniqueLabel(Layer):
         if bottom[0].ndim < 2 or bottom[0].shape[1] != 1:
             raise self.fail("the labels must have one channel: (N, 1, H, W).", f"shape {bottom[0].shape}")
         top[0].reshape(bottom[0].shape[0], self.max_labels, 1, 1)
+
+    def example(self, index: int, bottom: Blobs, rng: np.random.Generator) -> Any:
+        """A few labels, many times."""
+        return rng.integers(max(1, self.max_labels - len(self.forced)), size=bottom[0].shape)
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """List the labels; DataError where they are too many."""

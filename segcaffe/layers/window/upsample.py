@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -61,14 +62,24 @@ class Upsample(Repeated):
         if len(shape) != 4 or bottom[1].shape != shape:
             rule = "needs bottoms (N, C, H, W) of one shape, the values and their places."
             raise self.fail(rule, f"shapes {shape} and {bottom[1].shape}")
-        options = self.param.upsample_param
-        if options.HasField("upsample_h"):
-            height, width = options.upsample_h, options.upsample_w
-        else:
-            height = shape[2] * self.factors[0] - options.pad_out_h
-            width = shape[3] * self.factors[1] - options.pad_out_w
-        top[0].reshape(*shape[:2], height, width)
+        top[0].reshape(*shape[:2], *self.top_size(bottom))
         self._bad = self.own_blob("bad", (1,), np.int64)
+
+    def top_size(self, bottom: Blobs) -> tuple[int, int]:
+        """Height and width of the top where there are places."""
+        options, (height, width) = self.param.upsample_param, bottom[0].shape[2:]
+        if options.HasField("upsample_h"):
+            return options.upsample_h, options.upsample_w
+        return height * self.factors[0] - options.pad_out_h, width * self.factors[1] - options.pad_out_w
+
+    def example(self, index: int, bottom: Blobs, rng: np.random.Generator) -> Any:
+        """Of the places: pixels of the top, no two the same where it has as many as the bottom."""
+        if index == 0 or not self.unpools:
+            return None
+        height, width = self.top_size(bottom)
+        planes, own = bottom[1].shape[:2], bottom[1].shape[2] * bottom[1].shape[3]
+        order = rng.random((*planes, max(own, height * width))).argsort(axis=2)[..., :own]
+        return (order % (height * width)).reshape(bottom[1].shape)
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Copy to blocks, or to the places; DataError where a place lies outside."""

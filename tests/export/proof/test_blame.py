@@ -60,3 +60,20 @@ def test_bottoms_that_differ_are_blamed_first() -> None:
     found = blamed({"twice": full(1.1), "label": full(1), "half": full(0.5)})
     assert found.spot is not None
     assert found.spot.blob == "twice"
+
+
+EQUAL = """
+input: "data" input_shape { dim: 1 dim: 2 dim: 3 dim: 4 }
+layer { name: "norm" type: "MVN" bottom: "data" top: "norm" }
+"""
+
+
+@pytest.mark.parametrize(("value", "fault"), [(1e-3, False), (100.0, True)])
+def test_the_deviation_of_equal_values_is_rounding(value: float, fault: bool) -> None:
+    """Where all values are 0.1, their mean is 0.1 but for rounding, which is divided by next to nothing."""
+    net = source_of(EQUAL).net
+    theirs = np.full((1, 2, 3, 4), value, np.float32)
+    inputs = {"data": np.full((1, 2, 3, 4), 0.1, np.float32)}
+    versions = spots(net, {("norm", 0): "norm"})
+    found = find(Ours(net, ["norm"]), versions, inputs, lambda names: {"norm": theirs}, 1e-4)
+    assert (found.spot is not None) == fault
