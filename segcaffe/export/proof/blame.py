@@ -105,17 +105,16 @@ def _explained(ours: Ours, layer: int, here: Sequence[Spot], theirs: _Values, to
         if bottoms[-1].shape != blobs[number].shape:
             return False
     tops = ours.again(layer, bottoms)
-    apart = [compare(tops[spot.top], theirs[spot]).largest for spot in here]
-    rng = np.random.default_rng(layer)
+    apart = [(spot.top, compare(tops[spot.top], theirs[spot])) for spot in here]
+    apart = [(top, found) for top, found in apart if not found.within(tolerance)]
     # What only chooses must choose alike where there is nothing to choose between: equal values are no rounding.
     chooses = ours.net.graph.nodes[layer].cls.gradient_to == ()
-    for _ in range(0 if chooses else _PERTURBED):
-        if all(found <= tolerance for found in apart):
-            return True
+    rng = np.random.default_rng(layer)
+    for _ in range(_PERTURBED if apart and not chooses else 0):
         others = ours.again(layer, [_perturbed(values, rng) for values in bottoms])
-        moved = [compare(tops[spot.top], others[spot.top]).largest for spot in here]
-        apart = [0.0 if found <= _TIMES * by else found for found, by in zip(apart, moved, strict=True)]
-    return all(found <= tolerance for found in apart)
+        moved = {top: compare(tops[top], others[top]).absolute for top, _ in apart}
+        apart = [(top, found) for top, found in apart if found.absolute > _TIMES * moved[top]]
+    return not apart
 
 
 def _perturbed(values: Array, rng: np.random.Generator) -> Array:

@@ -24,11 +24,14 @@ class Difference(NamedTuple):
         Why not, or what is to be said besides.
     compared:
         How many finite values were compared.
+    absolute:
+        The largest difference of two finite values as it is; infinite where the two cannot be compared.
     """
 
     largest: float
     note: str = ""
     compared: int = 0
+    absolute: float = math.inf
 
     def within(self, tolerance: float) -> bool:
         """Whether the two are equal for all purposes."""
@@ -47,12 +50,14 @@ def compare(expected: Array, received: Array) -> Difference:
             return Difference(math.inf, f"{name} in {elsewhere} of {ours.size} places in one of the two only")
     count = int(finite.sum())
     if not count:
-        return Difference(0.0, "no finite values" if ours.size else "no values")
+        return Difference(0.0, "no finite values" if ours.size else "no values", absolute=0.0)
     apart = float(np.abs(ours[finite] - theirs[finite]).max())
     scale = float(np.abs(ours[finite]).max())
     if not apart:
-        return Difference(0.0, "", count)
-    return Difference(apart / scale if scale else math.inf, "" if scale else "all zero in one of the two", count)
+        return Difference(0.0, "", count, 0.0)
+    if not scale:
+        return Difference(math.inf, "all zero in one of the two", count, apart)
+    return Difference(apart / scale, "", count, apart)
 
 
 def _shape(array: Array) -> str:
