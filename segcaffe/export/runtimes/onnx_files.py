@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from segcaffe.export.runtimes.base import Array, Runtime, Session
+from segcaffe.export.runtimes.base import Array, Runtime, RuntimeRefusedError, Session
 from segcaffe.export.runtimes.part_of_graph import with_outputs
 
 
@@ -23,7 +23,7 @@ class OnnxRuntimeBase(Runtime):
             if blobs is None:
                 return self._guarded(self._read(file))
             with with_outputs(file, blobs) as part:
-                return self._guarded(self._read(part))
+                return self._guarded(self._read(part), blobs)
         except Exception as error:
             raise self.refused(f"read {file}", error) from error
 
@@ -31,12 +31,15 @@ class OnnxRuntimeBase(Runtime):
     def _read(self, file: Path) -> Session:
         """Read a file; may raise whatever the program does."""
 
-    def _guarded(self, session: Session) -> Session:
+    def _guarded(self, session: Session, blobs: Sequence[str] = ()) -> Session:
         def run(inputs: Mapping[str, Array]) -> dict[str, Array]:
             try:
-                return session(inputs)
+                found = session(inputs)
             except Exception as error:
                 raise self.refused("run the file", error) from error
+            if missing := [name for name in blobs if name not in found]:
+                raise RuntimeRefusedError(f"{self.title()} does not give the blobs {', '.join(missing)}.")
+            return found
 
         return run
 
