@@ -42,7 +42,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
 PAGE = ROOT / "docs" / "export.md"
 BEGIN, END = "<!-- models: python -m benchmarks.export -->", "<!-- end of models -->"
-SIZES = {"HEIGHT": "129", "WIDTH": "161", "HALF_HEIGHT": "65", "HALF_WIDTH": "81", "NUM_LABELS": "21", "DATASET": "voc"}
+SIZES = {"HEIGHT": "65", "WIDTH": "97", "HALF_HEIGHT": "33", "HALF_WIDTH": "49", "NUM_LABELS": "21", "DATASET": "voc"}
 """Of templates: multiples of 32 plus 1, and half of that plus 1."""
 
 

@@ -242,9 +242,10 @@ class Layer:
         Returns
         -------
         Any
-            An array of the bottom's shape; None where the layer takes any number.
+            An array of the bottom's shape; None where the layer takes any number. Here: classes, of labels.
         """
-        return None
+        classes = bottom[0].shape[1] if self.label_options and index == 1 and bottom[0].ndim > 1 else 0
+        return rng.integers(classes, size=bottom[1].shape) if classes else None
 
     def takes_fewer(self, count: int) -> bool:
         """Whether a file's ``count`` parameters, fewer than the layer has, are enough; the others keep their values."""

@@ -25,6 +25,7 @@ from tests.cases import all_cases
 Shape = tuple[int, ...]
 MOST_VALUES = 20_000
 """Of a blob; larger ones are not grown further."""
+_MOST = 1e15
 _POSITIVE = ("BN", "BatchNorm")
 _WINDOWS = ("Convolution", "Deconvolution", "Pooling", "Pooling", "Pooling", "Interp", "LRN")
 
@@ -119,11 +120,12 @@ class _Growing:
         return True
 
     def _run(self, net: Net) -> None:
-        """Run on what a proof begins with; SegcaffeError where the net does not, or gives what is no number."""
-        inputs = values_of(Trial("normal", "normal", self.inputs), net)
-        found = net.forward(**inputs)
-        if not all(np.isfinite(values).all() for values in found.values()):
-            raise SegcaffeError("no numbers")
+        """Run on what proofs begin with; SegcaffeError where the net does not, or what comes is out of bounds."""
+        for kind in ("normal", "pixels"):
+            inputs = values_of(Trial(kind, kind, self.inputs), net)
+            found = net.forward(**inputs)
+            if not all((np.abs(values) < _MOST).all() for values in found.values()):
+                raise SegcaffeError("infinite, or near it")
 
     def build(self) -> Source:
         """The net as it is now."""
@@ -170,7 +172,7 @@ def _window(kind: str, random: Random, shape: Shape) -> str:
     draw, choose = random.randint, random.choice
     if kind == "LRN":
         region = choose(("ACROSS_CHANNELS", "WITHIN_CHANNEL"))
-        return f"lrn_param {{ local_size: {choose((1, 3, 5))} alpha: 0.01 beta: 0.75 norm_region: {region} }}"
+        return f"lrn_param {{ local_size: {choose((1, 3, 5))} alpha: 0.0001 beta: 0.75 norm_region: {region} }}"
     if kind == "Interp":
         size = f"height: {draw(1, 17)} width: {draw(1, 17)}"
         return f"interp_param {{ {choose((size, 'shrink_factor: 2', 'zoom_factor: 2'))} }}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from segcaffe.layers.registry import layer_class
 from segcaffe.testing import LayerCase
 from tests.cases import all_cases
 
@@ -60,4 +61,12 @@ def test_examples_differ() -> None:
 def test_no_other_type_has_one() -> None:
     """So that the list above is whole."""
     first = {case.type: case for case in all_cases() if case.phase == "TEST"}
-    assert {name for name, case in first.items() if name not in TYPES and examples(case)} == set()
+    others = {name: case for name, case in first.items() if not (name in TYPES or layer_class(name).label_options)}
+    assert {name for name, case in others.items() if examples(case)} == set()
+
+
+def test_labels_are_classes() -> None:
+    case = next(case for case in all_cases() if case.type == "SoftmaxWithLoss")
+    (labels,) = examples(case).values()
+    classes = case.build()[1][0].shape[1]
+    assert set(np.unique(labels)) <= set(range(classes))

@@ -9,7 +9,9 @@ from typing import Any
 def drop_identities(graph: Any, kept: Set[str]) -> None:
     """Remove the Identity nodes of a `GraphProto`; names in ``kept``, of inputs and of outputs stay.
 
-    A value that only has a name of ours takes the one that the Identity gives it.
+    A value that only has a name of ours takes the one that the Identity gives it. Those that stay and that no node
+    reads come last: ONNX Runtime 1.32 drops them and renames what they read, in nodes behind them only, and then does
+    not find what a Pad before a Conv or an AveragePool reads.
     """
     fixed = {info.name for info in (*graph.input, *graph.output)} | {tensor.name for tensor in graph.initializer} | kept
     renamed: dict[str, str] = {}
@@ -30,7 +32,8 @@ def drop_identities(graph: Any, kept: Set[str]) -> None:
         for names in (node.input, node.output):
             for i, name in enumerate(names):
                 names[i] = _newest(renamed, name)
-    graph.node.extend(nodes)
+    read = {name for node in nodes for name in node.input}
+    graph.node.extend(sorted(nodes, key=lambda node: node.op_type == "Identity" and node.output[0] not in read))
 
 
 def _newest(renamed: dict[str, str], name: str) -> str:

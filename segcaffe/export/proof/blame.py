@@ -107,6 +107,10 @@ def _explained(ours: Ours, layer: int, here: Sequence[Spot], theirs: _Values, to
     tops = ours.again(layer, bottoms)
     apart = [(spot.top, compare(tops[spot.top], theirs[spot])) for spot in here]
     apart = [(top, found) for top, found in apart if not found.within(tolerance)]
+    if not all(np.isfinite(values).all() for values in bottoms):
+        # What is made of NaN and infinity, 0 times infinity for example, is not the same everywhere.
+        apart = [(spot.top, _finite(tops[spot.top], theirs[spot])) for spot in here]
+        apart = [(top, found) for top, found in apart if not found.within(tolerance)]
     # What only chooses must choose alike where there is nothing to choose between: equal values are no rounding.
     chooses = ours.net.graph.nodes[layer].cls.gradient_to == ()
     rng = np.random.default_rng(layer)
@@ -115,6 +119,14 @@ def _explained(ours: Ours, layer: int, here: Sequence[Spot], theirs: _Values, to
         moved = {top: compare(tops[top], others[top]).absolute for top, _ in apart}
         apart = [(top, found) for top, found in apart if found.absolute > _TIMES * moved[top]]
     return not apart
+
+
+def _finite(ours: Array, theirs: Array) -> Difference:
+    """How far values are apart that are numbers in both."""
+    if ours.shape != theirs.shape:
+        return compare(ours, theirs)
+    both = np.isfinite(ours) & np.isfinite(theirs)
+    return compare(ours[both], theirs[both])
 
 
 def _perturbed(values: Array, rng: np.random.Generator) -> Array:

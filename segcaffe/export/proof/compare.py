@@ -42,22 +42,26 @@ def compare(expected: Array, received: Array) -> Difference:
     """Compare; NaN and infinite values must be in the same places."""
     if expected.shape != received.shape:
         return Difference(math.inf, f"shape {_shape(received)} instead of {_shape(expected)}")
-    ours, theirs = expected.astype(np.float64), received.astype(np.float64)
-    finite = np.isfinite(ours)
+    finite = np.isfinite(expected)
+    if finite.all() and np.isfinite(received).all():
+        return _of_numbers(expected.reshape(-1), received.reshape(-1))
     for name, test in (("NaN", np.isnan), ("inf", np.isposinf), ("-inf", np.isneginf)):
-        elsewhere = int((test(ours) != test(theirs)).sum())
+        elsewhere = int((test(expected) != test(received)).sum())
         if elsewhere:
-            return Difference(math.inf, f"{name} in {elsewhere} of {ours.size} places in one of the two only")
-    count = int(finite.sum())
-    if not count:
-        return Difference(0.0, "no finite values" if ours.size else "no values", absolute=0.0)
-    apart = float(np.abs(ours[finite] - theirs[finite]).max())
-    scale = float(np.abs(ours[finite]).max())
-    if not apart:
-        return Difference(0.0, "", count, 0.0)
-    if not scale:
-        return Difference(math.inf, "all zero in one of the two", count, apart)
-    return Difference(apart / scale, "", count, apart)
+            return Difference(math.inf, f"{name} in {elsewhere} of {expected.size} places in one of the two only")
+    if not finite.any():
+        return Difference(0.0, "no finite values", absolute=0.0)
+    return _of_numbers(expected[finite], received[finite])
+
+
+def _of_numbers(expected: Array, received: Array) -> Difference:
+    if not expected.size:
+        return Difference(0.0, "no values", absolute=0.0)
+    apart = float(np.abs(np.subtract(expected, received, dtype=np.float64)).max())
+    scale = float(np.abs(expected).max())
+    if apart and not scale:
+        return Difference(math.inf, "all zero in one of the two", expected.size, apart)
+    return Difference(apart / scale if apart else 0.0, "", expected.size, apart)
 
 
 def _shape(array: Array) -> str:

@@ -86,5 +86,5 @@ class Ours:
 def _forget(layer: Layer) -> None:
     """Have a layer with a memory begin anew."""
     reset = getattr(layer, "reset", None)
-    if reset is not None:
+    if callable(reset):
         reset()

@@ -19,7 +19,7 @@ from segcaffe.export.proof.spots import spots
 from segcaffe.export.runtimes.base import Runtime, RuntimeRefusedError, Session
 from segcaffe.net.net import Net
 
-_MOST_BYTES = 1 << 30
+_MOST_BYTES = 1 << 28
 """Of all blobs together: more is not compared blob by blob where the outputs agree."""
 
 

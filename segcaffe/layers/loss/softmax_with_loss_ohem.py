@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from segcaffe.layers.base import Blobs
+from segcaffe.layers.loss.class_labels import class_numbers
 from segcaffe.layers.loss.softmax_with_loss import FLOOR, SoftmaxWithLoss
 from segcaffe.layers.registry import register
 
@@ -29,10 +30,10 @@ class SoftmaxWithLossOHEM(SoftmaxWithLoss):
         super().forward(bottom, top[:2])
         if len(top) < 3:
             return
-        outer, _, inner = self.layout
-        label = bottom[1].array.reshape(outer, 1, inner)
-        counts = label != self.ignore if self.param.loss_param.HasField("ignore_label") else label == label
-        number = self.xp.where(counts, label, 0).astype("int64")
+        outer, classes, inner = self.layout
+        label = class_numbers(self, bottom[1], classes, self.ignore).reshape(outer, 1, inner)
+        counts = label >= 0
+        number = self.xp.where(counts, label, 0)
         prob = self.xp.take_along_axis(self.prob.array, number, axis=1)
         losses = -self.xp.log(self.xp.maximum(prob, self.dtype.type(FLOOR))) * self.weight.array[number]
         top[2].array[...] = self.xp.where(counts, losses, 0).reshape(top[2].shape)

@@ -77,3 +77,20 @@ def test_the_deviation_of_equal_values_is_rounding(value: float, fault: bool) ->
     versions = spots(net, {("norm", 0): "norm"})
     found = find(Ours(net, ["norm"]), versions, inputs, lambda names: {"norm": theirs}, 1e-4)
     assert (found.spot is not None) == fault
+
+
+INFINITE = """
+input: "data" input_shape { dim: 1 dim: 1 dim: 1 dim: 2 }
+layer { name: "exp" type: "Exp" bottom: "data" top: "exp" }
+layer { name: "twice" type: "Power" bottom: "exp" top: "twice" power_param { scale: 2 } }
+"""
+
+
+@pytest.mark.parametrize(("value", "fault"), [(2.0, False), (3.0, True)])
+def test_what_is_made_of_infinity_does_not_count(value: float, fault: bool) -> None:
+    net = source_of(INFINITE).net
+    theirs = {"exp": np.array([[[[np.inf, 1]]]], np.float32), "twice": np.array([[[[np.nan, value]]]], np.float32)}
+    inputs = {"data": np.array([[[[1000, 0]]]], np.float32)}
+    versions = spots(net, {("exp", 0): "exp", ("twice", 0): "twice"})
+    found = find(Ours(net, ["twice"]), versions, inputs, lambda names: theirs, 1e-4)
+    assert (found.spot is not None) == fault

@@ -139,3 +139,17 @@ def test_blobs_inside_are_counted(tmp_path: Path) -> None:
     assert one.inside.worst is not None
     assert one.inside.worst[1].largest < 1e-5
     assert "5 blobs inside" in text(Proof(1e-4, [one]))
+
+
+def test_a_padded_blob_that_is_an_output_too(tmp_path: Path) -> None:
+    """Gather of one process is nothing: the file gives its bottom another name."""
+    text_of_net = """
+    input: "data" input_shape { dim: 1 dim: 2 dim: 7 dim: 6 }
+    layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
+      convolution_param { num_output: 2 kernel_size: 3 weight_filler { type: "msra" } } }
+    layer { name: "pool" type: "Pooling" bottom: "conv" top: "pool"
+      pooling_param { pool: AVE kernel_size: 2 stride: 2 pad: 1 } }
+    layer { name: "all" type: "Gather" bottom: "conv" top: "all" }
+    """
+    source = source_of(text_of_net)
+    assert judged(source.net, written(source, tmp_path / "net.onnx")).holds(1e-4)
