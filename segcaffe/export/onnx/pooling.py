@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -68,7 +68,10 @@ def pool(layer: Pooling, emit: Emitter, value: str, sizes: Sizes, places: bool =
 
 
 def maxima(emit: Emitter, value: str, sizes: Sizes, places: bool) -> list[str]:
-    """MaxPool; padding of a whole kernel, which runtimes refuse, is written out."""
+    """MaxPool; padding of a whole kernel, which runtimes refuse, is written out.
+
+    Places count in a plane, where the operator counts over the whole tensor; -1 is that of no pixel.
+    """
     if sizes.is_whole and not places:
         return [str(emit.node("GlobalMaxPool", value))]
     pads, image = sizes.pads, sizes.spatial
@@ -82,22 +85,20 @@ def maxima(emit: Emitter, value: str, sizes: Sizes, places: bool) -> list[str]:
     if not places:
         return [str(emit.node("MaxPool", value, **attributes))]
     top, indices = emit.node("MaxPool", value, outputs=2, **attributes)
-    return [top, _places(emit, indices, image, sizes if written else None)]
-
-
-def _places(emit: Emitter, indices: str, image: Sequence[int], sizes: Sizes | None) -> str:
-    """Places y·W + x in a plane from indices of the whole tensor; ``sizes`` tells of padding that is in the image."""
-    height, width = image
-    place = str(emit.node("Mod", indices, emit.ints(height * width, "plane")))
-    if sizes is None:
-        return emit.cast(place, np.float32)
+    place = str(emit.node("Mod", indices, emit.ints(math.prod(image), "plane")))
+    if written:
+        place = _without_padding(emit, place, image[1], sizes)
     empty = _is_empty(sizes)
-    row = emit.sub(emit.div(place, emit.ints(width, "width")), emit.ints(sizes.pads[0][0], "above"))
-    column = emit.sub(str(emit.node("Mod", place, emit.ints(width, "width"))), emit.ints(sizes.pads[1][0], "left"))
-    place = emit.add(emit.mul(row, emit.ints(sizes.spatial[1], "own_width")), column)
     if empty.any():
         place = emit.where(emit.constant(empty, "empty"), emit.ints(-1, "nowhere"), place)
-    return emit.cast(place, np.float32)
+    return [top, emit.cast(place, np.float32)]
+
+
+def _without_padding(emit: Emitter, place: str, width: int, sizes: Sizes) -> str:
+    """Places y·W + x in an image from those in the padded one, which is ``width`` wide."""
+    row = emit.sub(emit.div(place, emit.ints(width, "width")), emit.ints(sizes.pads[0][0], "above"))
+    column = emit.sub(str(emit.node("Mod", place, emit.ints(width, "width"))), emit.ints(sizes.pads[1][0], "left"))
+    return emit.add(emit.mul(row, emit.ints(sizes.spatial[1], "own_width")), column)
 
 
 def _is_empty(sizes: Sizes) -> Array:
