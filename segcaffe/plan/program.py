@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from itertools import accumulate, chain
+from typing import Any, Literal
 
+import numpy as np
+
+Array = np.ndarray[Any, Any]
 Kind = Literal["values", "gradients", "saved"]
 Pass = Literal["forward", "recompute", "backward"]
+PASSES: tuple[Pass, ...] = ("forward", "recompute", "backward")
 
 
 @dataclass(frozen=True)
@@ -94,3 +99,13 @@ class Program:
     kept: frozenset[int] = frozenset()
     learns: bool = True
     parameters: int = 0
+
+    @cached_property
+    def uses(self) -> tuple[Array, Array]:
+        """The buffers that the steps use, one pass after the other, and where each step of each pass begins there.
+
+        Step i of pass p of `PASSES` has number ``p * len(steps) + i``; behind the last one is where they end.
+        """
+        several = [step.uses[kind] for kind in PASSES for step in self.steps]
+        starts = np.array([0, *accumulate(map(len, several))], np.intp)
+        return np.fromiter(chain.from_iterable(several), np.intp, int(starts[-1])), starts

@@ -12,9 +12,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 
+import numpy as np
+
 from segcaffe.errors import GraphError, did_you_mean
 from segcaffe.plan.program import Program
-from segcaffe.plan.schedule import Schedule, Unit, find_units, live_ranges, living, make_schedule, usage
+from segcaffe.plan.schedule import Schedule, Unit, find_units, live_extents, make_schedule
 
 AUTO = "auto"
 _SEGMENTS = (2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 17, 20, 24, 28, 34, 40)
@@ -46,6 +48,8 @@ class Units:
         self.all = find_units(program)
         self.by_buffer = {buffer: unit for unit in self.all for buffer in unit.buffers}
         self.read_backward = frozenset().union(*(step.reads for step in program.steps if step.backward))
+        self._sizes = np.array([buffer.size for buffer in program.buffers], np.int64)
+        self._saved = np.array([buffer.kind == "saved" for buffer in program.buffers], np.bool_)
 
     def without(self, chosen: Iterable[Unit]) -> Schedule:
         """The schedule in which the chosen units are dropped.
@@ -67,11 +71,18 @@ class Units:
 
         What is saved comes and goes, while values and gradients lie in one arena: the most of both is needed.
         """
-        ranges, turns = live_ranges(self.program, schedule), len(schedule.turns)
-        used, saved = (usage(living(self.program, ranges, saved), turns) for saved in (False, True))
-        peak = used.index(max(used))
-        idle = [number for number in self.by_buffer if any(first < peak < last for first, last in ranges[number])]
-        return used[peak] + max(saved), sorted(idle, key=lambda number: -self.program.buffers[number].size)
+        first, last = live_extents(self.program, schedule)
+        change = np.zeros((2, len(schedule.turns) + 1), np.int64)
+        kinds = self._saved.astype(np.intp)
+        for column in range(first.shape[1]):
+            alive = np.flatnonzero(first[:, column] >= 0)
+            np.add.at(change, (kinds[alive], first[alive, column]), self._sizes[alive])
+            np.add.at(change, (kinds[alive], last[alive, column] + 1), -self._sizes[alive])
+        used, saved = change.cumsum(axis=1)
+        peak = int(used.argmax())
+        between = set(np.flatnonzero(((first < peak) & (peak < last)).any(axis=1)).tolist())
+        idle = [number for number in self.by_buffer if number in between]
+        return int(used[peak] + saved.max()), sorted(idle, key=lambda number: -self.program.buffers[number].size)
 
 
 def automatic(units: Units) -> Schedule:

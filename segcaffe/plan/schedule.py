@@ -10,11 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import accumulate
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from segcaffe.plan.program import Pass, Program
+import numpy as np
 
+from segcaffe.plan.program import PASSES, Pass, Program
+
+Array = np.ndarray[Any, Any]
 Range = tuple[int, int]
 """First and last turn."""
 
@@ -81,7 +85,7 @@ class Schedule:
 def make_schedule(program: Program, units: Iterable[Unit] = ()) -> Schedule:
     """The schedule of a program that drops the values of ``units``, and all that is saved if nothing runs backward."""
     steps = program.steps
-    turns = [Turn("forward", i) for i in range(len(steps))]
+    turns = [_turn("forward", i) for i in range(len(steps))]
     if not program.learns:
         return Schedule(tuple(turns), frozenset(step.saved for step in steps if step.saved is not None))
     by_buffer = {buffer: unit for unit in units for buffer in unit.buffers}
@@ -94,9 +98,14 @@ def make_schedule(program: Program, units: Iterable[Unit] = ()) -> Schedule:
             continue
         # What was saved comes back with the step's tops.
         needed = step.reads.union(step.tops) if step.saved in dropped else step.reads
-        turns += [Turn("recompute", j) for j in _missing(needed, by_buffer, fresh)]
-        turns.append(Turn("backward", i))
+        if not by_buffer.keys().isdisjoint(needed):
+            turns += [_turn("recompute", j) for j in _missing(needed, by_buffer, fresh)]
+        turns.append(_turn("backward", i))
     return Schedule(tuple(turns), frozenset(dropped))
+
+
+_turn = lru_cache(maxsize=1 << 16)(Turn)
+"""One turn serves all schedules: thousands of them are tried."""
 
 
 def _missing(needed: Iterable[int], by_buffer: dict[int, Unit], fresh: set[int]) -> list[int]:
@@ -112,24 +121,37 @@ def _missing(needed: Iterable[int], by_buffer: dict[int, Unit], fresh: set[int])
     return sorted(steps)
 
 
-def live_ranges(program: Program, schedule: Schedule) -> list[list[Range]]:
-    """For each buffer the ranges of turns over which it must keep what it holds: from the first use to the last.
+def live_extents(program: Program, schedule: Schedule) -> tuple[Array, Array]:
+    """For each buffer (B, 2) the first and the last turns of the ranges over which it must keep what it holds.
 
     Values that are recomputed have two: up to their last use forward, and from their recomputation on; so has what is
-    saved with them. Kept buffers, and what is saved and not dropped, live all the time.
+    saved with them. Kept buffers, and what is saved and not dropped, live all the time. -1 stands for no range.
     """
-    ranges: list[list[Range]] = [[] for _ in program.buffers]
-    for time, (kind, i) in enumerate(schedule.turns):
-        for number in program.steps[i].uses[kind]:
-            own = ranges[number]
-            if not own or (kind != "forward" and len(own) == 1 and number in schedule.dropped):
-                own.append((time, time))
-            own[-1] = (own[-1][0], time)
-    always = [(0, max(0, len(schedule.turns) - 1))]
+    numbers, starts = program.uses
+    steps, turns = len(program.steps), len(schedule.turns)
+    places = {kind: i * steps for i, kind in enumerate(PASSES)}
+    rows = np.fromiter((places[kind] + i for kind, i in schedule.turns), np.intp, turns)
+    lengths = starts[rows + 1] - starts[rows]
+    within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    used = numbers[np.repeat(starts[rows], lengths) + within]
+    times, later = (np.repeat(values, lengths) for values in (np.arange(turns), rows >= steps))
+    dropped = np.zeros(len(program.buffers), np.bool_)
+    dropped[list(schedule.dropped)] = True
+    first, last = np.full((2, len(program.buffers), 2), -1)
+    at = 2 * used + (later & dropped[used])
+    # Of several values for one place the last one stays.
+    first.reshape(-1)[at[::-1]] = times[::-1]
+    last.reshape(-1)[at] = times
     saved = {step.saved for step in program.steps if step.saved is not None}
-    for number in (*program.kept, *(saved - schedule.dropped)):
-        ranges[number] = always
-    return ranges
+    always = [*program.kept, *(saved - schedule.dropped)]
+    first[always], last[always] = (0, -1), (max(0, turns - 1), -1)
+    return first, last
+
+
+def live_ranges(program: Program, schedule: Schedule) -> list[list[Range]]:
+    """For each buffer the ranges of turns over which it must keep what it holds; see `live_extents`."""
+    both = zip(*(extent.tolist() for extent in live_extents(program, schedule)), strict=True)
+    return [[(a, b) for a, b in zip(*own, strict=True) if a >= 0] for own in both]
 
 
 def living(program: Program, ranges: Sequence[list[Range]], saved: bool) -> list[tuple[int, list[Range]]]:

@@ -86,19 +86,24 @@ def _head(points: Sequence[Point]) -> list[Point]:
 
 
 def _nodes(drawing: Drawing, axes: Any) -> None:
-    from matplotlib.patches import Polygon, Rectangle
+    from matplotlib.collections import PolyCollection
 
+    shapes: list[Sequence[Point]] = []
+    colors = [cell.color for node in drawing.nodes for cell in node.cells]
     for node, (x, y) in zip(drawing.nodes, drawing.centres, strict=True):
         width, height = node.size
         top = y - height / 2
         for cell in node.cells:
             tall = cell.size[1]
-            if cell.layer is None:
-                patch: Any = Polygon(octagon(x, top, width, tall), facecolor=cell.color, edgecolor="#333333")
-            else:
-                patch = Rectangle((x - width / 2, top), width, tall, facecolor=cell.color, edgecolor="#333333")
-            axes.add_patch(patch)
+            shapes.append((octagon if cell.layer is None else _rectangle)(x, top, width, tall))
             for i, line in enumerate(cell.lines):
                 place = (x, top + LINE_HEIGHT * (i + 0.75))
                 axes.text(*place, one_line(to_readable(line)), fontsize=8.5, ha="center", va="center", parse_math=False)
             top += tall
+    axes.add_collection(PolyCollection(shapes, facecolors=colors, edgecolors="#333333"), autolim=False)
+
+
+def _rectangle(x: float, top: float, width: float, height: float) -> list[Point]:
+    """The corners of a box, from its middle and top."""
+    left, right, bottom = x - width / 2, x + width / 2, top + height
+    return [(left, top), (right, top), (right, bottom), (left, bottom)]

@@ -88,3 +88,10 @@ def test_values_that_were_read_before_they_were_changed_are_not_dropped() -> Non
 def test_usage_adds_up_what_lives() -> None:
     assert usage([(3, [(0, 1), (3, 3)]), (4, [(1, 2)])], 4) == [3, 7, 4, 3]
     assert usage([], 0) == []
+
+
+def test_no_uses_no_ranges() -> None:
+    program = Program((Step("idle", tops=(0,), backward=False),), (Buffer("v", "values", 4), Buffer("w", "values", 4)))
+    assert live_ranges(program, make_schedule(program)) == [[(0, 0)], []]
+    empty = Program((), (Buffer("v", "values", 4),), kept=frozenset({0}))
+    assert live_ranges(empty, make_schedule(empty)) == [[(0, 0)]]
