@@ -10,6 +10,7 @@ from pathlib import Path
 from segcaffe.data import leveldb
 from segcaffe.data.leveldb_log import Logs
 from segcaffe.data.lmdb_pages import Tree, read_tree
+from segcaffe.data.loader import ListFeed
 from segcaffe.errors import DataError
 from segcaffe.files.disk import begins
 from segcaffe.files.leftovers import bring_back
@@ -69,6 +70,13 @@ class Database:
             raise DataError(f'{self.where}: the database "{self.path}" is empty.')
         self._next = number + 1
         return value
+
+    def all(self) -> list[Value]:
+        """All values, in the order of the keys, not read yet; DataError if there are none."""
+        values = list(self._iterate(0))
+        if not values:
+            raise DataError(f'{self.where}: the database "{self.path}" is empty.')
+        return values
 
     def count(self) -> int:
         """Number of values. Of a LevelDB database this reads all of it, once."""
@@ -131,6 +139,26 @@ class Values:
     def item(self, number: int, seed: int) -> Value:
         """Value number ``number % count``."""
         return self.database.value(number)
+
+
+class ShuffledValues:
+    """As `Values`, each epoch in an order of its own; DataError for LevelDB, whose values have no places to go to."""
+
+    def __init__(self, database: Database) -> None:
+        if not database.lmdb:
+            raise DataError(
+                f'{database.where}: data_param {{ shuffle: true }} needs an LMDB database; "{database.path}" is a '
+                "LevelDB database. Convert it, or shuffle when it is made."
+            )
+        self.database = database
+        self._feed: ListFeed[Value] | None = None
+
+    def item(self, number: int, seed: int) -> Value:
+        """Value ``number % count`` of the epoch's order."""
+        if self._feed is None:
+            # Keys, and where values lie; those stay in the file.
+            self._feed = ListFeed(self.database.all(), shuffle=True)
+        return self._feed.item(number, seed)
 
 
 @dataclass(frozen=True)

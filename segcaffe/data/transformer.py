@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from segcaffe.data.images import Image
 from segcaffe.data.opencv import hold_threads
+from segcaffe.data.resizing import Resizing
 from segcaffe.device.host_memory import require
 from segcaffe.errors import DataError
 from segcaffe.proto import caffe_pb2
@@ -64,6 +65,7 @@ class Transformer:
             received = ", ".join(map(str, param.scale_factors))
             raise DataError(f"{where}: transform_param's scale_factors must be positive numbers. Received: {received}.")
         self.mean = self._mean()
+        self.resizing = Resizing(param, self.crop, where)
 
     def shape(self, image: Array) -> tuple[int, int]:
         """Height and width of the result for an image (H, W, C) (scale factors apart, which need a crop)."""
@@ -72,6 +74,7 @@ class Transformer:
 
     def image(self, image: Image, random: Random) -> Array:
         """Transform an image (H, W, C) to (C, h, w); smaller than the crop it is padded, right and below."""
+        image = self.resizing(image, random)
         return self.values(image, self.view(image, random))
 
     def pair(self, image: Image, label: Array, random: Random, padding: int = 255) -> tuple[Array, Array]:
@@ -86,7 +89,7 @@ class Transformer:
 
     def datum(self, values: Array, random: Random) -> Array:
         """Transform an array (C, H, W) of any type; it must not be smaller than the crop."""
-        image = np.asarray(values).transpose(1, 2, 0)
+        image = self.resizing(np.asarray(values).transpose(1, 2, 0), random)
         if self.crop and (image.shape[0] < self.crop[0] or image.shape[1] < self.crop[1]):
             raise DataError(
                 f"{self.where}: the data must be at least as large as the crop, {self.crop[0]} x {self.crop[1]}. "

@@ -85,8 +85,8 @@ _TRAINING = {
     "test_and_snapshot_last_epochs sparse_mode sparsity_target sparsity_step_factor sparsity_step_iter "
     "sparsity_start_iter sparsity_start_factor sparsity_threshold_maxratio sparsity_itr_increment_bfr_applying "
     "sparsity_threshold_value_max quantization_start_iter quantize_weights quantize_activations quantization_param "
-    "gan_solver lr_dropout decoupled_wd_t0 decoupled_wd_mult amsgrad rectified gc adabelief lookahead lookahead_steps "
-    "lookahead_alpha clip_gradients_global snapshot_before_train do_everything monitor_test monitor_test_id "
+    "gan_solver lr_dropout decoupled_wd_t0 decoupled_wd_mult clip_gradients_global snapshot_before_train "
+    "do_everything monitor_test monitor_test_id "
     "max_steps_without_improvement max_periods_without_improvement min_iters_per_period max_nonfinite_test_loss "
     "clamp_weights_lower clamp_weights_upper clip_weights larc_turbo",
     "TransformationParameter": "noise_param distort_param expand_param emit_constraint random_resize_param "

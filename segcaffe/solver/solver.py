@@ -25,6 +25,7 @@ from segcaffe.proto.upgrade import upgrade_solver
 from segcaffe.snapshot.files import check_writable, lock_prefix
 from segcaffe.solver import checkpoint, diagnose, report
 from segcaffe.solver.average import AverageLoss
+from segcaffe.solver.lookahead import Lookahead
 from segcaffe.solver.nets import build_test_nets, build_train_net
 from segcaffe.solver.policies import LearningRate
 from segcaffe.solver.regularize import check_regularization, decay, gradient_scale
@@ -72,7 +73,8 @@ class Solver(ABC):
     snapshot_keep:
         How many snapshots of this prefix stay when a new one is written; None for all.
     history:
-        For each learnable parameter a blob of its shape; then all second ones, where the algorithm has two.
+        For each learnable parameter a blob of its shape; then all second ones, where the algorithm has two; with
+        ``lookahead`` those of the slow weights at the end.
     """
 
     net: Net = member("The net that is trained.")
@@ -100,6 +102,7 @@ class Solver(ABC):
             self.param = read_solver(param, variables)
             filename = param
         self.check_options()
+        self.lookahead = Lookahead(self.param)
         tell_of(self.param)
         if self.param.random_seed >= 0:
             device.set_random_seed(self.param.random_seed)
@@ -116,7 +119,9 @@ class Solver(ABC):
         self.lr = self.rate.preview(self.iter)
         self.momentum = momentum_at(self.param, self.iter, self.lr)
         self.history = [
-            Blob(blob.shape, blob.dtype) for _ in range(self.num_histories) for blob in self.net.learnable_params
+            Blob(blob.shape, blob.dtype)
+            for _ in range(self.num_histories + self.lookahead.histories)
+            for blob in self.net.learnable_params
         ]
         self.average_loss = AverageLoss(self.param.average_loss)
         self._speed = report.Speed()
@@ -244,7 +249,10 @@ class Solver(ABC):
             blob = net.learnable_params[i]
             rate = local_rate(self.param, blob, net.params_lr[i], self.lr, scale, self.momentum)
             step = Step(rate, scale, *decay(self.param, weight_decay, net.params_weight_decay[i]))
-            self.update(blob.array, blob.grad, [h.array for h in self._histories(i)], step)
+            histories = [h.array for h in self._histories(i)]
+            self.lookahead.before(blob.array, histories, self.iter)
+            self.update(blob.array, blob.grad, histories, step)
+            self.lookahead.after(blob.array, histories, self.iter)
         if display and self.param.debug_info:
             diagnose.report_updates(net)
         self.iter += 1

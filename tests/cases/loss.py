@@ -64,6 +64,12 @@ CASES = [
     LayerCase("SoftmaxWithLoss", bottoms=((4, 10), labels(4, classes=10)), suffix="rows"),
     LayerCase(
         "SoftmaxWithLoss",
+        "loss_param { label_smoothing: 0.2 ignore_label: 2 }",
+        ((2, 5, 4, 3), labels(2, 1, 4, 3, classes=5, ignore=2)),
+        suffix="smooth",
+    ),
+    LayerCase(
+        "SoftmaxWithLoss",
         "softmax_param { axis: -1 }",
         ((3, 4, 6), labels(3, 4, classes=6)),
         suffix="last_axis",

@@ -10,18 +10,12 @@ import numpy as np
 
 from segcaffe.data.annotated.boxed import Boxed
 from segcaffe.data.opencv import hold_threads
+from segcaffe.data.resizing import drawn_mode
 from segcaffe.errors import DataError
 from segcaffe.proto.caffe_pb2 import DistortionParameter, ExpansionParameter, NoiseParameter, ResizeParameter
 
 Array = np.ndarray[Any, Any]
 Random = np.random.Generator
-_INTERPOLATION = {
-    ResizeParameter.LINEAR: cv2.INTER_LINEAR,
-    ResizeParameter.AREA: cv2.INTER_AREA,
-    ResizeParameter.NEAREST: cv2.INTER_NEAREST,
-    ResizeParameter.CUBIC: cv2.INTER_CUBIC,
-    ResizeParameter.LANCZOS4: cv2.INTER_LANCZOS4,
-}
 _BORDER = {
     ResizeParameter.CONSTANT: cv2.BORDER_CONSTANT,
     ResizeParameter.MIRRORED: cv2.BORDER_REFLECT_101,
@@ -40,8 +34,7 @@ def resize(boxed: Boxed, policy: ResizeParameter, random: Random, where: str) ->
         raise DataError(
             f"{where}: resize_param needs height and width of at least 1. Received: {policy.height} and {policy.width}."
         )
-    modes = [_INTERPOLATION[mode] for mode in policy.interp_mode] or [cv2.INTER_LINEAR]
-    mode = modes[int(random.integers(len(modes)))] if len(modes) > 1 else modes[0]
+    mode = drawn_mode(policy, random)
     height, width = fitted(boxed.image.shape[:2], policy)
     image = cv2.resize(boxed.image, (width, height), interpolation=mode).reshape(height, width, -1)
     free = (policy.height - height, policy.width - width)

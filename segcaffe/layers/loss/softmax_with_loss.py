@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from segcaffe import device
+from segcaffe.device.mode import Array
 from segcaffe.errors import DataError
 from segcaffe.files.regular import read_bytes
 from segcaffe.kernels import softmax_loss
@@ -31,13 +32,18 @@ class SoftmaxWithLoss(LossLayer):
     loss_param.weight_source: C non-negative numbers. Normalization VALID divides by the sum of the weights of the
     labels that count. With weight_by_label_freqs the weights are class_weighting's, one for each class, and VALID
     divides by the number of the labels that count (SegNet, ENet).
+
+    With label_smoothing e the loss of a position is -w[label] times the sum of t[c] log p[c], where t is 1 - e for the
+    label and e / C for each other class (Intel, NVIDIA).
     """
 
     options_field = label_options = "loss_param"
     other_options = ("softmax_param",)
     top_count = (1, 2)
     replayable = False
-    fork_options = frozenset({"LossParameter.weight_by_label_freqs", "LossParameter.class_weighting"})
+    fork_options = frozenset(
+        {f"LossParameter.{name}" for name in ("weight_by_label_freqs", "class_weighting", "label_smoothing")}
+    )
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Read the axis, the label to ignore, the normalization and the class weights."""
@@ -48,6 +54,9 @@ class SoftmaxWithLoss(LossLayer):
         _, classes, _ = class_layout(self, bottom[0], self.axis)
         self.counts_positions: bool = param.weight_by_label_freqs
         self.class_weight = self._class_weights(classes)
+        self.smoothing: float = param.label_smoothing
+        if not 0 <= self.smoothing < 1:
+            raise self.fail("loss_param.label_smoothing must be 0 or more, and below 1", self.smoothing)
 
     def _class_weights(self, classes: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
         param = self.param.loss_param
@@ -88,6 +97,8 @@ class SoftmaxWithLoss(LossLayer):
             raise bad_label(self, bottom[1], int(bad), classes)
         if self.counts_positions:
             valid = int((self.xp.trunc(label) != self.ignore).sum())
+        if self.smoothing:
+            loss = self._smoothed(loss, label)
         self.normalizer = normalizer(self.normalization, outer, inner, valid)
         top[0].array[...] = loss / self.normalizer
         if len(top) > 1:
@@ -101,6 +112,25 @@ class SoftmaxWithLoss(LossLayer):
         scale = float(top[0].diff) / self.normalizer
         grad = bottom[0].grad.reshape(self.layout)
         softmax_loss.backward(self.prob.array, label, self.weight.array, self.ignore, scale, grad)
+        if self.smoothing:
+            share = self.smoothing / self.layout[1]
+            grad *= self.dtype.type(1 - self.smoothing - share)
+            others = self.layout[1] * self.prob.array - 1
+            grad += self._weight_of_positions(label)[:, None] * others * self.dtype.type(scale * share)
+
+    def _smoothed(self, loss: float, label: Array) -> float:
+        """The loss with all classes' parts, from that of the labels."""
+        share = self.smoothing / self.layout[1]
+        logs = self.xp.log(self.xp.maximum(self.prob.array, FLOOR)).sum(axis=1, dtype=np.float64)
+        total = float((self._weight_of_positions(label) * logs).sum())
+        return (1 - self.smoothing - share) * float(loss) - share * total
+
+    def _weight_of_positions(self, label: Array) -> Array:
+        """Of each position (outer, inner) the weight of its label; 0 where it is ignored."""
+        classes = self.xp.trunc(label).astype(np.int64)
+        known = (classes >= 0) & (classes < self.layout[1]) & (classes != self.ignore)
+        weight = self.weight.array[self.xp.where(known, classes, 0)]
+        return self.xp.where(known, weight, self.dtype.type(0))
 
 
 def _read_weights(where: str, source: str, classes: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:

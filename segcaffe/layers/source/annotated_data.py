@@ -35,9 +35,11 @@ class AnnotatedData(DatabaseSource):
 
     options_field = "annotated_data_param"
     other_options = ("data_param", "transform_param")
-    fork_options = frozenset(
-        f"TransformationParameter.{name}_param" for name in ("resize", "noise", "distort", "expand")
-    ) | {"TransformationParameter.emit_constraint"}
+    fork_options = (
+        DatabaseSource.fork_options
+        | frozenset(f"TransformationParameter.{name}_param" for name in ("resize", "noise", "distort", "expand"))
+        | {"TransformationParameter.emit_constraint"}
+    )
 
     @classmethod
     def image_shape(cls, param: LayerParameter) -> tuple[int, int, int]:

@@ -7,7 +7,7 @@ import numpy as np
 from segcaffe.data.lists import Entry, name_and_label, warn_about_missing_labels
 from segcaffe.data.loader import Arrays, Random
 from segcaffe.layers.registry import register
-from segcaffe.layers.source.prefetching import ImageListSource
+from segcaffe.layers.source.prefetching import RESIZES, ImageListSource
 
 
 @register
@@ -16,8 +16,11 @@ class ImageData(ImageListSource):
 
     List lines: ``image label``, the label an integer, 0 where there is none. top: images (N, C, H, W), transformed;
     labels (N,). C is 3 (BGR), or 1 with ``is_color: false``; H and W are the crop's, or those of the batch's images.
-    Images smaller than the crop are padded with the mean, right and below.
+    Images smaller than the crop are padded with the mean, right and below. ``random_resize_param`` and
+    ``random_aspect_ratio_param`` draw what is seen of an image.
     """
+
+    fork_options = RESIZES
 
     top_count = (2, 2)
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from segcaffe import device
 from segcaffe.data.brightness import unlike_brightness
-from segcaffe.data.database import Database, Value, Values
+from segcaffe.data.database import Database, ShuffledValues, Value, Values
 from segcaffe.data.images import Image, decode, read_bytes, resize
 from segcaffe.data.label_files import read_labels
 from segcaffe.data.label_images import Labels
@@ -23,6 +23,8 @@ from segcaffe.proto.caffe_pb2 import LayerParameter
 from segcaffe.proto.encoding import to_native
 
 log = logging.getLogger(__name__)
+RESIZES = frozenset(f"TransformationParameter.random_{name}_param" for name in ("resize", "aspect_ratio"))
+"""Options of forks by which a layer of single images draws their sizes."""
 
 
 class PrefetchingSource(SourceLayer):
@@ -74,10 +76,11 @@ class DatabaseSource(PrefetchingSource):
     """A source over the values of a database, with ``data_param`` and ``transform_param``. Subclasses define `load`.
 
     ``force_color`` and ``force_gray`` say how encoded images are decoded; ``rand_skip`` starts at a random one of the
-    first items.
+    first items; with ``shuffle`` each epoch of an LMDB database has an order of its own.
     """
 
     top_count = (1, 2)
+    fork_options = frozenset({"DataParameter.shuffle"})
 
     @classmethod
     def image_shape(cls, param: LayerParameter) -> tuple[int, int, int]:
@@ -94,7 +97,8 @@ class DatabaseSource(PrefetchingSource):
         forced = transform.force_color or transform.force_gray or param.force_encoded_color
         self.color = not transform.force_gray if forced else None
         database = Database(to_native(param.source), param.backend, self.where)
-        loader = BatchLoader(Values(database), self.load, param.batch_size, self.where, depth=param.prefetch)
+        feed = ShuffledValues(database) if param.shuffle else Values(database)
+        loader = BatchLoader(feed, self.load, param.batch_size, self.where, depth=param.prefetch)
         if param.rand_skip:
             loader.skip_randomly(param.rand_skip, database.count())
         self.start(loader, top)

@@ -184,3 +184,33 @@ def test_reshape_to_a_larger_batch_and_another_image_size():
         bottom[1].data[...] = 2
         layer.forward(bottom, top)
         assert float(top[0].data) == pytest.approx(np.log(3))
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_smoothed_labels(weighted: bool) -> None:
+    rng = np.random.default_rng(0)
+    scores, labels = rng.standard_normal((2, 4, 3)), np.array([[0, 3, 2], [1, 1, 3]])
+    weights = [0.5, 2, 1, 3] if weighted else [1.0] * 4
+    freqs = f"weight_by_label_freqs: true {' '.join(f'class_weighting: {w}' for w in weights)}" if weighted else ""
+    options = f"loss_param {{ label_smoothing: 0.3 ignore_label: 2 normalization: NONE {freqs} }}"
+    layer, bottom, top = LayerCase("SoftmaxWithLoss", options, (scores, labels)).build(dtype=np.float64)
+    layer.forward(bottom, top)
+    top[0].diff[...] = 1
+    layer.backward(top, [True, False], bottom)
+    loss, grad = 0.0, np.zeros_like(scores)
+    for n, i in np.ndindex(2, 3):
+        label = labels[n, i]
+        if label == 2:
+            continue
+        chances = np.exp(scores[n, :, i]) / np.exp(scores[n, :, i]).sum()
+        target = [0.7 if c == label else 0.3 / 4 for c in range(4)]
+        loss -= weights[label] * sum(t * np.log(p) for t, p in zip(target, chances, strict=True))
+        # As Intel's: p times the sum of the targets, less the targets.
+        grad[n, :, i] = weights[label] * (chances * sum(target) - target)
+    assert float(top[0].data) == pytest.approx(loss, rel=1e-12)
+    np.testing.assert_allclose(bottom[0].diff, grad, atol=1e-12)
+
+
+def test_smoothing_is_a_share() -> None:
+    with pytest.raises(ShapeError, match="label_smoothing must be 0 or more, and below 1"):
+        LayerCase("SoftmaxWithLoss", "loss_param { label_smoothing: 1 }", ((2, 3), np.zeros(2))).build()

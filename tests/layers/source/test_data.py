@@ -9,6 +9,7 @@ import lmdb
 import numpy as np
 import pytest
 
+import segcaffe as caffe
 from segcaffe.blob import Blob
 from segcaffe.errors import DataError
 from segcaffe.layers.base import Layer
@@ -88,3 +89,43 @@ def test_keys_of_bytes_and_long_keys_are_shown_readably(tmp_path: Path, backend:
         build(tmp_path, backend, {b"\xd1\0\xc3\xa9": b"\xff"})
     with pytest.raises(DataError, match=r'key "a{80}\.\.\."'):
         build(_new(tmp_path), backend, {b"a" * 200: b"\xff"})
+
+
+def numbered(count: int) -> dict[bytes, bytes]:
+    return {
+        b"%04d" % i: Datum(channels=1, height=1, width=1, data=bytes([i])).SerializeToString() for i in range(count)
+    }
+
+
+def test_each_epoch_is_shuffled_in_an_order_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "db"
+    with lmdb.open(str(path), map_size=1 << 24) as environment, environment.begin(write=True) as transaction:
+        for key, value in numbered(50).items():
+            transaction.put(key, value)
+    options = f'data_param {{ source: "{path}" batch_size: 10 backend: LMDB shuffle: true }}'
+
+    def epochs(seed: int, skip: int = 0) -> list[list[int]]:
+        caffe.set_random_seed(seed)
+        layer, _, top = LayerCase("Data", options, (), 1).build()
+        state = layer.state()
+        layer.restore({**state, "item": skip})
+        values = []
+        for _ in range(15 - skip // 10):
+            layer.forward([], top)
+            values += top[0].data.reshape(-1).astype(int).tolist()
+        return [values[i : i + 50] for i in range(0, len(values), 50)]
+
+    first, second, third = epochs(1)
+    assert sorted(first) == sorted(second) == sorted(third) == list(range(50))
+    assert len({tuple(first), tuple(second), tuple(third), tuple(range(50))}) == 4
+    assert epochs(1) == [first, second, third]
+    assert epochs(2)[0] != first
+    # A run that goes on knows the order.
+    assert epochs(1, skip=50) == [second, third]
+
+
+def test_databases_of_leveldb_are_not_shuffled(tmp_path: Path) -> None:
+    path = tmp_path / "db"
+    write_database(path, [], [[(key, number, value)] for number, (key, value) in enumerate(numbered(3).items())])
+    with pytest.raises(DataError, match="shuffle: true } needs an LMDB database"):
+        LayerCase("Data", f'data_param {{ source: "{path}" batch_size: 1 shuffle: true }}', (), 1).build()
