@@ -192,7 +192,7 @@ def test_smoothed_labels(weighted: bool) -> None:
     scores, labels = rng.standard_normal((2, 4, 3)), np.array([[0, 3, 2], [1, 1, 3]])
     weights = [0.5, 2, 1, 3] if weighted else [1.0] * 4
     freqs = f"weight_by_label_freqs: true {' '.join(f'class_weighting: {w}' for w in weights)}" if weighted else ""
-    options = f"loss_param {{ label_smoothing: 0.3 ignore_label: 2 normalization: NONE {freqs} }}"
+    options = f"loss_param {{ label_smoothing: 0.25 ignore_label: 2 normalization: NONE {freqs} }}"
     layer, bottom, top = LayerCase("SoftmaxWithLoss", options, (scores, labels)).build(dtype=np.float64)
     layer.forward(bottom, top)
     top[0].diff[...] = 1
@@ -203,7 +203,7 @@ def test_smoothed_labels(weighted: bool) -> None:
         if label == 2:
             continue
         chances = np.exp(scores[n, :, i]) / np.exp(scores[n, :, i]).sum()
-        target = [0.7 if c == label else 0.3 / 4 for c in range(4)]
+        target = [0.75 if c == label else 0.25 / 4 for c in range(4)]
         loss -= weights[label] * sum(t * np.log(p) for t, p in zip(target, chances, strict=True))
         # As Intel's: p times the sum of the targets, less the targets.
         grad[n, :, i] = weights[label] * (chances * sum(target) - target)
