@@ -31,7 +31,12 @@ def softmax_with_loss(layer: SoftmaxWithLoss, emit: Emitter) -> list[str]:
     if not (layer.class_weight == 1).all():
         by_class = emit.constant(layer.class_weight.astype(np.float32), "class_weight")
         weights = emit.mul(weights, str(emit.node("Gather", by_class, labels.number, axis=0)))
-    log = str(emit.node("Max", picked(emit, logs, labels), emit.number(math.log(FLOOR), "floor")))
+    logs = str(emit.node("Max", logs, emit.number(math.log(FLOOR), "floor")))
+    log = picked(emit, logs, labels)
+    if layer.smoothing:
+        share = layer.smoothing / layer.layout[1]
+        others = emit.times(emit.reduce("ReduceSum", logs, [1]), share)
+        log = emit.add(emit.times(log, 1 - layer.smoothing - share), others)
     each = emit.mul(str(emit.node("Neg", log)), weights)
     valid = total(emit, labels.counts if layer.counts_positions else weights)
     tops = [divided(emit, total(emit, each), layer.normalization, labels, valid)]

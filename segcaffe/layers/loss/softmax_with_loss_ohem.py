@@ -18,6 +18,12 @@ class SoftmaxWithLossOHEM(SoftmaxWithLoss):
     """
 
     top_count = (1, 3)
+    fork_options = SoftmaxWithLoss.fork_options - {"LossParameter.label_smoothing"}
+
+    def setup(self, bottom: Blobs, top: Blobs) -> None:
+        """Read the options; no Caffe that has this layer smooths labels."""
+        super().setup(bottom, top)
+        self.smoothing = 0.0
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """As SoftmaxWithLoss; the losses have the labels' shape."""
