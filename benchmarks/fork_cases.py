@@ -187,8 +187,8 @@ SHAPES = [
         ((1, 256, 80, 80),), nodes=(Node("DepthToSpace", "x0", {"blocksize": 2, "mode": "CRD"}),),
     ),
     Case(
-        "SpaceToDepth", "SpaceToDepth", "space_to_depth_param { block_size: 2 }", ((1, 64, 160, 160),),
-        nodes=(Node("SpaceToDepth", "x0", {"blocksize": 2}),),
+        "SpaceToDepth", "SpaceToDepth", 'space_to_depth_param { block_size: 2 data_format: "NCHW" }',
+        ((1, 64, 160, 160),), nodes=(Node("SpaceToDepth", "x0", {"blocksize": 2}),),
     ),
     Case(
         "Padding", "Padding", "padding_param { pad: 3 }", (IMAGE,), nodes=(Node("Pad", "x0,pads"),),
