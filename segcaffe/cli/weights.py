@@ -1,12 +1,11 @@
-"""Look at files of weights, compare, convert, rename, merge and fold them: .caffemodel, .h5, .npz, .safetensors."""
+"""Look at files of weights, compare, convert, rename, merge, fold and import them."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from dataclasses import asdict
 
-from segcaffe.cli import common
+from segcaffe.cli import common, weights_import
 from segcaffe.cli.json_output import add_json_option, print_json
 from segcaffe.cli.numbers import finite, whole
 from segcaffe.proto.encoding import from_native
@@ -44,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_allow_python_option(fold)
     common.add_device_options(fold)
     common.add_template_options(fold)
+    weights_import.add_arguments(actions)
     for action in (show, convert, diff, rename, merge):
         common.add_dialect_option(action, "dialect", "dialect of binary files read (default: detected)")
     for action in (convert, rename, merge, fold):
@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the action; 0, or 1 if compared files differ."""
     actions = {"show": _show, "convert": _convert, "diff": _diff, "rename": _rename, "merge": _merge}
-    actions["fold-bn"] = _fold_bn
+    actions |= {"fold-bn": _fold_bn, "import": weights_import.run}
     return actions[options.action](options)
 
 
@@ -95,7 +95,7 @@ def _rename(options: argparse.Namespace) -> int:
 
     formats.check_name(options.target)
     net, dialect = formats.load_with_dialect(options.source, options.dialect)
-    formats.save(weights.rename(net, _names(options.names)), options.target, options.to or dialect)
+    formats.save(weights.rename(net, weights_import.new_names(options.names)), options.target, options.to or dialect)
     return 0
 
 
@@ -129,15 +129,3 @@ def _fold_bn(options: argparse.Namespace) -> int:
     with common.progress(options.iterations, "batch") as advance:
         formats.save(fold(net, options.iterations, advance), options.target, options.to or dialect)
     return 0
-
-
-def _names(pairs: Sequence[str]) -> dict[str, str]:
-    from segcaffe.errors import WeightsError
-
-    names = {}
-    for pair in pairs:
-        old, equals, new = pair.partition("=")
-        if not (old and equals and new):
-            raise WeightsError(f"Names are given as OLD=NEW. Received: {pair}.")
-        names[from_native(old)] = from_native(new)
-    return names

@@ -55,6 +55,14 @@ def decode(data: bytes, where: str) -> tuple[dict[str, Array], dict[str, str]]:
     return {name: _values(tensor, body) for name, tensor in tensors.items()}, metadata
 
 
+def dtypes(data: bytes, where: str = "bytes") -> dict[str, str]:
+    """Return what each tensor is stored as, by NumPy's names and "bfloat16"; of bytes that `decode` has read."""
+    table, _ = _table(data, where)
+    table.pop("__metadata__", None)
+    return {name: "bfloat16" if entry["dtype"] == _BFLOAT16 else np.dtype(_DTYPES[entry["dtype"]]).name
+            for name, entry in table.items()}  # fmt: skip
+
+
 class _Tensor(NamedTuple):
     """A tensor's type and shape, and its first byte and the one behind its last."""
 

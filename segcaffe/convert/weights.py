@@ -122,6 +122,19 @@ def rename(net: NetParameter, names: Mapping[str, str]) -> NetParameter:
     return renamed
 
 
+def renamed(names: Sequence[str], pairs: Mapping[str, str]) -> dict[str, str]:
+    """Return the new names of tensors by the old ones, with patterns as `rename` takes them for layers."""
+    for old in pairs:
+        if not any(_matches(old, name) for name in names):
+            raise WeightsError(f'The file has no tensor "{old}".{did_you_mean(old, names)}')
+    new = {name: next((_renamed(name, *pair) for pair in pairs.items() if _matches(pair[0], name)), name)
+           for name in names}  # fmt: skip
+    for name, count in Counter(new.values()).items():
+        if count > 1:
+            raise WeightsError(f'{count} tensors would be called "{name}". Give each its own name.')
+    return new
+
+
 def select(net: NetParameter, pattern: str) -> NetParameter:
     """Return the layers with blobs whose names fit a pattern (``*`` stands for any text); WeightsError if none do."""
     selected = NetParameter(name=net.name)

@@ -1,0 +1,1 @@
+"""Weights of other frameworks for a net: which tensor is which parameter, and in what layout."""
