@@ -56,6 +56,7 @@ EFFECTS: dict[str, Effects] = {
     "weights diff": Effects("the two files", _NOTHING),
     "weights rename": Effects("the file", "the target"),
     "weights merge": Effects("the files", "`--out`"),
+    "weights import": Effects("NET, SOURCE, values beside an ONNX file, `--map`", "the target"),
     "weights fold-bn": Effects("NET, what its data layers name, weights", "the target; what NET's sinks name"),
     "lint": Effects(
         "NET or the solver and the nets that it names, `--weights`, `--train`, lists and a few of the label maps that "

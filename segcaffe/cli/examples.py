@@ -116,6 +116,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "segcaffe weights rename net.caffemodel new.caffemodel fc8=fc8_voc",
         "segcaffe weights rename net.caffemodel new.caffemodel 'conv*=stem_conv*'",
     ),
+    "weights import": (
+        "segcaffe weights import deploy.prototxt model.safetensors net.caffemodel",
+        "segcaffe weights import deploy.prototxt checkpoint.pth net.caffemodel --map layers.txt",
+        "segcaffe weights import deploy.prototxt model.onnx net.caffemodel --rename 'features.*=conv*'",
+    ),
     "weights fold-bn": (
         "segcaffe weights fold-bn configs/segnet/train_test.prototxt model/segnet_iter_600.caffemodel "
         "segnet.caffemodel --set SCENES=camvid",

@@ -129,7 +129,7 @@ def _wishes(options: argparse.Namespace) -> Wishes:
     from segcaffe.export.source import Wishes
 
     return Wishes(
-        shapes=dict(_shape(text) for text in options.shape),
+        shapes=dict(input_shape(text) for text in options.shape),
         batch=None if options.batch in (None, "dynamic") else _batch(options.batch),
         until=tuple(from_native(name.strip()) for name in options.until.split(",") if name.strip()),
         variables=common.variables(options, options.net),
@@ -145,7 +145,8 @@ def _batch(text: str) -> int:
     return int(text)
 
 
-def _shape(text: str) -> tuple[str, tuple[int, ...]]:
+def input_shape(text: str) -> tuple[str, tuple[int, ...]]:
+    """An input's name and shape, of ``data=1,3,224,224``."""
     name, equals, sizes = text.rpartition("=")
     parts = [part.strip() for part in sizes.split(",")]
     if not (name and equals and all(part.isdecimal() and 0 < int(part) < 2**31 for part in parts)):

@@ -15,13 +15,15 @@ from segcaffe.text.visible import one_line
 from segcaffe.text.words import counted
 
 if TYPE_CHECKING:
+    from segcaffe.net.net import Net
     from segcaffe.weights.importing.load import Report, Row
 
 
 def add_arguments(actions: Any) -> None:
     """Add the action and its options."""
     parser = actions.add_parser("import", help="bring weights of PyTorch or ONNX into a net, and write them")
-    parser.add_argument("net", metavar="NET", help="the prototxt of the net that gets the weights")
+    parser.add_argument("net", metavar="NET", help="the prototxt of the net: a deploy file, or a train or "
+                        "test file, whose data layers become inputs")  # fmt: skip
     parser.add_argument("source", metavar="SOURCE", help=".safetensors, .pt, .pth (a state dict) or .onnx")
     parser.add_argument("target", metavar="TARGET", help="file to write")
     common.add_option(parser, "map", "file of lines LAYER = MODULE or LAYER/INDEX = TENSOR, where names, shapes and "
@@ -30,7 +32,8 @@ def add_arguments(actions: Any) -> None:
                       "those of layers; repeatable", metavar="OLD=NEW", action="append", default=[])  # fmt: skip
     common.add_option(parser, "allow-partial", "leave layers as the net's fillers make them for which nothing in the "
                       "file fits", action="store_true")  # fmt: skip
-    common.add_option(parser, "phase", "TRAIN or TEST (default): the phase whose layers get weights", default="TEST")
+    common.add_option(parser, "shape", "shape of an input, as data=1,3,224,224, where NET does not say it; repeatable",
+                      metavar="INPUT=N,C,H,W", action="append", default=[])  # fmt: skip
     common.add_allow_python_option(parser)
     common.add_state_options(parser)
     common.add_template_options(parser)
@@ -48,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
     source = common.existing_file(options.source, "SOURCE")
     pairs = read_map(common.existing_file(options.map, "--map")) if options.map else {}
     tensors = load.read(Path(source), new_names(options.rename))
-    net = common.build_net(options, options.net, "NET", options.phase, fuse=False)
+    net = _net(options)
     report = load.assign(net.graph, net.layer_list, tensors, pairs, options.allow_partial)
     formats.save(net.to_proto(), options.target, options.to or "bvlc")
     if options.json:
@@ -60,6 +63,18 @@ def run(options: argparse.Namespace) -> int:
     for note in (*report.notes, *([f"Left as they are: {report.left}."] if report.left else [])):
         common.warn(one_line(note))
     return 0
+
+
+def _net(options: argparse.Namespace) -> Net:
+    """The net in phase TEST, its data layers as inputs."""
+    from segcaffe.cli.export import input_shape
+    from segcaffe.export.source import Wishes, build_source
+    from segcaffe.proto.text import read_net
+
+    path = common.existing_file(options.net, "NET")
+    shapes = dict(input_shape(text) for text in options.shape)
+    wishes = Wishes(shapes, level=options.level, stages=common.stages(options))
+    return build_source(read_net(path, common.variables(options, path)), None, wishes, options.net).net
 
 
 def _tell_unused(report: Report) -> None:

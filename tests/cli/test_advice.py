@@ -23,7 +23,7 @@ SKIPPING = "data make-db", "data mean", "predict", "eval"
 REACHED_FROM: dict[str, tuple[str, ...]] = {
     "glog.py": ("train", "test", "demo"),
     "cli/proving.py": ("export",),
-    "export/source.py": ("export",),
+    "export/source.py": ("export", "weights import"),
     "export/onnx/model.py": ("export",),
     "export/torch/writer.py": ("export",),
     "export/onnx/preprocessing.py": ("export",),
@@ -43,6 +43,8 @@ REACHED_FROM: dict[str, tuple[str, ...]] = {
     "device/memory.py": ("train",),
     "lint/run.py": ("lint",),
     "metrics/tally.py": ("eval",),
+    "weights/importing/load.py": ("weights import",),
+    "weights/importing/match.py": ("weights import",),
     "weights/completeness.py": ("predict", "test", "classify", "detect", "features", "export"),
     "viz/left_out.py": ("net", "draw"),
     "viz/net_table.py": ("net",),

@@ -125,6 +125,23 @@ def test_weights_show(net: str, tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert blobs["conv", 1]["mean"] == "nan"
 
 
+def test_weights_import(net: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from safetensors.numpy import save_file
+
+    shapes = {"c.weight": (2, 3, 3, 3), "f.weight": (3, 8), "f.bias": (3,)}
+    tensors = {name: np.ones(shape, np.float16) for name, shape in shapes.items()} | {"ids": np.arange(3)}
+    save_file(tensors, str(tmp_path / "w.safetensors"))
+    files = [net, str(tmp_path / "w.safetensors"), str(tmp_path / "net.caffemodel")]
+    found = told(capsys, "weights", "import", *files)
+    assert set(keys(found)) == documented("weights import")
+    by_name = {(each["layer"], each["index"]): each for each in found["assignments"]}
+    assert by_name["ip", 0]["tensor"] == "f.weight"
+    assert by_name["conv", 1]["how"] == "none: filled with 0"
+    assert by_name["conv", 1]["tensor"] is None
+    assert found["unused"] == [{"tensor": "ids", "reason": "whole numbers, which are no weights"}]
+    assert found["notes"] == ["3 tensors of float16: kept exactly, in single precision."]
+
+
 def test_a_loss_that_is_not_finite_is_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "net.prototxt"
     path.write_text(
