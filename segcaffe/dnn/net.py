@@ -113,7 +113,7 @@ class Net(Inspection):
             engine.reshape_inputs({name: values.shape for name, values in self._given.items()})
             for name, values in self._given.items():
                 engine.blobs[name].data[...] = values
-            engine.seconds.clear()
+            engine.start_clock()
             done = -1
             for number in sorted({self._list.index(entry) for entry in wanted}):
                 entry = self._list[number]
@@ -134,11 +134,11 @@ class Net(Inspection):
     def getPerfProfile(self) -> tuple[int, Array]:
         """Ticks of ``cv2.getTickFrequency()`` that the last pass took, in all and for each layer.
 
-        A layer that is part of another's kernel took next to nothing.
+        A layer that is part of another's kernel took next to nothing, and so did all of a pass that was played back.
         """
         engine, frequency = self._engine(), cv2.getTickFrequency()
         ticks = np.array([engine.seconds.get(entry.node, 0.0) * frequency for entry in self._list[1:]])
-        return round(sum(engine.seconds.values()) * frequency), ticks
+        return round(engine.total * frequency), ticks
 
     # How it runs.
 

@@ -134,17 +134,18 @@ LAYERS = (
 )
 
 
-def test_what_segcaffe_exports_comes_back_bit_for_bit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(("target", "weights"), [("net.onnx", "net.onnx"), ("net.py", "net.safetensors")])
+def test_what_segcaffe_exports_comes_back_bit_for_bit(target: str, weights: str, tmp_path: Path) -> None:
     net = net_of(LAYERS, tmp_path)
     for seed, (name, blobs) in enumerate(net.params.items()):
         for index, blob in enumerate(blobs):
             blob.data[...] = np.abs(values(*blob.shape, seed=31 * seed + index)) + 0.1
         if net.layer_dict[name].type == "BatchNorm":
             blobs[2].data[...] = 1
-    files = [str(tmp_path / name) for name in ("net.prototxt", "net.caffemodel", "net.onnx", "back.caffemodel")]
+    files = [str(tmp_path / name) for name in ("net.prototxt", "net.caffemodel", target, "back.caffemodel")]
     net.save(files[1])
     assert main(["export", *files[:3], "--no-check"]) == 0
-    assert main(["weights", "import", files[0], files[2], files[3]]) == 0
+    assert main(["weights", "import", files[0], str(tmp_path / weights), files[3]]) == 0
     back = caffe.Net(files[0], caffe.TEST, weights=files[3])
     for name, blobs in net.params.items():
         for mine, theirs in zip(back.params[name], blobs, strict=True):
