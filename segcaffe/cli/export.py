@@ -92,7 +92,7 @@ def _onnx(options: argparse.Namespace, target: Path) -> int:
     source = source_of(options)
     exported = export_net(source, wanted)
     _tell_of_preparation(source, wanted.preprocessing)
-    if exported.batch.why_fixed:
+    if exported.batch.why_fixed and exported.batch.size:
         tell(f"The batch stays {exported.batch.size}: {exported.batch.why_fixed}")
     for path in write(exported.model, target):
         print(path)

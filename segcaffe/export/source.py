@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from segcaffe.convert import formats
-from segcaffe.errors import ExportError, Place, unknown_name
+from segcaffe.data.mean import read_mean_pixel
+from segcaffe.errors import ExportError, GraphError, Place, SegcaffeError, unknown_name
+from segcaffe.export.input_shapes import set_shapes
 from segcaffe.graph.graph import where
-from segcaffe.graph.rules import filter_net, net_state
+from segcaffe.graph.rules import about_left_out, filter_net, net_state
 from segcaffe.layers.registry import layer_class
 from segcaffe.layers.source.base import SourceLayer
 from segcaffe.net.net import Net
 from segcaffe.predict.deploy import Deployed, deploy, input_blobs
 from segcaffe.predict.files import sha256
 from segcaffe.proto import caffe_pb2
+from segcaffe.proto.encoding import to_native
 from segcaffe.proto.placed import PlacedNet
 from segcaffe.proto.text import read_net
 from segcaffe.weights.completeness import load_all
@@ -108,22 +112,25 @@ def build_source(
     """Build the net of a message; ``stored`` are weights by the name of their file, ``where`` names it in errors."""
     wishes, stored = wishes or Wishes(), stored or {}
     placed = net if isinstance(net, PlacedNet) else PlacedNet.upgraded(net)
-    deployed = _without_data(placed, wishes, list(stored.values()))
-    param = deployed.net.message
-    _set_shapes(deployed, wishes, where)
-    names = frozenset(top for layer in param.layer for top in layer.top)
+    state = net_state(caffe_pb2.TEST, wishes.level, [*placed.message.state.stage, *wishes.stages])
+    kept = filter_net(placed, state)
+    unread = _forget_unread_means(kept.message)
+    deployed = _without_data(kept, wishes, list(stored.values()))
+    set_shapes(deployed.net.message, wishes.shapes, wishes.batch, where)
+    names = frozenset(top for layer in deployed.net.message.layer for top in layer.top)
     if wishes.until:
         _cut(deployed.net, wishes.until)
-    built = Net(deployed.net, caffe_pb2.TEST, wishes.level, list(wishes.stages), fuse=False)
+    with _telling_of_rules(placed.message, state):
+        built = Net(deployed.net, caffe_pb2.TEST, wishes.level, list(wishes.stages), fuse=False)
     warning = load_all(built.layer_list, stored, wishes.allow_partial)
-    stated = deployed.stated
+    stated = deployed.stated and not unread
     return Source(
         built,
         wishes.until or _outputs(built, names),
         names,
         mean=tuple(deployed.mean) if stated else None,
         scale=deployed.scale if stated else None,
-        warning=warning,
+        warning=" ".join(text for text in (warning, unread) if text),
     )
 
 
@@ -141,13 +148,38 @@ def of_net(net: Net, wishes: Wishes | None = None) -> Source:
     return build_source(message, {"the net": weights} if net.params else {}, wishes)
 
 
-def _without_data(net: PlacedNet, wishes: Wishes, weights: Sequence[caffe_pb2.NetParameter]) -> Deployed:
-    """The net in phase TEST with inputs for data layers and without sinks; one that makes its own values stays."""
-    state = net_state(caffe_pb2.TEST, wishes.level, [*net.message.state.stage, *wishes.stages])
-    kept = filter_net(net, state)
+def _forget_unread_means(net: caffe_pb2.NetParameter) -> str:
+    """Take mean files that cannot be read out of a net, whose layers go out without them; a sentence that says so."""
+    unread = []
+    for layer in net.layer:
+        if layer.transform_param.mean_file:
+            try:
+                read_mean_pixel(to_native(layer.transform_param.mean_file), "mean_file")
+            except SegcaffeError:
+                unread.append(layer.transform_param.mean_file)
+                layer.transform_param.ClearField("mean_file")
+    if not unread:
+        return ""
+    return f"{', '.join(unread)} cannot be read: which mean is subtracted from images is not noted in the model."
+
+
+@contextmanager
+def _telling_of_rules(net: caffe_pb2.NetParameter, state: caffe_pb2.NetState) -> Iterator[None]:
+    """Have an error about a net also say which layers its rules have left out, where those make what is missing."""
+    try:
+        yield
+    except GraphError as error:
+        told = about_left_out(net, state)
+        if not told:
+            raise
+        raise GraphError(f"{error.text()}{told}", layer=error.layer, place=error.place) from error
+
+
+def _without_data(kept: PlacedNet, wishes: Wishes, weights: Sequence[caffe_pb2.NetParameter]) -> Deployed:
+    """A filtered net with inputs for data layers and without sinks; one that makes its own values stays."""
     classes = [layer_class(layer.type, where(layer)) for layer in kept.message.layer]
     if input_blobs(kept.message) or any(issubclass(cls, SourceLayer) and cls.data for cls in classes):
-        deployed = deploy(net, wishes.level, wishes.stages, weights)
+        deployed = deploy(kept, wishes.level, wishes.stages, weights)
         if not input_blobs(kept.message) and 0 in deployed.crop and deployed.image not in wishes.shapes:
             raise ExportError(
                 f"the net's data layer does not say how large its images are. Say it: --shape "
@@ -156,41 +188,6 @@ def _without_data(net: PlacedNet, wishes: Wishes, weights: Sequence[caffe_pb2.Ne
         return deployed
     _keep(kept, [not cls.sink for cls in classes])
     return Deployed(kept)
-
-
-def _set_shapes(deployed: Deployed, wishes: Wishes, where: str) -> None:
-    """Give the Input layers the shapes that are wished for."""
-    inputs = [
-        (top, layer.input_param.shape[min(i, len(layer.input_param.shape) - 1)])
-        for layer in deployed.net.message.layer
-        if layer.type == "Input"
-        for i, top in enumerate(_own_shapes(layer))
-    ]
-    known = dict(inputs)
-    for name, wanted in wishes.shapes.items():
-        if name not in known:
-            raise ExportError(
-                f'{where}: there is no input "{name}" to give a shape to. Its inputs: {", ".join(known) or "none"}.'
-            )
-        if len(wanted) != len(known[name].dim):
-            raise ExportError(
-                f'input "{name}" has {len(known[name].dim)} axes: {tuple(known[name].dim)}. Received: {wanted}.'
-            )
-        known[name].dim[:] = wanted
-    if wishes.batch is not None:
-        with_batch = [shape for _, shape in inputs if shape.dim]
-        first = with_batch[0].dim[0] if with_batch else 0
-        for shape in with_batch:
-            if shape.dim[0] == first:
-                shape.dim[0] = wishes.batch
-
-
-def _own_shapes(layer: caffe_pb2.LayerParameter) -> Sequence[str]:
-    """The tops of an Input layer, each with a shape of its own from now on."""
-    shapes = layer.input_param.shape
-    while 0 < len(shapes) < len(layer.top):
-        shapes.add().CopyFrom(shapes[0])
-    return layer.top if shapes else ()
 
 
 def _cut(net: PlacedNet, until: Iterable[str]) -> None:

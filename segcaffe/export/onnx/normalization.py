@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,6 +16,9 @@ from segcaffe.layers.normalize.mvn import MVN
 from segcaffe.layers.normalize.normalize import Normalize
 from segcaffe.layers.normalize.softmax import Softmax
 from segcaffe.layers.normalize.unit_length import UnitLength
+
+_USUAL_BETA = 0.75
+"""LRN's exponent, unless told, which two roots give."""
 
 
 @maps("BatchNorm")
@@ -97,17 +101,23 @@ def mvn(layer: MVN, emit: Emitter) -> str:
 
 @maps("LRN")
 def lrn(layer: LRN, emit: Emitter) -> str:
-    """The operator across channels; within a channel the mean of squares by AveragePool."""
+    """The mean of squares by AveragePool, over channels or pixels; ONNX Runtime's LRN loses digits and takes longer."""
     response = layer.response
+    squares, half = emit.mul(emit.input, emit.input), (response.size - 1) // 2
     if response.across:
-        return str(
-            emit.node("LRN", emit.input, size=response.size, alpha=response.alpha, beta=response.beta, bias=response.k)
-        )
-    half = (response.size - 1) // 2
-    squares = emit.pad(emit.mul(emit.input, emit.input), [(0, 0), (0, 0), (half, half), (half, half)])
-    mean = str(emit.node("AveragePool", squares, kernel_shape=[response.size] * 2, strides=[1, 1]))
+        channels, *spatial = emit.shape()[1:]
+        emit.static(1, 2, 3)
+        columns = emit.reshape(squares, [-1, 1, channels, math.prod(spatial)])
+        padded = emit.pad(columns, [(0, 0), (0, 0), (half, half), (0, 0)])
+        mean = emit.as_bottom(emit.node("AveragePool", padded, kernel_shape=[response.size, 1], strides=[1, 1]))
+    else:
+        padded = emit.pad(squares, [(0, 0), (0, 0), (half, half), (half, half)])
+        mean = str(emit.node("AveragePool", padded, kernel_shape=[response.size] * 2, strides=[1, 1]))
     scale = emit.plus(emit.times(mean, response.alpha), response.k)
-    return emit.mul(emit.input, str(emit.node("Pow", scale, emit.number(-response.beta, "power"))))
+    if response.beta != _USUAL_BETA:
+        return emit.mul(emit.input, str(emit.node("Pow", scale, emit.number(-response.beta, "power"))))
+    root = str(emit.node("Sqrt", scale))
+    return emit.div(emit.input, emit.mul(root, str(emit.node("Sqrt", root))))
 
 
 @maps("Normalize")

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import pytest
 
-from segcaffe.errors import ExportError, UnknownNameError
+from segcaffe.errors import ExportError, GraphError, UnknownNameError
 from segcaffe.export.onnx import export, write
 from segcaffe.export.onnx.preprocessing import Preprocessing
 from segcaffe.export.refusals import RefusedError
@@ -251,6 +251,40 @@ def test_a_data_layer_that_knows_no_size_asks_for_it(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="--shape data=1,3,HEIGHT,WIDTH"):
         export(path)
     assert read_source(path, wishes=Wishes(shapes={"data": (1, 3, 6, 6)})).net.blobs["p"].shape == (1, 3, 5, 5)
+
+
+def test_a_mean_file_that_is_not_there_is_no_obstacle(tmp_path: Path) -> None:
+    path = tmp_path / "train.prototxt"
+    path.write_text(
+        'layer { name: "d" type: "Data" top: "data" top: "label" '
+        'transform_param { mean_file: "nowhere.binaryproto" crop_size: 9 } }'
+        'layer { name: "p" type: "Pooling" bottom: "data" top: "p" pooling_param { kernel_size: 2 } }'
+    )
+    source = read_source(path)
+    assert source.warning.startswith("nowhere.binaryproto cannot be read")
+    assert "preprocessing" not in metadata(model_of(source))
+
+
+def test_data_that_a_rule_leaves_out_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "train.prototxt"
+    path.write_text(
+        'layer { name: "d" type: "Data" top: "data" transform_param { crop_size: 9 } '
+        'include { phase: TEST stage: "big" } }'
+        'layer { name: "r" type: "ReLU" bottom: "data" top: "r" }'
+    )
+    with pytest.raises(GraphError, match=r'Layer "d" makes "data", but its include rule'):
+        read_source(path)
+    assert read_source(path, wishes=Wishes(stages=("big",))).outputs == ("r",)
+
+
+def test_an_input_without_a_shape_asks_for_it(tmp_path: Path) -> None:
+    path = tmp_path / "net.prototxt"
+    path.write_text(
+        'layer { name: "in" type: "Input" top: "data" } layer { name: "r" type: "ReLU" bottom: "data" top: "r" }'
+    )
+    with pytest.raises(ExportError, match=r'input "data" has no shape\. Say it: --shape data=1'):
+        read_source(path)
+    assert read_source(path, wishes=Wishes(shapes={"data": (2, 5)})).net.blobs["r"].shape == (2, 5)
 
 
 @pytest.mark.parametrize(
