@@ -24,7 +24,7 @@ REACHED_FROM: dict[str, tuple[str, ...]] = {
     "glog.py": ("train", "test", "demo"),
     "cli/proving.py": ("export",),
     "export/source.py": ("export", "weights import"),
-    "export/input_shapes.py": ("export",),
+    "export/input_shapes.py": ("export", "weights import"),
     "export/onnx/model.py": ("export",),
     "export/torch/writer.py": ("export",),
     "export/onnx/preprocessing.py": ("export",),
