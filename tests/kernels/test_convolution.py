@@ -9,7 +9,7 @@ import pytest
 from segcaffe.kernels import convolution
 from segcaffe.kernels.convolution import columns
 from segcaffe.kernels.convolution.depthwise.planes import Planes, PlanesGradient
-from segcaffe.kernels.convolution.method import choose, choose_gradient
+from segcaffe.kernels.convolution.method import choose, choose_gradient, compiled_soon
 from segcaffe.kernels.convolution.problem import Problem
 from segcaffe.kernels.convolution.spread import Spread, SpreadGradient
 from segcaffe.kernels.convolution.winograd.tiles import TileGradient, Tiles
@@ -241,6 +241,16 @@ def test_columns_of_some_channels_at_a_time(monkeypatch):
     monkeypatch.setattr(columns, "_COLUMNS", 9 * 63 * 8)
     for dtype in (np.float32, np.float64):
         test_equals_definition("few_pixels", dtype)
+
+
+@pytest.mark.parametrize("case", ["tiles", "stride", "dilated_stride", "groups", "few_outputs", "whole_image"])
+def test_what_compiles_soon_computes_the_same(case):
+    (x, weight, _, grad), (window, group) = _problem(case, np.float32)
+    problem = Problem.forward(x.shape, weight.shape, grad.shape, window, group, x.itemsize)
+    with compiled_soon():
+        assert isinstance(choose(problem), columns.Columns) == (group == 1)
+        test_equals_definition(case, np.float32)
+    assert choose(problem) is choose(problem)
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.startswith("depthwise")])

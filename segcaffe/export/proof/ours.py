@@ -32,6 +32,12 @@ class Ours:
         self.before: list[Array] = []
         self._prepare = prepare
 
+    def multiply_adds(self) -> int:
+        """Multiply-adds of a pass, with the inputs' present shapes."""
+        net = self.net
+        layers = zip(net.layer_list, net.bottom_blobs, net.top_blobs, strict=True)
+        return sum(layer.multiply_adds(bottom, top) for layer, bottom, top in layers)
+
     def resize(self, shapes: Mapping[str, Sequence[int]]) -> None:
         """Give the inputs shapes, and carry these through the net; raises what layers say to it."""
         for name, shape in shapes.items():

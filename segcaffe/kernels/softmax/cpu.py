@@ -28,13 +28,15 @@ def grain_of(classes: int, inner: int) -> int:
 def softmax_block(x, out, first, last, top, total):
     """Softmax of the columns first..last of ``x`` (C, inner); ``top`` and ``total`` are scratch of that width."""
     width = last - first
-    top[:width] = x[0, first:last]
+    # Loops, not slices: of a slice's assignment Numba compiles the error message, too, for longer than all the rest.
+    for i in range(width):
+        top[i] = x[0, first + i]
+        total[i] = 0
     for c in range(1, x.shape[0]):
         row = x[c, first:last]
         for i in range(width):
             # The negated comparison lets a NaN through.
             top[i] = top[i] if row[i] <= top[i] else row[i]
-    total[:width] = 0
     for c in range(x.shape[0]):
         row, to = x[c, first:last], out[c, first:last]
         for i in range(width):
