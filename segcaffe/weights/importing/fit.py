@@ -54,7 +54,7 @@ def fit(unit: Unit, module: Module) -> Fit | str:
     exact = True
     used = set()
     for slot in unit.slots:
-        tensor = module.tensors.get(slot.role) if slot.role else None
+        tensor = _tensor(unit, slot, module)
         if tensor is None and slot.default is None:
             return f"{module.name} has no {slot.role} for {slot.name}"
         if tensor is None:
@@ -65,10 +65,10 @@ def fit(unit: Unit, module: Module) -> Fit | str:
         laid = layout(slot, tensor)
         if laid is None:
             return f"{tensor.name} has the shape {tensor.shape}, {slot.name} {slot.shape}"
-        used.add(slot.role)
+        used.add(tensor.name)
         found.append(Assignment(slot, tensor, laid.values, laid.how))
     for role, tensor in module.tensors.items():
-        if role in used:
+        if tensor.name in used:
             continue
         normalizes = "running_mean" in module.tensors
         neutral = _NEUTRAL.get(role) if role == "bias" or normalizes else None
@@ -76,3 +76,10 @@ def fit(unit: Unit, module: Module) -> Fit | str:
             return f"{unit.name} has no parameter for {tensor.name}, of shape {tensor.shape}"
         exact = False
     return Fit(tuple(found), exact)
+
+
+def _tensor(unit: Unit, slot: Slot, module: Module) -> Tensor | None:
+    """The tensor of a parameter's role; of a module that has one alone that, for a unit that wants one alone."""
+    if len(unit.slots) == len(module.tensors) == 1:
+        return next(iter(module.tensors.values()))
+    return module.tensors.get(slot.role) if slot.role else None

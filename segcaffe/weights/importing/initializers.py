@@ -79,7 +79,7 @@ class _Reader:
             if self._passes_on(node):
                 continue
             own = {
-                i: self._tensors[name]
+                i: replace(self._tensors[name], operator=node.op_type)
                 for i, name in enumerate(node.input)
                 if name in self._tensors and self._tensors[name].name not in used
             }
@@ -91,6 +91,9 @@ class _Reader:
                 found.append(module)
             if module is not None and node.output:
                 made_by[node.output[0]] = module
+        read = {tensor.name for module in found for tensor in module.tensors.values()}
+        found += [Module(name, {name: tensor}) for name, tensor in self._tensors.items()
+                  if name == tensor.name and name not in read and _OURS.fullmatch(name)]  # fmt: skip
         return [module for module in found if module.tensors]
 
     def _passes_on(self, node: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from segcaffe.weights.importing.initializers import read_onnx
 from segcaffe.weights.importing.layout import layout
 from segcaffe.weights.importing.match import NAME, Matches, match, undecided, unused
 from segcaffe.weights.importing.recurrent import as_caffe
-from segcaffe.weights.importing.source import COUNTER, Module, Source
+from segcaffe.weights.importing.source import COUNTER, Module, Source, Tensor
 from segcaffe.weights.importing.state_dict import read_safetensors, read_torch
 from segcaffe.weights.importing.units import Slot, Unit, units
 
@@ -115,9 +116,9 @@ def assign(graph: Graph, layers: Sequence[Layer], source: Source, pairs: Mapping
     rows.sort(key=lambda row: _place(row.assignment.slot, layers))
     for row in rows:
         row.assignment.slot.layer.blobs[row.assignment.slot.index].data[...] = row.assignment.values
-    leftover = {tensor.name: "" for module in unused(free, found) for tensor in module.tensors.values()}
+    leftover = [tensor for module in unused(free, found) for tensor in module.tensors.values()]
     hidden = {name: why for name, why in source.left_out.items() if not name.endswith(COUNTER)}
-    return Report(tuple(rows), leftover | hidden, open_, tuple(_notes(rows)))
+    return Report(tuple(rows), {tensor.name: "" for tensor in leftover} | hidden, open_, tuple(_notes(rows, leftover)))
 
 
 def _folded(rest: Sequence[Unit], source: Source, found: Matches) -> str:
@@ -162,7 +163,7 @@ def _direct(own: Sequence[Unit], source: Source, mapped: Mapping[str, str]) -> t
             name = names[slot.name]
             why = "map" if slot.name in mapped else NAME
             if name in tensors:
-                laid = layout(slot, tensors[name])
+                laid = layout(slot, tensors[name], named=True)
                 if laid is None:
                     raise WeightsError(
                         f"{slot.name} has the shape {slot.shape}, {name} in the file {tensors[name].shape}. Change the "
@@ -197,8 +198,13 @@ def _mapped_modules(own: Sequence[Unit], source: Source, pairs: Mapping[str, str
     }
 
 
-def _notes(rows: Iterable[Row]) -> Iterable[str]:
-    """What happened to values on their way, and those that are no numbers."""
+def _notes(rows: Iterable[Row], unused: Sequence[Tensor]) -> Iterable[str]:
+    """What happened to values on their way, and those that are no numbers; what could be missed of what is not used."""
+    for row in rows:
+        slot = row.assignment.slot
+        could = [tensor.name for tensor in unused if tensor.values.size == math.prod(slot.shape)]
+        if row.assignment.tensor is None and slot.role and could:
+            yield f"{slot.name} had no tensor, though the file has {could[0]} of its size, which is not used."
     tensors = [row.assignment.tensor for row in rows if row.assignment.tensor is not None]
     for stored, what in (("float64", "rounded to single precision"), ("float16", "kept exactly, in single precision"),
                          ("bfloat16", "kept exactly, in single precision")):  # fmt: skip

@@ -12,6 +12,9 @@ import numpy as np
 Array = np.ndarray[Any, Any]
 Shape = tuple[int, ...]
 _ROLE = re.compile(r"weight|bias|running_mean|running_var|(weight|bias)_[ih]h_l\d+")
+_PARTS = {"output": "weight_h", "weights": "compatibility"}
+"""Parts of modules, and a tensor by which these are known."""
+_BIAS = "_bias"
 COUNTER = "num_batches_tracked"
 """What a BatchNorm of PyTorch counts besides; no weights."""
 
@@ -30,12 +33,15 @@ class Tensor:
         The type that it has in the file, as "float16".
     turned:
         Whether its last two axes are inputs, outputs, in that order (the matrix of ONNX's MatMul).
+    operator:
+        The operator of ONNX that reads it; empty in files of PyTorch.
     """
 
     name: str
     values: Array
     stored: str = "float32"
     turned: bool = False
+    operator: str = ""
 
     @property
     def shape(self) -> Shape:
@@ -94,4 +100,19 @@ def by_name(tensors: Iterable[Tensor]) -> tuple[Module, ...]:
         else:
             owner, role = ("", tensor.name) if _ROLE.fullmatch(tensor.name) else (tensor.name, "weight")
         found.setdefault(owner, Module(owner)).tensors[role] = tensor
-    return tuple(found.values())
+    return tuple(_joined(found))
+
+
+def _joined(modules: Mapping[str, Module]) -> Iterable[Module]:
+    """The modules, with those tensors of segcaffe's exports that have names of their own with the others."""
+    for name, module in modules.items():
+        owner, _, last = name.rpartition(".")
+        main, biased = modules.get(owner), modules.get(name.removesuffix(_BIAS))
+        if main is not None and _PARTS.get(last, "") in main.tensors:
+            # What a recurrent layer makes its outputs with, and a mean field's weights.
+            for role, tensor in module.tensors.items():
+                main.tensors[f"{last}.{role}"] = tensor
+        elif biased is not None and biased is not module and set(biased.tensors) == set(module.tensors) == {"weight"}:
+            biased.tensors["bias"] = module.tensors["weight"]
+        else:
+            yield module

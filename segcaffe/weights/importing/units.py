@@ -15,7 +15,7 @@ _BY_TYPE = {
     "Bias": ("bias",),
 }
 """The roles of a type's parameters, where they are not weight and bias; of an empty one the value is known."""
-_DEFAULTS = {"bias": 0.0}
+_DEFAULTS = {"bias": 0.0, "output.bias": 0.0}
 """The values of parameters that a module of another framework may lack."""
 
 
@@ -123,8 +123,13 @@ def _roles(layer: Layer) -> list[str]:
     count = len(layer.blobs)
     if layer.type == "BN" and count == 4:
         return ["weight", "bias", "running_mean", "running_var"]
-    if layer.type == "LSTM":
-        middle = ["weight_static"] if count == 4 else []
-        return ["weight_x", "bias", *middle, "weight_h"]
+    if layer.type in ("LSTM", "RNN"):
+        middle = ["weight_static"] if count in (4, 6) else []
+        return ["weight_x", "bias", *middle, "weight_h", *(["output.weight", "output.bias"] if count > 4 else [])]
+    if layer.type == "NormConv":
+        options = layer.param.convolution_param.bias_term, layer.param.norm_conv_param.scale_term
+        return ["weight", *(name for name, has in zip(("bias", "scale"), options, strict=True) if has)]
+    if layer.type.endswith("Meanfield") and count > 1:
+        return [*(f"weights.{i}" for i in range(count - 1)), "compatibility"]
     known = _BY_TYPE.get(layer.type, ("weight", "bias"))
     return [known[i] if i < len(known) else f"weight_{i}" for i in range(count)]

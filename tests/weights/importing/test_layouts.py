@@ -139,3 +139,9 @@ def test_lstm_of_pytorch(tmp_path: Path) -> None:
     with torch.no_grad():
         expected = lstm(torch.from_numpy(steps))[0].numpy()
     assert np.allclose(net.forward()["h"], expected, atol=1e-6)
+
+
+def test_a_tensor_that_could_be_missed_is_told_of(tmp_path: Path) -> None:
+    net = net_of(conv("c", "data", 4), tmp_path)
+    report = from_tensors(net, {"c.weight": values(4, 3, 3, 3), "other.shift": values(4)}, tmp_path)
+    assert report.notes == ("c/1 had no tensor, though the file has other.shift of its size, which is not used.",)
