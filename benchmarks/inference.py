@@ -1,0 +1,195 @@
+"""Inference beside ONNX Runtime, OpenVINO and OpenCV dnn, interleaved in one process.
+
+``python -m benchmarks.inference [NET...] [--threads N] [--batch N] [--memory]`` in an environment with the extra
+``bench``. One thread is timed in processor time, several on the wall. NET is a name of `benchmarks.inference_nets`,
+``small`` or ``large`` (both unless told). Figures are medians of the ratios of neighbouring runs, the peer's time over
+ours: above 1 means that ours is faster. Weights and inputs are random; outputs are compared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from benchmarks import inference_nets
+
+Array = np.ndarray[Any, Any]
+Run = Callable[[], Array]
+PEERS = ("onnxruntime", "openvino", "opencv")
+_PAUSE = 0.005
+"""Seconds before each run, for other libraries' threads to go to sleep."""
+_SECONDS = 1.5
+"""Of each net and program, at most, and at least so many runs:"""
+_LEAST = 7
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("nets", nargs="*", default=["small", "large"])
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--batch", type=int, default=1)
+    parser.add_argument("--memory", action="store_true", help="peak resident memory, each program in its own process")
+    parser.add_argument("--alone", choices=("segcaffe", *PEERS), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    groups = {"small": inference_nets.SMALL, "large": inference_nets.LARGE}
+    makes = [make for name in options.nets for make in groups.get(name, (getattr(inference_nets, name, None),)) if make]
+    if options.alone:
+        print(_peak_alone(makes[0], options))
+        return
+    header = "| net | " + ("peak, MB" if options.memory else "ours, ms") + " | " + " | ".join(PEERS) + " | outputs |"
+    print(header, "|---" * (header.count("|") - 1) + "|", sep="\n")
+    rows = [_memory_row(make, options) if options.memory else _time_row(make, options) for make in makes]
+    for column, name in enumerate((*PEERS, "the fastest of them")):
+        found = [row[column] if column < len(PEERS) else min(row) for row in rows]
+        found = [value for value in found if value]
+        print(f"{name}: geometric mean {math.exp(sum(map(math.log, found)) / len(found)):.2f}, least {min(found):.2f}")
+
+
+def _time_row(make: inference_nets.Make, options: argparse.Namespace) -> list[float]:
+    with tempfile.TemporaryDirectory() as folder:
+        files, values = _write(make, options.batch, Path(folder))
+        runs = {name: _program(name, files, values, options.threads) for name in ("segcaffe", *PEERS)}
+        wanted = runs["segcaffe"]().copy()
+        error = max(float(np.abs(run().reshape(wanted.shape) - wanted).max()) for run in runs.values())
+        times = _interleaved(list(runs.values()), time.process_time if options.threads == 1 else time.perf_counter)
+    ratios = [median(theirs / ours for theirs, ours in zip(other, times[0], strict=True)) for other in times[1:]]
+    cells = " | ".join(f"{ratio:.2f}" for ratio in ratios)
+    print(f"| {make.__name__} | {1e3 * median(times[0]):.3f} | {cells} | {error / np.abs(wanted).max():.0e} |", flush=True)
+    return ratios
+
+
+def _memory_row(make: inference_nets.Make, options: argparse.Namespace) -> list[float]:
+    def peak(program: str) -> float:
+        command = [sys.executable, "-m", "benchmarks.inference", make.__name__, "--alone", program]
+        command += ["--threads", str(options.threads), "--batch", str(options.batch)]
+        return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
+
+    ours, *others = (peak(program) for program in ("segcaffe", *PEERS))
+    print(f"| {make.__name__} | {ours:.0f} | {' | '.join(f'{other:.0f}' for other in others)} | |", flush=True)
+    return [other / ours for other in others]
+
+
+def _peak_alone(make: inference_nets.Make, options: argparse.Namespace) -> float:
+    """Peak resident memory of a process that runs one program's net, in MB; the net was written by another process."""
+    with tempfile.TemporaryDirectory() as folder:
+        child = os.fork()
+        if child == 0:
+            _write(make, options.batch, Path(folder))
+            os._exit(0)
+        os.waitpid(child, 0)
+        files = Path(folder) / "net"
+        run = _program(options.alone, files, np.load(f"{files}.npy"), options.threads)
+        for _ in range(3):
+            run()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def _interleaved(runs: Sequence[Run], clock: Callable[[], float]) -> list[list[float]]:
+    """The times of each, run by turns; the first rounds do not count."""
+    times: list[list[float]] = [[] for _ in runs]
+    begin, count = time.perf_counter(), 0
+    while count < _LEAST or time.perf_counter() - begin < _SECONDS * len(runs):
+        count += 1
+        for run, kept in zip(runs, times, strict=True):
+            time.sleep(_PAUSE)
+            start = clock()
+            run()
+            kept.append(clock() - start)
+    return [kept[5 if count > 30 else 1 :] for kept in times]
+
+
+def _write(make: inference_nets.Make, batch: int, folder: Path) -> tuple[Path, Array]:
+    """Write a net with random weights, as Caffe's files and as ONNX, and values for its input."""
+    import segcaffe
+    from segcaffe.cli.main import main as command
+
+    files = folder / "net"
+    files.with_suffix(".prototxt").write_text(make(batch))
+    segcaffe.set_random_seed(1)
+    net = segcaffe.Net(files.with_suffix(".prototxt"), phase=segcaffe.TEST)
+    rng = np.random.default_rng(0)
+    for name, blobs in net.params.items():
+        if net.layer_dict[name].type == "BatchNorm":
+            blobs[0].data[...] = 0.1 * rng.standard_normal(blobs[0].shape)
+            blobs[1].data[...] = 1 + rng.random(blobs[1].shape)
+            blobs[2].data[...] = 1
+        elif net.layer_dict[name].type == "Scale":
+            blobs[0].data[...] = 0.8 + 0.4 * rng.random(blobs[0].shape)
+            blobs[1].data[...] = 0.1 * rng.standard_normal(blobs[1].shape)
+    net.save(files.with_suffix(".caffemodel"))
+    values = rng.standard_normal(net.blobs["data"].shape).astype(np.float32)
+    np.save(files.with_suffix(".npy"), values)
+    paths = [str(files.with_suffix(suffix)) for suffix in (".prototxt", ".caffemodel", ".onnx")]
+    if command(["export", "--no-check", *paths, "--batch", str(batch)]):
+        raise SystemExit(f"{make.__name__} cannot be written as ONNX.")
+    return files, values
+
+
+def _program(name: str, files: Path, values: Array, threads: int) -> Run:
+    """A function that runs the net of these files once."""
+    makers = {"segcaffe": _segcaffe, "onnxruntime": _onnxruntime, "openvino": _openvino, "opencv": _opencv}
+    return makers[name](files, values, threads)
+
+
+def _segcaffe(files: Path, values: Array, threads: int) -> Run:
+    import segcaffe
+    from segcaffe.threads import parallel
+
+    parallel.set_num_threads(threads)
+    weights = files.with_suffix(".caffemodel")
+    net = segcaffe.Net(files.with_suffix(".prototxt"), phase=segcaffe.TEST, weights=weights, share_memory=True)
+
+    def run() -> Array:
+        net.blobs["data"].data[...] = values
+        return net.forward()["prob"]
+
+    return run
+
+
+def _onnxruntime(files: Path, values: Array, threads: int) -> Run:
+    import onnxruntime
+
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads, settings.inter_op_num_threads = threads, 1
+    providers = ["CPUExecutionProvider"]
+    session = onnxruntime.InferenceSession(files.with_suffix(".onnx"), settings, providers=providers)
+    prob = [output.name for output in session.get_outputs()].index("prob")
+    return lambda: session.run(None, {"data": values})[prob]
+
+
+def _openvino(files: Path, values: Array, threads: int) -> Run:
+    import openvino
+
+    settings = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+    request = openvino.Core().compile_model(files.with_suffix(".onnx"), "CPU", settings).create_infer_request()
+    return lambda: request.infer({0: values})["prob"]
+
+
+def _opencv(files: Path, values: Array, threads: int) -> Run:
+    import cv2
+
+    cv2.setNumThreads(threads)
+    net = cv2.dnn.readNetFromCaffe(*(str(files.with_suffix(suffix)) for suffix in (".prototxt", ".caffemodel")))
+    net.setPreferableBackend(cv2.dnn.DNN_BACKEND_OPENCV)
+
+    def run() -> Array:
+        net.setInput(values)
+        return net.forward("prob")
+
+    return run
+
+
+if __name__ == "__main__":
+    main()
