@@ -66,7 +66,9 @@ def _time_row(make: inference_nets.Make, options: argparse.Namespace) -> list[fl
         times = _interleaved(list(runs.values()), time.process_time if options.threads == 1 else time.perf_counter)
     ratios = [median(theirs / ours for theirs, ours in zip(other, times[0], strict=True)) for other in times[1:]]
     cells = " | ".join(f"{ratio:.2f}" for ratio in ratios)
-    print(f"| {make.__name__} | {1e3 * median(times[0]):.3f} | {cells} | {error / np.abs(wanted).max():.0e} |", flush=True)
+    print(
+        f"| {make.__name__} | {1e3 * median(times[0]):.3f} | {cells} | {error / np.abs(wanted).max():.0e} |", flush=True
+    )
     return ratios
 
 

@@ -84,7 +84,9 @@ def squeezenet(batch: int) -> str:
     net = Builder(batch, 3, 227, 227)
     net.convolution("conv1", 64, 3, stride=2)
     net.pool("pool1", 3)
-    for i, (squeeze, expand) in enumerate(((16, 64), (16, 64), (32, 128), (32, 128), (48, 192), (48, 192), (64, 256), (64, 256)), 2):
+    for i, (squeeze, expand) in enumerate(
+        ((16, 64), (16, 64), (32, 128), (32, 128), (48, 192), (48, 192), (64, 256), (64, 256)), 2
+    ):
         squeezed = net.convolution(f"fire{i}_squeeze", squeeze, 1)
         ones = net.convolution(f"fire{i}_1", expand, 1)
         net.top = squeezed

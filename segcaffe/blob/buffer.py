@@ -16,12 +16,12 @@ _changes = 0
 
 
 def changes() -> int:
-    """How often a blob anywhere got another shape or other memory: as long as it stays, all are where they were."""
+    """How often a blob anywhere got another shape or other memory, or a watched buffer was given out."""
     return _changes
 
 
 def note_change() -> None:
-    """Count a change of a blob's shape or memory."""
+    """Count a change."""
     global _changes
     _changes += 1
 
@@ -38,16 +38,17 @@ class Buffer:
         Number and type of the elements.
     head:
         Where the newest values are.
-    lent:
-        How often an array was given out to be written to: who remembers the number knows whether it was since.
+    watched, lent:
+        Whether it is counted how often an array is given out to be written to, which is also a change that `changes`
+        counts; and how often it was.
     """
 
-    __slots__ = ("_cleared", "_device", "_host", "dtype", "head", "lent", "size")
+    __slots__ = ("_cleared", "_device", "_host", "dtype", "head", "lent", "size", "watched")
 
     def __init__(self, size: int, dtype: np.dtype[Any]) -> None:
         self.size = size
         self.dtype = dtype
-        self.lent = 0
+        self.watched, self.lent = False, 0
         self.head: Head = "nowhere"
         self._host: np.ndarray[Any, Any] | None = None
         self._device: Any = None
@@ -62,12 +63,22 @@ class Buffer:
 
     def host(self) -> np.ndarray[Any, Any]:
         """The flat host array, up to date; taken to be written to."""
-        array = self.read_host()
-        self.head = "host"
-        # A layer that is recorded only reads its parameters.
+        if self.head == "host" and not self._cleared and self._host is not None:
+            # As nearly always; a call less.
+            device.note_host_visit()
+            array = self._host
+        else:
+            array = self.read_host()
+            self.head = "host"
+        if self.watched:
+            self._lend()
+        return array
+
+    def _lend(self) -> None:
+        # A layer that is being recorded only reads its parameters.
         if tape() is None:
             self.lent += 1
-        return array
+            note_change()
 
     def is_held(self) -> bool:
         """Whether someone has the host array, or a view of it, and may write to it unseen.
@@ -120,8 +131,8 @@ class Buffer:
         if self.head == "host":
             self._device[...] = device.to_device(self._host)
         self.head = "device"
-        self.lent += 1
-        note_change()
+        if self.watched:
+            self._lend()
         return self._device
 
     def release(self) -> None:

@@ -98,6 +98,8 @@ class Layer:
         For each of them what filled it.
     saved_blobs, state_blobs:
         The layer's own blobs by name, made by `own_blob`.
+    runs_backward:
+        Whether `backward` may be called; a net says so where it will not, and nothing needs to be saved.
     """
 
     options_field: ClassVar[str] = ""
@@ -172,6 +174,7 @@ class Layer:
         self.saved_blobs: dict[str, Blob] = {}
         self.state_blobs: dict[str, Blob] = {}
         self.param_propagate_down: list[bool] = []
+        self.runs_backward = True
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Read the options once into named attributes, check them, and make the parameter blobs."""

@@ -16,7 +16,7 @@ class SavedInput(Layer):
 
     def memory(self, bottom: Blobs, top: Blobs, backward: bool) -> LayerMemory:
         """The copy is saved where the top overwrites the input."""
-        saved = bottom[0].nbytes if top[0] is bottom[0] and self.saves_input() else 0
+        saved = bottom[0].nbytes if self._saves(bottom, top) else 0
         return replace(super().memory(bottom, top, backward), saved=saved)
 
     def saves_input(self) -> bool:
@@ -25,9 +25,12 @@ class SavedInput(Layer):
 
     def save_input(self, bottom: Blobs, top: Blobs) -> None:
         """Call before the top is written: remember the input if it is needed and that will overwrite it."""
-        self._copied = top[0] is bottom[0] and self.saves_input()
+        self._copied = self._saves(bottom, top)
         if self._copied:
             copy.copy(bottom[0].array, self.own_blob("input", bottom[0].shape, saved=True).array)
+
+    def _saves(self, bottom: Blobs, top: Blobs) -> bool:
+        return self.runs_backward and top[0] is bottom[0] and self.saves_input()
 
     def saved_input(self, bottom: Blobs) -> Array:
         """The input of the last forward."""

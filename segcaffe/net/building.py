@@ -73,6 +73,7 @@ def _plan_backward(graph: Graph, steps: list[Step], plan: BackwardPlan) -> None:
         # With force_backward the plan asks every layer; those that could compute nothing are left alone.
         step.needs_backward = needs and (any(bottoms) or bool(step.layer.blobs))
         step.bottom_needs_backward = bottoms
+        step.layer.runs_backward = step.needs_backward
         if graph.force_backward:
             step.layer.param_propagate_down = [True] * len(step.layer.blobs)
     layers = [step.layer for step in steps]

@@ -11,8 +11,9 @@ is played, what it was made from is looked at:
 
 - Blobs may have other shapes or other memory. `segcaffe.blob.buffer.changes` counts that for all blobs there are; only
   where it has moved, this net's are compared.
-- Parameters may have been written. A buffer counts the arrays that it hands out (`Buffer.lent`). Who had one when the
-  pass was recorded can write at any time, so the values of such a parameter are compared with a copy.
+- Parameters may have been written. A buffer that is watched counts the arrays that it hands out, there and in
+  `Buffer.lent`. Who had one when the pass was recorded can write at any time, so the values of such a parameter are
+  compared with a copy.
 - Another thread may run the net (workspace is a thread's own), or another number of threads the kernels.
 """
 
@@ -72,9 +73,19 @@ class Recorder:
         for i, step in enumerate(self._steps):
             run_layer(i)
             loss += step.loss()
+        # First the old one goes, whose copies hold the parameters.
+        self._basis = None
         self._basis = Basis(self._steps)
         self._waited += 1
         return loss
+
+    def replayed(self) -> bool:
+        """Play the recording if all of the net is in it and nothing has changed; whether that was done."""
+        recorded = self._recording
+        if recorded is None or not recorded.whole or not recorded.holds():
+            return False
+        recorded.play_whole()
+        return True
 
     def _drop(self) -> None:
         """Give the recording up; wait longer for the next one where it was never played."""
@@ -99,23 +110,19 @@ class Basis:
         self._threads = threading.get_ident(), parallel.num_threads()
         self._lent = {buffer: buffer.lent for step in steps for buffer in _parameters(step.layer)}
         self._copies = [(_bits(buffer), _bits(buffer).copy()) for buffer in self._lent if buffer.is_held()]
+        for buffer in self._lent:
+            buffer.watched = True
 
     def holds(self) -> bool:
         """Whether all is as it was."""
         if self._threads != (threading.get_ident(), parallel.num_threads()) or device.get_mode() != "CPU":
             return False
-        for buffer, lent in self._lent.items():
-            if buffer.lent != lent:
-                return False
-        return self.stands() and all(np.array_equal(now, then) for now, then in self._copies)
-
-    def stands(self) -> bool:
-        """Whether all blobs have their shapes, and lie where they lay."""
         if self._changes != changes():
-            if self._places != self._look():
+            lent = all(buffer.lent == lent for buffer, lent in self._lent.items())
+            if not lent or self._places != self._look():
                 return False
             self._changes = changes()
-        return True
+        return not self._copies or all(np.array_equal(now, then) for now, then in self._copies)
 
     def narrow(self, layers: Iterable[Layer]) -> None:
         """Look at the parameters of these layers only from now on."""
@@ -123,6 +130,7 @@ class Basis:
         self._lent = {buffer: lent for buffer, lent in self._lent.items() if buffer in wanted}
 
     def _look(self) -> list[Any]:
+        """Where the blobs are, in what shapes: a look that takes long where they are many."""
         return [(blob.shape, blob.buffer("data"), blob.buffer("data").place()) for blob in self._blobs]
 
 
@@ -137,6 +145,8 @@ class Recording:
         How often it was played.
     held:
         Bytes of what was prepared for the calls.
+    whole:
+        Whether no layer runs between the calls.
     """
 
     def __init__(self, steps: Sequence[Step], basis: Basis, run_layer: RunLayer) -> None:
@@ -151,6 +161,7 @@ class Recording:
                 self._parts.append(Played(layers, list(chain.from_iterable(calls))))
             else:
                 self._parts += [i for i, _ in group]
+        self.whole = None not in tapes
 
     def _run(self, step: Step, run: Callable[[], None]) -> Tape | None:
         """Run a layer; returns what it did, None where that cannot be repeated."""
@@ -191,6 +202,12 @@ class Recording:
                 for i in part.layers:
                     run_layer(i)
         return loss
+
+    def play_whole(self) -> None:
+        """`play` where no layer runs in between."""
+        self.plays += 1
+        for part in self._parts:
+            part.play(self.plays)  # type: ignore[union-attr]
 
 
 class Played:

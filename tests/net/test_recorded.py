@@ -146,6 +146,26 @@ def test_written_parameters_are_seen(layer: str, kept: bool, change: str) -> Non
         assert found != before or change == "to NaN"
 
 
+def test_only_of_parameters_that_someone_holds_are_copies_kept() -> None:
+    net = _net()
+    _fill(net)
+    held = [net.params["conv"][0].data, net.params["dense"][1].data[2:]]
+    _played(net)
+    assert len(net._recorder._recording._basis._copies) == 2
+    held.clear()
+    _played(net)
+    net.params["conv"][0].data[...] = 0.5
+    _played(net)
+    assert net._recorder._recording._basis._copies == []
+
+
+def test_nothing_is_saved_for_a_backward_pass_that_is_not_made() -> None:
+    for text, saved in ((TEXT, set()), ("force_backward: true " + TEXT, {"prelu"})):
+        net = _net(text)
+        net.forward()
+        assert {layer.name for layer in net.layers if "input" in layer.saved_blobs} == saved
+
+
 def test_arrays_of_other_libraries_are_seen_to_be_written() -> None:
     net = _net()
     _fill(net)
