@@ -160,7 +160,7 @@ def test_only_of_parameters_that_someone_holds_are_copies_kept() -> None:
 
 
 def test_nothing_is_saved_for_a_backward_pass_that_is_not_made() -> None:
-    for text, saved in ((TEXT, set()), ("force_backward: true " + TEXT, {"prelu"})):
+    for text, saved in ((TEXT, set()), ("force_backward: true " + TEXT, {"scale", "prelu"})):
         net = _net(text)
         net.forward()
         assert {layer.name for layer in net.layers if "input" in layer.saved_blobs} == saved
