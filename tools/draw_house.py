@@ -21,7 +21,7 @@ FLOORS = {
     ALONE: ("version", "wiring", "text", "errors", "files", "plan"),
     TEXT: ("proto", "window", "glog", "trust"),
     MACHINE: ("device", "jit", "threads", "kernels"),
-    ARRAYS: ("blob", "detection", "snapshot", "convert", "data", "metrics"),
+    ARRAYS: ("blob", "detection", "snapshot", "convert", "data", "metrics", "functional"),
     NETS: ("layers", "graph", "fusion", "weights", "net"),
     RUNS: ("solver", "viz", "predict", "dnn", "testing", "export"),
     DOORS: ("pycaffe", "lint", "recipes", "cli", "segcaffe", "__main__"),

@@ -96,6 +96,14 @@ def to_device(array: Array) -> Array:
     return _gpu.asarray(array)
 
 
+def gpu_module() -> ModuleType:
+    """The GPU's array module, whatever the mode; its arrays are known from now on. DeviceError says what is missing."""
+    global _last_gpu
+    if _last_gpu is None:
+        _last_gpu = load_gpu_module()
+    return _last_gpu
+
+
 def note_host_visit() -> None:
     """Count a use of host memory, or a transfer to the device or back."""
     global _visits
