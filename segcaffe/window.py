@@ -213,7 +213,7 @@ def _axes(
         if default is None:
             raise _error(where, f"{option} must be given", f"no {option}")
         return (default,) * num_axes
-    if isinstance(param, PoolingParameter) and len(set(values)) == 1:
+    if len(set(values)) == 1:
         # Greentea's nets of images made by a program for volumes have one value too many.
         values = values[:1]
     if len(values) not in (1, num_axes):

@@ -73,8 +73,9 @@ class Bottoms:
             self.parts = slice(maps, 2 * maps), slice(maps), slice(2 * maps, None)
         else:
             self.parts = slice(1), slice(1, 2), slice(2, 3)
-        has_images = options.visualize and count == 4
-        self.first_stage = slice(3, 5) if not self.several and not has_images else slice(0)
+        # A fourth bottom is SSD's, images to draw boxes in, unless the options are of a net with two stages.
+        has_stages = count == 5 or (count == 4 and options.HasField("objectness_score") and not options.visualize)
+        self.first_stage = slice(3, 5) if has_stages and not self.several else slice(0)
 
     def check(self, bottom: Blobs) -> int:
         """Return the number of priors; ShapeError where sizes do not fit."""

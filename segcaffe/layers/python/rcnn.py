@@ -22,22 +22,27 @@ from segcaffe.proto import caffe_pb2
 Array = np.ndarray[Any, Any]
 RATIOS = (0.5, 1.0, 2.0)
 _CLASSES = Option(21, 1, 1 << 16)
-_SCALES, _STRIDE = Option((8, 16, 32), 1e-3), Option(16, 1)
+_ANCHORS = {"ratios": Option(RATIOS, 1e-3), "scales": Option((8, 16, 32), 1e-3), "feat_stride": Option(16, 1)}
+"""What PVANET's module reads, too: ``ratios``."""
 
 
 class Anchored(StandIn):
     """A layer that lays anchors over a grid."""
 
-    known: ClassVar[dict[str, Option]] = {"scales": _SCALES, "feat_stride": _STRIDE}
+    known: ClassVar[dict[str, Option]] = _ANCHORS
+
+    def count(self) -> int:
+        """Anchors of a cell."""
+        return len(self.options["ratios"]) * len(self.options["scales"])
 
     def check_grid(self, name: str, blob: Blob, channels: int | None = None) -> None:
         """ShapeError unless the blob is a grid (1, C, H, W), with so many channels for its anchors where they count."""
         if blob.ndim != 4 or blob.shape[0] != 1:
             raise self.fail(f"{name} must be (1, C, H, W); it works on one image at a time", f"shape {blob.shape}")
         if channels is not None and blob.shape[1] != channels:
-            scales = len(self.options["scales"])
+            ratios, scales = (len(self.options[option]) for option in ("ratios", "scales"))
             raise self.fail(
-                f"{name} must have {channels} channels, for {len(RATIOS)} ratios and {scales} 'scales' of param_str",
+                f"{name} must have {channels} channels, for {ratios} 'ratios' and {scales} 'scales' of param_str",
                 f"shape {blob.shape}",
             )
 
@@ -48,7 +53,7 @@ class Anchored(StandIn):
 
     def anchors(self, height: int, width: int) -> Array:
         """The anchors (H W A, 4) of a grid."""
-        base = base_anchors(16, RATIOS, self.options["scales"])
+        base = base_anchors(16, self.options["ratios"], self.options["scales"])
         return all_anchors(base, self.options["feat_stride"], height, width)
 
 
@@ -65,7 +70,7 @@ class ProposalLayer(Anchored):
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Check the bottoms; how much is found shows in forward."""
-        anchors = len(RATIOS) * len(self.options["scales"])
+        anchors = self.count()
         for blob, name, channels in zip(bottom, ("the scores", "the deltas"), (2 * anchors, 4 * anchors), strict=False):
             self.check_grid(name, blob, channels)
         if bottom[0].shape[2:] != bottom[1].shape[2:]:
@@ -106,7 +111,7 @@ class AnchorTargetLayer(Anchored):
     those background that overlap by less than 0.3 with all. 256 count, at most half of them objects, drawn at random.
     """
 
-    known: ClassVar[dict[str, Option]] = {"scales": _SCALES, "feat_stride": _STRIDE, "allowed_border": Option(0, -1e6)}
+    known: ClassVar[dict[str, Option]] = {**_ANCHORS, "allowed_border": Option(0, -1e6)}
     bottom_count: ClassVar[Count] = (3, 4)
     top_count: ClassVar[Count] = (1, 4)
 
@@ -116,7 +121,7 @@ class AnchorTargetLayer(Anchored):
         self.check_rows("gt_boxes", bottom[1], 5)
         self.check_image(bottom[2])
         height, width = bottom[0].shape[2:]
-        count = len(RATIOS) * len(self.options["scales"])
+        count = self.count()
         top[0].reshape(1, 1, count * height, width)
         for blob in top[1:]:
             blob.reshape(1, 4 * count, height, width)
@@ -124,7 +129,7 @@ class AnchorTargetLayer(Anchored):
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Match and draw."""
         height, width = bottom[0].shape[2:]
-        count = len(RATIOS) * len(self.options["scales"])
+        count = self.count()
         anchors, truth = self.anchors(height, width), bottom[1].data.reshape(-1, 5)[:, :4]
         rows, columns = (float(value) for value in bottom[2].data.reshape(-1)[:2])
         border = self.options["allowed_border"]

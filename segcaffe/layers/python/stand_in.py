@@ -19,7 +19,7 @@ _TUPLE = "!!python/tuple"
 class Option(NamedTuple):
     """An entry of ``param_str``: a number, or several where the default is a tuple; whole where the default is."""
 
-    default: int | float | tuple[int, ...]
+    default: float | tuple[float, ...]
     least: float
     most: float = 1e6
 

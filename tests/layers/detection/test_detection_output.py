@@ -195,7 +195,11 @@ def test_what_is_refused() -> None:
 @pytest.mark.parametrize(
     ("options", "shapes", "sentence"),
     [
-        ("", [(2, 16), (2, 12), (1, 2, 16), (2, 7)], r"bottom 3, of an earlier stage, must be \(N, 8\)"),
+        (
+            "objectness_score: 0.1",
+            [(2, 16), (2, 12), (1, 2, 16), (2, 7)],
+            r"bottom 3, of an earlier stage, must be \(N, 8\)",
+        ),
         ("", [(2, 16), (2, 12), (1, 2, 16), (2, 8), (2, 15)], r"bottom 4, of an earlier stage, must be \(N, 16\)"),
         ("", [(2, 16)] * 8, "or 6 confidences, 6 locations and priors .* Received: 8 bottoms"),
         ("nbottom: 20", [(2, 16)] * 6, "takes 3 to 5 bottoms where nbottom is 20"),

@@ -61,6 +61,18 @@ def test_proposals(tmp_path: Path) -> None:
     assert shared.max() <= 0.7 + 1e-6
 
 
+def test_ratios_are_an_option(tmp_path: Path) -> None:
+    text = "'ratios': [0.5, 2], 'scales': [8, 16, 32]"
+    net = _net(tmp_path, "rpn.proposal_layer", "ProposalLayer", "score_6 delta_6 info", 1, text, caffe.TEST)
+    net.blobs["delta_6"].data[...] = 0
+    found = net.forward()["t0"][:, 1:]
+    anchors = all_anchors(base_anchors(16, (0.5, 2), (8, 16, 32)), 16, HEIGHT, WIDTH)
+    # Without deltas a box ends a pixel behind its anchor, within the image.
+    cut = (anchors + np.array([0, 0, 1, 1])).clip(0, [WIDTH * 16 - 1, HEIGHT * 16 - 1] * 2)
+    assert len(found) > 20
+    assert all((np.abs(cut - box).max(axis=1) < 1e-3).any() for box in found)
+
+
 def test_targets_of_anchors(tmp_path: Path) -> None:
     caffe.set_random_seed(1)
     net = _net(tmp_path, "rpn.anchor_target_layer", "AnchorTargetLayer", "score gt info", 4, "'feat_stride': 16")
@@ -175,13 +187,15 @@ _PROPOSE, _ANCHOR, _TARGET = (
     [
         (_PROPOSE, "score_6 delta info", 1, "", "the scores must have 18 channels.*3 'scales'.*1, 12, 20, 30"),
         (_PROPOSE, "score delta_6 info", 1, "", "the deltas must have 36 channels"),
-        (_PROPOSE, "score delta info", 1, "'scales': [4, 8]", "must have 12 channels, for 3 ratios and 2 'scales'"),
+        (_PROPOSE, "score delta info", 1, "'scales': [4, 8]", "must have 12 channels, for 3 'ratios' and 2 'scales'"),
         (_PROPOSE, "score small info", 1, "", "need one size"),
         (_PROPOSE, "pair delta info", 1, "", "one image at a time"),
         (_PROPOSE, "flat delta info", 1, "", r"must be \(1, C, H, W\)"),
         (_PROPOSE, "score delta two", 1, "", "height, width and scale"),
         (_PROPOSE, "score delta", 1, "", "takes exactly 3 bottoms"),
         (_PROPOSE, "score delta info", 3, "", "takes 1 to 2 tops"),
+        (_PROPOSE, "score delta info", 1, "'ratios': [0.5, 2]", "must have 12 channels, for 2 'ratios' and 3 'scales'"),
+        (_PROPOSE, "score delta info", 1, "'ratios': [0]", "'ratios' must be a list of numbers"),
         (_PROPOSE, "score delta info", 1, "'feat_stride': 0", "'feat_stride' must be a whole number from 1"),
         (_PROPOSE, "score delta info", 1, "'feat_stride': None", "'feat_stride' must be"),
         (_PROPOSE, "score delta info", 1, "'scales': []", "'scales' must be a list of numbers"),
