@@ -34,7 +34,7 @@ IMAGES = ((3, 224), (1, 28), (2, 28), (1, 224))
 CAMVID = (360, 480)
 """Height and width of the images that SegNet's nets were written for; some of their layers name sizes."""
 _LABEL_IMAGES = {"ImageSegData", "DenseImageData", "ImageLabelmapData", "TwoImageData"}
-_READERS = _LABEL_IMAGES | {"Data", "ImageData", "WindowData", "AnnotatedData", "HDF5Data", "MemoryData"}
+_READERS = _LABEL_IMAGES | {"Data", "BoxData", "ImageData", "WindowData", "AnnotatedData", "HDF5Data", "MemoryData"}
 
 
 @dataclass
@@ -165,6 +165,9 @@ def stand_in(layer: LayerParameter, channels: int, side: int) -> None:
         channels, height, width = given.channels or channels, given.height or height, given.width or width
     items = 1 if batch_size(layer) == 1 else 2
     label = [1, 1, 8, 8] if layer.type == "AnnotatedData" else [items]
+    if layer.type == "BoxData":
+        side = layer.data_param.side[0] if layer.data_param.side else 7
+        label = [items, 150 if side >= 13 else 7 * side * side]
     if layer.type in _LABEL_IMAGES:
         divisor = layer.dense_image_data_param.label_divide_factor or 1
         label = [items, 1, height // divisor, width // divisor]

@@ -7,7 +7,7 @@ from segcaffe.wiring import upcalls
 
 _TYPES = {
     "SSD": "VideoData",
-    "YOLO": "YoloV2Loss YoloV3Loss BoxData",
+    "YOLO": "YoloV2Loss YoloV3Loss",
     "DeepLab v1": "DominantChannel CensorLabel ChannelAggregator GainChannel Histogram IgnoreOverlay Onehot "
     "RelativeError",
     "OpenVINO's training": "DetectionOutputExtended AnchorEmbeddingExtractor",

@@ -57,6 +57,7 @@ def write_files(folder: Path) -> None:
         file["top1"] = np.arange(COUNT, dtype=np.float32)
     write_lmdb(folder / "lmdb")
     write_annotated(folder / "annotated")
+    write_boxes(folder / "boxes")
     _write_mat(folder)
 
 
@@ -81,6 +82,17 @@ def write_annotated(folder: Path) -> None:
                 box = caffe_pb2.NormalizedBBox(xmin=0.1, ymin=0.2, xmax=0.6 + k / 10, ymax=0.9, difficult=k == 1)
                 group.annotation.add(instance_id=k).bbox.CopyFrom(box)
             transaction.put(f"{i:08d}".encode(), message.SerializeToString())
+
+
+def write_boxes(folder: Path) -> None:
+    """An LMDB of encoded images whose floats are two boxes, as YOLO's Caffe has them."""
+    rng = np.random.default_rng(3)
+    with lmdb.open(str(folder), map_size=1 << 22) as environment, environment.begin(write=True) as transaction:
+        for i in range(COUNT):
+            image = cv2.imencode(".png", rng.integers(0, 256, (10, 12, 3), np.uint8))[1].tobytes()
+            boxes = [i, 0, 0.5, 0.4, 0.3, 0.2, 1, 1, 0.6, 0.7, 0.2, 0.2]
+            datum = caffe_pb2.Datum(encoded=True, data=image, float_data=boxes)
+            transaction.put(b"%d" % i, datum.SerializeToString())
 
 
 def _write_mat(folder: Path) -> None:
@@ -120,6 +132,7 @@ write_files(FOLDER)
 _CROP = "transform_param { crop_size: 8 mean_value: 100 scale: 0.5 }"
 _DATABASE = f'data_param {{ source: "{FOLDER}/lmdb" backend: LMDB batch_size: {COUNT} }}'
 _ANNOTATED = _DATABASE.replace("/lmdb", "/annotated")
+_BOXES = _DATABASE.replace("/lmdb", "/boxes")
 _RANDOM = "transform_param { crop_size: 4 mirror: true }"
 _MATS = f'mat_read_param {{ source: "{FOLDER}/ids.txt" prefix: "{FOLDER}/" batch_size: {COUNT} }}'
 _WINDOWS = f'window_data_param {{ source: "{FOLDER}/windows.txt" batch_size: 2 fg_fraction: 0.5 context_pad: 1 }}'
@@ -168,6 +181,16 @@ CASES = [
         deterministic=False,
     ),
     LayerCase("AnnotatedData", _ANNOTATED, (), 2),
+    LayerCase("BoxData", _BOXES, (), 2),
+    LayerCase(
+        "BoxData",
+        _BOXES.replace("{", "{ side: 9 side: 13", 1),
+        (),
+        3,
+        "TRAIN",
+        "parts",
+        deterministic=False,
+    ),
     LayerCase(
         "AnnotatedData",
         f"{_ANNOTATED} transform_param {{ resize_param {{ height: 6 width: 9 }} mirror: true mean_value: 100 }}"

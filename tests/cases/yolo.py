@@ -67,6 +67,17 @@ CASES = [
     _eval("score_type: PROB sqrt: false constriant: false", "plain_cells", (_chances, _cells)),
 ]
 
+CASES += [
+    LayerCase(
+        "DetectionLoss",
+        f"detection_loss_param {{ side: 3 num_object: 2 num_class: 3 {options} }}",
+        (_chances, _cells),
+        suffix=suffix,
+        gradient=False,
+        batched=False,
+    )
+    for options, suffix in (("constriant: true", ""), ("sqrt: false coord_scale: 2 object_scale: 3", "plain"))
+]
 PIXELS = "biases: 40 biases: 24 biases: 16 biases: 48 biases: 9 biases: 12"
 
 

@@ -47,6 +47,7 @@ FIRST_ONLY = {
     "CenterLoss",
     "Crop",
     "CtcLoss",
+    "DetectionLoss",
     "DistLoss",
     "HingeLoss",
     "InfogainLoss",

@@ -17,7 +17,7 @@ from segcaffe.data.loader import Arrays, BatchLoader, ListFeed, Parts, Random
 from segcaffe.data.transformer import Transformer, crop_size
 from segcaffe.device.upload import Uploader
 from segcaffe.errors import DataError
-from segcaffe.layers.base import Blobs
+from segcaffe.layers.base import Blobs, Count
 from segcaffe.layers.source.base import SourceLayer
 from segcaffe.proto.caffe_pb2 import LayerParameter
 from segcaffe.proto.encoding import to_native
@@ -79,7 +79,7 @@ class DatabaseSource(PrefetchingSource):
     first items; with ``shuffle`` each epoch of an LMDB database has an order of its own.
     """
 
-    top_count = (1, 2)
+    top_count: ClassVar[Count] = (1, 2)
     fork_options = frozenset({"DataParameter.shuffle"})
 
     @classmethod
