@@ -17,6 +17,7 @@ REASONS: dict[str, str] = {
     "ConnectedComponent": "it floods areas from pixel to pixel, as long as it takes",
     "DenseCRF": _LATTICE,
     "DetectionEvaluate": _MATCHES,
+    "DetectionLoss": _MATCHES,
     "EvalDetection": _MATCHES,
     "MalisLoss": "it joins areas edge by edge, the strongest first, which belongs to training",
     "MultiBoxLoss": _MATCHES,

@@ -10,7 +10,7 @@ from segcaffe.export.torch.names import call, number
 from segcaffe.export.torch.registry import Lines, refuses, writes
 from segcaffe.export.torch.site import Site
 from segcaffe.layers.python.enet import SpatialDropoutLayer
-from segcaffe.layers.python.rcnn import RATIOS, ProposalLayer
+from segcaffe.layers.python.rcnn import ProposalLayer
 from segcaffe.proto import caffe_pb2
 
 
@@ -119,7 +119,7 @@ def _python(site: Site) -> Lines:
         text = call("F.dropout2d", site.x, user.ratio, training="True")
         return text if user.drops else f"{site.x} / {number(1 - user.ratio)}"
     if isinstance(user, ProposalLayer) and site.layer.phase == caffe_pb2.TEST and len(site.top_shapes) == 1:
-        anchors = base_anchors(16, RATIOS, user.options["scales"])
+        anchors = base_anchors(16, user.options["ratios"], user.options["scales"])
         return _proposal_text(site, anchors, user.options["feat_stride"], (16, 6000, 300, 0.7))
     raise site.fail(
         f"its code, {site.param.python_param.module}.{site.param.python_param.layer}, is not known here. Cut the net "
@@ -130,6 +130,7 @@ def _python(site: Site) -> Lines:
 refuses(
     "matching boxes with true ones is not said in plain PyTorch here. Train with it here, or cut the net before it and "
     "use a detection library's loss",
+    "DetectionLoss",
     "MultiBoxLoss",
     "RegionLoss",
     "Yolov3",

@@ -56,14 +56,21 @@ def _softmax_loss(site: Site) -> list[str]:
     label, scores = _label_text(site, axis), _scores(site, axis)
     weighted = bool((np.asarray(layer.class_weight) != 1).any())
     weight = site.buffer(np.asarray(layer.class_weight, layer.dtype), "weight") if weighted else None
-    options = {"weight": weight, "ignore_index": ignored}
+    options: dict[str, object] = {"weight": weight, "ignore_index": ignored}
+    factor = ""
+    if layer.smoothing:
+        if weighted:
+            raise site.fail("label_smoothing goes with weights of classes otherwise in PyTorch. Leave one of them out")
+        # PyTorch's targets have the label's share of the smoothing, too, and sum to 1.
+        whole = 1 - layer.smoothing / layer.layout[1]
+        factor, options["label_smoothing"] = f"{number(whole)} * ", number(layer.smoothing / whole)
     mode, fixed = layer.normalization
     plain_mean = mode == _Loss.VALID or (mode == _Loss.FULL and not weighted)
     if plain_mean and ignored is None and not (weighted and layer.counts_positions):
-        texts = [call("F.cross_entropy", scores, label, **options)]
+        texts = [factor + call("F.cross_entropy", scores, label, **options)]
     else:
         total = call("F.cross_entropy", scores, label, **options, reduction='"sum"')
-        texts = [f"{total}{_over(site, mode, fixed, label, weight)}"]
+        texts = [f"{factor}{total}{_over(site, mode, fixed, label, weight)}"]
     if len(site.top_shapes) > 1:
         texts.append(f"torch.softmax({site.x}, {axis})")
     if len(site.top_shapes) > 2:
