@@ -129,6 +129,8 @@ def row_cases(rng: np.random.Generator, dtype: Any, n: int) -> Iterator[tuple[st
         yield "matmul", "finish", {"out": normal(rng, dtype, height, width), **vectors, "negative_slope": 0.1}
         factors = {"a": normal(rng, dtype, height, width), "b": normal(rng, dtype, width, height)}
         yield "matmul", "gemm", {**factors, "out": empty(dtype, height, height)}
+    rows = {"a": normal(rng, dtype, 3, n), "b": normal(rng, dtype, 9, n)}
+    yield "matmul", "gemm", {**rows, "trans_b": True, "out": empty(dtype, 3, 9)}
     points = lattice(rng, dtype, n)
     yield "permutohedral", "build", points
     permutohedral.build(**points)

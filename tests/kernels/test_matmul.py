@@ -132,3 +132,24 @@ def test_threads_change_no_digit(rows, columns, depth):
         parallel.set_num_threads(before)
     for other in found[1:]:
         np.testing.assert_array_equal(other, found[0])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("rows", "columns", "depth"), [(1, 1, 1), (1, 7, 40), (3, 6, 333), (16, 9, 70), (2, 400, 700)])
+def test_few_rows_with_rows(rows, columns, depth, dtype):
+    rng = np.random.default_rng(6)
+    a, b = rng.standard_normal((rows, depth)).astype(dtype), rng.standard_normal((columns, depth)).astype(dtype)
+    expected = a.astype(np.float64) @ b.T.astype(np.float64)
+    found, before = [], parallel.num_threads()
+    try:
+        for threads in (1, 3):
+            parallel.set_num_threads(threads)
+            found.append(np.full((rows, columns), np.nan, dtype))
+            matmul.gemm(a, b, found[-1], trans_b=True)
+    finally:
+        parallel.set_num_threads(before)
+    np.testing.assert_allclose(found[0], expected, rtol=0, atol=4 * np.finfo(dtype).eps * depth)
+    np.testing.assert_array_equal(found[1], found[0])
+    alone = np.empty((1, columns), dtype)
+    matmul.gemm(a[-1:], b, alone, trans_b=True)
+    np.testing.assert_array_equal(alone[0], found[0][-1], "an item's results depend on no other item")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from segcaffe.jit.compiled import CONTRACT, njit
-from segcaffe.kernels.matmul import loops
+from segcaffe.kernels.matmul import dots, loops
 from segcaffe.kernels.vector import blas
 from segcaffe.kernels.vector.scratch import scratch
 from segcaffe.kernels.vector.tile import ROWS, strip_length, vector_length
@@ -22,6 +22,8 @@ _COLUMNS, _FEW_ROWS, _FEW_TERMS = (40, 1024), 64, 64
 _WIDE_REGISTERS = ROWS * vector_length(np.float32) >= 128
 _GRAIN = 1 << 15
 """Elements worth a thread of their own."""
+_LINES = 1 << 17
+"""The same of a factor that is only read through once."""
 _SIGNATURES = [
     f"void(boolean, boolean, float64, {t}[:, :], {t}[:, :], float64, {t}[:, :])" for t in ("float32", "float64")
 ]
@@ -61,6 +63,9 @@ def multiply(
     if alpha == 1 and beta == 0 and not trans_b and _is_better_by_tiles(a, b, out, depth):
         _multiply_tiles(a, b, out, trans_a, then)
         return
+    if alpha == 1 and beta == 0 and trans_b and not trans_a and then is None and _is_better_by_dots(a, b, out):
+        _multiply_dots(a, b, out)
+        return
     by_rows = rows > columns
 
     def part(start: int, stop: int) -> Any:
@@ -87,6 +92,17 @@ def _is_better_by_tiles(a: Array, b: Array, out: Array, depth: int) -> bool:
 def few(columns: int) -> bool:
     """Whether products of so many columns go by `loops`, if both factors are large enough."""
     return _WIDE_REGISTERS and _COLUMNS[0] <= columns <= _COLUMNS[1]
+
+
+def _is_better_by_dots(a: Array, b: Array, out: Array) -> bool:
+    """Whether `dots` is faster than BLAS, which copies ``b`` first."""
+    return len(a) <= dots.FEW and a.flags.c_contiguous and b.flags.c_contiguous and out.flags.c_contiguous
+
+
+def _multiply_dots(a: Array, b: Array, out: Array) -> None:
+    """``out = a @ b.T`` for few rows of ``a``; those of ``b`` are divided among threads."""
+    grain = max(1, _LINES // (dots.ROWS * b.shape[1]))
+    calls.run(-(-len(b) // dots.ROWS), lambda start, stop: ((dots.multiply, (a, b, out, start, stop)),), grain)
 
 
 def _multiply_tiles(a: Array, b: Array, out: Array, trans_a: bool, then: Callable[[Array, int], Any] | None) -> None:

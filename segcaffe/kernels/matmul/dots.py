@@ -1,0 +1,54 @@
+"""Products of a few rows with many: each result is a sum along a row of both, as an InnerProduct of few items has them.
+
+BLAS copies the many rows before it multiplies, which takes longer than the products. Here they are read where they lie,
+a few at a time, at the rate at which memory delivers them.
+"""
+
+# mypy: disable-error-code="no-untyped-def, untyped-decorator"
+from __future__ import annotations
+
+from segcaffe.jit.compiled import SUMS, njit
+
+ROWS = 4
+"""Rows that are read side by side, so that what they are multiplied with is loaded once for all."""
+FEW = 16
+"""Left rows that are few: BLAS is faster with more."""
+
+
+@njit(nogil=True, cache=True, fastmath=SUMS, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def _dots(row, first, second, third, fourth):
+    """The sums of products of a row with four others; nothing is stored here (see docs/adding-a-kernel.md)."""
+    a = b = c = d = row.dtype.type(0)
+    for i in range(row.size):
+        a += row[i] * first[i]
+        b += row[i] * second[i]
+        c += row[i] * third[i]
+        d += row[i] * fourth[i]
+    return a, b, c, d
+
+
+@njit(nogil=True, cache=True)
+def multiply(left, right, out, start, stop):
+    """``out = left @ right.T`` for rows of ``right`` start to stop, counted in groups of `ROWS`.
+
+    Each is computed in one way, whoever computes the others.
+    """
+    last = len(right) - 1
+    for group in range(start, stop):
+        n = group * ROWS
+        # Where rows are missing at the end the last one stands for them.
+        first, second, third, fourth = (
+            right[n],
+            right[min(n + 1, last)],
+            right[min(n + 2, last)],
+            right[min(n + 3, last)],
+        )
+        for m in range(len(left)):
+            a, b, c, d = _dots(left[m], first, second, third, fourth)
+            out[m, n] = a
+            if n + 1 <= last:
+                out[m, n + 1] = b
+            if n + 2 <= last:
+                out[m, n + 2] = c
+            if n + 3 <= last:
+                out[m, n + 3] = d
