@@ -8,6 +8,7 @@ not decided is told of, never guessed.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -119,16 +120,20 @@ class _Matcher:
         return bool(alone)
 
     def _behind(self) -> bool:
-        """Take modules that stand right behind that of the layer before."""
+        """Take what stands right behind the module of the layer before: statistics, factors and slopes of its channels.
+
+        Kernels are not taken so: behind those of one branch there may be those of another.
+        """
         if not self._source.ordered:
             return False
+        counts = Counter(unit.after for unit in self._units)
         taken = False
-        for unit in range(len(self._units)):
-            before = self._matches.modules.get(self._units[unit].after)
-            if unit in self._matches.modules or before is None or self._matches.why[self._units[unit].after] == BEHIND:
+        for number, unit in enumerate(self._units):
+            before = self._matches.modules.get(unit.after)
+            if number in self._matches.modules or before is None or counts[unit.after] > 1 or not unit.of_channels:
                 continue
-            if before + 1 in self._candidates(unit):
-                self._take(unit, before + 1, BEHIND)
+            if before + 1 in self._candidates(number):
+                self._take(number, before + 1, BEHIND)
                 taken = True
         return taken
 

@@ -66,6 +66,11 @@ class Unit:
         return tuple(dict.fromkeys(slot.layer for slot in self.slots))
 
     @property
+    def of_channels(self) -> bool:
+        """Whether each parameter has a value for each channel, and not more."""
+        return all(sum(extent != 1 for extent in slot.shape) <= 1 for slot in self.slots)
+
+    @property
     def name(self) -> str:
         """The layers' names for messages."""
         return " and ".join(layer.name for layer in self.layers)

@@ -191,3 +191,13 @@ def test_the_users_own_layers_keep_their_names(tmp_path: Path) -> None:
     del tensors["c/d/0"]
     with pytest.raises(WeightsError, match="no tensor c/d/0, though it has others of layer c/d"):
         from_tensors(net, tensors, tmp_path)
+
+
+def test_kernels_of_another_branch_are_not_taken_for_those_behind(tmp_path: Path) -> None:
+    """Of two branches of equal shapes, what stands behind the stem's module may be either."""
+    text = conv("stem", "data", 4) + conv("left", "stem", 4, 3) + conv("right", "stem", 4, 3)
+    tensors = {f"{name}.{role}": values(*shape, seed=len(name)) for name in ("base", "b", "aa")
+               for role, shape in (("weight", (4, 3 if name == "base" else 4, 3, 3)), ("bias", (4,)))}  # fmt: skip
+    found = decided(imported(net_of(text, tmp_path), _save(tensors, tmp_path / "w.pt")))
+    assert found["left/0"] == ("b.weight", "order")
+    assert found["right/0"] == ("aa.weight", "order")
