@@ -356,8 +356,8 @@ def check(row: Row) -> dict[str, float]:
     ours.run()
     theirs.run()
     if row.work == "both":
-        inputs = {name: theirs.net.inputs[theirs.net.net.graph.blob_names.index(name)] for name in ours.net.inputs}
-        errors = {name: _error(ours.net.blobs[name].diff, tensor.grad) for name, tensor in inputs.items()}
+        given = theirs.net.inputs.items()
+        errors = {name: _error(ours.net.blobs[name].diff, tensor.grad) for name, tensor in given}
         return errors | _gradients(ours.net, theirs.net)
     return {name: _error(ours.net.blobs[name].data, value) for name, value in theirs.net.forward().items()}
 
@@ -366,8 +366,8 @@ def _gradients(ours: Net, theirs: TorchNet) -> dict[str, float]:
     """Differences by layer: those of a bias count beside its weight, as it may be zero but for rounding."""
     errors = {}
     for name, blobs in ours.params.items():
-        grads = [theirs.parameter(name, index).grad for index in range(len(blobs))]
-        pairs = [(blob.diff.ravel(), g.numpy().ravel()) for blob, g in zip(blobs, grads, strict=True) if g is not None]
+        grads = [theirs.gradient(name, index) for index in range(len(blobs))]
+        pairs = [(blob.diff.ravel(), g.ravel()) for blob, g in zip(blobs, grads, strict=True) if g is not None]
         if pairs:
             found, expected = (np.concatenate(side) for side in zip(*pairs, strict=True))
             errors[name] = _error(found, expected)

@@ -6,6 +6,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 source tools/venv.sh
 ensure_venv dev
+# WITH_TORCH=1 installs PyTorch, too; without it the tests of exports to it are skipped.
+[ -z "${WITH_TORCH:-}" ] || ensure_requirements tools/torch.txt
 .venv/bin/ruff check .
 .venv/bin/ruff format --check --quiet . || { echo "Run: .venv/bin/ruff format ."; exit 1; }
 .venv/bin/mypy

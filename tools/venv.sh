@@ -1,5 +1,6 @@
 # Sourced by the other scripts: makes .venv when missing, or when what it was made from has changed.
 # Usage: ensure_venv EXTRA   (an extra of pyproject.toml: test, dev, plot)
+#        ensure_requirements FILE   (further packages, into the .venv that is there)
 
 ensure_venv() {
     local extra="$1" stamp=".venv/.installed-$1" python="${PYTHON:-python3}"
@@ -15,6 +16,15 @@ ensure_venv() {
         if [ -t 1 ]; then quiet="--progress-bar=on"; fi
         .venv/bin/python -m pip install "$quiet" --disable-pip-version-check \
             -e ".[$extra]" --config-settings editable_mode=compat
+        touch "$stamp"
+    fi
+}
+
+ensure_requirements() {
+    local stamp=".venv/.installed-$(basename "$1")"
+    if [ ! -e "$stamp" ] || [ "$1" -nt "$stamp" ]; then
+        echo "Installing what $1 names into .venv ..."
+        .venv/bin/python -m pip install --quiet --disable-pip-version-check -r "$1"
         touch "$stamp"
     fi
 }

@@ -83,7 +83,7 @@ class _Writer:
             if weight
         }
         self.weights = weights
-        self.flow: Flow = flow_of(net.graph, set(weights))
+        self.flow: Flow = flow_of(self.graph, set(weights))
         self.variables = Names.of_variables()
         self.named: dict[Value, str] = {}
         self.statements: list[Statement] = []

@@ -178,3 +178,11 @@ def test_constants_of_a_net_need_no_argument() -> None:
 
     x = torch.ones(2, 3, 9, 9)
     np.testing.assert_array_equal(to_module(net_of(INPUT + text))(x).numpy(), np.full((2, 3, 9, 9), 2.5))
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_masked_convolutions_need_no_columns(fused: bool) -> None:
+    net = Net(ROOT / "configs" / "tiny" / "segaware_deploy.prototxt", phase=caffe_pb2.TEST, fuse=fused)
+    source = write(net).source
+    assert "self.conv3 = MaskedConv2d(32, 48, 3, padding=1)" in source
+    assert "repeat" not in source
