@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from segcaffe.errors import ExportError
 from segcaffe.export.onnx.package import onnx_module
-from segcaffe.files.disk import together, why_unwritable
+from segcaffe.files.disk import replacing, why_unwritable
 
 MOST_BYTES = 2**31 - 2**20
 """What a file of protobuf can hold, and some room."""
@@ -21,30 +23,34 @@ def write(model: Any, path: str | Path, most_bytes: int = MOST_BYTES) -> list[Pa
     The files appear when both are complete. Returns their paths; ExportError says why they cannot be written.
     """
     path = Path(path)
+    if sum(len(tensor.raw_data) for tensor in model.graph.initializer) <= most_bytes:
+        with _about(path), replacing(path) as beside:
+            beside.write_bytes(model.SerializeToString())
+        return [path]
     data_path = path.with_name(f"{path.name}.data")
+    # The data has its name before the model that refers to it.
+    with _about(path), replacing(path) as beside:
+        with _about(data_path), replacing(data_path) as data_beside, data_beside.open("wb") as file:
+            _take_out(model, data_path.name, file)
+        beside.write_bytes(model.SerializeToString())
+    return [data_path, path]
+
+
+@contextmanager
+def _about(path: Path) -> Iterator[None]:
+    """Make an OSError a sentence about a file."""
     try:
-        with together() as files:
-            written = [path]
-            if model.ByteSize() > most_bytes:
-                files.write(data_path, _take_out(model, data_path.name))
-                written.insert(0, data_path)
-            files.write(path, model.SerializeToString())
-            files.publish(*written)
+        yield
     except OSError as error:
-        raise ExportError(f"{error.filename or path} cannot be written: {why_unwritable(error)}.") from error
-    return written
+        raise ExportError(f"{path} cannot be written: {why_unwritable(error)}.") from error
 
 
-def _take_out(model: Any, location: str) -> bytes:
-    """Move large initialisers out of a model, which then says where in the file they are; the file's content."""
+def _take_out(model: Any, location: str, file: IO[bytes]) -> None:
+    """Move large initialisers out of a model into a file; the model then says where in the file they are."""
     onnx = onnx_module()
-    parts, offset = [], 0
     for tensor in model.graph.initializer:
-        values = tensor.raw_data
-        if len(values) < _SMALL:
-            continue
-        onnx.external_data_helper.set_external_data(tensor, location, offset, len(values))
-        tensor.ClearField("raw_data")
-        parts.append(values)
-        offset += len(values)
-    return b"".join(parts)
+        if len(tensor.raw_data) >= _SMALL:
+            offset = file.tell()
+            file.write(tensor.raw_data)
+            onnx.external_data_helper.set_external_data(tensor, location, offset, file.tell() - offset)
+            tensor.ClearField("raw_data")
