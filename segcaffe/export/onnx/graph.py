@@ -1,8 +1,8 @@
-"""A graph of ONNX that grows: nodes, initialisers, and names that are used once."""
+"""A graph of ONNX that grows: nodes, constants, and names that are used once."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ Array = np.ndarray[Any, Any]
 
 
 class GraphBuilder:
-    """Nodes and initialisers of a model in the making.
+    """Nodes and constants of a model in the making.
 
     Attributes
     ----------
@@ -21,16 +21,16 @@ class GraphBuilder:
         The version of the operators.
     nodes:
         `NodeProto` in order of execution.
-    initializers:
-        `TensorProto` by name.
+    arrays:
+        Values of the initialisers by name. They become part of a model at the very end: messages of more than 2 GiB
+        cannot be copied.
     """
 
     def __init__(self, opset: int) -> None:
         self.onnx = onnx_module()
         self.opset = opset
         self.nodes: list[Any] = []
-        self.initializers: dict[str, Any] = {}
-        self._arrays: dict[str, Array] = {}
+        self.arrays: dict[str, Array] = {}
         self._names: set[str] = set()
         self._node_names: set[str] = set()
 
@@ -49,12 +49,11 @@ class GraphBuilder:
     def constant(self, values: Array, name: str) -> str:
         """Add an initialiser; one of that name with the same values is used again."""
         values = np.asarray(values)
-        known = self._arrays.get(name)
+        known = self.arrays.get(name)
         if known is not None and known.dtype == values.dtype and np.array_equal(known, values, equal_nan=True):
             return name
         name = self.unique(name)
-        self._arrays[name] = values
-        self.initializers[name] = self.onnx.numpy_helper.from_array(np.asarray(values, order="C"), name)
+        self.arrays[name] = values
         return name
 
     def values(self, name: str) -> Array | None:
@@ -62,7 +61,7 @@ class GraphBuilder:
         for node in self.nodes:
             if node.op_type == "Identity" and node.output[0] == name:
                 name = node.input[0]
-        return self._arrays.get(name)
+        return self.arrays.get(name)
 
     def node(
         self, op: str, inputs: Sequence[str], outputs: Sequence[str], domain: str, attributes: Mapping[str, Any]
@@ -74,10 +73,40 @@ class GraphBuilder:
     def rename(self, old: str, new: str, first: int) -> None:
         """Give a value another name in the nodes from ``first`` on."""
         for node in self.nodes[first:]:
-            for names in (node.input, node.output):
-                for i, name in enumerate(names):
-                    if name == old:
-                        names[i] = new
+            rename_in(node, {old: new})
+
+    def fill(self, graph: Any) -> None:
+        """Put the nodes, and the constants that they read, into a `GraphProto`."""
+        graph.node.extend(self.nodes)
+        read = {name for node in self.nodes for name in names_read(node)}
+        for name, values in self.arrays.items():
+            if name in read:
+                write_tensor(graph.initializer.add(), name, values)
+
+
+def write_tensor(tensor: Any, name: str, values: Array) -> None:
+    """Fill a `TensorProto` where it is."""
+    tensor.name, tensor.data_type = name, onnx_module().helper.np_dtype_to_tensor_dtype(values.dtype)
+    tensor.dims.extend(values.shape)
+    tensor.raw_data = values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes()
+
+
+def names_read(node: Any) -> Iterator[str]:
+    """The values that a node reads; those of a graph within it, too, which may be of the graph around."""
+    yield from node.input
+    for attribute in node.attribute:
+        for inner in attribute.g.node:
+            yield from names_read(inner)
+
+
+def rename_in(node: Any, names: Mapping[str, str]) -> None:
+    """Give the values that a node reads and makes other names, old ones to new; those in a graph within it, too."""
+    for part in (node.input, node.output):
+        for i, name in enumerate(part):
+            part[i] = names.get(name, name)
+    for attribute in node.attribute:
+        for inner in attribute.g.node:
+            rename_in(inner, names)
 
 
 def _new(wish: str, names: set[str]) -> str:

@@ -17,8 +17,8 @@ from segcaffe.export.onnx.graph import GraphBuilder
 from segcaffe.export.onnx.package import DEFAULT_IR, DEFAULT_OPSET, check_opset
 from segcaffe.export.onnx.preprocessing import Preprocessing, prepare
 from segcaffe.export.onnx.registry import write_layer
-from segcaffe.export.onnx.simplify import simplify
-from segcaffe.export.onnx.tidy import drop_identities
+from segcaffe.export.onnx.simplify import simplified
+from segcaffe.export.onnx.tidy import without_identities
 from segcaffe.export.refusals import Refusal, RefusedError
 from segcaffe.export.source import Source, Wishes, of_net, read_source
 from segcaffe.layers.base import Layer
@@ -142,7 +142,7 @@ class _Writing:
 
     def model(self) -> Any:
         """The model of what has been written."""
-        helper, net = self.graph.onnx.helper, self.net
+        net = self.net
         named = dict(zip(net.graph.blob_names, range(len(net.blob_list)), strict=True))
         infos = {name: self._info(name, named[name]) for name in named if name in self.source.names}
         outputs = []
@@ -155,28 +155,28 @@ class _Writing:
                 self.graph.node("Identity", [value], [name], "", {})
             outputs.append(value if value in infos else name)
         inputs = [name for name in net.inputs if name in named]
-        graph = helper.make_graph(
-            self.graph.nodes,
-            net.name or Path(self.source.file).stem or "net",
-            [infos.pop(name) for name in inputs],
-            [infos.pop(name) for name in outputs],
-            list(self.graph.initializers.values()),
-        )
-        drop_identities(graph, self.source.names)
+        fixed = {*inputs, *outputs, *self.graph.arrays, *self.source.names}
+        self.graph.nodes = without_identities(self.graph.nodes, fixed)
         if self.options.simplify:
-            simplify(graph, self.source.outputs)
-        made = {name for node in graph.node for name in node.output}
-        graph.value_info.extend(info for name, info in infos.items() if name in made)
+            self.graph.nodes = simplified(self.graph, self.graph.nodes, self.source.outputs)
+        model = self._empty_model()
+        model.graph.name = net.name or Path(self.source.file).stem or "net"
+        self.graph.fill(model.graph)
+        model.graph.input.extend(infos.pop(name) for name in inputs)
+        model.graph.output.extend(infos.pop(name) for name in outputs)
+        made = {name for node in self.graph.nodes for name in node.output}
+        model.graph.value_info.extend(info for name, info in infos.items() if name in made)
+        return model
+
+    def _empty_model(self) -> Any:
+        """A model with versions and metadata, to be filled in place: messages of more than 2 GiB cannot be copied."""
+        helper = self.graph.onnx.helper
         imports = [helper.make_opsetid("", self.options.opset)]
         if self.options.custom:
             imports.append(helper.make_opsetid(self.options.custom, 1))
-        model = helper.make_model(
-            graph,
-            opset_imports=imports,
-            ir_version=max(DEFAULT_IR, helper.find_min_ir_version_for(imports[:1])),
-            producer_name="segcaffe",
-            producer_version=__version__,
-        )
+        model = self.graph.onnx.ModelProto(producer_name="segcaffe", producer_version=__version__)
+        model.ir_version = max(DEFAULT_IR, helper.find_min_ir_version_for(imports[:1]))
+        model.opset_import.extend(imports)
         helper.set_model_props(model, dict(self._metadata()))
         return model
 

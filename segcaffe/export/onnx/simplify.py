@@ -8,29 +8,23 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from segcaffe.export.onnx.graph import Array
-from segcaffe.export.onnx.package import onnx_module
+from segcaffe.export.onnx.graph import Array, GraphBuilder, names_read
 
 _ARITHMETIC = ("Mul", "Div", "Add", "Sub")
 
 
-def simplify(graph: Any, outputs: Sequence[str]) -> None:
-    """Fold factors and shifts of channels into the Conv, ConvTranspose or Gemm before them.
+def simplified(graph: GraphBuilder, nodes: Sequence[Any], outputs: Sequence[str]) -> list[Any]:
+    """Nodes of a graph, with factors and shifts of channels folded into the Conv, ConvTranspose or Gemm before them.
 
-    A blob that only such a node read is no longer there; those in ``outputs`` stay.
+    A blob that only such a node read is no longer there; those in ``outputs`` stay. The graph's constants change.
     """
-    folding = _Folding(graph, outputs)
+    folding = _Folding(graph, nodes, outputs)
     kept = []
-    for node in list(graph.node):
+    for node in nodes:
         if not folding.take(node):
             kept.append(node)
             folding.makers.update(dict.fromkeys(node.output, node))
-    del graph.node[:]
-    graph.node.extend(kept)
-    used = {name for node in graph.node for name in node.input} | set(outputs)
-    initializers = [tensor for tensor in folding.tensors() if tensor.name in used]
-    del graph.initializer[:]
-    graph.initializer.extend(initializers)
+    return kept
 
 
 class _Affine(NamedTuple):
@@ -49,15 +43,10 @@ class _Folding:
         For each value the node that makes it, among those that are kept.
     """
 
-    def __init__(self, graph: Any, outputs: Sequence[str]) -> None:
-        self._numpy, self._outputs = onnx_module().numpy_helper, set(outputs)
-        self._tensors = {tensor.name: tensor for tensor in graph.initializer}
-        self._readers = Counter(name for node in graph.node for name in node.input)
+    def __init__(self, graph: GraphBuilder, nodes: Sequence[Any], outputs: Sequence[str]) -> None:
+        self._graph, self._outputs = graph, set(outputs)
+        self._readers = Counter(name for node in nodes for name in names_read(node))
         self.makers: dict[str, Any] = {}
-
-    def tensors(self) -> list[Any]:
-        """The initialisers, as they are now."""
-        return list(self._tensors.values())
 
     def take(self, node: Any) -> bool:
         """Make a node part of the one before it, if it can be."""
@@ -111,19 +100,16 @@ class _Folding:
         assert bias is not None
         self._set(node.input[1], weight * _over_weight(node, weight, factor))
         if len(node.input) < 3:
-            name = node.input[1].removesuffix("/0") + "/1"
-            while name in self._tensors:
-                name += "_bias"
+            name = self._graph.constant(np.zeros(channels, np.float32), node.input[1].removesuffix("/0") + "/1")
             self._readers[name] = 1
             node.input.append(name)
         self._set(node.input[2], bias * factor + affine.shift)
 
     def _values(self, name: str) -> Array | None:
-        tensor = self._tensors.get(name)
-        return None if tensor is None else np.asarray(self._numpy.to_array(tensor))
+        return self._graph.arrays.get(name)
 
     def _set(self, name: str, values: Array) -> None:
-        self._tensors[name] = self._numpy.from_array(values.astype(np.float32), name)
+        self._graph.arrays[name] = values.astype(np.float32)
 
 
 def _attribute(node: Any, name: str) -> int:

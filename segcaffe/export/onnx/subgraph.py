@@ -75,7 +75,8 @@ class Step(Operators):
             [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [None] * ndim) for name, ndim in values]
             for values in (self._inputs.items(), results)
         ]
-        body = onnx.helper.make_graph(self._graph.nodes, "step", *infos, list(self._graph.initializers.values()))
+        body = onnx.helper.make_graph([], "step", *infos)
+        self._graph.fill(body)
         return list(
             self._emit.node(
                 "Scan",
