@@ -106,17 +106,25 @@ def rows_of(emit: Emitter, item: str, label: str, score: str, boxes: str) -> str
 def best_of_items(emit: Emitter, rows: str, most: int) -> str:
     """The rows sorted by item, then by score; of an item so many at most, all of them where that is negative."""
     count = length(emit, rows)
-    for column, largest in ((2, 1), (0, 0)):
-        # Of equal values the first comes first, so that items keep the order by scores.
-        key = emit.reshape(emit.slice(rows, [column], [column + 1], [1]), [-1])
-        key, order = emit.node("TopK", key, count, outputs=2, axis=0, largest=largest)
-        rows = emit.node("Gather", rows, order, axis=0)
+    _, order = emit.node("TopK", _column(emit, rows, 2), count, outputs=2, axis=0)
+    rows = emit.node("Gather", rows, order, axis=0)
+    # No two keys are equal, for not every runtime lets the first of equal ones come first.
+    item = emit.cast(_column(emit, rows, 0), np.int64)
+    keys = emit.add(emit.mul(item, count), numbers(emit, count))
+    _, order = emit.node("TopK", keys, count, outputs=2, axis=0, largest=0)
+    rows = emit.node("Gather", rows, order, axis=0)
     if most < 0:
         return rows
     # One is too many where the one so many places before it is of the same item.
-    before = emit.concat([emit.constant(np.full(most, -1, np.float32), "none"), key], 0)
+    item = _column(emit, rows, 0)
+    before = emit.concat([emit.constant(np.full(most, -1, np.float32), "none"), item], 0)
     before = emit.node("Slice", before, emit.ints([0], "first"), count, emit.ints([0], "axis"))
-    return str(emit.node("Compress", rows, emit.node("Not", emit.node("Equal", key, before)), axis=0))
+    return str(emit.node("Compress", rows, emit.node("Not", emit.node("Equal", item, before)), axis=0))
+
+
+def _column(emit: Emitter, rows: str, index: int) -> str:
+    """A column of rows, (K,)."""
+    return emit.reshape(emit.slice(rows, [index], [index + 1], [1]), [-1])
 
 
 def detections(emit: Emitter, rows: str) -> str:

@@ -59,7 +59,8 @@ def im2parity(layer: Im2parity, emit: Emitter) -> str:
         parity = emit.where(either, label, parity)
     inside = _centers(layer.window, size)
     if not inside.all():
-        parity = emit.where(emit.constant(inside[None, None], "inside"), parity, emit.number(ignored, "outside"))
+        counts = emit.mul(parity, emit.constant(inside[None, None].astype(np.float32), "inside"))
+        parity = emit.add(counts, emit.constant((ignored * ~inside)[None, None].astype(np.float32), "outside"))
     return _from_images(emit, parity)
 
 
@@ -155,11 +156,17 @@ def distances(
         rows[:, middle], far[:, middle] = False, FAR
     if rows.all() and across.all():
         return dist
-    instead, centers = emit.constant(far, "far"), _centers(window, size)
-    if far.any() and not centers.all():
-        instead = emit.mul(instead, emit.constant(centers[None, None].astype(np.float32), "centers"))
-    valid = emit.node("And", emit.constant(rows, "rows"), emit.constant(across, "columns"))
-    return emit.where(valid, dist, instead)
+    # Masks are numbers: not every runtime takes constants of bool.
+    valid = emit.mul(
+        emit.constant(rows.astype(np.float32), "rows"), emit.constant(across.astype(np.float32), "columns")
+    )
+    dist = emit.mul(dist, valid)
+    if not far.any():
+        return dist
+    outside, centers = emit.sub(emit.number(1, "one"), valid), _centers(window, size)
+    if not centers.all():
+        outside = emit.mul(outside, emit.constant(centers[None, None].astype(np.float32), "centers"))
+    return emit.add(dist, emit.mul(outside, emit.constant(far, "far")))
 
 
 def _weights(emit: Emitter, dist: str, scale: str) -> str:

@@ -74,7 +74,7 @@ def rnn(layer: RNN, emit: Emitter) -> list[str]:
         step = Step(emit)
         before, own, cont = (step.given(name, ndim) for name, ndim in (("hidden", 2), ("part", 2), ("cont", 1)))
         kept = step.mul(before, step.unsqueeze(cont, [1]))
-        after = [(step.node("Tanh", step.add(own, step.node("MatMul", kept, recurrent))), 2)]
+        after = [(step.node("Tanh", step.add(step.node("MatMul", kept, recurrent), own)), 2)]
         last, steps = step.scan(states, {part: 0, emit.inputs[1]: 0}, after, after)
         hidden = emit.unsqueeze(last, [0])
     output = emit.node("MatMul", steps, emit.parameter_as(index + 1, emit.values(index + 1).T))
@@ -155,7 +155,8 @@ def _lstm_steps(emit: Emitter, states: Sequence[str], gates: str, cont: str, rec
         step.given(name, ndim) for name, ndim in (("hidden", 2), ("cell", 2), ("gates", 2), ("cont", 1))
     )
     goes_on = step.unsqueeze(goes_on, [1])
-    own = step.add(own, step.node("MatMul", step.mul(hidden, goes_on), recurrent))
+    # In this order, for OpenVINO computes a slice plus a product wrongly.
+    own = step.add(step.node("MatMul", step.mul(hidden, goes_on), recurrent), own)
     size = emit.top_shape()[-1]
     cell, hidden = _unit(step, own, step.mul(cell, goes_on), (1, size))
     after = [(hidden, 2), (cell, 2)]

@@ -44,9 +44,9 @@ def bias_channel(layer: BiasChannel, emit: Emitter) -> str:
         return emit.add(emit.input, _of_pixels(layer, emit, labels, classes[..., None]))
     labels = emit.reshape(labels, [emit.sizes(1)[0], 1, emit.shape(1)[1]])
     own = emit.node("And", _none_of(emit, labels, layer.ignored), _are(emit, labels, classes))
-    times = emit.reduce("ReduceSum", emit.cast(own, np.float32), [2])
-    bias = np.where(classes == 0, layer.bg_bias, layer.fg_bias)
-    return emit.add(emit.input, emit.unsqueeze(emit.mul(times, emit.constant(bias, "bias")), [3]))
+    bias = emit.constant(np.where(classes == 0, layer.bg_bias, layer.fg_bias), "bias")
+    raised = emit.reduce("ReduceSum", emit.where(own, bias, emit.number(0, "nothing")), [2])
+    return emit.add(emit.input, emit.unsqueeze(raised, [3]))
 
 
 def _of_pixels(
