@@ -103,9 +103,6 @@ class Operators(ABC):
             return self.reduce("ReduceSum", str(self.node("Abs", x)), axes, keepdims)
         if kind == "ReduceSumSquare":
             return self.reduce("ReduceSum", self.mul(x, x), axes, keepdims)
-        if kind == "ReduceL1":
-            # OpenVINO reads it, of opset 13 to 17, as one over all axes.
-            kind, x = "ReduceSum", str(self.node("Abs", x))
         if not axes:
             return str(self.node(kind, x, keepdims=int(keepdims)))
         while len(axes) > _AT_ONCE:
