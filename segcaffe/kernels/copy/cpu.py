@@ -15,7 +15,7 @@ from segcaffe.threads import calls, parallel
 Array = np.ndarray[Any, Any]
 _GRAIN = 100_000
 _SMALL = 4096
-_TURNED = 65_536
+_TURNED = 16_384
 """Elements from which blocks turned in registers save more time than finding them takes."""
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from segcaffe.device.mode import Array
 from segcaffe.kernels import channelwise, copy, elementwise
-from segcaffe.layers.base import Blobs, Layer
+from segcaffe.layers.base import Blobs, Layer, recordable
 from segcaffe.layers.registry import register
 from segcaffe.layers.views import planes
 
@@ -29,6 +29,7 @@ class Axpy(Layer):
             raise self.fail(rule, f"shapes {a}, {x} and {z}")
         top[0].reshape_like(bottom[1])
 
+    @recordable
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Scale and add."""
         self._scale(bottom, bottom[1].array, top[0].array)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from segcaffe.kernels import copy
-from segcaffe.layers.base import Blobs, Layer
+from segcaffe.layers.base import Blobs, Layer, recordable
 from segcaffe.layers.registry import register
 from segcaffe.proto.caffe_pb2 import PriorBoxParameter
 
@@ -79,6 +79,7 @@ class PriorBoxes(Layer):
         """Boxes and variances for the present sizes, (1, 2, 4 H W K)."""
         return self._priors.data
 
+    @recordable
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Copy boxes and variances."""
         copy.copy(self._priors.array, top[0].array)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from segcaffe.kernels import elementwise
-from segcaffe.layers.base import Blobs, Layer
+from segcaffe.layers.base import Blobs, Layer, recordable
 from segcaffe.layers.registry import register
 
 
@@ -31,6 +31,7 @@ class CReLU(Layer):
             raise self.fail("needs a batch axis and a channel axis", f"shape {shape}")
         top[0].reshape(shape[0], 2 * shape[1], *shape[2:])
 
+    @recordable
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Rectify both, item by item: each half of an item's channels lies together."""
         channels = bottom[0].shape[1]

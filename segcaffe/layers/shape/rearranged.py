@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from segcaffe.kernels import copy
-from segcaffe.layers.base import Blobs, Layer
+from segcaffe.layers.base import Blobs, Layer, recordable
 
 
 class Order(NamedTuple):
@@ -37,6 +37,7 @@ class Rearranged(Layer):
         self._order = self.order(bottom[0].shape)
         top[0].reshape(*self._order.top)
 
+    @recordable
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Copy the values in the new order."""
         view, axes, _ = self._order

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from segcaffe.kernels import copy
-from segcaffe.layers.base import Blobs, Layer
+from segcaffe.layers.base import Blobs, Layer, recordable
 from segcaffe.layers.registry import register
 
 
@@ -31,6 +31,7 @@ class Tile(Layer):
         top[0].reshape(*shape[:axis], self.tiles * shape[axis], *shape[axis + 1 :])
         self._outer, self._inner = math.prod(shape[:axis]), math.prod(shape[axis:])
 
+    @recordable
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Copy."""
         source = bottom[0].array.reshape(self._outer, 1, self._inner)

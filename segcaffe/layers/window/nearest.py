@@ -9,7 +9,7 @@ import numpy as np
 from segcaffe import device
 from segcaffe.device.mode import Array
 from segcaffe.kernels import copy
-from segcaffe.layers.base import Blobs, Layer, Read
+from segcaffe.layers.base import Blobs, Layer, Read, recordable
 
 
 class Repeated(Layer):
@@ -33,6 +33,7 @@ class Repeated(Layer):
             raise self.fail("the bottom must have 2 axes (..., H, W) or more.", f"shape {shape}")
         top[0].reshape(*shape[:-2], shape[-2] * self.factors[0], shape[-1] * self.factors[1])
 
+    @recordable
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Copy: whole columns first, then rows of them."""
         x, y = bottom[0].array, self._blocks(top[0].array)
