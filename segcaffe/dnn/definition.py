@@ -21,7 +21,27 @@ def included(net: PlacedNet) -> PlacedNet:
         problem = _problem(param)
         if problem:
             raise DnnError(f"{where(param)}: {problem}", layer=param.name, place=place)
-    return PlacedNet(kept.message, kept.places, net.passed_over)
+    return _with_inputs(PlacedNet(kept.message, kept.places, net.passed_over))
+
+
+def _with_inputs(net: PlacedNet) -> PlacedNet:
+    """The net; where it has no inputs, with those blobs for inputs that its layers read and do not make.
+
+    ``input: "data"`` without a shape is such an input: it is dropped where nets of old are read.
+    """
+    made: set[str] = set()
+    read: dict[str, None] = {}
+    for layer in net.message.layer:
+        read |= {name: None for name in layer.bottom if name not in made}
+        made.update(layer.top)
+    if not read or any(layer.type == "Input" for layer in net.message.layer):
+        return net
+    message = NetParameter()
+    message.CopyFrom(net.message)
+    del message.layer[:]
+    message.layer.add(name="input", type="Input", top=read)
+    message.layer.extend(net.message.layer)
+    return PlacedNet(message, [None, *net.places], net.passed_over)
 
 
 def _problem(param: LayerParameter) -> str:

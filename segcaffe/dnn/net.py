@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import cv2
@@ -15,6 +16,7 @@ from segcaffe.dnn.entries import Entry, entries
 from segcaffe.dnn.errors import DnnError, as_dnn_error, unknown
 from segcaffe.dnn.inspection import Inspection
 from segcaffe.dnn.layer import Layer, as_opencv
+from segcaffe.errors import ShapeError
 from segcaffe.proto.caffe_pb2 import NetParameter
 from segcaffe.proto.placed import PlacedNet
 
@@ -49,7 +51,9 @@ class Net(Inspection):
         self._built: Engine | None = None
         self._list: list[Entry] = []
         if self._net is not None and all(self._shapes.values()):
-            self._build()
+            # A net may state shapes that it can't be run with, and be given others: 1x1 for "whatever comes".
+            with suppress(ShapeError):
+                self._build()
 
     # Input.
 

@@ -216,6 +216,23 @@ def test_an_input_without_a_shape() -> None:
         other.setInputShape("x", (1,))
 
 
+def test_old_inputs_without_a_shape() -> None:
+    net = dnn.readNetFromCaffe(b'input: "data" ' + layer("r", "ReLU", "data", "r").encode())
+    net.setInput(_values()[0], "data")
+    assert net.forward().shape == (3, 8, 8)
+
+
+def test_a_stated_shape_that_is_too_small(tmp_path: Path) -> None:
+    """As deploy files have it whose size is defined when they run."""
+    text = IMAGE.replace(b"dim: 8 dim: 8", b"dim: 1 dim: 1") + conv("c", "data", 2, 3, "bias_term: false").encode()
+    net = dnn.readNetFromCaffe(text)
+    with pytest.raises(cv2.error, match=r'^bufferProto:2: layer "c"'):
+        net.getLayerNames()
+    net.setInput(_values())
+    net.getLayer("c").blobs = [np.ones((2, 3, 3, 3))]
+    assert net.forward().shape == (1, 2, 6, 6)
+
+
 # Outputs.
 
 

@@ -122,20 +122,37 @@ class _Matcher:
     def _behind(self) -> bool:
         """Take what stands right behind the module of the layer before: statistics, factors and slopes of its channels.
 
-        Kernels are not taken so: behind those of one branch there may be those of another.
+        Where the file's order says nothing names may: ``bn3`` belongs to ``conv3``, ``downsample.1`` to
+        ``downsample.0``. Kernels are not taken so: behind those of one branch there may be those of another.
         """
-        if not self._source.ordered:
-            return False
         counts = Counter(unit.after for unit in self._units)
         taken = False
         for number, unit in enumerate(self._units):
             before = self._matches.modules.get(unit.after)
             if number in self._matches.modules or before is None or counts[unit.after] > 1 or not unit.of_channels:
                 continue
-            if before + 1 in self._candidates(number):
-                self._take(number, before + 1, BEHIND)
+            candidates = self._candidates(number)
+            if not self._source.ordered:
+                candidates = [module for module in candidates if self._belongs(before, module)]
+            elif before + 1 in candidates:
+                candidates = [before + 1]
+            else:
+                continue
+            if len(candidates) == 1:
+                self._take(number, candidates[0], BEHIND)
                 taken = True
         return taken
+
+    def _belongs(self, before: int, module: int) -> bool:
+        """Whether a module's name is that of another with one more for its number, or another word with the same."""
+        (owner, _, word), (its_owner, _, its_word) = (
+            self._source.modules[i].name.rpartition(".") for i in (before, module)
+        )
+        if owner != its_owner:
+            return False
+        if word.isdecimal():
+            return its_word == str(int(word) + 1)
+        return re.findall(r"\d+", word) == re.findall(r"\d+", its_word) != []
 
     def _by_order(self) -> bool:
         """Take the first group of as many units as modules that fit each other, where their order is known."""
@@ -204,7 +221,10 @@ def _prefix(names: Sequence[str]) -> str:
 def undecided(units: Sequence[Unit], source: Source, found: Matches) -> str:
     """Sentences on the units that got no module; empty if all did."""
     lines = []
-    for unit, modules in list(found.open.items())[:_SHOWN]:
+    # Once kernels are decided, what stands behind them mostly is, too.
+    first = sorted(found.open, key=lambda unit: units[unit].of_channels)
+    for unit in first[:_SHOWN]:
+        modules = found.open[unit]
         shapes = ", ".join(f"{slot.name} {_shape(slot.shape)}" for slot in units[unit].slots if slot.role)
         names = [source.modules[module].name for module in modules]
         could = (

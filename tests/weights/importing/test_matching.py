@@ -95,9 +95,11 @@ def test_an_order_that_shapes_contradict_decides_nothing(tmp_path: Path) -> None
     """The shortcut is first here and last there: by order it would be taken for the block's third convolution."""
     net = net_of(BLOCK, tmp_path)
     file = _save(_block(), tmp_path / "w.pt")
+    by_names = from_tensors(net, _block(), tmp_path, pairs={"branch1": "layer1.0.downsample.0"})
     with pytest.raises(WeightsError, match=r"branch1 .*could be any of layer1.0.conv3, layer1.0.downsample.0"):
         imported(net, file)
     found = decided(imported(net, file, {"branch1": "layer1.0.downsample.0"}))
+    assert found == decided(by_names)
     assert found["c/0"] == ("layer1.0.conv3.weight", "shape")
     assert found["a/0"] == ("layer1.0.conv1.weight", "shape")
     for mine, theirs in (("1", "downsample.1"), ("a", "bn1"), ("b", "bn2"), ("c", "bn3")):
