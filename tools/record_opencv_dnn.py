@@ -1,14 +1,16 @@
 """Record what OpenCV 4.14's importer for Caffe files answers, for tests/dnn: python tools/record_opencv_dnn.py.
 
 Needs an environment of its own: segcaffe with "opencv-python-headless==4.14.0.94" instead of OpenCV 5. Writes
-tests/dnn/opencv.json (what a net tells of itself) and tests/dnn/opencv.npz (what its layers make). Each layer is asked
-of a net of its own that does not fuse layers: asked for one that another has taken in, OpenCV answers with memory that
-no layer wrote.
+tests/dnn/opencv.json (what a net tells of itself) and tests/dnn/opencv.npz (what its layers, and the scripts, make).
+Each layer is asked of a net of its own that does not fuse layers: asked for one that another has taken in, OpenCV
+answers with memory that no layer wrote.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
+import runpy
 import sys
 import tempfile
 from pathlib import Path
@@ -37,10 +39,20 @@ def main() -> int:
                         net.setInput(array, key)
                     for index, top in enumerate(net.forwardAndRetrieve([layer])[0]):
                         arrays[f"{case}/{turn}/{layer}/{index}"] = top
+    arrays |= {f"script {script.stem}": _run(script) for script in sorted((FOLDER / "scripts").glob("*.py"))}
     text = json.dumps({"opencv": cv2.__version__, "cases": told}, indent=1)
     (FOLDER / "opencv.json").write_text(text + "\n", encoding="utf-8")
     np.savez_compressed(FOLDER / "opencv.npz", **arrays)
     return 0
+
+
+def _run(script: Path) -> Any:
+    """What a script computes."""
+    text = script.read_text(encoding="utf-8")
+    with tempfile.TemporaryDirectory() as name:
+        weights(text.splitlines()[0].removeprefix("# Net: "), Path(name))
+        with contextlib.chdir(name):
+            return runpy.run_path(str(script))["result"]
 
 
 def _told(net: Any, case: str) -> dict[str, Any]:
