@@ -37,6 +37,8 @@ _OURS = re.compile(r".+/\d+", re.DOTALL)
 """Names that `segcaffe export` gives to parameters."""
 _FLOATS = {1: "float32", 10: "float16", 11: "float64", 16: "bfloat16"}
 """The numbers of ONNX's types that weights have."""
+_EIGHT_BITS = (2, 3)
+"""Those of UINT8 and INT8."""
 
 
 def read_onnx(path: Path) -> Source:
@@ -53,7 +55,12 @@ def read_onnx(path: Path) -> Source:
             f"{path}: the file is no ONNX model, or it is damaged. Copy or download it again."
         ) from error
     reader = _Reader(path, len(data))
-    modules = reader.modules(model.graph)
+    try:
+        modules = reader.modules(model.graph)
+    except UnicodeDecodeError as error:
+        raise WeightsError(
+            f"{path}: a name in the ONNX model is no text. The file is damaged; copy it again."
+        ) from error
     if not modules:
         raise WeightsError(f"{path}: the file is no ONNX model, or has no initializers that operators read.")
     return Source(tuple(modules), ordered=True, left_out=reader.left_out)
@@ -111,8 +118,12 @@ class _Reader:
         """Take a tensor, if it holds weights."""
         import onnx.numpy_helper
 
+        if not isinstance(proto.name, str):
+            raise WeightsError(
+                f"{self._path}: a name in the ONNX model is no text. The file is damaged; copy it again."
+            )
         if proto.data_type not in _FLOATS:
-            if "int8" in onnx.TensorProto.DataType.Name(proto.data_type).lower() and len(proto.dims) > 1:
+            if proto.data_type in _EIGHT_BITS and len(proto.dims) > 1:
                 self.left_out[proto.name] = "eight bits, quantized: give the model before it was quantized"
             return
         stored = 8 if proto.data_type == 11 else 4

@@ -151,3 +151,17 @@ def test_what_segcaffe_exports_comes_back_bit_for_bit(target: str, weights: str,
         for mine, theirs in zip(back.params[name], blobs, strict=True):
             assert mine.data.tobytes() == theirs.data.tobytes(), name
     assert IMAGE in Path(files[0]).read_text()
+
+
+def test_names_that_are_no_text(tmp_path: Path) -> None:
+    file = _saved([helper.make_node("Conv", ["x", "k"], ["y"])], {"k": values(4, 3, 3, 3)}, tmp_path)
+    file.write_bytes(file.read_bytes().replace(b"k", b"\xff"))
+    with pytest.raises(WeightsError, match=r"w\.onnx"):
+        read(file, {})
+
+
+def test_quantized_initializers_are_told_of(tmp_path: Path) -> None:
+    net = net_of(conv("c", "data", 4, 3, "bias_term: false"), tmp_path)
+    tensors = {"k": values(4, 3, 3, 3), "q": np.ones((4, 4), np.int8)}
+    file = _saved([helper.make_node("Conv", ["x", "k"], ["y"])], tensors, tmp_path)
+    assert imported(net, file).unused == {"q": "eight bits, quantized: give the model before it was quantized"}
