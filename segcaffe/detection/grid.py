@@ -58,10 +58,9 @@ def likely(raw: Array, sizes: Array, least: float) -> Likely:
     """Decode those boxes of (B, 5 + C, H, W) alone, as `decode` does, whose objectness is ``least`` or more."""
     objectness = special.expit(raw[:, COORDS].astype(np.float64))
     prior, row, column = np.nonzero(objectness >= least)
-    x, y, w, h, _, *classes = raw[prior, :, row, column].T.astype(np.float64)
-    shape = raw.shape[2:]
-    boxes = _boxes((x, y, w, h), (column, row), sizes[prior], shape)
-    return Likely(boxes, objectness[prior, row, column], np.array(classes).T)
+    numbers = raw[prior, :, row, column].astype(np.float64)
+    boxes = _boxes(numbers[:, :COORDS].T, (column, row), sizes[prior], raw.shape[2:])
+    return Likely(boxes, objectness[prior, row, column], numbers[:, COORDS + 1 :])
 
 
 def decode(raw: Array, sizes: Array) -> Grid:

@@ -96,23 +96,34 @@ def _turn(vectors, target, target_start, target_step, source, source_start, sour
 @njit(nogil=True, cache=True)
 def copy_parts(source, target, walk, block, start, stop):
     """Copy parts [start, stop) of a walk, whose axes are given as numbers."""
-    outer, (near, _, far_to), (last, far_from, _) = walk
-    blocks = -(-near // block)
-    whole = last // block * block
-    for part in range(start, stop):
-        first, rest = part % blocks * block, part // blocks
-        at_from, at_to = first, first * far_to
-        for k in range(3):
-            extent, step_from, step_to = outer[2 - k]
-            at_from += rest % extent * step_from
-            at_to += rest % extent * step_to
-            rest //= extent
-        count = min(block, near - first)
-        if count == block:
-            for j in range(0, whole, block):
-                _turn(target, at_to + j, far_to, source, at_from + j * far_from, far_from)
-            for j in range(whole, last):
-                spread_run(target, at_to + j, far_to, source, at_from + j * far_from, block)
+    ((_, slow_from, slow_to), (middle, middle_from, middle_to), (fast, fast_from, fast_to)), near, last = walk
+    blocks = -(-near[0] // block)
+    first, rest = start % blocks * block, start // blocks
+    k, rest = rest % fast, rest // fast
+    j, i = rest % middle, rest // middle
+    for _ in range(start, stop):
+        at_from = i * slow_from + j * middle_from + k * fast_from + first
+        at_to = i * slow_to + j * middle_to + k * fast_to + first * near[2]
+        if near[0] - first >= block:
+            _copy_block(source, at_from, target, at_to, near, last, block)
         else:
-            for i in range(count):
-                pick_run(target, at_to + i * far_to, source, at_from + i, far_from, last)
+            for row in range(near[0] - first):
+                pick_run(target, at_to + row * near[2], source, at_from + row, last[1], last[0])
+        # Counted on rather than divided anew, which would take longer than short rows.
+        first += block
+        if first >= near[0]:
+            first, k = 0, k + 1
+            if k == fast:
+                k, j = 0, j + 1
+                if j == middle:
+                    j, i = 0, i + 1
+
+
+@njit(inline="always")
+def _copy_block(source, at_from, target, at_to, near, last, block):
+    """Turn a whole block of rows, with what is left of each by numbers."""
+    whole = last[0] // block * block
+    for j in range(0, whole, block):
+        _turn(target, at_to + j, near[2], source, at_from + j * last[1], last[1])
+    for j in range(whole, last[0]):
+        spread_run(target, at_to + j, near[2], source, at_from + j * last[1], block)

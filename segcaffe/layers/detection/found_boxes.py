@@ -60,7 +60,7 @@ class FoundBoxes(GridLayer):
         """Of each item the boxes of all grids, whose priors have these sizes, with that much objectness at least."""
         for n in range(bottom[0].shape[0]):
             parts = [likely(self.numbers(blob)[n], own, least) for blob, own in zip(bottom, sizes, strict=True)]
-            yield Likely(*map(np.concatenate, zip(*parts, strict=True)))
+            yield Likely(*map(np.concatenate, zip(*parts, strict=True))) if len(parts) > 1 else parts[0]
 
     def candidates(self, bottom: Blobs) -> Iterator[Found]:
         """Of each item the boxes that score enough."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from scipy import special
+import numpy as np
 
 from segcaffe.detection.suppression import Suppression
 from segcaffe.layers.base import Blobs
@@ -38,7 +38,8 @@ class YoloDetectionOutput(FoundBoxes):
     def candidates(self, bottom: Blobs) -> Iterator[Found]:
         """Of each item the boxes that score enough."""
         for boxes, objectness, classes in self.likely(bottom, [self.sizes] * len(bottom), self.least):
-            chances = special.softmax(classes, axis=1)
-            scores = objectness * chances.max(axis=1)
+            # The softmax of the largest number is one over the sum of the others' distances from it.
+            largest = classes.max(axis=1, keepdims=True)
+            scores = objectness / np.exp(classes - largest).sum(axis=1)
             near = scores >= self.least
-            yield boxes[near], chances.argmax(axis=1)[near], scores[near]
+            yield boxes[near], classes.argmax(axis=1)[near], scores[near]
