@@ -19,6 +19,10 @@ from segcaffe.plan.recompute import choose
 from segcaffe.plan.schedule import Schedule, live_ranges, living, usage
 
 
+PREPARED = "packed"
+"""The name of the workspace that holds what follows from parameters alone."""
+
+
 @dataclass(frozen=True)
 class MemoryPlan:
     """Which buffers share memory, and what the net takes in bytes.
@@ -34,6 +38,8 @@ class MemoryPlan:
     workspace:
         Bytes of kernels' scratch memory on the CPU, as far as it is known: that of convolutions. It is the process's:
         several nets use the same.
+    prepared:
+        Of it, bytes that a net which only runs forward keeps for each layer, once its pass is recorded: packed weights.
     schedule:
         The work that the plan is for.
     peak_step:
@@ -46,6 +52,7 @@ class MemoryPlan:
     saved: int
     saved_unshared: int
     workspace: int
+    prepared: int
     schedule: Schedule
     peak_step: str
 
@@ -101,6 +108,7 @@ def make_plan(program: Program, recompute: Sequence[str] = (), one_slot: bool = 
         saved=state + max(saved_usage, default=0),
         saved_unshared=state + sum(size for size, _ in saved),
         workspace=_workspace(program),
+        prepared=0 if program.learns else sum(step.workspace.get(PREPARED, 0) for step in program.steps),
         schedule=schedule,
         peak_step=_describe(program, schedule, used),
     )

@@ -114,6 +114,7 @@ def _memory_facts(plan: MemoryPlan) -> dict[str, Any]:
         "params": plan.params,
         "saved_for_backward": plan.saved,
         "workspace": plan.workspace,
+        "prepared": plan.prepared,
         "peak": plan.peak_step,
     }
 
@@ -169,6 +170,7 @@ def _memory(plan: MemoryPlan) -> list[str]:
         f"memory: {_bytes(plan.total)} = blobs {blobs} (each by itself: {separate}) + parameters {_bytes(plan.params)}"
         f" + saved for backward {_bytes(plan.saved)}",
         *([f"workspace of convolutions: {_bytes(plan.workspace)}"] if plan.workspace else []),
+        *([f"packed weights, where its passes repeat: {_bytes(plan.prepared)}"] if plan.prepared else []),
         one_line(f"most of it is in use at: {plan.peak_step}"),
     ]
 

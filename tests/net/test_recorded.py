@@ -159,6 +159,14 @@ def test_only_of_parameters_that_someone_holds_are_copies_kept() -> None:
     assert net._recorder._recording._basis._copies == []
 
 
+def test_what_a_recording_keeps_is_in_the_memory_plan() -> None:
+    net = _net()
+    _fill(net)
+    assert net._recorder.held == 0
+    _played(net)
+    assert 0 < net._recorder.held <= net.plan_memory().prepared
+
+
 def test_nothing_is_saved_for_a_backward_pass_that_is_not_made() -> None:
     for text, saved in ((TEXT, set()), ("force_backward: true " + TEXT, {"scale", "prelu"})):
         net = _net(text)

@@ -78,6 +78,11 @@ def test_workspace_is_used_by_turns() -> None:
     assert make_plan(Program(steps, ())).workspace == 8
 
 
+def test_packed_weights_are_kept_for_each_layer_of_a_net_that_only_runs_forward() -> None:
+    steps = (Step("a", workspace={"packed": 5, "columns": 2}), Step("b", workspace={"packed": 3, "tables": 1}))
+    assert [make_plan(Program(steps, (), learns=learns)).prepared for learns in (False, True)] == [8, 0]
+
+
 def test_where_most_is_in_use() -> None:
     assert make_plan(chain(6)).peak_step == "s5 (backward)"
     assert make_plan(Program((), ())).peak_step == "(no layers)"
