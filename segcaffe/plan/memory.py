@@ -18,7 +18,6 @@ from segcaffe.plan.program import Program
 from segcaffe.plan.recompute import choose
 from segcaffe.plan.schedule import Schedule, live_ranges, living, usage
 
-
 PREPARED = "packed"
 """The name of the workspace that holds what follows from parameters alone."""
 
