@@ -1,7 +1,8 @@
 """Products of a few rows with many: each result is a sum along a row of both, as an InnerProduct of few items has them.
 
 BLAS copies the many rows before it multiplies, which takes longer than the products. Here they are read where they lie,
-a few at a time, at the rate at which memory delivers them.
+at the rate at which memory delivers them: one after the other for one item, which is one stream; a few at a time for
+several items, so that these are loaded less often.
 """
 
 # mypy: disable-error-code="no-untyped-def, untyped-decorator"
@@ -10,7 +11,7 @@ from __future__ import annotations
 from segcaffe.jit.compiled import SUMS, njit
 
 ROWS = 4
-"""Rows that are read side by side, so that what they are multiplied with is loaded once for all."""
+"""Rows that are read side by side where there are several items."""
 FEW = 16
 """Left rows that are few: BLAS is faster with more."""
 
@@ -27,12 +28,25 @@ def _dots(row, first, second, third, fourth):
     return a, b, c, d
 
 
+@njit(nogil=True, cache=True, fastmath=SUMS, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def _dot(row, other):
+    """The sum of products of two rows; nothing is stored here either."""
+    total = row.dtype.type(0)
+    for i in range(row.size):
+        total += row[i] * other[i]
+    return total
+
+
 @njit(nogil=True, cache=True)
 def multiply(left, right, out, start, stop):
     """``out = left @ right.T`` for rows of ``right`` start to stop, counted in groups of `ROWS`.
 
     Each is computed in one way, whoever computes the others.
     """
+    if len(left) == 1:
+        for n in range(start * ROWS, min(stop * ROWS, len(right))):
+            out[0, n] = _dot(left[0], right[n])
+        return
     last = len(right) - 1
     for group in range(start, stop):
         n = group * ROWS
