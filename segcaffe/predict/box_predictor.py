@@ -42,12 +42,12 @@ class BoxPredictor(LoadedNet):
         self.input.data[0] = self.prepared(resized)
         self.net.forward()
         rows = self.net.blobs[self.blob].data
-        if rows.ndim < 2 or rows.shape[-1] != _ROW:
+        if rows.ndim < 2 or rows.shape[-1] < _ROW:
             raise GraphError(
-                f'blob "{self.blob}" must hold rows of {_ROW} numbers: item, label, score, xmin, ymin, xmax, ymax. '
-                f"Received: {rows.shape}."
+                f'blob "{self.blob}" must hold rows of {_ROW} numbers or more: item, label, score, xmin, ymin, xmax, '
+                f"ymax. Received: {rows.shape}."
             )
-        rows = rows.reshape(-1, _ROW)
+        rows = rows.reshape(-1, rows.shape[-1])[:, :_ROW]
         rows = rows[(rows[:, 1] >= 0) & np.isfinite(rows[:, 2:]).all(axis=1)]
         boxes = in_pixels(rows[:, 3:].astype(np.float64), size, policy)
         found = np.concatenate([rows[:, 1:3], boxes], axis=1)[areas(boxes) > 0]

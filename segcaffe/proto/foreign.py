@@ -10,7 +10,7 @@ _TYPES = {
     "YOLO": "YoloV2Loss YoloV3Loss",
     "DeepLab v1": "DominantChannel CensorLabel ChannelAggregator GainChannel Histogram IgnoreOverlay Onehot "
     "RelativeError",
-    "OpenVINO's training": "DetectionOutputExtended AnchorEmbeddingExtractor",
+    "OpenVINO's training": "AnchorEmbeddingExtractor",
     "NVIDIA's Caffe": "DetectNetTransformation TRT",
     "TI's Caffe (Jacinto)": "ImageLabelData",
     "HED": "ImageLabelmapData",

@@ -153,6 +153,41 @@ CASES += [
     ),
     LayerCase("ROIAlign", f"roi_align_param {{ {POOLED} }}", ((2, 3, 8, 9), regions), batched=False),
 ]
+CASES += [
+    LayerCase(
+        "ROIAlign",
+        f"roi_align_param {{ {POOLED} {options} }}",
+        ((2, maps, 8, 9), regions),
+        suffix=suffix,
+        batched=False,
+    )
+    for suffix, options, maps in (
+        ("three_samples", "sampling_ratio: 3", 3),
+        ("adaptive", "sample_ratio: 0", 3),
+        ("position_sensitive", "position_sensitive: true sampling_ratio: 1", 12),
+    )
+]
+CASES += [
+    LayerCase("ROIAlign", f"roi_pooling_param {{ {POOLED} }}", ((2, 3, 8, 9), regions), suffix="pooling", batched=False)
+]
+
+
+def grid_of_boxes(rng: np.random.Generator) -> np.ndarray:
+    """Two boxes in each of 3 x 4 cells, and their variances, (1, 2, 96)."""
+    low = rng.uniform(0, 0.6, (24, 2))
+    corners = np.concatenate([low, low + rng.uniform(0.1, 0.4, (24, 2))], axis=1)
+    return np.stack([corners.reshape(-1), np.tile([0.1, 0.1, 0.2, 0.2], 24)])[None]
+
+
+CASES.append(
+    LayerCase(
+        "DetectionOutputExtended",
+        "detection_output_param { num_classes: 2 code_type: CENTER_SIZE keep_top_k: 5 }",
+        ((2, 3, 4, 8), (2, 48), grid_of_boxes),
+        gradient=False,
+        batched=False,
+    )
+)
 
 
 def found_regions(rng: np.random.Generator) -> np.ndarray:

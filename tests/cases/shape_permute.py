@@ -1,4 +1,4 @@
-"""Cases of Permute."""
+"""Cases of Permute and Transpose."""
 
 from __future__ import annotations
 
@@ -9,4 +9,7 @@ CASES = [
     LayerCase("Permute", "permute_param { order: [0, 3] }", ((2, 3, 4, 5),), suffix="rest_follows"),
     LayerCase("Permute", "permute_param { order: [0, 2, 1] }", ((2, 3, 4),), suffix="three_axes"),
     LayerCase("Permute", bottoms=((2, 3, 4, 5),), suffix="identity"),
+    LayerCase("Transpose", "transpose_param { dim: [2, 0, 3, 1] }", ((2, 3, 4, 5),), batched=False),
+    LayerCase("Transpose", bottoms=((2, 3, 4, 5),), suffix="pixels", batched=False),
+    LayerCase("Transpose", bottoms=((2, 3, 4, 5, 6),), suffix="planes", batched=False),
 ]

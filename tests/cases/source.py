@@ -154,6 +154,7 @@ CASES = [
         suffix="gaussian",
         deterministic=False,
     ),
+    LayerCase("RandVec", "rand_vec_param { batch_size: 2 dim: 3 lower: -1 }", (), deterministic=False),
     LayerCase("ImageData", f"{_list('labelled')} {_CROP}", (), 2),
     LayerCase("TwoImageData", f"{_list('two')} {_CROP}", (), 2),
     LayerCase("FourImageData", f"{_list('four')} {_CROP}", (), 2),

@@ -67,6 +67,24 @@ CASES = [
     _eval("score_type: PROB sqrt: false constriant: false", "plain_cells", (_chances, _cells)),
 ]
 
+
+def _maps(rng: np.random.Generator) -> np.ndarray:
+    return (rng.random((2, 3, 4, 5)) < 0.4).astype(float)
+
+
+def _pixels(rng: np.random.Generator) -> np.ndarray:
+    return rng.integers(0, 20, (2, 3)).astype(float)
+
+
+# The gradient is not that of the loss.
+CASES += [
+    LayerCase("YoloSeg", options, ((2, 3, 4, 5), *labels), suffix=suffix, gradient=False, batched=False)
+    for suffix, options, labels in (
+        ("", "", (_maps,)),
+        ("weighed", "yolo_seg_param { object_scale: 2 }", (_maps, _pixels)),
+    )
+]
+
 CASES += [
     LayerCase(
         "DetectionLoss",

@@ -24,6 +24,7 @@ TO_NO_BOTTOM = {
     "DenseCRF",
     "DetectionEvaluate",
     "DetectionOutput",
+    "DetectionOutputExtended",
     "DomainTransformForwardOnly",
     "Embed",
     "EvalDetection",
@@ -65,6 +66,7 @@ FIRST_ONLY = {
     "SoftmaxWithLoss",
     "SoftmaxWithLossOHEM",
     "Upsample",
+    "YoloSeg",
     "Yolov3",
 }
 FIRST_TWO = {
@@ -89,6 +91,7 @@ SILENT = {
     "Crop",
     "DenseCRF",
     "DetectionOutput",
+    "DetectionOutputExtended",
     "DistLoss",
     "DomainTransformForwardOnly",
     "Interp",

@@ -18,11 +18,14 @@ REASONS: dict[str, str] = {
     "DenseCRF": _LATTICE,
     "DetectionEvaluate": _MATCHES,
     "DetectionLoss": _MATCHES,
+    "DetectionOutputExtended": "operators keep of a box no place in the grid; DetectionOutput is written",
     "EvalDetection": _MATCHES,
     "MalisLoss": "it joins areas edge by edge, the strongest first, which belongs to training",
     "MultiBoxLoss": _MATCHES,
     "MultiStageMeanfield": _LATTICE,
+    "RandVec": "it draws its values anew in each pass; make it an Input layer",
     "RegionLoss": _MATCHES,
+    "YoloSeg": "its loss belongs to training, and its gradient is not that of the loss",
     "Yolov3": _MATCHES,
 }
 """By type; what is neither here nor registered fails the conformance test."""

@@ -12,7 +12,7 @@ from segcaffe.export.onnx.emitter import Array, Emitter
 from segcaffe.export.onnx.registry import maps
 from segcaffe.layers.detection.proposal import Proposal
 from segcaffe.layers.detection.psroi_pooling import PSROIPooling
-from segcaffe.layers.detection.roi_align import SAMPLES, ROIAlign
+from segcaffe.layers.detection.roi_align import ROIAlign
 from segcaffe.layers.detection.roi_pooling import ROIPooling
 
 _LARGEST_GROWTH = 60.0
@@ -83,18 +83,24 @@ def roi_pooling(layer: ROIPooling, emit: Emitter) -> str:
 def roi_align(layer: ROIAlign, emit: Emitter) -> str:
     """RoiAlign without the half pixel that later networks take off, which its first version did not know."""
     item, corners = emit.split(emit.reshape(emit.inputs[1], [-1, 5]), 1, [1, 4])
-    return str(
-        emit.node(
-            "RoiAlign",
-            emit.input,
-            corners,
-            emit.cast(emit.squeeze(item, [1]), np.int64),
-            output_height=layer.pooled[0],
-            output_width=layer.pooled[1],
-            sampling_ratio=SAMPLES,
-            spatial_scale=float(layer.scale),
-            coordinate_transformation_mode="output_half_pixel" if emit.opset >= 16 else None,
-        )
+    pooled = emit.node(
+        "RoiAlign",
+        emit.input,
+        corners,
+        emit.cast(emit.squeeze(item, [1]), np.int64),
+        output_height=layer.pooled[0],
+        output_width=layer.pooled[1],
+        sampling_ratio=max(0, layer.samples),
+        spatial_scale=float(layer.scale),
+        coordinate_transformation_mode="output_half_pixel" if emit.opset >= 16 else None,
+    )
+    if not layer.sensitive:
+        return str(pooled)
+    # Of all bins of all maps those that belong together.
+    bins = layer.pooled[0] * layer.pooled[1]
+    own = emit.mul(emit.reshape(pooled, [-1, emit.shape()[1] // bins, bins, bins]), emit.constant(np.eye(bins), "own"))
+    return emit.reshape(
+        emit.reduce("ReduceSum", own, [2], keepdims=False), [-1, emit.shape()[1] // bins, *layer.pooled]
     )
 
 

@@ -94,7 +94,7 @@ def reverse(layer: Reverse, emit: Emitter) -> str:
     return emit.slice(emit.input, [-1] * count, [-INT64_MAX] * count, axes, [-1] * count)
 
 
-@maps("DepthToSpace", "Reorg", "ShuffleChannel", "SpaceToDepth")
+@maps("DepthToSpace", "Reorg", "ShuffleChannel", "SpaceToDepth", "Transpose")
 def rearranged(layer: Rearranged, emit: Emitter) -> str:
     """The bottom under another shape, its axes in another order."""
     view, axes, _ = layer.order(emit.shape())

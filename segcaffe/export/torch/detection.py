@@ -9,6 +9,7 @@ from segcaffe.detection.anchors import base_anchors
 from segcaffe.export.torch.names import call, number
 from segcaffe.export.torch.registry import Lines, refuses, writes
 from segcaffe.export.torch.site import Site
+from segcaffe.layers.detection.roi_align import SAMPLES
 from segcaffe.layers.python.enet import SpatialDropoutLayer
 from segcaffe.layers.python.rcnn import ProposalLayer
 from segcaffe.proto import caffe_pb2
@@ -82,7 +83,19 @@ def _roi_pooling(site: Site) -> str:
 
 @writes("ROIAlign")
 def _roi_align(site: Site) -> str:
-    return call(site.piece("roi_align"), *site.bottoms, tuple(site.layer.pooled), site.layer.scale)
+    layer = site.layer
+    if layer.samples < 1:
+        raise site.fail(
+            "as many samples as a bin has pixels are not written. Give sampling_ratio a number, or cut the net before it"
+        )
+    samples = layer.samples if layer.samples != SAMPLES else None
+    pooled = call(site.piece("roi_align"), *site.bottoms, tuple(layer.pooled), layer.scale, count=samples)
+    if not layer.sensitive:
+        return pooled
+    # Of all bins of all maps those that belong together.
+    rows, columns = layer.pooled
+    own = f"{pooled}.flatten(2).unflatten(1, (-1, {rows * columns})).diagonal(dim1=2, dim2=3)"
+    return f"{own}.unflatten(2, ({rows}, {columns}))"
 
 
 @writes("PSROIPooling")
@@ -135,6 +148,8 @@ refuses(
     "RegionLoss",
     "Yolov3",
 )
+refuses("the gradient of the original is not that of its loss. Cut the net before it", "YoloSeg")
+refuses("it finds a box's place in the grid, which is not written. Use DetectionOutput", "DetectionOutputExtended")
 refuses(
     "judging detections is no part of a module. Cut the net before it, and judge its boxes with segcaffe eval",
     "DetectionEvaluate",

@@ -155,6 +155,16 @@ def _permute(site: Site) -> str:
     return f"{site.x}.permute({', '.join(map(str, site.layer.axes))})"
 
 
+@writes("Transpose")
+def _transpose(site: Site) -> str:
+    axes = site.layer.axes
+    if not axes and site.ndim == 4:
+        return f"{site.x}.flatten(2).mT.flatten(0, 1)[..., None, None]"
+    if not axes and site.ndim == 5:
+        return f"{site.x}.transpose(1, 2).flatten(0, 1)"
+    return f"{site.x}.permute({', '.join(map(str, axes))})" if axes else site.x
+
+
 @writes("Reduction")
 def _reduction(site: Site) -> str:
     layer, kinds = site.layer, caffe_pb2.ReductionParameter

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from segcaffe.detection.boxes import Code, decode
 from segcaffe.detection.suppression import Suppression, suppress
-from segcaffe.layers.base import Blobs, Layer
+from segcaffe.layers.base import Blobs, Count, Layer
 from segcaffe.layers.detection.predictions import Bottoms, Predictions
 from segcaffe.layers.detection.saved_boxes import SavedBoxes
 from segcaffe.layers.registry import register
@@ -42,11 +42,13 @@ class DetectionOutput(Layer):
     corners), COCO ``<prefix>.json``. visualize has no effect, nor has a fourth bottom, its images.
     """
 
-    bottom_count = (3, None)
+    bottom_count: ClassVar[Count] = (3, None)
     written_option = "detection_output_param.save_output_param.output_directory"
     gradient_to = ()
     refuses_gradient = False
     detects = True
+    row: ClassVar[int] = ROW
+    """Numbers of a detection."""
     open_axis = 2
     replayable = False
     recomputes = False
@@ -89,7 +91,7 @@ class DetectionOutput(Layer):
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Check the sizes; how much is found shows in forward."""
         self.priors = self.bottoms.check(bottom)
-        top[0].reshape(1, 1, 1, ROW)
+        top[0].reshape(1, 1, 1, self.row)
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Find the boxes, item by item."""
@@ -99,9 +101,9 @@ class DetectionOutput(Layer):
         if self.saved is not None:
             self.saved.add(rows, items)
         if not len(rows):
-            rows = np.full((items, ROW), -1, self.dtype)
+            rows = np.full((items, self.row), -1, self.dtype)
             rows[:, 0] = np.arange(items)
-        top[0].reshape(1, 1, len(rows), ROW)
+        top[0].reshape(1, 1, len(rows), self.row)
         top[0].data[0, 0] = rows
 
     def _boxes(self, item: int, given: Predictions) -> Array:
@@ -127,12 +129,16 @@ class DetectionOutput(Layer):
                 continue
             own = boxes[0 if self.shared else label]
             kept = suppress(own, scores[label], self.suppression)
-            rows = np.empty((len(kept), ROW), self.dtype)
-            rows[:, 0], rows[:, 1], rows[:, 2], rows[:, 3:] = item, label, scores[label, kept], own[kept]
+            rows = np.empty((len(kept), self.row), self.dtype)
+            rows[:, 0], rows[:, 1], rows[:, 2], rows[:, 3:ROW] = item, label, scores[label, kept], own[kept]
+            self.fill(rows, kept)
             parts.append(rows)
-        rows = np.concatenate(parts) if parts else np.empty((0, ROW), self.dtype)
+        rows = np.concatenate(parts) if parts else np.empty((0, self.row), self.dtype)
         rows = rows[np.argsort(-rows[:, 2], kind="stable")]
         return rows[: self.keep_top_k] if self.keep_top_k > -1 else rows
+
+    def fill(self, rows: Array, priors: Array) -> None:
+        """Write what rows have beyond the box, from the numbers of their priors (K,)."""
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Boxes that were found have no gradient."""

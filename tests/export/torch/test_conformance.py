@@ -26,6 +26,7 @@ REFUSED = {
     "Lstm_threshold": "clipping_threshold",
     "MergeCrop_one_forward": "is not used",
     "Python": "its code",
+    "ROIAlign_adaptive": "as many samples as a bin has pixels",
 }
 """Cases of types that are written, but not with these options, and what is told."""
 RANDOM = {

@@ -98,9 +98,39 @@ def test_samples_between_pixels() -> None:
                     assert y[r, c, p, q] == pytest.approx(sum(samples) / 4, abs=1e-9)
 
 
+@pytest.mark.parametrize("samples", [1, 3, 0])
+@pytest.mark.parametrize("sensitive", [False, True])
+def test_other_numbers_of_samples(samples: int, sensitive: bool) -> None:
+    options = f"sampling_ratio: {samples} position_sensitive: {str(sensitive).lower()}"
+    options = f"roi_align_param {{ pooled_h: 3 pooled_w: 2 spatial_scale: {SCALE} {options} }}"
+    x, rois, y = _top("ROIAlign", options, 12)
+    assert y.shape == (30, 2 if sensitive else 12, 3, 2)
+    for (r, c, p, q), value in np.ndenumerate(y):
+        item, *corners = rois[r].tolist()
+        left, top, right, bottom = (corner * SCALE for corner in corners)
+        high, wide = max(bottom - top, 1) / 3, max(right - left, 1) / 2
+        rows, columns = samples or math.ceil(high), samples or math.ceil(wide)
+        values = [
+            _bilinear(
+                x[int(item), (c * 3 + p) * 2 + q if sensitive else c], top + (p + s) * high, left + (q + t) * wide
+            )
+            for s in ((i + 0.5) / rows for i in range(rows))
+            for t in ((i + 0.5) / columns for i in range(columns))
+        ]
+        assert value == pytest.approx(sum(values) / len(values), abs=1e-9)
+
+
+def test_options_of_pooling() -> None:
+    options = f"{{ pooled_h: 3 pooled_w: 2 spatial_scale: {SCALE} }}"
+    one, other = (_top("ROIAlign", f"{field} {options}", 2)[2] for field in ("roi_align_param", "roi_pooling_param"))
+    assert (one == other).all()
+
+
 @pytest.mark.parametrize(
     ("type_", "options", "sentence"),
     [
+        ("ROIAlign", "roi_align_param { pooled_h: 2 pooled_w: 2 sampling_ratio: 65 }", "sampling_ratio must be 64 at"),
+        ("ROIAlign", "roi_align_param { pooled_h: 2 pooled_w: 2 position_sensitive: true }", "multiple of the 4 bins"),
         ("ROIPooling", "roi_pooling_param { pooled_h: 3 }", "at least 1 each way"),
         ("ROIAlign", "roi_align_param { pooled_h: 2 pooled_w: 5000 }", "4096 at most"),
         ("ROIPooling", "roi_pooling_param { pooled_size: 3 spatial_scale: 0 }", "spatial_scale must be above 0"),

@@ -233,10 +233,10 @@ def psroi_pool(x: Tensor, regions: Tensor, outputs: int, size: int, scale: float
     return torch.stack(pooled) if pooled else x.new_zeros(0, outputs, size, size)
 
 
-def samples(start: Tensor, size: Tensor, count: int, extent: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Of two samples for each bin the pixels before and behind, and how far they lie between; nothing outside."""
-    number = (torch.arange(2 * count, dtype=size.dtype, device=size.device) + 0.5) / 2
-    place = start[:, None] + number * size[:, None] / count
+def samples(start: Tensor, size: Tensor, bins: int, count: int, extent: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Of count samples for each bin the pixels before and behind, and how far they lie between; nothing outside."""
+    number = (torch.arange(count * bins, dtype=size.dtype, device=size.device) + 0.5) / count
+    place = start[:, None] + number * size[:, None] / bins
     inside = (place >= -1) & (place <= extent)
     place = place.clamp(0, extent - 1)
     low = place.floor()
@@ -244,13 +244,13 @@ def samples(start: Tensor, size: Tensor, count: int, extent: int) -> tuple[Tenso
     return low.long(), (low.long() + 1).clamp_max(extent - 1), weight
 
 
-def roi_align(x: Tensor, regions: Tensor, size: tuple[int, int], scale: float) -> Tensor:
-    """The mean of 2 x 2 samples between pixels of each of size bins of each region."""
+def roi_align(x: Tensor, regions: Tensor, size: tuple[int, int], scale: float, count: int = 2) -> Tensor:
+    """The mean of count x count samples between pixels of each of size bins of each region."""
     regions = regions.view(-1, 5)
     corners = regions[:, 1:] * scale
     sides = (corners[:, 2:] - corners[:, :2]).clamp_min(1)
-    top, bottom, row_weights = samples(corners[:, 1], sides[:, 1], size[0], x.shape[2])
-    left, right, column_weights = samples(corners[:, 0], sides[:, 0], size[1], x.shape[3])
+    top, bottom, row_weights = samples(corners[:, 1], sides[:, 1], size[0], count, x.shape[2])
+    left, right, column_weights = samples(corners[:, 0], sides[:, 0], size[1], count, x.shape[3])
     maps = x[regions[:, 0].long()]
     index = torch.arange(len(regions), device=x.device)[:, None, None]
     y = torch.zeros_like(maps[:1, 0, 0, 0])
@@ -258,7 +258,7 @@ def roi_align(x: Tensor, regions: Tensor, size: tuple[int, int], scale: float) -
         for columns, across in zip((left, right), column_weights, strict=True):
             values = maps[index, :, rows[:, :, None], columns[:, None, :]]
             y = y + values * (down[:, :, None] * across[:, None, :])[..., None]
-    y = y.permute(0, 3, 1, 2).unflatten(3, (size[1], 2)).unflatten(2, (size[0], 2))
+    y = y.permute(0, 3, 1, 2).unflatten(3, (size[1], count)).unflatten(2, (size[0], count))
     return y.mean((3, 5))
 
 
