@@ -86,7 +86,7 @@ def _roi_align(site: Site) -> str:
     layer = site.layer
     if layer.samples < 1:
         raise site.fail(
-            "as many samples as a bin has pixels are not written. Give sampling_ratio a number, or cut the net before it"
+            "as many samples as a bin has pixels are not written. Give sampling_ratio a number, or cut the net"
         )
     samples = layer.samples if layer.samples != SAMPLES else None
     pooled = call(site.piece("roi_align"), *site.bottoms, tuple(layer.pooled), layer.scale, count=samples)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -36,7 +38,7 @@ def test_repeated_and_resumed() -> None:
     for _ in range(5):
         layer.forward(bottom, top)
         drawn.append(np.array(top[0].data))
-    assert [(a == b).all() for a, b in zip(drawn, drawn[1:], strict=False)] == [True, False, True, False]
+    assert [(a == b).all() for a, b in itertools.pairwise(drawn)] == [True, False, True, False]
     assert layer.state() == {"passes": 5}
     layer.restore({"passes": 5})
     layer.forward(bottom, top)
