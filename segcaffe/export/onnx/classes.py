@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from segcaffe.export.onnx.emitter import Emitter
@@ -19,7 +21,7 @@ def arg_max(layer: ArgMax, emit: Emitter) -> str:
     value, axis = (emit.input, layer.axis) if layer.axis is not None else (_as_rows(emit), 1)
     axis %= emit.ndim() if layer.axis is not None else 2
     emit.static(*(range(1, emit.ndim()) if layer.axis is None else [axis]))
-    extent = layer._view[1]
+    extent = math.prod(emit.shape()[1:]) if layer.axis is None else emit.shape()[axis]
     if layer.top_k == 1:
         indices, values = emit.arg_max(value, axis), emit.reduce("ReduceMax", value, [axis])
     else:

@@ -149,8 +149,8 @@ def _counts(sizes: Sizes, axis: int, pixels_only: bool) -> Array:
 def spp(layer: SPP, emit: Emitter) -> str:
     """Each level pooled and flattened, joined along the channels."""
     levels = []
-    for inner in layer._poolings:
-        out = tuple(inner._output_size(emit.shape()[2:]))
+    for inner in layer.poolings:
+        out = tuple(inner.output_size(emit.shape()[2:]))
         levels.append(pool(inner, emit, emit.input, Sizes(inner.window, emit.shape()[2:], out))[0])
     if len(levels) == 1:
         return levels[0]
@@ -161,7 +161,7 @@ def spp(layer: SPP, emit: Emitter) -> str:
 def spatial_pyramid_pooling(layer: SpatialPyramidPooling, emit: Emitter) -> str:
     """The largest value of each cell, cell by cell."""
     grids = []
-    for bins, cells in zip(layer.bins, layer._cells, strict=True):
+    for bins, cells in zip(layer.bins, layer.cells, strict=True):
         found = [_largest_of(emit, rows, columns) for _, _, rows, columns in cells]
         joined = emit.concat([emit.unsqueeze(value, [2]) for value in found], 2)
         shape = (emit.shape()[1], bins, bins) if len(layer.bins) == 1 else (emit.shape()[1] * bins * bins,)

@@ -23,7 +23,7 @@ from segcaffe.layers.window.upsample import Upsample
 @maps("Crop")
 def crop(layer: Crop, emit: Emitter) -> str:
     """Slice by offsets that are known."""
-    parts = [(axis, part) for axis, part in enumerate(layer._part) if part != slice(None)]
+    parts = [(axis, part) for axis, part in enumerate(layer.part) if part != slice(None)]
     parts = [(axis, part) for axis, part in parts if (part.start, part.stop) != (0, emit.shape()[axis])]
     for axis, _ in parts:
         emit.static(axis)
@@ -50,7 +50,7 @@ def padded(layer: Padded, emit: Emitter) -> str:
 def merge_crop(layer: MergeCrop, emit: Emitter) -> str:
     """The middle of the second bottom, joined or added to the first; zeros for one that is not used."""
     values = []
-    for index, (value, part, used) in enumerate(zip(emit.inputs, layer._parts, layer.uses, strict=True)):
+    for index, (value, part, used) in enumerate(zip(emit.inputs, layer.parts, layer.uses, strict=True)):
         spatial = list(part[2:])
         if spatial:
             axes = list(range(2, 2 + len(spatial)))
@@ -154,7 +154,7 @@ def resize_bilinear(layer: ResizeBilinear, emit: Emitter) -> str:
     first = 1 if layer.channels_last else 2
     value = emit.input
     for axis, name in ((first, "rows"), (first + 1, "columns")):
-        low, weight = layer._places(emit.shape()[axis], emit.top_shape()[axis])
+        low, weight = layer.places(emit.shape()[axis], emit.top_shape()[axis])
         value = _mixed(emit, value, (low, weight), axis, name)
     return value
 

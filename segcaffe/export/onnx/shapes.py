@@ -154,7 +154,7 @@ def space_to_batch(layer: SpaceToBatchND, emit: Emitter) -> str:
     """Pad, then blocks to the front."""
     rest = emit.ndim() - 1 - len(layer.block)
     padded = emit.pad(emit.input, [(0, 0), *layer.margins, *[(0, 0)] * rest])
-    large = layer._large.shape
+    large = layer.large.shape
     pairs = [n for extent, size in zip(large[1:], layer.block, strict=False) for n in (extent // size, size)]
     behind = list(large[1 + len(layer.block) :])
     seen = emit.reshape(padded, [-1, *pairs, *behind])
@@ -168,12 +168,12 @@ def batch_to_space(layer: BatchToSpaceND, emit: Emitter) -> str:
     seen = emit.reshape(emit.input, [*layer.block, -1, *emit.shape()[1:]])
     order = _blocks_first(count, rest)
     large = emit.transpose(seen, [order.index(axis) for axis in range(len(order))])
-    whole = emit.reshape(large, [-1, *layer._large.shape[1:]])
+    whole = emit.reshape(large, [-1, *layer.large.shape[1:]])
     axes = [axis for axis, pair in enumerate(layer.margins, 1) if any(pair)]
     if not axes:
         return whole
     starts = [layer.margins[axis - 1][0] for axis in axes]
-    stops = [layer._large.shape[axis] - layer.margins[axis - 1][1] for axis in axes]
+    stops = [layer.large.shape[axis] - layer.margins[axis - 1][1] for axis in axes]
     return emit.slice(whole, starts, stops, axes)
 
 

@@ -34,19 +34,19 @@ class BatchToSpaceND(Blocks):
         if min(left) < 1:
             raise self.fail("crops must leave something.", f"{self.margins} of {whole}")
         rest = extents[len(whole) :]
-        self._large = self.own_blob("padded", (items // math.prod(self.block), *whole, *rest))
+        self.large = self.own_blob("padded", (items // math.prod(self.block), *whole, *rest))
         top[0].reshape(items // math.prod(self.block), *left, *rest)
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Collect and cut."""
-        large = self._large.array
+        large = self.large.array
         copy.copy(*self._both(large, bottom[0].array)[::-1])
         copy.copy(large[self._inside()], top[0].array)
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Deal out, with 0 for what was cut off."""
         if propagate_down[0]:
-            large = self._large.array
+            large = self.large.array
             large.fill(0)
             copy.copy(top[0].grad, large[self._inside()])
             copy.copy(*self._both(large, bottom[0].grad))

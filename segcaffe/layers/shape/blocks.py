@@ -11,7 +11,7 @@ class Blocks(Layer):
     """Item (i, j, n) of one side has pixel (i, j) of each block of the other, which has margins."""
 
     backward_reads = ()
-    _large: Blob
+    large: Blob
 
     def read_blocks(self, bottom: Blobs, block: list[int], margins: list[int]) -> None:
         """Check the sizes."""
@@ -22,13 +22,13 @@ class Blocks(Layer):
 
     def _inside(self) -> tuple[slice, ...]:
         """Where in the padded blob the values lie."""
-        extents = self._large.shape[1:]
+        extents = self.large.shape[1:]
         parts = [slice(a, extent - b) for extent, (a, b) in zip(extents, self.margins, strict=False)]
         return (slice(None), *parts)
 
     def _both(self, large: Array, small: Array) -> tuple[Array, Array]:
         """The padded values and those dealt out, both as (blocks, batch, axes of blocks, rest)."""
-        count, (items, *extents) = len(self.block), self._large.shape
+        count, (items, *extents) = len(self.block), self.large.shape
         pairs = [n for extent, size in zip(extents, self.block, strict=False) for n in (extent // size, size)]
         rest = extents[count:]
         axes = [

@@ -31,13 +31,13 @@ class SpaceToBatchND(Blocks):
         if any(extent % size for extent, size in zip(padded, self.block, strict=True)):
             raise self.fail(f"padded extents must be multiples of the blocks {self.block}.", padded)
         rest = extents[len(padded) :]
-        self._large = self.own_blob("padded", (items, *padded, *rest))
+        self.large = self.own_blob("padded", (items, *padded, *rest))
         blocks = [extent // size for extent, size in zip(padded, self.block, strict=True)]
         top[0].reshape(items * math.prod(self.block), *blocks, *rest)
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Pad and deal out."""
-        large = self._large.array
+        large = self.large.array
         large.fill(0)
         copy.copy(bottom[0].array, large[self._inside()])
         copy.copy(*self._both(large, top[0].array))
@@ -45,6 +45,6 @@ class SpaceToBatchND(Blocks):
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Collect, and leave the padding out."""
         if propagate_down[0]:
-            large = self._large.array
+            large = self.large.array
             copy.copy(*self._both(large, top[0].grad)[::-1])
             copy.copy(large[self._inside()], bottom[0].grad)

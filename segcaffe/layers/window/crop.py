@@ -38,16 +38,16 @@ class Crop(Layer):
             if offset + like[i] > values[i]:
                 received = f"offset {offset}, size {like[i]}, of {values[i]}"
                 raise self.fail(f"the part must lie inside the first bottom on axis {i}.", received)
-        self._part = (slice(None),) * axis + tuple(slice(o, o + like[i]) for i, o in enumerate(offsets, axis))
+        self.part = (slice(None),) * axis + tuple(slice(o, o + like[i]) for i, o in enumerate(offsets, axis))
         top[0].reshape(*values[:axis], *like[axis:])
 
     @recordable
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Copy the part."""
-        copy.copy(bottom[0].array[self._part], top[0].array)
+        copy.copy(bottom[0].array[self.part], top[0].array)
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Gradient in the part, 0 elsewhere."""
         if propagate_down[0]:
             bottom[0].grad = 0
-            bottom[0].grad[self._part] = top[0].grad
+            bottom[0].grad[self.part] = top[0].grad

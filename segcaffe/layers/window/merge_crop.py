@@ -49,7 +49,7 @@ class MergeCrop(Layer):
             raise self.fail("operation: ADD needs the same channels in both bottoms", f"{a[1]} and {b[1]}")
         starts = [(large - small) // 2 for small, large in zip(a[2:], b[2:], strict=True)]
         middle = tuple(slice(start, start + size) for start, size in zip(starts, a[2:], strict=True))
-        self._parts = ((), (slice(None), slice(None), *middle))
+        self.parts = ((), (slice(None), slice(None), *middle))
         channels = (slice(None), slice(None)) if self.adds else (slice(a[1]), slice(a[1], None))
         self._places = tuple((slice(None), part) for part in channels)
         top[0].reshape(a[0], a[1] if self.adds else a[1] + b[1], *a[2:])
@@ -59,7 +59,7 @@ class MergeCrop(Layer):
         out = top[0].array
         if self.adds or not all(self.uses):
             out[...] = 0
-        for blob, part, place, used in zip(bottom, self._parts, self._places, self.uses, strict=True):
+        for blob, part, place, used in zip(bottom, self.parts, self._places, self.uses, strict=True):
             if used and self.adds:
                 out[place] += blob.array[part]
             elif used:
@@ -71,7 +71,7 @@ class MergeCrop(Layer):
             if wanted:
                 bottom[i].grad[...] = 0
             if wanted and self.learns[i]:
-                bottom[i].grad[self._parts[i]] = top[0].grad[self._places[i]]
+                bottom[i].grad[self.parts[i]] = top[0].grad[self._places[i]]
 
 
 @register

@@ -72,7 +72,7 @@ class Pooling(Layer):
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Size the tops."""
         self._read_window(bottom)
-        shape = (*bottom[0].shape[:2], *self._output_size(bottom[0].shape[2:]))
+        shape = (*bottom[0].shape[:2], *self.output_size(bottom[0].shape[2:]))
         for blob in top:
             blob.reshape(*shape)
         self._volumes = None
@@ -82,7 +82,8 @@ class Pooling(Layer):
         elif self.method == _Method.MAX or (self.method == _Method.STOCHASTIC and self.training):
             self._mask = self.own_blob("mask", shape, np.int32, saved=True)
 
-    def _output_size(self, spatial: Sequence[int]) -> list[int]:
+    def output_size(self, spatial: Sequence[int]) -> list[int]:
+        """How many windows there are along each axis of an image."""
         sizes = []
         options = self.param.pooling_param
         rounds_down = options.round_mode == _Method.FLOOR or not (options.ceil_mode or options.HasField("round_mode"))

@@ -48,7 +48,7 @@ class ResizeBilinear(Layer):
             rule = "both images need a pixel: give output_height and output_width, or scales."
             raise self.fail(rule, f"{shape[2:]} to {tuple(size)}")
         require_tables(size)
-        tables = [self._places(extent, out) for extent, out in zip(shape[2:], size, strict=True)]
+        tables = [self.places(extent, out) for extent, out in zip(shape[2:], size, strict=True)]
         self._tables = [device.to_device(table) for pair in tables for table in pair]
         planar = (*shape[:2], *size)
         top[0].reshape(*([planar[i] for i in (0, 2, 3, 1)] if self.channels_last else planar))
@@ -77,7 +77,7 @@ class ResizeBilinear(Layer):
         interp.backward(resized, image, *self._tables)
         copy.copy(image.transpose(0, 2, 3, 1), bottom[0].grad)
 
-    def _places(self, size: int, out: int) -> tuple[Array, Array]:
+    def places(self, size: int, out: int) -> tuple[Array, Array]:
         """For each output pixel the input pixel before its place, and how far beyond that the place lies (0 to 1)."""
         options = self.param.resize_bilinear_param
         aligned = options.align_corners and out > 1

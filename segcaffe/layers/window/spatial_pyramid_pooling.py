@@ -42,7 +42,7 @@ class SpatialPyramidPooling(Layer):
         shape = bottom[0].shape
         if len(shape) != 4 or min(shape[1:]) < 1:
             raise self.fail("the bottom must have 4 axes (N, C, H, W), none empty.", f"shape {shape}")
-        self._cells = [list(_cells(bins, *shape[2:])) for bins in self.bins]
+        self.cells = [list(_cells(bins, *shape[2:])) for bins in self.bins]
         if len(self.bins) == 1:
             top[0].reshape(*shape[:2], self.bins[0], self.bins[0])
         else:
@@ -50,7 +50,7 @@ class SpatialPyramidPooling(Layer):
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Pool."""
-        for bins, cells, out in zip(self.bins, self._cells, self._grids(top[0].array), strict=True):
+        for bins, cells, out in zip(self.bins, self.cells, self._grids(top[0].array), strict=True):
             for i, (_, _, rows, columns) in enumerate(cells):
                 if i % bins == 0:
                     band = self.xp.amax(bottom[0].array[:, :, rows], axis=2)
@@ -63,7 +63,7 @@ class SpatialPyramidPooling(Layer):
         x, dx = bottom[0].array, bottom[0].grad
         dx.fill(0)
         items, channels = self.xp.arange(x.shape[0])[:, None], self.xp.arange(x.shape[1])
-        for cells, dy in zip(self._cells, self._grids(top[0].grad), strict=True):
+        for cells, dy in zip(self.cells, self._grids(top[0].grad), strict=True):
             for i, cell in enumerate(cells):
                 part = x[cell]
                 first = part.reshape(*x.shape[:2], math.prod(part.shape[2:])).argmax(axis=2)

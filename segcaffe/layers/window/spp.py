@@ -37,12 +37,12 @@ class SPP(Layer):
             raise self.fail("the bottom must have 4 axes (N, C, H, W), none empty.", f"shape {bottom[0].shape}")
         self._image = self.own_blob("image", bottom[0].shape)
         self._pooled = [self.own_blob(f"level {i}", ()) for i in range(self.levels)]
-        self._poolings = [self._pooling(level, *bottom[0].shape[2:]) for level in range(self.levels)]
-        for level, (pooling, out) in enumerate(zip(self._poolings, self._pooled, strict=True)):
+        self.poolings = [self._pooling(level, *bottom[0].shape[2:]) for level in range(self.levels)]
+        for level, (pooling, out) in enumerate(zip(self.poolings, self._pooled, strict=True)):
             pooling.setup([self._image], [out])
             pooling.reshape([self._image], [out])
             self.saved_blobs |= {f"{name} {level}": blob for name, blob in pooling.saved_blobs.items()}
-        self.backward_reads, self.recomputes = self._poolings[0].backward_reads, self._poolings[0].recomputes
+        self.backward_reads, self.recomputes = self.poolings[0].backward_reads, self.poolings[0].recomputes
         num, length = bottom[0].shape[0], sum(math.prod(blob.shape[1:]) for blob in self._pooled)
         if self.levels == 1:
             top[0].reshape_like(self._pooled[0])
@@ -69,7 +69,7 @@ class SPP(Layer):
         vector = rows(top[0].array)
         self._image.share_data(bottom[0])
         first = 0
-        for pooling, out in zip(self._poolings, self._pooled, strict=True):
+        for pooling, out in zip(self.poolings, self._pooled, strict=True):
             pooling.forward([self._image], [out])
             last = first + math.prod(out.shape[1:])
             vector[:, first:last] = rows(out.array)
@@ -83,7 +83,7 @@ class SPP(Layer):
         bottom[0].grad = 0
         self._image.share_data(bottom[0])
         first = 0
-        for pooling, out in zip(self._poolings, self._pooled, strict=True):
+        for pooling, out in zip(self.poolings, self._pooled, strict=True):
             last = first + math.prod(out.shape[1:])
             out.grad = vector[:, first:last].reshape(out.shape)
             pooling.backward([out], [True], [self._image])
