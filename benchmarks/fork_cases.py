@@ -284,11 +284,8 @@ LIMITS = {
     "PoolingSK": "Ours finds the places of the maxima too.",
     "SpatialPyramidPooling": "Ours finds the places of the maxima too.",
     "Permute to channels last, 1x24x10x10": "2400 numbers: a call from Python.",
-    "PriorBox": "A copy of 17,000 numbers: a call from Python.",
-    "Upsample, nearest": "Ours copies each column, then each row; one pass would do.",
     "YoloDetectionOutput": "30 calls of NumPy of a few microseconds each; suppression is in our time alone.",
     "SmoothL1LossOHEM": "15 calls of NumPy; ours finds the gradient too.",
     "TripletLoss": "Ours finds the gradient too.",
-    "HardSigmoid": "Not recorded yet.",
 }
 """What bounds the rows that are slower than a peer's, by the beginning of their names; others are bound by memory."""

@@ -194,6 +194,11 @@ def _(rng: np.random.Generator, dtype: Any) -> dict[str, Any]:
     return {"source": normal(rng, dtype, 3, 5, 7), "out": empty(dtype, 3, 7)}
 
 
+@add("copy", "repeat")
+def _(rng: np.random.Generator, dtype: Any) -> dict[str, Any]:
+    return {"source": normal(rng, dtype, 3, 7), "target": empty(dtype, 3, 5, 7, 5)}
+
+
 # --- windows ---
 
 

@@ -70,3 +70,12 @@ def test_into_part_of_a_larger_array() -> None:
     np.testing.assert_array_equal(whole[:, 5:25], source.transpose(2, 1, 0))
     assert not whole[:, :5].any()
     assert not whole[:, 25:].any()
+
+
+@pytest.mark.parametrize("factors", [(1, 1), (2, 2), (3, 2), (2, 3), (1, 4)])
+@pytest.mark.parametrize("shape", [(5, 33), (700, 26), (0, 4), (3, 1)], ids=str)
+def test_rows_of_blocks(shape: tuple[int, int], factors: tuple[int, int]) -> None:
+    source = np.random.default_rng(6).standard_normal(shape).astype(np.float32)
+    target = np.full((shape[0], factors[0], shape[1], factors[1]), 9, np.float32)
+    copy.repeat(source, target)
+    np.testing.assert_array_equal(target.reshape(-1, shape[1] * factors[1]), np.kron(source, np.ones(factors)))

@@ -17,3 +17,8 @@ def copy(source: Array, target: Array) -> None:
 @kernel(writes=("out",))
 def sum_copies(source: Array, out: Array) -> None:
     """Set out (outer, inner) to the sums of source (outer, copies, inner) over the copies."""
+
+
+@kernel(writes=("target",))
+def repeat(source: Array, target: Array) -> None:
+    """Set target[r, i, c, j] = source[r, c]: rows of pixels (R, W) become rows of blocks (R, fy, W, fx)."""

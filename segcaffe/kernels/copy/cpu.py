@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from segcaffe.kernels.copy import turned
+from segcaffe.kernels.copy import repeated, turned
+from segcaffe.kernels.vector.tile import vector_length
 from segcaffe.threads import calls, parallel
 
 Array = np.ndarray[Any, Any]
@@ -61,6 +62,12 @@ def sum_copies(source: Array, out: Array) -> None:
             np.add.reduce(source[:, :, part], axis=1, out=out[:, part])
 
     parallel.run(out.shape[axis], body, _grain(source, 0 if axis == 0 else 2))
+
+
+def repeat(source: Array, target: Array) -> None:
+    block = vector_length(target.dtype)
+    part = lambda start, stop: ((repeated.repeat_rows, (source, target, block, start, stop)),)  # noqa: E731
+    calls.run(len(source), part, max(1, _GRAIN * len(source) // max(target.size, 1)))
 
 
 def _grain(array: Array, axis: int) -> int:

@@ -35,12 +35,9 @@ class Repeated(Layer):
 
     @recordable
     def forward(self, bottom: Blobs, top: Blobs) -> None:
-        """Copy: whole columns first, then rows of them."""
+        """Copy each pixel into its block."""
         x, y = bottom[0].array, self._blocks(top[0].array)
-        for column in range(self.factors[1]):
-            copy.copy(x, y[..., 0, :, column])
-        for row in range(1, self.factors[0]):
-            copy.copy(y[..., 0, :, :], y[..., row, :, :])
+        copy.repeat(x.reshape(-1, x.shape[-1]), y.reshape(-1, *y.shape[-3:]))
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Add up each block."""
