@@ -23,7 +23,7 @@ FLOORS = {
     MACHINE: ("device", "jit", "threads", "kernels"),
     ARRAYS: ("blob", "detection", "snapshot", "convert", "data", "metrics", "functional"),
     NETS: ("layers", "graph", "fusion", "weights", "net"),
-    RUNS: ("solver", "viz", "predict", "dnn", "testing", "export"),
+    RUNS: ("solver", "viz", "predict", "dnn", "testing", "export", "torch"),
     DOORS: ("pycaffe", "lint", "recipes", "cli", "segcaffe", "__main__"),
 }
 """The rooms, lowest first: each may import those before it. ``segcaffe`` is the package's own module."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from segcaffe import device
@@ -13,7 +14,7 @@ from segcaffe.window import Window
 
 
 class MaskedConvGradients(NamedTuple):
-    """Gradients of `masked_conv2d`, in the shapes of what was given; ``bias`` is None where there was none."""
+    """Gradients of `masked_conv2d`, in the shapes of what was given; None where one was not asked for or not given."""
 
     x: Any
     mask: Any
@@ -90,8 +91,13 @@ def masked_conv2d_backward(
     padding: Padding = 0,
     dilation: Size = 1,
     groups: int = 1,
+    *,
+    needs: Sequence[bool] = (True, True, True, True),
 ) -> MaskedConvGradients:
-    """Gradients of `masked_conv2d`, from ``grad`` (N, M, H', W'), that of its result."""
+    """Gradients of `masked_conv2d`, from ``grad`` (N, M, H', W'), that of its result.
+
+    ``needs`` says which of the four are wanted, in the order of the result; the others are None.
+    """
     name = "masked_conv2d_backward"
     given = take(name, grad=grad, x=x, mask=mask, weight=weight, bias=bias)
     grads, image, masks, filters, biases = given.arrays
@@ -99,14 +105,18 @@ def masked_conv2d_backward(
     check_taps(name, view, image, mask=masks)
     _check_grad(name, grads, image, filters, view)
     xp = device.array_module(image)
-    x_grad, mask_grad, filters_grad = xp.empty_like(image), xp.empty_like(masks), xp.zeros_like(filters)
-    biases_grad = None if biases is None else xp.zeros_like(biases)
-    segaware_conv.backward_data(image, masks, filters, grads, x_grad, mask_grad, view, groups)
-    segaware_conv.backward_weight(image, masks, grads, filters_grad, biases_grad, view, groups)
-    back = given.back
-    return MaskedConvGradients(
-        back(x_grad), back(mask_grad), back(filters_grad), None if biases is None else back(biases_grad)
+    x_grad, mask_grad = (
+        xp.empty_like(one) if needed else None for one, needed in zip((image, masks), needs, strict=False)
     )
+    wants_bias = biases is not None and needs[3]
+    filters_grad = xp.zeros_like(filters) if needs[2] or wants_bias else None
+    biases_grad = xp.zeros_like(biases) if wants_bias else None
+    if x_grad is not None or mask_grad is not None:
+        segaware_conv.backward_data(image, masks, filters, grads, x_grad, mask_grad, view, groups)
+    if filters_grad is not None:
+        segaware_conv.backward_weight(image, masks, grads, filters_grad, biases_grad, view, groups)
+    found = x_grad, mask_grad, filters_grad if needs[2] else None, biases_grad
+    return MaskedConvGradients(*(None if one is None else given.back(one) for one in found))
 
 
 def norm_conv2d(
