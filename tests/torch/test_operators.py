@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -174,3 +176,14 @@ def test_only_the_layers_asked_for_are_masked() -> None:
         ops.segawarify(_model(), torch.nn.Identity(), "5")
     with pytest.raises(ValueError, match="pads with zeros"):
         ops.SegAwareConv2d(3, 4, 3, padding_mode="reflect")
+
+
+def test_the_page_runs() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "pytorch.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    assert len(blocks) == 2
+    names: dict[str, Any] = {}
+    for block in blocks:
+        exec(block, names)
+    assert names["aware"].scales() == {"0": 0.0, "2": 0.0}
+    assert all(one.grad is not None for one in names["conv"].parameters())
