@@ -20,8 +20,8 @@ from segcaffe.export.proof.spots import Spot
 
 Reader = Callable[[Sequence[str]], Mapping[str, Array]]
 """Runs the file for values of its graph, by their names."""
-_TOGETHER, _BYTES = 48, 1 << 28
-"""Values of the file that are read at a time, and their size."""
+_BYTES = 1 << 28
+"""Size of the values of the file that are read at a time."""
 _ROUNDING, _PERTURBED, _TIMES = 2.0**-21, 3, 8.0
 """What rounding may change, of a blob's largest value; how often that is tried; how much more the file may differ."""
 
@@ -168,7 +168,7 @@ class _Values:
     def _next(self, first: Spot) -> list[Spot]:
         """The spots to read together, from one on: as many as are not too large."""
         start, size, chosen = self._spots.index(first), 0, list[Spot]()
-        for spot in self._spots[start : start + _TOGETHER]:
+        for spot in self._spots[start:]:
             size += self._net.top_blobs[spot.layer][spot.top].nbytes
             if chosen and size > _BYTES:
                 break
