@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from segcaffe.cli import common
 from segcaffe.cli.numbers import finite
+from segcaffe.errors import ExportError
 from segcaffe.glog import tell
 
 if TYPE_CHECKING:
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
     from segcaffe.export.runtimes.base import Runtime
     from segcaffe.export.source import Source
 
-RUNTIMES = ("onnxruntime", "opencv", "openvino")
-"""As `segcaffe.export.runtimes` has them; that is not imported for a help text."""
+RUNTIMES = ("onnxruntime", "opencv", "openvino", "torch")
+"""As `segcaffe.export.runtimes` has them; that is not imported for a help text; torch runs .py."""
 
 
 def add_check_options(parser: argparse.ArgumentParser) -> None:
@@ -29,7 +30,8 @@ def add_check_options(parser: argparse.ArgumentParser) -> None:
 
 def add_proof_options(parser: argparse.ArgumentParser) -> None:
     """Add what compares, and how exact it must be."""
-    common.add_option(parser, "runtime", "what runs the file; repeatable (default: onnxruntime)", choices=RUNTIMES,
+    common.add_option(parser, "runtime", "what runs the file; repeatable (default: onnxruntime, and "
+                      "torch for a file that ends in .py, which nothing else runs)", choices=RUNTIMES,
                       action="append", default=[])  # fmt: skip
     common.add_option(parser, "tolerance", "largest difference of an output that is allowed, as a part of its largest "
                       "value (default 1e-4)", type=finite, default=1e-4)  # fmt: skip
@@ -66,6 +68,8 @@ def chosen_runtimes(options: argparse.Namespace) -> list[Runtime]:
     """The programs of ``--runtime``; RuntimeMissingError for one that is not installed."""
     from segcaffe.export.runtimes import runtime
 
+    if RUNTIMES[-1] in options.runtime:
+        raise ExportError(f"--runtime {RUNTIMES[-1]} runs modules, which are files that end in .py.")
     return [runtime(name) for name in dict.fromkeys(options.runtime or RUNTIMES[:1])]
 
 

@@ -8,14 +8,17 @@ FILE.proof.json beside the file: fingerprints of all files, versions, largest di
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from segcaffe.cli import common
 from segcaffe.cli.json_output import add_json_option, print_json
 from segcaffe.cli.proving import add_proof_options, chosen_runtimes, print_proof, prove_file
+from segcaffe.errors import ExportError
 
 if TYPE_CHECKING:
-    from segcaffe.export.proof.described import Described
+    from segcaffe.export.proof.prove import Proof
     from segcaffe.export.source import Source
 
 
@@ -33,15 +36,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Compare, print, keep the record; 1 if something differs or a program refuses the file."""
-    from segcaffe.export.proof.described import describe_onnx
     from segcaffe.export.proof.report import facts
 
     common.show_warnings()
     file = common.existing_file(options.file, "FILE")
-    runtimes = chosen_runtimes(options)
-    described = describe_onnx(file)
-    source = _source(options, described)
-    proof, record = prove_file(options, source, file, described, runtimes)
+    proof, record = (_module if file.suffix.lower() == ".py" else _onnx)(options, file)
     if options.json:
         print_json("verify", {"file": str(file), "record": str(record), **facts(proof)})
     else:
@@ -49,14 +48,37 @@ def run(options: argparse.Namespace) -> int:
     return 0 if proof.holds else 1
 
 
-def _source(options: argparse.Namespace, described: Described) -> Source:
-    """The net as it was exported: cut where the file ends, with the sizes that the file has."""
+def _onnx(options: argparse.Namespace, file: Path) -> tuple[Proof, Path]:
+    from segcaffe.export.proof.described import describe_onnx
+
+    runtimes = chosen_runtimes(options)
+    described = describe_onnx(file)
+    # Cut where the file ends, with the sizes that the file has.
+    source = _source(options, described.smallest(), described.outputs)
+    return prove_file(options, source, file, described, runtimes)
+
+
+def _module(options: argparse.Namespace, file: Path) -> tuple[Proof, Path]:
+    from segcaffe.export.torch.judged import WrittenModule, describe, saved
+
+    if set(options.runtime) - {WrittenModule.name}:
+        raise ExportError(f"{file} is a module, which --runtime torch alone runs. Received: {options.runtime}.")
+    source = _source(options)
+    module = saved(source, file)
+    module.require()
+    return prove_file(options, source, file, describe(source, module.written), [module])
+
+
+def _source(
+    options: argparse.Namespace, shapes: Mapping[str, tuple[int, ...]] | None = None, until: tuple[str, ...] = ()
+) -> Source:
+    """The net as it was exported."""
     from segcaffe.export.source import Wishes, read_source
 
     net, weights = common.existing_file(options.net, "NET"), common.weight_files(options.weights, "WEIGHTS")
     wishes = Wishes(
-        shapes=described.smallest(),
-        until=described.outputs,
+        shapes=shapes or {},
+        until=until,
         variables=common.variables(options, options.net),
         level=options.level,
         stages=common.stages(options),

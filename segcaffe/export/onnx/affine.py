@@ -62,7 +62,9 @@ def eltwise(layer: Eltwise, emit: Emitter) -> str:
     """Sum of multiples, product, quotient, maximum or minimum."""
     inputs = list(emit.inputs)
     if layer.spread:
-        sizes = [1 if size == 1 else emit.sizes(0)[axis] for axis, size in enumerate(layer.spread)]
+        # A batch of 1 is one of any size.
+        wide = {axis for axis, size in enumerate(layer.spread) if size != 1} | ({0} & emit.grows[1])
+        sizes = [emit.sizes(0)[axis] if axis in wide else 1 for axis in range(len(layer.spread))]
         inputs[1] = emit.reshape(inputs[1], sizes)
     if layer.operation == EltwiseParameter.SUM:
         parts = [emit.times(value, coeff) for value, coeff in zip(inputs, layer.coeff, strict=True)]

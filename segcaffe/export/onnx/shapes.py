@@ -69,6 +69,8 @@ def flatten(layer: Layer, emit: Emitter) -> str:
 @maps("Reshape", "Squeeze")
 def reshape(layer: Layer, emit: Emitter) -> str:
     """Reshape."""
+    if layer.type == "Squeeze" and not layer.param.squeeze_param.axis:
+        emit.fixed_batch("it leaves out every axis of extent 1, which the batch may be", "Name the axes: axis: 2")
     return emit.as_top(emit.input)
 
 

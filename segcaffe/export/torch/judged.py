@@ -7,11 +7,16 @@ from pathlib import Path
 
 import numpy as np
 
+from segcaffe.convert import safetensors
+from segcaffe.errors import ExportError
 from segcaffe.export.proof.described import Described
 from segcaffe.export.runtimes.base import Array, Runtime, RuntimeRefusedError, Session
 from segcaffe.export.source import Source
 from segcaffe.export.torch.module import module_of
+from segcaffe.export.torch.save import write_source
 from segcaffe.export.torch.writer import Written
+from segcaffe.files.regular import read_bytes
+from segcaffe.files.there import is_file
 
 
 class WrittenModule(Runtime):
@@ -20,8 +25,8 @@ class WrittenModule(Runtime):
     name, module = "torch", "torch"
     packages = ("torch",)
 
-    def __init__(self, written: Written) -> None:
-        self._written = written
+    def __init__(self, written: Written, state: Mapping[str, Array] | None = None) -> None:
+        self.written, self._state = written, state
 
     def open(self, file: Path, blobs: Sequence[str] | None = None) -> Session:
         """Make the module. It has its outputs alone: what lies between, PyTorch does not tell."""
@@ -29,7 +34,12 @@ class WrittenModule(Runtime):
             raise RuntimeRefusedError("A module gives its outputs alone.")
         import torch
 
-        module, written = module_of(self._written), self._written
+        module, written = module_of(self.written), self.written
+        if self._state is not None:
+            try:
+                module.load_state_dict({key: torch.from_numpy(np.array(values)) for key, values in self._state.items()})
+            except Exception as error:
+                raise self.refused("take the weights", error) from error
 
         def run(inputs: Mapping[str, Array]) -> dict[str, Array]:
             try:
@@ -41,6 +51,25 @@ class WrittenModule(Runtime):
             return {name: tensor.numpy() for name, tensor in outputs.items()}
 
         return run
+
+
+def saved(source: Source, file: Path) -> WrittenModule:
+    """The module that lies in a file, with the weights beside it.
+
+    The file's code is not run: it must be what `segcaffe export` writes of the net. Raises ExportError if it is not.
+    """
+    beside = file.with_suffix(".safetensors")
+    if not is_file(beside):
+        raise ExportError(f"{file} has no weights beside it: {beside} does not exist.")
+    written = write_source(source, beside.name)
+    if read_bytes(file).decode("utf-8", "replace") != written.source:
+        raise ExportError(
+            f"{file} is not what segcaffe export writes of NET today: it was edited, written with --until, --shape or "
+            "--batch, or by another release. It is not run, since that could be anybody's code. Export NET again: that "
+            "compares, too."
+        )
+    state, _ = safetensors.decode(read_bytes(beside), str(beside))
+    return WrittenModule(written, state)
 
 
 def describe(source: Source, written: Written) -> Described:

@@ -153,3 +153,23 @@ def test_a_padded_blob_that_is_an_output_too(tmp_path: Path) -> None:
     """
     source = source_of(text_of_net)
     assert judged(source.net, written(source, tmp_path / "net.onnx")).holds(1e-4)
+
+
+DIVIDED = """
+input: "data" input_shape { dim: 1 dim: 2 dim: 3 dim: 4 } input: "by" input_shape { dim: 1 dim: 2 }
+layer { name: "share" type: "Eltwise" bottom: "data" bottom: "by" top: "share" eltwise_param { operation: DIV } }
+"""
+SQUEEZED = """
+input: "data" input_shape { dim: 2 dim: 1 dim: 3 dim: 4 }
+layer { name: "flat" type: "Squeeze" bottom: "data" top: "flat" squeeze_param { %s } }
+"""
+
+
+@pytest.mark.parametrize(
+    ("text_of_net", "trials"), [(DIVIDED, 7), (SQUEEZED % "", 5), (SQUEEZED % "axis: 1", 7)], ids=["by", "any", "one"]
+)
+def test_axes_of_extent_1_that_may_be_the_batch(text_of_net: str, trials: int, tmp_path: Path) -> None:
+    source = source_of(text_of_net)
+    one = judged(source.net, written(source, tmp_path / "net.onnx"))
+    assert one.holds(1e-4), text(Proof(1e-4, [one]))
+    assert len({found.trial.name for found in one.found}) == trials
