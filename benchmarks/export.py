@@ -29,6 +29,7 @@ from segcaffe.errors import SegcaffeError
 from segcaffe.export.onnx import Options, export_net, write
 from segcaffe.export.proof.compare import TOLERANCE
 from segcaffe.export.proof.described import describe_onnx
+from segcaffe.export.proof.inputs import Stated
 from segcaffe.export.proof.prove import Judged, prove
 from segcaffe.export.refusals import RefusedError
 from segcaffe.export.runtimes import RUNTIMES
@@ -153,8 +154,9 @@ def measure(model: Model, runtimes: Sequence[Runtime], tolerance: float = TOLERA
         write(exported.model, file)
         onnx.checker.check_model(str(file), full_check=True)
         described = describe_onnx(file)
+        stated = None if source.mean is None else Stated(source.mean, source.scale or 1.0)
         for program in runtimes:
-            (judged,) = prove(source.net, file, described, [program], tolerance).judged
+            (judged,) = prove(source.net, file, described, [program], tolerance, stated).judged
             row["runtimes"][judged.runtime, judged.version] = _told(judged, tolerance)
     row["runtimes"] = {" ".join(key): value for key, value in row["runtimes"].items()}
     row["seconds"] = round(time.process_time() - start, 1)

@@ -57,10 +57,12 @@ def prove_file(
     options: argparse.Namespace, source: Source, file: Path, described: Described, runtimes: list[Runtime]
 ) -> tuple[Proof, Path]:
     """Compare, and write the record; returns what was found and where the record lies."""
+    from segcaffe.export.proof.inputs import Stated
     from segcaffe.export.proof.prove import prove
     from segcaffe.export.proof.record import write_record
 
-    proof = prove(source.net, file, described, runtimes, options.tolerance)
+    stated = None if source.mean is None else Stated(source.mean, 1.0 if source.scale is None else source.scale)
+    proof = prove(source.net, file, described, runtimes, options.tolerance, stated)
     return proof, write_record(proof, file, source.hashes)
 
 

@@ -94,13 +94,33 @@ def _changes(dimensions: Dimensions, shapes: Mapping[str, Shape]) -> list[dict[s
     ]
 
 
-def values(trial: Trial, net: Net) -> dict[str, Array]:
-    """The values of a trial, float32, for a net of its sizes; of items and regions such as their layer takes."""
+@dataclass(frozen=True)
+class Stated:
+    """How the net's file says that images are prepared: (pixel - mean) * scale; no mean, or one for each channel."""
+
+    mean: tuple[float, ...] = ()
+    scale: float = 1.0
+
+    def prepare(self, pixels: Array) -> Array:
+        """Prepare images (N, C, ...); what has no channels of that number is left as it is."""
+        if pixels.ndim < 2 or len(self.mean) not in (0, 1, pixels.shape[1]):
+            return pixels
+        mean = np.array(self.mean or (0.0,)).reshape(1, -1, *(1,) * (pixels.ndim - 2))
+        return np.asarray((pixels - mean) * self.scale)
+
+
+def values(trial: Trial, net: Net, stated: Stated | None = None) -> dict[str, Array]:
+    """The values of a trial, float32, for a net of its sizes; of items and regions such as their layer takes.
+
+    Pixels are prepared as the net's file states, if it does and the exported file leaves that to others.
+    """
     rng = np.random.default_rng(trial.seed)
     found = {}
     for name, shape in trial.shapes.items():
         special = _special(net, name, rng)
         array = _KINDS[trial.kind](rng, shape) if special is None else special
+        if stated is not None and special is None and trial.kind == "pixels":
+            array = stated.prepare(array)
         found[name] = np.asarray(array, np.float32).reshape(shape)
     return found
 

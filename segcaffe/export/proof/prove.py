@@ -7,12 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from segcaffe.errors import SegcaffeError
 from segcaffe.export.proof import blame
 from segcaffe.export.proof.blame import Blame
 from segcaffe.export.proof.compare import TOLERANCE, Array, Difference, compare
 from segcaffe.export.proof.described import Described, value_names
-from segcaffe.export.proof.inputs import Trial, trials
+from segcaffe.export.proof.inputs import Stated, Trial, trials
 from segcaffe.export.proof.inputs import values as values_of
 from segcaffe.export.proof.ours import Ours
 from segcaffe.export.proof.spots import spots
@@ -112,7 +114,12 @@ class Proof:
 
 
 def prove(
-    net: Net, file: Path, described: Described, runtimes: Iterable[Runtime], tolerance: float = TOLERANCE
+    net: Net,
+    file: Path,
+    described: Described,
+    runtimes: Iterable[Runtime],
+    tolerance: float = TOLERANCE,
+    stated: Stated | None = None,
 ) -> Proof:
     """Compare a net with its exported file.
 
@@ -126,13 +133,15 @@ def prove(
         What runs it.
     tolerance:
         What is allowed, of the largest value of an output.
+    stated:
+        How images are prepared for the exported file, where the net's file says so.
     """
     ours = Ours(net, described.outputs, described.prepare)
     before = {name: net.blobs[name].shape for name in net.inputs}
     proof = Proof(tolerance)
     try:
         with compiled_soon(ours.multiply_adds() <= _SMALL):
-            cases = list(_expected(ours, described, before, proof))
+            cases = list(_expected(ours, described, stated, proof))
             for runtime in runtimes:
                 proof.judged.append(_Judge(ours, file, described, runtime, tolerance).judge(cases))
     finally:
@@ -147,18 +156,22 @@ class _Case:
     outputs: Mapping[str, Array]
 
 
-def _expected(ours: Ours, described: Described, shapes: Mapping[str, tuple[int, ...]], proof: Proof) -> Iterable[_Case]:
-    """Run the net on each trial; raises what it says if it runs on none."""
+def _expected(ours: Ours, described: Described, stated: Stated | None, proof: Proof) -> Iterable[_Case]:
+    """Run the net on each trial that it takes; raises what it says if it takes none."""
     refused: SegcaffeError | None = None
     ran = False
+    shapes = {name: ours.net.blobs[name].shape for name in ours.net.inputs}
     for trial in trials(described.dimensions, shapes):
         try:
             ours.resize(trial.shapes)
-            inputs = values_of(trial, ours.net)
+            inputs = values_of(trial, ours.net, None if any(described.prepared.values()) else stated)
             case = _Case(trial, inputs, ours.run(inputs))
         except SegcaffeError as error:
             refused = refused or error
             proof.left_out.append(f"{trial.name}: {error}")
+            continue
+        if ran and not all(np.isfinite(found).all() for found in case.outputs.values()):
+            proof.left_out.append(f"{trial.name}: the net itself gives NaN or infinite values.")
             continue
         ran = True
         yield case

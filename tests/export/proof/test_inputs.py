@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from segcaffe.export.proof.inputs import Trial, trials, values
+from segcaffe.export.proof.inputs import Stated, Trial, trials, values
 from tests.export.proof.exported import source_of
 
 KINDS = ["normal", "pixels", "zeros", "ones", "large"]
@@ -54,3 +54,11 @@ def test_regions_lie_in_the_image(kind: str) -> None:
     np.testing.assert_array_equal(
         regions, values(Trial(kind, kind, {"data": (1, 2, 6, 8), "rois": (7, 5)}), net)["rois"]
     )
+
+
+def test_pixels_are_prepared_as_the_net_says() -> None:
+    net = source_of(TWICE).net
+    trial = Trial("pixels", "pixels", {"data": (1, 2, 6, 8), "rois": (7, 5)})
+    raw, prepared = values(trial, net), values(trial, net, Stated((100.0, 50.0), 0.5))
+    np.testing.assert_allclose(prepared["data"], (raw["data"] - np.array([100, 50]).reshape(1, 2, 1, 1)) / 2)
+    np.testing.assert_array_equal(prepared["rois"], raw["rois"])
