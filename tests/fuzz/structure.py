@@ -211,7 +211,8 @@ def change_zip(rng: random.Random, data: bytes) -> bytes:
     packing = rng.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA))
     with zipfile.ZipFile(memory, "w", packing) as archive:
         for name, content in members:
-            archive.writestr(name, content)
+            # The date that an entry has unless it is told: now would differ from run to run.
+            archive.writestr(zipfile.ZipInfo(name), content, packing)
     return memory.getvalue()
 
 
