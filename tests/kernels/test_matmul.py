@@ -90,7 +90,10 @@ def test_finish_of_what_is_no_number():
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("trans_a", [False, True])
-@pytest.mark.parametrize(("rows", "columns", "depth"), [(64, 48, 64), (71, 49, 385), (100, 441, 100), (65, 1000, 770)])
+@pytest.mark.parametrize(
+    ("rows", "columns", "depth"),
+    [(64, 48, 64), (71, 49, 385), (67, 50, 388), (66, 49, 101), (64, 80, 70), (100, 441, 100), (65, 1000, 770)],
+)
 def test_few_columns(rows, columns, depth, trans_a, dtype):
     rng = np.random.default_rng(5)
     wide = rng.standard_normal((depth, rows + 9) if trans_a else (rows, depth + 9)).astype(dtype)

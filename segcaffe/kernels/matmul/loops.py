@@ -2,7 +2,8 @@
 
 Some hundred terms at a time, the right factor is packed in panels of as many columns as a tile has, which stay in the
 second-level cache, and the left one a tile's height at a time, when it is needed. That is what BLAS does too; here the
-tile is as high and as wide as the registers allow, and half a tile is not computed where a third of it will do.
+tile is as high and as wide as the registers allow, and a whole tile is not computed where one or two thirds of it will
+do, or where only a column or two are left.
 """
 
 from __future__ import annotations
@@ -88,7 +89,65 @@ def _masked(vectors: Vectors, builder: Any, name: str, arguments: list[Any]) -> 
     return builder.call(cgutils.get_or_insert_function(builder.module, signature, full), arguments)
 
 
-wide_tile, _narrow_tile = _make_tile(STREAMS), _make_tile(1)
+wide_tile, _middle_tile, _narrow_tile = _make_tile(STREAMS), _make_tile(2), _make_tile(1)
+
+_CHAINS = 4
+"""Sums of a column that do not wait for each other."""
+_FEW = 2
+"""Columns that are computed one by one: a tile of one vector takes as long as eight."""
+
+
+@vector_code
+def _sum_column(vectors, left, left_at, right, right_at, count, first, out, out_at, stride, rows):
+    """``out[r] (+)= sum_k left[k * ROWS + r] * right[k * STREAMS * length]``; the rows are the lanes.
+
+    A vector holds the factors of a few terms, whose sums are added in the end; ``count`` is in `_CHAINS` such vectors,
+    one at least.
+    """
+    builder, together = vectors.builder, vectors.length // ROWS
+    left, right, out = vectors.at(left, left_at), vectors.at(right, right_at), vectors.at(out, out_at)
+    spread = [term for term in range(together) for _ in range(ROWS)]
+
+    def add(k, totals):
+        sums = []
+        for chain, total in enumerate(totals):
+            term = builder.add(builder.mul(k, _INDEX(_CHAINS * together)), _INDEX(chain * together))
+            line = vectors.at(right, builder.mul(term, _INDEX(STREAMS * vectors.length)))
+            values = ir.Constant(vectors.type, ir.Undefined)
+            for i in range(together):
+                value = builder.load(vectors.at(line, i * STREAMS * vectors.length))
+                values = builder.insert_element(values, value, _INT(i))
+            factors = vectors.load(vectors.at(left, builder.mul(term, _INDEX(ROWS))))
+            sums.append(vectors.multiply_add(factors, vectors.shuffle(values, values, spread), total))
+        return sums
+
+    sums = sum_loop(vectors, count, [vectors.zero] * _CHAINS, add)
+    total = builder.fadd(builder.fadd(sums[0], sums[1]), builder.fadd(sums[2], sums[3]))
+    for r in range(ROWS):
+        place = vectors.at(out, builder.mul(stride, _INDEX(r)))
+        with builder.if_then(builder.icmp_signed("<", _INDEX(r), rows)):
+            zero = ir.Constant(vectors.type.element, 0.0)
+            value = builder.select(first, zero, builder.load(place))
+            for i in range(together):
+                value = builder.fadd(value, builder.extract_element(total, _INT(i * ROWS + r)))
+            builder.store(value, place)
+
+
+@njit(nogil=True, cache=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def _add_columns(factors, panels, panel, count, first, target, to, sizes):
+    """A tile's part of the few columns of a panel; ``sizes`` are those columns, rows, the stride, a vector's length."""
+    columns, rows, stride, vector = sizes
+    terms = _CHAINS * (vector // ROWS)
+    whole, width = count // terms, STREAMS * vector
+    for j in range(columns):
+        if whole > 0:
+            _sum_column(factors, 0, panels, panel + j, whole, first, target, to + j, stride, rows)
+        for r in range(rows):
+            place = to + r * stride + j
+            total = target[place] if whole > 0 or not first else panels.dtype.type(0)
+            for k in range(whole * terms, count):
+                total += factors[k * ROWS + r] * panels[panel + j + k * width]
+            target[place] = total
 
 
 @njit(nogil=True, cache=True)
@@ -149,8 +208,13 @@ def multiply(left, right, out, transposed, memory, width, start, stop):
             panel = 0
             for column in range(0, columns, width):
                 to, some = row * columns + column, min(width, columns - column)
-                if some <= vector:
+                if some <= _FEW:
+                    sizes = some, rows, columns, vector
+                    _add_columns(factors, panels, panel, count, first == 0, target, to, sizes)
+                elif some <= vector:
                     _narrow_tile(factors, 0, panels, panel, count, first == 0, target, to, columns, rows, some)
+                elif some <= 2 * vector:
+                    _middle_tile(factors, 0, panels, panel, count, first == 0, target, to, columns, rows, some)
                 else:
                     wide_tile(factors, 0, panels, panel, count, first == 0, target, to, columns, rows, some)
                 panel += count * width
