@@ -45,10 +45,9 @@ class Engine(Net):
         """Note that a layer's parameters have been written, whatever was in a file."""
         self._loaded.add(layer)
 
-    def take_weights(self, other: Engine) -> None:
-        """Use the parameters of another engine of the same net."""
-        self.share_with(other)
-        self._loaded.update(other._loaded)
+    def note_as(self, other: Engine) -> None:
+        """Note for which layers there were weights, of another engine of the same net whose values this one has."""
+        self._loaded = set(other._loaded)
 
     def check_weights(self, last: int) -> None:
         """Raise WeightsError where a layer up to the index ``last`` has random or zero values for weights."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from segcaffe.graph.graph import Graph
 from segcaffe.proto.caffe_pb2 import LayerParameter
@@ -106,5 +106,5 @@ def _with_readers(entry: Entry, graph: Graph) -> Entry:
     """The entry, with whether a later layer reads what it makes; one in place overwrites that, and others read on."""
     for node in graph.nodes[entry.node + 1 :]:
         if set(node.bottoms) & set(entry.tops):
-            return Entry(**{**vars(entry), "read": True})
-    return Entry(**{**vars(entry), "read": False})
+            return replace(entry, read=True)
+    return replace(entry, read=False)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 
-from segcaffe.errors import SegcaffeError
+from segcaffe.errors import SegcaffeError, did_you_mean
 
 if TYPE_CHECKING:
     OpenCVError = Exception
@@ -25,6 +25,10 @@ class DnnError(SegcaffeError, OpenCVError):
     joins = SegcaffeError
 
 
+class NotBuiltError(DnnError, AttributeError):
+    """OpenCV's nets have a member that these have not."""
+
+
 @contextmanager
 def as_dnn_error() -> Iterator[None]:
     """Have errors of segcaffe that arise meanwhile be of OpenCV's kind too."""
@@ -38,6 +42,4 @@ def as_dnn_error() -> Iterator[None]:
 
 def unknown(what: str, name: Any, known: list[str]) -> DnnError:
     """The error for a name that the net does not have."""
-    from segcaffe.errors import did_you_mean
-
     return DnnError(f'The net has no {what} "{name}".{did_you_mean(str(name), known)} Known: {", ".join(known)}.')

@@ -13,7 +13,7 @@ from segcaffe.dnn import definition
 from segcaffe.dnn.detections import fill_up
 from segcaffe.dnn.engine import Engine
 from segcaffe.dnn.entries import Entry, entries
-from segcaffe.dnn.errors import DnnError, as_dnn_error, unknown
+from segcaffe.dnn.errors import DnnError, NotBuiltError, as_dnn_error, unknown
 from segcaffe.dnn.inspection import Inspection
 from segcaffe.dnn.layer import Layer, as_opencv
 from segcaffe.errors import ShapeError
@@ -47,7 +47,7 @@ class Net(Inspection):
         self._shapes = definition.input_shapes(self._net) if self._net is not None else {}
         self._names = {name: name for name in self._shapes}
         self._given: dict[str, Array] = {}
-        self._fuse, self._backend, self._target = True, 0, 0
+        self._fuse = True
         self._built: Engine | None = None
         self._list: list[Entry] = []
         if self._net is not None and all(self._shapes.values()):
@@ -113,7 +113,7 @@ class Net(Inspection):
         engine = self._engine()
         found: dict[int, tuple[Array, ...]] = {}
         with as_dnn_error():
-            engine.check_weights(max(entry.node for entry in wanted))
+            engine.check_weights(max((entry.node for entry in wanted), default=-1))
             engine.reshape_inputs({name: values.shape for name, values in self._given.items()})
             for name, values in self._given.items():
                 engine.blobs[name].data[...] = values
@@ -148,11 +148,9 @@ class Net(Inspection):
 
     def setPreferableBackend(self, backendId: int) -> None:
         """Accepted; `segcaffe.set_mode_gpu` is what makes nets run on a GPU."""
-        self._backend = backendId
 
     def setPreferableTarget(self, targetId: int) -> None:
         """Accepted, as `setPreferableBackend`."""
-        self._target = targetId
 
     def enableFusion(self, fusion: bool) -> None:
         """Whether layers become part of others' kernels, as they do unless told otherwise."""
@@ -160,7 +158,8 @@ class Net(Inspection):
             self._fuse = bool(fusion)
             if self._built is not None:
                 before = self._built
-                self._build().take_weights(before)
+                self._weights = before.to_proto()
+                self._build().note_as(before)
 
     def enableWinograd(self, useWinograd: bool) -> None:
         """Accepted; sizes alone choose how a convolution is computed."""
@@ -186,7 +185,7 @@ class Net(Inspection):
 
     def __getattr__(self, name: str) -> Any:
         if name in _NOT_BUILT:
-            raise DnnError(f"segcaffe.dnn.Net has no {name}: {_NOT_BUILT[name]}.")
+            raise NotBuiltError(f"segcaffe.dnn.Net has no {name}: {_NOT_BUILT[name]}.")
         raise AttributeError(f"'Net' object has no attribute {name!r}")
 
     def _last(self) -> Entry:
@@ -215,6 +214,8 @@ class Net(Inspection):
             if self._weights is not None:
                 engine.copy_trained_layers(self._weights, self._where)
         self._built, self._list = engine, entries(engine.graph, self._net.message.layer)
+        # The net has its own copy.
+        self._weights = None
         return engine
 
 

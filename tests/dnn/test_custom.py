@@ -102,8 +102,10 @@ def test_weights_reach_the_layer() -> None:
         blob = stored.blobs.add(data=range(int(np.prod(dims))))
         blob.shape.dim.extend(dims)
     net = _read(layer("mine", "Mine", "data", "mine"), model.SerializeToString())
-    assert [blob.tolist() for blob in Recorder.calls[1]] == [[[0, 1, 2], [3, 4, 5]], [[0], [1], [2], [3]]]
-    assert np.array_equal(net.forward(), VALUES * 2)
+    for fusion in (True, False):
+        net.enableFusion(fusion)
+        assert [blob.tolist() for blob in Recorder.calls[1]] == [[[0, 1, 2], [3, 4, 5]], [[0], [1], [2], [3]]]
+        assert np.array_equal(net.forward(), VALUES * 2)
 
 
 def test_a_layer_between_others_and_in_place() -> None:

@@ -320,6 +320,18 @@ def test_weights_that_are_missing_until_they_are_set() -> None:
 # How it runs.
 
 
+def test_weights_that_were_missing_are_so_without_fusion() -> None:
+    net = _read(conv("a", "data", 2, 1) + conv("b", "a", 2, 1))
+    net.setInput(_values())
+    net.getLayer("a").blobs = [np.ones((2, 3)), np.zeros(2)]
+    expected = net.forward("a")
+    net.enableFusion(False)
+    assert np.array_equal(net.forward("a"), expected)
+    with pytest.raises(cv2.error, match=r'No weights for layer "b"'):
+        net.forward()
+    assert net.forwardAndRetrieve([]) == ()
+
+
 def test_fusion_changes_nothing_but_rounding(net: dnn.Net) -> None:
     net.setInput(_values())
     net.setParam("fc", 1, np.ones(5))
@@ -351,6 +363,7 @@ def test_the_graph_is_drawn(net: dnn.Net) -> None:
 def test_what_is_not_built_says_so(name: str, net: dnn.Net) -> None:
     with pytest.raises(DnnError, match=f"segcaffe.dnn.Net has no {name}: "):
         getattr(net, name)
+    assert not hasattr(net, name)
     assert not hasattr(net, "somethingElse")
 
 
