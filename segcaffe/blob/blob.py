@@ -105,6 +105,11 @@ class Blob:
             raise HostMemoryError(f"a blob of shape {shape} would take {in_units(size)}")
         return whole
 
+    def _seen(self, flat: Any) -> Any:
+        """What a buffer has, in the blob's shape."""
+        count = math.prod(self._shape)
+        return (flat if flat.size == count else flat[:count]).reshape(self._shape)
+
     def reshape_like(self, other: Blob) -> None:
         """Take the shape of another blob."""
         self.reshape(*other.shape)
@@ -112,7 +117,7 @@ class Blob:
     @property
     def data(self) -> np.ndarray[Any, Any]:
         """The values on the host, up to date; writing into them is seen by the next use."""
-        return self._data.host()[: self.count].reshape(self._shape)
+        return self._seen(self._data.host())
 
     @data.setter
     def data(self, values: Any) -> None:
@@ -121,7 +126,7 @@ class Blob:
     @property
     def diff(self) -> np.ndarray[Any, Any]:
         """The gradient on the host, up to date; writing into it is seen by the next use."""
-        return self._diff.host()[: self.count].reshape(self._shape)
+        return self._seen(self._diff.host())
 
     @diff.setter
     def diff(self, values: Any) -> None:
@@ -130,7 +135,7 @@ class Blob:
     @property
     def array(self) -> Any:
         """The values on the current mode's device; assigning copies into them."""
-        return self._data.array()[: self.count].reshape(self._shape)
+        return self._seen(self._data.array())
 
     @array.setter
     def array(self, values: Any) -> None:
@@ -139,7 +144,7 @@ class Blob:
     @property
     def grad(self) -> Any:
         """The gradient on the current mode's device; assigning copies into it."""
-        return self._diff.array()[: self.count].reshape(self._shape)
+        return self._seen(self._diff.array())
 
     @grad.setter
     def grad(self, values: Any) -> None:
