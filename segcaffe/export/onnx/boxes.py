@@ -29,7 +29,7 @@ class Kept(NamedTuple):
 
 
 def suppress(emit: Emitter, boxes: str, scores: str, most: int, overlap: float, least: float = LOWEST) -> Kept:
-    """Non-maximum suppression among those that score above ``least``.
+    """Non-maximum suppression among those that score above ``least``, or among all where that is minus infinity.
 
     Parameters
     ----------
@@ -41,8 +41,9 @@ def suppress(emit: Emitter, boxes: str, scores: str, most: int, overlap: float, 
         A box falls away whose intersection over union with a better one is larger.
     """
     limits = emit.ints([most], "most"), emit.constant([float(min(overlap, 1))], "overlap")
-    score = emit.constant([float(max(least, LOWEST))], "least")
-    kept = emit.node("NonMaxSuppression", _upright(emit, boxes), scores, *limits, score)
+    # OpenCV 5 takes no negative number there.
+    score = [] if least == -np.inf else [emit.constant([float(least)], "least")]
+    kept = emit.node("NonMaxSuppression", _upright(emit, boxes), scores, *limits, *score)
     item, label, place = emit.split(kept, 1, [1, 1, 1])
     return Kept(item, label, place, kept)
 
@@ -103,38 +104,67 @@ def rows_of(emit: Emitter, item: str, label: str, score: str, boxes: str) -> str
     return emit.concat([emit.cast(item, np.float32), label, emit.unsqueeze(score, [1]), boxes], 1)
 
 
-def best_of_items(emit: Emitter, rows: str, most: int) -> str:
-    """The rows sorted by item, then by score; of an item so many at most, all of them where that is negative."""
-    count = length(emit, rows)
-    _, order = emit.node("TopK", _column(emit, rows, 2), count, outputs=2, axis=0)
+def or_none(emit: Emitter, kept: Kept, planes: int = 1) -> tuple[Kept, str]:
+    """What is kept, and behind it a place for each item that stands for none; and how many are kept, (1,).
+
+    So no list is empty by which anything is gathered: OpenCV 5 divides by its length. ``planes`` are those of an item.
+    """
+    items = numbers(emit, length(emit, emit.input))
+    none = emit.mul(emit.unsqueeze(items, [1]), emit.constant(np.array([[planes, 0, 0]], np.int64), "none"))
+    every = emit.concat([kept.all, none], 0)
+    item, label, place = emit.split(every, 1, [1, 1, 1])
+    return Kept(item, label, place, every), length(emit, kept.all)
+
+
+def detections(emit: Emitter, rows: str, real: str, most: int | None = None) -> str:
+    """Rows (K + N, 7), of which K are ``real`` (1,), as a blob (1, 1, K, 7), or of none a row (item, -1 ...) each.
+
+    ``most`` are kept of an item, those of the highest scores, all if it is negative; None for rows that are in order.
+    """
+    total = length(emit, rows)
+    # Which stand for none; as numbers, for not every runtime gathers truths.
+    spare = emit.cast(emit.node("Not", emit.node("Less", numbers(emit, total), real)), np.float32)
+    rows = emit.concat([rows, emit.unsqueeze(spare, [1])], 1)
+    nothing = emit.cast(emit.node("Equal", real, emit.ints([0], "nothing")), np.float32)
+    kept = emit.plus(emit.times(_column(emit, rows, ROW), -1), 1)
+    if most is not None:
+        rows, kept = _best_of_items(emit, rows, total, most)
+        nothing = emit.number(1, "nothing") if most == 0 else nothing
+    spare = _column(emit, rows, ROW)
+    kept = emit.add(kept, emit.mul(spare, nothing))
+    places = emit.node("NonZero", emit.node("Greater", kept, emit.number(0.5, "half")))
+    rows = emit.node("Gather", rows, emit.squeeze(places, [0]), axis=0)
+    others = emit.constant([0.0] + [1.0] * (ROW - 1), "others")
+    is_none = emit.node("Greater", emit.mul(emit.slice(rows, [ROW], [ROW + 1], [1]), others), emit.number(0.5, "half"))
+    rows = emit.where(is_none, emit.number(-1, "none"), emit.slice(rows, [0], [ROW], [1]))
+    return emit.reshape(rows, [1, 1, -1, ROW])
+
+
+def _best_of_items(emit: Emitter, rows: str, total: str, most: int) -> tuple[str, str]:
+    """Rows (K, 8) sorted by item, then by score; and 1 for those that are kept, 0 for others and what is spare."""
+    is_spare = emit.node("Greater", _column(emit, rows, ROW), emit.number(0.5, "half"))
+    scores = emit.where(is_spare, emit.number(LOWEST, "lowest"), _column(emit, rows, 2))
+    _, order = emit.node("TopK", scores, total, outputs=2, axis=0)
     rows = emit.node("Gather", rows, order, axis=0)
     # No two keys are equal, for not every runtime lets the first of equal ones come first.
     item = emit.cast(_column(emit, rows, 0), np.int64)
-    keys = emit.add(emit.mul(item, count), numbers(emit, count))
-    _, order = emit.node("TopK", keys, count, outputs=2, axis=0, largest=0)
+    keys = emit.add(emit.mul(item, total), numbers(emit, total))
+    _, order = emit.node("TopK", keys, total, outputs=2, axis=0, largest=0)
     rows = emit.node("Gather", rows, order, axis=0)
+    kept = emit.plus(emit.times(_column(emit, rows, ROW), -1), 1)
     if most < 0:
-        return rows
+        return rows, kept
     # One is too many where the one so many places before it is of the same item.
     item = _column(emit, rows, 0)
     before = emit.concat([emit.constant(np.full(most, -1, np.float32), "none"), item], 0)
-    before = emit.node("Slice", before, emit.ints([0], "first"), count, emit.ints([0], "axis"))
-    return str(emit.node("Compress", rows, emit.node("Not", emit.node("Equal", item, before)), axis=0))
+    before = emit.node("Slice", before, emit.ints([0], "first"), total, emit.ints([0], "axis"))
+    first = emit.cast(emit.node("Not", emit.node("Equal", item, before)), np.float32)
+    return rows, emit.mul(kept, first)
 
 
 def _column(emit: Emitter, rows: str, index: int) -> str:
     """A column of rows, (K,)."""
     return emit.reshape(emit.slice(rows, [index], [index + 1], [1]), [-1])
-
-
-def detections(emit: Emitter, rows: str) -> str:
-    """Rows as a blob (1, 1, K, 7); where there are none a row (item, -1, ...) for each item, as Caffe has it."""
-    items = length(emit, emit.input)
-    none = emit.pad(emit.unsqueeze(emit.cast(numbers(emit, items), np.float32), [1]), [(0, 0), (0, ROW - 1)], -1)
-    nothing = emit.node("Equal", length(emit, rows), emit.ints([0], "nothing"))
-    count = emit.where(nothing, items, emit.ints([0], "nothing"))
-    none = emit.node("Slice", none, emit.ints([0], "first"), count, emit.ints([0], "axis"))
-    return emit.reshape(emit.concat([rows, none], 0), [1, 1, -1, ROW])
 
 
 def numbers(emit: Emitter, count: str) -> str:

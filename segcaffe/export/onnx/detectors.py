@@ -27,6 +27,7 @@ def detection_output(layer: DetectionOutput, emit: Emitter) -> str:
         emit.refuse("all its classes are background, so that it never finds anything")
     predicted = Predicted(layer, emit, labels)
     kept, boxes, scores = _suppressed(layer, emit, predicted)
+    kept, real = found.or_none(emit, kept, 1 if predicted.shared else len(labels))
     item, label = kept.item, kept.label
     if not predicted.shared:
         classes = emit.ints([len(labels)], "classes")
@@ -34,7 +35,7 @@ def detection_output(layer: DetectionOutput, emit: Emitter) -> str:
     names = emit.node("Gather", emit.constant(np.array(labels, np.float32), "labels"), label, axis=0)
     score, own = emit.node("GatherND", scores, kept.all), found.at(emit, boxes, kept.item, kept.place)
     rows = found.rows_of(emit, item, names, score, own)
-    return found.detections(emit, found.best_of_items(emit, rows, layer.keep_top_k))
+    return found.detections(emit, rows, real, layer.keep_top_k)
 
 
 def _suppressed(layer: DetectionOutput, emit: Emitter, predicted: Predicted) -> tuple[found.Kept, str, str]:
@@ -95,7 +96,7 @@ class Predicted:
         return own
 
     def _once_each(self, boxes: str) -> str:
-        repeated = self._emit.expand(self._emit.unsqueeze(boxes, [1]), [1, len(self._labels), 1, 1])
+        repeated = self._emit.node("Tile", boxes, self._emit.ints([1, len(self._labels), 1], "repeats"))
         return self._emit.reshape(repeated, [-1, self._layer.priors, 4])
 
     def scores(self) -> str:

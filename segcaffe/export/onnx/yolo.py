@@ -17,7 +17,7 @@ from segcaffe.layers.detection.yolov3_detection_output import Yolov3DetectionOut
 
 @maps("YoloDetectionOutput")
 def yolo(layer: YoloDetectionOutput, emit: Emitter) -> str:
-    """Of each box the best class; what scores too little gets a score that is never kept."""
+    """Of each box the best class."""
     boxes, scores, labels = [], [], []
     for index in range(len(emit.inputs)):
         raw = _grid(layer, emit, index)
@@ -28,13 +28,13 @@ def yolo(layer: YoloDetectionOutput, emit: Emitter) -> str:
         boxes.append(own)
         scores.append(emit.reshape(score, [-1, cells]))
         labels.append(emit.reshape(emit.node("ArgMax", chances, axis=2), [-1, cells]))
-    together = emit.concat(scores, 1)
-    little = emit.node("Less", together, emit.number(layer.least, "least"))
-    together = emit.unsqueeze(emit.where(little, emit.number(found.LOWEST, "lowest"), together), [1])
-    every = emit.concat(boxes, 1)
-    kept = found.suppress(emit, every, together, _cells(layer, emit), layer.suppression.overlap)
+    together, every = emit.unsqueeze(emit.concat(scores, 1), [1]), emit.concat(boxes, 1)
+    # Here those count that reach it, to the operator those that exceed it.
+    least = float(np.nextafter(np.float32(layer.least), np.float32(-np.inf))) if layer.least > 0 else -np.inf
+    kept = found.suppress(emit, every, together, _cells(layer, emit), layer.suppression.overlap, least)
+    kept, real = found.or_none(emit, kept)
     label = found.at(emit, emit.concat(labels, 1), kept.item, kept.place)
-    return _rows(emit, (every, together), kept, emit.unsqueeze(label, [1]))
+    return _rows(emit, (every, together), (kept, real), emit.unsqueeze(label, [1]))
 
 
 @maps("Yolov3DetectionOutput")
@@ -52,16 +52,17 @@ def yolov3(layer: Yolov3DetectionOutput, emit: Emitter) -> str:
     every = emit.node("Tile", emit.concat(boxes, 1), emit.ints([1, layer.classes, 1], "repeats"))
     together = emit.reshape(emit.concat(scores, 2), [-1, 1, count])
     kept = found.suppress(emit, every, together, count, layer.suppression.overlap, layer.least)
-    return _rows(emit, (every, together), kept, emit.div(kept.place, emit.ints([cells], "cells")))
+    kept, real = found.or_none(emit, kept)
+    return _rows(emit, (every, together), (kept, real), emit.div(kept.place, emit.ints([cells], "cells")))
 
 
-def _rows(emit: Emitter, given: tuple[str, str], kept: found.Kept, label: str) -> str:
+def _rows(emit: Emitter, given: tuple[str, str], found_: tuple[found.Kept, str], label: str) -> str:
     """Detections of boxes (N, P, 4) and scores (N, 1, P), those kept, whose labels (K, 1) count from 0."""
-    boxes, scores = given
+    (boxes, scores), (kept, real) = given, found_
     label = emit.plus(emit.cast(label, np.float32), 1)
     own = found.at(emit, boxes, kept.item, kept.place)
     rows = found.rows_of(emit, kept.item, label, emit.node("GatherND", scores, kept.all), own)
-    return found.detections(emit, rows)
+    return found.detections(emit, rows, real)
 
 
 def _cells(layer: GridLayer, emit: Emitter) -> int:
