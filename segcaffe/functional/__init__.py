@@ -5,6 +5,7 @@ Arrays are NumPy's, CuPy's, or anything's that shares its memory by DLPack; answ
 what ``f`` was given. The layers of nets run the same kernels.
 """
 
+from segcaffe.functional.cascade import CascadeGradients, bilateral_cascade, bilateral_cascade_backward
 from segcaffe.functional.convolution import (
     MaskedConvGradients,
     NormConvGradients,
@@ -13,13 +14,30 @@ from segcaffe.functional.convolution import (
     norm_conv2d,
     norm_conv2d_backward,
 )
+from segcaffe.functional.domain_transform import (
+    DomainTransformGradients,
+    domain_transform,
+    domain_transform_backward,
+)
 from segcaffe.functional.masks import local_distance, local_distance_backward, local_parity
 from segcaffe.functional.meanfield import MeanfieldGradients, local_meanfield, local_meanfield_backward
+from segcaffe.functional.permutohedral import (
+    PermutohedralGradients,
+    permutohedral_meanfield,
+    permutohedral_meanfield_backward,
+)
 
 __all__ = [
+    "CascadeGradients",
+    "DomainTransformGradients",
     "MaskedConvGradients",
     "MeanfieldGradients",
     "NormConvGradients",
+    "PermutohedralGradients",
+    "bilateral_cascade",
+    "bilateral_cascade_backward",
+    "domain_transform",
+    "domain_transform_backward",
     "local_distance",
     "local_distance_backward",
     "local_meanfield",
@@ -29,4 +47,6 @@ __all__ = [
     "masked_conv2d_backward",
     "norm_conv2d",
     "norm_conv2d_backward",
+    "permutohedral_meanfield",
+    "permutohedral_meanfield_backward",
 ]

@@ -66,7 +66,7 @@ def local_meanfield(
     ShapeError
         Arrays or sizes are not as told.
 
-    Source: Harley et al. 2017, section 3.4. The layer is NormConvMeanfield, which has a second, spatial filter.
+    Source: Harley et al. 2017, section 3.4. The layer is NospConvMeanfield; NormConvMeanfield has a second filter.
     """
     name = "local_meanfield"
     options = _Options(kernel_size, dilation, scale, iterations, remove_center, remove_bounds)

@@ -13,8 +13,11 @@ from segcaffe import functional as F  # noqa: N812
 from segcaffe.errors import ShapeError
 from segcaffe.proto import caffe_pb2
 from segcaffe.proto.text import parse
+from segcaffe.recipes.resnet import sharpen
 
 Array = np.ndarray[Any, Any]
+_ALIAS = """
+layer { name: "y" type: "Power" bottom: "two_halfsize_sharp_normalized" top: "y" }"""
 WINDOW = "convolution_param { kernel_size: 3 pad: 2 dilation: 2 }"
 FILTERS = 'num_output: 6 group: 2 weight_filler { type: "gaussian" std: 1 } bias_filler { type: "gaussian" std: 1 }'
 
@@ -99,6 +102,46 @@ def test_normalised_convolution_is_that_of_the_layer() -> None:
     np.testing.assert_array_equal(np.float32(grads.scale), scale.diff[0])
 
 
+def test_permutohedral_inference_is_that_of_the_layer() -> None:
+    options = "multi_stage_meanfield_param { num_iterations: 3 theta_alpha: 80 theta_beta: 13 theta_gamma: 3 }"
+    bottoms = 'bottom: "u" bottom: "q" bottom: "i"'
+    layer = f'layer {{ name: "y" type: "MultiStageMeanfield" {bottoms} top: "y" {options} }}'
+    net = _net({"u": (2, 3, 7, 6), "q": (2, 3, 7, 6), "i": (2, 3, 7, 6)}, layer)
+    u, image, y = net.blobs["u"], net.blobs["i"], net.blobs["y"]
+    net.blobs["q"].data[...] = u.data
+    net.forward()
+    net.clear_param_diffs()
+    net.backward()
+    given = u.data, image.data, 1.0, 1.0
+    _same(F.permutohedral_meanfield(*given, iterations=3), y.data)
+    grads = F.permutohedral_meanfield_backward(y.diff, *given, iterations=3)
+    for found, blob in zip(grads[1:], net.params["y"], strict=True):
+        _same(found, blob.diff[0, 0])
+    _same(grads.unary, u.diff + net.blobs["q"].diff)
+
+
+def test_domain_transform_is_that_of_the_layer() -> None:
+    options = "domain_transform_param { spatial_sigma: 50 range_sigma: 5 num_iter: 3 }"
+    bottoms = 'bottom: "v" bottom: "e" bottom: "s"'
+    layer = f'layer {{ name: "y" type: "DomainTransform" {bottoms} top: "y" {options} propagate_down: true '
+    text = layer + "propagate_down: true propagate_down: false }"
+    sizes = 'layer { name: "s" type: "DummyData" top: "s" dummy_data_param { shape { dim: 2 dim: 2 dim: 1 dim: 1 } '
+    sizes += 'data_filler { type: "constant" value: 7 } } }'
+    net = _net({"v": (2, 3, 7, 7), "e": (2, 1, 7, 7)}, sizes + text)
+    v, e, y = (net.blobs[name] for name in "vey")
+    _same(F.domain_transform(v.data, e.data), y.data)
+    grads = F.domain_transform_backward(y.diff, v.data, e.data)
+    _same(grads.values, v.diff)
+    _same(grads.edges, e.diff)
+
+
+def test_the_cascade_is_that_of_the_published_layers() -> None:
+    text = "\n".join(sharpen("u", "3"))
+    net = _net({"emb2": (2, 4, 11, 12), "u": (2, 3, 11, 12)}, text + _ALIAS)
+    u, e, y = net.blobs["u"], net.blobs["emb2"], net.blobs["y"]
+    np.testing.assert_allclose(F.bilateral_cascade(u.data, e.data), y.data, rtol=2e-5, atol=1e-6)
+
+
 def _differences(function: Callable[[], Array], array: Array, grad: Array) -> Array:
     """The gradient of Σ grad · function() by ``array``, by central differences."""
     found, step = np.empty_like(array), 1e-5
@@ -147,6 +190,27 @@ def test_meanfield_and_its_gradients() -> None:
         lambda: F.local_meanfield(unary, e, weight, compat, kernel_size=3, scale=0.5),
         lambda g: F.local_meanfield_backward(g, unary, e, weight, compat, kernel_size=3, scale=0.5),
         *(unary, e, weight, compat),
+    )
+
+
+def test_gradients_of_cascade_lattice_and_domain_transform() -> None:
+    scores, guide, edges = _random(1, 3, 4, 5), _random(1, 3, 4, 5, seed=1), np.abs(_random(1, 1, 4, 5, seed=2))
+    spatial, bilateral, compat = (_random(3, 3, seed=seed) for seed in (3, 4, 5))
+    _check(
+        lambda: F.bilateral_cascade(scores, guide, kernel_size=3, scale=0.7),
+        lambda g: F.bilateral_cascade_backward(g, scores, guide, kernel_size=3, scale=0.7),
+        *(scores, guide),
+    )
+    matrices = spatial, bilateral, compat
+    _check(
+        lambda: F.permutohedral_meanfield(scores, guide, *matrices, iterations=2),
+        lambda g: F.permutohedral_meanfield_backward(g, scores, guide, *matrices, iterations=2),
+        *(scores, *matrices),
+    )
+    _check(
+        lambda: F.domain_transform(scores, edges),
+        lambda g: F.domain_transform_backward(g, scores, edges),
+        *(scores, edges),
     )
 
 
@@ -200,6 +264,12 @@ def test_what_is_refused() -> None:
         (lambda: F.masked_conv2d(x, m, w.astype(float), padding=1), "x float32, mask float32, weight float64"),
         (lambda: F.norm_conv2d(x, e[:, :, :3], w, padding=1), "one batch size, height and width"),
         (lambda: F.local_meanfield(x, e, np.zeros((3, 3), np.float32)), r"weight must have shape \(2, 2\)"),
+        (lambda: F.bilateral_cascade(x, e, rounds=0), "rounds must be a whole number, 1 or more"),
+        (lambda: F.bilateral_cascade(x, e[:, :, :, :3]), "one batch size, height and width"),
+        (lambda: F.domain_transform(x, e), r"edges must have shape \(N, 1, H, W\)"),
+        (lambda: F.domain_transform(x, e[:, :1], range_sigma=0), "range_sigma must be positive"),
+        (lambda: F.permutohedral_meanfield(x, e, compat=m), r"compat must have shape \(2, 2\)"),
+        (lambda: F.permutohedral_meanfield(x, e, theta_beta=-1), "theta_beta must be positive"),
         (lambda: F.local_meanfield(x, e, iterations=0), "iterations must be a whole number, 1 or more"),
     ]
     for call, sentence in refused:

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from segcaffe.functional.lattice import Lattice, bilateral, coordinates
 from segcaffe.kernels import softmax as softmax_kernel
 from segcaffe.layers.base import MOST_ITERATIONS, Blobs, Layer
 from segcaffe.layers.registry import register
-from segcaffe.layers.segaware.lattice import Lattice, bilateral, coordinates
 from segcaffe.layers.views import rows
 
 Array = Any

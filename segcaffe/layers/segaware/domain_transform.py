@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+from segcaffe.functional.domain_transform import MOST_ITERATIONS, Recursion
 from segcaffe.kernels import domain_transform as kernels
 from segcaffe.layers.base import Blobs, Layer
 from segcaffe.layers.registry import register
 from segcaffe.layers.views import rows
 
 Array = Any
-_MOST_ITERATIONS = 100
-"""The filters of later iterations reach less than a pixel; for more than 511, 4^num_iter has no room in a float."""
 
 
 @register
@@ -39,12 +37,8 @@ class DomainTransform(Layer):
                 raise self.fail(f"{name} must be positive", f"{name}: {getattr(option, name)}")
         if not 0 <= option.min_weight <= 1:
             raise self.fail("min_weight must lie in [0, 1]", f"min_weight: {option.min_weight}")
-        self.check_range("num_iter", option.num_iter, 1, _MOST_ITERATIONS)
-        self.min_weight = option.min_weight
-        self.edge_factor = option.spatial_sigma / option.range_sigma
-        count = option.num_iter
-        first = option.spatial_sigma * math.sqrt(3) / math.sqrt(4.0**count - 1)
-        self.rates = [-math.sqrt(2) / (first * 2.0 ** (count - i)) for i in range(1, count + 1)]
+        self.check_range("num_iter", option.num_iter, 1, MOST_ITERATIONS)
+        self.recursion = Recursion(option.spatial_sigma, option.range_sigma, option.num_iter, option.min_weight)
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Check the shapes; the top is like the values."""
@@ -62,26 +56,17 @@ class DomainTransform(Layer):
         """Filter the values in place of the top."""
         out = top[0].array
         out[...] = bottom[0].array
-        kernels.forward(out, self._weights(bottom[1]), self._sizes(bottom))
+        kernels.forward(out, self.recursion.weights(bottom[1].array), self._sizes(bottom))
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Gradients of the values and the edges."""
-        weights = self._weights(bottom[1])
+        weights = self.recursion.weights(bottom[1].array)
         grad, weight_grad = top[0].grad.copy(), self.xp.empty_like(weights)
         kernels.backward(bottom[0].array, weights, self._sizes(bottom), grad, weight_grad)
         if propagate_down[0]:
             bottom[0].grad[...] = grad
         if propagate_down[1]:
-            weight_grad *= weights
-            for rate, one in zip(self.rates, weight_grad, strict=True):
-                one *= self.dtype.type(rate * self.edge_factor)
-            bottom[1].grad[...] = weight_grad.sum(axis=0)[:, None]
-
-    def _weights(self, edges: Any) -> Array:
-        """Return the weights of each iteration, (I, N, H, W)."""
-        rates = self.xp.asarray(self.rates, self.dtype)[:, None, None, None]
-        weights = 1 + edges.array[:, 0] * self.dtype.type(self.edge_factor)
-        return self.xp.exp(rates * weights).clip(self.min_weight, 1)
+            bottom[1].grad[...] = self.recursion.edges_grad(weights, weight_grad)
 
     def _sizes(self, bottom: Blobs) -> Array:
         """Return each image's height and width, (N, 2) integers."""

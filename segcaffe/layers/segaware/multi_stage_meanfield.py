@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from segcaffe.functional.lattice import Lattice, bilateral, coordinates
 from segcaffe.layers.base import Blobs
 from segcaffe.layers.registry import register
-from segcaffe.layers.segaware.lattice import Lattice, bilateral, coordinates
 from segcaffe.layers.segaware.meanfield import MeanfieldLayer
 
 Array = Any
