@@ -116,7 +116,7 @@ class _Task:
         self.matrices = [self._matrix(name, what, one) for what, one in zip(names, matrices, strict=True)]
         alpha, beta, gamma = thetas
         size, dtype = self.unary.shape[2:], self.unary.dtype
-        self.spatial = Lattice(coordinates(self.xp, *size, gamma), dtype, name)
+        self.spatial = Lattice(coordinates(self.xp, size[0], size[1], gamma), dtype, name)
         self.bilateral = [Lattice(bilateral(self.xp, one, alpha, beta), dtype, name) for one in image]
         self.iterations = Iterations(iterations, 2)
 

@@ -15,10 +15,10 @@ def domain_transform(layer: DomainTransform, emit: Emitter) -> str:
     """Of each iteration four passes, each a Scan; weights are 0 outside of an image's size."""
     emit.static(1, 2, 3)
     inside = _inside(emit)
-    strength = emit.plus(emit.times(emit.inputs[1], layer.edge_factor), 1)
+    strength = emit.plus(emit.times(emit.inputs[1], layer.recursion.edge_factor), 1)
     values = emit.input
-    for rate in layer.rates:
-        weights = emit.clip(emit.node("Exp", emit.times(strength, rate)), layer.min_weight, 1)
+    for rate in layer.recursion.rates:
+        weights = emit.clip(emit.node("Exp", emit.times(strength, rate)), layer.recursion.min_weight, 1)
         weights = emit.mul(weights, inside)
         for axis in (3, 2):
             if emit.shape()[axis] > 1:

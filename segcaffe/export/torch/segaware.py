@@ -113,8 +113,10 @@ def _unique_label(site: Site) -> str:
 @writes("DomainTransform", "DomainTransformForwardOnly")
 def _domain_transform(site: Site) -> str:
     layer = site.layer
-    rates = tuple(float(f"{rate:.9g}") for rate in layer.rates)
-    return call(site.piece("domain_transform"), *site.bottoms, rates, layer.edge_factor, layer.min_weight)
+    rates = tuple(float(f"{rate:.9g}") for rate in layer.recursion.rates)
+    return call(
+        site.piece("domain_transform"), *site.bottoms, rates, layer.recursion.edge_factor, layer.recursion.min_weight
+    )
 
 
 refuses(
