@@ -10,6 +10,7 @@ from segcaffe.graph.graph import where
 from segcaffe.graph.rules import filter_net, net_state
 from segcaffe.layers.python.stand_ins import stand_in
 from segcaffe.layers.registry import find_class
+from segcaffe.predict.deploy import without_files
 from segcaffe.proto.caffe_pb2 import TEST, LayerParameter, NetParameter
 from segcaffe.proto.placed import PlacedNet
 
@@ -78,6 +79,7 @@ def to_build(net: PlacedNet, shapes: Mapping[str, Sequence[int]], weights: NetPa
     message.CopyFrom(net.message)
     stored = {layer.name: layer for layer in (weights.layer if weights is not None else ()) if layer.blobs}
     for layer in message.layer:
+        without_files(find_class(layer.type), layer)
         if layer.type == "Input":
             del layer.input_param.shape[:]
             for name in layer.top:

@@ -115,6 +115,18 @@ def test_layers_that_are_refused(text: str, words: str) -> None:
     assert str(error.value).startswith("bufferProto:2")
 
 
+def test_no_files_are_written(tmp_path: Path) -> None:
+    """DetectionOutput of a test net writes its boxes where it says so; OpenCV passes over that."""
+    options = 'detection_output_param { save_output_param { output_directory: "%s" output_format: "VOC" } ' % (
+        tmp_path / "out"
+    )
+    text = Path(weights("detector", tmp_path)[0]).read_text().replace("detection_output_param {", options)
+    net = dnn.readNetFromCaffe(text.encode(), Path(tmp_path / "net.caffemodel").read_bytes())
+    net.setInput(inputs("detector")[0]["data"])
+    assert net.forward().shape == (1, 1, 7, 7)
+    assert not (tmp_path / "out").exists()
+
+
 def test_layers_of_training_are_left_out() -> None:
     text = layer("t", "ReLU", "data", "t", "include { phase: TRAIN }") + layer("s", "Sigmoid", "data", "s")
     assert _read(text).getLayerNames() == ("s",)
