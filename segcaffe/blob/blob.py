@@ -105,7 +105,7 @@ class Blob:
             raise HostMemoryError(f"a blob of shape {shape} would take {in_units(size)}")
         return whole
 
-    def _seen(self, flat: Any) -> Any:
+    def _seen(self, flat: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """What a buffer has, in the blob's shape."""
         count = math.prod(self._shape)
         return (flat if flat.size == count else flat[:count]).reshape(self._shape)

@@ -130,7 +130,9 @@ def _samples(start: Array, size: Array, counts: tuple[int, int], used: Array, ex
     bins, samples = counts
     number = np.arange(samples)[None, :] + 0.5
     within = (number / used[:, None])[:, None, :] + np.arange(bins)[None, :, None]
-    place = start[:, None] + within.reshape(len(start), -1).astype(size.dtype) * size[:, None] / size.dtype.type(bins)
+    place = start[:, None] + within.reshape(len(start), bins * samples).astype(size.dtype) * size[
+        :, None
+    ] / size.dtype.type(bins)
     unused = np.tile(np.arange(samples)[None, :] >= used[:, None], (1, bins))
     outside = (place < -1) | (place > extent) | unused
     place = place.clip(0, extent - 1)
