@@ -54,7 +54,7 @@ class DetectionLoss(LossLayer):
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Sum the parts; the errors are kept for backward."""
         items, cells = bottom[0].shape[0], self.side**2
-        values = bottom[0].data.reshape(items, -1, cells).astype(np.float64)
+        values = bottom[0].data.reshape(items, self.classes + 5 * self.objects, cells).astype(np.float64)
         labels = bottom[1].data.reshape(items, _CELL, cells).astype(np.float64)
         scores, sure = values[:, : self.classes], values[:, self.classes : self.classes + self.objects]
         boxes = values[:, self.classes + self.objects :].reshape(items, self.objects, 4, cells)
