@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -139,3 +140,18 @@ def test_nothing_found_is_one_row_for_each_item() -> None:
     source = detector(OPTIONS[6], 3, False)
     found = run(model_of(source), values(source, np.random.default_rng(0)))["found"]
     np.testing.assert_array_equal(found[0, 0], [[item, *[-1] * 6] for item in range(3)])
+
+
+@pytest.mark.skipif(int(cv2.__version__.split(".")[0]) < 5, reason="OpenCV 4 does not read how parts are cut")
+@pytest.mark.parametrize("options", [OPTIONS[0], OPTIONS[6].replace("0.4 }", "0.4 top_k: 30 } keep_top_k: 20")])
+def test_opencv_finds_the_same_boxes(options: str) -> None:
+    """Where it finds nothing, too: an empty list of places is no place of a list to it."""
+    source = detector(options, 2, False)
+    given = values(source, np.random.default_rng(3))
+    given["conf"] = np.random.default_rng(4).permutation(given["conf"].size).reshape(2, -1).astype(np.float32) / 400
+    reader = cv2.dnn.readNetFromONNX(np.frombuffer(model_of(source).SerializeToString(), np.uint8))
+    for name, array in given.items():
+        source.net.blobs[name].data[...] = array
+        reader.setInput(array, name)
+    source.net.forward()
+    np.testing.assert_allclose(reader.forward(), source.net.blobs["found"].data, rtol=0, atol=1e-5)
