@@ -15,7 +15,16 @@ except ImportError as error:
     ) from error
 
 from segcaffe.torch.modules import DistLoss, LocalMeanField, SegAwareConv2d
-from segcaffe.torch.operators import local_distance, local_meanfield, local_parity, masked_conv2d, norm_conv2d
+from segcaffe.torch.operators import (
+    bilateral_cascade,
+    domain_transform,
+    local_distance,
+    local_meanfield,
+    local_parity,
+    masked_conv2d,
+    norm_conv2d,
+    permutohedral_meanfield,
+)
 from segcaffe.torch.segawarify import SegAware, segawarify
 
 __all__ = [
@@ -23,10 +32,13 @@ __all__ = [
     "LocalMeanField",
     "SegAware",
     "SegAwareConv2d",
+    "bilateral_cascade",
+    "domain_transform",
     "local_distance",
     "local_meanfield",
     "local_parity",
     "masked_conv2d",
     "norm_conv2d",
+    "permutohedral_meanfield",
     "segawarify",
 ]

@@ -74,6 +74,22 @@ def test_gradients_by_differences() -> None:
     assert check(lambda *a: ops.local_meanfield(*a, kernel_size=3), (unary, e, weight, compat))
 
 
+def test_gradients_of_cascade_lattice_and_domain_transform() -> None:
+    check = torch.autograd.gradcheck
+    scores, guide, edges = _random(1, 2, 3, 4), _random(1, 2, 3, 4, seed=1), _random(1, 1, 3, 4, seed=2)
+    matrices = [_random(2, 2, seed=seed) for seed in (3, 4, 5)]
+    image = _random(1, 3, 3, 4, seed=6, grad=False)
+    assert check(lambda *a: ops.bilateral_cascade(*a, kernel_size=3, scale=0.7), (scores, guide))
+    assert check(lambda u, *m: ops.permutohedral_meanfield(u, image, *m, iterations=2), (scores, *matrices))
+    assert check(ops.domain_transform, (scores, edges.detach().abs().requires_grad_()))
+    torch.library.opcheck(torch.ops.segcaffe.bilateral_cascade.default, (scores, guide, [3, 3], [1, 1], "l2", 0.7, 2))
+    lattice = torch.ops.segcaffe.permutohedral_meanfield.default
+    torch.library.opcheck(lattice, (scores, image, *matrices, [8.0, 1.0, 3.0], 2))
+    given = scores, edges.detach().abs(), 50.0, 5.0, 2, 0.0
+    torch.library.opcheck(torch.ops.segcaffe.domain_transform.default, given)
+    assert ops.permutohedral_meanfield(scores, image, 1.0, 2.0).shape == scores.shape
+
+
 def test_operators_are_well_formed() -> None:
     x, w, b = _random(2, 4, 4, 5), _random(6, 2, 3, 3, seed=2), _random(6, seed=3)
     mask, guide = _random(2, 9, 4, 5, seed=4), _random(2, 3, 4, 5, seed=1)
