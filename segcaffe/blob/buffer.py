@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from typing import Any, Literal
 
@@ -83,9 +84,9 @@ class Buffer:
     def is_held(self) -> bool:
         """Whether someone has the host array, or a view of it, and may write to it unseen.
 
-        Every view of an array, however made, holds a reference to it; two are the buffer's and the count's own.
+        Every view of an array, however made, holds a reference to it.
         """
-        return self._host is not None and sys.getrefcount(self._host) > 2
+        return self._host is not None and sys.getrefcount(self._host) > _references_of_nobody()
 
     def read_host(self) -> np.ndarray[Any, Any]:
         """The flat host array, up to date, for reading only: the device's copy stays valid."""
@@ -156,6 +157,14 @@ class Buffer:
     def place_in(self, other: Buffer) -> int | None:
         """Where in ``other`` this memory begins, in elements; None where it is not part of it."""
         return 0 if other is self else None
+
+
+@functools.cache
+def _references_of_nobody() -> int:
+    """How many references Python counts of a host array that nobody else has: the buffer's and the count's own."""
+    buffer = Buffer(1, np.dtype(np.float32))
+    buffer.read_host()
+    return sys.getrefcount(buffer._host)
 
 
 class BufferPart(Buffer):

@@ -8,9 +8,18 @@ from typing import Any
 import numpy as np
 
 from segcaffe.blob.blob import Blob
+from segcaffe.blob.buffer import note_change
 
 
-class BlobVec(list[Blob]):
+class _Blobs(list[Blob]):
+    """A list in which a script may put another blob, which is noted."""
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        super().__setitem__(index, value)
+        note_change()
+
+
+class BlobVec(_Blobs):
     """Blobs that belong to the list's owner, such as a layer's parameters: ``net.params["conv1"]``."""
 
     def __init__(self, blobs: Iterable[Blob] = (), dtype: Any = np.float32) -> None:
@@ -24,7 +33,7 @@ class BlobVec(list[Blob]):
         return blob
 
 
-class RawBlobVec(list[Blob]):
+class RawBlobVec(_Blobs):
     """Blobs that belong to the net: the bottoms and tops that a layer is called with."""
 
 

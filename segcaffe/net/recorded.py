@@ -59,6 +59,13 @@ class Recorder:
         self._recording: Recording | None = None
         self._patience, self._waited = 1, 0
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy begins with: it has memory of its own, of which nothing is recorded."""
+        return {"steps": self._steps}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        Recorder.__init__(self, state["steps"])
+
     def run(self, run_layer: RunLayer) -> float:
         """Run all layers forward, ``run_layer`` being called for those that are not recorded; returns the loss."""
         if self._recording is not None:
@@ -104,7 +111,7 @@ class Basis:
 
     def __init__(self, steps: Sequence[Step]) -> None:
         steps = [step for step in steps if _is_recordable(step)]
-        self._blobs = list(dict.fromkeys(chain.from_iterable((*s.bottom, *s.top, *s.layer.blobs) for s in steps)))
+        self._lists = list(chain.from_iterable((step.bottom, step.top, step.layer.blobs) for step in steps))
         self._places = self._look()
         self._changes = changes()
         self._threads = threading.get_ident(), parallel.num_threads()
@@ -131,7 +138,8 @@ class Basis:
 
     def _look(self) -> list[Any]:
         """Where the blobs are, in what shapes: a look that takes long where they are many."""
-        return [(blob.shape, blob.buffer("data"), blob.buffer("data").place()) for blob in self._blobs]
+        blobs = dict.fromkeys(chain.from_iterable(self._lists))
+        return [(blob.shape, blob.buffer("data"), blob.buffer("data").place()) for blob in blobs]
 
 
 class Recording:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -238,6 +239,32 @@ def test_other_shapes_are_recorded_anew(share_memory: bool) -> None:
         first = net.forward()["e"].tobytes()
         assert first == _played(net)["e"]
         assert first == _same_net(net, text).forward()["e"].tobytes()
+
+
+def test_copies_of_a_net_have_recordings_of_their_own() -> None:
+    net = _net()
+    _fill(net)
+    wanted = _played(net)
+    other = copy.deepcopy(net)
+    assert _played(other) == wanted
+    other.params["conv"][0].data[...] *= 2
+    other.blobs["x"].data[...] += 1
+    changed = _played(other)
+    assert changed != wanted
+    assert _played(net) == wanted
+    assert _played(other) == changed
+
+
+def test_blobs_that_a_script_puts_in_are_seen() -> None:
+    net = _net()
+    _fill(net)
+    before = _played(net)
+    weight = Blob(net.params["dense"][0].shape)
+    weight.data[...] = np.linspace(-0.1, 0.1, weight.count).reshape(weight.shape)
+    net.params["dense"][0] = weight
+    found = net.forward()["prob"].tobytes()
+    assert found != before["prob"]
+    assert {"prob": found} == _as_layers_say(net)
 
 
 def test_another_thread_runs_the_layers() -> None:
