@@ -61,33 +61,30 @@ def merge_crop(layer: MergeCrop, emit: Emitter) -> str:
 
 @maps("Interp")
 def interp(layer: Interp, emit: Emitter) -> str:
-    """Resize with aligned corners of what is left after cropping; Expand of a single row or column."""
+    """Resize with aligned corners of what is left after cropping; a single row or column by Gather and Expand."""
     value, (begin, end) = emit.input, layer.crop
     if begin or end:
-        ends = [-end if end else INT64_MAX] * 2
-        value = emit.slice(value, [begin, begin], ends, [2, 3])
-    sizes = [size - begin - end for size in emit.shape()[2:]]
-    return bilinear(emit, value, sizes, emit.top_shape()[2:], "align_corners")
+        value = emit.slice(value, [begin, begin], [-end if end else INT64_MAX] * 2, [2, 3])
+    sizes, out = [size - begin - end for size in emit.shape()[2:]], emit.top_shape()[2:]
+    if tuple(sizes) == out:
+        return value
+    if 1 not in (*sizes, *out):
+        return _resize(emit, value, out, mode="linear", coordinate_transformation_mode="align_corners")
+    for axis, name in ((2, "rows"), (3, "columns")):
+        value = _along(emit, value, axis, (sizes[axis - 2], out[axis - 2]), name)
+    return value
 
 
-def bilinear(emit: Emitter, value: str, sizes: list[int], out: tuple[int, ...], mode: str) -> str:
-    """An image of these sizes brought to ``out``; one row or column is repeated, which all runtimes do alike."""
-    single = [n if size == 1 else 1 for size, n in zip(sizes, out, strict=True)]
-    between = tuple(1 if size == 1 else n for size, n in zip(sizes, out, strict=True))
-    if mode == "align_corners":
-        # One pixel of several is the first.
-        value, sizes = _first_of(emit, value, sizes, between)
-    if tuple(sizes) != between:
-        value = _resize(emit, value, between, mode="linear", coordinate_transformation_mode=mode)
-    return emit.expand(value, [1, 1, *single]) if max(single) > 1 else value
-
-
-def _first_of(emit: Emitter, value: str, sizes: list[int], out: tuple[int, ...]) -> tuple[str, list[int]]:
-    axes = [axis for axis, (size, n) in enumerate(zip(sizes, out, strict=True), 2) if n == 1 < size]
-    if not axes:
-        return value, sizes
-    cut = emit.slice(value, [0] * len(axes), [1] * len(axes), axes)
-    return cut, [1 if axis in axes else size for axis, size in enumerate(sizes, 2)]
+def _along(emit: Emitter, value: str, axis: int, sizes: tuple[int, int], name: str) -> str:
+    """One axis brought from a size to another: aligned corners of one pixel would divide 0 by 0 in some runtimes."""
+    size, out = sizes
+    if size == out:
+        return value
+    if size == 1:
+        return emit.expand(value, [out if axis == at else 1 for at in range(4)])
+    places = np.arange(out) * ((size - 1) / max(out - 1, 1))
+    low = places.astype(np.int64)
+    return _mixed(emit, value, (low, places - low), size, axis, name)
 
 
 def _resize(emit: Emitter, value: str, out: tuple[int, ...], **attributes: Any) -> str:
@@ -155,18 +152,17 @@ def resize_bilinear(layer: ResizeBilinear, emit: Emitter) -> str:
     value = emit.input
     for axis, name in ((first, "rows"), (first + 1, "columns")):
         low, weight = layer.places(emit.shape()[axis], emit.top_shape()[axis])
-        value = _mixed(emit, value, (low, weight), axis, name)
+        value = _mixed(emit, value, (low, weight), emit.shape()[axis], axis, name)
     return value
 
 
-def _mixed(emit: Emitter, value: str, table: tuple[Array, Array], axis: int, name: str) -> str:
-    """Along an axis the element at each place of the table and the next one, mixed by its weight."""
+def _mixed(emit: Emitter, value: str, table: tuple[Array, Array], size: int, axis: int, name: str) -> str:
+    """Along an axis of a size the element at each place of the table and the next one, mixed by its weight."""
     low, weight = table
-    last = emit.shape()[axis] - 1
     behind = (1,) * (emit.ndim() - axis - 1)
     parts = [
         str(emit.node("Gather", value, emit.constant(places.astype(np.int64), f"{name}_{kind}"), axis=axis))
-        for kind, places in (("low", low), ("high", np.minimum(low + 1, last)))
+        for kind, places in (("low", low), ("high", np.minimum(low + 1, size - 1)))
     ]
     if not weight.any():
         return parts[0]
