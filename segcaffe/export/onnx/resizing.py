@@ -110,10 +110,9 @@ def repeated(layer: Repeated, emit: Emitter) -> str:
     if layer.factors == (1, 1):
         return emit.input
     down, across = layer.factors
-    ndim = emit.ndim()
-    value = emit.unsqueeze(emit.input, [ndim - 1, ndim + 1])
-    value = emit.expand(value, [1] * (ndim - 2) + [1, down, 1, across])
-    return emit.as_top(value)
+    *before, height, width = emit.sizes()
+    apart = emit.reshape(emit.input, [*before, height, 1, width, 1])
+    return emit.as_top(emit.expand(apart, [1] * len(before) + [1, down, 1, across]))
 
 
 @maps("Upsample")
