@@ -29,7 +29,9 @@ def write_module(options: argparse.Namespace, target: Path, source: Source) -> i
     if not WrittenModule.installed():
         tell("Not compared with the net: PyTorch is not installed. pip install torch.")
         return 0
-    proof = prove(source.net, target, describe(source, written), [WrittenModule(written)], options.tolerance)
+    proof = prove(
+        source.net, target, describe(source.net, written), [WrittenModule(source.net, written)], options.tolerance
+    )
     print(text(proof))
     print(write_record(proof, target, source.hashes))
     return 0 if proof.holds else 1
@@ -40,6 +42,4 @@ def check_options(options: argparse.Namespace, only_onnx: dict[str, object]) -> 
     given = [name for name, default in only_onnx.items() if getattr(options, name) != default]
     if given:
         names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
-        raise ExportError(
-            f"{names} {'is' if len(given) == 1 else 'are'} for files of ONNX. OUT ends in .py; leave out."
-        )
+        raise ExportError(f"{names}: for OUT in ONNX's format only. OUT ends in .py; leave the option out.")

@@ -66,7 +66,7 @@ def _module(options: argparse.Namespace, file: Path) -> tuple[Proof, Path]:
     source = _source(options)
     module = saved(source, file)
     module.require()
-    return prove_file(options, source, file, describe(source, module.written), [module])
+    return prove_file(options, source, file, describe(source.net, module.written), [module])
 
 
 def _source(

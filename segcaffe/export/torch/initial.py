@@ -6,6 +6,7 @@ import math
 from collections import defaultdict
 
 from segcaffe.blob.fillers import fans
+from segcaffe.export.torch.learning import FEW
 from segcaffe.export.torch.names import number
 from segcaffe.export.torch.site import Contents, Entry
 from segcaffe.proto import caffe_pb2
@@ -13,8 +14,6 @@ from segcaffe.proto import caffe_pb2
 Filler = caffe_pb2.FillerParameter
 _DEFAULTS = {("weight", "nn.init.ones_({})"), ("bias", "nn.init.zeros_({})")}
 """What the parameters of norms are without being told."""
-_FEW = 8
-"""So many modules are named one by one."""
 Statements = dict[str, dict[str, str]]
 """By submodule and then by parameter, with {} for the tensor."""
 
@@ -23,17 +22,19 @@ def reset_lines(contents: Contents) -> list[str]:
     """The statements of ``reset_parameters``; none where the net names no filler."""
     by_class: dict[str, Statements] = defaultdict(lambda: defaultdict(dict))
     tied, given = {key for key, _ in contents.ties}, False
+    told = {entry.key.partition(".")[0] for entry in contents.entries if _learns(entry) and _is_told(entry)}
     for entry in contents.entries:
-        if _learns(entry) and entry.key not in tied:
-            attribute, _, name = entry.key.partition(".")
+        attribute, _, name = entry.key.partition(".")
+        # A layer without any filler would begin with zeros, and not learn; PyTorch's own values are left to it.
+        if _learns(entry) and entry.key not in tied and attribute in told:
             kind, text = contents.kind(attribute), _statement(entry, contents)
             if text and not _is_so_anyway(kind, name, text):
                 by_class[kind][attribute][name] = text
-                given = given or bool(_filler(entry).ListFields())
+                given = given or _is_told(entry)
     if not given:
         return []
     everything = {name: texts for attributes in by_class.values() for name, texts in attributes.items()}
-    if len(everything) <= _FEW:
+    if len(everything) <= FEW:
         return _loops_over_names(everything)
     lines: list[str] = []
     for kind, attributes in by_class.items():
@@ -49,13 +50,16 @@ def _is_so_anyway(kind: str, name: str, text: str) -> bool:
 
 
 def _lines_of_class(kind: str, attributes: Statements, count: int) -> list[str]:
-    """A loop over all ``count`` modules of a class where they begin alike, else one over those that do."""
-    texts = list(attributes.values())
-    longest = max(texts, key=len)
-    alike = len(texts) == count and all(text.items() <= longest.items() for text in texts)
-    if alike and count > _FEW and kind != "nn.Parameter":
-        return _loop(kind, longest, optional=any(text != longest for text in texts))
-    return _loops_over_names(attributes)
+    """A loop over all ``count`` modules of a class with what most of them begin with, and then the others."""
+    if len(attributes) <= FEW or len(attributes) < count or kind == "nn.Parameter":
+        return _loops_over_names(attributes)
+    weights = [text.get("weight", "") for text in attributes.values()]
+    usual = max(set(weights), key=weights.count)
+    alike = [texts for texts in attributes.values() if texts.get("weight", "") == usual]
+    longest = max(alike, key=len)
+    others = {name: texts for name, texts in attributes.items() if not texts.items() <= longest.items()}
+    lines = _loop(kind, longest, optional=any("bias" not in texts for texts in attributes.values()))
+    return [*lines, *_loops_over_names(others)]
 
 
 def _loops_over_names(attributes: Statements) -> list[str]:
@@ -85,6 +89,10 @@ def _loop(kind: str, statements: dict[str, str], optional: bool) -> list[str]:
 
 def _learns(entry: Entry) -> bool:
     return entry.held.values is None
+
+
+def _is_told(entry: Entry) -> bool:
+    return bool(_filler(entry).ListFields())
 
 
 def _filler(entry: Entry) -> Filler:

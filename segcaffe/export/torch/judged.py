@@ -10,13 +10,14 @@ import numpy as np
 from segcaffe.convert import safetensors
 from segcaffe.errors import ExportError
 from segcaffe.export.proof.described import Described
-from segcaffe.export.runtimes.base import Array, Runtime, RuntimeRefusedError, Session
+from segcaffe.export.runtimes.base import Array, Runtime, Session
 from segcaffe.export.source import Source
 from segcaffe.export.torch.module import module_of
 from segcaffe.export.torch.save import write_source
-from segcaffe.export.torch.writer import Written
+from segcaffe.export.torch.writer import Written, write
 from segcaffe.files.regular import read_bytes
 from segcaffe.files.there import is_file
+from segcaffe.net.net import Net
 
 
 class WrittenModule(Runtime):
@@ -25,16 +26,15 @@ class WrittenModule(Runtime):
     name, module = "torch", "torch"
     packages = ("torch",)
 
-    def __init__(self, written: Written, state: Mapping[str, Array] | None = None) -> None:
-        self.written, self._state = written, state
+    def __init__(self, net: Net, written: Written, state: Mapping[str, Array] | None = None) -> None:
+        self._net, self.written, self._state = net, written, state
 
     def open(self, file: Path, blobs: Sequence[str] | None = None) -> Session:
-        """Make the module. It has its outputs alone: what lies between, PyTorch does not tell."""
-        if blobs is not None:
-            raise RuntimeRefusedError("A module gives its outputs alone.")
+        """Make the module; where blobs are asked for, one that returns these, too."""
         import torch
 
-        module, written = module_of(self.written), self.written
+        written = self.written if blobs is None else write(self._net, also=blobs)
+        module = module_of(written)
         if self._state is not None:
             try:
                 module.load_state_dict({key: torch.from_numpy(np.array(values)) for key, values in self._state.items()})
@@ -69,10 +69,11 @@ def saved(source: Source, file: Path) -> WrittenModule:
             "compares, too."
         )
     state, _ = safetensors.decode(read_bytes(beside), str(beside))
-    return WrittenModule(written, state)
+    return WrittenModule(source.net, written, state)
 
 
-def describe(source: Source, written: Written) -> Described:
-    """The module's arguments, with the sizes that they have in the net, and its outputs."""
-    shapes = {name: tuple(source.net.blobs[name].shape) for name in written.arguments}
-    return Described(shapes, tuple(name for name in written.outputs if name in source.net.blobs))
+def describe(net: Net, written: Written) -> Described:
+    """The module's arguments, with the sizes that they have in the net, its outputs, and what else it can return."""
+    shapes = {name: tuple(net.blobs[name].shape) for name in written.arguments}
+    outputs = tuple(name for name in written.outputs if name in net.blobs)
+    return Described(shapes, outputs, frozenset(net.graph.blob_names) - written.hidden)

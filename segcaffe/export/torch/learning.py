@@ -10,6 +10,8 @@ from segcaffe.export.torch.names import member, number
 from segcaffe.export.torch.site import Contents, Entry
 from segcaffe.net.net import Net
 
+FEW = 8
+"""So many modules are named one by one."""
 Multipliers = tuple[float, float]
 Rates = dict[Any, Multipliers]
 """Multipliers of learning rate and weight decay by a parameter's memory."""
@@ -31,10 +33,27 @@ def freezing(contents: Contents, rates: Rates) -> list[str]:
     single = [
         entry.key for entry in parameters if rates[entry.buffer()][0] == 0 and entry.key.partition(".")[0] not in whole
     ]
+    lines: list[str] = []
+    for kind in dict.fromkeys(map(contents.kind, whole)):
+        others = [name for name in flags if contents.kind(name) == kind and name not in whole]
+        same = [name for name in whole if contents.kind(name) == kind]
+        if kind != "nn.Parameter" and len(same) > FEW and len(others) <= FEW:
+            lines += _freeze_class(kind, others)
+            whole = [name for name in whole if name not in same]
     keys = [member(key) for key in (*whole, *single)]
     if len(keys) <= 2:
-        return [line for key in keys for line in statement(f"{key}.requires_grad_(False)", 8)]
-    return [*statement(f"for frozen in [{', '.join(keys)}]:", 8), "            frozen.requires_grad_(False)"]
+        return [*lines, *(line for key in keys for line in statement(f"{key}.requires_grad_(False)", 8))]
+    return [*lines, *statement(f"for frozen in [{', '.join(keys)}]:", 8), "            frozen.requires_grad_(False)"]
+
+
+def _freeze_class(kind: str, others: list[str]) -> list[str]:
+    """A loop over all modules of a class but a few."""
+    but = f" and module not in ({', '.join(map(member, others))},)" if others else ""
+    return [
+        "        for module in self.modules():",
+        *statement(f"if isinstance(module, {kind}){but}:", 12),
+        "                module.requires_grad_(False)",
+    ]
 
 
 def group_lines(contents: Contents, rates: Rates) -> list[str]:
@@ -49,20 +68,41 @@ def group_lines(contents: Contents, rates: Rates) -> list[str]:
         "    def parameter_groups(self, lr: float, weight_decay: float) -> list[dict]:",
         '        """Parameters with their learning rates and weight decays, for an optimizer of torch.optim."""',
     ]
-    lists: dict[Multipliers, str] = {}
-    if _apart_by_bias(groups):
-        lines += [
-            '        weights = [p for name, p in self.named_parameters() if not name.endswith("bias")]',
-            '        biases = [p for name, p in self.named_parameters() if name.endswith("bias")]',
-        ]
-        lists = {rates: "biases" if keys[0].endswith("bias") else "weights" for rates, keys in groups.items()}
-    else:
-        lists = {rates: f"[{', '.join(map(member, keys))}]" for rates, keys in groups.items()}
+    made, lists = _lists(groups)
+    lines += made
     lines.append("        return [")
     for (lr, decay), text in lists.items():
         group = f'{{"params": {text}, "lr": {_times(lr, "lr")}, "weight_decay": {_times(decay, "weight_decay")}}},'
         lines += statement(group, 12)
     return [*lines, "        ]"]
+
+
+def _lists(groups: dict[Multipliers, list[str]]) -> tuple[list[str], dict[Multipliers, str]]:
+    """Statements that collect the parameters, and for each group the list that they make."""
+    if _apart_by_bias(groups):
+        lines = [
+            '        weights = [p for name, p in self.named_parameters() if not name.endswith("bias")]',
+            '        biases = [p for name, p in self.named_parameters() if name.endswith("bias")]',
+        ]
+        return lines, {rates: "biases" if keys[0].endswith("bias") else "weights" for rates, keys in groups.items()}
+    explicit = {rates: f"[{', '.join(map(member, keys))}]" for rates, keys in groups.items()}
+    if sum(map(len, groups.values())) <= 2 * FEW:
+        return [], explicit
+    by_size = sorted(groups, key=lambda rates: len(groups[rates]))
+    rest = by_size.pop()
+    biases = next((rates for rates in reversed(by_size) if all(key.endswith("bias") for key in groups[rates])), None)
+    special = [rates for rates in by_size if rates != biases]
+    lines = statement(f"special = [{', '.join(member(key) for rates in special for key in groups[rates])}]", 8)
+    lines.append("        apart = set(special)")
+    lists = {rest: "others"}
+    if biases is not None:
+        lines.append(
+            '        biases = [p for name, p in self.named_parameters() if name.endswith("bias") and p not in apart]'
+        )
+        lines.append("        apart.update(biases)")
+        lists[biases] = "biases"
+    lines.append("        others = [p for p in self.parameters() if p.requires_grad and p not in apart]")
+    return lines, {**lists, **{rates: explicit[rates] for rates in special}}
 
 
 def _apart_by_bias(groups: dict[Multipliers, list[str]]) -> bool:

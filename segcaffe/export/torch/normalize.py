@@ -161,7 +161,7 @@ def _normalize(site: Site) -> str | list[str]:
 def _grn(site: Site) -> str:
     text = f"{site.x} / {site.piece('length')}({site.x}, (1,), {number(site.layer.eps)})"
     if site.param.grn_param.dummy_backward:
-        return f"{site.x} + ({text} - {site.x}).detach()"
+        return f"({text}).detach() + ({site.x} - {site.x}.detach())"
     return text
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from segcaffe.export.refusals import Refusal, RefusedError
@@ -47,6 +47,8 @@ class Written:
         The tensors of its state.
     arguments, outputs:
         Blobs that ``forward`` takes, in order, and those that it returns: one as it is, several by name.
+    hidden:
+        Blobs that the module does not make: arguments, splits, what lies between layers that are written as one.
     """
 
     source: str
@@ -54,9 +56,10 @@ class Written:
     entries: list[Entry]
     arguments: list[str]
     outputs: list[str]
+    hidden: frozenset[str]
 
 
-def write(net: Net, origin: str = "", notes: Sequence[str] = ()) -> Written:
+def write(net: Net, origin: str = "", notes: Sequence[str] = (), also: Collection[str] = ()) -> Written:
     """Write a net; RefusedError naming every layer that has no counterpart.
 
     Parameters
@@ -65,14 +68,16 @@ def write(net: Net, origin: str = "", notes: Sequence[str] = ()) -> Written:
         The net, in the phase that is to be written.
     origin, notes:
         What the file's first line says behind the net's name, and further lines.
+    also:
+        Blobs that ``forward`` returns besides the net's outputs.
     """
-    return _Writer(net, origin, notes).write()
+    return _Writer(net, origin, notes, also).write()
 
 
 class _Writer:
     """Goes through a net's layers once, and then puts the file together."""
 
-    def __init__(self, net: Net, origin: str, notes: Sequence[str]) -> None:
+    def __init__(self, net: Net, origin: str, notes: Sequence[str], also: Collection[str]) -> None:
         self.net, self.origin, self.notes = net, origin, notes
         self.graph = net.graph if net.graph.lazy else fuse(net.graph)
         self.contents = Contents()
@@ -83,7 +88,8 @@ class _Writer:
             if weight
         }
         self.weights = weights
-        self.flow: Flow = flow_of(self.graph, set(weights))
+        asked = {i for i, name in enumerate(self.graph.blob_names) if name in also}
+        self.flow: Flow = flow_of(self.graph, set(weights) | asked)
         self.variables = Names.of_variables()
         self.named: dict[Value, str] = {}
         self.statements: list[Statement] = []
@@ -110,7 +116,9 @@ class _Writer:
         source = "\n".join([*head, *imports("\n".join([*constants, body])), *between, body, ""])
         outputs = [self.blob_name(value) for value in self.flow.outputs]
         arguments = [self.blob_name(value) for value in self.flow.arguments]
-        return Written(source, name, self.contents.entries, arguments, outputs)
+        made = {value.blob for values in self.flow.tops.values() for value in values}
+        names = frozenset(name for blob, name in enumerate(self.graph.blob_names) if blob not in made)
+        return Written(source, name, self.contents.entries, arguments, outputs, names)
 
     # Layers.
 

@@ -35,7 +35,8 @@ def contrastive_loss(a: Tensor, b: Tensor, similar: Tensor, margin: float, legac
         distance = squared.detach().sqrt()
         # Caffe's gradient, which keeps equal vectors finite: that of the first term.
         push = F.relu(margin - distance) / (distance + 1e-4)
-        apart = -push * squared + (F.relu(margin - distance).square() + push * squared).detach()
+        pull = -push * squared
+        apart = F.relu(margin - distance).square() + (pull - pull.detach())
     return torch.where(similar.flatten().trunc() != 0, squared, apart).sum() / (2 * max(1, len(a)))
 
 
@@ -55,7 +56,7 @@ class CenterLoss(nn.Module):
         loss = (x - own.detach()).square().sum() / (2 * max(1, len(x)))
         counts = torch.bincount(label, minlength=len(self.centers))[label] + 1
         pull = ((own - x.detach()).square().sum(1) / (2 * counts)).sum()
-        return loss + pull - pull.detach()
+        return loss + (pull - pull.detach())
 
 
 def smooth_l1(difference: Tensor, sharpness: float = 1.0) -> Tensor:
@@ -113,7 +114,7 @@ def infogain_loss(
     # As the softmax's, the gradient does not end at the floor.
     logs = torch.log_softmax(x, axis).movedim(axis, -1)
     floor = torch.log(torch.tensor(1e-20)).to(x)
-    logs = logs + (logs.clamp_min(floor) - logs).detach()
+    logs = logs.clamp_min(floor).detach() + (logs - logs.detach())
     return -(rows * logs).sum(), counts.sum(), prob
 
 

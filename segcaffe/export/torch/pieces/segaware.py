@@ -70,7 +70,7 @@ def dist_loss(distance: Tensor, parity: Tensor, alpha: float, beta: float, ignor
     if ignore_label is not None:
         hinge = hinge.masked_fill(parity == ignore_label, 0.0)
     squared = 0.5 * hinge.square().mean()
-    return squared + (hinge.mean() - squared).detach()
+    return hinge.mean().detach() + (squared - squared.detach())
 
 
 class NormConv2d(nn.Conv2d):
@@ -182,7 +182,7 @@ def domain_transform(
         for rate in rates:
             weight = torch.exp(rate * (1 + edge[0, :height, :width] * edge_factor))
             # The gradient passes through the bounds.
-            weight = weight * (weight.clamp(min_weight, 1) / weight).detach()
+            weight = weight.clamp(min_weight, 1).detach() + (weight - weight.detach())
             part = smoothed(part, weight)
             part = smoothed(part.transpose(1, 2), weight.T).transpose(1, 2)
         items.append(torch.cat([torch.cat([part, one[:, :height, width:]], 2), one[:, height:]], 1))
