@@ -81,7 +81,9 @@ def l1_loss_of_lengths(
     known = ~difference.isnan()
     squared = scale * torch.where(known, difference, 0.0).square().sum(1)
     squared = torch.where(squared >= plateau**2, squared, 0.0)
-    lengths = torch.sqrt((squared + epsilon).clamp_min(1e-38))
+    squared = squared + epsilon
+    # The root has no slope at 0.
+    lengths = torch.where(squared > 0, squared.clamp_min(1e-38).sqrt(), 0.0)
     divisor = known.sum() / difference.shape[1] if by_entries else len(difference)
     return lengths.sum() / divisor if divisor else lengths.sum()
 
