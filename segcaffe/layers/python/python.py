@@ -13,6 +13,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 from segcaffe.blob.vectors import BlobVec, BoolVec
 from segcaffe.errors import GraphError, SegcaffeError, UserCodeError
 from segcaffe.layers.base import Blobs, Layer
@@ -76,6 +78,10 @@ class Python(Layer):
     def public(self) -> Any:
         """The user's object."""
         return self.user
+
+    def example(self, index: int, bottom: Blobs, rng: np.random.Generator) -> Any:
+        """What ours take; what users' layers take they do not say."""
+        return self.user.example(index, bottom) if isinstance(self.user, StandIn) else None
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Let the user's code shape the tops."""

@@ -80,6 +80,14 @@ class ProposalLayer(Anchored):
         if len(top) > 1:
             top[1].reshape(1, 1, 1, 1)
 
+    def example(self, index: int, bottom: Blobs) -> Any:
+        """Of bottom 2: an image as large as the map of anchors, at scale 1."""
+        if index != 2:
+            return None
+        image = np.ones(bottom[2].count, np.float32)
+        image[:2] = np.array(bottom[0].shape[2:]) * self.options["feat_stride"]
+        return image.reshape(bottom[2].shape)
+
     @property
     def proposing(self) -> Proposing:
         """Which boxes are proposed."""

@@ -70,6 +70,10 @@ class StandIn(PythonLayerBase):
         if blob.count % width or (blob.ndim > 1 and math.prod(blob.shape[1:]) != width):
             raise self.fail(f"{name} must have rows of {width} numbers", f"shape {blob.shape}")
 
+    def example(self, index: int, bottom: Blobs) -> Any:
+        """As of `Layer`: None where any number will do."""
+        return None
+
     def backward(self, top: Blobs, propagate_down: Any, bottom: Blobs) -> None:
         """Nothing learns through what is chosen."""
 

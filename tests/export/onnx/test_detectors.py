@@ -125,6 +125,14 @@ def test_regions_go_through_the_second_stage(layer_type: str, options: str) -> N
     assert source.net.blobs["score"].shape[0] > 5
 
 
+def test_a_python_layer_of_ours_says_what_images_it_takes() -> None:
+    options = 'python_param { module: "rpn.proposal_layer" layer: "ProposalLayer" }'
+    net = source_of(PROPOSED.replace("PROPOSAL", "Python").replace("OPTIONS", options)).net
+    rng, bottom = np.random.default_rng(0), [net.blobs[name] for name in net.inputs]
+    np.testing.assert_array_equal(net.layer_dict["rois"].example(2, bottom, rng), [[5 * 16, 6 * 16, 1]])
+    assert net.layer_dict["rois"].example(0, bottom, rng) is None
+
+
 def test_regions_that_are_cut_bins_that_are_empty_and_halves() -> None:
     """ROIPooling rounds halves away from zero, and bins outside the maps are 0."""
     regions = 'layer { name: "rois" type: "Input" top: "rois" input_param { shape { dim: 200 dim: 5 } } }'
