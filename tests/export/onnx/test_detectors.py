@@ -129,8 +129,9 @@ def test_a_python_layer_of_ours_says_what_images_it_takes() -> None:
     options = 'python_param { module: "rpn.proposal_layer" layer: "ProposalLayer" }'
     net = source_of(PROPOSED.replace("PROPOSAL", "Python").replace("OPTIONS", options)).net
     rng, bottom = np.random.default_rng(0), [net.blobs[name] for name in net.inputs]
-    np.testing.assert_array_equal(net.layer_dict["rois"].example(2, bottom, rng), [[5 * 16, 6 * 16, 1]])
-    assert net.layer_dict["rois"].example(0, bottom, rng) is None
+    (layer,) = (layer for layer in net.layer_list if layer.name == "rois")
+    np.testing.assert_array_equal(layer.example(2, bottom, rng), [[5 * 16, 6 * 16, 1]])
+    assert layer.example(0, bottom, rng) is None
 
 
 def test_regions_that_are_cut_bins_that_are_empty_and_halves() -> None:
