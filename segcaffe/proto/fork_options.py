@@ -49,7 +49,7 @@ _ENGINE = {
     "autotune mem_param",
     "NetState": "quantizer_mode",
     "SolverParameter": "engine store_blobs_in_old_format solver_data_type per_parameter_reduce snapshot_log "
-    "display_sparsity unsigned_check_in unsigned_check_out display_quantization insert_quantization_param data_type "
+    "unsigned_check_in unsigned_check_out display_quantization insert_quantization_param data_type "
     "device group_id richness debug_test_iters debug_train_iters",
     "LayerParameter": "engine multinode forward_type backward_type forward_math backward_math debug "
     "cudnn_math_override snapshot_log_weights snapshot_log_in snapshot_log_out bottom_data_type compute_data_type "

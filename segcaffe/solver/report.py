@@ -62,6 +62,19 @@ def report_training(net: Net, iteration: int, loss: float, display: int, speed: 
     report_outputs("Train", net, {name: net.blobs[name].data for name in net.outputs})
 
 
+def report_sparsity(net: Net, iteration: int) -> None:
+    """Log which part of the weights is 0, of each layer and of all; biases do not count, shared weights once."""
+    zeros, sizes, owned = 0, 0, {id(blob) for blob in net.learnable_params}
+    for name, blobs in net.params.items():
+        blob = blobs[0]
+        if len(blob.shape) < 2 or id(blob) not in owned or not blob.count:
+            continue
+        own = int((blob.data == 0).sum())
+        zeros, sizes = zeros + own, sizes + blob.count
+        log.info("    Sparsity of %s: %.2f %% of %d weights", name, 100 * own / blob.count, blob.count)
+    log.info("Iteration %d, sparsity: %.2f %% of %d weights are 0", iteration, 100 * zeros / max(sizes, 1), sizes)
+
+
 def report_outputs(kind: str, net: Net, scores: Scores) -> None:
     """Log each output value on its line, with its part in the loss where it has one, or what it measures.
 

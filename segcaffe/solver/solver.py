@@ -202,6 +202,8 @@ class Solver(ABC):
         loss = self.average_loss.add(self._forward_backward(debug=display and self.param.debug_info))
         if display:
             report.report_training(self.net, self.iter, loss, self.param.display, self._speed)
+        if self._due(self.param.display_sparsity):
+            report.report_sparsity(self.net, self.iter)
         for _, on_gradients_ready in self._callbacks:
             on_gradients_ready()
         self.apply_update()

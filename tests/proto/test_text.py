@@ -258,7 +258,8 @@ LONG_RANGE = "the value must be a whole number from 0 to 4294967295."
         (
             'layer { norms_param { } name: "n" type: "VideoData" }',
             'net.prototxt:1:9: in layer "n" (VideoData), field "norms_param": unknown layer type "VideoData". It comes '
-            "from SSD, and is not part of segcaffe. Received: its option `norms_param`.",
+            "from SSD and TSN, and is not part of segcaffe. Cut it off, and give the video's frames as images to "
+            "`segcaffe predict`. Received: its option `norms_param`.",
         ),
         (
             'layer { type: "Nowhere" convolution_param { strange: 1 } }',

@@ -218,9 +218,9 @@ def test_errors(source: str, expected: str) -> None:
 
 
 def test_options_without_effect_are_told_of_once(caplog) -> None:
-    solver('lr_policy: "fixed" display_sparsity: 100 engine: "MKLDNN" test_offset: 3')
+    solver('lr_policy: "fixed" snapshot_log: true engine: "MKLDNN" test_offset: 3')
     told = [record.getMessage() for record in caplog.records if "other Caffes" in record.getMessage()]
     assert told == [
-        "Options of other Caffes without effect here: engine: MKLDNN, display_sparsity: 100",
+        "Options of other Caffes without effect here: engine: MKLDNN, snapshot_log: true",
         "Options of other Caffes without effect here, for which their Caffe would train differently: test_offset: 3",
     ]
