@@ -31,7 +31,6 @@ from segcaffe import device
 from segcaffe.blob import Buffer
 from segcaffe.blob.buffer import changes
 from segcaffe.fusion.lazy import LazyBlob
-from segcaffe.jit.stretch import Stretch, is_compiled
 from segcaffe.layers.base import Layer, is_recordable
 from segcaffe.net.parts import Step
 from segcaffe.threads import parallel
@@ -234,6 +233,9 @@ class Played:
 
     def _join(self) -> None:
         """Make one call of those of compiled functions that follow each other."""
+        # Brings Numba with it, which those do without who make no pass.
+        from segcaffe.jit.stretch import Stretch, is_compiled
+
         self._actions = []
         for compiled, group in groupby(self._calls, key=lambda call: is_compiled(*call)):
             if compiled:
