@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 import tempfile
 import time
 import traceback
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -59,12 +60,19 @@ class Model:
         Its file, below the checkout or beside it; or text prototxt.
     weights:
         Its trained weights; without them it gets random ones.
+    shapes, smaller:
+        Shapes of inputs, and sizes to put in the place of others, to compare on less.
     """
 
     name: str
     net: Path | str
     weights: Path | None = None
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    smaller: Mapping[int, int] = field(default_factory=dict)
+
+
+_SMALLER: dict[str, Mapping[int, int]] = {"resnet": {513: 65, 385: 49, 257: 33, 65: 9}, "": {321: 65}}
+"""Sizes of the paper's images, and what is three quarters, a half and an eighth of one; and those to compare on."""
 
 
 def models() -> list[Model]:
@@ -75,7 +83,10 @@ def models() -> list[Model]:
     found += [Model(f"configs/tiny {path.stem}", path) for path in sorted((ROOT / "configs/tiny").glob("*_deploy.*"))]
     original = SHARED / "original"
     for path in sorted(original.glob("*/deploy*.prototxt")):
-        found.append(Model(f"the paper's {path.parent.name.removeprefix('config_')} {path.stem}", path))
+        name = path.parent.name.removeprefix("config_")
+        found.append(
+            Model(f"the paper's {name} {path.stem}", path, smaller=_SMALLER["resnet" if name == "resnet" else ""])
+        )
     return [*found, *_trained(SHARED / "models")]
 
 
@@ -104,12 +115,26 @@ def source_of(model: Model) -> Source:
         placed: Any = parse(model.net, caffe_pb2.NetParameter())
     else:
         placed = read_net(model.net, SIZES)
+        _shrink(placed.message, model.smaller)
     stored = {} if model.weights is None else {model.weights.name: formats.load(model.weights)}
     shapes = model.shapes or ({"data": (1, 784)} if model.name == "MNIST autoencoder" else {})
     source = build_source(placed, stored, Wishes(shapes=shapes))
     if model.weights is None:
         fill(source.net)
     return source
+
+
+def _shrink(net: caffe_pb2.NetParameter, sizes: Mapping[int, int]) -> None:
+    for layer in net.layer:
+        for shape in (*layer.input_param.shape, *layer.dummy_data_param.shape):
+            shape.dim[:] = [*shape.dim[:2], *(sizes.get(dim, dim) for dim in shape.dim[2:])]
+        for message, name in (
+            (layer.interp_param, "height"),
+            (layer.interp_param, "width"),
+            (layer.tile_param, "tiles"),
+        ):
+            if getattr(message, name) in sizes:
+                setattr(message, name, sizes[getattr(message, name)])
 
 
 def fill(net: Net) -> None:
@@ -207,13 +232,23 @@ def _cell(told: dict[str, Any] | None, notes: list[str]) -> str:
     if told is None:
         return ""
     if told["refused"]:
-        return f"refused ({_note(told['refused'], notes)})"
+        return f"refused ({_note(_why(told['refused']), notes)})"
     largest = "" if told["largest"] is None else f"{told['largest']:.0e}"
     if told["holds"]:
-        remarks = "; ".join(told["remarks"])
-        return f"{largest} ({_note(remarks, notes)})" if remarks else largest
+        decided = dict.fromkeys(
+            found[0] for told in told["remarks"] if (found := re.search(r'layer "[^"]*" \(\w+\)', told))
+        )
+        note = f"But for rounding, of which {', '.join(decided)} makes much." if decided else ""
+        return f"{largest} ({_note(note, notes)})" if note else largest
     where = f"first in {told['first']}" if told["first"] else "in no single blob"
     return f"**{largest or 'differs'}** ({_note(' '.join(filter(None, (told['note'], where))), notes)})"
+
+
+def _why(text: str) -> str:
+    """What a program says, without places of the machine that it ran on."""
+    what = re.search(r"parse error: (.*)|does not (?:read \S+|run the file): (.*)", text)
+    told = next(filter(None, what.groups()), text) if what else text
+    return re.sub(r"\S*/(\S+)", r"\1", told).rstrip(" >…")
 
 
 def _note(text: str, notes: list[str]) -> int:

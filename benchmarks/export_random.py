@@ -2,8 +2,8 @@
 
 The nets are those of tests/export/random_nets.py, by the seeds 0 to N - 1. For each program the table has how many nets
 agree, which layers the program computes otherwise (the first that differs), and what it says of nets that it refuses,
-by the layer types that all of those have and others have not. ``--out FILE`` keeps the results, ``--table FILE ...``
-joins those of several environments.
+by the layer types that all of those have and others have not. ``--out FILE`` keeps the results, net by net: a run that
+a program ended goes on behind the net that it ended with. ``--table FILE ...`` joins those of several environments.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import json
 import sys
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -27,18 +28,25 @@ from segcaffe.export.source import Source
 from tests.export.random_nets import random_net
 
 Row = dict[str, Any]
+ENDED = "ends"
+"""The verdict on a program that did not come back."""
 
 
-def measure(seed: int, names: Sequence[str]) -> Row:
-    """One net: the types of its layers, and what each program makes of it."""
+def measure(seed: int, names: Sequence[str], keep: Callable[[Row], None]) -> Row:
+    """One net: the types of its layers, and what each program makes of it; ``keep`` gets what is known on the way."""
     source = random_net(Random(seed))
+    row: Row = {"types": _types(source), "programs": {}}
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "net.onnx"
         write(export_net(source, Options()).model, file)
-        programs = [RUNTIMES[name]() for name in names]
-        proof = prove(source.net, file, describe_onnx(file), programs)
-    told = {f"{one.runtime} {one.version}": _verdict(one) for one in proof.judged}
-    return {"types": _types(source), "programs": told}
+        for name in names:
+            program = RUNTIMES[name]()
+            row["programs"][f"{name} {program.version()}"] = ENDED
+            keep(row)
+            (judged,) = prove(source.net, file, describe_onnx(file), [program]).judged
+            row["programs"][f"{name} {program.version()}"] = _verdict(judged)
+    keep(row)
+    return row
 
 
 def _verdict(judged: Judged) -> str:
@@ -63,21 +71,23 @@ def table(files: Sequence[Path]) -> str:
         for row in json.loads(file.read_text(encoding="utf-8")).values():
             for title, verdict in row["programs"].items():
                 by_program[title].append((set(row["types"]), verdict))
-    lines = ["| program | nets | agree | computes otherwise | refuses |", "|---|---|---|---|---|"]
+    lines = ["| program | nets | agree | computes otherwise (first) | refuses | ends |", "|---|---|---|---|---|---|"]
     for title, found in sorted(by_program.items()):
         agree = sum(verdict == "agrees" for _, verdict in found)
         wrong = Counter(verdict.removeprefix("wrong: ") for _, verdict in found if verdict.startswith("wrong"))
-        lines.append(f"| {title} | {len(found)} | {agree} | {_counts(wrong)} | {_counts(_suspects(found))} |")
+        lines.append(
+            f"| {title} | {len(found)} | {agree} | {_counts(wrong)} | {_counts(_suspects(found, 'refused'))} | "
+            f"{_counts(_suspects(found, ENDED))} |"
+        )
     return "\n".join(lines)
 
 
-def _suspects(found: Iterable[tuple[set[str], str]]) -> Counter[str]:
-    """Of the nets that were refused: how many have a type that no net has which was read."""
-    found = list(found)
-    read = set().union(*(types for types, verdict in found if verdict != "refused"))
+def _suspects(found: Sequence[tuple[set[str], str]], wanted: str) -> Counter[str]:
+    """The types of nets with a verdict that no net has which was read; how many nets have each."""
+    read = set().union(*(types for types, verdict in found if verdict not in ("refused", ENDED)))
     suspects: Counter[str] = Counter()
     for types, verdict in found:
-        if verdict == "refused":
+        if verdict == wanted:
             suspects.update(types - read or {"others"})
     return suspects
 
@@ -98,11 +108,19 @@ def main() -> int:
         print(table(options.table))
         return 0
     names = options.runtimes.split(",") if options.runtimes else [n for n, cls in RUNTIMES.items() if cls.installed()]
-    results = {seed: measure(seed, names) for seed in range(options.nets)}
-    for seed, row in results.items():
-        print(seed, row["types"], row["programs"])
-    if options.out:
-        options.out.write_text(json.dumps(results, indent=1), encoding="utf-8")
+    results: dict[str, Row] = {}
+    if options.out and options.out.exists():
+        results = json.loads(options.out.read_text(encoding="utf-8"))
+
+    def keep(seed: int, row: Row) -> None:
+        results[str(seed)] = row
+        if options.out:
+            options.out.write_text(json.dumps(results, indent=1), encoding="utf-8")
+
+    for seed in range(options.nets):
+        if str(seed) not in results:
+            row = measure(seed, names, partial(keep, seed))
+            print(seed, row["types"], row["programs"], flush=True)
     return 0
 
 
