@@ -61,6 +61,8 @@ LINES: dict[str, list[str]] = {
     "data mean": ["data", "mean", "list.txt", "out/mean.binaryproto"],
     "data show": ["data", "show", "list.txt", "--out", "out/sheet.png"],
     "predict": ["predict", "n.prototxt", "w.caffemodel", "i.png", "--out", "out/p"],
+    "export": ["export", "n.prototxt", "w.caffemodel", "out/n.onnx"],
+    "verify": ["verify", "n.prototxt", "w.caffemodel", "out/n.onnx"],
     "features": ["features", "w.caffemodel", "n.prototxt", "y", "out/f.npz", "--iterations", "1"],
     "test": ["test", "-model", "n.prototxt", "-weights", "w.caffemodel", "-iterations", "1"],
     "time": ["time", "-model", "n.prototxt", "-iterations", "1", "-phase", "TEST"],
@@ -107,7 +109,9 @@ def test_nothing_else_happens(command: str, watched: tuple[Path, dict[str, dict[
     assert all(Path(path).is_relative_to(folder / "out") for path in written)
 
 
-@pytest.mark.parametrize("command", ["draw", "weights convert", "data make-db", "predict", "features"])
+@pytest.mark.parametrize(
+    "command", ["draw", "weights convert", "data make-db", "predict", "export", "verify", "features"]
+)
 def test_writing_is_seen(command: str, watched: tuple[Path, dict[str, dict[str, list[str]]]]) -> None:
     """The comparison above can fail."""
     folder, found = watched

@@ -28,8 +28,8 @@ class OnnxRuntimeBase(Runtime):
             raise self.refused(f"read {file}", error) from error
 
     @abstractmethod
-    def _read(self, file: Path) -> Session:
-        """Read a file; may raise whatever the program does."""
+    def _read(self, file: Path | bytes) -> Session:
+        """Read a file, or its content; may raise whatever the program does."""
 
     def _guarded(self, session: Session, blobs: Sequence[str] = ()) -> Session:
         def run(inputs: Mapping[str, Array]) -> dict[str, Array]:
@@ -50,12 +50,12 @@ class OnnxRuntime(OnnxRuntimeBase):
     name, module = "onnxruntime", "onnxruntime"
     packages = ("onnxruntime", "onnxruntime-gpu")
 
-    def _read(self, file: Path) -> Session:
+    def _read(self, file: Path | bytes) -> Session:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
-        session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
         names = [output.name for output in session.get_outputs()]
         return lambda inputs: dict(zip(names, session.run(names, dict(inputs)), strict=True))
 
@@ -73,13 +73,13 @@ class OpenCV(OnnxRuntimeBase):
 
         return str(cv2.__version__)
 
-    def _read(self, file: Path) -> Session:
+    def _read(self, file: Path | bytes) -> Session:
         import cv2
 
         # What it writes to the terminal is part of the error that it raises.
         level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
         try:
-            net = cv2.dnn.readNetFromONNX(str(file))
+            net = cv2.dnn.readNetFromONNX(np.frombuffer(file, np.uint8) if isinstance(file, bytes) else str(file))
         finally:
             cv2.utils.logging.setLogLevel(level)
         names = list(net.getUnconnectedOutLayersNames())
@@ -99,7 +99,7 @@ class OpenVINO(OnnxRuntimeBase):
     name, module = "openvino", "openvino"
     packages = ("openvino",)
 
-    def _read(self, file: Path) -> Session:
+    def _read(self, file: Path | bytes) -> Session:
         import openvino
 
         core = openvino.Core()

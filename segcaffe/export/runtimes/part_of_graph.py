@@ -10,22 +10,25 @@ from typing import Any
 
 from segcaffe.export.runtimes.base import RuntimeRefusedError
 
-_INLINE = 1 << 30
-"""Bytes of a file above which its copy keeps the weights beside it."""
+_IN_MEMORY = 1 << 30
+"""Bytes above which the copy is a file, its weights beside it."""
 
 
 @contextmanager
-def with_outputs(file: Path, blobs: Sequence[str]) -> Iterator[Path]:
-    """Give a copy of the file that computes these blobs and nothing else; it is removed in the end."""
+def with_outputs(file: Path, blobs: Sequence[str]) -> Iterator[Path | bytes]:
+    """Give a copy that computes these blobs and nothing else: its content, or a file that is removed in the end."""
     import onnx
 
     model = onnx.load(file)
     if not set(blobs) <= set(_shapes(model.graph)):
         model = onnx.shape_inference.infer_shapes(model)
     _cut(model.graph, blobs)
+    if model.ByteSize() <= _IN_MEMORY:
+        yield model.SerializeToString()
+        return
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "part.onnx"
-        onnx.save(model, path, save_as_external_data=model.ByteSize() > _INLINE)
+        onnx.save(model, path, save_as_external_data=True)
         yield path
 
 
