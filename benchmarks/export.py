@@ -60,8 +60,8 @@ class Model:
         Its file, below the checkout or beside it; or text prototxt.
     weights:
         Its trained weights; without them it gets random ones.
-    shapes, smaller:
-        Shapes of inputs, and sizes to put in the place of others, to compare on less.
+    shapes, smaller, stages:
+        Shapes of inputs; sizes to put in the place of others, to compare on less; stages of the net's state.
     """
 
     name: str
@@ -69,6 +69,7 @@ class Model:
     weights: Path | None = None
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
     smaller: Mapping[int, int] = field(default_factory=dict)
+    stages: tuple[str, ...] = ()
 
 
 _SMALLER: dict[str, Mapping[int, int]] = {"resnet": {513: 65, 385: 49, 257: 33, 65: 9}, "": {321: 65}}
@@ -100,10 +101,12 @@ def _trained(folder: Path) -> Iterator[Model]:
         ("MTCNN, proposals", "mtcnn/det1.prototxt", "mtcnn/det1.caffemodel"),
         ("MTCNN, refinement", "mtcnn/det2.prototxt", "mtcnn/det2.caffemodel"),
         ("UltraFace RFB-320", "ultraface/RFB-320.prototxt", "ultraface/RFB-320.caffemodel"),
-        ("MNIST autoencoder", "v1_mnist_cifar/mnist_autoencoder.prototxt", None),
     ):
         if (folder / net).exists():
-            yield Model(name, folder / net, folder / weights if weights else None)
+            yield Model(name, folder / net, folder / weights)
+    autoencoder = folder / "v1_mnist_cifar/mnist_autoencoder.prototxt"
+    if autoencoder.exists():
+        yield Model("MNIST autoencoder", autoencoder, None, {"data": (1, 1, 28, 28)}, stages=("test-on-test",))
     for path in sorted(folder.glob("single_layers/*.prototxt")):
         weights_file = path.with_suffix(".caffemodel")
         yield Model(path.stem.replace("_", " "), path, weights_file if weights_file.exists() else None)
@@ -117,8 +120,7 @@ def source_of(model: Model) -> Source:
         placed = read_net(model.net, SIZES)
         _shrink(placed.message, model.smaller)
     stored = {} if model.weights is None else {model.weights.name: formats.load(model.weights)}
-    shapes = model.shapes or ({"data": (1, 784)} if model.name == "MNIST autoencoder" else {})
-    source = build_source(placed, stored, Wishes(shapes=shapes))
+    source = build_source(placed, stored, Wishes(shapes=model.shapes, stages=model.stages))
     if model.weights is None:
         fill(source.net)
     return source
