@@ -4,14 +4,14 @@ The functions are custom operators (``torch.ops.segcaffe``), so that ``torch.com
 they compute in float32. Tensors are shared with the kernels, not copied, unless they are not contiguous. Gradients of
 gradients are not there: asking for them raises PyTorch's RuntimeError, which names the operator.
 
-Needs PyTorch: ``pip install "segcaffe[torch]"``. Importing ``segcaffe`` does not import this.
+Needs PyTorch: ``pip install torch``. Importing ``segcaffe`` does not import this.
 """
 
 try:
     import torch as _torch  # noqa: F401
 except ImportError as error:
     raise ImportError(
-        f'segcaffe.torch needs PyTorch, which cannot be imported ({error}). Install it: pip install "segcaffe[torch]".'
+        f"segcaffe.torch needs PyTorch, which cannot be imported ({error}). Install it: pip install torch."
     ) from error
 
 from segcaffe.torch.modules import DistLoss, LocalMeanField, SegAwareConv2d
