@@ -285,7 +285,7 @@ LIMITS = {
     "SpatialPyramidPooling": "Ours finds the places of the maxima too.",
     "Permute to channels last, 1x24x10x10": "2400 numbers: a call from Python.",
     "YoloDetectionOutput": "30 calls of NumPy of a few microseconds each; suppression is in our time alone.",
-    "SmoothL1LossOHEM": "15 calls of NumPy; ours finds the gradient too.",
-    "TripletLoss": "Ours finds the gradient too.",
+    "SmoothL1LossOHEM": "Seven passes of NumPy over the differences, where one would do.",
+    "TripletLoss": "Passes of NumPy, which keep the differences for the backward pass.",
 }
 """What bounds the rows that are slower than a peer's, by the beginning of their names; others are bound by memory."""
