@@ -35,9 +35,10 @@ def max_backward(dy: Array, item: Array, place: Array, dx: Array) -> None:
 
 
 def mean_forward(x: Array, item: Array, rows: Array, columns: Array, y: Array) -> None:
-    planes = y.shape[0] * y.shape[1]
-    body = lambda start, stop: _mean_forward(x, item, rows, columns, y, start, stop)  # noqa: E731
-    parallel.run(planes, body, max(1, _GRAIN // max(1, 20 * y.shape[2] * y.shape[3])))
+    _, channels, high, wide = y.shape
+    bins = _channels_last(x.reshape(x.shape[0], channels, high * wide, *x.shape[2:]))
+    body = lambda start, stop: _mean_forward(bins, item, rows, columns, y, start, stop)  # noqa: E731
+    parallel.run(y.shape[0] * high, body, max(1, _GRAIN // max(1, 20 * channels * wide)))
 
 
 def mean_backward(dy: Array, item: Array, rows: Array, columns: Array, dx: Array) -> None:
@@ -56,10 +57,10 @@ def sample_backward(dy: Array, item: Array, low: Array, weight: Array, dx: Array
 
 
 def _channels_last(x: Array) -> Array:
-    """A copy of images (N, C, H, W) as (N, H, W, C), in scratch memory."""
-    n, c, h, w = x.shape
-    maps = scratch("region_maps", x.size, x.dtype).reshape(n, h, w, c)
-    copies.copy(x.transpose(0, 2, 3, 1), maps)
+    """A copy of images (N, C, ..., H, W) as (N, H, W, ..., C), in scratch memory."""
+    turned = x.transpose(0, -2, -1, *range(2, x.ndim - 2), 1)
+    maps: Array = scratch("region_maps", x.size, x.dtype).reshape(turned.shape)
+    copies.copy(turned, maps)
     return maps
 
 
@@ -138,19 +139,28 @@ def _max_backward(dy, item, place, dx, start, stop):
 
 
 @_compiled
-def _mean_forward(x, item, rows, columns, y, start, stop):
-    channels = y.shape[1]
+def _mean_forward(bins, item, rows, columns, y, start, stop):
+    channels, high, wide = y.shape[1:]
+    totals = np.empty(channels, y.dtype)
     for k in range(start, stop):
-        r, c = k // channels, k % channels
-        for p in range(rows.shape[1]):
-            for q in range(columns.shape[1]):
-                plane = x[item[r], (c * rows.shape[1] + p) * columns.shape[1] + q]
-                total, count = x.dtype.type(0), 0
-                for i in range(rows[r, p, 0], rows[r, p, 1]):
-                    for j in range(columns[r, q, 0], columns[r, q, 1]):
-                        total += plane[i, j]
-                        count += 1
-                y[r, c, p, q] = total / x.dtype.type(max(count, 1))
+        r, p = k // high, k % high
+        image = bins[item[r]]
+        first, last = rows[r, p]
+        for q in range(wide):
+            left, right = columns[r, q]
+            totals[:] = 0
+            for i in range(first, last):
+                for j in range(left, right):
+                    _add(image[i, j, p * wide + q], totals)
+            count = max(max(last - first, 0) * max(right - left, 0), 1)
+            for c in range(channels):
+                y[r, c, p, q] = totals[c] / y.dtype.type(count)
+
+
+@_compiled
+def _add(values, totals):
+    for c in range(totals.size):
+        totals[c] += values[c]
 
 
 @_compiled
