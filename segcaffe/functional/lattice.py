@@ -52,6 +52,11 @@ class Lattice:
         self.apply(ones, total)
         self._inverse = 1 / (total + xp.asarray(1e-20, dtype))
 
+    @property
+    def inverse(self) -> Array:
+        """One over what the filter makes of ones, (1, P)."""
+        return self._inverse
+
     def apply(self, values: Array, out: Array, reverse: bool = False) -> None:
         """Filter ``values`` (C, P) into ``out`` without dividing."""
         permutohedral.apply(values, self._vertices, self._weights, self._neighbours, out, reverse)
