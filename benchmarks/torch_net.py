@@ -77,8 +77,7 @@ class TorchNet:
         """Gradients of all parameters, from nothing; returns the loss."""
         self.module.zero_grad()
         values = self._run()
-        weights = self.net.blob_loss_weights
-        loss = torch.stack([weights[name] * value.sum() for name, value in values.items() if weights[name]]).sum()
+        loss = torch.stack([weight * values[name].sum() for name, weight in self._written.losses.items()]).sum()
         loss.backward()
         return float(loss.detach())
 

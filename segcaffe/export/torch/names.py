@@ -31,9 +31,9 @@ class Names:
         self._taken = set(taken)
 
     @classmethod
-    def of_variables(cls) -> Names:
-        """For variables of ``forward``: no word, function or module of Python's."""
-        return cls({*_MODULES, *keyword.kwlist, *dir(builtins)})
+    def of_variables(cls, functions: Iterable[str] = ()) -> Names:
+        """For variables of ``forward``: no word, function or module of Python's, nor any of these functions."""
+        return cls({*_MODULES, *keyword.kwlist, *dir(builtins), *functions})
 
     @classmethod
     def of_attributes(cls) -> Names:

@@ -47,6 +47,8 @@ class Written:
         The tensors of its state.
     arguments, outputs:
         Blobs that ``forward`` takes, in order, and those that it returns: one as it is, several by name.
+    losses:
+        For outputs that count as losses their weights.
     hidden:
         Blobs that the module does not make: arguments, splits, what lies between layers that are written as one.
     """
@@ -56,6 +58,7 @@ class Written:
     entries: list[Entry]
     arguments: list[str]
     outputs: list[str]
+    losses: dict[str, float]
     hidden: frozenset[str]
 
 
@@ -90,7 +93,7 @@ class _Writer:
         self.weights = weights
         asked = {i for i, name in enumerate(self.graph.blob_names) if name in also}
         self.flow: Flow = flow_of(self.graph, set(weights) | asked)
-        self.variables = Names.of_variables()
+        self.variables = Names.of_variables(pieces())
         self.named: dict[Value, str] = {}
         self.statements: list[Statement] = []
         self.refused: list[Refusal] = []
@@ -118,7 +121,9 @@ class _Writer:
         arguments = [self.blob_name(value) for value in self.flow.arguments]
         made = {value.blob for values in self.flow.tops.values() for value in values}
         names = frozenset(name for blob, name in enumerate(self.graph.blob_names) if blob not in made)
-        return Written(source, name, self.contents.entries, arguments, outputs, names)
+        weights = self.weights
+        losses = {self.blob_name(v): weights[v.blob] for v in self.flow.outputs if v.blob in weights}
+        return Written(source, name, self.contents.entries, arguments, outputs, losses, names)
 
     # Layers.
 

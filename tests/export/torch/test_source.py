@@ -186,3 +186,12 @@ def test_masked_convolutions_need_no_columns(fused: bool) -> None:
     source = write(net).source
     assert "self.conv3 = MaskedConv2d(32, 48, 3, padding=1)" in source
     assert "repeat" not in source
+
+
+def test_a_blob_that_is_called_like_a_function_of_the_file() -> None:
+    text = """layer { name: "label" type: "Input" top: "label" input_param { shape { dim: 2 } } }
+      layer { name: "ip" type: "InnerProduct" bottom: "data" top: "ip" inner_product_param { num_output: 4 } }
+      layer { name: "accuracy" type: "Accuracy" bottom: "ip" bottom: "label" top: "accuracy" }
+      layer { name: "copy" type: "Power" bottom: "accuracy" top: "twice" power_param { scale: 2 } }
+      layer { name: "more" type: "Power" bottom: "accuracy" top: "more" }"""
+    assert "accuracy_2 = accuracy(" in write(net_of(INPUT + text)).source
