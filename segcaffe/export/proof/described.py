@@ -85,20 +85,20 @@ def describe_onnx(file: Path) -> Described:
     )
 
 
-def value_names(net: Net, described: Described) -> dict[tuple[str, int], str]:
-    """What a file calls the tops of layers, by the layer's name and the top's number, as far as it has them.
+def value_names(net: Net, described: Described) -> dict[tuple[int, int], str]:
+    """What a file calls the tops of layers, by the layer's index and the top's number, as far as it has them.
 
     The last version of a blob bears the blob's name, the ones before it that and the layer's.
     """
     left = Counter(top for node in net.graph.nodes for top in node.tops)
     found = {}
-    for node in net.graph.nodes:
+    for index, node in enumerate(net.graph.nodes):
         for number, top in enumerate(node.tops):
             left[top] -= 1
             blob = net.graph.blob_names[top]
             name = f"{blob}/{node.name}" if left[top] else blob
             if name in described.values:
-                found[node.name, number] = name
+                found[index, number] = name
     return found
 
 

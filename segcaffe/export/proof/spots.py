@@ -43,17 +43,17 @@ class Spot:
         return f'{place}{self.node.where}, blob "{self.blob}"'
 
 
-def spots(net: Net, values: Mapping[tuple[str, int], str]) -> list[Spot]:
+def spots(net: Net, values: Mapping[tuple[int, int], str]) -> list[Spot]:
     """All that the file has a name for, in the order in which the net makes them.
 
-    ``values`` has the names, by the layer's name and the top's number.
+    ``values`` has the names, by the layer's index and the top's number: two layers may have one name.
     """
     return list(_spots(net, values))
 
 
-def _spots(net: Net, values: Mapping[tuple[str, int], str]) -> Iterator[Spot]:
+def _spots(net: Net, values: Mapping[tuple[int, int], str]) -> Iterator[Spot]:
     for index, node in enumerate(net.graph.nodes):
         for top, blob in enumerate(node.tops):
-            name = values.get((node.name, top))
+            name = values.get((index, top))
             if name is not None:
                 yield Spot(index, top, name, net.graph.blob_names[blob], node)

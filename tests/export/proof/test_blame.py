@@ -9,7 +9,8 @@ import pytest
 
 from segcaffe.export.proof.blame import Blame, find
 from segcaffe.export.proof.ours import Ours
-from segcaffe.export.proof.spots import spots
+from segcaffe.export.proof.spots import Spot, spots
+from segcaffe.net.net import Net
 from tests.export.proof.exported import Array, source_of
 
 TIE = """
@@ -20,10 +21,15 @@ layer { name: "half" type: "Power" bottom: "label" top: "half" power_param { sca
 """
 
 
+def versions_of(net: Net, *layers: str) -> list[Spot]:
+    """The tops of layers, which a file calls as the layers are called."""
+    return spots(net, {(net.layer_names.index(name), 0): name for name in layers})
+
+
 def blamed(theirs: Mapping[str, Array]) -> Blame:
     """What is found where the file gives these values, and twice and half of them behind the label as it should be."""
     net = source_of(TIE).net
-    versions = spots(net, {(name, 0): name for name in ("twice", "label", "half")})
+    versions = versions_of(net, "twice", "label", "half")
     inputs = {"data": np.full((1, 3, 2, 2), 0.5, np.float32)}
 
     def read(names: Sequence[str]) -> Mapping[str, Array]:
@@ -74,7 +80,7 @@ def test_the_deviation_of_equal_values_is_rounding(value: float, fault: bool) ->
     net = source_of(EQUAL).net
     theirs = np.full((1, 2, 3, 4), value, np.float32)
     inputs = {"data": np.full((1, 2, 3, 4), 0.1, np.float32)}
-    versions = spots(net, {("norm", 0): "norm"})
+    versions = versions_of(net, "norm")
     found = find(Ours(net, ["norm"]), versions, inputs, lambda names: {"norm": theirs}, 1e-4)
     assert (found.spot is not None) == fault
 
@@ -91,6 +97,6 @@ def test_what_is_made_of_infinity_does_not_count(value: float, fault: bool) -> N
     net = source_of(INFINITE).net
     theirs = {"exp": np.array([[[[np.inf, 1]]]], np.float32), "twice": np.array([[[[np.nan, value]]]], np.float32)}
     inputs = {"data": np.array([[[[1000, 0]]]], np.float32)}
-    versions = spots(net, {("exp", 0): "exp", ("twice", 0): "twice"})
+    versions = versions_of(net, "exp", "twice")
     found = find(Ours(net, ["twice"]), versions, inputs, lambda names: theirs, 1e-4)
     assert (found.spot is not None) == fault

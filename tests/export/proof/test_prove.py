@@ -182,3 +182,10 @@ def test_where_the_net_itself_gives_no_numbers_nothing_is_compared(tmp_path: Pat
     assert proof.holds
     assert {told.partition(":")[0] for told in proof.left_out} == {"pixels", "large"}
     assert "Not compared: pixels: the net itself gives NaN or infinite values." in text(proof)
+
+
+def test_two_layers_of_one_name(tmp_path: Path) -> None:
+    twice = 'layer { name: "relu1" type: "Power" bottom: "scores" top: "twice" power_param { scale: 2 } }'
+    source = source_of(NET + twice)
+    one = judged(source.net, written(source, tmp_path / "net.onnx"))
+    assert one.holds(1e-4), text(Proof(1e-4, [one]))
