@@ -37,4 +37,9 @@ def test_the_largest_difference(ours: list[float], theirs: list[float], largest:
 
 
 def test_shapes_are_told() -> None:
-    assert compare(np.zeros((2, 3)), np.zeros((3, 2))).note == "shape 3x2 instead of 2x3"
+    assert compare(np.zeros((2, 3)), np.zeros((3, 2))).note == "shape 3x2 instead of shape 2x3"
+
+
+def test_one_number_may_have_other_axes() -> None:
+    found = compare(np.array(2.0), np.array([3.0]))
+    assert (found.largest, found.note) == (0.5, "shape 1 instead of a scalar")
