@@ -163,10 +163,14 @@ def stand_in(layer: LayerParameter, channels: int, side: int) -> None:
     if layer.type == "MemoryData":
         given = layer.memory_data_param
         channels, height, width = given.channels or channels, given.height or height, given.width or width
+    if layer.type == "BoxData" and not image_size(layer):
+        # A cell of YOLO v1 sees 64 pixels, one of v2 32.
+        grid = layer.data_param.side[0] if layer.data_param.side else 13
+        height = width = grid * (32 if grid >= 13 else 64)
     items = 1 if batch_size(layer) == 1 else 2
     label = [1, 1, 8, 8] if layer.type == "AnnotatedData" else [items]
     if layer.type == "BoxData":
-        side = layer.data_param.side[0] if layer.data_param.side else 7
+        side = layer.data_param.side[0] if layer.data_param.side else 13
         label = [items, 150 if side >= 13 else 7 * side * side]
     if layer.type in _LABEL_IMAGES:
         divisor = layer.dense_image_data_param.label_divide_factor or 1

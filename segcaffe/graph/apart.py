@@ -2,7 +2,8 @@
 
 They are Intel's (convolution_param { relu }, a second bottom that is added, concat_param { per_fla_fuse }, and their
 like) and Greentea's (convolution_param { fuse_type }, lrn_param { fuse_type }). The first part keeps the layer's name
-and parameters, so that files of weights fit; the last part makes the layer's top.
+and parameters, so that files of weights fit; the last part makes the layer's top. A layer that one Caffe calls as the
+others call another one gets its own type.
 """
 
 from __future__ import annotations
@@ -25,15 +26,16 @@ _Convolution, _LRN = ConvolutionParameter, LRNParameter
 
 def take_apart(net: PlacedNet) -> PlacedNet:
     """Return a copy of a net in which no layer is several; the net itself where none is."""
-    result, places = NetParameter(), list[Place | None]()
+    result, places, changed = NetParameter(), list[Place | None](), False
     result.CopyFrom(net.message)
     del result.layer[:]
     for layer, place in zip(net.message.layer, net.places, strict=True):
         with about_layer(layer.name, place):
             parts = list(_parts(layer))
+        changed = changed or parts[0] is not layer or len(parts) > 1
         result.layer.extend(parts)
         places += [place] * len(parts)
-    return net if len(places) == len(net.places) else PlacedNet(result, places)
+    return PlacedNet(result, places) if changed else net
 
 
 def _parts(layer: LayerParameter) -> Iterator[LayerParameter]:
@@ -126,12 +128,35 @@ def _concat(layer: LayerParameter) -> list[LayerParameter]:
     return [*parts, joined]
 
 
+def _detection_output(layer: LayerParameter) -> list[LayerParameter]:
+    """A YOLO v2's, which one of its Caffes calls as SSD does its own."""
+    options = layer.detection_output_param
+    if not options.biases or len(layer.bottom) != 1:
+        return [layer]
+    found = LayerParameter()
+    found.CopyFrom(layer)
+    found.type = "YoloDetectionOutput"
+    for field, value in options.ListFields():
+        if field.name not in found.yolo_detection_output_param.DESCRIPTOR.fields_by_name:
+            raise GraphError(
+                f'layer "{layer.name}" ({layer.type}): with biases it is that of a YOLO, which has no '
+                f"detection_output_param.{field.name}. Remove it, or the biases."
+            )
+        if field.name == "biases":
+            found.yolo_detection_output_param.biases.extend(value)
+        else:
+            setattr(found.yolo_detection_output_param, field.name, value)
+    found.ClearField("detection_output_param")
+    return [found]
+
+
 _SPLITTERS: dict[str, Callable[[LayerParameter], list[LayerParameter]]] = {
     "Convolution": _convolution,
     "InnerProduct": _inner_product,
     "BatchNorm": _batch_norm,
     "LRN": _lrn,
     "Concat": _concat,
+    "DetectionOutput": _detection_output,
 }
 
 

@@ -141,3 +141,22 @@ def test_weights_and_losses_find_their_layer(tmp_path: Path) -> None:
 def test_what_does_not_fit_is_told(tmp_path: Path, layer: str, told: str) -> None:
     with pytest.raises(SegcaffeError, match=told):
         _net(tmp_path, layer)
+
+
+def test_detection_output_of_a_yolo(tmp_path: Path) -> None:
+    """gklz1982's caffe-yolov2 has its own layer of SSD's name."""
+    options = "num_classes: 1 num_box: 2 confidence_threshold: 0.3 biases: [1, 2, 3, 4]"
+    grid = 'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 12 dim: 3 dim: 3 } } }'
+    found = []
+    for kind in ("detection_output", "yolo_detection_output"):
+        name = kind.title().replace("_", "")
+        (tmp_path / "net.prototxt").write_text(f"{grid} {_layer(name, f'{kind}_param {{ {options} }}')}")
+        net = caffe.Net(str(tmp_path / "net.prototxt"), caffe.TEST)
+        net.blobs["x"].data[...] = np.random.default_rng(0).standard_normal(net.blobs["x"].shape)
+        found.append(net.forward()["y"].copy())
+    assert found[0].shape[2] > 2
+    assert (found[0] == found[1]).all()
+    text = f"{grid} {_layer('DetectionOutput', f'detection_output_param {{ {options} keep_top_k: 3 }}')}"
+    (tmp_path / "net.prototxt").write_text(text)
+    with pytest.raises(SegcaffeError, match=r"that of a YOLO, which has no detection_output_param\.keep_top_k"):
+        caffe.Net(str(tmp_path / "net.prototxt"), caffe.TEST)

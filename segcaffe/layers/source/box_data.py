@@ -30,13 +30,13 @@ _ATTEMPTS = 100
 class BoxData(DatabaseSource):
     """Datum messages of encoded images whose ``float_data`` are boxes: class, difficult, x, y, width and height.
 
-    tops: data (N, C, H, W); for each ``side`` of data_param true boxes. Of a YOLO v2 (side 13 or more) those are
-    (N, 150): class, x, y, width and height of up to 30 boxes, zeros behind. Of a YOLO v1 (7 unless told) they are
-    (N, 7 side²), as EvalDetection and DetectionLoss read them: for each cell whether it is difficult, whether it has
-    an object, its class or -1, and then x, y, width and height.
+    tops: data (N, C, H, W); for each ``side`` of data_param true boxes. Of a YOLO v2 (side 13 or more, or none told)
+    those are (N, 150): class, x, y, width and height of up to 30 boxes, zeros behind. Of a YOLO v1 they are (N, 7
+    side²), as EvalDetection and DetectionLoss read them: for each cell whether it is difficult, whether it has an
+    object, its class or -1, and then x, y, width and height.
 
     In TRAIN a part of the image, of 71 to 100 percent of both sides, is cut out and stretched to the image's size;
-    boxes whose centre lies outside of it fall away.
+    boxes whose centre lies outside of it fall away. They are mirrored with their image.
     """
 
     top_count = (1, None)
@@ -47,13 +47,13 @@ class BoxData(DatabaseSource):
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Check the sides, open the database and read the first item."""
         transform = self.param.transform_param
-        self.sides = list(self.param.data_param.side) or [7]
+        self.sides = list(self.param.data_param.side) or [_GRIDS]
         for side in self.sides:
             self.check_range("data_param.side", side, 1, 1 << 10)
         if len(top) > 1 and len(top) != len(self.sides) + 1:
             raise self.fail("needs a top for each side of data_param, and one before them", f"{len(top)} tops")
-        if transform.mirror or transform.crop_size or transform.crop_h or transform.crop_height:
-            raise self.fail("boxes do not go along with mirror and crop_size; remove them from transform_param")
+        if transform.crop_size or transform.crop_h or transform.crop_height:
+            raise self.fail("boxes do not go along with a crop; remove crop_size from transform_param")
         super().setup(bottom, top)
 
     def load(self, item: Value, random: Random) -> Parts:
@@ -68,7 +68,11 @@ class BoxData(DatabaseSource):
         image, boxes = datum_image(datum, self.color, self.where), boxes.reshape(-1, _ROW)
         if self.training and len(boxes):
             image, boxes = _part(image, boxes, random)
-        return self.transformer.image(image, random), *(self._labels(boxes, side) for side in self.sides)
+        view = self.transformer.view(image, random)
+        if view.mirror:
+            boxes = boxes.copy()
+            boxes[:, 2] = 1 - boxes[:, 2]
+        return self.transformer.values(image, view), *(self._labels(boxes, side) for side in self.sides)
 
     def _labels(self, boxes: Array, side: int) -> Array:
         """The boxes as the layers of a grid read them."""

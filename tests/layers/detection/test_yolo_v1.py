@@ -137,6 +137,20 @@ def test_rows_of_a_yolo_v2(tmp_path: Path) -> None:
     expected = np.array([[row[0], *row[2:]] for row in ROWS])
     np.testing.assert_allclose(rows[1].reshape(30, 5)[:3], expected, rtol=1e-6)
     assert not rows[:, 15:].any()
+    assert (_read(_database(tmp_path, ROWS))[1] == rows).all()
+
+
+def test_boxes_mirrored_with_their_images(tmp_path: Path) -> None:
+    seen, path = set(), _database(tmp_path, ROWS)
+    for seed in range(8):
+        caffe.set_random_seed(seed)
+        for image, own in zip(*_read(path, "side: 13", "mirror: true"), strict=True):
+            mirrored = bool(image[2, 0, 0])
+            seen.add(mirrored)
+            expected = [[row[0], 1 - row[2] if mirrored else row[2], *row[3:]] for row in ROWS]
+            np.testing.assert_allclose(own.reshape(30, 5)[:3], expected, rtol=1e-6)
+            assert image[2, 0, 0] == (59 if mirrored else 0)
+    assert seen == {False, True}
 
 
 def test_cells_of_a_yolo_v1(tmp_path: Path) -> None:
@@ -173,8 +187,7 @@ def test_parts_of_images_and_their_boxes(tmp_path: Path) -> None:
     ("options", "transform", "tops", "told"),
     [
         ("side: 7 side: 9", "", 2, "needs a top for each side"),
-        ("side: 7", "mirror: true", 2, "do not go along with mirror"),
-        ("side: 7", "crop_size: 9", 2, "do not go along with mirror and crop_size"),
+        ("side: 7", "crop_size: 9", 2, "do not go along with a crop"),
         ("side: 0", "", 2, "side must be 1 or more"),
     ],
 )
