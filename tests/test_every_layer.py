@@ -264,7 +264,7 @@ NOT_RECORDED = {
     *("Power_zeroth", "Power_constant", "Dropout_scaled_in_test", "BatchNorm_batch_stats_in_test", "BN_batch_in_test"),
     *("Pooling_max_places", "Pooling_max_volume", "Pooling_average_volume", "Eltwise_minimum_of_four"),
     *("Eltwise_quotient_of_two", "Eltwise_channels", "Eltwise_last_axes", "Eltwise_quotient_of_rows"),
-    *("Eltwise_minimum_of_channels", "Eltwise_one_number"),
+    *("Eltwise_minimum_of_channels", "Eltwise_one_number", "Normalize", "Normalize_channels", "Normalize_rows"),
 }
 """Cases whose options have a layer do more than kernels tell of."""
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from segcaffe.jit.compiled import CONTRACT, njit
-from segcaffe.threads import parallel
+from segcaffe.threads import calls
 
 Array = np.ndarray[Any, Any]
 
@@ -21,11 +21,8 @@ _GRAIN = 50_000
 def _run(compiled: Any, source: Array, out: Array, *tables: Array) -> None:
     planes, out_planes = (array.reshape(-1, *array.shape[2:]) for array in (source, out))
     largest = max(planes.shape[1] * planes.shape[2], out_planes.shape[1] * out_planes.shape[2], 1)
-    parallel.run(
-        len(planes),
-        lambda start, stop: compiled(planes, out_planes, *tables, start, stop),
-        1 + _GRAIN // largest,
-    )
+    part = lambda start, stop: ((compiled, (planes, out_planes, *tables, start, stop)),)  # noqa: E731
+    calls.run(len(planes), part, 1 + _GRAIN // largest)
 
 
 def forward(image: Array, top: Array, low_y: Array, weight_y: Array, low_x: Array, weight_x: Array) -> None:

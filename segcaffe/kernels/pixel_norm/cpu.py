@@ -8,7 +8,7 @@ import numpy as np
 
 from segcaffe.jit.compiled import CONTRACT, SUMS_OF_ANY_ZERO, njit
 from segcaffe.kernels.pixel_norm import Epsilon
-from segcaffe.threads import parallel
+from segcaffe.threads import calls, parallel
 
 Array = np.ndarray[Any, Any]
 _BLOCK = 512
@@ -21,11 +21,11 @@ _summing = njit(nogil=True, cache=True, error_model="numpy", fastmath=SUMS_OF_AN
 
 def forward(x: Array, scale: Array, norm: Array, y: Array, epsilon: Epsilon) -> None:
     numbers = x.dtype.type(epsilon.inside), x.dtype.type(epsilon.outside)
-    _run(x, lambda start, stop: _forward(x, scale, norm, y, *numbers, start, stop))
+    _run(x, lambda start, stop: ((_forward, (x, scale, norm, y, *numbers, start, stop)),))
 
 
 def backward(x: Array, scale: Array, norm: Array, dy: Array, dx: Array) -> None:
-    _run(x, lambda start, stop: _backward(x, scale, norm, dy, dx, start, stop))
+    _run(x, lambda start, stop: ((_backward, (x, scale, norm, dy, dx, start, stop)),))
 
 
 def scale_grad(x: Array, norm: Array, dy: Array, out: Array) -> None:
@@ -36,10 +36,10 @@ def scale_grad(x: Array, norm: Array, dy: Array, out: Array) -> None:
     out[...] = partial.sum(axis=0)
 
 
-def _run(x: Array, body: parallel.Body) -> None:
+def _run(x: Array, part: calls.Calls) -> None:
     images, channels, positions = x.shape
     count = images * -(-positions // _BLOCK)
-    parallel.run(count, body, max(1, _GRAIN // max(1, channels * min(positions, _BLOCK))))
+    calls.run(count, part, max(1, _GRAIN // max(1, channels * min(positions, _BLOCK))))
 
 
 @njit(nogil=True, cache=True)

@@ -30,6 +30,7 @@ class Axpy(Layer):
         top[0].reshape_like(bottom[1])
 
     @recordable
+    @recordable
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Scale and add."""
         self._scale(bottom, bottom[1].array, top[0].array)

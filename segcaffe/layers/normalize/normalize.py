@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from segcaffe.device.mode import Array
 from segcaffe.kernels import channelwise, copy, pixel_norm
 from segcaffe.kernels.pixel_norm import Epsilon
-from segcaffe.layers.base import Blobs, Layer
+from segcaffe.layers.base import Blobs, Layer, recordable
 from segcaffe.layers.registry import register
 from segcaffe.layers.views import planes
 from segcaffe.proto import caffe_pb2
+from segcaffe.threads import recording
 
 
 @register
@@ -75,10 +76,12 @@ class Normalize(Layer):
         if len(top) == 2:
             top[1].reshape(shape[0], 1, *shape[2:])
 
+    @recordable
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Divide by the lengths, and scale."""
         x, y, scale = planes(bottom[0].array), planes(top[0].array), self._scale(bottom)
         if self._by_items:
+            recording.refuse()
             norm = self._norm.array
             norm[...] = self.xp.sqrt(self._dots(x, x).sum(1, keepdims=True) + self.epsilon.inside)
             norm += self.epsilon.outside

@@ -38,6 +38,7 @@ class Rearranged(Layer):
         top[0].reshape(*self._order.top)
 
     @recordable
+    @recordable
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Copy the values in the new order."""
         view, axes, _ = self._order

@@ -9,7 +9,7 @@ import numpy as np
 from segcaffe import device
 from segcaffe.device.mode import Array
 from segcaffe.kernels import interp
-from segcaffe.layers.base import Blobs, Layer
+from segcaffe.layers.base import Blobs, Layer, recordable
 from segcaffe.layers.registry import register
 from segcaffe.layers.window.scaling import require_tables
 
@@ -81,6 +81,7 @@ class Interp(Layer):
         shrink, zoom = self.factors
         return [(size - 1) // shrink * zoom + 1 for size in sizes]
 
+    @recordable
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Resize."""
         interp.forward(bottom[0].array, top[0].array, *self._tables)
