@@ -90,6 +90,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "export": (
         "segcaffe export deploy.prototxt net.caffemodel net.onnx",
         "segcaffe export deploy.prototxt net.caffemodel net.py",
+        "segcaffe export train_val.prototxt net.caffemodel net.py --train --shape data=64,3,227,227 --shape label=64",
         "segcaffe export train_val.prototxt net.caffemodel net.onnx --shape data=1,3,224,224 --batch dynamic",
         "segcaffe export deploy.prototxt net.caffemodel net.onnx --mean 104,117,123 --bgr-from-rgb --until fc7",
     ),

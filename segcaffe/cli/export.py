@@ -50,6 +50,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_option(parser, "simplify", "fold BatchNorm, Scale and their like into convolutions", action="store_true")
     common.add_option(parser, "custom", "write layers that ONNX cannot say as operators of this domain, which your "
                       "runtime must bring", metavar="DOMAIN", default="")  # fmt: skip
+    common.add_option(parser, "train", "of OUT.py: the net of phase TRAIN with its losses; labels are arguments, whose "
+                      "shapes --shape tells", action="store_true")  # fmt: skip
     add_check_options(parser)
     common.add_partial_option(parser)
     common.add_allow_python_option(parser)
@@ -86,6 +88,8 @@ def _onnx(options: argparse.Namespace, target: Path) -> int:
     from segcaffe.export.onnx import Options, export_net, write
     from segcaffe.export.onnx.package import DEFAULT_OPSET, check_opset
 
+    if options.train:
+        raise ExportError("--train is for OUT.py: a file of ONNX computes, it does not learn. Leave the option out.")
     opset = check_opset(options.opset if options.opset is not None else DEFAULT_OPSET)
     batch = {None: "auto", "dynamic": "dynamic"}.get(options.batch, "fixed")
     wanted = Options(opset, batch, _preprocessing(options), options.simplify, options.custom)
@@ -118,7 +122,17 @@ def _pytorch(options: argparse.Namespace, target: Path) -> int:
     from segcaffe.cli.pytorch import check_options, write_module
 
     check_options(options, _OF_ONNX)
-    return write_module(options, target, source_of(options))
+    return write_module(options, target, training_source(options) if options.train else source_of(options))
+
+
+def training_source(options: argparse.Namespace) -> Source:
+    """The net that the options name, built for training."""
+    from segcaffe.export.torch.training import read_training
+
+    net, weights = common.existing_file(options.net, "NET"), common.weight_files(options.weights, "WEIGHTS")
+    source = read_training(net, weights, _wishes(options))
+    common.warn(source.warning)
+    return source
 
 
 _WRITERS: dict[str, Callable[[argparse.Namespace, Path], int]] = {".onnx": _onnx, ".py": _pytorch}

@@ -24,6 +24,9 @@ def write_module(options: argparse.Namespace, target: Path, source: Source) -> i
     written, paths = save(source, target, bool(options.weights))
     for path in paths:
         print(path)
+    if options.train:
+        tell("Not compared with the net: in training both draw numbers. Without --train they are compared.")
+        return 0
     if not options.check:
         return 0
     if not WrittenModule.installed():
@@ -40,6 +43,8 @@ def write_module(options: argparse.Namespace, target: Path, source: Source) -> i
 def check_options(options: argparse.Namespace, only_onnx: dict[str, object]) -> None:
     """Raise ExportError for options that a module has no use for: what they do is said in Python."""
     given = [name for name, default in only_onnx.items() if getattr(options, name) != default]
+    if options.train and options.until:
+        raise ExportError("--until cuts off the losses that --train is for. Give one of them.")
     if given:
         names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
         raise ExportError(f"{names}: for OUT in ONNX's format only. OUT ends in .py; leave the option out.")

@@ -27,6 +27,7 @@ REACHED_FROM: dict[str, tuple[str, ...]] = {
     "export/input_shapes.py": ("export", "weights import"),
     "export/onnx/model.py": ("export",),
     "export/torch/judged.py": ("export",),
+    "export/torch/training.py": ("export",),
     "export/torch/writer.py": ("export",),
     "export/onnx/preprocessing.py": ("export",),
     "files/limits.py": (*READ_NETS, "weights", "eval", "plot", "data make-db", "data check"),

@@ -81,3 +81,20 @@ def test_a_module_that_differs_gives_status_1(
     monkeypatch.setattr(judged, "module_of", changed)
     assert main(["export", LENET, weights, str(tmp_path / "lenet.py")]) == 1
     assert "conv2" in capsys.readouterr().out
+
+
+TRAIN_VAL = str(ROOT / "configs" / "tiny" / "lenet_train_test.prototxt")
+
+
+def test_a_net_with_its_loss(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "lenet.py"
+    shapes = ["--shape", "data=8,1,28,28", "--set", "MNIST=.", "--shape", "label=8"]
+    assert main(["export", TRAIN_VAL, str(out), "--train", *shapes]) == 0
+    source = out.read_text()
+    assert "def forward(self, data: Tensor, label: Tensor) -> Tensor:" in source
+    assert "F.cross_entropy(" in source
+    capsys.readouterr()
+    assert main(["export", TRAIN_VAL, str(out), "--train", *shapes[:4]]) == 2
+    assert "--shape label=SIZES" in " ".join(capsys.readouterr().err.split())
+    assert main(["export", TRAIN_VAL, str(tmp_path / "lenet.onnx"), "--train", *shapes]) == 2
+    assert "--train is for OUT.py" in capsys.readouterr().err
