@@ -153,9 +153,23 @@ def _layer_function(name: str) -> Callable[..., Any]:
     return function
 
 
+def _net_table(net: Net) -> str:
+    from segcaffe.viz.net_table import table
+
+    return table(net)
+
+
+def _net_as_html(net: Net) -> str:
+    from segcaffe.pycaffe.notebook import html
+
+    return html(net)
+
+
 install_public()
 upcalls.layer_types = _layer_types
 upcalls.layer_function = _layer_function
+upcalls.net_table = _net_table
+upcalls.net_as_html = _net_as_html
 
 
 def __getattr__(name: str) -> Any:

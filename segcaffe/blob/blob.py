@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from segcaffe.blob.buffer import Buffer, note_change
+from segcaffe.blob.value_range import value_range
 from segcaffe.device.host_memory import HostMemoryError, in_units
 from segcaffe.errors import ShapeError
 
@@ -233,5 +234,14 @@ class Blob:
             )
         return self._shape[axis] if axis < self.ndim else 1
 
+    def _values_in_words(self) -> str:
+        """What the values are, as far as that is known without computing or copying anything."""
+        if not self.count:
+            return "empty"
+        values = self._data.seen()
+        if values is not None:
+            return value_range(values[: self.count])
+        return "all 0, not read yet" if self._data.untouched else "values on the GPU"
+
     def __repr__(self) -> str:
-        return f"Blob(shape={self._shape}, dtype={self.dtype})"
+        return f"Blob(shape={self._shape}, dtype={self.dtype}, {self._values_in_words()})"

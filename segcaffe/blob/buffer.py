@@ -104,6 +104,10 @@ class Buffer:
             self.head = "host"
         return self._host
 
+    def seen(self) -> np.ndarray[Any, Any] | None:
+        """The flat host array for a look at it, if it is up to date as it stands; None where it would take work."""
+        return self._host if self.head in ("host", "both") and not self._cleared else None
+
     @property
     def untouched(self) -> bool:
         """Whether nobody has asked for the elements yet, so that all are zero."""
@@ -183,6 +187,11 @@ class BufferPart(Buffer):
     def read_host(self) -> np.ndarray[Any, Any]:
         """The part on the host, up to date, for reading only."""
         return self.whole.read_host()[self.start : self.start + self.size]
+
+    def seen(self) -> np.ndarray[Any, Any] | None:
+        """The part on the host for a look at it; None where that would take work."""
+        whole = self.whole.seen()
+        return None if whole is None else whole[self.start : self.start + self.size]
 
     def array(self) -> Any:
         """The part on the current mode's device, up to date; taken to be written to."""

@@ -38,6 +38,9 @@ class LazyBlob(Blob):
         """Note that the values, or the gradient, are up to date, or about to be."""
         self._due.pop(side, None)
 
+    def _values_in_words(self) -> str:
+        return "not computed" if "data" in self._due else super()._values_in_words()
+
     def __getattribute__(self, name: str) -> Any:
         """Let whoever looks at values or gradient find what is due."""
         if name in _SIDES:

@@ -16,6 +16,7 @@ from segcaffe.layers.base import Layer
 from segcaffe.net.named import Named
 from segcaffe.net.parts import Parts
 from segcaffe.net.weights import WeightsMembers
+from segcaffe.wiring import upcalls
 
 Array = np.ndarray[Any, Any]
 Hook = Callable[[int], None]
@@ -96,6 +97,16 @@ class PycaffeMembers(WeightsMembers):
         """For each layer the names of its tops."""
         names = self.graph.blob_names
         return Named.of("layer", ((node.name, [names[i] for i in node.tops]) for node in self.graph.nodes))
+
+    # To be looked at.
+
+    def summary(self) -> str:
+        """Return a table of the layers, with totals and the memory they take, as `segcaffe net` prints it."""
+        return upcalls.net_table(self)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows of the net: a table of its layers, and its graph."""
+        return upcalls.net_as_html(self)
 
     # Batches.
 

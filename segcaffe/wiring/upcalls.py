@@ -14,3 +14,9 @@ layer_types: Callable[[], list[str]]
 
 layer_function: Callable[[str], Callable[..., Any]]
 """The function that describes a layer of a type: pycaffe has these functions in the package of the layers."""
+
+net_table: Callable[[Any], str]
+"""The table of a net, as `segcaffe net` prints it: `Net.summary`."""
+
+net_as_html: Callable[[Any], str]
+"""What a notebook shows of a net: `Net._repr_html_`."""
