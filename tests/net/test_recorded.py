@@ -386,3 +386,75 @@ def test_layers_of_users_run_between_what_is_played(user: str, tmp_path: Path, m
         assert found[0] == found[1]
         most = max(most, _plays(played))
     assert most >= 3
+
+
+class _Uses:
+    """What scripts do to a net between its passes, done to two nets alike."""
+
+    def __init__(self, nets: Sequence[Net], seed: int) -> None:
+        self.nets, self.rng = nets, np.random.default_rng(seed)
+        self.kept: list[list[Array]] = []
+
+    def parameters(self) -> list[Array]:
+        layer = self.rng.choice(list(self.nets[0].params))
+        index = int(self.rng.integers(len(self.nets[0].params[layer])))
+        return [net.params[layer][index].data for net in self.nets]
+
+    def write(self) -> None:
+        self._multiply(self.parameters())
+
+    def keep(self) -> None:
+        self.kept.append(self.parameters())
+
+    def write_to_kept(self) -> None:
+        if self.kept:
+            self._multiply(self.kept[int(self.rng.integers(len(self.kept)))])
+
+    def forget(self) -> None:
+        del self.kept[:1]
+
+    def reshape(self) -> None:
+        batch = int(self.rng.integers(1, 4))
+        for net in self.nets:
+            net.blobs["x"].reshape(batch, 3, 12, 12)
+            net.reshape()
+
+    def other_threads(self) -> None:
+        parallel.set_num_threads(int(self.rng.integers(1, 3)))
+
+    def watch(self) -> None:
+        net = self.nets[0]
+        net.before_forward(lambda _: None)
+        net.forward()
+        net._before_forward.clear()
+
+    def from_a_thread(self) -> None:
+        thread = threading.Thread(target=self.nets[0].forward)
+        thread.start()
+        thread.join()
+
+    def copy(self) -> None:
+        copy.deepcopy(self.nets[0]).forward()
+
+    def _multiply(self, arrays: Sequence[Array]) -> None:
+        factor = np.float32(1 + self.rng.random() / 10)
+        for array in arrays:
+            array *= factor
+
+
+@pytest.mark.parametrize("share_memory", [False, True])
+def test_uses_in_any_order(share_memory: bool) -> None:
+    net = _net(share_memory=share_memory)
+    other = _same_net(net, share_memory=share_memory)
+    other._recorder = None
+    uses = _Uses((net, other), seed=int(share_memory))
+    names = [name for name, value in vars(_Uses).items() if not name.startswith("_") and name != "parameters"]
+    most = 0
+    for _ in range(80):
+        getattr(uses, uses.rng.choice(names))()
+        for _ in range(int(uses.rng.integers(1, 6))):
+            for each, values in zip((net, other), 2 * [uses.rng.standard_normal(net.blobs["x"].shape)], strict=True):
+                each.blobs["x"].data[...] = values
+            assert net.forward()["prob"].tobytes() == other.forward()["prob"].tobytes()
+        most = max(most, _plays(net))
+    assert most >= 5
