@@ -46,6 +46,7 @@ EFFECTS: dict[str, Effects] = {
         "NET, weights, the images, a mean file that NET names, `--label_map_file`, `--rois`",
         "files of the images' names in `--out`; of a detector detections.json and detections.csv there, too",
     ),
+    "refine": Effects("SCORES, GUIDE", "OUTPUT"),
     "export": Effects(
         "NET, weights, a mean file that NET names",
         "OUT, OUT.proof.json; beyond 2 GiB OUT.data, or of OUT.py the weights in OUT.safetensors",

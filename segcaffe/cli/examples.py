@@ -87,6 +87,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "--label_map_file labelmap_voc.prototxt",
         "segcaffe predict fast_rcnn.prototxt fast_rcnn.caffemodel photos/ --out found --rois regions.json",
     ),
+    "refine": (
+        "segcaffe refine scores.npy photo.jpg refined.npy",
+        "segcaffe refine scores.npy photo.jpg labels.png --method dense-crf --theta_beta 10",
+        "segcaffe refine softmax.npz depth.npy labels.png --key probs --probabilities --method local-crf --scale 20",
+    ),
     "export": (
         "segcaffe export deploy.prototxt net.caffemodel net.onnx",
         "segcaffe export deploy.prototxt net.caffemodel net.py",

@@ -26,6 +26,7 @@ COMMANDS = {
     "net": "print a net's layers, shapes, parameters and memory",
     "data": "make databases and mean images, look at data sets, check and import them",
     "predict": "label maps of images, folders or lists",
+    "refine": "sharpen another model's scores with the cascade or a CRF",
     "export": "write a net for another framework: ONNX",
     "verify": "compare a net with what segcaffe export wrote of it",
     "weights": "look at weights, compare, convert, rename and merge them",

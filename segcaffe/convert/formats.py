@@ -13,10 +13,7 @@ from __future__ import annotations
 import base64
 import binascii
 import io
-import lzma
-import struct
 import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,7 +26,7 @@ from segcaffe.blob.proto import array_of, from_array, set_values, shape_of, stor
 from segcaffe.convert import safetensors
 from segcaffe.errors import SegcaffeError, WeightsError
 from segcaffe.files.limits import Budget
-from segcaffe.files.npy import read_array
+from segcaffe.files.npy import DAMAGE, read_member
 from segcaffe.files.regular import opened
 from segcaffe.proto.caffe_pb2 import NetParameter
 from segcaffe.proto.content import NPZ, content_of
@@ -41,9 +38,6 @@ from segcaffe.text.digits import whole_number
 from segcaffe.trust.paths import leads_out
 
 Array = np.ndarray[Any, Any]
-_DAMAGE = (OSError, ValueError, EOFError, NotImplementedError, RuntimeError, OverflowError, zipfile.BadZipFile,
-           zlib.error, lzma.LZMAError, struct.error)  # fmt: skip
-"""What `zipfile` raises for damaged archives."""
 _DEFINITION, _DIALECT = "__definition__", "__dialect__"
 _ARRAYS = (".npz", ".safetensors")
 _BINARY = (".caffemodel", ".binaryproto", "")
@@ -237,10 +231,10 @@ def _read_npz(data: bytes, where: str) -> tuple[dict[str, Array], dict[str, str]
     budget = Budget(where, len(data))
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as file:
-            arrays = {info.filename.removesuffix(".npy"): _read_npy(file, info, budget) for info in file.infolist()}
+            arrays = {info.filename.removesuffix(".npy"): read_member(file, info, budget) for info in file.infolist()}
     except SegcaffeError:
         raise
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise WeightsError(f"{where}: the .npz file is damaged ({error}).") from error
     metadata = {}
     if _DEFINITION in arrays:
@@ -248,19 +242,6 @@ def _read_npz(data: bytes, where: str) -> tuple[dict[str, Array], dict[str, str]
     if _DIALECT in arrays:
         metadata["dialect"] = str(arrays.pop(_DIALECT))
     return {key: _floats(array, f"{where}: {key}") for key, array in arrays.items()}, metadata
-
-
-def _read_npy(file: zipfile.ZipFile, info: zipfile.ZipInfo, budget: Budget) -> Array:
-    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        # Others are unpacked in pieces of any size.
-        raise ValueError(f"{info.filename}: NumPy packs by no other method than deflate")
-    with file.open(info) as member:
-        try:
-            return read_array(member, info.file_size, lambda count: budget.take(count, f'"{info.filename}"'))
-        except SegcaffeError:
-            raise
-        except ValueError as error:
-            raise ValueError(f"{info.filename}: {error}") from error
 
 
 def _floats(array: Array, where: str) -> Array:

@@ -1,16 +1,26 @@
-"""Arrays in NumPy's .npy format, read without trust in what their header claims."""
+"""Arrays in NumPy's .npy format, and in archives of them, read without trust in what their header claims."""
 
 from __future__ import annotations
 
 import io
+import lzma
 import math
+import struct
 import tokenize
+import zipfile
+import zlib
 from collections.abc import Callable
 from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from segcaffe.errors import SegcaffeError
+from segcaffe.files.limits import Budget
+
+DAMAGE = (OSError, ValueError, EOFError, NotImplementedError, RuntimeError, OverflowError, zipfile.BadZipFile,
+          zlib.error, lzma.LZMAError, struct.error)  # fmt: skip
+"""What `zipfile` raises for damaged archives."""
 _FLOAT = 4
 _MOST_HEADER = 10_000
 """Bytes; NumPy takes no longer one, but reads it first."""
@@ -43,6 +53,20 @@ def array_of_bytes(content: bytes) -> NDArray[Any]:
     """The array in the bytes of a .npy file, writable; errors as in `read_array`."""
     array: NDArray[Any] = read_array(io.BytesIO(content), len(content)).copy(order="K")
     return array
+
+
+def read_member(file: zipfile.ZipFile, info: zipfile.ZipInfo, budget: Budget) -> NDArray[Any]:
+    """An array of an .npz archive, whose bytes are taken from the budget first; errors as in `read_array`."""
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        # Others are unpacked in pieces of any size.
+        raise ValueError(f"{info.filename}: NumPy packs by no other method than deflate")
+    with file.open(info) as member:
+        try:
+            return read_array(member, info.file_size, lambda count: budget.take(count, f'"{info.filename}"'))
+        except SegcaffeError:
+            raise
+        except ValueError as error:
+            raise ValueError(f"{info.filename}: {error}") from error
 
 
 def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:

@@ -54,6 +54,7 @@ REACHED_FROM: dict[str, tuple[str, ...]] = {
     "predict/box_results.py": ("predict",),
     "predict/given_regions.py": ("predict",),
     "predict/loaded.py": ("predict",),
+    "predict/refinement.py": ("refine",),
     "predict/result_folder.py": ("predict",),
     "predict/predictor.py": ("predict",),
     "proto/template.py": READ_NETS,

@@ -37,6 +37,7 @@ def offered(script: str, *words: str) -> list[str]:
         ("segcaffe data make-db --backend = le", ["leveldb"]),
         ("segcaffe train --gpu 0 --max_", ["--max_iter"]),
         ("segcaffe upgrade ", ["net", "solver"]),
+        ("segcaffe refine --method ", ["cascade", "local-crf", "dense-crf"]),
         ("segcaffe train --solver ", []),
         ("segcaffe net ", []),
     ],

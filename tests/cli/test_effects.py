@@ -61,6 +61,7 @@ LINES: dict[str, list[str]] = {
     "data mean": ["data", "mean", "list.txt", "out/mean.binaryproto"],
     "data show": ["data", "show", "list.txt", "--out", "out/sheet.png"],
     "predict": ["predict", "n.prototxt", "w.caffemodel", "i.png", "--out", "out/p"],
+    "refine": ["refine", "s.npy", "i.png", "out/r.npy"],
     "export": ["export", "n.prototxt", "w.caffemodel", "out/n.onnx"],
     "verify": ["verify", "n.prototxt", "w.caffemodel", "out/n.onnx"],
     "features": ["features", "w.caffemodel", "n.prototxt", "y", "out/f.npz", "--iterations", "1"],
@@ -89,6 +90,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, d
     (folder / "n.prototxt").write_text(NET)
     (folder / "list.txt").write_text("i.png 0\n")
     cv2.imwrite(str(folder / "i.png"), np.zeros((8, 8, 3), np.uint8))
+    np.save(folder / "s.npy", np.zeros((2, 8, 8), np.float32))
     Net(str(folder / "n.prototxt"), 1).save(str(folder / "w.caffemodel"))
     done = subprocess.run(
         [sys.executable, "-c", WATCH, json.dumps(LINES)], cwd=folder, check=True, capture_output=True, text=True
@@ -110,7 +112,7 @@ def test_nothing_else_happens(command: str, watched: tuple[Path, dict[str, dict[
 
 
 @pytest.mark.parametrize(
-    "command", ["draw", "weights convert", "data make-db", "predict", "export", "verify", "features"]
+    "command", ["draw", "weights convert", "data make-db", "predict", "refine", "export", "verify", "features"]
 )
 def test_writing_is_seen(command: str, watched: tuple[Path, dict[str, dict[str, list[str]]]]) -> None:
     """The comparison above can fail."""
