@@ -29,6 +29,7 @@ PAGES = (
     "adding-a-layer",
     "weights",
     "export",
+    "export-pytorch",
     "solver",
     "json",
     "opencv-5",
