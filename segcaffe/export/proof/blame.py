@@ -111,8 +111,10 @@ def _explained(ours: Ours, layer: int, here: Sequence[Spot], theirs: _Values, to
         # What is made of NaN and infinity, 0 times infinity for example, is not the same everywhere.
         apart = [(spot.top, _finite(tops[spot.top], theirs[spot])) for spot in here]
         apart = [(top, found) for top, found in apart if not found.within(tolerance)]
-    # What only chooses must choose alike where there is nothing to choose between: equal values are no rounding.
-    chooses = ours.net.graph.nodes[layer].cls.gradient_to == ()
+    # What only chooses must choose alike where there is nothing to choose between: equal values are no rounding. Boxes
+    # are computed first.
+    cls = ours.net.graph.nodes[layer].cls
+    chooses = cls.gradient_to == () and cls.family() != "detection"
     rng = np.random.default_rng(layer)
     for _ in range(_PERTURBED if apart and not chooses else 0):
         others = ours.again(layer, [_perturbed(values, rng) for values in bottoms])
