@@ -43,6 +43,8 @@ from segcaffe.proto.text import parse, read_net
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
 PAGE = ROOT / "docs" / "export.md"
+_SHOWN = 200
+"""Characters of a program's message that the table tells."""
 BEGIN, END = "<!-- models: python -m benchmarks.export -->", "<!-- end of models -->"
 SIZES = {"HEIGHT": "65", "WIDTH": "97", "HALF_HEIGHT": "33", "HALF_WIDTH": "49", "NUM_LABELS": "21", "DATASET": "voc"}
 """Of templates: multiples of 32 plus 1, and half of that plus 1."""
@@ -234,7 +236,8 @@ def _cell(told: dict[str, Any] | None, notes: list[str]) -> str:
     if told is None:
         return ""
     if told["refused"]:
-        return f"refused ({_note(_why(told['refused']), notes)})"
+        why = f"`{_why(told['refused'])}`"
+        return f"refused ({_note(why, notes)})"
     largest = "" if told["largest"] is None else f"{told['largest']:.0e}"
     if told["holds"]:
         decided = dict.fromkeys(
@@ -250,7 +253,8 @@ def _why(text: str) -> str:
     """What a program says, without places of the machine that it ran on."""
     what = re.search(r"parse error: (.*)|does not (?:read \S+|run the file): (.*)", text)
     told = next(filter(None, what.groups()), text) if what else text
-    return re.sub(r"\S*/(\S+)", r"\1", told).rstrip(" >…")
+    told = re.sub(r"/\S*/(\S+)", r"\1", told).rstrip(" >…")
+    return told if len(told) <= _SHOWN else f"{told[:_SHOWN]}…"
 
 
 def _note(text: str, notes: list[str]) -> int:
