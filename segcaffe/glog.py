@@ -12,7 +12,7 @@ from pathlib import Path
 
 from segcaffe.errors import SegcaffeError
 from segcaffe.files.disk import why_unwritable
-from segcaffe.text.bars import bar_type
+from segcaffe.text.bars import bar_type, in_notebook
 from segcaffe.text.visible import harmless
 
 log = logging.getLogger("segcaffe")
@@ -106,8 +106,8 @@ _verbosity = Verbosity.NORMAL
 
 
 def shows_progress() -> bool:
-    """Whether a progress bar is to be shown: there is a terminal, and no --quiet."""
-    return _verbosity is not Verbosity.QUIET and sys.stderr.isatty()
+    """Whether a progress bar is to be shown: there is a terminal or a notebook, and no --quiet."""
+    return _verbosity is not Verbosity.QUIET and (sys.stderr.isatty() or in_notebook())
 
 
 def note(message: str, *, errors: bool = False) -> None:

@@ -4,8 +4,30 @@ from __future__ import annotations
 
 import functools
 import os
+import sys
 import threading
+import warnings
 from typing import Any
+
+
+def in_notebook() -> bool:
+    """Whether the process runs a notebook's cells."""
+    return "ipykernel.zmqshell" in sys.modules
+
+
+def _tqdm() -> Any:
+    """The class of bars that tqdm has: in a notebook, where its widgets are installed, a widget, elsewhere text."""
+    if not in_notebook():
+        # tqdm.auto would choose the same, but takes asyncio along, which a command's start would wait for.
+        from tqdm import tqdm
+
+        return tqdm
+    with warnings.catch_warnings():
+        # Without the widgets it warns; text serves.
+        warnings.simplefilter("ignore")
+        from tqdm.auto import tqdm as chosen
+
+        return chosen
 
 
 @functools.cache
@@ -15,9 +37,9 @@ def bar_type() -> Any:
     tqdm's own is one that forked processes share, so that one of them, killed while it prints, would keep it: every
     process would wait for it with its next line for ever.
     """
-    from tqdm import tqdm
+    base: Any = _tqdm()
 
-    class Bar(tqdm):  # type: ignore[type-arg]
+    class Bar(base):  # type: ignore[misc]
         """A bar that no other process can stop."""
 
     def renew() -> None:

@@ -1,12 +1,15 @@
-"""Lines on the terminal: no other process can stop them."""
+"""Lines on the terminal, and bars in notebooks: no other process can stop them."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+from types import ModuleType, SimpleNamespace
 
 import pytest
+
+from segcaffe.text import bars
 
 KILLED = """
 import logging, os, signal, sys
@@ -44,6 +47,26 @@ if not child:
 raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
 
+NOTEBOOK = """
+import sys
+from types import ModuleType, SimpleNamespace
+sys.modules["ipykernel.zmqshell"] = ModuleType("zmqshell")
+sys.modules["IPython"] = SimpleNamespace(get_ipython=lambda: None, utils=None)
+sys.modules["ipywidgets"] = None
+from segcaffe.glog import shows_progress
+from segcaffe.text.bars import bar_type
+assert shows_progress()
+with bar_type()(total=2, file=sys.stdout, desc="here") as bar:
+    bar.update(2)
+assert "tqdm.auto" in sys.modules
+"""
+TERMINAL = """
+import sys
+from segcaffe.text.bars import bar_type, in_notebook
+bar_type()
+assert not in_notebook() and "asyncio" not in sys.modules
+"""
+
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs processes that are forked")
 def test_a_worker_killed_as_it_prints_keeps_no_one_waiting() -> None:
@@ -58,3 +81,26 @@ def test_a_worker_killed_as_it_prints_keeps_no_one_waiting() -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs processes that are forked")
 def test_a_forked_process_has_a_lock_of_its_own() -> None:
     assert subprocess.run([sys.executable, "-c", FORKED], timeout=60).returncode == 0
+
+
+def test_a_notebook_without_widgets_gets_bars_of_text() -> None:
+    done = subprocess.run([sys.executable, "-W", "error", "-c", NOTEBOOK], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "here: 100%" in done.stdout
+
+
+def test_a_notebook_gets_the_bars_that_tqdm_chooses(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Chosen:
+        """In the place of tqdm's widget."""
+
+        @classmethod
+        def set_lock(cls, lock: object) -> None:
+            """Take any."""
+
+    monkeypatch.setitem(sys.modules, "ipykernel.zmqshell", ModuleType("zmqshell"))
+    monkeypatch.setitem(sys.modules, "tqdm.auto", SimpleNamespace(tqdm=Chosen))
+    assert issubclass(bars.bar_type.__wrapped__(), Chosen)
+
+
+def test_commands_start_without_what_notebooks_need() -> None:
+    subprocess.run([sys.executable, "-c", TERMINAL], check=True, timeout=60)
