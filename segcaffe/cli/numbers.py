@@ -37,5 +37,13 @@ def finite(text: str) -> float:
     return number
 
 
+def tolerance(text: str) -> float:
+    """Read a largest difference for argparse: a finite number, 0 or more."""
+    number = finite(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"needs a number of 0 or more. Received: {_short(text)}")
+    return number
+
+
 def _short(text: str) -> str:
     return text if len(text) <= 40 else f"{text[:40]}..."

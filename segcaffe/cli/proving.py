@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from segcaffe.cli import common
-from segcaffe.cli.numbers import finite
+from segcaffe.cli.numbers import tolerance
 from segcaffe.errors import ExportError
 from segcaffe.glog import tell
 
@@ -34,7 +34,7 @@ def add_proof_options(parser: argparse.ArgumentParser) -> None:
                       "torch for a file that ends in .py, which nothing else runs)", choices=RUNTIMES,
                       action="append", default=[])  # fmt: skip
     common.add_option(parser, "tolerance", "largest difference of an output that is allowed, as a part of its largest "
-                      "value (default 1e-4)", type=finite, default=1e-4)  # fmt: skip
+                      "value (default 1e-4)", type=tolerance, default=1e-4)  # fmt: skip
 
 
 def check(options: argparse.Namespace, source: Source, file: Path) -> int:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 from segcaffe.cli import common, weights_import
 from segcaffe.cli.json_output import add_json_option, print_json
-from segcaffe.cli.numbers import finite, whole
+from segcaffe.cli.numbers import tolerance, whole
 from segcaffe.proto.encoding import from_native
 from segcaffe.text.visible import one_line
 from segcaffe.text.words import counted
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     diff.add_argument("first")
     diff.add_argument("second")
     diff.add_argument(
-        "--tolerance", type=finite, default=0.0, help="largest absolute difference that counts as equal (default 0)"
+        "--tolerance", type=tolerance, default=0.0, help="largest absolute difference that counts as equal (default 0)"
     )
     rename = actions.add_parser("rename", help="give layers other names")
     rename.add_argument("source")

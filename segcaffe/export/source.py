@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from segcaffe.convert import formats
 from segcaffe.data.mean import read_mean_pixel
-from segcaffe.errors import ExportError, GraphError, Place, SegcaffeError, unknown_name
+from segcaffe.errors import ExportError, GraphError, Place, SegcaffeError, about_layer, unknown_name
 from segcaffe.export.input_shapes import set_shapes
 from segcaffe.graph.graph import where
 from segcaffe.graph.rules import about_left_out, filter_net, net_state
@@ -118,15 +118,16 @@ def build_source(
     deployed = _without_data(kept, wishes, list(stored.values()))
     set_shapes(deployed.net.message, wishes.shapes, wishes.batch, where)
     names = frozenset(top for layer in deployed.net.message.layer for top in layer.top)
+    computed = {top for layer in deployed.net.message.layer if layer.type != "Input" for top in layer.top}
     if wishes.until:
-        _cut(deployed.net, wishes.until)
+        _cut(deployed.net, wishes.until, computed)
     with _telling_of_rules(placed.message, state):
         built = Net(deployed.net, caffe_pb2.TEST, wishes.level, list(wishes.stages), fuse=False)
     warning = load_all(built.layer_list, stored, wishes.allow_partial)
     stated = deployed.stated and not unread
     return Source(
         built,
-        wishes.until or _outputs(built, names),
+        wishes.until or _outputs(built, names, computed),
         names,
         mean=tuple(deployed.mean) if stated else None,
         scale=deployed.scale if stated else None,
@@ -177,7 +178,10 @@ def _telling_of_rules(net: caffe_pb2.NetParameter, state: caffe_pb2.NetState) ->
 
 def _without_data(kept: PlacedNet, wishes: Wishes, weights: Sequence[caffe_pb2.NetParameter]) -> Deployed:
     """A filtered net with inputs for data layers and without sinks; one that makes its own values stays."""
-    classes = [layer_class(layer.type, where(layer)) for layer in kept.message.layer]
+    classes = []
+    for layer, place in zip(kept.message.layer, kept.places, strict=True):
+        with about_layer(layer.name, place):
+            classes.append(layer_class(layer.type, where(layer)))
     if input_blobs(kept.message) or any(issubclass(cls, SourceLayer) and cls.data for cls in classes):
         deployed = deploy(kept, wishes.level, wishes.stages, weights)
         if not input_blobs(kept.message) and 0 in deployed.crop and deployed.image not in wishes.shapes:
@@ -190,13 +194,18 @@ def _without_data(kept: PlacedNet, wishes: Wishes, weights: Sequence[caffe_pb2.N
     return Deployed(kept)
 
 
-def _cut(net: PlacedNet, until: Iterable[str]) -> None:
-    """Leave of a net what the last version of some blobs needs."""
+def _cut(net: PlacedNet, until: Iterable[str], computed: Set[str]) -> None:
+    """Leave of a net what the last version of some blobs needs; ExportError for one that no layer computes."""
     layers = net.message.layer
     made = list(dict.fromkeys(top for layer in layers for top in layer.top))
     for blob in until:
         if blob not in made:
             raise unknown_name("blob", blob, made)
+        if blob not in computed:
+            raise ExportError(
+                f'the net can only end with blobs that a layer computes. Received: "{blob}", an input. '
+                f"Computed: {', '.join(name for name in made if name in computed) or 'none'}."
+            )
     needed, keep = set(until), [False] * len(layers)
     for i in reversed(range(len(layers))):
         if needed.intersection(layers[i].top):
@@ -214,11 +223,11 @@ def _keep(net: PlacedNet, keep: Sequence[bool]) -> None:
     net.places[:] = places
 
 
-def _outputs(net: Net, names: frozenset[str]) -> tuple[str, ...]:
+def _outputs(net: Net, names: Set[str], computed: Set[str]) -> tuple[str, ...]:
     """The blobs that no layer reads and that a layer computes; of a split its source."""
     sources = {}
     for node in net.graph.nodes:
         if node.param.type == "Split":
             sources.update(dict.fromkeys(node.param.top, node.param.bottom[0]))
     found = [name if name in names else sources.get(name, name) for name in net.outputs]
-    return tuple(dict.fromkeys(name for name in found if name not in net.inputs))
+    return tuple(dict.fromkeys(name for name in found if name not in net.inputs or name in computed))

@@ -188,6 +188,21 @@ def why_unwritable(error: Exception) -> str:
     return f"the disk is full ({why})" if full or any(text in why for text in _FULL_TEXTS) else why
 
 
+def unwritable(path: Path, error: OSError) -> str:
+    """A sentence that says that and why a file cannot be written, and one that says what to do."""
+    if path.parent.is_dir():
+        advice = "Files written before are unharmed."
+        if isinstance(error, PermissionError):
+            advice = f"Make the folder {path.parent} writable or choose another."
+        elif isinstance(error, (FileNotFoundError, IsADirectoryError)):
+            advice = "Choose another name or folder."
+    elif isinstance(error, FileNotFoundError):
+        advice = f"Create the folder {path.parent} first."
+    else:
+        advice = "Choose another folder."
+    return f"{path}: the file cannot be written: {why_unwritable(error)}. {advice}"
+
+
 def why_unreadable(error: OSError, path: str | Path) -> str:
     """Why a file cannot be read, as the end of a sentence, and where the path begins if there is no such file."""
     missing = isinstance(error, FileNotFoundError)

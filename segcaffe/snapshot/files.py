@@ -9,7 +9,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from segcaffe.errors import SegcaffeError, WeightsError
-from segcaffe.files.disk import Together, replacing, together, why_unwritable
+from segcaffe.files import disk
+from segcaffe.files.disk import Together, replacing, together
 from segcaffe.files.leftovers import clean_folder
 from segcaffe.files.lock import Lock, lock
 from segcaffe.files.regular import opened, read_bytes
@@ -77,7 +78,7 @@ def writing_together() -> Iterator[Together]:
 
 def unwritable(path: Path, error: OSError) -> WeightsError:
     """Return the error for a file that cannot be written."""
-    return WeightsError(f"{path}: the file cannot be written: {why_unwritable(error)}. {_advice(path, error)}")
+    return WeightsError(disk.unwritable(path, error))
 
 
 def lock_prefix(prefix: str | Path, doing: str = "training") -> Lock:
@@ -108,11 +109,3 @@ def check_writable(prefix: str | Path) -> None:
         ) from error
     if not os.access(folder, os.W_OK | os.X_OK):
         raise WeightsError(f"Snapshots would go to {prefix}*, but the folder {folder} is not writable.")
-
-
-def _advice(path: Path, error: OSError) -> str:
-    if isinstance(error, FileNotFoundError):
-        return f"Create the folder {path.parent} first."
-    if isinstance(error, PermissionError):
-        return f"Make the folder {path.parent} writable or choose another."
-    return "Files written before are unharmed."

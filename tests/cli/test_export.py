@@ -82,7 +82,10 @@ def test_preparation_that_stays_outside_is_told(tmp_path: Path, capsys: pytest.C
         ((LENET, "nowhere.caffemodel", "a.onnx"), "WEIGHTS nowhere.caffemodel: does not exist."),
         ((LENET, "a.tflite"), "Known: .onnx"),
         ((LENET, "a"), "Received: none."),
-        ((LENET, "nowhere/a.onnx"), "nowhere/a.onnx cannot be written"),
+        ((LENET, "nowhere/a.onnx"), "nowhere/a.onnx: the file cannot be written"),
+        ((LENET, "nowhere/a.onnx"), "Create the folder nowhere first."),
+        ((LENET, "a.onnx", "--until", "data"), 'only end with blobs that a layer computes. Received: "data", an input'),
+        ((LENET, "a.py", "--until", "data"), 'only end with blobs that a layer computes. Received: "data", an input'),
         ((LENET, "a.onnx", "--until", "ip3"), 'no blob "ip3". Did you mean "ip2"'),
         ((LENET, "a.onnx", "--opset", "9"), "opset must be 11 to"),
         ((LENET, "a.onnx", "--batch", "0"), "--batch is a number of 1 or more, or dynamic. Received: 0."),
@@ -97,6 +100,12 @@ def test_preparation_that_stays_outside_is_told(tmp_path: Path, capsys: pytest.C
 )
 def test_refusals(refuses: Say, words: tuple[str, ...], told: str) -> None:
     assert told in refuses(*words, "--no-check")
+
+
+def test_a_type_that_is_not_known_has_its_place(refuses: Say, tmp_path: Path) -> None:
+    net = tmp_path / "net.prototxt"
+    net.write_text(IN_PLACE.replace('"ReLU"', '"ReLUU"'))
+    assert 'net.prototxt:4: layer "relu" (ReLUU): unknown layer type "ReLUU"' in refuses("net.prototxt", "a.onnx")
 
 
 def test_weights_of_another_net(refuses: Say, tmp_path: Path) -> None:
@@ -132,3 +141,18 @@ def test_what_was_there_stays_where_a_net_is_refused(refuses: Say, tmp_path: Pat
     (tmp_path / "a.onnx").write_bytes(b"old")
     refuses(LENET, "a.onnx", "--until", "nothing")
     assert (tmp_path / "a.onnx").read_bytes() == b"old"
+
+
+IN_PLACE = """
+layer { name: "in" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 4 dim: 4 } } }
+layer { name: "double" type: "Power" bottom: "data" top: "data" power_param { scale: 2 } }
+layer { name: "relu" type: "ReLU" bottom: "data" top: "data" }
+"""
+
+
+@pytest.mark.parametrize("words", [(), ("--until", "data")])
+def test_a_net_that_only_works_in_place_on_its_input_has_an_output(words: tuple[str, ...], tmp_path: Path) -> None:
+    net, out = tmp_path / "net.prototxt", tmp_path / "net.onnx"
+    net.write_text(IN_PLACE)
+    assert main(["export", str(net), str(out), *words, "--no-check"]) == 0
+    assert [value.name for value in onnx.load(out).graph.output] == ["data/relu"]

@@ -98,3 +98,12 @@ def test_a_net_with_its_loss(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert "--shape label=SIZES" in " ".join(capsys.readouterr().err.split())
     assert main(["export", TRAIN_VAL, str(tmp_path / "lenet.onnx"), "--train", *shapes]) == 2
     assert "--train is for OUT.py" in capsys.readouterr().err
+
+
+def test_every_blob_that_until_names_is_returned(tmp_path: Path) -> None:
+    out = tmp_path / "cut.py"
+    assert main(["export", LENET, str(out), "--until", "conv1,ip1", "--no-check"]) == 0
+    source = out.read_text()
+    assert "conv2" in source
+    assert '"conv1": conv1' in source
+    assert '"ip1": ip1' in source

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from segcaffe.cli.main import build_parser, main
-from segcaffe.cli.numbers import finite, whole
+from segcaffe.cli.numbers import finite, tolerance, whole
 from segcaffe.cli.parser import Parser
 
 
@@ -55,3 +55,10 @@ def test_the_message(capsys: pytest.CaptureFixture[str]) -> None:
 def test_names_that_no_file_has(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(words) == 2
     assert "does not exist" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["-1", "-1e-9", "nan", "x"])
+def test_a_tolerance_is_0_or_more(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="needs a number"):
+        tolerance(text)
+    assert tolerance("0") == 0.0

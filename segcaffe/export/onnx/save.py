@@ -9,7 +9,7 @@ from typing import IO, Any
 
 from segcaffe.errors import ExportError
 from segcaffe.export.onnx.package import onnx_module
-from segcaffe.files.disk import replacing, why_unwritable
+from segcaffe.files.disk import replacing, unwritable
 
 MOST_BYTES = 2**31 - 2**20
 """What a file of protobuf can hold, and some room."""
@@ -42,7 +42,7 @@ def _about(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise ExportError(f"{path} cannot be written: {why_unwritable(error)}.") from error
+        raise ExportError(unwritable(path, error)) from error
 
 
 def _take_out(model: Any, location: str, file: IO[bytes]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from segcaffe.errors import ExportError
 from segcaffe.export.proof.prove import Proof
 from segcaffe.export.proof.report import facts
-from segcaffe.files.disk import replacing, why_unwritable
+from segcaffe.files.disk import replacing, unwritable
 from segcaffe.predict.files import sha256
 from segcaffe.version import __version__
 
@@ -53,7 +53,7 @@ def write_record(proof: Proof, file: Path, sources: Mapping[str, str]) -> Path:
         with replacing(path) as beside:
             beside.write_text(json.dumps(_plain(content), indent=1, allow_nan=False) + "\n", encoding="utf-8")
     except OSError as error:
-        raise ExportError(f"{path} cannot be written: {why_unwritable(error)}.") from error
+        raise ExportError(unwritable(path, error)) from error
     return path
 
 

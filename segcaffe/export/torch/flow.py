@@ -78,7 +78,7 @@ def flow_of(graph: Graph, extra: set[int]) -> Flow:
         flow.order.append(index)
         flow.bottoms[index], flow.tops[index] = read, made
     wanted = [*graph.outputs, *sorted(extra - set(graph.outputs))]
-    flow.outputs = [current[blob] for blob in wanted if blob in current]
+    flow.outputs = list(dict.fromkeys(current[blob] for blob in wanted if blob in current))
     for value in flow.outputs:
         value.is_output = True
     _join_scales(graph, flow)

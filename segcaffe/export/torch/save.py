@@ -23,7 +23,7 @@ def write_source(source: Source, weights: str = "") -> Written:
         file = plain(weights)
         notes.append(f'Weights: model.load_state_dict(safetensors.torch.load_file("{file}")).')
     origin = f", from {plain(source.file)}" if source.file else ""
-    return write(source.net, f"{origin}; written by segcaffe {__version__}", notes)
+    return write(source.net, f"{origin}; written by segcaffe {__version__}", notes, source.outputs)
 
 
 def save(source: Source, target: Path, weights: bool) -> tuple[Written, list[Path]]:

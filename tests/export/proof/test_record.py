@@ -66,5 +66,5 @@ def test_a_file_that_is_no_record_is_replaced(file: Path) -> None:
 
 def test_a_place_that_cannot_be_written(file: Path) -> None:
     record_path(file).mkdir()
-    with pytest.raises(ExportError, match=r"net\.onnx\.proof\.json cannot be written"):
+    with pytest.raises(ExportError, match=r"net\.onnx\.proof\.json: the file cannot be written"):
         write_record(proof_of(file, "onnxruntime"), file, SOURCES)
