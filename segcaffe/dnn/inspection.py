@@ -125,6 +125,8 @@ class Inspection:
 
     def _shapes_for(self, given: Any) -> list[Shapes]:
         """Shapes of the layers, in order, for inputs of the shapes that are given."""
+        if isinstance(given, (str, bytes)) or not hasattr(given, "__len__"):
+            raise DnnError(f"A shape is a list of whole numbers, as [1, 3, 224, 224]. Received: {given!r}.")
         nested = bool(len(given)) and not isinstance(given[0], (int, np.integer))
         shapes = [tuple(map(int, shape)) for shape in (given if nested else [given])]
         if len(shapes) != len(self._names):

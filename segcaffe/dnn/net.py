@@ -96,6 +96,8 @@ class Net(Inspection):
         A layer's result is its own, also where layers in place follow.
         """
         wanted = outBlobNames if outBlobNames is not None else outputName
+        if not (wanted is None or isinstance(wanted, str) or np.iterable(wanted)):
+            raise DnnError(f"forward takes the name of a layer, or a list of names. Received: {wanted!r}.")
         if wanted is None or isinstance(wanted, str) or not _are_names(wanted):
             return self._run([self._entry(wanted) if isinstance(wanted, str) and wanted else self._last()])[0][0]
         found = [self._entry(name) for name in wanted] or [self._last()]

@@ -49,7 +49,11 @@ def readNet(model: Any, config: Any = "", framework: Any = "") -> Any:
     """
     if isinstance(model, str) and model.lower() == "caffe" and not _is_path(config):
         return readNetFromCaffe(framework, config)
-    paths = [os.fspath(path) for path in (model, config) if _is_path(path)]
+    paths = [os.fspath(path) for path in (model, config) if _is_path(path) and os.fspath(path)]
+    if len(paths) == 1 and _has(paths[0], (".caffemodel",)):
+        raise DnnError(
+            f"readNet({paths[0]!r}): weights of Caffe need the net's prototxt, too: readNet(WEIGHTS, PROTOTXT)."
+        )
     if len(paths) == 2 and (str(framework).lower() == "caffe" or any(_has(path, (".caffemodel",)) for path in paths)):
         paths.sort(key=lambda path: _has(path, _WEIGHTS))
         return readNetFromCaffe(*paths)

@@ -403,3 +403,13 @@ def test_a_layer_in_place_is_asked_for_by_its_own_name() -> None:
     sigmoid, tanh = net.forward(["data_sigmoid", "data_tanh"])
     assert np.allclose(sigmoid, 1 / (1 + np.exp(-_values())), atol=1e-6)
     assert np.allclose(tanh, np.tanh(sigmoid), atol=1e-6)
+
+
+def test_arguments_of_another_kind(net: dnn.Net, files: tuple[str, str]) -> None:
+    with pytest.raises(cv2.error, match=r"forward takes the name of a layer, or a list of names\. Received: 3"):
+        net.forward(3)
+    for shape in ("x", None, 3):
+        with pytest.raises(cv2.error, match=r"A shape is a list of whole numbers"):
+            net.getFLOPS(shape)
+    with pytest.raises(cv2.error, match=r"weights of Caffe need the net's prototxt"):
+        dnn.readNet(next(path for path in files if path.endswith(".caffemodel")))

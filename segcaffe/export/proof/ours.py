@@ -65,7 +65,14 @@ class Ours:
 
     def found(self) -> dict[str, Array]:
         """Copies of the outputs as they are now."""
-        return {name: self.net.blobs[name].data.copy() for name in self.outputs}
+        return {name: self.net.blobs[self._blob(name)].data.copy() for name in self.outputs}
+
+    def _blob(self, output: str) -> str:
+        """The blob of an output; what layers make of an input in place is called after the input and the layer."""
+        if output in self.net.blobs:
+            return output
+        changed = [name for name in self.net.inputs if output.startswith(f"{name}/")]
+        return max(changed, key=len, default=output)
 
     def value(self, layer: int, top: int) -> Array:
         """The values of a layer's top now; not a copy."""
