@@ -41,6 +41,7 @@ class SegAwareConv2d(nn.Conv2d):
         learn_scale: bool = True,
         **conv2d: object,
     ) -> None:
+        _check_positive(in_channels=in_channels, out_channels=out_channels, kernel_size=kernel_size)
         super().__init__(in_channels, out_channels, kernel_size, **conv2d)
         if self.padding_mode != "zeros":
             raise ValueError(f'SegAwareConv2d pads with zeros. Received: padding_mode="{self.padding_mode}".')
@@ -168,6 +169,13 @@ class DistLoss(nn.Module):
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """Compare ``embeddings`` (N, E, H, W) with ``labels`` (N, 1, H, W) or (N, H, W): a scalar."""
         labels = labels[:, None] if labels.ndim == 3 else labels
+        expected = (embeddings.shape[0], 1, *embeddings.shape[2:])
+        if tuple(labels.shape) != expected:
+            # Otherwise one image's labels would serve a whole batch.
+            raise ValueError(
+                f"DistLoss: labels must have shape {expected}, as the embeddings have, or that without its axis of 1. "
+                f"Received: {tuple(labels.shape)}."
+            )
         distance = local_distance(embeddings, self.kernel_size, self.dilation, self.norm)
         parity = local_parity(labels, self.kernel_size, self.dilation, ignore_label=self.ignore_label)
         hinge = torch.where(parity != 0, distance - self.alpha, self.beta - distance).clamp(min=0)
@@ -175,3 +183,10 @@ class DistLoss(nn.Module):
             hinge = torch.where(parity == self.ignore_label, torch.zeros_like(hinge), hinge)
         learnt = 0.5 * hinge.square().mean()
         return learnt + (hinge.mean() - learnt).detach()
+
+
+def _check_positive(**sizes: Size) -> None:
+    """Raise ValueError for sizes below 1, of which PyTorch makes a convolution without weights, or none."""
+    for name, size in sizes.items():
+        if min((size,) if isinstance(size, int) else size) < 1:
+            raise ValueError(f"SegAwareConv2d: {name} must be 1 or more. Received: {size}.")

@@ -203,3 +203,16 @@ def test_the_page_runs() -> None:
         exec(block, names)
     assert names["aware"].scales() == {"0": 0.0, "2": 0.0}
     assert all(one.grad is not None for one in names["conv"].parameters())
+
+
+def test_dist_loss_does_not_spread_labels_over_a_batch() -> None:
+    embeddings = _random(2, 3, 5, 6, dtype=torch.float32)
+    for shape in ((1, 5, 6), (2, 1, 1, 6), (2, 5, 1)):
+        with pytest.raises(ValueError, match=r"labels must have shape \(2, 1, 5, 6\).* Received: \("):
+            ops.DistLoss()(embeddings, torch.zeros(shape))
+
+
+@pytest.mark.parametrize("sizes", [(0, 5, 3), (3, -1, 3), (3, 5, 0), (3, 5, (3, 0))])
+def test_a_convolution_without_weights_is_refused(sizes: Any) -> None:
+    with pytest.raises(ValueError, match="must be 1 or more"):
+        ops.SegAwareConv2d(*sizes)
