@@ -73,13 +73,17 @@ def _source(
     options: argparse.Namespace, shapes: Mapping[str, tuple[int, ...]] | None = None, until: tuple[str, ...] = ()
 ) -> Source:
     """The net as it was exported."""
+    from segcaffe.export.proof.described import blob_of
     from segcaffe.export.source import Wishes, read_source
+    from segcaffe.proto.text import read_net
 
     net, weights = common.existing_file(options.net, "NET"), common.weight_files(options.weights, "WEIGHTS")
+    variables = common.variables(options, options.net)
+    blobs = {top for layer in read_net(net, variables).message.layer for top in layer.top} if until else set()
     wishes = Wishes(
         shapes=shapes or {},
-        until=until,
-        variables=common.variables(options, options.net),
+        until=tuple(blob_of(name, blobs, shapes or {}) for name in until),
+        variables=variables,
         level=options.level,
         stages=common.stages(options),
         allow_partial=options.allow_partial,

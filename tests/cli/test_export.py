@@ -156,3 +156,6 @@ def test_a_net_that_only_works_in_place_on_its_input_has_an_output(words: tuple[
     net.write_text(IN_PLACE)
     assert main(["export", str(net), str(out), *words]) == 0
     assert [value.name for value in onnx.load(out).graph.output] == ["data/relu"]
+    weights = tmp_path / "net.caffemodel"
+    Net(str(net), caffe_pb2.TEST).save(weights)
+    assert main(["verify", str(net), str(weights), str(out)]) == 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -83,6 +83,13 @@ def describe_onnx(file: Path) -> Described:
         frozenset(name for node in graph.node for name in node.output),
         {name: _prepared(graph, name) for name in inputs},
     )
+
+
+def blob_of(output: str, blobs: Container[str], inputs: Iterable[str]) -> str:
+    """The blob of an output; what layers make of an input in place is called after the input and the layer."""
+    if output in blobs:
+        return output
+    return max((name for name in inputs if output.startswith(f"{name}/")), key=len, default=output)
 
 
 def value_names(net: Net, described: Described) -> dict[tuple[int, int], str]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 
 from segcaffe.export.proof.compare import Array
+from segcaffe.export.proof.described import blob_of
 from segcaffe.layers.base import Layer
 from segcaffe.net.net import Net
 
@@ -65,14 +66,9 @@ class Ours:
 
     def found(self) -> dict[str, Array]:
         """Copies of the outputs as they are now."""
-        return {name: self.net.blobs[self._blob(name)].data.copy() for name in self.outputs}
-
-    def _blob(self, output: str) -> str:
-        """The blob of an output; what layers make of an input in place is called after the input and the layer."""
-        if output in self.net.blobs:
-            return output
-        changed = [name for name in self.net.inputs if output.startswith(f"{name}/")]
-        return max(changed, key=len, default=output)
+        return {
+            name: self.net.blobs[blob_of(name, self.net.blobs, self.net.inputs)].data.copy() for name in self.outputs
+        }
 
     def value(self, layer: int, top: int) -> Array:
         """The values of a layer's top now; not a copy."""
