@@ -167,7 +167,7 @@ def _names_of_calls(path: Path) -> Iterator[tuple[int, str]]:
 
 def test_files_are_opened_by_what_looks_at_them_first() -> None:
     """A reader that opens files by itself would open pipes and devices too."""
-    harmless = ("regular.", "lmdb.", "archive.", "webbrowser.", "file.open")
+    harmless = ("regular.", "lmdb.", "archive.", "webbrowser.", "file.open", "self._runtime.open")
     found = []
     for path in sorted((ROOT / "segcaffe").rglob("*.py")):
         name = path.relative_to(ROOT / "segcaffe").as_posix()

@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from segcaffe.errors import ExportError
+from segcaffe.errors import ExportError, SegcaffeError
 from segcaffe.export.proof.prove import Proof
 from segcaffe.export.proof.report import facts
 from segcaffe.files.disk import replacing, unwritable
+from segcaffe.files.regular import read_bytes
 from segcaffe.predict.files import sha256
 from segcaffe.version import __version__
 
@@ -62,10 +63,10 @@ def _earlier(path: Path, head: Mapping[str, Any]) -> list[dict[str, Any]]:
     try:
         if path.stat().st_size > _MOST_BYTES:
             return []
-        known = json.loads(path.read_text(encoding="utf-8"))
+        known = json.loads(read_bytes(path))
         same = all(known.get(key) == value for key, value in head.items())
         return [one for one in known["runtimes"] if isinstance(one["holds"], bool) and one["name"]] if same else []
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (SegcaffeError, OSError, ValueError, KeyError, TypeError, AttributeError):
         return []
 
 
