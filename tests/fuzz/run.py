@@ -11,7 +11,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection
@@ -96,11 +96,25 @@ def results(work: Work, first: int, last: int) -> Iterator[Result]:
             with warnings.catch_warnings():
                 # Newer Pythons warn of forking beside threads; the child uses none of theirs.
                 warnings.simplefilter("ignore", DeprecationWarning)
-                process.start()
+                with _opencv_alone():
+                    process.start()
             theirs.close()
             for result in _received(process, ours, first, last):
                 yield result
                 first = result.number + 1
+
+
+@contextmanager
+def _opencv_alone() -> Iterator[None]:
+    """Without OpenCV's threads: a child would wait for those that its parent had, and that it has not."""
+    import cv2
+
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(threads)
 
 
 def _received(process: BaseProcess, ours: Connection, first: int, last: int) -> Iterator[Result]:
