@@ -39,5 +39,5 @@ def test_cells_print_what_the_notebook_holds(path: Path, tmp_path: Path, monkeyp
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebooks_are_listed(path: Path) -> None:
-    assert f"(../examples/{path.name})" in (ROOT / "docs" / "coming-from-caffe.md").read_text(encoding="utf-8")
+    assert f"`examples/{path.name}`" in (ROOT / "docs" / "coming-from-caffe.md").read_text(encoding="utf-8")
     assert cells(path, "markdown")[0]["source"][0].startswith("# ")

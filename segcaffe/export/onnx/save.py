@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from segcaffe.errors import ExportError
+from segcaffe.errors import ExportError, SegcaffeError
 from segcaffe.export.onnx.package import onnx_module
 from segcaffe.files.disk import replacing, unwritable
 
@@ -41,6 +41,8 @@ def _about(path: Path) -> Iterator[None]:
     """Make an OSError a sentence about a file."""
     try:
         yield
+    except SegcaffeError:
+        raise
     except OSError as error:
         raise ExportError(unwritable(path, error)) from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -37,7 +38,8 @@ class Repeated(Layer):
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Copy each pixel into its block."""
         x, y = bottom[0].array, self._blocks(top[0].array)
-        copy.repeat(x.reshape(-1, x.shape[-1]), y.reshape(-1, *y.shape[-3:]))
+        rows = math.prod(x.shape[:-1])
+        copy.repeat(x.reshape(rows, x.shape[-1]), y.reshape(rows, *y.shape[-3:]))
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Add up each block."""
