@@ -5,6 +5,8 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain, count
 
 from segcaffe.export.refusals import Refusal, RefusedError
 from segcaffe.export.torch import lines
@@ -216,11 +218,23 @@ class _Writer:
         return str(shape) if target == name else f"{name}: {shape}"
 
     def blob_name(self, value: Value) -> str:
-        """The blob's name; of a loss that has none the layer's."""
+        """The blob's name; of a loss that has none the layer's, numbered where several layers have that name."""
         name = self.graph.blob_names[value.blob]
-        if name != "(automatic)":
-            return name
-        return self.graph.producer(value.blob).name
+        return self._unnamed[value.blob] if name == "(automatic)" else name
+
+    @cached_property
+    def _unnamed(self) -> dict[int, str]:
+        """The names of blobs that have none in the graph, no two of them alike."""
+        found: dict[int, str] = {}
+        taken = set(self.graph.blob_names)
+        for blob, name in enumerate(self.graph.blob_names):
+            if name == "(automatic)":
+                layer = self.graph.producer(blob).name
+                candidates = chain([layer], (f"{layer}_{number}" for number in count(2)))
+                # A layer may be called like a blob that it does not write.
+                found[blob] = next(one for one in candidates if one not in taken)
+                taken.add(found[blob])
+        return found
 
     # The class.
 
