@@ -10,6 +10,7 @@ from segcaffe.layers.registry import register
 from segcaffe.layers.views import rows
 from segcaffe.layers.window.pooling import Pooling
 from segcaffe.proto import caffe_pb2
+from segcaffe.window import MOST_PIXELS
 
 _MOST_LEVELS = 21
 """The last divides each side into as many windows as the largest image has pixels."""
@@ -35,6 +36,8 @@ class SPP(Layer):
         """Make a pooling layer for each level that fits the bottom."""
         if bottom[0].ndim != 4 or min(bottom[0].shape[2:]) < 1:
             raise self.fail("the bottom must have 4 axes (N, C, H, W), none empty.", f"shape {bottom[0].shape}")
+        if max(bottom[0].shape[2:]) > MOST_PIXELS:
+            raise self.fail(f"the image must have {MOST_PIXELS} pixels at most on every axis", f"{bottom[0].shape}")
         self._image = self.own_blob("image", bottom[0].shape)
         self._pooled = [self.own_blob(f"level {i}", ()) for i in range(self.levels)]
         self.poolings = [self._pooling(level, *bottom[0].shape[2:]) for level in range(self.levels)]
