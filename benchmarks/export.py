@@ -15,7 +15,6 @@ import sys
 import tempfile
 import time
 import traceback
-import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import classic
+from benchmarks.random_weights import fill
 from segcaffe.convert import formats
 from segcaffe.errors import SegcaffeError
 from segcaffe.export.onnx import Options, export_net, write
@@ -36,7 +36,6 @@ from segcaffe.export.refusals import RefusedError
 from segcaffe.export.runtimes import RUNTIMES
 from segcaffe.export.runtimes.base import Runtime
 from segcaffe.export.source import Source, Wishes, build_source
-from segcaffe.net.net import Net
 from segcaffe.proto import caffe_pb2
 from segcaffe.proto.text import parse, read_net
 
@@ -139,29 +138,6 @@ def _shrink(net: caffe_pb2.NetParameter, sizes: Mapping[int, int]) -> None:
         ):
             if getattr(message, name) in sizes:
                 setattr(message, name, sizes[getattr(message, name)])
-
-
-def fill(net: Net) -> None:
-    """Give parameters values by name, of the size that training leaves."""
-    for name, blobs in net.params.items():
-        rng = np.random.default_rng(zlib.crc32(name.encode()))
-        for index, blob in enumerate(blobs):
-            values = _values(net.layer_dict[name].type, index, blob.shape, rng)
-            if values is not None:
-                blob.data[...] = values
-
-
-def _values(kind: str, index: int, shape: tuple[int, ...], rng: np.random.Generator) -> Any:
-    """Values of a parameter; None to leave it as its filler made it."""
-    if kind == "BatchNorm":
-        return (0.1 * rng.standard_normal(shape), rng.uniform(0.5, 1.5, shape), 1.0)[index]
-    if kind in ("Scale", "BN") and index == 0:
-        return rng.uniform(0.3, 0.6, shape)
-    if kind == "PReLU":
-        return rng.uniform(0.1, 0.4, shape)
-    if kind in ("Normalize", "NormConvMeanfield"):
-        return None
-    return rng.uniform(-0.1, 0.1, shape) if index else rng.standard_normal(shape) * np.sqrt(2 / np.prod(shape[1:]))
 
 
 def measure(model: Model, runtimes: Sequence[Runtime], tolerance: float = TOLERANCE) -> dict[str, Any]:

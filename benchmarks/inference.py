@@ -1,9 +1,9 @@
 """Inference beside ONNX Runtime, OpenVINO and OpenCV dnn, interleaved in one process.
 
 ``python -m benchmarks.inference [NET...] [--threads N] [--batch N] [--memory]`` in an environment with the extra
-``bench``. One thread is timed in processor time, several on the wall. NET is a name of `benchmarks.inference_nets`,
-``small`` or ``large`` (both unless told). Figures are medians of the ratios of neighbouring runs, the peer's time over
-ours: above 1 means that ours is faster. Weights and inputs are random; outputs are compared.
+``bench``. One thread is timed in processor time, several on the wall. NET is a function of `benchmarks.classic` or
+`benchmarks.small_nets`, or ``small`` or ``large`` (both unless told). Figures are medians of the ratios of neighbouring
+runs, the peer's time over ours: above 1 means that ours is faster. Weights and inputs are random; outputs are compared.
 """
 
 from __future__ import annotations
@@ -17,13 +17,16 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import numpy as np
 
-from benchmarks import inference_nets
+from benchmarks.classic import LARGE, Make
+from benchmarks.random_weights import fill
+from benchmarks.small_nets import SMALL
 
 Array = np.ndarray[Any, Any]
 Run = Callable[[], Array]
@@ -43,8 +46,11 @@ def main() -> None:
     parser.add_argument("--memory", action="store_true", help="peak resident memory, each program in its own process")
     parser.add_argument("--alone", choices=("segcaffe", *PEERS), help=argparse.SUPPRESS)
     options = parser.parse_args()
-    groups = {"small": inference_nets.SMALL, "large": inference_nets.LARGE}
-    makes = [make for name in options.nets for make in groups.get(name, (getattr(inference_nets, name, None),)) if make]
+    groups = {"small": SMALL, "large": LARGE} | {make.__name__: (make,) for make in (*SMALL, *LARGE)}
+    unknown = ", ".join(name for name in options.nets if name not in groups)
+    if unknown:
+        parser.error(f"no net is called {unknown}; there are: {', '.join(groups)}")
+    makes = [make for name in options.nets for make in groups[name]]
     if options.alone:
         print(_peak_alone(makes[0], options))
         return
@@ -57,7 +63,7 @@ def main() -> None:
         print(f"{name}: geometric mean {math.exp(sum(map(math.log, found)) / len(found)):.2f}, least {min(found):.2f}")
 
 
-def _time_row(make: inference_nets.Make, options: argparse.Namespace) -> list[float]:
+def _time_row(make: Make, options: argparse.Namespace) -> list[float]:
     with tempfile.TemporaryDirectory() as folder:
         files, values = _write(make, options.batch, Path(folder))
         runs = {name: _program(name, files, values, options.threads) for name in ("segcaffe", *PEERS)}
@@ -72,7 +78,7 @@ def _time_row(make: inference_nets.Make, options: argparse.Namespace) -> list[fl
     return ratios
 
 
-def _memory_row(make: inference_nets.Make, options: argparse.Namespace) -> list[float]:
+def _memory_row(make: Make, options: argparse.Namespace) -> list[float]:
     def peak(program: str) -> float:
         command = [sys.executable, "-m", "benchmarks.inference", make.__name__, "--alone", program]
         command += ["--threads", str(options.threads), "--batch", str(options.batch)]
@@ -83,7 +89,7 @@ def _memory_row(make: inference_nets.Make, options: argparse.Namespace) -> list[
     return [other / ours for other in others]
 
 
-def _peak_alone(make: inference_nets.Make, options: argparse.Namespace) -> float:
+def _peak_alone(make: Make, options: argparse.Namespace) -> float:
     """Peak resident memory of a process that runs one program's net, in MB; the net was written by another process."""
     with tempfile.TemporaryDirectory() as folder:
         child = os.fork()
@@ -112,29 +118,22 @@ def _interleaved(runs: Sequence[Run], clock: Callable[[], float]) -> list[list[f
     return [kept[5 if count > 30 else 1 :] for kept in times]
 
 
-def _write(make: inference_nets.Make, batch: int, folder: Path) -> tuple[Path, Array]:
+def _write(make: Make, batch: int, folder: Path) -> tuple[Path, Array]:
     """Write a net with random weights, as Caffe's files and as ONNX, and values for its input."""
     import segcaffe
     from segcaffe.cli.main import main as command
 
     files = folder / "net"
     files.with_suffix(".prototxt").write_text(make(batch))
-    segcaffe.set_random_seed(1)
     net = segcaffe.Net(files.with_suffix(".prototxt"), phase=segcaffe.TEST)
-    rng = np.random.default_rng(0)
-    for name, blobs in net.params.items():
-        if net.layer_dict[name].type == "BatchNorm":
-            blobs[0].data[...] = 0.1 * rng.standard_normal(blobs[0].shape)
-            blobs[1].data[...] = 1 + rng.random(blobs[1].shape)
-            blobs[2].data[...] = 1
-        elif net.layer_dict[name].type == "Scale":
-            blobs[0].data[...] = 0.8 + 0.4 * rng.random(blobs[0].shape)
-            blobs[1].data[...] = 0.1 * rng.standard_normal(blobs[1].shape)
+    fill(net)
     net.save(files.with_suffix(".caffemodel"))
-    values = rng.standard_normal(net.blobs["data"].shape).astype(np.float32)
+    values = np.random.default_rng(0).standard_normal(net.blobs["data"].shape).astype(np.float32)
     np.save(files.with_suffix(".npy"), values)
     paths = [str(files.with_suffix(suffix)) for suffix in (".prototxt", ".caffemodel", ".onnx")]
-    if command(["export", "--no-check", *paths, "--batch", str(batch)]):
+    with redirect_stdout(sys.stderr):
+        refused = command(["export", "--no-check", *paths, "--batch", str(batch)])
+    if refused:
         raise SystemExit(f"{make.__name__} cannot be written as ONNX.")
     return files, values
 

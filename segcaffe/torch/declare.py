@@ -9,20 +9,24 @@ import torch
 from torch import Tensor
 
 Sizes = list[int]
+Function = Callable[..., Any]
 _DEVICES = ("cpu", "cuda")
 
 
-def positions(size: Sequence[Any], kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes) -> list[Any]:
-    """How many windows fit on each axis; ``size`` may hold the compiler's symbols."""
-    every = zip(size, kernel, stride, padding, dilation, strict=True)
-    return [(n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in every]
+def operator(name: str, shape: Function) -> Callable[[Function], Any]:
+    """Decorator that declares an operator: it writes to nothing that it is given, and takes float32 in autocast.
 
+    Parameters
+    ----------
+    name:
+        Under ``torch.ops.segcaffe``.
+    shape:
+        Makes empty results of what the operator is given, some of whose extents may be the compiler's symbols.
+    """
 
-def operator(name: str) -> Callable[[Callable[..., Any]], Any]:
-    """Declare an operator, which writes to nothing that it is given and computes in float32 in autocast."""
-
-    def declare(function: Callable[..., Any]) -> Any:
+    def declare(function: Function) -> Any:
         made = torch.library.custom_op(f"segcaffe::{name}", function, mutates_args=())
+        made.register_fake(shape)
         for device in _DEVICES:
             made.register_autocast(device, torch.float32)
         return made
@@ -30,21 +34,51 @@ def operator(name: str) -> Callable[[Callable[..., Any]], Any]:
     return declare
 
 
-def plainly(function: Callable[..., Any], tensors: Sequence[Tensor | None], *options: Any, **named: Any) -> Any:
+def like(*places: int) -> Function:
+    """The `shape` of an operator whose results are sized as the inputs at these places, whatever their strides."""
+
+    def shape(*inputs: Any) -> Any:
+        made = tuple(inputs[place].new_empty(inputs[place].shape) for place in places)
+        return made if len(made) > 1 else made[0]
+
+    return shape
+
+
+def differentiate(
+    made: Any, backward: Function, tensors: int, to: Sequence[int] = (), passed: int | None = None
+) -> None:
+    """Give an operator its gradient.
+
+    Parameters
+    ----------
+    made:
+        The operator; its first ``tensors`` inputs are tensors, the others options.
+    backward:
+        The operator that takes the gradient of the result, the tensors and the first ``passed`` options (all unless
+        told), and makes the gradients.
+    to:
+        Of which inputs these are; of all tensors unless told.
+    """
+
+    def keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        ctx.inputs, ctx.options = len(inputs), inputs[tensors:][:passed]
+        ctx.save_for_backward(*inputs[:tensors])
+
+    def gradients(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+        found = backward(grad, *ctx.saved_tensors, *ctx.options)
+        places = to or range(tensors)
+        by_place = dict(zip(places, found if isinstance(found, tuple) else (found,), strict=True))
+        return tuple(map(by_place.get, range(ctx.inputs)))
+
+    made.register_autograd(gradients, setup_context=keep)
+
+
+def plainly(function: Function, tensors: Sequence[Tensor | None], *options: Any, **named: Any) -> Any:
     """Call a function on arrays with tensors that ask for no gradient."""
     return function(*(None if one is None else one.detach() for one in tensors), *options, **named)
 
 
-def empty(like: Tensor, needed: bool = True) -> Tensor:
-    """A tensor for a gradient: operators return no None, so one that is not needed has no elements."""
-    return like.new_empty(like.shape if needed else (0,))
-
-
-def keep_tensors(count: int) -> Callable[[Any, tuple[Any, ...], Tensor], None]:
-    """Keep the first ``count`` inputs, which are tensors, and the options behind them."""
-
-    def keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        ctx.options = inputs[count:]
-        ctx.save_for_backward(*inputs[:count])
-
-    return keep
+def positions(size: Sequence[Any], kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes) -> list[Any]:
+    """How many windows fit on each axis; ``size`` may hold the compiler's symbols."""
+    every = zip(size, kernel, stride, padding, dilation, strict=True)
+    return [(n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in every]

@@ -8,10 +8,30 @@ import torch
 from torch import Tensor
 
 from segcaffe import functional
-from segcaffe.torch.declare import Sizes, empty, operator, plainly, positions
+from segcaffe.torch.declare import Sizes, differentiate, like, operator, plainly, positions
 
 
-@operator("local_distance")
+def _taps(images: Tensor, kernel_size: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes, *options: Any) -> Tensor:
+    """A value for each tap of each window."""
+    size = positions(images.shape[2:], kernel_size, stride, padding, dilation)
+    return images.new_empty((images.shape[0], kernel_size[0] * kernel_size[1], *size))
+
+
+def _convolved(x: Tensor, mask: Tensor, weight: Tensor, bias: Tensor | None, *window: Any) -> Tensor:
+    stride, padding, dilation = window[:3]
+    size = positions(x.shape[2:], list(weight.shape[2:]), stride, padding, dilation)
+    return x.new_empty((x.shape[0], weight.shape[0], *size))
+
+
+def _needed(grad: Tensor, x: Tensor, mask: Tensor, weight: Tensor, bias: Tensor | None, *options: Any) -> Any:
+    """Gradients that are needed; the others have no elements, since operators return no None."""
+    needs = options[-1]
+    given = x, mask, weight, x if bias is None else bias
+    wanted = (*needs[:3], needs[3] and bias is not None)
+    return tuple(one.new_empty(one.shape if needed else (0,)) for one, needed in zip(given, wanted, strict=True))
+
+
+@operator("local_distance", _taps)
 def _local_distance(
     embeddings: Tensor,
     kernel_size: Sizes,
@@ -26,22 +46,7 @@ def _local_distance(
     return plainly(functional.local_distance, (embeddings,), kernel_size, dilation, norm, padding=padding, **options)
 
 
-@_local_distance.register_fake
-def _(
-    embeddings: Tensor,
-    kernel_size: Sizes,
-    stride: Sizes,
-    padding: Sizes,
-    dilation: Sizes,
-    norm: str,
-    remove_center: bool,
-    remove_bounds: bool,
-) -> Tensor:
-    size = positions(embeddings.shape[2:], kernel_size, stride, padding, dilation)
-    return embeddings.new_empty((embeddings.shape[0], kernel_size[0] * kernel_size[1], *size))
-
-
-@operator("local_distance_backward")
+@operator("local_distance_backward", like(1))
 def _local_distance_backward(
     grad: Tensor,
     embeddings: Tensor,
@@ -55,32 +60,10 @@ def _local_distance_backward(
     return plainly(functional.local_distance_backward, given, *options, stride=stride, padding=padding)
 
 
-@_local_distance_backward.register_fake
-def _(
-    grad: Tensor,
-    embeddings: Tensor,
-    kernel_size: Sizes,
-    stride: Sizes,
-    padding: Sizes,
-    dilation: Sizes,
-    norm: str,
-) -> Tensor:
-    return empty(embeddings)
+differentiate(_local_distance, _local_distance_backward, tensors=1, passed=5)
 
 
-def _keep_distance(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    embeddings, *ctx.options = inputs[:6]
-    ctx.save_for_backward(embeddings)
-
-
-def _distance_gradients(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
-    return (torch.ops.segcaffe.local_distance_backward(grad, *ctx.saved_tensors, *ctx.options), *[None] * 7)
-
-
-_local_distance.register_autograd(_distance_gradients, setup_context=_keep_distance)
-
-
-@operator("local_parity")
+@operator("local_parity", _taps)
 def _local_parity(
     labels: Tensor, kernel_size: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes, ignore_label: int | None
 ) -> Tensor:
@@ -88,15 +71,7 @@ def _local_parity(
     return plainly(functional.local_parity, (labels,), kernel_size, dilation, **options)
 
 
-@_local_parity.register_fake
-def _(
-    labels: Tensor, kernel_size: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes, ignore_label: int | None
-) -> Tensor:
-    size = positions(labels.shape[2:], kernel_size, stride, padding, dilation)
-    return labels.new_empty((labels.shape[0], kernel_size[0] * kernel_size[1], *size))
-
-
-@operator("masked_conv2d")
+@operator("masked_conv2d", _convolved)
 def _masked_conv2d(
     x: Tensor,
     mask: Tensor,
@@ -110,22 +85,7 @@ def _masked_conv2d(
     return plainly(functional.masked_conv2d, (x, mask, weight, bias), stride, padding, dilation, groups)
 
 
-@_masked_conv2d.register_fake
-def _(
-    x: Tensor,
-    mask: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    stride: Sizes,
-    padding: Sizes,
-    dilation: Sizes,
-    groups: int,
-) -> Tensor:
-    size = positions(x.shape[2:], list(weight.shape[2:]), stride, padding, dilation)
-    return x.new_empty((x.shape[0], weight.shape[0], *size))
-
-
-@operator("masked_conv2d_backward")
+@operator("masked_conv2d_backward", _needed)
 def _masked_conv2d_backward(
     grad: Tensor,
     x: Tensor,
@@ -139,23 +99,8 @@ def _masked_conv2d_backward(
     """``sizes``: stride, padding and dilation, two numbers each; what is not needed has no elements."""
     given, window = (grad, x, mask, weight, bias), (sizes[:2], sizes[2:4], sizes[4:])
     found = plainly(functional.masked_conv2d_backward, given, *window, groups, needs=needs)
-    a, b, c, d = (empty(x, needed=False) if one is None else one for one in found)
+    a, b, c, d = (x.new_empty(0) if one is None else one for one in found)
     return a, b, c, d
-
-
-@_masked_conv2d_backward.register_fake
-def _(
-    grad: Tensor,
-    x: Tensor,
-    mask: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    sizes: Sizes,
-    groups: int,
-    needs: list[bool],
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    of_bias = empty(x, needed=False) if bias is None else empty(bias, needs[3])
-    return empty(x, needs[0]), empty(mask, needs[1]), empty(weight, needs[2]), of_bias
 
 
 def _keep_masked(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:

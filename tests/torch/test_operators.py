@@ -113,6 +113,8 @@ def test_the_compiler_takes_modules_whole() -> None:
     compiled = torch.compile(loss, backend="aot_eager", fullgraph=True)
     parameters = [x, e, *conv.parameters(), *crf.parameters()]
     torch.testing.assert_close(compiled(x, e), loss(x, e))
+    last = x.detach().contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(compiled(last, e), loss(last, e))
     found, wanted = (torch.autograd.grad(form(x, e), parameters) for form in (compiled, loss))
     torch.testing.assert_close(found, wanted)
 
