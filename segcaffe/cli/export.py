@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from segcaffe.cli import common
 from segcaffe.cli.numbers import finite, whole
-from segcaffe.cli.proving import add_check_options, check
+from segcaffe.cli.proving import add_check_options, check, chosen_runtimes
 from segcaffe.errors import ExportError
 from segcaffe.glog import tell
 from segcaffe.proto.encoding import from_native
@@ -90,6 +90,9 @@ def _onnx(options: argparse.Namespace, target: Path) -> int:
 
     if options.train:
         raise ExportError("--train is for OUT.py: a file of ONNX computes, it does not learn. Leave the option out.")
+    if options.check and options.runtime:
+        # What cannot run the file is told before it is written.
+        chosen_runtimes(options)
     opset = check_opset(options.opset if options.opset is not None else DEFAULT_OPSET)
     batch = {None: "auto", "dynamic": "dynamic"}.get(options.batch, "fixed")
     wanted = Options(opset, batch, _preprocessing(options), options.simplify, options.custom)

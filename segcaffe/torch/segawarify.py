@@ -78,11 +78,16 @@ def segawarify(
 
     Raises
     ------
+    TypeError
+        The model, or what makes embeddings, is no module.
     ValueError
         A pattern matches no convolution that can be masked.
 
     Source: Harley et al. 2017, section 3.2.
     """
+    for name, module in (("model", model), ("embeddings", embeddings)):
+        if not isinstance(module, nn.Module):
+            raise TypeError(f"{name} must be a torch.nn.Module. Received: {type(module).__name__}.")
     patterns = [layers] if isinstance(layers, str) else list(layers)
     convs = {name: part for name, part in model.named_modules() if _can_be_masked(part)}
     for pattern in patterns:

@@ -102,6 +102,11 @@ def test_refusals(refuses: Say, words: tuple[str, ...], told: str) -> None:
     assert told in refuses(*words, "--no-check")
 
 
+def test_a_program_that_cannot_run_the_file_is_told_before_it_is_written(refuses: Say) -> None:
+    told = "--runtime torch runs modules, which are files that end in .py."
+    assert told in refuses(LENET, "a.onnx", "--runtime", "torch")
+
+
 def test_a_type_that_is_not_known_has_its_place(refuses: Say, tmp_path: Path) -> None:
     net = tmp_path / "net.prototxt"
     net.write_text(IN_PLACE.replace('"ReLU"', '"ReLUU"'))

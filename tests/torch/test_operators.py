@@ -192,6 +192,8 @@ def test_only_the_layers_asked_for_are_masked() -> None:
     assert list(aware.scales()) == ["3"]
     with pytest.raises(ValueError, match=r'No convolution larger than one tap is called "5". Those .*: 0, 3'):
         ops.segawarify(_model(), torch.nn.Identity(), "5")
+    with pytest.raises(TypeError, match=r"embeddings must be a torch\.nn\.Module\. Received: Tensor"):
+        ops.segawarify(_model(), torch.zeros(1))
     with pytest.raises(ValueError, match="pads with zeros"):
         ops.SegAwareConv2d(3, 4, 3, padding_mode="reflect")
 
