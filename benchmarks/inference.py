@@ -30,6 +30,7 @@ from benchmarks.small_nets import SMALL
 
 Array = np.ndarray[Any, Any]
 Run = Callable[[], Array]
+PAGE, END = Path(__file__).parent.parent / "docs" / "performance.md", "<!-- end of the table -->"
 PEERS = ("onnxruntime", "openvino", "opencv")
 _PAUSE = 0.005
 """Seconds before each run, for other libraries' threads to go to sleep."""
@@ -44,6 +45,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--memory", action="store_true", help="peak resident memory, each program in its own process")
+    parser.add_argument("--write", action="store_true", help="put the table into docs/performance.md")
     parser.add_argument("--alone", choices=("segcaffe", *PEERS), help=argparse.SUPPRESS)
     options = parser.parse_args()
     groups = {"small": SMALL, "large": LARGE} | {make.__name__: (make,) for make in (*SMALL, *LARGE)}
@@ -55,15 +57,47 @@ def main() -> None:
         print(_peak_alone(makes[0], options))
         return
     header = "| net | " + ("peak, MB" if options.memory else "ours, ms") + " | " + " | ".join(PEERS) + " | outputs |"
-    print(header, "|---" * (header.count("|") - 1) + "|", sep="\n")
-    rows = [_memory_row(make, options) if options.memory else _time_row(make, options) for make in makes]
-    for column, name in enumerate((*PEERS, "the fastest of them")):
-        found = [row[column] if column < len(PEERS) else min(row) for row in rows]
-        found = [value for value in found if value]
-        print(f"{name}: geometric mean {math.exp(sum(map(math.log, found)) / len(found)):.2f}, least {min(found):.2f}")
+    lines = [header, "|---" * (header.count("|") - 1) + "|"]
+    print(*lines, sep="\n")
+    rows = {}
+    for make in makes:
+        line, rows[make] = (_memory_row if options.memory else _time_row)(make, options)
+        print(line, flush=True)
+        lines.append(line)
+    for name, members in (("small", SMALL), ("large", LARGE)):
+        lines += _summary(name, [rows[make] for make in members if make in rows])
+    print(*lines[2 + len(makes) :], sep="\n")
+    if options.write:
+        _write_table(options, lines)
 
 
-def _time_row(make: Make, options: argparse.Namespace) -> list[float]:
+def _summary(name: str, rows: Sequence[Sequence[float]]) -> list[str]:
+    """The geometric mean and the least of each column; against the fastest, where programs are timed."""
+    if not rows:
+        return []
+    columns = list(zip(*rows, strict=True))
+    means = " | ".join(f"{math.exp(sum(map(math.log, column)) / len(column)):.2f}" for column in columns)
+    worst = " | ".join(f"{min(column):.2f}" for column in columns)
+    fastest = [min(row) for row in rows]
+    overall = f"{math.exp(sum(map(math.log, fastest)) / len(fastest)):.2f}, least {min(fastest):.2f}"
+    return [
+        f"| *{name}: geometric mean* | | {means} | best peer of each net: {overall} |",
+        f"| *least* | | {worst} | |",
+    ]
+
+
+def _write_table(options: argparse.Namespace, lines: Sequence[str]) -> None:
+    """Replace the table of these options in the page."""
+    kind = " --memory" if options.memory else ""
+    begin = f"<!-- inference --threads {options.threads} --batch {options.batch}{kind} -->"
+    page = PAGE.read_text(encoding="utf-8")
+    before, found, rest = page.partition(begin)
+    if not found:
+        raise SystemExit(f"{PAGE} has no place for this table: {begin}")
+    PAGE.write_text(before + "\n".join([begin, "", *lines, "", END]) + rest.partition(END)[2], encoding="utf-8")
+
+
+def _time_row(make: Make, options: argparse.Namespace) -> tuple[str, list[float]]:
     with tempfile.TemporaryDirectory() as folder:
         files, values = _write(make, options.batch, Path(folder))
         runs = {name: _program(name, files, values, options.threads) for name in ("segcaffe", *PEERS)}
@@ -72,21 +106,19 @@ def _time_row(make: Make, options: argparse.Namespace) -> list[float]:
         times = _interleaved(list(runs.values()), time.process_time if options.threads == 1 else time.perf_counter)
     ratios = [median(theirs / ours for theirs, ours in zip(other, times[0], strict=True)) for other in times[1:]]
     cells = " | ".join(f"{ratio:.2f}" for ratio in ratios)
-    print(
-        f"| {make.__name__} | {1e3 * median(times[0]):.3f} | {cells} | {error / np.abs(wanted).max():.0e} |", flush=True
-    )
-    return ratios
+    line = f"| {make.__name__} | {1e3 * median(times[0]):.3f} | {cells} | {error / np.abs(wanted).max():.0e} |"
+    return line, ratios
 
 
-def _memory_row(make: Make, options: argparse.Namespace) -> list[float]:
+def _memory_row(make: Make, options: argparse.Namespace) -> tuple[str, list[float]]:
     def peak(program: str) -> float:
         command = [sys.executable, "-m", "benchmarks.inference", make.__name__, "--alone", program]
         command += ["--threads", str(options.threads), "--batch", str(options.batch)]
         return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
 
     ours, *others = (peak(program) for program in ("segcaffe", *PEERS))
-    print(f"| {make.__name__} | {ours:.0f} | {' | '.join(f'{other:.0f}' for other in others)} | |", flush=True)
-    return [other / ours for other in others]
+    line = f"| {make.__name__} | {ours:.0f} | {' | '.join(f'{other:.0f}' for other in others)} | |"
+    return line, [other / ours for other in others]
 
 
 def _peak_alone(make: Make, options: argparse.Namespace) -> float:
