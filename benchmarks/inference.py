@@ -52,7 +52,7 @@ def main() -> None:
     unknown = ", ".join(name for name in options.nets if name not in groups)
     if unknown:
         parser.error(f"no net is called {unknown}; there are: {', '.join(groups)}")
-    makes = [make for name in options.nets for make in groups[name]]
+    makes = list(dict.fromkeys(make for name in options.nets for make in groups[name]))
     if options.alone:
         print(_peak_alone(makes[0], options))
         return
@@ -82,7 +82,7 @@ def _summary(name: str, rows: Sequence[Sequence[float]]) -> list[str]:
     overall = f"{math.exp(sum(map(math.log, fastest)) / len(fastest)):.2f}, least {min(fastest):.2f}"
     return [
         f"| *{name}: geometric mean* | | {means} | best peer of each net: {overall} |",
-        f"| *least* | | {worst} | |",
+        f"| *{name}: least* | | {worst} | |",
     ]
 
 
