@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from segcaffe.cli import common
-from segcaffe.cli.numbers import finite, whole
+from segcaffe.cli.numbers import factor, whole
 from segcaffe.cli.proving import add_check_options, check, chosen_runtimes
 from segcaffe.errors import ExportError
 from segcaffe.glog import tell
@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_option(parser, "opset", "version of ONNX's operators: 11 to the newest that the package onnx knows "
                       "(default 17)", type=whole())  # fmt: skip
     common.add_option(parser, "mean", "B,G,R or one value, subtracted in the graph")
-    common.add_option(parser, "scale", "factor after that, in the graph", type=finite)
+    common.add_option(parser, "scale", "factor after that, in the graph", type=factor)
     common.add_option(parser, "bgr-from-rgb", "turn the channels around first, in the graph: images come as RGB",
                       action="store_true")  # fmt: skip
     common.add_option(parser, "simplify", "fold BatchNorm, Scale and their like into convolutions", action="store_true")

@@ -37,6 +37,14 @@ def finite(text: str) -> float:
     return number
 
 
+def factor(text: str) -> float:
+    """Read a factor for argparse: a finite number other than 0."""
+    number = finite(text)
+    if number == 0:
+        raise argparse.ArgumentTypeError(f"needs a number other than 0. Received: {_short(text)}")
+    return number
+
+
 def tolerance(text: str) -> float:
     """Read a largest difference for argparse: a finite number, 0 or more."""
     number = finite(text)

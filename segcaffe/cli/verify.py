@@ -54,7 +54,7 @@ def _onnx(options: argparse.Namespace, file: Path) -> tuple[Proof, Path]:
     runtimes = chosen_runtimes(options)
     described = describe_onnx(file)
     # Cut where the file ends, with the sizes that the file has.
-    source = _source(options, described.smallest(), described.outputs)
+    source = _source(options, described.smallest(), described.outputs, file)
     return prove_file(options, source, file, described, runtimes)
 
 
@@ -70,9 +70,12 @@ def _module(options: argparse.Namespace, file: Path) -> tuple[Proof, Path]:
 
 
 def _source(
-    options: argparse.Namespace, shapes: Mapping[str, tuple[int, ...]] | None = None, until: tuple[str, ...] = ()
+    options: argparse.Namespace,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    until: tuple[str, ...] = (),
+    file: Path | None = None,
 ) -> Source:
-    """The net as it was exported."""
+    """The net as it was exported to ``file``, which has inputs of these shapes."""
     from segcaffe.export.proof.described import blob_of
     from segcaffe.export.source import Wishes, read_source
     from segcaffe.proto.text import read_net
@@ -80,6 +83,12 @@ def _source(
     net, weights = common.existing_file(options.net, "NET"), common.weight_files(options.weights, "WEIGHTS")
     variables = common.variables(options, options.net)
     blobs = {top for layer in read_net(net, variables).message.layer for top in layer.top} if until else set()
+    strange = sorted(set(shapes or {}) - blobs)
+    if strange and blobs:
+        raise ExportError(
+            f'{file} was not made of {net}: its input "{strange[0]}" is no blob there. '
+            "Give verify the prototxt that was exported."
+        )
     wishes = Wishes(
         shapes=shapes or {},
         until=tuple(blob_of(name, blobs, shapes or {}) for name in until),

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from segcaffe.cli.main import build_parser, main
-from segcaffe.cli.numbers import finite, tolerance, whole
+from segcaffe.cli.numbers import factor, finite, tolerance, whole
 from segcaffe.cli.parser import Parser
 
 
@@ -62,3 +62,9 @@ def test_a_tolerance_is_0_or_more(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError, match="needs a number"):
         tolerance(text)
     assert tolerance("0") == 0.0
+
+
+def test_a_factor_is_not_zero() -> None:
+    assert factor("-0.5") == -0.5
+    with pytest.raises(argparse.ArgumentTypeError, match="other than 0"):
+        factor("0.0")

@@ -83,3 +83,11 @@ def test_verify_another_file(folder: Path, capsys: pytest.CaptureFixture[str]) -
     Path("net.onnx").write_text("no model")
     assert run("verify") == 2
     assert "net.onnx is no ONNX file that can be read" in capsys.readouterr().err
+
+
+def test_verify_a_file_of_another_net(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("export") == 0
+    capsys.readouterr()
+    Path("net.prototxt").write_text(Path("net.prototxt").read_text().replace('"data"', '"image"'))
+    assert run("verify") == 2
+    assert 'net.onnx was not made of net.prototxt: its input "data" is no blob there' in capsys.readouterr().err

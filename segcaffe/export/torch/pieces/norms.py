@@ -17,46 +17,42 @@ class Scale(nn.Module):
         return x * self.weight + self.bias
 
 
-class FrozenBatchNorm1d(nn.BatchNorm1d):
-    """A norm that uses its stored statistics in training, too."""
+class Frozen(nn.Module):
+    """Its norm uses the stored statistics in training, too."""
 
     def train(self, mode: bool = True) -> nn.Module:
         return super().train(False)
 
 
-class FrozenBatchNorm2d(nn.BatchNorm2d):
+class FrozenBatchNorm1d(Frozen, nn.BatchNorm1d):
     """A norm that uses its stored statistics in training, too."""
 
-    def train(self, mode: bool = True) -> nn.Module:
-        return super().train(False)
 
-
-class FrozenBatchNorm3d(nn.BatchNorm3d):
+class FrozenBatchNorm2d(Frozen, nn.BatchNorm2d):
     """A norm that uses its stored statistics in training, too."""
 
-    def train(self, mode: bool = True) -> nn.Module:
-        return super().train(False)
+
+class FrozenBatchNorm3d(Frozen, nn.BatchNorm3d):
+    """A norm that uses its stored statistics in training, too."""
 
 
-class LiveBatchNorm1d(nn.BatchNorm1d):
-    """A norm that uses the batch's statistics when the model is evaluated, too."""
-
-    def train(self, mode: bool = True) -> nn.Module:
-        return super().train(True)
-
-
-class LiveBatchNorm2d(nn.BatchNorm2d):
-    """A norm that uses the batch's statistics when the model is evaluated, too."""
+class Live(nn.Module):
+    """Its norm uses the batch's statistics when the model is evaluated, too."""
 
     def train(self, mode: bool = True) -> nn.Module:
         return super().train(True)
 
 
-class LiveBatchNorm3d(nn.BatchNorm3d):
+class LiveBatchNorm1d(Live, nn.BatchNorm1d):
     """A norm that uses the batch's statistics when the model is evaluated, too."""
 
-    def train(self, mode: bool = True) -> nn.Module:
-        return super().train(True)
+
+class LiveBatchNorm2d(Live, nn.BatchNorm2d):
+    """A norm that uses the batch's statistics when the model is evaluated, too."""
+
+
+class LiveBatchNorm3d(Live, nn.BatchNorm3d):
+    """A norm that uses the batch's statistics when the model is evaluated, too."""
 
 
 def first_momentum(norm: nn.Module, momentum: float) -> float:
@@ -65,8 +61,8 @@ def first_momentum(norm: nn.Module, momentum: float) -> float:
     return momentum / (1 - (1 - momentum) ** (seen + 1)) if momentum else 0.0
 
 
-class StartingBatchNorm1d(nn.BatchNorm1d):
-    """A norm whose running averages are corrected for their start, as Caffe's are."""
+class Starting(nn.Module):
+    """Its norm's running averages are corrected for their start, as Caffe's are."""
 
     def __init__(self, channels: int, momentum: float = 0.1, **options: float) -> None:
         super().__init__(channels, momentum=momentum, **options)
@@ -78,30 +74,16 @@ class StartingBatchNorm1d(nn.BatchNorm1d):
         return super().forward(x)
 
 
-class StartingBatchNorm2d(nn.BatchNorm2d):
+class StartingBatchNorm1d(Starting, nn.BatchNorm1d):
     """A norm whose running averages are corrected for their start, as Caffe's are."""
 
-    def __init__(self, channels: int, momentum: float = 0.1, **options: float) -> None:
-        super().__init__(channels, momentum=momentum, **options)
-        self.final_momentum = momentum
 
-    def forward(self, x: Tensor) -> Tensor:
-        if self.training:
-            self.momentum = first_momentum(self, self.final_momentum)
-        return super().forward(x)
-
-
-class StartingBatchNorm3d(nn.BatchNorm3d):
+class StartingBatchNorm2d(Starting, nn.BatchNorm2d):
     """A norm whose running averages are corrected for their start, as Caffe's are."""
 
-    def __init__(self, channels: int, momentum: float = 0.1, **options: float) -> None:
-        super().__init__(channels, momentum=momentum, **options)
-        self.final_momentum = momentum
 
-    def forward(self, x: Tensor) -> Tensor:
-        if self.training:
-            self.momentum = first_momentum(self, self.final_momentum)
-        return super().forward(x)
+class StartingBatchNorm3d(Starting, nn.BatchNorm3d):
+    """A norm whose running averages are corrected for their start, as Caffe's are."""
 
 
 def mean_variance_norm(x: Tensor, dims: tuple[int, ...], eps: float | None = None) -> Tensor:
