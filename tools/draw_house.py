@@ -24,7 +24,7 @@ FLOORS = {
     ARRAYS: ("blob", "detection", "snapshot", "convert", "data", "metrics", "functional"),
     NETS: ("layers", "graph", "fusion", "weights", "net"),
     RUNS: ("solver", "viz", "predict", "dnn", "testing", "export", "torch", "densecrf"),
-    DOORS: ("pycaffe", "lint", "recipes", "cli", "segcaffe", "__main__"),
+    DOORS: ("pycaffe", "lint", "recipes", "surgery", "cli", "segcaffe", "__main__"),
 }
 """The rooms, lowest first: each may import those before it. ``segcaffe`` is the package's own module."""
 LEGEND = 170

@@ -47,6 +47,11 @@ EFFECTS: dict[str, Effects] = {
         "files of the images' names in `--out`; of a detector detections.json and detections.csv there, too",
     ),
     "refine": Effects("SCORES, GUIDE", "OUTPUT"),
+    "segawarify": Effects(
+        "NET, WEIGHTS, the net of `--embeddings`, `--embedding_weights`; what NET's data layers name where their "
+        "options do not tell how large images are",
+        "NAME.prototxt, NAME.caffemodel",
+    ),
     "export": Effects(
         "NET, weights, a mean file that NET names",
         "OUT, OUT.proof.json; beyond 2 GiB OUT.data, or of OUT.py the weights in OUT.safetensors",

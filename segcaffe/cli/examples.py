@@ -92,6 +92,13 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "segcaffe refine scores.npy photo.jpg labels.png --method dense-crf --theta_beta 10",
         "segcaffe refine softmax.npz depth.npy labels.png --key probs --probabilities --method local-crf --scale 20",
     ),
+    "segawarify": (
+        "segcaffe segawarify deploy.prototxt net.caffemodel --out masked",
+        "segcaffe segawarify train_val.prototxt net.caffemodel --layers 'conv3*,conv4*' --lambda 0.05 --crf",
+        "segcaffe segawarify deploy.prototxt net.caffemodel --embeddings embs_deploy.prototxt:weighted_avg "
+        "--embedding_weights embs.caffemodel --norm l2",
+        "segcaffe segawarify train_val.prototxt --embeddings :data --shape data=1,3,227,227",
+    ),
     "export": (
         "segcaffe export deploy.prototxt net.caffemodel net.onnx",
         "segcaffe export deploy.prototxt net.caffemodel net.py",

@@ -27,6 +27,7 @@ COMMANDS = {
     "data": "make databases and mean images, look at data sets, check and import them",
     "predict": "label maps of images, folders or lists",
     "refine": "sharpen another model's scores with the cascade or a CRF",
+    "segawarify": "put the paper's masks around a net's convolutions",
     "export": "write a net for another framework: ONNX",
     "verify": "compare a net with what segcaffe export wrote of it",
     "weights": "look at weights, compare, convert, rename and merge them",

@@ -61,6 +61,8 @@ REACHED_FROM: dict[str, tuple[str, ...]] = {
     "recipes/resnet.py": ("train",),
     "recipes/vgg16.py": ("train",),
     "snapshot/files.py": ("train",),
+    "surgery/crf.py": ("segawarify",),
+    "surgery/grids.py": ("segawarify",),
     "viz/tensorboard.py": ("train",),
 }
 """For modules that are no command: the commands that can end with their messages. Each must have every option named."""

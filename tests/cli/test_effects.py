@@ -62,6 +62,7 @@ LINES: dict[str, list[str]] = {
     "data show": ["data", "show", "list.txt", "--out", "out/sheet.png"],
     "predict": ["predict", "n.prototxt", "w.caffemodel", "i.png", "--out", "out/p"],
     "refine": ["refine", "s.npy", "i.png", "out/r.npy"],
+    "segawarify": ["segawarify", "k.prototxt", "--out", "out/k"],
     "export": ["export", "n.prototxt", "w.caffemodel", "out/n.onnx"],
     "verify": ["verify", "n.prototxt", "w.caffemodel", "out/n.onnx"],
     "features": ["features", "w.caffemodel", "n.prototxt", "y", "out/f.npz", "--iterations", "1"],
@@ -88,6 +89,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, d
     folder = tmp_path_factory.mktemp("folder")
     (folder / "out").mkdir()
     (folder / "n.prototxt").write_text(NET)
+    (folder / "k.prototxt").write_text(NET.replace("kernel_size: 1", "kernel_size: 3"))
     (folder / "list.txt").write_text("i.png 0\n")
     cv2.imwrite(str(folder / "i.png"), np.zeros((8, 8, 3), np.uint8))
     np.save(folder / "s.npy", np.zeros((2, 8, 8), np.float32))
@@ -112,7 +114,8 @@ def test_nothing_else_happens(command: str, watched: tuple[Path, dict[str, dict[
 
 
 @pytest.mark.parametrize(
-    "command", ["draw", "weights convert", "data make-db", "predict", "refine", "export", "verify", "features"]
+    "command",
+    ["draw", "weights convert", "data make-db", "predict", "refine", "segawarify", "export", "verify", "features"],
 )
 def test_writing_is_seen(command: str, watched: tuple[Path, dict[str, dict[str, list[str]]]]) -> None:
     """The comparison above can fail."""

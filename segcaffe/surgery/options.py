@@ -1,0 +1,71 @@
+"""What a user asks for when a net is made segmentation-aware."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from segcaffe.errors import SegcaffeError
+
+NORMS = ("l1", "l2")
+MOST_TAPS = 101
+
+
+@dataclass(frozen=True)
+class Masking:
+    """How masks are made, exp(-|lambda d|) of distances d of embeddings.
+
+    Attributes
+    ----------
+    layers:
+        Patterns of names of convolutions (``*`` stands for any text).
+    norm:
+        d: "l1" (Σ|difference|) or "l2" (½Σ difference²).
+    sharpness:
+        lambda to start with, one number for each convolution; with 0 the net computes what it did.
+    learn:
+        Whether lambda is learnt.
+    """
+
+    layers: tuple[str, ...] = ("*",)
+    norm: Literal["l1", "l2"] = "l1"
+    sharpness: float = 0.1
+    learn: bool = True
+
+    def __post_init__(self) -> None:
+        """Check the values. Raises SegcaffeError."""
+        if self.norm not in NORMS:
+            raise SegcaffeError(f"The norm of distances is l1 or l2. Received: {self.norm}.")
+        if not (math.isfinite(self.sharpness) and self.sharpness >= 0):
+            raise SegcaffeError(f"lambda must be a number of 0 or more. Received: {self.sharpness}.")
+
+
+@dataclass(frozen=True)
+class Crf:
+    """A mean field on embeddings and positions behind a net's scores, as the paper's nets end with.
+
+    Attributes
+    ----------
+    scores:
+        The blob of scores (N, classes, H, W); empty for what the first loss reads, or the net's last scores.
+    iterations:
+        Of the mean field.
+    kernel, dilation:
+        Window of embeddings and positions, ``dilation`` None for one that fits the size of the scores.
+    scale:
+        Factor on embeddings to start with; it is learnt.
+    """
+
+    scores: str = ""
+    iterations: int = 2
+    kernel: int = 13
+    dilation: int | None = None
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Check the values. Raises SegcaffeError."""
+        if not 1 <= self.kernel <= MOST_TAPS or self.kernel % 2 == 0:
+            raise SegcaffeError(f"The CRF's kernel must be odd, 1 to {MOST_TAPS}. Received: {self.kernel}.")
+        if self.iterations < 2 or (self.dilation is not None and self.dilation < 1):
+            raise SegcaffeError("The CRF needs 2 iterations or more, and a dilation of 1 or more.")
