@@ -1,4 +1,4 @@
-"""Folding: BatchNorm or BN, Scale and ReLU behind a convolution are absorbed by its epilogue.
+"""Folding: BatchNorm or BN, Scale and ReLU or PReLU behind a convolution are absorbed by its epilogue.
 
 With stored statistics the first two multiply and shift each channel, so
 
@@ -25,6 +25,7 @@ from segcaffe.graph.graph import Graph, Node
 from segcaffe.layers.affine.scale import Scale
 from segcaffe.layers.dense.inner_product import InnerProduct
 from segcaffe.layers.dense.windowed import WindowedLayer
+from segcaffe.layers.neuron.prelu import PReLU
 from segcaffe.layers.neuron.relu import ReLU, limits
 from segcaffe.layers.normalize.batch_norm import BatchNorm
 from segcaffe.layers.normalize.bn import BN
@@ -32,7 +33,7 @@ from segcaffe.proto import caffe_pb2
 
 
 def fold(graph: Graph) -> Graph:
-    """Return the graph with BatchNorm or BN, Scale and ReLU absorbed by the convolutions before them.
+    """Return the graph with BatchNorm or BN, Scale and ReLU or PReLU absorbed by the convolutions before them.
 
     With force_backward every gradient is asked for, those of a Scale too: such nets are left alone.
     """
@@ -62,12 +63,12 @@ def _can_lead(node: Node, learns: bool) -> bool:
 
 
 def _absorbed(graph: Graph, index: int, readers: list[int], learns: bool) -> tuple[int, ...]:
-    """The BatchNorm or BN, Scale and ReLU, in this order, that work in place on a layer's top before others read it.
+    """The BatchNorm or BN, Scale and rectifier, in this order, that work in place on a layer's top before others do.
 
     ``readers`` are the layers that read the top.
     """
     blob = graph.nodes[index].tops[0]
-    kinds: list[Callable[[Node], bool]] = [_is_stored_norm, _is_channel_scale, _is_relu]
+    kinds: list[Callable[[Node], bool]] = [_is_stored_norm, _is_channel_scale, is_rectifier]
     if issubclass(graph.nodes[index].cls, MaskedConvolution):
         kinds.pop()
     found: list[int] = []
@@ -95,8 +96,8 @@ def _passes(node: Node) -> bool:
     if issubclass(node.cls, BN):
         rates = [spec.lr_mult for spec in node.param.param[:2]]
         return node.param.bn_param.frozen or (len(rates) == 2 and not any(rates))
-    # With a negative slope the top's sign is not the input's.
-    return node.param.relu_param.negative_slope >= 0
+    # With a negative slope the top's sign is not the input's, and a slope that learns needs the input.
+    return issubclass(node.cls, ReLU) and node.param.relu_param.negative_slope >= 0
 
 
 def _is_stored_norm(node: Node) -> bool:
@@ -113,5 +114,8 @@ def _is_channel_scale(node: Node) -> bool:
     return issubclass(node.cls, Scale) and len(node.bottoms) == 1 and options.axis == 1 and options.num_axes == 1
 
 
-def _is_relu(node: Node) -> bool:
+def is_rectifier(node: Node) -> bool:
+    """Whether a layer is a ReLU without limits, or a PReLU."""
+    if issubclass(node.cls, PReLU):
+        return True
     return issubclass(node.cls, ReLU) and all(map(math.isinf, limits(node.param.relu_param)))

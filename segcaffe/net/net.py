@@ -58,9 +58,9 @@ class Net(PycaffeMembers):
         float32, or float64 for gradient checks.
     fuse:
         Whether segmentation-aware convolutions run without writing columns out (see `segcaffe.fusion.fuse`). The blobs
-        in between are then computed when they are read, and what is written into them is not used. BatchNorm, BN, Scale
-        and ReLU become part of the convolution before them, unless debug_info asks for each layer's values (see
-        `segcaffe.fusion.fold`).
+        in between are then computed when they are read, and what is written into them is not used. BatchNorm, BN,
+        Scale, ReLU and PReLU become part of the convolution before them, unless debug_info asks for each layer's values
+        (see `segcaffe.fusion.fold`).
     share_memory:
         Whether blobs that are not needed at the same time use the same memory (see `segcaffe.plan.memory`). Then only
         inputs, outputs, losses and parameters can be read after a pass, and in phase TEST the net cannot run backward

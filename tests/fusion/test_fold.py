@@ -15,6 +15,7 @@ CONV = """layer {{ name: "conv" type: "Convolution" bottom: "x" top: "y"
 NORM = 'layer { name: "norm" type: "BatchNorm" bottom: "y" top: "y" }'
 SCALE = 'layer {{ name: "scale" type: "Scale" bottom: "y" top: "y" scale_param {{ bias_term: {} }} }}'
 BN = 'layer {{ name: "bn" type: "BN" bottom: "y" top: "y" bn_param {{ {} }} {} }}'
+PRELU = 'layer {{ name: "relu" type: "PReLU" bottom: "y" top: "y" prelu_param {{ channel_shared: {} }} }}'
 RELU = 'layer { name: "relu" type: "ReLU" bottom: "y" top: "y" }'
 LEAKY = 'layer { name: "relu" type: "ReLU" bottom: "y" top: "y" relu_param { negative_slope: -0.3 } }'
 
@@ -54,6 +55,8 @@ def assert_same(text: str, expected: list[str]) -> None:
     (LEAKY, ["relu"]),
     (SCALE.format("true") + LEAKY, ["scale", "relu"]),
     (SCALE.format("true") + NORM, ["scale"]),
+    (NORM + SCALE.format("true") + PRELU.format("false"), ["norm", "scale", "relu"]),
+    (PRELU.format("true"), ["relu"]),
     (BN.format("bn_mode: INFERENCE", "") + RELU, ["bn", "relu"]),
     (BN.format("momentum: 0.9", "") + SCALE.format("true") + RELU, ["bn", "scale", "relu"]),
     (BN.format("bn_mode: LEARN", "") + RELU, []),
@@ -102,6 +105,7 @@ STORED = NORM.replace("}", "batch_norm_param { use_global_stats: true } }")
     (RELU, ["relu"]),
     (RELU.replace("}", "relu_param { negative_slope: 0.2 } }"), ["relu"]),
     (LEAKY, []),
+    (PRELU.format("false"), []),
     (STORED + SCALE.format("true") + RELU, ["norm"]),
     (NORM + FROZEN + RELU, []),
     (STORED.replace("type:", "propagate_down: true type:"), []),

@@ -607,6 +607,11 @@ def _(rng: np.random.Generator, dtype: Any) -> dict[str, Any]:
     return {"out": normal(rng, dtype, 7, 5), **vectors, "negative_slope": 0.0}
 
 
+@add("matmul", "finish", "slopes")
+def _(rng: np.random.Generator, dtype: Any) -> dict[str, Any]:
+    return {"out": normal(rng, dtype, 7, 5), "negative_slope": normal(rng, dtype, 5)}
+
+
 @add("lstm", "forward")
 def _(rng: np.random.Generator, dtype: Any) -> dict[str, Any]:
     steps, streams, cells = 4, 3, 11
@@ -767,12 +772,13 @@ for _suffix, _geometry in _CONVOLUTIONS.items():
             given = make(rng, dtype)
             epilogue = {"scale": normal(rng, dtype, 4), "negative_slope": 0.0} if bias else {"negative_slope": 0.2}
             epilogue["bias"] = normal(rng, dtype, 4) if bias else None
+            epilogue["addend"] = normal(rng, dtype, *given["y"].shape) if bias else None
             return {**given, **epilogue, "out": empty(dtype, *given["y"].shape)}
 
         @add("convolution", "backward_data", f"{_suffix}-{_group}")
         def _(rng: np.random.Generator, dtype: Any, make: Any = _convolution) -> dict[str, Any]:
             given = make(rng, dtype)
-            epilogue = {"bias": normal(rng, dtype, 6), "scale": normal(rng, dtype, 6), "negative_slope": 0.1}
+            epilogue = {name: normal(rng, dtype, 6) for name in ("bias", "scale", "negative_slope")}
             return {**given, **epilogue, "grad_out": given["y"], "grad_x": empty(dtype, *given["x"].shape)}
 
         @add("convolution", "backward_weight", f"{_suffix}-{_group}")

@@ -133,10 +133,11 @@ def test_equals_definition(case, dtype):
     _close(grad_bias, 2 * expected[3] + 1)
 
 
-def _ended(sums, scale, bias, slope):
+def _ended(sums, scale, bias, slope, addend=0):
     shape = (-1, *[1] * (sums.ndim - 2))
     values = (sums if scale is None else sums * scale.reshape(shape)) + (0 if bias is None else bias.reshape(shape))
-    return np.where(values > 0, values, slope * values)
+    values = values + addend
+    return np.where(values > 0, values, (slope.reshape(shape) if isinstance(slope, np.ndarray) else slope) * values)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -155,6 +156,24 @@ def test_epilogues_equal_definition(case, dtype):
         epilogue = {"scale": chosen_x[0], "bias": chosen_x[1], "negative_slope": slope}
         convolution.backward_data(grad, weight, grad_x, *options, **epilogue)
         _close(grad_x, _ended(sums_x, *chosen_x, slope))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("case", CASES)
+def test_addends_and_slopes_of_channels(case, dtype):
+    (x, weight, bias, grad), options = _problem(case, dtype)
+    rng = np.random.default_rng(6)
+    slopes, slopes_x = (rng.uniform(-0.5, 0.5, size).astype(dtype) for size in (len(bias), x.shape[1]))
+    addend = rng.standard_normal(grad.shape).astype(dtype)
+    wide = [a.astype(np.float64) for a in (x, weight, np.zeros_like(bias), grad)]
+    sums, sums_x, *_ = _reference(*wide, *options)
+    for slope, added in [(0.0, addend), (1.0, addend), (slopes, None), (slopes, addend)]:
+        out = np.full_like(grad, np.nan)
+        convolution.forward(x, weight, bias, out, *options, negative_slope=slope, addend=added)
+        _close(out, _ended(sums, None, bias, slope, 0 if added is None else added))
+    grad_x = np.full_like(x, np.nan)
+    convolution.backward_data(grad, weight, grad_x, *options, negative_slope=slopes_x)
+    _close(grad_x, _ended(sums_x, None, None, slopes_x))
 
 
 @pytest.mark.parametrize("size", [1, 7, 40])

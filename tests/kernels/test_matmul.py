@@ -109,7 +109,7 @@ def test_few_columns(rows, columns, depth, trans_a, dtype):
             def keep(made: np.ndarray, first: int, parts: list = parts) -> None:
                 parts.append((first, made.copy()))
 
-            multiply(a, b, out, trans_a, then=lambda made, first, keep=keep: ((keep, (made, first)),))
+            multiply(a, b, out, trans_a, then=lambda made, first, _, keep=keep: ((keep, (made, first)),))
             found.append(out)
             np.testing.assert_array_equal(np.concatenate([made for _, made in sorted(parts, key=lambda p: p[0])]), out)
     finally:

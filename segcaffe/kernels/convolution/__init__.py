@@ -4,9 +4,10 @@ Arrays are (N, C, *spatial) and (N, M, *output), C-contiguous and of one dtype, 
 (M, C / group, *kernel). ``window`` has one value per spatial axis. A deconvolution is `backward_data` with the roles of
 input and output exchanged.
 
-Results can be given an *epilogue* while they are at hand: ``v = scale[channel] * sum + bias[channel]``, and then
-``v`` where v > 0, else ``negative_slope * v`` (0 where the slope is 0, also for minus infinity). ``scale`` and ``bias``
-are arrays of one value per channel of the result, or None for 1 and 0.
+Results can be given an *epilogue* while they are at hand: ``v = scale[channel] * sum + bias[channel] + addend``, and
+then ``v`` where v > 0, else ``negative_slope * v`` (0 where the slope is 0, also for minus infinity). ``scale`` and
+``bias`` are arrays of one value per channel of the result, or None for 1 and 0; ``negative_slope`` is a number or such
+an array; ``addend`` is None or an array like the result, which it does not overlap.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ def forward(
     window: Window,
     group: int = 1,
     scale: Array | None = None,
-    negative_slope: float = 1.0,
+    negative_slope: float | Array = 1.0,
+    addend: Array | None = None,
 ) -> None:
     """``out[n, m, q] = epilogue of sum over c, t of weight[m, c, t] * x[n, c, q * stride + t * dilation - pad]``.
 
@@ -43,7 +45,7 @@ def backward_data(
     group: int = 1,
     bias: Array | None = None,
     scale: Array | None = None,
-    negative_slope: float = 1.0,
+    negative_slope: float | Array = 1.0,
 ) -> None:
     """Gradient with respect to ``x``, overwriting ``grad_x``, from the gradient ``grad_out`` of ``out``.
 

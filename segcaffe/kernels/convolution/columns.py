@@ -98,13 +98,13 @@ class Columns(_Columns):
 
     def run(self, source: Array, weight: Array, epilogue: Epilogue, target: Array) -> None:
         """Overwrite ``target``."""
-        for image, result in zip(source, target, strict=True):
+        for number, (image, result) in enumerate(zip(source, target, strict=True)):
             out = result.reshape(len(weight), -1)
             done = 0
             for channels, part, columns in self._parts(image, weight, result.shape[1:]):
                 self._write(channels, columns, result.shape[1:])
                 first, done = done == 0, done + part.size
-                then = epilogue.calls if done == weight.size else None
+                then = epilogue.of_image(number) if done == weight.size else None
                 matmul.multiply(part, columns, out, beta=float(not first), then=then)
 
 

@@ -25,11 +25,12 @@ def forward(
     window: Window,
     group: int = 1,
     scale: Array | None = None,
-    negative_slope: float = 1.0,
+    negative_slope: float | Array = 1.0,
+    addend: Array | None = None,
 ) -> None:
     """Compute the convolution; see the contract."""
     problem = Problem.forward(x.shape, weight.shape, out.shape, window, group, x.itemsize)
-    choose(problem).run(x, weight, Epilogue(scale, bias, negative_slope), out)
+    choose(problem).run(x, weight, Epilogue(scale, bias, negative_slope, addend), out)
 
 
 def backward_data(
@@ -40,7 +41,7 @@ def backward_data(
     group: int = 1,
     bias: Array | None = None,
     scale: Array | None = None,
-    negative_slope: float = 1.0,
+    negative_slope: float | Array = 1.0,
 ) -> None:
     """Overwrite ``grad_x``; see the contract."""
     problem = Problem.forward(grad_x.shape, weight.shape, grad_out.shape, window, group, grad_x.itemsize)

@@ -9,6 +9,7 @@ import math
 
 from segcaffe.device import cublas, cudnn
 from segcaffe.device.mode import Array
+from segcaffe.kernels.channelwise import gpu as channelwise
 from segcaffe.kernels.elementwise import gpu as elementwise
 from segcaffe.kernels.im2col.gpu import Geometry
 from segcaffe.kernels.segaware_conv import gpu as masked
@@ -24,13 +25,14 @@ def forward(
     window: Window,
     group: int = 1,
     scale: Array | None = None,
-    negative_slope: float = 1.0,
+    negative_slope: float | Array = 1.0,
+    addend: Array | None = None,
 ) -> None:
     if _is_product(weight, window):
         _multiply(weight, x, out, group)
     elif not _by_cudnn("forward", x, weight, out, out, window):
         masked.convolve(x, None, weight, out, _geometry(x, weight, out, window), group)
-    _apply_epilogue(out, scale, bias, negative_slope)
+    _apply_epilogue(out, scale, bias, negative_slope, addend)
 
 
 def backward_data(
@@ -41,7 +43,7 @@ def backward_data(
     group: int = 1,
     bias: Array | None = None,
     scale: Array | None = None,
-    negative_slope: float = 1.0,
+    negative_slope: float | Array = 1.0,
 ) -> None:
     if _is_product(weight, window):
         _multiply(weight, grad_out, grad_x, group, transposed=True)
@@ -75,15 +77,23 @@ def backward_bias(grad_out: Array, grad_bias: Array) -> None:
     masked.add_bias_grad(grad_out, grad_bias)
 
 
-def _apply_epilogue(out: Array, scale: Array | None, bias: Array | None, negative_slope: float) -> None:
-    """``v = scale * out + bias`` for each channel, then ``negative_slope * v`` where v is not above 0."""
+def _apply_epilogue(
+    out: Array, scale: Array | None, bias: Array | None, slope: float | Array, addend: Array | None = None
+) -> None:
+    """``v = scale * out + bias + addend`` for each channel, then ``slope * v`` where v is not above 0."""
     shape = (-1, *(1,) * (out.ndim - 2))
     if scale is not None:
         out *= scale.reshape(shape)
     if bias is not None:
         out += bias.reshape(shape)
-    if negative_slope != 1:
-        elementwise.relu(out, negative_slope, out)
+    if addend is not None:
+        out += addend
+    if isinstance(slope, (int, float)):
+        if slope != 1:
+            elementwise.relu(out, slope, out)
+    else:
+        planes = out.reshape(len(out), out.shape[1], math.prod(out.shape[2:]))
+        channelwise.prelu(planes, slope, planes)
 
 
 def _sizes(window: Window) -> cudnn.Triple:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from segcaffe.jit.compiled import CONTRACT, REASSOC, njit
+from segcaffe.kernels.convolution.ending import end_rows, kind_of
 from segcaffe.kernels.convolution.plan import CHUNK_VECTORS
 from segcaffe.kernels.vector import rows as live_rows
 from segcaffe.kernels.vector.tile import (
@@ -68,9 +69,11 @@ def pack_weights(weight, packed, places, rows, row_stride, group_stride, tiles, 
 def convolve(source, packed, epilogue, target, layout, tables, memory, start, stop):
     """Compute items [start, stop) of a pass; an item is a block, a group, and a part of the group's tiles.
 
-    ``epilogue`` is scales and biases, (groups * tiles * ROWS, 2), and the slope.
+    ``epilogue`` is what registers do, scales and biases, (groups * tiles * ROWS, 2), and the slope; and the ending.
     """
     taps, residues, offsets = tables
+    epilogue, ending = epilogue
+    kind = kind_of(ending)
     copy, out, table = memory
     blocks = layout.blocks[0] * layout.blocks[1] * layout.blocks[2]
     tiles = (layout.rows + ROWS - 1) // ROWS
@@ -91,7 +94,7 @@ def convolve(source, packed, epilogue, target, layout, tables, memory, start, st
             for p in range(0, used, layout.strip):
                 x, weights = p * layout.panel, row * depth
                 live_rows.convolve(live, copy, x, offsets, packed, weights, depth, epilogue, row, out, p, positions)
-            _write_rows(target, layout, group * layout.rows + tile * ROWS, live, table, segments, out)
+            _write_rows(target, layout, group * layout.rows + tile * ROWS, live, table, segments, out, ending, kind)
 
 
 @njit(nogil=True, cache=True)
@@ -102,6 +105,8 @@ def convolve_pixels(source, packed, epilogue, target, sizes, panels, out, start,
     the spans of an image. ``sizes`` are groups, channels, rows, pixels, strip length and strips of a span.
     """
     groups, channels, rows, pixels, strip, span = sizes
+    epilogue, ending = epilogue
+    kind = kind_of(ending)
     spans, tiles = (pixels + strip * span - 1) // (strip * span), (rows + ROWS - 1) // ROWS
     offsets = np.arange(channels) * strip
     # Each turn has some channels of the next span brought from memory, spread evenly over its steps.
@@ -120,6 +125,8 @@ def convolve_pixels(source, packed, epilogue, target, sizes, panels, out, start,
         for tile in range(tiles):
             live = min(ROWS, rows - tile * ROWS)
             row = (group * tiles + tile) * ROWS
+            # Of each group the last tile has rows that do not exist.
+            skipped = group * (tiles * ROWS - rows)
             weights = row * channels
             for p in range(first, last, strip):
                 x = (p - first) * channels
@@ -136,6 +143,7 @@ def convolve_pixels(source, packed, epilogue, target, sizes, panels, out, start,
                     convolve_8(
                         panels, x, offsets, packed, weights, channels, epilogue, 2 * row, target, y, pixels, fetch
                     )
+                end_rows(target, y, live, pixels, min(strip, pixels - p), ending, kind, row - skipped)
 
 
 @_helper
@@ -152,8 +160,8 @@ def _copy_panels(source, start, channels, pixels, strip, first, last, panels):
 
 
 @_helper
-def _write_rows(target, layout, first, live, table, segments, out):
-    """Write a tile's results to the channels from ``first`` on."""
+def _write_rows(target, layout, first, live, table, segments, out, ending, kind):
+    """Write a tile's results to the channels from ``first`` on, and end them."""
     pixels, step, positions = layout.target[0] * layout.target[1] * layout.target[2], layout.step[2], layout.positions
     for r in range(live):
         for j in range(segments):
@@ -161,8 +169,11 @@ def _write_rows(target, layout, first, live, table, segments, out):
             index = table[j, 6] + (first + r) * pixels
             if step == 1:
                 copy_run(target, index, out, position, length)
+                end_rows(target, index, 1, 0, length, ending, kind, first + r)
             else:
                 spread_run(target, index, step, out, position, length)
+                for i in range(length if kind > 0 else 0):
+                    end_rows(target, index + i * step, 1, 0, 1, ending, kind, first + r)
 
 
 @njit(nogil=True, cache=True)
@@ -239,13 +250,23 @@ def channel_sums(grad, sums, images, channels, pixels, start, stop):
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath=CONTRACT)
-def finish_rows(sums, epilogue):
-    """Scale, shift and rectify the rows of a matrix; the epilogue's table is (rows, 2) flat."""
-    table, slope = epilogue
+def finish_rows(sums, table):
+    """Scale, shift and rectify the rows of a matrix; the table has a factor, a shift and a slope for each."""
     for row in range(sums.shape[0]):
-        scale, bias, line = table[2 * row], table[2 * row + 1], sums[row]
+        scale, bias, slope, line = table[row, 0], table[row, 1], table[row, 2], sums[row]
         for i in range(line.size):
             value = line[i] * scale + bias
+            low = slope * value if slope != 0 else slope
+            line[i] = low if value <= 0 else value
+
+
+@njit(nogil=True, cache=True, error_model="numpy", fastmath=CONTRACT)
+def finish_sums(sums, table, addend):
+    """`finish_rows` with another matrix added before the results are rectified."""
+    for row in range(sums.shape[0]):
+        scale, bias, slope, line, other = table[row, 0], table[row, 1], table[row, 2], sums[row], addend[row]
+        for i in range(line.size):
+            value = line[i] * scale + bias + other[i]
             low = slope * value if slope != 0 else slope
             line[i] = low if value <= 0 else value
 

@@ -66,12 +66,12 @@ class Spread(_Spread):
     def run(self, source: Array, weight: Array, epilogue: Epilogue, target: Array) -> None:
         """Overwrite ``target``."""
         matrix = np.ascontiguousarray(_flipped(weight).transpose(0, 2, 1)).reshape(-1, weight.shape[1])
-        for image, result in zip(source, target, strict=True):
+        for number, (image, result) in enumerate(zip(source, target, strict=True)):
             planes = _planes(matrix, image)
             matmul.multiply(matrix, image.reshape(len(image), -1), planes)
             shifted = planes.reshape(1, len(planes), *image.shape[1:])
             im2col.backward(shifted, result[None], *self._reversed())
-            epilogue.apply_to_image(result)
+            epilogue.apply_to_image(result, image=number)
 
 
 class SpreadGradient(_Spread):

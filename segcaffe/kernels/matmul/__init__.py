@@ -32,7 +32,9 @@ def gemm(
 
 
 @kernel(writes=("out",))
-def finish(out: Array, bias: Array | None = None, scale: Array | None = None, negative_slope: float = 1.0) -> None:
+def finish(
+    out: Array, bias: Array | None = None, scale: Array | None = None, negative_slope: float | Array = 1.0
+) -> None:
     """Set each element to ``v = scale * out + bias``, or to ``negative_slope * v`` where v is not above 0.
 
     Parameters
@@ -42,5 +44,5 @@ def finish(out: Array, bias: Array | None = None, scale: Array | None = None, ne
     bias, scale:
         (N,), or None for 0 and 1.
     negative_slope:
-        With 0 negative values become 0, also minus infinity; with 1 they stay.
+        A number, or (N,). With 0 negative values become 0, also minus infinity; with 1 they stay.
     """

@@ -24,6 +24,7 @@ _GRAIN = 1 << 15
 """Elements worth a thread of their own."""
 _LINES = 1 << 17
 """The same of a factor that is only read through once."""
+Then = Callable[[Array, int, int], Any]
 _SIGNATURES = [
     f"void(boolean, boolean, float64, {t}[:, :], {t}[:, :], float64, {t}[:, :])" for t in ("float32", "float64")
 ]
@@ -44,11 +45,11 @@ def multiply(
     trans_b: bool = False,
     alpha: float = 1.0,
     beta: float = 0.0,
-    then: Callable[[Array, int], Any] | None = None,
+    then: Then | None = None,
 ) -> None:
     """`gemm` for other kernels.
 
-    ``then`` tells, of each part of ``out`` and the part's first row, the calls to make when it is finished, by the
+    ``then`` tells, of each part of ``out`` and its first row and column, the calls to make when it is finished, by the
     thread that made it.
     """
     _check(a, b, out, trans_a, trans_b)
@@ -58,7 +59,7 @@ def multiply(
         recording.refuse()
         out[...] = out * beta if beta else 0
         if then is not None:
-            calls.run(1, lambda _start, _stop: then(out, 0))
+            calls.run(1, lambda _start, _stop: then(out, 0, 0))
         return
     if alpha == 1 and beta == 0 and not trans_b and _is_better_by_tiles(a, b, out, depth):
         _multiply_tiles(a, b, out, trans_a, then)
@@ -75,7 +76,7 @@ def multiply(
             left, right = a, b[start:stop] if trans_b else b[:, start:stop]
         made = out[start:stop] if by_rows else out[:, start:stop]
         product = _gemm, (trans_a, trans_b, alpha, left, right, beta, made)
-        return product, *(() if then is None else then(made, start if by_rows else 0))
+        return product, *(() if then is None else then(made, *((start, 0) if by_rows else (0, start))))
 
     long = rows if by_rows else columns
     grain = max(16, -(-_SMALL * long // (rows * columns * depth)))
@@ -105,14 +106,14 @@ def _multiply_dots(a: Array, b: Array, out: Array) -> None:
     calls.run(-(-len(b) // dots.ROWS), lambda start, stop: ((dots.multiply, (a, b, out, start, stop)),), grain)
 
 
-def _multiply_tiles(a: Array, b: Array, out: Array, trans_a: bool, then: Callable[[Array, int], Any] | None) -> None:
+def _multiply_tiles(a: Array, b: Array, out: Array, trans_a: bool, then: Then | None) -> None:
     """``out = op(a) @ b``, rows divided among threads."""
     tiles, strip = -(-len(out) // ROWS), strip_length(out.dtype)
     memory = packed_elements(out.shape[1], out.dtype)
 
     def part(start: int, stop: int) -> Any:
         product = loops.multiply, (a, b, out, trans_a, scratch("matmul", memory, out.dtype), strip, start, stop)
-        return product, *(() if then is None else then(out[start * ROWS : stop * ROWS], start * ROWS))
+        return product, *(() if then is None else then(out[start * ROWS : stop * ROWS], start * ROWS, 0))
 
     grain = max(1, -(-_SMALL // (ROWS * out.shape[1] * len(b))))
     # Each part packs the right factor anew.
@@ -125,17 +126,20 @@ def packed_elements(columns: int, dtype: Any) -> int:
     return loops.DEPTH * (ROWS + -(-columns // strip) * strip)
 
 
-def finish(out: Array, bias: Array | None = None, scale: Array | None = None, negative_slope: float = 1.0) -> None:
+def finish(
+    out: Array, bias: Array | None = None, scale: Array | None = None, negative_slope: float | Array = 1.0
+) -> None:
     """Scale, add and rectify; see the contract."""
-    if out.size == 0 or (bias is None and scale is None and negative_slope == 1):
+    rectifies = isinstance(negative_slope, np.ndarray) or negative_slope != 1
+    if out.size == 0 or (bias is None and scale is None and not rectifies):
         recording.nothing()
         return
-    table = np.empty((2, out.shape[1]), out.dtype)
+    table = np.empty((3, out.shape[1]), out.dtype)
     table[0] = 1 if scale is None else scale
     table[1] = 0 if bias is None else bias
-    slope = out.dtype.type(negative_slope)
+    table[2] = negative_slope
     grain = max(1, _GRAIN // out.shape[1])
-    calls.run(len(out), lambda start, stop: ((_finish, (out[start:stop], table, slope)),), grain)
+    calls.run(len(out), lambda start, stop: ((_finish, (out[start:stop], table)),), grain)
 
 
 def _check(a: Array, b: Array, out: Array, trans_a: bool, trans_b: bool) -> None:
@@ -163,15 +167,15 @@ def _gemm(trans_a, trans_b, alpha, a, b, beta, out):
 
 
 @njit(
-    [f"void({t}[:, ::1], {t}[:, ::1], {t})" for t in ("float32", "float64")],
+    [f"void({t}[:, ::1], {t}[:, ::1])" for t in ("float32", "float64")],
     nogil=True,
     cache=True,
     error_model="numpy",
     fastmath=CONTRACT,
 )
-def _finish(out, table, slope):
+def _finish(out, table):
     for row in range(out.shape[0]):
         for i in range(out.shape[1]):
-            value = out[row, i] * table[0, i] + table[1, i]
+            value, slope = out[row, i] * table[0, i] + table[1, i], table[2, i]
             low = slope * value if slope != 0 else slope
             out[row, i] = low if value <= 0 else value

@@ -14,6 +14,7 @@ from segcaffe.device.mode import Array
 from segcaffe.kernels import channelwise, elementwise
 from segcaffe.layers.affine.scale import Scale
 from segcaffe.layers.base import Blobs, Layer, LayerMemory
+from segcaffe.layers.neuron.prelu import PReLU
 from segcaffe.layers.neuron.relu import ReLU
 from segcaffe.layers.normalize.batch_norm import BatchNorm
 from segcaffe.layers.normalize.bn import BN
@@ -31,7 +32,8 @@ class Epilogue:
     Attributes
     ----------
     affine, relu:
-        The absorbed layers: BatchNorm or BN with stored statistics and Scale, in their order, and the ReLU behind them.
+        The absorbed layers: BatchNorm or BN with stored statistics and Scale, in their order, and the ReLU or PReLU
+        behind them.
     active:
         Whether their work is done here; otherwise they do it themselves in this pass.
     factor:
@@ -39,18 +41,18 @@ class Epilogue:
     """
 
     affine: Sequence[BatchNorm | BN | Scale] = ()
-    relu: ReLU | None = None
+    relu: ReLU | PReLU | None = None
     active: bool = False
     factor: Array | None = None
 
     def absorb(self, layers: Sequence[Layer]) -> None:
         """Do the work of these layers from now on."""
         self.affine = [layer for layer in layers if isinstance(layer, (BatchNorm, BN, Scale))]
-        self.relu = next((layer for layer in layers if isinstance(layer, ReLU)), None)
+        self.relu = next((layer for layer in layers if isinstance(layer, (ReLU, PReLU))), None)
         self.active = True
 
-    def options(self, bias: Array | None, dtype: Any) -> dict[str, Any]:
-        """Factor, shift and slope, as kernels take them, where the layer's own bias is ``bias``."""
+    def options(self, bias: Array | None, channels: int, dtype: Any) -> dict[str, Any]:
+        """Factor, shift and slope, as kernels take them, for so many channels, the layer's own bias being ``bias``."""
         factor: Any = 1.0
         shift: Any = 0.0 if bias is None else bias
         for layer in self.affine:
@@ -58,13 +60,18 @@ class Epilogue:
         self.factor = factor.astype(dtype) if self.affine else None
         if not self.active:
             return {"bias": bias}
-        slope = 1.0 if self.relu is None else self.relu.slope
-        return {"bias": shift.astype(dtype) if self.affine else bias, "scale": self.factor, "negative_slope": slope}
+        return {
+            "bias": shift.astype(dtype) if self.affine else bias,
+            "scale": self.factor,
+            "negative_slope": slope_of(self.relu, channels),
+        }
 
     def backward(self, top: Blob) -> None:
         """Make the gradient of the top's final values that of the layer's own result, in place."""
         if not self.active:
             return
+        # Where something learns no PReLU is absorbed.
+        assert not isinstance(self.relu, PReLU)
         if self.factor is None:
             assert self.relu is not None
             elementwise.relu_grad(top.array, top.grad, self.relu.slope, top.grad)
@@ -75,10 +82,18 @@ class Epilogue:
             channelwise.rectified_affine_grad(planes(top.array), grad, self.factor, self.relu.slope, grad)
 
 
+def slope_of(layer: ReLU | PReLU | None, channels: int) -> float | Array:
+    """What a layer multiplies values by that are not above 0, as kernels take it: a number, or one for each channel."""
+    if isinstance(layer, PReLU):
+        return layer.slopes(channels)
+    return 1.0 if layer is None else layer.slope
+
+
 class EpilogueLayer(Layer):
     """Base of layers whose kernels finish their results by an epilogue; its bias is their parameter 1."""
 
     bias_term: bool
+    num_output: int
 
     def __init__(self, param: caffe_pb2.LayerParameter, phase: int, dtype: Any = np.float32) -> None:
         super().__init__(param, phase, dtype)
@@ -90,7 +105,7 @@ class EpilogueLayer(Layer):
 
     def finish(self) -> dict[str, Any]:
         """What the kernel does to the results while they are at hand."""
-        return self.epilogue.options(self.bias(), self.dtype)
+        return self.epilogue.options(self.bias(), self.num_output, self.dtype)
 
     def memory(self, bottom: Blobs, top: Blobs, backward: bool) -> LayerMemory:
         """Where a ReLU was absorbed backward reads the top too, for the sign."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from segcaffe.device.mode import Array
 from segcaffe.kernels import channelwise
 from segcaffe.layers.base import Blobs, NeuronLayer, recordable
 from segcaffe.layers.registry import register
@@ -44,6 +45,11 @@ class PReLU(SavedInput, NeuronLayer):
         super().reshape(bottom, top)
         shape = bottom[0].shape
         self._view = (1, 1, bottom[0].count) if self.shared else (shape[0], shape[1], math.prod(shape[2:]))
+
+    def slopes(self, channels: int) -> Array:
+        """The slope of each of so many channels."""
+        slopes = self.blobs[0].array
+        return self.xp.repeat(slopes.reshape(1), channels) if self.shared else slopes
 
     @recordable
     def forward(self, bottom: Blobs, top: Blobs) -> None:

@@ -48,7 +48,7 @@ CHAINS = [("BatchNorm",), ("BatchNorm", "Scale"), ("BatchNorm", "Scale", "ReLU")
 def test_options_say_what_the_layers_do(kinds: tuple[str, ...], with_bias: bool) -> None:
     epilogue, layers = absorbing(*kinds)
     bias = RNG.standard_normal(3) if with_bias else None
-    told = epilogue.options(bias, np.dtype(np.float64))
+    told = epilogue.options(bias, 3, np.dtype(np.float64))
     factor, shift = (1.0 if told[name] is None else told[name][:, None, None] for name in ("scale", "bias"))
     value = factor * X + (0 if told["bias"] is None else shift)
     value = np.where(value > 0, value, told["negative_slope"] * value)
@@ -59,7 +59,7 @@ def test_options_say_what_the_layers_do(kinds: tuple[str, ...], with_bias: bool)
 @pytest.mark.parametrize("kinds", CHAINS, ids="-".join)
 def test_a_gradient_passes_all_layers_at_once(kinds: tuple[str, ...]) -> None:
     epilogue, layers = absorbing(*kinds)
-    epilogue.options(None, np.dtype(np.float64))
+    epilogue.options(None, 3, np.dtype(np.float64))
     top, plain = one_by_one(layers, X), one_by_one(layers, X)
     top.diff[...] = plain.diff[...] = RNG.standard_normal(X.shape)
     epilogue.backward(top)
@@ -73,7 +73,7 @@ def test_an_epilogue_that_is_not_active_is_the_bias_alone() -> None:
     epilogue.active = False
     bias, top = np.ones(3), Blob(X.shape, np.float64)
     top.diff[...] = 1
-    assert epilogue.options(bias, np.dtype(np.float64)) == {"bias": bias}
+    assert epilogue.options(bias, 3, np.dtype(np.float64)) == {"bias": bias}
     epilogue.backward(top)
     assert (top.diff == 1).all()
     assert epilogue.factor is not None, "a backward pass may be whole where the forward pass was not"

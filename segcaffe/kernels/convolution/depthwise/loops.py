@@ -34,6 +34,7 @@ from segcaffe.kernels.convolution.depthwise.runs import (
     slide_strided_pair,
     sum_lanes,
 )
+from segcaffe.kernels.convolution.ending import end_rows, kind_of
 
 FIELDS = 9
 
@@ -43,6 +44,8 @@ def slide_planes(source, weight, epilogue, target, layout, start, stop):
     """Compute planes [start, stop) of the target, counted over images and channels, where the kernel slides."""
     stride = 1 if layout.kind == PLAIN else 2
     step = layout.target_width
+    epilogue, ending = epilogue
+    kind = kind_of(ending)
     source_plane, target_plane = layout.source_height * layout.source_width, layout.target_height * layout.target_width
     for plane in range(start, stop, 2 if layout.paired else 1):
         channel = plane % layout.channels
@@ -67,11 +70,16 @@ def slide_planes(source, weight, epilogue, target, layout, start, stop):
                     slide_strided_pair(x, factors, rows, edge, epilogue, channel, out, second)
                 else:
                     slide_strided(x, factors, rows, edge, epilogue, channel, out, second)
+        for one in range(plane, plane + 1 + ahead):
+            end_rows(target, one * target_plane, 1, 0, target_plane, ending, kind, one % layout.channels)
 
 
 @njit(nogil=True, cache=True)
 def convolve_planes(source, weight, epilogue, target, layout, taps, segments, start, stop):
     """Compute planes [start, stop) of the target, counted over images and channels."""
+    epilogue, ending = epilogue
+    kind = kind_of(ending)
+    target_plane = layout.target_height * layout.target_width
     for plane in range(start, stop):
         channel = plane % layout.channels
         factors = weight, channel * layout.taps
@@ -98,6 +106,7 @@ def convolve_planes(source, weight, epilogue, target, layout, taps, segments, st
                     )  # fmt: skip
                     x += source_step
                     out += step
+        end_rows(target, plane * target_plane, 1, 0, target_plane, ending, kind, channel)
 
 
 @njit(inline="always")

@@ -27,7 +27,8 @@ class Planes:
     def run(self, source: Array, weight: Array, epilogue: Epilogue, target: Array) -> None:
         """Overwrite ``target``."""
         layout, taps, segments, cycles = self.plan
-        arrays = source.reshape(-1), weight.reshape(-1), _table(epilogue, layout.channels, source), target.reshape(-1)
+        table = epilogue.table(layout.channels, 1, 1, source.dtype)
+        arrays = source.reshape(-1), weight.reshape(-1), table, target.reshape(-1)
 
         def part(start: int, stop: int) -> Any:
             if layout.sliding:
@@ -40,14 +41,6 @@ class Planes:
     def workspace(self) -> Bytes:
         """None: everything is read where it lies."""
         return {}
-
-
-def _table(epilogue: Epilogue, channels: int, like: Array) -> tuple[Array, Any]:
-    """`Epilogue.table` for one row of each channel."""
-    factors = np.empty((channels, 2), like.dtype)
-    factors[:, 0] = 1 if epilogue.scale is None else epilogue.scale
-    factors[:, 1] = 0 if epilogue.bias is None else epilogue.bias
-    return factors.reshape(-1), like.dtype.type(epilogue.slope)
 
 
 @dataclass(frozen=True)

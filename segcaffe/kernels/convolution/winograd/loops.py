@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from segcaffe.jit.compiled import njit
+from segcaffe.kernels.convolution.ending import end_rows, kind_of
 from segcaffe.kernels.convolution.winograd.transforms import (
     SIZE,
     STEP,
@@ -81,9 +82,9 @@ def convolve(source, kernels, epilogue, target, layout, packed, inputs, sums, ro
     """Compute items [start, stop), each a block of tiles, a group, and a part of the group's output channels.
 
     ``kernels`` are the weights, where their taps stand, and their strides between rows, channels and groups;
-    ``epilogue`` scales and biases, (groups * rows, 2), and the slope. ``packed`` holds the transformed weights, or is
-    memory for those of a part where the layout says that these are ``fresh``; ``inputs`` is memory for 36 matrices
-    (channels, pitch), which in that case are there already, ``sums`` for 36 (tiles of a part * ROWS, pitch).
+    ``epilogue`` scales and biases, (groups * rows, 2), with the slope, and the ending. ``packed`` holds the transformed
+    weights, or is memory for those of a part where the layout says that these are ``fresh``; ``inputs`` is memory for
+    36 matrices (channels, pitch), there already in that case, ``sums`` for 36 (tiles of a part * ROWS, pitch).
     """
     # Vectors read beyond the ends of rows, and should find numbers that are quick to compute with.
     clear_run(rows, 0, rows.size)
@@ -268,7 +269,8 @@ def _write_channel(target, layout, channel, row, table, count, sums, epilogue, r
     """Transform one channel of the block's sums back and write its pixels."""
     height, width = layout.target
     stride = layout.dilation[1]
-    factors, slope = epilogue
+    (factors, slope), ending = epilogue
+    kind = kind_of(ending)
     for run in range(count):
         place = row * layout.pitch + table[run, 4]
         for tile in range(0, table[run, 3], layout.vector):
@@ -285,5 +287,8 @@ def _write_channel(target, layout, channel, row, table, count, sums, epilogue, r
             index = (plane * height + h) * width + w
             if stride == 1:
                 copy_run(target, index, rows, i * layout.row_length, length)
+                end_rows(target, index, 1, 0, length, ending, kind, channel)
             else:
                 spread_run(target, index, stride, rows, i * layout.row_length, length)
+                for pixel in range(length if kind > 0 else 0):
+                    end_rows(target, index + pixel * stride, 1, 0, 1, ending, kind, channel)
