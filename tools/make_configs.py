@@ -74,14 +74,17 @@ def _tiny() -> dict[str, str]:
             "train_net", "configs/tiny/embs_train.prototxt", "${OUT}/embs", iterations
         ),
     }
-    for kind, masked, crf in (("plain", False, False), ("segaware", True, False), ("segaware_crf", True, True)):
+    size, half = (side, side), (halves[1], halves[1])
+    for model in (tiny.Model(), tiny.Model(tiny.Masks()), tiny.Model(tiny.Masks(), tiny.Crf())):
+        kind = model.kind
         path = f"tiny/{kind}_train_test.prototxt"
-        written[path] = tiny.train_test(train, test, masked, crf, halves)
-        written[f"tiny/{kind}_deploy.prototxt"] = tiny.deploy(side, halves[1], masked, crf)
+        written[path] = tiny.train_test(train, test, model, halves)
+        written[f"tiny/{kind}_deploy.prototxt"] = tiny.deploy(size, half, model)
         written[f"tiny/{kind}_solver.prototxt"] = tiny.solver(
-            "net", f"configs/{path}", f"${{OUT}}/{kind}", iterations, 0.0005 if crf else 0.002
+            "net", f"configs/{path}", f"${{OUT}}/{kind}", iterations, 0.0005 if model.crf else 0.002
         )
-    return written
+    cascaded = tiny.Model(cascade=True)
+    return written | {f"tiny/{cascaded.kind}_deploy.prototxt": tiny.deploy(size, half, cascaded)}
 
 
 def _ssd() -> dict[str, str]:

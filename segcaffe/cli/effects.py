@@ -80,6 +80,7 @@ EFFECTS: dict[str, Effects] = {
     "completion": Effects(_NOTHING, _NOTHING),
     "device-query": Effects(_NOTHING, _NOTHING),
     "demo": Effects(_NOTHING, "everything in `--out`"),
+    "reproduce": Effects("images and label maps of `--data`", "everything in `--out`"),
     "help": Effects(_NOTHING, _NOTHING),
 }
 """For each command, actions of a command by themselves."""

@@ -170,6 +170,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "device-query": ("segcaffe device-query", "segcaffe device_query -gpu 0"),
     "demo": ("segcaffe demo --out demo_output", "segcaffe demo --max_iter 30 --seed 2"),
+    "reproduce": (
+        "segcaffe reproduce --out reproduction",
+        "segcaffe reproduce --data CamVid --ignore 11 --seeds 5 --out camvid --ablations",
+    ),
     "help": ("segcaffe help train", "segcaffe help data make-db"),
 }
 """Lines to type for each command; the empty name stands for the program."""

@@ -40,6 +40,7 @@ COMMANDS = {
     "completion": "print what makes a shell complete commands and options",
     "device-query": "print the GPUs of this machine",
     "demo": "train the paper's embeddings on generated images and show what they learnt",
+    "reproduce": "try the paper's claim again: plain, masks, masks and CRF, over several seeds",
     "help": "explain a command: segcaffe help train",
 }
 READ_NO_FILES = ("completion", "device-query", "help")

@@ -136,6 +136,13 @@ def resize_nearest(labels: NDArray[Any], height: int, width: int) -> NDArray[Any
     return _resized(labels, height, width, cv2.INTER_NEAREST)
 
 
+def resize_averaging(image: NDArray[Any], height: int, width: int) -> NDArray[Any]:
+    """The image made smaller: each pixel the mean of the area it covers; itself where a size is 0."""
+    import cv2
+
+    return _resized(image, height, width, cv2.INTER_AREA)
+
+
 def _resized(image: NDArray[Any], height: int, width: int, interpolation: int) -> NDArray[Any]:
     import cv2
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from segcaffe.recipes.cascade import CASCADED, cascade
 from segcaffe.recipes.embs import IGNORED, Images
 from segcaffe.recipes.layers import (
     Value,
@@ -34,7 +35,6 @@ STAGES = ((2, "abc", 64, 1, 1), (3, ("a", "b1", "b2", "b3"), 128, 2, 1),
 CLASSIFIER_DILATIONS = (6, 12, 18, 24)
 SCALES = (0.5, 0.75, 1, 1.25, 1.5)
 HALF, THREE_QUARTERS = "_res05", "_res075"
-ROUNDS = ("halfsize", "two_halfsize")
 
 
 @dataclass(frozen=True)
@@ -98,8 +98,8 @@ def test(images: Images, half: Value, classes: Value, dataset: str, prefix: str,
     layers = [
         _data(images, train=False),
         *scores(size, images.batch_size, classes, dataset, Rates()),
-        *sharpen("crf", classes),
-        zoom("crf_interp", "two_halfsize_sharp_normalized", 2),
+        *cascade("crf", "emb2", classes),
+        zoom("crf_interp", CASCADED, 2),
         mat_write("crf_mat", "crf_interp", prefix, ids),
         layer("Silence", "silence", ["label", "data_dim"], []),
     ]
@@ -114,8 +114,8 @@ def deploy(size: Size, classes: Value, dataset: str) -> str:
     layers = [
         image_input(size.height, size.width),
         *scores(size, 1, classes, dataset, Rates()),
-        *sharpen("crf", classes),
-        zoom("crf_interp", "two_halfsize_sharp_normalized", 2),
+        *cascade("crf", "emb2", classes),
+        zoom("crf_interp", CASCADED, 2),
     ]
     head = remark(f"ResNet-101 with a CRF on embeddings: scores of one image.\n{DEPLOY_NOTE}")
     return head + note("class_names", dataset) + net("resnet", layers)
@@ -172,38 +172,6 @@ def trunk(data: str, suffix: str, rate: Value) -> list[str]:
         for unit in units:
             layers += _unit(f"{number}{unit}", bottom, suffix, channels, stride if unit == "a" else 1, dilation, rate)
             bottom = f"res{number}{unit}{suffix}"
-    return layers
-
-
-def sharpen(bottom: str, classes: Value) -> list[str]:
-    """Average scores over 9x9 windows, twice, weighted by exp(-50 distance of embeddings)."""
-    window, first = "convolution_param { kernel_size: 9 pad: 4 }", ROUNDS[0]
-    scale = 'num_axes: 0 filler { type: "constant" value: 50 } bias_term: false'
-    total = f"channel_reduce_param {{ num_channels: {classes} operation: SUM }}"
-    flat, inverse = f"{first}_dist_flat_2", f"{first}_oneover_dist_flat_2"
-    layers = [
-        layer("Im2dist", f"{first}_dist_avg", ["emb2"], body=f"{window} im2dist_param {{ norm: L1 }}"),
-        layer(
-            "Scale",
-            f"{first}_dist_sc",
-            [f"{first}_dist_avg"],
-            body=f"param {{ lr_mult: 0 decay_mult: 0 }}\nscale_param {{ {scale} }}",
-        ),
-        layer("Exp", f"{first}_dist_exp", [f"{first}_dist_sc"], body="exp_param { scale: -1 }"),
-        layer("Tile", f"{first}_dist_2", [f"{first}_dist_exp"], body=f"tile_param {{ axis: 1 tiles: {classes} }}"),
-        layer("ChannelReduce", flat, [f"{first}_dist_2"], body=total),
-        layer("Power", f"{flat}_shift", [flat], body="power_param { shift: 0.0001 }"),
-        layer("Power", inverse, [f"{flat}_shift"], body="power_param { power: -1 }"),
-    ]
-    for turn in ROUNDS:
-        columns, hit, sharp = f"{turn}_fc_col", f"{turn}_hit", f"{turn}_sharp"
-        layers += [
-            layer("Im2col", columns, [bottom], body=window),
-            eltwise(hit, [columns, f"{first}_dist_2"], "PROD"),
-            layer("ChannelReduce", sharp, [hit], body=total),
-            eltwise(f"{sharp}_normalized", [sharp, inverse], "PROD"),
-        ]
-        bottom = f"{sharp}_normalized"
     return layers
 
 

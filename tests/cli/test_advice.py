@@ -21,7 +21,7 @@ NETS = "train", "test", "time", "classify", "detect", "net", "predict", "feature
 READ_NETS = *NETS, "draw", "upgrade"
 SKIPPING = "data make-db", "data mean", "predict", "eval"
 REACHED_FROM: dict[str, tuple[str, ...]] = {
-    "glog.py": ("train", "test", "demo"),
+    "glog.py": ("train", "test", "demo", "reproduce"),
     "cli/proving.py": ("export",),
     "export/source.py": ("export", "weights import"),
     "export/input_shapes.py": ("export", "weights import"),
@@ -42,10 +42,13 @@ REACHED_FROM: dict[str, tuple[str, ...]] = {
     "data/coco.py": ("data import-coco",),
     "data/voc.py": ("data import-voc",),
     "detector.py": ("detect",),
-    "device/compat.py": ("train", "test", "time", "classify", "detect", "predict", "features", "demo"),
+    "device/compat.py": ("train", "test", "time", "classify", "detect", "predict", "features", "demo", "reproduce"),
     "device/memory.py": ("train",),
     "lint/run.py": ("lint",),
     "metrics/tally.py": ("eval",),
+    "recipes/study/images.py": ("reproduce",),
+    "recipes/study/sources.py": ("reproduce",),
+    "recipes/study/study.py": ("reproduce",),
     "weights/importing/load.py": ("weights import",),
     "weights/importing/match.py": ("weights import",),
     "weights/completeness.py": ("predict", "test", "classify", "detect", "features", "export"),

@@ -1,0 +1,111 @@
+"""A study: all variants with all seeds, one after the other, going on where an earlier run stopped."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from segcaffe.data.files import write_bytes
+from segcaffe.errors import DataError
+from segcaffe.files.there import is_file
+from segcaffe.recipes.demo import Progress, no_progress
+from segcaffe.recipes.study.images import Sample, prepare
+from segcaffe.recipes.study.page import write_page
+from segcaffe.recipes.study.runs import Run
+from segcaffe.recipes.study.sources import Source, find_source
+from segcaffe.recipes.study.tables import Results
+from segcaffe.recipes.study.variants import Schedule, planned
+from segcaffe.version import __version__
+
+_SETTINGS = "settings.json"
+GENERATED = Schedule()
+"""For generated scenes."""
+REAL = Schedule(first=400, further=400)
+"""For images of a data set."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a study does.
+
+    Attributes
+    ----------
+    folder:
+        Where everything is written: ``seed_1/data`` the images, ``seed_1/masks`` a net with its figures, ``report``.
+    seeds:
+        How many: 1, 2, ...; of images (generated, or which are for testing) and of weights.
+    data:
+        Folder of a data set; None for generated scenes.
+    ablations:
+        Whether the ablations are made, too.
+    """
+
+    folder: Path
+    seeds: int = 8
+    data: Path | None = None
+    ablations: bool = False
+    sample: Sample = field(default_factory=Sample)
+    schedule: Schedule = GENERATED
+
+
+class Study:
+    """Carries out a plan; ``progress`` shows how far it is."""
+
+    def __init__(self, plan: Plan, progress: Progress = no_progress) -> None:
+        self.plan, self.progress = plan, progress
+        self.source: Source | None = find_source(plan.data) if plan.data else None
+
+    def carry_out(self) -> tuple[Results, Path]:
+        """Run what is missing, and write the report; the figures, and the report's path.
+
+        Raises
+        ------
+        DataError
+            The folder has results of other settings, or the data set cannot be read.
+        """
+        self._settle()
+        runs = {seed: list(self._runs(seed)) for seed in range(1, self.plan.seeds + 1)}
+        with self.progress(sum(map(len, runs.values())), "net") as advance:
+            for run in (run for of_seed in runs.values() for run in of_seed):
+                if not run.done():
+                    run.carry_out()
+                advance()
+        variants = [run.variant for run in runs[1]]
+        figures = {
+            variant.name: [of_seed[index].figures() for of_seed in runs.values()]
+            for index, variant in enumerate(variants)
+            if variant.model is not None
+        }
+        results = Results(variants, figures)
+        return results, write_page(self.plan.folder / "report", results, self.plan.folder / "seed_1")
+
+    def _runs(self, seed: int) -> Iterator[Run]:
+        folder = self.plan.folder / f"seed_{seed}"
+        images = prepare(folder / "data", seed, self.plan.sample, self.source)
+        for variant in planned(self.plan.ablations, images.classes):
+            yield Run(folder, seed, variant, self.plan.schedule, images)
+
+    def _settle(self) -> None:
+        """Note what results depend on; an error where the folder has those of something else."""
+        plan = self.plan
+        settings: dict[str, Any] = {
+            "version": __version__,
+            "data": str(plan.data.resolve()) if plan.data else None,
+            "sample": dataclasses.asdict(plan.sample),
+            "schedule": dataclasses.asdict(plan.schedule),
+        }
+        file, text = plan.folder / _SETTINGS, json.dumps(settings, indent=1)
+        if is_file(file):
+            before = json.loads(file.read_text())
+            changed = [name for name, value in json.loads(text).items() if before.get(name) != value]
+            if changed:
+                raise DataError(
+                    f"{plan.folder}: results there were made with another {' and '.join(changed)} ({_SETTINGS} has "
+                    "it). Choose another --out, or give the same options to go on."
+                )
+        else:
+            write_bytes(file, text.encode(), "reproduce")
