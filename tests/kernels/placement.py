@@ -153,6 +153,10 @@ def _convolutions(rng: np.random.Generator, dtype: Any, n: int) -> Iterator[tupl
         yield "convolution", "forward", {"x": row(), "weight": kernels, "bias": biases, "out": result, **window}
         yield "convolution", "backward_data", {"grad_out": row(outputs), "weight": kernels, "grad_x": out, **window}
         yield "convolution", "backward_weight", {"x": row(), "grad_out": row(outputs), **grads, **window}
+    # So many channels and outputs that panels of weights pay.
+    wide = {"weight": normal(rng, dtype, 21, 30, 1, 1), "bias": normal(rng, dtype, 21), "negative_slope": 0.1}
+    single = Window((1, 1), (1, 1), (0, 0), (1, 1))
+    yield "convolution", "forward", {"x": row(30), "out": empty(dtype, 1, 21, 1, n), "window": single, **wide}
     yield "convolution", "backward_bias", {"grad_out": row(), "grad_bias": bias}
     for package, masks, weights in (("segaware_conv", "mask", "weight"), ("norm_conv", "weights", "filters")):
         given = {"x": row(), masks: row(3), weights: weight, **window}

@@ -10,10 +10,12 @@ from segcaffe.kernels import convolution
 from segcaffe.kernels.convolution import columns
 from segcaffe.kernels.convolution.depthwise.planes import Planes, PlanesGradient
 from segcaffe.kernels.convolution.method import choose, choose_gradient, compiled_soon
+from segcaffe.kernels.convolution.panels.method import Panels
+from segcaffe.kernels.convolution.panels.plan import make_plan
 from segcaffe.kernels.convolution.problem import Problem
 from segcaffe.kernels.convolution.spread import Spread, SpreadGradient
 from segcaffe.kernels.convolution.winograd.tiles import TileGradient, Tiles
-from segcaffe.kernels.vector.tile import vector_length
+from segcaffe.kernels.vector.tile import ROWS, vector_length
 from segcaffe.threads import parallel
 from segcaffe.window import Window
 
@@ -53,6 +55,17 @@ CASES = {
     "few_pixels": (2, 70, 52, (7, 9), (3, 3), (2, 1), (2, 1), (2, 1), 1),
     "few_pixels_1x1": (2, 150, 220, (7, 9), (1, 1), (1, 1), (0, 0), (1, 1), 1),
     "1x1_gradient": (1, 40, 36, (40, 41), (1, 1), (1, 1), (0, 0), (1, 1), 1),
+    "panels": (2, 30, 37, (9, 11), (3, 3), (1, 1), (1, 1), (1, 1), 1),
+    "panels_1x1": (2, 64, 100, (7, 7), (1, 1), (1, 1), (0, 0), (1, 1), 1),
+    "panels_1x1_stride": (2, 70, 48, (13, 14), (1, 1), (2, 3), (0, 0), (1, 1), 1),
+    "panels_stride": (2, 7, 14, (35, 34), (5, 5), (2, 3), (1, 2), (1, 1), 1),
+    "panels_bands": (1, 40, 16, (82, 91), (3, 3), (2, 2), (2, 0), (2, 1), 1),
+    "panels_groups": (2, 18, 75, (10, 11), (5, 3), (1, 2), (1, 1), (1, 2), 3),
+    "panels_groups_of_a_vector": (2, 32, 64, (10, 11), (3, 3), (1, 2), (2, 1), (1, 1), 2),
+    "panels_one_row": (1, 60, 16, (1, 15), (1, 3), (1, 1), (0, 1), (1, 1), 1),
+    "panels_one_axis": (2, 60, 29, (39,), (3,), (1,), (2,), (1,), 1),
+    "panels_three_axes": (2, 9, 32, (5, 6, 7), (2, 3, 3), (1, 2, 1), (1, 0, 1), (1, 1, 2), 1),
+    "panels_over_padded": (2, 9, 16, (4, 5), (3, 3), (2, 2), (5, 4), (1, 1), 1),
     "three_axes": (2, 3, 5, (5, 6, 7), (2, 3, 3), (1, 2, 1), (1, 0, 1), (1, 1, 2), 1),
 }
 
@@ -176,14 +189,15 @@ def test_addends_and_slopes_of_channels(case, dtype):
     _close(grad_x, _ended(sums_x, None, None, slopes_x))
 
 
-@pytest.mark.parametrize("size", [1, 7, 40])
-def test_rectifier_of_what_is_no_number(size):
+@pytest.mark.parametrize(("size", "channels", "rows"), [(1, 1, 9), (7, 1, 9), (40, 1, 9), (7, 30, 20)])
+def test_rectifier_of_what_is_no_number(size, channels, rows):
     """As the ReLU layer: minus infinity becomes 0 with slope 0, what is no number stays."""
-    x = np.ones((1, 2, size, size), np.float32)
-    x[0, :, 0, 0] = -np.inf
+    x = np.ones((1, channels, size, size), np.float32)
+    x[0, 0, 0, 0] = -np.inf
     x[0, 0, size - 1, size - 1] = np.nan
-    weight, out = np.ones((9, 1, 1, 1), np.float32), np.empty((1, 9, size, size), np.float32)
-    convolution.forward(x[:, :1], weight, None, out, Window((1, 1), (1, 1), (0, 0), (1, 1)), negative_slope=0.0)
+    weight, out = np.zeros((rows, channels, 1, 1), np.float32), np.empty((1, rows, size, size), np.float32)
+    weight[:, 0] = 1
+    convolution.forward(x, weight, None, out, Window((1, 1), (1, 1), (0, 0), (1, 1)), negative_slope=0.0)
     expected = np.where(x[:, :1] <= 0, 0, x[:, :1])
     np.testing.assert_array_equal(out, np.broadcast_to(expected, out.shape))
 
@@ -270,6 +284,21 @@ def test_what_compiles_soon_computes_the_same(case):
         assert isinstance(choose(problem), columns.Columns) == (group == 1)
         test_equals_definition(case, np.float32)
     assert choose(problem) is choose(problem)
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.startswith("panels")])
+def test_cases_that_go_by_panels_do(case):
+    for dtype in (np.float32, np.float64):
+        (x, weight, _, grad), (window, group) = _problem(case, dtype)
+        problem = Problem.forward(x.shape, weight.shape, grad.shape, window, group, x.itemsize)
+        assert isinstance(choose(problem), Panels) == (vector_length(dtype) >= ROWS)
+
+
+def test_an_image_of_several_bands_of_panels():
+    (x, weight, _, grad), (window, group) = _problem("panels_bands", np.float32)
+    plan = make_plan(Problem.forward(x.shape, weight.shape, grad.shape, window, group, x.itemsize))
+    assert plan.layout.bands > 2
+    assert plan.tables.bands[-1, 3] - plan.tables.bands[-1, 2] < plan.tables.bands[0, 3] - plan.tables.bands[0, 2]
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.startswith("depthwise")])

@@ -29,7 +29,9 @@ SHAPES = [
     pytest.param(160, 96, 1, 50, id="pixelwise"),
     pytest.param(32, 64, 5, 70, id="strided"),
     pytest.param(300, 5, 4, 70, id="spread"),
-    pytest.param(256, 300, 3, 15, id="columns"),
+    pytest.param(256, 300, 3, 15, id="panels"),
+    pytest.param(700, 300, 1, 15, id="panels of single pixels"),
+    pytest.param(1024, 3000, 1, 2, id="columns"),
 ]
 
 

@@ -17,6 +17,8 @@ from segcaffe.kernels.convolution.blocks import BlockGradient, Blocks
 from segcaffe.kernels.convolution.depthwise import plan as depthwise
 from segcaffe.kernels.convolution.depthwise.planes import Planes, PlanesGradient
 from segcaffe.kernels.convolution.epilogue import Epilogue
+from segcaffe.kernels.convolution.panels import plan as panels
+from segcaffe.kernels.convolution.panels.method import Panels
 from segcaffe.kernels.convolution.plan import make_plan
 from segcaffe.kernels.convolution.problem import Grid, Problem, Task
 from segcaffe.kernels.convolution.winograd.plan import make_layout
@@ -109,6 +111,8 @@ def _fastest(problem: Problem) -> Method:
         return Passes(tuple(_pass(task, grid, True) for grid in grids), missing)
     (grid,) = grids
     if make_layout(task, grid) is None:
+        if panels.is_better(problem):
+            return Panels(panels.make_plan(problem))
         if by_columns:
             return columns.Columns(problem)
         if spread.is_better(problem, make_plan(task, grid)):

@@ -1,0 +1,75 @@
+"""Convolution by panels of weights, which are packed once and read in the order in which they lie."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from segcaffe.kernels.convolution.epilogue import Epilogue
+from segcaffe.kernels.convolution.panels import loops
+from segcaffe.kernels.convolution.panels.plan import Plan
+from segcaffe.kernels.convolution.panels.tile import AS_IT_IS, CLIPPED, FACTORS, SLOPED
+from segcaffe.kernels.vector.scratch import Bytes, prepared, scratch
+from segcaffe.kernels.vector.tile import ROWS, STREAMS
+from segcaffe.threads import calls, parallel
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Panels:
+    """The output."""
+
+    plan: Plan
+
+    def run(self, source: Array, weight: Array, epilogue: Epilogue, target: Array) -> None:
+        """Overwrite ``target``."""
+        plan, layout = self.plan, self.plan.layout
+        ending = self._ending(epilogue, source.dtype)
+        arrays = source.reshape(-1), self._pack(weight), ending, target.reshape(-1), layout, plan.tables
+
+        def part(start: int, stop: int) -> Any:
+            memory = (
+                scratch("convolution_copy", plan.copy, source.dtype),
+                scratch("convolution_sums", STREAMS * ROWS * layout.vector, source.dtype),
+                scratch("convolution_lines", 2 * ROWS * layout.vector, source.dtype),
+            )
+            return ((loops.convolve, (*arrays, memory, start, stop)),)
+
+        calls.run_cycles(plan.items, plan.cycles, part)
+
+    def workspace(self) -> Bytes:
+        """Packed weights, and in every thread the copy of a band."""
+        threads = parallel.threads_for(self.plan.items)
+        return {
+            "packed": self.plan.packed * self.plan.itemsize,
+            "convolution_copy": self.plan.copy * self.plan.itemsize * threads,
+        }
+
+    def _pack(self, weight: Array) -> Array:
+        plan, (offsets, *_, panels) = self.plan, self.plan.tables
+
+        def fill(packed: Array) -> None:
+            def part(start: int, stop: int) -> None:
+                loops.pack_weights(weight.reshape(-1), packed, panels, offsets.size, plan.layout.vector, start, stop)
+
+            parallel.run_cycles(len(panels), 2.0 * packed.size, part)
+
+        return prepared("packed", plan.packed, weight.dtype, fill)
+
+    def _ending(self, epilogue: Epilogue, dtype: Any) -> Any:
+        """Tables of the epilogue as the loops take them."""
+        plan, length = self.plan, self.plan.layout.vector
+        table = np.zeros((plan.groups, plan.vectors // plan.groups, length, FACTORS), dtype)
+        rows = table.reshape(plan.groups, -1, FACTORS)[:, : plan.rows]
+        shape = (plan.groups, plan.rows)
+        rows[..., 0] = 1 if epilogue.scale is None else epilogue.scale.reshape(shape)
+        rows[..., 1] = 0 if epilogue.bias is None else epilogue.bias.reshape(shape)
+        slope, addend = epilogue.slope, epilogue.addend
+        rows[..., 2] = slope.reshape(shape) if isinstance(slope, np.ndarray) else slope
+        kind = SLOPED if isinstance(slope, np.ndarray) else {1.0: AS_IT_IS, 0.0: CLIPPED}.get(slope, SLOPED)
+        lanes = np.ascontiguousarray(table.transpose(0, 1, 3, 2)).reshape(-1)
+        added = np.empty(0, dtype) if addend is None else addend.reshape(-1)
+        return (lanes, kind, addend is not None), added

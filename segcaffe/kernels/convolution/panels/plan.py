@@ -1,0 +1,192 @@
+"""Panels of weights, groups of pixels and bands of an image, from shapes alone."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from segcaffe.kernels.convolution.problem import Axes, Grid, Problem, Task
+from segcaffe.kernels.vector.tile import ROWS, STREAMS, vector_length
+
+Array = np.ndarray[Any, Any]
+_BAND_BYTES = 1 << 18
+"""What the copy of a band of the image may occupy of the second-level cache."""
+_FEW_PIXELS, _FEW_ROWS = 1024, 32
+"""Up to so many, of which one is enough, convolutions of single pixels are better computed so."""
+_LEAST_TERMS = 24
+"""Terms of a sum that are worth it."""
+_BUSY = 0.7
+"""Share of the lanes, and of the pixels that are computed, that should be of use."""
+
+
+class Layout(NamedTuple):
+    """Sizes that the loops need.
+
+    ``panels`` and ``bands`` count pieces of work of an image, ``pixels`` and ``outputs`` are those of an image,
+    ``image`` its elements. Where ``copied``, a band's rows are copied with their padding: ``size`` is (depth, height,
+    width) of the copy, ``low`` the padding before, ``source`` the image and ``step`` how many of its rows are between
+    the first rows of two rows of pixels.
+    """
+
+    images: int
+    panels: int
+    bands: int
+    pixels: int
+    outputs: int
+    channels: int
+    image: int
+    copied: bool
+    source: Axes
+    size: Axes
+    low: Axes
+    step: int
+    vector: int
+
+
+class Tables(NamedTuple):
+    """What the loops look up.
+
+    ``offsets`` is (terms,), from a pixel's place to its factors; ``places`` (pixels of a band,), that of its first
+    factor; ``bands`` (bands, 4) the first row of pixels, the first pixel, and its range of ``groups``; ``groups``
+    (groups, 2) the first pixel in the band, and the size; ``panels`` (panels, 5) where the source's channels begin, the
+    first vector, vectors, the first output, and outputs.
+    """
+
+    offsets: Array
+    places: Array
+    bands: Array
+    groups: Array
+    panels: Array
+
+
+class Plan(NamedTuple):
+    """A layout with its tables; ``vectors`` of outputs in all, ``rows`` of each group; elements of a band's copy."""
+
+    layout: Layout
+    tables: Tables
+    vectors: int
+    groups: int
+    rows: int
+    copy: int
+    itemsize: int
+
+    @property
+    def packed(self) -> int:
+        """Elements of the packed weights."""
+        return self.vectors * self.layout.vector * len(self.tables.offsets)
+
+    @property
+    def items(self) -> int:
+        """Pieces of work."""
+        return self.layout.images * self.layout.bands * self.layout.panels
+
+    @property
+    def cycles(self) -> float:
+        """What it is estimated to take."""
+        return float(self.layout.images * self.layout.pixels * self.vectors * len(self.tables.offsets))
+
+
+def is_better(problem: Problem) -> bool:
+    """Whether panels are better than the other ways to compute the output directly."""
+    length, (rows, *pixels) = vector_length(f"f{problem.itemsize}"), problem.target[1:]
+    rows, count, depth = rows // problem.group, math.prod(pixels), math.prod(problem.weight[1:])
+    if length < ROWS or problem.transposed or problem.gradient or count < ROWS or problem.source[0] == 0:
+        return False
+    computed = sum(size for _, size in _groups(count))
+    busy = rows / (-(-rows // length) * length) * count / computed
+    fits = not problem.is_pixelwise or count <= _FEW_PIXELS or rows <= _FEW_ROWS
+    return fits and busy >= _BUSY and depth >= _LEAST_TERMS
+
+
+@functools.lru_cache(maxsize=1024)
+def make_plan(problem: Problem) -> Plan:
+    """The plan of a forward convolution."""
+    task, (grid,) = problem.passes()
+    reach = [max(taps) for taps in grid.taps]
+    needed = [(n - 1) * s + r + 1 for n, s, r in zip(grid.extent, grid.stride, reach, strict=True)]
+    ends = zip(grid.low, needed, task.source, strict=True)
+    copied = any(low > 0 or need - low > size for low, need, size in ends)
+    height, bands = _bands(task, grid, needed) if copied else (grid.extent[1], 1)
+    band = needed[0], (height - 1) * grid.stride[1] + reach[1] + 1, needed[2]
+    d, h, w = size = band if copied else task.source
+    taps = [(a * h + b) * w + c for a, b, c in itertools.product(*grid.taps)]
+    offsets = (np.arange(task.channels)[:, None] * (d * h * w) + np.array(taps)).ravel()
+    axes = [np.arange(n) * s for n, s in zip((grid.extent[0], height, grid.extent[2]), grid.stride, strict=True)]
+    places = (axes[0][:, None, None] * h + axes[1][:, None]) * w + axes[2]
+    tables = Tables(
+        offsets.astype(np.int64), places.ravel().astype(np.int64), *_cut(grid, height, bands), _panels(task, d * h * w)
+    )
+    vector = vector_length(f"f{task.itemsize}")
+    layout = Layout(
+        images=task.images,
+        panels=len(tables.panels),
+        bands=bands,
+        pixels=math.prod(grid.extent),
+        outputs=task.groups * task.rows,
+        channels=task.groups * task.channels,
+        image=task.groups * task.channels * math.prod(task.source),
+        copied=copied,
+        source=task.source,
+        size=size,
+        low=grid.low,
+        step=grid.stride[1],
+        vector=vector,
+    )
+    copy = task.groups * task.channels * d * h * w if copied else 0
+    vectors = task.groups * -(-task.rows // vector)
+    return Plan(layout, tables, vectors, task.groups, task.rows, copy, task.itemsize)
+
+
+def _bands(task: Task, grid: Grid, needed: list[int]) -> tuple[int, int]:
+    """Rows of pixels of a band, and how many bands there are; one where there is depth."""
+    rows = grid.extent[1]
+    if grid.extent[0] > 1:
+        return rows, 1
+    row_bytes = task.groups * task.channels * needed[0] * needed[2] * grid.stride[1] * task.itemsize
+    count = -(-rows // max(1, _BAND_BYTES // row_bytes))
+    height = -(-rows // count)
+    return height, -(-rows // height)
+
+
+def _cut(grid: Grid, height: int, bands: int) -> tuple[Array, Array]:
+    """The tables of bands and of groups."""
+    table = np.empty((bands, 4), np.int64)
+    groups: list[tuple[int, int]] = []
+    for band in range(bands):
+        first = band * height
+        rows = min(height, grid.extent[1] - first)
+        begin = len(groups)
+        groups += _groups(grid.extent[0] * rows * grid.extent[2])
+        table[band] = first, first * grid.extent[2], begin, len(groups)
+    return table, np.array(groups, np.int64).reshape(-1, 2)
+
+
+def _groups(count: int) -> list[tuple[int, int]]:
+    """Pixels in groups of `ROWS` and one less, (first, size); where that cannot be the last group overlaps another."""
+    less = -count % ROWS
+    if less * (ROWS - 1) > count:
+        less = 0
+    sizes = [ROWS] * ((count - less * (ROWS - 1)) // ROWS) + [ROWS - 1] * less
+    firsts = itertools.accumulate(sizes, initial=0)
+    groups = list(zip(firsts, sizes, strict=False))
+    return groups if sum(sizes) == count else [*groups, (max(0, count - ROWS), ROWS)]
+
+
+def _panels(task: Task, plane: int) -> Array:
+    """The table of panels: three vectors of outputs each, but rather twice two than three and one."""
+    length = vector_length(f"f{task.itemsize}")
+    vectors = -(-task.rows // length)
+    widths = [STREAMS] * (vectors // STREAMS) + [vectors % STREAMS] * (vectors % STREAMS > 0)
+    if len(widths) > 1 and widths[-1] == 1:
+        widths[-2:] = [2, STREAMS - 1]
+    rows = []
+    for group in range(task.groups):
+        for first, width in zip(itertools.accumulate(widths, initial=0), widths, strict=False):
+            live = min(task.rows - first * length, width * length)
+            outputs = group * task.rows + first * length
+            rows.append((group * task.channels * plane, group * vectors + first, width, outputs, live))
+    return np.array(rows, np.int64)

@@ -1,0 +1,183 @@
+"""The innermost loop, a few pixels times a panel of weights with the sums in registers, and what ends it.
+
+A panel is the weights of one to `STREAMS` vectors of outputs, (terms, outputs). The factor of a pixel for term k is
+``x[place + offsets[k]]``, with which every lane is multiplied. So pixels may lie anywhere: strides and ends of rows
+cost nothing, and no lanes are idle but in the last vector of outputs.
+"""
+
+# mypy: disable-error-code="no-untyped-def"
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+from numba.core import cgutils
+
+from segcaffe.kernels.vector.tile import ROWS, STREAMS, Vectors, sum_loop, vector_code
+
+AS_IT_IS, CLIPPED, SLOPED = range(3)
+"""What becomes of results below 0: they stay, become 0, or are multiplied by the output's slope."""
+FACTORS = 3
+"""Vectors of an epilogue's table for each vector of outputs: scales, biases, slopes."""
+
+
+def _make_sum(pixels: int, streams: int) -> Any:
+    """``sums[v * ROWS + j] = sum over k of weights[k, v] * x[places[j] + offsets[k]]`` for v < streams, j < pixels.
+
+    An element of ``sums``, or of a row of weights, is a vector here. Arrays come with where they begin. Each step
+    fetches memory for a later call, ``fetch`` being (array, start, step).
+    """
+
+    @vector_code
+    def add_products(vectors, x, places, offsets, weights, count, fetch, sums):
+        builder, width = vectors.builder, streams * vectors.length
+        x, places, weights = (vectors.at(*pair) for pair in (x, places, weights))
+        sources = [vectors.at(x, builder.load(vectors.at(places, j))) for j in range(pixels)]
+        ahead, ahead_step = vectors.at(*fetch[:2]), fetch[2]
+
+        def add(k, totals):
+            line = vectors.at(weights, builder.mul(k, vectors.index(width)))
+            factors = [vectors.load(vectors.at(line, v * vectors.length)) for v in range(streams)]
+            offset = builder.load(vectors.at(offsets, k))
+            vectors.prefetch(vectors.at(ahead, builder.mul(k, ahead_step)))
+            found = []
+            for j, source in enumerate(sources):
+                value = vectors.splat(builder.load(vectors.at(source, offset)))
+                found += [vectors.multiply_add(factors[v], value, totals[j * streams + v]) for v in range(streams)]
+            return found
+
+        totals = sum_loop(vectors, count, [vectors.zero] * (pixels * streams), add)
+        for i, total in enumerate(totals):
+            vectors.store(total, vectors.at(sums, (i % streams * ROWS + i // streams) * vectors.length))
+
+    return add_products
+
+
+sum_full_1, sum_full_2, sum_full_3 = (_make_sum(ROWS, streams) for streams in range(1, STREAMS + 1))
+sum_less_1, sum_less_2, sum_less_3 = (_make_sum(ROWS - 1, streams) for streams in range(1, STREAMS + 1))
+
+
+@vector_code
+def finish_sums(vectors, sums, epilogue, vector, addend, out, stride, size):
+    """``out[m * stride + j] = epilogue of sums[j, m]`` for a vector's outputs m and j < size: `ROWS`, or one less.
+
+    ``epilogue`` is a table (see `FACTORS`), of which the vector's number tells the place, what becomes of negative
+    results, and whether an ``addend`` like ``out``, with the same stride, is added before that.
+    """
+    builder = vectors.builder
+    table, kind, adds = epilogue
+    sums, addend, out = (vectors.at(*pair) for pair in (sums, addend, out))
+    table = vectors.at(table, builder.mul(vector, vectors.index(FACTORS * vectors.length)))
+    scale, bias, slope = (vectors.load(vectors.at(table, i * vectors.length)) for i in range(FACTORS))
+    totals = [vectors.load(vectors.at(sums, j * vectors.length)) for j in range(ROWS)]
+    rows = _turned(vectors, [vectors.multiply_add(total, scale, bias) for total in totals])
+    full = builder.icmp_signed("==", size, vectors.index(ROWS))
+    places = [builder.mul(stride, vectors.index(lane)) for lane in range(vectors.length)]
+
+    def add(given):
+        others = [_load_row(vectors, vectors.at(addend, place), full) for place in places]
+        return [builder.fadd(value, other) for value, other in zip(given, _joined(vectors, others), strict=True)]
+
+    rows = _branch(vectors, adds, rows, add)
+    clips, slopes = (builder.icmp_signed("==", kind, vectors.index(one)) for one in (CLIPPED, SLOPED))
+    rows = _branch(vectors, clips, rows, lambda given: [_clipped(vectors, value) for value in given])
+    rows = _branch(vectors, slopes, rows, lambda given: _sloped(vectors, given, slope))
+    split = _split(vectors, rows)
+    with builder.if_else(full) as (whole, part):
+        with whole:
+            for row, place in zip(split, places, strict=True):
+                vectors.store(row, vectors.at(out, place))
+        with part:
+            for row, place in zip(split, places, strict=True):
+                _masked(vectors, "store", [row, _row_at(vectors, vectors.at(out, place)), _ALIGN, _all_but_one()])
+
+
+def _branch(vectors: Vectors, condition: Any, values: list[Any], change: Callable[[list[Any]], list[Any]]) -> list[Any]:
+    """The values, changed where the condition holds."""
+    builder, before = vectors.builder, vectors.builder.block
+    with builder.if_then(condition):
+        results, changed = change(values), builder.block
+    merged = [builder.phi(value.type) for value in values]
+    for phi, value, result in zip(merged, values, results, strict=True):
+        phi.add_incoming(value, before)
+        phi.add_incoming(result, changed)
+    return merged
+
+
+def _clipped(vectors: Vectors, value: Any) -> Any:
+    """0 where a value is below it; what is no number stays."""
+    return vectors.builder.select(vectors.builder.fcmp_ordered(">", vectors.zero, value), vectors.zero, value)
+
+
+def _sloped(vectors: Vectors, rows: list[Any], slope: Any) -> list[Any]:
+    """Times the slope of the output where a value is not above 0; a slope of 0 gives 0, of minus infinity too."""
+    builder, changed = vectors.builder, []
+    for i, value in enumerate(rows):
+        first = i * (vectors.length // ROWS)
+        own = vectors.shuffle(slope, slope, [first + lane // ROWS for lane in range(vectors.length)])
+        flat = builder.fcmp_ordered("==", own, vectors.zero)
+        low = builder.select(flat, vectors.zero, builder.fmul(value, own))
+        changed.append(builder.select(builder.fcmp_ordered("<=", value, vectors.zero), low, value))
+    return changed
+
+
+def _turned(vectors: Vectors, columns: list[Any]) -> list[Any]:
+    """Vectors of `ROWS` pixels, outputs in the lanes, as rows of pixels, as many in a vector as it holds."""
+    half, middle = ROWS // 2, vectors.length // 2
+    for _ in range(half.bit_length()):
+        woven = []
+        for a, b in zip(columns[:half], columns[half:], strict=True):
+            for first in (0, middle):
+                picks = [lane + side for lane in range(first, first + middle) for side in (0, vectors.length)]
+                woven.append(vectors.shuffle(a, b, picks))
+        columns = woven
+    return columns
+
+
+def _split(vectors: Vectors, values: list[Any]) -> list[Any]:
+    """The rows of `ROWS` elements that vectors hold."""
+    parts = [list(range(first, first + ROWS)) for first in range(0, vectors.length, ROWS)]
+    return [vectors.shuffle(value, value, part) for value in values for part in parts]
+
+
+def _joined(vectors: Vectors, rows: list[Any]) -> list[Any]:
+    """Vectors that hold rows of `ROWS` elements."""
+    together = vectors.length // ROWS
+    joined = []
+    for first in range(0, len(rows), together):
+        parts = rows[first : first + together]
+        while len(parts) > 1:
+            lanes = list(range(2 * parts[0].type.count))
+            parts = [vectors.shuffle(a, b, lanes) for a, b in zip(parts[::2], parts[1::2], strict=True)]
+        joined += parts
+    return joined
+
+
+_ALIGN = ir.IntType(32)(4)
+
+
+def _load_row(vectors: Vectors, place: Any, full: Any) -> Any:
+    """A row of `ROWS` elements, the last of which is only read where the row is full."""
+    kind = ir.VectorType(ir.IntType(1), ROWS)
+    mask = vectors.builder.insert_element(_all_but_one(), full, ir.IntType(32)(ROWS - 1))
+    assert mask.type == kind
+    nothing = ir.Constant(ir.VectorType(vectors.type.element, ROWS), [0.0] * ROWS)
+    return _masked(vectors, "load", [_row_at(vectors, place), _ALIGN, mask, nothing])
+
+
+def _all_but_one() -> Any:
+    return ir.Constant(ir.VectorType(ir.IntType(1), ROWS), [lane < ROWS - 1 for lane in range(ROWS)])
+
+
+def _row_at(vectors: Vectors, place: Any) -> Any:
+    return vectors.builder.bitcast(place, ir.VectorType(vectors.type.element, ROWS).as_pointer())
+
+
+def _masked(vectors: Vectors, name: str, arguments: list[Any]) -> Any:
+    """LLVM's masked load or store of a row."""
+    code = "f32" if isinstance(vectors.type.element, ir.FloatType) else "f64"
+    result = arguments[-1].type if name == "load" else ir.VoidType()
+    signature = ir.FunctionType(result, [argument.type for argument in arguments])
+    full = f"llvm.masked.{name}.v{ROWS}{code}.p0"
+    return vectors.builder.call(cgutils.get_or_insert_function(vectors.builder.module, signature, full), arguments)
