@@ -308,6 +308,11 @@ for _suffix, _window in POOLS.items():
         shape = _pooled(window)
         return {"image": image, "top": empty(dtype, *shape), "mask": empty(np.int32, *shape), "window": window}
 
+    @add("pooling", "max_values", _suffix)
+    def _(rng: np.random.Generator, dtype: Any, window: Window = _window) -> dict[str, Any]:
+        image = normal(rng, dtype, *_PLANE)
+        return {"image": image, "top": empty(dtype, *_pooled(window)), "window": window}
+
     @add("pooling", "scatter", _suffix)
     def _(rng: np.random.Generator, dtype: Any, window: Window = _window) -> dict[str, Any]:
         from segcaffe.kernels import pooling

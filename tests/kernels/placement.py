@@ -63,6 +63,10 @@ def _changed(arguments: dict[str, Any], shapes: dict[str, tuple[int, ...]]) -> d
     return {name: changed.get(id(value), value) for name, value in arguments.items()}
 
 
+def _whole(n: int) -> Window:
+    return Window((1, n), (1, 1), (0, 0), (1, 1))
+
+
 def lattice(rng: np.random.Generator, dtype: Any, points: int) -> dict[str, Any]:
     """Arguments of ``permutohedral.build``."""
     sizes = {"vertices": (points, 3), "neighbours": (3, 3 * points, 2)}
@@ -83,6 +87,8 @@ def row_cases(rng: np.random.Generator, dtype: Any, n: int) -> Iterator[tuple[st
     window = {"window": _TAPS}
     mask = np.maximum(np.arange(n, dtype=np.int32) - 1, 0).reshape(1, 1, 1, n)
     yield "pooling", "max_forward", {"image": row(), "top": out(), "mask": np.zeros_like(mask), **window}
+    yield "pooling", "max_values", {"image": row(), "top": out(), **window}
+    yield "pooling", "average_forward", {"image": row(), "top": empty(dtype, 1, 1, 1, 1), "window": _whole(n)}
     yield "pooling", "scatter", {"top_grad": row(), "mask": mask, "image_grad": out(), **window}
     yield "pooling", "average_forward", {"image": row(), "top": out(), **window}
     yield "pooling", "average_backward", {"top_grad": row(), "image_grad": out(), **window}

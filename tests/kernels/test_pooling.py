@@ -66,6 +66,40 @@ def test_means_and_their_gradient(kernel: int, pad: int, ceil: bool, size: tuple
     np.testing.assert_allclose(grads[0], grads[1], rtol=0, atol=tolerance)
 
 
+def _any_outputs(size: int, kernel: int, stride: int, pad: int, dilation: int) -> int:
+    return max(1, -(-(size + 2 * pad - dilation * (kernel - 1) - 1) // stride) + 1)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("size", [(1, 1), (7, 7), (6, 14), (5, 33), (3, 70)])
+@pytest.mark.parametrize(
+    ("kernel", "stride", "pad", "dilation"),
+    [(2, 2, 0, 1), (3, 2, 1, 1), (3, 1, 1, 1), (2, 1, 0, 1), (5, 1, 2, 1), (3, 1, 2, 2), (3, 3, 1, 1), (3, 2, 2, 2)],
+)
+def test_values_without_places(
+    kernel: int, stride: int, pad: int, dilation: int, size: tuple[int, int], dtype: Any
+) -> None:
+    rng = np.random.default_rng(8)
+    image = rng.standard_normal((2, 3, *size)).astype(dtype)
+    image.reshape(-1)[rng.integers(0, image.size, 1 + image.size // 3)] = np.nan
+    image.reshape(-1)[rng.integers(0, image.size, 1 + image.size // 3)] = -np.inf
+    window = Window((kernel, kernel), (stride, stride), (pad, pad), (dilation, dilation))
+    shape = (2, 3, *(_any_outputs(n, kernel, stride, pad, dilation) for n in size))
+    top, expected, mask = np.full(shape, 99, dtype), np.empty(shape, dtype), np.empty(shape, np.int32)
+    pooling.max_values(image, top, window)
+    pooling.max_forward(image, expected, mask, window)
+    np.testing.assert_array_equal(top, expected)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("size", [(1, 1), (7, 7), (5, 31)])
+def test_the_mean_of_a_whole_image(size: tuple[int, int], dtype: Any) -> None:
+    image = np.random.default_rng(9).standard_normal((2, 3, *size)).astype(dtype)
+    top = np.full((2, 3, 1, 1), 99, dtype)
+    pooling.average_forward(image, top, Window(size, (1, 1), (0, 0), (1, 1)))
+    np.testing.assert_allclose(top[..., 0, 0], image.mean(axis=(2, 3)), rtol=1e-5, atol=10 * np.finfo(dtype).eps)
+
+
 def test_threads_change_nothing() -> None:
     before = parallel.num_threads()
     image = np.random.default_rng(3).standard_normal((4, 32, 41, 43)).astype(np.float32)

@@ -29,6 +29,11 @@ def max_forward(image: Array, top: Array, mask: Array, window: Window) -> None:
     """
 
 
+@kernel(writes=("top",))
+def max_values(image: Array, top: Array, window: Window) -> None:
+    """Write each window's maximum alone; see `max_forward`."""
+
+
 @kernel(writes=("image_grad",))
 def scatter(top_grad: Array, mask: Array, image_grad: Array, window: Window) -> None:
     """Write the gradient of the picked pixels: each window's gradient added at its place in ``mask``, elsewhere 0.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from segcaffe.jit.compiled import njit
 from segcaffe.kernels.pooling import loops, windows
+from segcaffe.kernels.pooling.maxima import maxima, means_of_planes
 from segcaffe.threads import calls
 from segcaffe.window import Window
 
@@ -43,6 +45,12 @@ def _is_small(window: Window) -> bool:
     return window.stride == (2, 2) and window.kernel in ((2, 2), (3, 3)) and set(window.dilation) == {1}
 
 
+def _is_whole(window: Window, image: Array, top: Array) -> bool:
+    """Whether there is one window, which is the whole image."""
+    pads = any(map(any, window.paddings)) or set(window.dilation) != {1}
+    return not pads and window.kernel == image.shape[2:] and math.prod(top.shape[2:]) == 1 and top.size > 0
+
+
 def max_forward(image: Array, top: Array, mask: Array, window: Window) -> None:
     if _is_small(window):
         _run(_max_forward_small, _sizes(window), image, top, mask)
@@ -50,12 +58,19 @@ def max_forward(image: Array, top: Array, mask: Array, window: Window) -> None:
         _run(windows.max_forward, (*_sizes(window), *window.dilation), image, top, mask)
 
 
+def max_values(image: Array, top: Array, window: Window) -> None:
+    _run(maxima, (*_sizes(window), *window.dilation), image, top)
+
+
 def scatter(top_grad: Array, mask: Array, image_grad: Array, window: Window) -> None:
     _run(_scatter, (), top_grad, mask, image_grad)
 
 
 def average_forward(image: Array, top: Array, window: Window, pixels_only: bool = False) -> None:
-    if _is_small(window) and window.is_even and not pixels_only:
+    if _is_whole(window, image, top):
+        flat, grain = image.reshape(top.size, -1), 1 + _GRAIN // math.prod(window.kernel)
+        calls.run(top.size, lambda start, stop: ((means_of_planes, (flat, top.reshape(-1), start, stop)),), grain)
+    elif _is_small(window) and window.is_even and not pixels_only:
         _run(_average_forward_small, _sizes(window), image, top)
     else:
         _run(windows.average_forward, _all_sizes(window, pixels_only), image, top)

@@ -12,6 +12,10 @@ def max_forward(image: Array, top: Array, mask: Array, window: Window) -> None:
     _over_windows("max_forward", window, image, top, image, top, mask, EMPTY)
 
 
+def max_values(image: Array, top: Array, window: Window) -> None:
+    max_forward(image, top, xp().empty(top.shape, "int32"), window)
+
+
 def scatter(top_grad: Array, mask: Array, image_grad: Array, window: Window) -> None:
     _over_pixels("scatter", window, image_grad, top_grad, top_grad, mask, image_grad)
 

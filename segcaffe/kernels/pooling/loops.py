@@ -21,7 +21,7 @@ NOWHERE = 2**31 - 1
 _INT, _INDEX = ir.IntType(32), ir.IntType(64)
 
 
-class _Row:
+class Row:
     """Building blocks for one row of windows: vectors of pixels, of places, and of which lanes are meant."""
 
     def __init__(self, vectors: Vectors) -> None:
@@ -64,13 +64,13 @@ class _Row:
         return self.builder.select(higher, value, held[0]), self.builder.select(higher, place, held[1])
 
 
-def _every_other(row: _Row, pointer: Any, lanes: list[Any], first: int, missing: Any) -> Any:
+def _every_other(row: Row, pointer: Any, lanes: list[Any], first: int, missing: Any) -> Any:
     """Pixels ``first``, ``first + 2`` and so on behind an address; ``lanes`` says which of two vectors are meant."""
     halves = [row.load(row.vectors.at(pointer, i * row.length), lanes[i], missing) for i in (0, 1)]
     return row.vectors.shuffle(halves[0], halves[1], list(range(first, 2 * row.length, 2)))
 
 
-def _taps(row: _Row, size: int, pointer: Any, column: Any, width: Any, missing: Any) -> list[Any]:
+def taps_of_row(row: Row, size: int, pointer: Any, column: Any, width: Any, missing: Any) -> list[Any]:
     """The pixels of one row of windows, the first of which begins at ``column``: a vector for each tap."""
     lanes, ahead = (
         [row.below(row.from_start(row.builder.add(column, _INT(shift + i * row.length)), 1), width) for i in (0, 1)]
@@ -82,7 +82,7 @@ def _taps(row: _Row, size: int, pointer: Any, column: Any, width: Any, missing: 
     return taps
 
 
-def _areas(row: _Row, size: int, extent: Any, column: Any, end: Any) -> Any:
+def _areas(row: Row, size: int, extent: Any, column: Any, end: Any) -> Any:
     """Pixels of a vector of windows of which the first begins at ``column``, padding up to ``end`` counted."""
     builder = row.builder
     starts = row.from_start(column, 2)
@@ -107,7 +107,7 @@ def _make_maxima(size: int) -> Any:
 
     @vector_code
     def row_maxima(vectors, pixels, base, start, rows, width, left, top, mask, to, count):
-        row, builder = _Row(vectors), vectors.builder
+        row, builder = Row(vectors), vectors.builder
         source, targets = vectors.at(pixels, base), [vectors.at(array, to) for array in (top, mask)]
         width32, count32 = _narrow(builder, width, count)
         held = [cgutils.alloca_once(builder, kind) for kind in (row.type, row.places)]
@@ -117,7 +117,9 @@ def _make_maxima(size: int) -> Any:
             builder.store(row.from_start(_INT(NOWHERE), 0), held[1])
             with cgutils.for_range(builder, rows) as loop:
                 place = builder.add(builder.add(start, builder.mul(loop.index, width)), column)
-                taps = _taps(row, size, vectors.at(source, place), _narrow(builder, column)[0], width32, row.lowest)
+                taps = taps_of_row(
+                    row, size, vectors.at(source, place), _narrow(builder, column)[0], width32, row.lowest
+                )
                 best = builder.load(held[0]), builder.load(held[1])
                 for i, value in enumerate(taps):
                     best = row.raise_to(
@@ -137,7 +139,7 @@ def _make_means(size: int) -> Any:
 
     @vector_code
     def row_means(vectors, pixels, start, rows, width, left, extent, end, top, to, count):
-        row, builder = _Row(vectors), vectors.builder
+        row, builder = Row(vectors), vectors.builder
         source, target = vectors.at(pixels, start), vectors.at(top, to)
         width32, count32, extent32, end32 = _narrow(builder, width, count, extent, end)
         total = cgutils.alloca_once(builder, row.type)
@@ -147,7 +149,7 @@ def _make_means(size: int) -> Any:
             builder.store(vectors.zero, total)
             with cgutils.for_range(builder, rows) as loop:
                 pointer = vectors.at(source, builder.add(builder.mul(loop.index, width), column))
-                for value in _taps(row, size, pointer, column32, width32, vectors.zero):
+                for value in taps_of_row(row, size, pointer, column32, width32, vectors.zero):
                     builder.store(builder.fadd(builder.load(total), value), total)
             mean = builder.fdiv(builder.load(total), _areas(row, size, extent32, column32, end32))
             inside = row.below(row.from_start(first32, 1), count32)
@@ -165,7 +167,7 @@ def _make_gradient(size: int) -> Any:
 
     @vector_code
     def row_gradient(vectors, grad, start, rows, count, left, extents, end, out, to, width):
-        row, builder = _Row(vectors), vectors.builder
+        row, builder = Row(vectors), vectors.builder
         grads, target = vectors.at(grad, start), vectors.at(out, to)
         width32, count32, end32, left32 = _narrow(builder, width, count, end, left)
         totals = [cgutils.alloca_once(builder, row.type) for _ in range(2)]

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from segcaffe.jit.compiled import njit
+from segcaffe.jit.compiled import REASSOC, njit
 from segcaffe.kernels.pooling import EMPTY
 from segcaffe.kernels.pooling.loops import NOWHERE as _NOWHERE
 
 
 @njit(nogil=True, cache=True)
-def _reach(o, kernel, stride, pad, size, step):
+def reach(o, kernel, stride, pad, size, step):
     """The pixels of window o that lie in the image: the first, and where they end; they are ``step`` apart."""
     start = o * stride - pad
     first = start if start >= 0 else start + (-start + step - 1) // step * step
@@ -31,12 +31,12 @@ def _area(o, kernel, stride, pads, size, step, pixels_only):
     pad, behind = pads
     if not pixels_only:
         return _taps(o, kernel, stride, pad, size + behind, step)
-    first, last = _reach(o, kernel, stride, pad, size, step)
+    first, last = reach(o, kernel, stride, pad, size, step)
     return max(0, last - first + step - 1) // step
 
 
 @njit(nogil=True, cache=True)
-def _inside(shift, stride, size, count):
+def inside(shift, stride, size, count):
     """The range of windows o in [0, count) for which o·stride + shift lies in [0, size)."""
     low = min(count, max(0, -(shift // stride)))
     return low, max(low, min(count, -((shift - size) // stride)))
@@ -96,12 +96,12 @@ def max_forward(image, top, mask, window, start, stop):
     for plane in range(start, stop):
         for oy in range(top.shape[1]):
             top_row, mask_row = top[plane, oy], mask[plane, oy]
-            rows = (*_reach(oy, kh, sh, ph, height, dh), dh)
+            rows = (*reach(oy, kh, sh, ph, height, dh), dh)
             _column_maxima(image[plane], rows, best, place)
             top_row[:] = -np.inf
             mask_row[:] = _NOWHERE
             for i in range(kw):
-                low, high = _inside(i * dw - pw, sw, width, top_row.size)
+                low, high = inside(i * dw - pw, sw, width, top_row.size)
                 column = low * sw + i * dw - pw
                 # The common strides as constants, so that the loop becomes vector code.
                 if sw == 1:
@@ -112,8 +112,17 @@ def max_forward(image, top, mask, window, start, stop):
                     _raise_to(best[column:], place[column:], sw, top_row[low:high], mask_row[low:high])
             for ox in range(top_row.size):
                 if mask_row[ox] == _NOWHERE:
-                    columns = (*_reach(ox, kw, sw, pw, width, dw), dw)
+                    columns = (*reach(ox, kw, sw, pw, width, dw), dw)
                     top_row[ox], mask_row[ox] = window_maximum(image[plane], rows, columns)
+
+
+@njit(nogil=True, cache=True, fastmath=REASSOC)
+def total(values):
+    """The sum of a row; nothing is stored here (see docs/adding-a-kernel.md)."""
+    result = values.dtype.type(0)
+    for i in range(values.size):
+        result += values[i]
+    return result
 
 
 @njit(nogil=True, cache=True)
@@ -130,7 +139,7 @@ def average_forward(image, top, window, start, stop):
     sums = np.empty(width, image.dtype)
     for plane in range(start, stop):
         for oy in range(top.shape[1]):
-            first, last = _reach(oy, kh, sh, ph, height, dh)
+            first, last = reach(oy, kh, sh, ph, height, dh)
             down = _area(oy, kh, sh, (ph, bh), height, dh, only)
             sums[:] = 0
             for y in range(first, last, dh):
@@ -140,7 +149,7 @@ def average_forward(image, top, window, start, stop):
             out = top[plane, oy]
             out[:] = 0
             for i in range(kw):
-                low, high = _inside(i * dw - pw, sw, width, out.size)
+                low, high = inside(i * dw - pw, sw, width, out.size)
                 column = low * sw + i * dw - pw
                 if sw == 1:
                     _add(sums[column:], 1, out[low:high])
@@ -163,12 +172,12 @@ def average_backward(top_grad, image_grad, window, start, stop):
     for plane in range(start, stop):
         image_grad[plane] = 0
         for oy in range(top_grad.shape[1]):
-            first, last = _reach(oy, kh, sh, ph, height, dh)
+            first, last = reach(oy, kh, sh, ph, height, dh)
             down = _area(oy, kh, sh, (ph, bh), height, dh, only)
             sums[:] = 0
             grad_row = top_grad[plane, oy]
             for ox in range(grad_row.size):
-                left, right = _reach(ox, kw, sw, pw, width, dw)
+                left, right = reach(ox, kw, sw, pw, width, dw)
                 across = _area(ox, kw, sw, (pw, bw), width, dw, only)
                 share = grad_row[ox] / max(down * across, 1)
                 for x in range(left, right, dw):

@@ -101,13 +101,15 @@ class Pooling(Layer):
 
     @recordable
     def forward(self, bottom: Blobs, top: Blobs) -> None:
-        """Pool, remembering which pixels were picked."""
+        """Pool, remembering which pixels were picked where that will be asked for."""
         image, out = bottom[0].array, top[0].array
         if self._volumes is not None:
             recording.refuse()
             self._volumes.forward(image, out)
         elif self.method == _Method.AVE:
             pooling.average_forward(image, out, self.window, self.pixels_only)
+        elif self.method == _Method.MAX and len(top) == 1 and not self.runs_backward:
+            pooling.max_values(image, out, self.window)
         elif self.method == _Method.MAX:
             pooling.max_forward(image, out, self._mask.array, self.window)
             if len(top) == 2:
