@@ -30,6 +30,8 @@ def test_the_demo_in_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert f"The same loss on held-out images: {before:.2f} before training, {after:.2f} after." in said
     page = outcome.page.read_text()
     assert AUC in page
+    assert '<a href="masks.html">' in page
+    assert "before training" in (outcome.page.parent / "masks.html").read_text()
     widths = [cv2.imread(str(outcome.page.parent / name)).shape[1] for name in re.findall(r"mask_\w+\.png", page)]
     # Three figures, each with its border and margin.
     assert widths

@@ -1,8 +1,9 @@
-"""Puts the pictures of docs/ together: python tools/make_pictures.py [--recipes DEMO RECIPE] [--detector FOUND].
+"""Puts the pictures of docs/ together: python tools/make_pictures.py --recipes DEMO RECIPE --explore PAGE ...
 
 DEMO is the folder that `segcaffe demo` wrote, RECIPE the one in which the commands of docs/recipes.md were run, as
 tools/measure_recipes.py leaves them in FOLDER/seed_1; FOUND is the folder of boxes that the commands of
-docs/detection.md leave. All images are generated ones.
+docs/detection.md leave; PAGE is the page that docs/explore.md begins with, which needs Chromium. All images are
+generated ones.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 
 from segcaffe.data.label_files import read_labels
 from segcaffe.data.synthetic import CLASS_COLOURS
+from tools.browser import Browser
 
 Array = np.ndarray[Any, Any]
 TARGET = Path(__file__).resolve().parent.parent / "docs" / "images"
@@ -31,6 +33,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--recipes", nargs=2, type=Path, metavar=("DEMO", "RECIPE"))
     parser.add_argument("--detector", type=Path, metavar="FOUND")
+    parser.add_argument("--explore", type=Path, metavar="PAGE")
     options = parser.parse_args()
     TARGET.mkdir(exist_ok=True)
     if options.recipes:
@@ -38,7 +41,21 @@ def main() -> int:
     if options.detector:
         found = [options.detector / "pictures" / f"test_{index:04d}.jpg" for index in DETECTED]
         _write("detector", _grid([[_read(path, 0.5) for path in found]]))
+    if options.explore:
+        _explore(options.explore)
     return 0
+
+
+def _explore(page: Path) -> None:
+    """The page of masks on a desk, a pixel at an edge held, and on a telephone."""
+    with Browser(1180, 1000) as browser:
+        browser.open(page, "scene=1&scale=0.4&kernel=21&x=96&y=90")
+        browser.picture(TARGET / "explore.png")
+        browser.resize(390, 800, mobile=True)
+        browser.open(page, "scene=0&scale=0.4&kernel=21")
+        browser.evaluate("window.scrollTo(0, document.querySelector('nav').offsetTop)")
+        browser.drawn()
+        browser.picture(TARGET / "explore-phone.png")
 
 
 def _recipes(demo: Path, recipe: Path) -> None:

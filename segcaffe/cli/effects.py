@@ -46,6 +46,7 @@ EFFECTS: dict[str, Effects] = {
         "NET, weights, the images, a mean file that NET names, `--label_map_file`, `--rois`",
         "files of the images' names in `--out`; of a detector detections.json and detections.csv there, too",
     ),
+    "explore": Effects("NET, weights, the images, a mean file that NET names, `--labels`", "`--out`"),
     "refine": Effects("SCORES, GUIDE", "OUTPUT"),
     "segawarify": Effects(
         "NET, WEIGHTS, the net of `--embeddings`, `--embedding_weights`; what NET's data layers name where their "

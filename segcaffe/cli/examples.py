@@ -87,6 +87,12 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "--label_map_file labelmap_voc.prototxt",
         "segcaffe predict fast_rcnn.prototxt fast_rcnn.caffemodel photos/ --out found --rois regions.json",
     ),
+    "explore": (
+        "segcaffe explore deploy.prototxt net.caffemodel photo.jpg --out masks.html",
+        "segcaffe explore deploy.prototxt net.caffemodel photos/ --labels labels --out masks.html --megabytes 3",
+        "segcaffe explore configs/embs/deploy.prototxt embs.caffemodel photo.jpg --out embeddings.html "
+        "--embeddings weighted_avg --set HEIGHT=321 --set WIDTH=321",
+    ),
     "refine": (
         "segcaffe refine scores.npy photo.jpg refined.npy",
         "segcaffe refine scores.npy photo.jpg labels.png --method dense-crf --theta_beta 10",

@@ -26,6 +26,7 @@ COMMANDS = {
     "net": "print a net's layers, shapes, parameters and memory",
     "data": "make databases and mean images, look at data sets, check and import them",
     "predict": "label maps of images, folders or lists",
+    "explore": "a page to look through a net's masks with the pointer",
     "refine": "sharpen another model's scores with the cascade or a CRF",
     "segawarify": "put the paper's masks around a net's convolutions",
     "export": "write a net for another framework: ONNX",

@@ -31,6 +31,8 @@ from segcaffe.solver.registry import get_solver
 from segcaffe.solver.solver import Solver
 from segcaffe.viz.curves import loss_curve
 from segcaffe.viz.embedding import heat, label_colours, local_mask, principal_colours
+from segcaffe.viz.explore.page import page as masks_page
+from segcaffe.viz.explore.scene import Scene, View
 from segcaffe.viz.report import Report
 
 Array = np.ndarray[Any, Any]
@@ -39,6 +41,9 @@ MASK_RADIUS = 12
 ZOOM = 2
 MASK_ZOOM = 4
 """So that three rows of a window and two masks fit side by side into the page."""
+_EXPLORED = 3
+_EXPLORED_BYTES = 3_800_000
+"""Images on the page to look through masks, and what each may take: embeddings of 144 x 144 pixels fit, in 8 bits."""
 
 
 @dataclass(frozen=True)
@@ -171,6 +176,8 @@ class Demo:
                 page.picture(f"image_{i}{name}", _enlarge(piece, ZOOM), caption, width=264)
             page.parts.append("<br>")
         page.heading("Local masks")
+        write_bytes(page.folder / "masks.html", self._masks_page().encode(), "demo")
+        page.link("masks.html", "Look through the masks: a page that shows them under the pointer")
         page.text(
             f"For a few pixels: the window of {2 * MASK_RADIUS + 1} x {2 * MASK_RADIUS + 1} pixels around each, and "
             "its mask exp(-distance / mean distance): bright where the network sees the pixel's own region."
@@ -179,6 +186,18 @@ class Demo:
             for k, (y, x) in enumerate(_marked_pixels(label)):
                 self._mask_row(page, f"{i}{k}", image, (y, x), i)
             page.parts.append("<br>")
+
+    def _masks_page(self) -> str:
+        """The page on which one looks through the masks, before and after training."""
+        scenes, views = [], []
+        told = "Masks exp(-distance / mean distance) of the embeddings"
+        for when, found in (("after", self.after), ("before", self.before)):
+            name, scale = f"{when} training", 1 / _mean_distance(found[0])
+            views.append(View(name, when, 2 * MASK_RADIUS + 1, scale=scale, about=f"{told} {name}."))
+        for i, (image, label) in enumerate(self.images[:_EXPLORED]):
+            embeddings, labels = {"after": self.after[i], "before": self.before[i]}, {"truth": label.astype(np.uint8)}
+            scenes.append(Scene(f"held-out image {i + 1}", image, image.shape[:2], embeddings, labels))
+        return masks_page("Look through the masks", scenes, views, scene_bytes=_EXPLORED_BYTES)
 
     def _mask_row(self, page: Report, name: str, image: Array, centre: tuple[int, int], index: int) -> None:
         y, x = centre

@@ -18,6 +18,8 @@ from segcaffe.text.visible import CONTROL
 _UNSEEN = re.compile(f"[{CONTROL}\ufffe\uffff\ud800-\udfff]")
 """Control characters, and what XML cannot hold besides."""
 _PLACE = re.compile(r"@([A-Z]+)@")
+OF_FOLDER = "'self' file:"
+"""Pictures beside the page. A page from disk is of no origin that 'self' could mean, in some browsers."""
 
 
 def text(value: str) -> str:
@@ -36,7 +38,7 @@ def fill(template: str, parts: Mapping[str, str]) -> str:
     return _PLACE.sub(lambda found: parts[found[1]], template)
 
 
-def policy(*own: str, pictures: bool = False) -> str:
+def policy(*own: str, pictures: str = "") -> str:
     """Return the element for a page's head that lets a browser use the page's own inline parts, and nothing else.
 
     Parameters
@@ -44,10 +46,9 @@ def policy(*own: str, pictures: bool = False) -> str:
     own:
         The content of each script and style element, exactly as it stands between the tags.
     pictures:
-        Whether the page shows pictures of its folder.
+        Where the page's pictures come from, if it has any: `OF_FOLDER`, or "data:" for those that it holds.
     """
     hashes = " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(part.encode()).digest()).decode()}'" for part in own)
-    # A page from disk is of no origin that 'self' could mean, in some browsers.
-    images = "; img-src 'self' file:" if pictures else ""
+    images = f"; img-src {pictures}" if pictures else ""
     rules = f"default-src 'none'; script-src {hashes}; style-src {hashes}{images}; base-uri 'none'; form-action 'none'"
     return f'<meta http-equiv="Content-Security-Policy" content="{rules}">'

@@ -11,7 +11,7 @@ import numpy as np
 
 from segcaffe.data.files import write_bytes, write_picture
 from segcaffe.errors import DataError
-from segcaffe.viz.markup import policy, text
+from segcaffe.viz.markup import OF_FOLDER, policy, text
 
 Array = np.ndarray[Any, Any]
 
@@ -70,6 +70,10 @@ class Report:
             f'<figure><img src="{text(quote(file))}"{size} alt="{below}"><figcaption>{below}</figcaption></figure>'
         )
 
+    def link(self, file: str, words: str) -> None:
+        """Lead to another page of the folder."""
+        self.parts.append(f'<p><a href="{text(quote(file))}">{text(words)}</a></p>')
+
     def table(self, header: list[str], rows: list[list[str]]) -> None:
         """Add a table."""
         head = "".join(f"<th>{text(cell)}</th>" for cell in header)
@@ -80,7 +84,7 @@ class Report:
         """Write index.html; returns its path."""
         title = text(self.title)
         page = (
-            f'<!doctype html><html lang="en"><head><meta charset="utf-8">{policy(STYLE, pictures=True)}'
+            f'<!doctype html><html lang="en"><head><meta charset="utf-8">{policy(STYLE, pictures=OF_FOLDER)}'
             f"<title>{title}</title><style>{STYLE}</style></head>"
             f"<body><h1>{title}</h1>{''.join(self.parts)}</body></html>\n"
         )

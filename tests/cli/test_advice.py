@@ -16,7 +16,7 @@ from segcaffe.cli.main import COMMANDS, build_parser
 from tests.conftest import ROOT
 
 PACKAGE = ROOT / "segcaffe"
-NETS = "train", "test", "time", "classify", "detect", "net", "predict", "features", "lint", "export"
+NETS = "train", "test", "time", "classify", "detect", "net", "predict", "explore", "features", "lint", "export"
 """Commands that build a net."""
 READ_NETS = *NETS, "draw", "upgrade"
 SKIPPING = "data make-db", "data mean", "predict", "eval"
@@ -34,6 +34,7 @@ REACHED_FROM: dict[str, tuple[str, ...]] = {
     "data/convert_images.py": ("data make-db",),
     "data/database_writer.py": ("data make-db", "data import-mnist", "data import-cifar", "features"),
     "predict/features.py": ("features",),
+    "predict/explorer.py": ("explore",),
     "data/files.py": SKIPPING,
     "data/contents.py": ("data show", "data mean"),
     "data/label_images.py": ("data check", "data show", "data import-folder", "eval"),
@@ -42,7 +43,18 @@ REACHED_FROM: dict[str, tuple[str, ...]] = {
     "data/coco.py": ("data import-coco",),
     "data/voc.py": ("data import-voc",),
     "detector.py": ("detect",),
-    "device/compat.py": ("train", "test", "time", "classify", "detect", "predict", "features", "demo", "reproduce"),
+    "device/compat.py": (
+        "train",
+        "test",
+        "time",
+        "classify",
+        "detect",
+        "predict",
+        "explore",
+        "features",
+        "demo",
+        "reproduce",
+    ),
     "device/memory.py": ("train",),
     "lint/run.py": ("lint",),
     "metrics/tally.py": ("eval",),
@@ -51,15 +63,15 @@ REACHED_FROM: dict[str, tuple[str, ...]] = {
     "recipes/study/study.py": ("reproduce",),
     "weights/importing/load.py": ("weights import",),
     "weights/importing/match.py": ("weights import",),
-    "weights/completeness.py": ("predict", "test", "classify", "detect", "features", "export"),
+    "weights/completeness.py": ("predict", "explore", "test", "classify", "detect", "features", "export"),
     "viz/left_out.py": ("net", "draw"),
     "viz/net_table.py": ("net",),
     "predict/box_results.py": ("predict",),
     "predict/given_regions.py": ("predict",),
-    "predict/loaded.py": ("predict",),
+    "predict/loaded.py": ("predict", "explore"),
     "predict/refinement.py": ("refine",),
     "predict/result_folder.py": ("predict",),
-    "predict/predictor.py": ("predict",),
+    "predict/predictor.py": ("predict", "explore"),
     "proto/template.py": READ_NETS,
     "recipes/resnet.py": ("train",),
     "recipes/vgg16.py": ("train",),

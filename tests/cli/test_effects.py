@@ -61,6 +61,7 @@ LINES: dict[str, list[str]] = {
     "data mean": ["data", "mean", "list.txt", "out/mean.binaryproto"],
     "data show": ["data", "show", "list.txt", "--out", "out/sheet.png"],
     "predict": ["predict", "n.prototxt", "w.caffemodel", "i.png", "--out", "out/p"],
+    "explore": ["explore", "n.prototxt", "w.caffemodel", "i.png", "--out", "out/e.html", "--embeddings", "y"],
     "refine": ["refine", "s.npy", "i.png", "out/r.npy"],
     "segawarify": ["segawarify", "k.prototxt", "--out", "out/k"],
     "export": ["export", "n.prototxt", "w.caffemodel", "out/n.onnx"],
@@ -115,7 +116,18 @@ def test_nothing_else_happens(command: str, watched: tuple[Path, dict[str, dict[
 
 @pytest.mark.parametrize(
     "command",
-    ["draw", "weights convert", "data make-db", "predict", "refine", "segawarify", "export", "verify", "features"],
+    [
+        "draw",
+        "weights convert",
+        "data make-db",
+        "predict",
+        "explore",
+        "refine",
+        "segawarify",
+        "export",
+        "verify",
+        "features",
+    ],
 )
 def test_writing_is_seen(command: str, watched: tuple[Path, dict[str, dict[str, list[str]]]]) -> None:
     """The comparison above can fail."""

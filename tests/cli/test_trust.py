@@ -84,6 +84,8 @@ LOOKS = {
 }
 ASK = {
     "predict": ["predict", "net.prototxt", "w.caffemodel", "i.png", "--out", "out", "--blob", "t"],
+    "explore": ["explore", "net.prototxt", "w.caffemodel", "i.png", "--out", "o.html", "--embeddings", "t",
+                "--blob", "b"],
     "features": ["features", "w.caffemodel", "net.prototxt", "t", "o.npz", "--iterations", "1"],
     "classify": ["classify", "i.png", "o.npy", "--model_def", "net.prototxt", "--pretrained_model", "w.caffemodel",
                  "--mean_file", ""],

@@ -58,6 +58,7 @@ _LINES = (
     "data make-db ./ labelled.txt db --backend lmdb --resize_height 4 --resize_width 5 --shuffle --random_seed 3",
     "data make-scenes scenes --train=1 --test=1 --size 32 --seed 2",
     "data import-folder images labels lists --test 1 --map 1=2,255=0",
+    "explore deploy.prototxt net.caffemodel image0.png --out e.html --embeddings score --size 7x9 --step 1",
     "predict deploy.prototxt net.caffemodel labelled.txt --out found --size 7x9 --step 1 --scales 0.5,1 --mean 1,2,3",
     "classify image0.png scores.npy --model_def classify.prototxt --pretrained_model classify.caffemodel "
     "--images_dim 6,6 --raw_scale 255 --input_scale 0.5 --channel_swap 2,1,0",
