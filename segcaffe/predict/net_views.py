@@ -10,7 +10,7 @@ from segcaffe.functional.masks import Norm
 from segcaffe.layers.registry import layer_class
 from segcaffe.layers.segaware.meanfield import MeanfieldLayer
 from segcaffe.layers.segaware.norm_conv_meanfield import WindowMeanfield
-from segcaffe.proto.caffe_pb2 import Im2distParameter, LayerParameter, NetParameter
+from segcaffe.proto.caffe_pb2 import Im2distParameter, LayerParameter, NetParameter, NormConvParameter
 from segcaffe.viz.explore.scene import View
 from segcaffe.window import Window
 
@@ -45,6 +45,8 @@ def views_of(net: NetParameter, weights: Weights) -> list[View]:
     for place, layer in enumerate(net.layer):
         if layer.type == "Im2dist":
             found += _masks(net, place, weights)
+        elif layer.type == "NormConv":
+            found += _normalized(layer, weights)
         elif _is_local_crf(layer):
             found.append(_crf_view(layer))
     return found
@@ -57,7 +59,7 @@ def finest_view(net: NetParameter, blob: str, views: Sequence[View], scale: floa
     """
     if any(view.embedding == blob for view in views):
         return None
-    masks = [view for view in views if not view.normalised]
+    masks = [view for view in views if view.sum_to != 1]
     told = f"The embeddings “{blob}” as fine as they are"
     if not masks:
         return View(blob, blob, _FINEST_KERNEL, scale=scale, about=f"{told}. The net itself makes no mask of them.")
@@ -69,6 +71,8 @@ def _guide(layer: LayerParameter) -> str:
     """The blob that a layer compares in windows, if it does."""
     if layer.type == "Im2dist":
         return str(layer.bottom[0])
+    if layer.type == "NormConv":
+        return str(layer.bottom[1])
     return str(layer.bottom[2]) if _is_local_crf(layer) else ""
 
 
@@ -87,18 +91,42 @@ def _resized_from(net: NetParameter, blob: str) -> str:
 def _masks(net: NetParameter, place: int, weights: Weights) -> Iterator[View]:
     """A view for each layer Exp that a layer Im2dist leads to."""
     layer = net.layer[place]
-    window = Window.from_convolution(layer.convolution_param, 2, f'layer "{layer.name}" (Im2dist)')
-    kernel, dilation = window.kernel[0], window.dilation[0]
-    around = window.pad == (kernel // 2 * dilation,) * 2 and window.stride == (1, 1)
-    if not around or kernel % 2 == 0 or len({*window.kernel}) + len({*window.dilation}) != 2:
+    window = _square_window(layer)
+    if window is None:
         return
-    options = layer.im2dist_param
+    options, (kernel, dilation) = layer.im2dist_param, window
     norm: Norm = "l1" if options.norm == Im2distParameter.L1 else "l2"
     for end, scale in _exponentials(net, place, layer.top[0], 1.0, weights):
         name = _convolution_behind(net, end) or net.layer[end].name
         about = f"The mask of {name}: {kernel} x {kernel} cells of “{layer.bottom[0]}”, λ as the net has learnt it."
-        yield View(name, layer.bottom[0], kernel, dilation, scale, norm, False, options.remove_center,
+        yield View(name, layer.bottom[0], kernel, dilation, scale, norm, 0, options.remove_center,
                    options.remove_bounds, about)  # fmt: skip
+
+
+def _normalized(layer: LayerParameter, weights: Weights) -> Iterator[View]:
+    """The view of a NormConv."""
+    window = _square_window(layer)
+    if window is None:
+        return
+    options, (kernel, dilation) = layer.norm_conv_param, window
+    norm: Norm = "l1" if options.norm == NormConvParameter.L1 else "l2"
+    scale = float(weights[layer.name][-1].data.flat[0]) if options.scale_term else -1.0
+    about = (
+        f"The mask of {layer.name}: {kernel} x {kernel} cells of “{layer.bottom[1]}”, λ as the net has learnt it; "
+        "each window's weights are divided by their sum."
+    )
+    yield View(layer.name, layer.bottom[1], kernel, dilation, scale, norm,
+               kernel * kernel if options.scale_by_taps else 1, options.remove_center,
+               options.remove_bounds, about)  # fmt: skip
+
+
+def _square_window(layer: LayerParameter) -> tuple[int, int] | None:
+    """Kernel and dilation of a window that is square, odd and around each cell; None of others."""
+    window = Window.from_convolution(layer.convolution_param, 2, f'layer "{layer.name}" ({layer.type})')
+    kernel, dilation = window.kernel[0], window.dilation[0]
+    around = window.pad == (kernel // 2 * dilation,) * 2 and window.stride == (1, 1) and window.is_even
+    square = window.kernel == (kernel, kernel) and window.dilation == (dilation, dilation)
+    return (kernel, dilation) if around and square and kernel % 2 else None
 
 
 def _exponentials(
@@ -154,7 +182,7 @@ def _crf_view(layer: LayerParameter) -> View:
         f"“{layer.bottom[2]}” has the pixels' positions, too, where the net adds them."
     )
     return View(f"{layer.name} (CRF)", layer.bottom[2], options.kernel_size[0], _first(options.dilation, 1),
-                _first(options.scale, 0.0), "l2", True, _first(options.remove_center, True),
+                _first(options.scale, 0.0), "l2", 1, _first(options.remove_center, True),
                 _first(options.remove_bounds, True), about)  # fmt: skip
 
 

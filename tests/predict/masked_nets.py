@@ -17,6 +17,7 @@ from segcaffe.predict.explorer import Explorer
 from segcaffe.proto import caffe_pb2
 from segcaffe.recipes import embs, tiny
 from segcaffe.recipes.layers import image_input, net
+from segcaffe.recipes.tiny import Crf, Masks, Model
 
 SIDE, WIDTH = 41, 37
 LAMBDAS = {"conv3": -0.4, "conv4": 0.2, "conv5": 0.9}
@@ -27,9 +28,15 @@ def write_nets(folder: Path) -> None:
     device.set_random_seed(3)
     half = (SIDE - 1) // 2 + 1
     texts = {
-        "crf": tiny.deploy(SIDE, half, True, True),
-        "masked": tiny.deploy(SIDE, half, True, False),
-        "plain": tiny.deploy(SIDE, half, False, False),
+        name: tiny.deploy((SIDE, SIDE), (half, half), model)
+        for name, model in {
+            "crf": Model(Masks(), Crf()),
+            "masked": Model(Masks()),
+            "normalized": Model(Masks(norm="L2", normalized=True)),
+            "plain": Model(),
+        }.items()
+    }
+    texts |= {
         "embs": net("embs", [image_input(SIDE, SIDE, embs.RGB_SCALE), *tiny.embedding()]),
     }
     for name, text in texts.items():

@@ -43,7 +43,28 @@ def test_masks_are_the_nets(folder: Path) -> None:
         values = scene.embeddings[view.embedding]
         mask = np.exp(-view.scale * local_distance(values[None], view.kernel, view.dilation, view.norm))
         np.testing.assert_allclose(mask, net.blobs[f"{view.name}_mask"].data, rtol=1e-5, atol=1e-6)
-    assert views[4] == View("crf (CRF)", "embxy", 7, 3, 1.0, "l2", True, True, True, views[4].about)
+    assert views[4] == View("crf (CRF)", "embxy", 7, 3, 1.0, "l2", 1, True, True, views[4].about)
+
+
+def test_normalized_masks_are_the_nets(folder: Path) -> None:
+    looked = explorer(folder, "normalized")
+    looked.net.params["conv4"][2].data[...] = 0.7
+    scene = looked.look("scene", scene_image(folder))
+    finest, *views = looked.views([scene])
+    assert (finest.embedding, finest.norm, finest.sum_to) == ("emb", "l2", 0)
+    assert [(view.name, view.norm, view.sum_to) for view in views] == [
+        ("conv3", "l2", 9), ("conv4", "l2", 9), ("conv5", "l2", 9)
+    ]  # fmt: skip
+    assert views[1].scale == pytest.approx(0.7)
+    # Where memory is shared, weights are not there any more.
+    net = Net(folder / "normalized.prototxt", caffe_pb2.TEST)
+    net.copy_from(str(folder / "normalized.caffemodel"))
+    layer = net.layer_dict["conv4"]
+    layer.blobs[2].data[...] = 0.7
+    net.forward(data=looked.input.data)
+    values = scene.embeddings["emb_shrink4"][None]
+    mask = np.exp(-0.7 * local_distance(values, 3, 2, "l2"))
+    np.testing.assert_allclose(9 * mask / mask.sum(1, keepdims=True), layer.gain * layer.weights, rtol=1e-5)
 
 
 def test_predictions_before_and_after_the_crf(folder: Path) -> None:
@@ -101,7 +122,7 @@ def test_the_papers_nets() -> None:
     assert {view.name for view in views} == convolutions
     assert {(view.norm, view.scale) for view in views} == {("l1", 0.05)}
     assert embedding_blobs(nets[0])[0] == "emb"
-    assert {view.kernel: view.normalised for view in resnet_views} == {13: True, 9: False}
+    assert {view.kernel: view.sum_to for view in resnet_views} == {13: 1, 9: 0}
     assert mean_field_input(nets[1]) == "unary"
 
 

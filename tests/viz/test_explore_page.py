@@ -94,7 +94,7 @@ def test_masks_are_those_of_the_values_it_has(browser: Browser, shown: Shown, nu
     distance = local_distance(values, view.kernel, view.dilation, view.norm, remove_center=view.remove_center,
                               remove_bounds=view.remove_bounds)[0, :, row, col]  # fmt: skip
     mask = np.exp(-view.scale * distance)
-    expected = mask / mask.sum() if view.normalised else mask
+    expected = view.sum_to * mask / mask.sum() if view.sum_to else mask
     np.testing.assert_allclose(browser.evaluate(WEIGHTS), expected, rtol=1e-5, atol=1e-12)
     far = browser.evaluate("[...far.values]")
     difference = values[0] - values[0][:, row, col][:, None, None]

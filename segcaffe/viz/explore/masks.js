@@ -30,9 +30,9 @@ function windowMask(grid, row, col, view) {
       taps.push({ row: y, col: x, outside, centre, weight: gone ? 0 : Math.exp(-view.scale * far) });
     }
   }
-  if (view.normalised) {
+  if (view.sum_to) {
     const total = taps.reduce((sum, tap) => sum + tap.weight, 0);
-    for (const tap of taps) tap.weight = total ? tap.weight / total : 1 / taps.length;
+    for (const tap of taps) tap.weight = view.sum_to * (total ? tap.weight / total : 1 / taps.length);
   }
   return taps;
 }

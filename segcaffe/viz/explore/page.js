@@ -77,7 +77,7 @@ function drawBefore(canvas) {
 }
 
 function drawWindows(taps, view, cells) {
-  const most = view.normalised ? Math.max(...taps.map(tap => tap.weight), 1e-12) : 1;
+  const most = view.sum_to ? Math.max(...taps.map(tap => tap.weight), 1e-12) : 1;
   const colour = tap => {
     const y = Math.round(tap.row * cells.down), x = Math.round(tap.col * cells.across), { width, height } = scene();
     if (!pixels || y < 0 || x < 0 || y >= height || x >= width) return [225, 225, 225];
@@ -98,7 +98,9 @@ function tell(taps, row, col) {
     if (labels(kind)) said.push(`${words} ${className(labels(kind)[at])}`);
   }
   const sum = taps.reduce((total, tap) => total + tap.weight, 0), counted = taps.length;
-  const kept = state.view.normalised ? `The mask spreads over ${(1 / taps.reduce((t, tap) => t + tap.weight ** 2, 0)).toFixed(1)}`
+  const squares = taps.reduce((total, tap) => total + tap.weight ** 2, 0);
+  // Of weights that always add up to the same, how many pixels would share them if these counted alike.
+  const kept = state.view.sum_to ? `The mask spreads over ${(sum * sum / squares).toFixed(1)}`
     : `The mask keeps ${sum.toFixed(1)}`;
   $("reading").textContent = `Column ${Math.round(state.x)}, row ${Math.round(state.y)}` +
     `${said.length ? ": " + said.join(", ") : ""}. ${kept} of ${counted} pixels.${state.held ? " (held)" : ""}`;

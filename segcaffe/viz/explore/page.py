@@ -129,7 +129,7 @@ def _sentence(name: str, scene: Scene, packed: Packed, views: Sequence[View]) ->
     kept = "every cell" if packed.step == 1 else (
         f"one cell in {packed.step} of each row and column (so that a dilation is a multiple of {packed.step})"
     )  # fmt: skip
-    changes = [loss(scene.embeddings[name], packed, view) for view in views if not view.normalised]
+    changes = [loss(scene.embeddings[name], packed, view) for view in views if not view.sum_to]
     error = ""
     if changes:
         mean, most = max(change.mean for change in changes), max(change.most for change in changes)

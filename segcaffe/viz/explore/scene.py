@@ -17,7 +17,7 @@ Array = np.ndarray[Any, Any]
 class View:
     """A mask: how far the pixels of a window are from its centre, and what each of them counts for that.
 
-    A pixel counts exp(-scale · distance), or, where ``normalised``, its part in the sum of these.
+    A pixel counts exp(-scale · distance), or, with ``sum_to``, that divided so that a window's weights add up to it.
 
     Attributes
     ----------
@@ -31,8 +31,8 @@ class View:
         How fast the mask falls with distance, λ.
     norm:
         "l1" for distances Σ|d|, "l2" for ½Σd².
-    normalised:
-        Whether the mask adds up to 1.
+    sum_to:
+        What a window's weights add up to: 1, or the number of taps; 0 where they are not divided.
     remove_center, remove_bounds:
         Whether the centre, and what lies outside the image, count nothing (otherwise the distance there is 0).
     """
@@ -43,7 +43,7 @@ class View:
     dilation: int = 1
     scale: float = 1.0
     norm: Norm = "l1"
-    normalised: bool = False
+    sum_to: int = 0
     remove_center: bool = False
     remove_bounds: bool = False
     about: str = ""
