@@ -26,6 +26,7 @@ from segcaffe.proto.tokens import outer_fields
 from segcaffe.proto.upgrade import upgrade_net, upgrade_solver
 
 __all__ = [
+    "net_in",
     "net_of",
     "outer_fields",
     "parse",
@@ -68,6 +69,11 @@ def read_net(path: str | Path, variables: Mapping[str, str] | None = None, *, to
 def net_of(data: bytes, where: str, *, tolerant: bool = False) -> PlacedNet:
     """Return the net in the bytes of a text file, as `read_net` does; ``where`` is what errors and places call them."""
     return _placed(Parser(expand(text_of(data, where, NET), None, where), tolerant=tolerant), where)
+
+
+def net_in(source: Source) -> PlacedNet:
+    """Return the net in a text whose template names are filled in, as `read_net` does."""
+    return _placed(Parser(source), source.filename)
 
 
 def read_solver(path: str | Path, variables: Mapping[str, str] | None = None) -> SolverParameter:

@@ -14,6 +14,7 @@ from segcaffe.layers.registry import layer_class
 from segcaffe.proto.caffe_pb2 import LayerParameter
 from segcaffe.window import Window
 
+_SIDES = ("pad_t", "pad_l", "pad_b", "pad_r")
 ONE_TAP = "sees one pixel at a time"
 """Why a layer stays as it is that has a window of one pixel."""
 _FUSED = ("relu", "fuse_type", "fusion_type")
@@ -52,6 +53,8 @@ def why_left(layer: LayerParameter) -> str:
         return f"has {len(layer.bottom)} bottoms and {len(layer.top)} tops; a mask is for one image"
     if any(options.HasField(name) for name in _FUSED):
         return "is fused with other layers; write them out"
+    if any(options.HasField(name) for name in _SIDES):
+        return "pads each side by itself, which Im2col and Im2dist cannot"
     if options.axis != 1:
         return f"its channels are axis {options.axis}; masks are for images (N, C, H, W)"
     return ""

@@ -55,46 +55,49 @@ def last_writer(layers: Sequence[LayerParameter], blob: str) -> int:
 
 def append_crf(
     layers: Sequence[LayerParameter], changes: Changes, crf: Crf, masks: Masks, shapes: Sequence[tuple[NetState, Shape]]
-) -> list[str]:
-    """Put the mean field behind the scores, which keep their name; returns the names of its layers with parameters.
+) -> None:
+    """Put the mean field behind the scores, which keep their name.
 
-    ``shapes`` are those of the scores, (N, classes, H, W), in each state of the net.
+    ``shapes`` are those of the scores, (N, classes, H, W), in each state of the net. GraphError for other scores.
     """
     scores = scores_of(layers, crf.scores)
     for _, shape in shapes:
         if len(shape) != 4:
             raise GraphError(
-                f'the CRF needs scores of each pixel, (N, classes, H, W). "{scores}" has shape '
+                f'The CRF needs scores of each pixel, (N, classes, H, W). "{scores}" has shape '
                 f"{' x '.join(map(str, shape))}."
             )
-    last, new = last_writer(layers, scores), masks.names.free
-    unary = new(f"{scores}_unary")
+    last, unary = last_writer(layers, scores), masks.names.free(f"{scores}_unary")
     for i, message in enumerate(layers[: last + 1]):
         for names, blobs in ((changes.bottoms, message.bottom), (changes.tops, message.top)):
             if scores in blobs:
                 names.setdefault(i, {})[scores] = unary
-    rules = rules_of(layers[last])
+    changes.put(last + 1, *_mean_field(scores, unary, crf, masks, shapes, rules_of(layers[last])))
+
+
+def _mean_field(
+    scores: str, unary: str, crf: Crf, masks: Masks, shapes: Sequence[tuple[NetState, Shape]], rules: str
+) -> list[str]:
+    """The layers that make ``scores`` of ``unary``, what the net has said before."""
+    new = masks.names.free
     positions = new(f"{scores}_xy")
     resized, embedding = masks.at(scores, unary, tuple(shape[2:] for _, shape in shapes), rules)
     copies = [new(f"{scores}_{name}") for name in ("first", "q0")]
     factors = [new(f"{scores}_{name}") for name in ("scaled_emb", "scaled_xy", "scaled_xy2")]
-    joint, name = new(f"{scores}_embxy"), new(f"{scores}_crf")
-    values = (crf.scale, _POSITION, _NEAR_POSITION)
-    changes.put(
-        last + 1,
+    joint = new(f"{scores}_embxy")
+    bottoms, values = (embedding, positions, positions), (crf.scale, _POSITION, _NEAR_POSITION)
+    window = _window(crf, min(min(shape[2:]) for _, shape in shapes))
+    return [
         *_positions(positions, shapes, rules),
         *resized,
         layer("Split", new(f"{scores}_split"), [unary], copies, rules),
         *(
             layer("Scale", factor, [bottom], body=rules + _factor(value))
-            for factor, bottom, value in zip(factors, (embedding, positions, positions), values, strict=True)
+            for factor, bottom, value in zip(factors, bottoms, values, strict=True)
         ),
         layer("Concat", joint, factors[:2], body=rules),
-        layer(
-            "NormConvMeanfield", name, [*copies, joint, factors[2]], [scores], rules + _window(crf, shapes[0][1][2:])
-        ),
-    )
-    return [*factors, name]
+        layer("NormConvMeanfield", new(f"{scores}_crf"), [*copies, joint, factors[2]], [scores], rules + window),
+    ]
 
 
 def _ends(layers: Sequence[LayerParameter], blob: str) -> bool:
@@ -127,9 +130,12 @@ def _factor(value: float) -> str:
     return f"param {{ lr_mult: 1 decay_mult: 1 }}\nscale_param {{ {filler} }}"
 
 
-def _window(crf: Crf, size: Shape) -> str:
-    """Options of the mean field: the window of embeddings and positions, then the one of positions alone."""
-    dilation = crf.dilation or max(1, min(_MOST_DILATION, min(size) // _REACH))
+def _window(crf: Crf, side: int) -> str:
+    """Options of the mean field: the window of embeddings and positions, then the one of positions alone.
+
+    ``side`` is the scores' shortest.
+    """
+    dilation = crf.dilation or max(1, min(_MOST_DILATION, side // _REACH))
     pad = dilation * (crf.kernel // 2)
     once = "scale: 1 remove_center: true remove_bounds: true"
     return f"""norm_conv_meanfield_param {{

@@ -111,7 +111,7 @@ def join(guide: Guide, subject: Subject, image: str, names: Names) -> Joined:
     factor, notes = _preparation(subject, image, guide.net, their_image)
     renaming = _Renaming(names, layers)
     joined = list[LayerParameter]()
-    if factor != 1 or _writes(subject.layers, image) or _writes(layers, their_image):
+    if factor != 1 or works_in_place(layers, their_image):
         copy = names.free(f"emb_{image}")
         options = f"power_param {{ scale: {factor:.7g} }}" if factor != 1 else ""
         joined += parse(layer("Power", copy, [image], body=options), NetParameter()).layer
@@ -134,8 +134,8 @@ def _image_read(needed: Sequence[LayerParameter], where: str) -> str:
     return read.pop()
 
 
-def _writes(layers: Sequence[LayerParameter], blob: str) -> bool:
-    """Whether a layer works in place on a blob."""
+def works_in_place(layers: Sequence[LayerParameter], blob: str) -> bool:
+    """Whether one of the layers works in place on a blob."""
     return any(blob in layer.bottom and blob in layer.top for layer in layers)
 
 

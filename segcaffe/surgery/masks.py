@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from segcaffe.graph.graph import where
 from segcaffe.proto.caffe_pb2 import LayerParameter
 from segcaffe.surgery.options import Masking
 from segcaffe.surgery.written import escaped, layer, options
+from segcaffe.window import Window
 
 Shape = tuple[int, ...]
-_WINDOW = ("kernel_size", "kernel_h", "kernel_w", "pad", "pad_h", "pad_w", "stride", "stride_h", "stride_w", "dilation",
-           "dilation_h", "dilation_w", "kstride", "pad_t", "pad_l", "pad_b", "pad_r")  # fmt: skip
-"""Options of a convolution that make its window."""
 
 
 @dataclass
@@ -134,9 +133,17 @@ def rules_of(conv: LayerParameter) -> str:
 
 
 def _window(conv: LayerParameter) -> str:
-    param = conv.convolution_param
-    given = {field.name: value for field, value in param.ListFields()}
-    values = ((name, given[name]) for name in _WINDOW if name in given)
-    return " ".join(
-        f"{name}: {value}" for name, found in values for value in ([found] if isinstance(found, int) else found)
-    )
+    """A convolution's window as prototxt, however it is told there; what is as usual is left out."""
+    window = Window.from_convolution(conv.convolution_param, 2, where(conv))
+    parts = [_extents("kernel", window.kernel)]
+    for name, extents, usual in (("pad", window.pad, 0), ("stride", window.stride, 1)):
+        parts += [_extents(name, extents)] if set(extents) != {usual} else []
+    if set(window.dilation) != {1}:
+        parts.append(" ".join(f"dilation: {extent}" for extent in dict.fromkeys(window.dilation)))
+    return " ".join(parts)
+
+
+def _extents(name: str, extents: tuple[int, ...]) -> str:
+    if len(set(extents)) == 1:
+        return f"{'kernel_size' if name == 'kernel' else name}: {extents[0]}"
+    return " ".join(f"{name}_{axis}: {extent}" for axis, extent in zip("hw", extents, strict=True))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from segcaffe.errors import SegcaffeError
@@ -69,3 +70,23 @@ class Crf:
             raise SegcaffeError(f"The CRF's kernel must be odd, 1 to {MOST_TAPS}. Received: {self.kernel}.")
         if self.iterations < 2 or (self.dilation is not None and self.dilation < 1):
             raise SegcaffeError("The CRF needs 2 iterations or more, and a dilation of 1 or more.")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """In which states a net is looked at, and what is known of its sizes.
+
+    Attributes
+    ----------
+    shapes:
+        Shapes of blobs that data layers or inputs make, where the net does not say them.
+    image:
+        The blob of images that embeddings are made of; empty for the first that data layers make.
+    level, stages:
+        Of the net's states, beside the phases TRAIN and TEST.
+    """
+
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    image: str = ""
+    level: int = 0
+    stages: tuple[str, ...] = ()

@@ -1,0 +1,114 @@
+"""What is made of a net, and what there is to tell of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from segcaffe.layers.registry import layer_class
+from segcaffe.proto.caffe_pb2 import NetParameter
+from segcaffe.recipes.layers import remark
+from segcaffe.surgery.choice import Left
+from segcaffe.surgery.grids import Shape
+from segcaffe.surgery.guide import Guide, Joined
+from segcaffe.surgery.options import Crf, Masking
+from segcaffe.surgery.subject import Subject
+from segcaffe.text.visible import one_line
+from segcaffe.text.words import counted
+
+
+@dataclass(frozen=True)
+class Masked:
+    """A convolution that looks through a mask: its name, window, input channels, grid, and blob of distances."""
+
+    layer: str
+    window: str
+    channels: int
+    size: Shape
+    distances: str
+
+
+@dataclass(frozen=True)
+class SegAware:
+    """A net that was made segmentation-aware.
+
+    Attributes
+    ----------
+    text:
+        The net, as prototxt.
+    net:
+        The same as a message.
+    text_kept:
+        Whether comments and template names of the text that there was are in it.
+    masked, left:
+        Convolutions with masks, and those that patterns fit and that stay as they are.
+    new:
+        Weights of the layers that were put in.
+    notes:
+        What users should know, a sentence each.
+    """
+
+    text: str
+    net: NetParameter
+    text_kept: bool
+    masked: tuple[Masked, ...]
+    left: tuple[Left, ...]
+    new: NetParameter
+    notes: tuple[str, ...] = ()
+
+    def weights(self, stored: NetParameter | None = None) -> NetParameter:
+        """The net with weights: those of the net that there was, as they are, and those of the new layers.
+
+        Layers that want weights and have none are left out: whoever loads the others keeps theirs.
+        """
+        blobs = {layer.name: layer.blobs for layer in (stored.layer if stored is not None else ()) if layer.blobs}
+        blobs |= {layer.name: layer.blobs for layer in self.new.layer}
+        result = NetParameter()
+        result.CopyFrom(self.net)
+        del result.layer[:]
+        for layer in self.net.layer:
+            if layer.name in blobs or not layer_class(layer.type).parameter_count(layer, len(layer.bottom)):
+                kept = result.layer.add()
+                kept.CopyFrom(layer)
+                kept.ClearField("blobs")
+                kept.blobs.extend(blobs.get(layer.name, ()))
+        return result
+
+    def unknown(self, stored: NetParameter | None) -> list[str]:
+        """Names of layers that a file has weights for and the net has not."""
+        names = {layer.name for layer in self.net.layer}
+        return [layer.name for layer in (stored.layer if stored is not None else ())
+                if layer.blobs and layer.name not in names]  # fmt: skip
+
+
+def head(guide: Guide, masking: Masking, masked: Sequence[Masked], crf: Crf | None) -> str:
+    """Comment lines that say how a net came to be."""
+    source = guide.net.where if guide.net is not None else f'the net\'s own "{guide.blob}"'
+    learnt = "learnt" if masking.learn else "fixed"
+    lines = [
+        f"Made segmentation-aware: {counted(len(masked), 'convolution')} through masks exp(-|lambda d|), d being "
+        f"{masking.norm.upper()} distances of embeddings from {source}; lambda starts at {masking.sharpness:g}, "
+        f"{learnt}.",
+        *([f"A CRF of {crf.iterations} iterations stands behind the scores."] if crf is not None else []),
+    ]
+    return remark("\n".join(one_line(line) for line in lines))
+
+
+def notes_on(joined: Joined, kept: bool, subject: Subject, masking: Masking, has_weights: bool) -> tuple[str, ...]:
+    """What users should know of a net that was made, a sentence each."""
+    notes = list(joined.notes)
+    if subject.text and not kept:
+        notes.append(f"{subject.where} cannot be edited as it is written: it is written anew, without its comments.")
+    if masking.sharpness == 0 and masking.learn:
+        notes.append(
+            "with lambda 0 the net computes what it did, and stays so: |lambda d| has no slope there. "
+            "To train masks start above 0."
+        )
+    if joined.layers and not has_weights:
+        notes.append("the embeddings' weights are as their fillers make them: train them, or give their file.")
+    return tuple(notes)
+
+
+def sentences(left: Sequence[Left]) -> str:
+    """Why layers stay as they are, in one line."""
+    return " ".join(f'"{one.layer}": {one.why}.' for one in left)

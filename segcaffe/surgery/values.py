@@ -1,0 +1,39 @@
+"""Values for the layers that were put into a net."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from segcaffe.blob.proto import to_proto
+from segcaffe.proto.caffe_pb2 import LayerParameter, NetParameter, NetState
+from segcaffe.proto.placed import PlacedNet
+from segcaffe.surgery.grids import Known, set_up
+from segcaffe.weights.loading import copy_weights
+
+
+def new_weights(
+    net: PlacedNet,
+    own: set[str],
+    given: Sequence[LayerParameter],
+    states: Sequence[NetState],
+    known: Known,
+) -> NetParameter:
+    """Weights of the layers that were put in: those given, the embeddings', else as fillers make them.
+
+    Also sets up the net up to there, as a check.
+    """
+    layers = net.message.layer
+    new = {layer.name for layer in layers} - own
+    wanted = {
+        top for layer in layers for top in layer.top if layer.name in new or layer.convolution_param.bottom_is_im2col
+    }
+    found: dict[str, LayerParameter] = {}
+    for state in states:
+        built = set_up(net, state, wanted, known, new)
+        if given:
+            copy_weights(built.layer_list, NetParameter(layer=given), "the embeddings' weights")
+        for layer in built.layer_list:
+            if layer.name in new and layer.blobs:
+                blobs = [to_proto(blob) for blob in layer.blobs]
+                found.setdefault(layer.name, LayerParameter(name=layer.name, type=layer.param.type, blobs=blobs))
+    return NetParameter(layer=found.values())
