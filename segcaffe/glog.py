@@ -86,7 +86,8 @@ class _FileHandler(logging.FileHandler):
 
 def tell(message: str) -> None:
     """Print a line on the terminal (standard error) for people, above a progress bar if there is one."""
-    bar_type().write(message, file=sys.stderr)
+    if _verbosity is not Verbosity.SILENT:
+        bar_type().write(message, file=sys.stderr)
 
 
 class Verbosity(IntEnum):
@@ -98,6 +99,8 @@ class Verbosity(IntEnum):
     """Progress bars, announcements, and the log lines of commands that Caffe logs in besides."""
     VERBOSE = logging.DEBUG
     """The log lines of every command, beside a progress bar as well."""
+    SILENT = logging.ERROR
+    """Errors: of several processes that work together all but the first print so much."""
 
 
 RESULT = int(Verbosity.QUIET)
@@ -107,12 +110,12 @@ _verbosity = Verbosity.NORMAL
 
 def shows_progress() -> bool:
     """Whether a progress bar is to be shown: there is a terminal or a notebook, and no --quiet."""
-    return _verbosity is not Verbosity.QUIET and (sys.stderr.isatty() or in_notebook())
+    return _verbosity < Verbosity.QUIET and (sys.stderr.isatty() or in_notebook())
 
 
 def note(message: str, *, errors: bool = False) -> None:
     """Print what a command is doing, above a progress bar if there is one, unless the user asked for quiet."""
-    if _verbosity is not Verbosity.QUIET:
+    if _verbosity < Verbosity.QUIET:
         bar_type().write(message, file=sys.stderr if errors else sys.stdout)
 
 

@@ -20,7 +20,7 @@ ARRAYS, NETS, RUNS, DOORS = "arrays and files", "nets", "runs", "doors"
 FLOORS = {
     ALONE: ("version", "wiring", "text", "errors", "files", "plan"),
     TEXT: ("proto", "window", "glog", "trust"),
-    MACHINE: ("device", "jit", "threads", "kernels"),
+    MACHINE: ("device", "jit", "threads", "kernels", "parallel"),
     ARRAYS: ("blob", "detection", "snapshot", "convert", "data", "metrics", "functional"),
     NETS: ("layers", "graph", "fusion", "weights", "net"),
     RUNS: ("solver", "viz", "predict", "dnn", "testing", "export", "torch", "densecrf"),

@@ -182,20 +182,29 @@ class BufferPart(Buffer):
 
     def host(self) -> np.ndarray[Any, Any]:
         """The part on the host, up to date; taken to be written to."""
-        return self.whole.host()[self.start : self.start + self.size]
+        part: np.ndarray[Any, Any] = self._zeroed(self.whole.host()[self.start : self.start + self.size])
+        return part
 
     def read_host(self) -> np.ndarray[Any, Any]:
         """The part on the host, up to date, for reading only."""
-        return self.whole.read_host()[self.start : self.start + self.size]
+        part: np.ndarray[Any, Any] = self._zeroed(self.whole.read_host()[self.start : self.start + self.size])
+        return part
 
     def seen(self) -> np.ndarray[Any, Any] | None:
         """The part on the host for a look at it; None where that would take work."""
         whole = self.whole.seen()
-        return None if whole is None else whole[self.start : self.start + self.size]
+        return None if whole is None or self._cleared else whole[self.start : self.start + self.size]
 
     def array(self) -> Any:
         """The part on the current mode's device, up to date; taken to be written to."""
-        return self.whole.array()[self.start : self.start + self.size]
+        return self._zeroed(self.whole.array()[self.start : self.start + self.size])
+
+    def _zeroed(self, part: Any) -> Any:
+        """The part, with the zeros that `clear` has put off."""
+        if self._cleared:
+            self._cleared = False
+            part[...] = 0
+        return part
 
     @property
     def untouched(self) -> bool:

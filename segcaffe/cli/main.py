@@ -111,9 +111,10 @@ def _main(arguments: Sequence[str] | None) -> int:
         command, verbosity = options.command, options.verbosity
         # Not above: what they import needs the compiled schema.
         from segcaffe.cli.common import rules
+        from segcaffe.cli.ranks import joined
         from segcaffe.trust.rules import apply
 
-        with terminal_log(verbosity), apply(rules(options)), limits(options):
+        with joined(options) as shown, terminal_log(shown), apply(rules(options)), limits(options):
             status = int(options.run(options) or 0)
             sys.stdout.flush()
             return status

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from segcaffe.cli import common
 from segcaffe.cli.numbers import ANY_SEED, whole
+from segcaffe.cli.ranks import add_mpi_option
 from segcaffe.files.there import is_dir
 from segcaffe.glog import ANNOUNCEMENTS, log, shows_progress, tell
 from segcaffe.proto.encoding import from_native, to_native
@@ -54,6 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_option(parser, "sigint_effect", "what Ctrl-C does: stop (after a snapshot), snapshot, none",
                       choices=EFFECTS, default="stop")  # fmt: skip
     common.add_option(parser, "sighup_effect", "what SIGHUP does", choices=EFFECTS, default="snapshot")
+    add_mpi_option(parser)
     common.add_no_python_option(parser)
     common.add_state_options(parser)
     common.add_fusion_option(parser)
@@ -67,6 +69,7 @@ def run(options: argparse.Namespace) -> int:
     """Run the training; an interrupted one leaves a snapshot and ends with status 0."""
     from segcaffe.errors import SegcaffeError
     from segcaffe.glog import start_log
+    from segcaffe.parallel import group
     from segcaffe.proto.text import read_solver
 
     if options.weights and options.snapshot:
@@ -82,9 +85,12 @@ def run(options: argparse.Namespace) -> int:
     apply_options(param, options)
     _choose_device(param, options)
     prefix = Path(to_native(param.snapshot_prefix))
+    first = group().is_first
     with (
-        _lock_snapshots(param),
-        start_log(options.log_dir or str(prefix.parent), f"{prefix.name}_train", quiet=shows_progress()) as path,
+        _lock_snapshots(param) if first else nullcontext(),
+        start_log(
+            (options.log_dir or str(prefix.parent)) if first else None, f"{prefix.name}_train", quiet=shows_progress()
+        ) as path,
     ):
         if shows_progress():
             tell(f"Log: {path}")
@@ -115,29 +121,39 @@ def apply_options(param: SolverParameter, options: argparse.Namespace) -> None:
 def train(param: SolverParameter, options: argparse.Namespace, values: dict[str, str]) -> Solver:
     """Solve with a progress bar on a terminal, obeying signals; returns the solver."""
     from segcaffe.cli.training_view import training_view
+    from segcaffe.parallel import group
     from segcaffe.solver.registry import get_solver
     from segcaffe.viz.tensorboard import tensorboard
 
     solver = get_solver(param, variables=values, net_options=_net_options(options))
     solver.snapshot_keep = options.snapshot_keep
-    common.load_weights(solver.net, options.weights, "--weights", options.allow_partial, finetuning=True)
-    _load_tested_only(solver, options.weights)
-    if options.snapshot:
-        solver.restore(common.existing_file(options.snapshot, "--snapshot"))
-        if solver.iter >= param.max_iter:
-            announcements.info(AT_THE_END, options.snapshot, solver.iter, param.max_iter)
+    if group().is_first:
+        # The other ranks need none of the files.
+        common.load_weights(solver.net, options.weights, "--weights", options.allow_partial, finetuning=True)
+        _load_tested_only(solver, options.weights)
+        _go_on(solver, options.snapshot)
+    solver.synchronize()
     saved: list[Path] = []
     solver.add_watcher(tested=lambda index, scores: None, saved=lambda paths: saved.append(paths.state))
     with (
         training_view(solver),
         signals(solver, options.sigint_effect, options.sighup_effect),
-        tensorboard(solver, options.tensorboard),
+        tensorboard(solver, options.tensorboard if group().is_first else None),
     ):
         log.info("Starting Optimization")
         solver.solve()
-    if solver.iter < param.max_iter and saved:
+    if solver.iter < param.max_iter and saved and group().is_first:
         announcements.info(HOW_TO_GO_ON, solver.iter, param.max_iter, saved[-1])
     return solver
+
+
+def _go_on(solver: Solver, snapshot: str | None) -> None:
+    """Restore the snapshot that the command line names, if it does."""
+    if not snapshot:
+        return
+    solver.restore(common.existing_file(snapshot, "--snapshot"))
+    if solver.iter >= solver.param.max_iter:
+        announcements.info(AT_THE_END, snapshot, solver.iter, solver.param.max_iter)
 
 
 def _lock_snapshots(param: SolverParameter) -> AbstractContextManager[object]:

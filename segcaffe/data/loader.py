@@ -15,7 +15,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,6 +82,33 @@ class ListFeed(Generic[T]):
         return self.entries[self._order[2][position]]
 
 
+class Share(NamedTuple):
+    """Which items are this process's, of those that ``size`` processes share out.
+
+    All of them advance by ``size`` batches at a time; of these items rank r has every size-th from the r-th on, so that
+    of the items of a run it has those whose number % size is r, or, with ``by_batch``, the r-th batch.
+    """
+
+    rank: int = 0
+    size: int = 1
+    by_batch: bool = False
+
+    def number(self, start: int, index: int, batch_size: int) -> int:
+        """Number of the item that is the ``index``-th of the batch of this process, where all begin at ``start``."""
+        if self.by_batch:
+            return start + self.rank * batch_size + index
+        return start + index * self.size + self.rank
+
+    def part(self, start: int, count: int, batch_size: int) -> tuple[slice, int]:
+        """Of ``count`` items, ``start`` behind where all begin, this process's, and where in its batch they go."""
+        if self.by_batch:
+            first = max(self.rank * batch_size - start, 0)
+            end = min(count, (self.rank + 1) * batch_size - start)
+            return slice(first, max(first, end)), max(start + first - self.rank * batch_size, 0)
+        first = (self.rank - start) % self.size
+        return slice(first, count, self.size), (start + first) // self.size
+
+
 class BatchLoader(Generic[T]):
     """Loads batch after batch in worker threads.
 
@@ -102,6 +129,13 @@ class BatchLoader(Generic[T]):
         the loader is closed or no longer used.
 
     The seed comes from the process's random stream when the loader is made.
+
+    Attributes
+    ----------
+    number:
+        Number of the item that the next batches of all processes begin with.
+    share:
+        Which items of them are this process's.
     """
 
     def __init__(
@@ -122,6 +156,7 @@ class BatchLoader(Generic[T]):
         self.workers = workers or min(4, parallel.num_threads())
         self.seed = int(device.generator().integers(_MAX_SEED))
         self.number = 0
+        self.share = Share()
         self._pending: deque[_Batch[T]] = deque()
         self._pool: _Pool | None = None
         self._item_bytes = 0
@@ -136,9 +171,10 @@ class BatchLoader(Generic[T]):
 
     def shapes(self) -> list[tuple[int, ...]]:
         """The shapes of a batch's arrays, from the next item alone, which is loaded here and now."""
-        item = self.feed.item(self.number, self.seed)
+        number = self.share.number(self.number, 0, self.batch_size)
+        item = self.feed.item(number, self.seed)
         try:
-            parts = self.load(item, _random(self.seed, self.number))
+            parts = self.load(item, _random(self.seed, number))
         except DataError as error:
             _name(error, item, self.where)
             raise
@@ -157,7 +193,7 @@ class BatchLoader(Generic[T]):
         """
         self._prepare()
         batch = self._pending.popleft()
-        self.number += self.batch_size
+        self.number += self.batch_size * self.share.size
         return batch.wait()
 
     def ready(self) -> Arrays | None:
@@ -188,15 +224,17 @@ class BatchLoader(Generic[T]):
             self._pending.clear()
             self._pool = _Pool(self.workers, self)
         while len(self._pending) < self.depth:
-            self._submit(self.number + len(self._pending) * self.batch_size, self._pool)
+            ahead = len(self._pending) * self.batch_size * self.share.size
+            self._submit(self.number + ahead, self._pool)
 
     def _submit(self, start: int, pool: _Pool) -> None:
         require(self.batch_size * (self._item_bytes + _BESIDES))
-        batch = _Batch(self.batch_size, self.load, (self.seed, start), self.where)
+        numbers = [self.share.number(start, index, self.batch_size) for index in range(self.batch_size)]
+        batch = _Batch(numbers, self.load, self.seed, self.where)
         try:
-            for index in range(self.batch_size):
+            for index, number in enumerate(numbers):
                 # The workers begin with the first item while the next are read.
-                batch.items.append(self.feed.item(start + index, self.seed))
+                batch.items.append(self.feed.item(number, self.seed))
                 pool.tasks.put((batch, index))
         except BaseException:
             batch.dropped = True
@@ -212,10 +250,11 @@ class BatchLoader(Generic[T]):
 class _Batch(Generic[T]):
     """A batch in the making: each item is copied to its place by the thread that loaded it."""
 
-    def __init__(self, size: int, load: Callable[[T, Random], Parts], origin: tuple[int, int], where: str) -> None:
+    def __init__(self, numbers: list[int], load: Callable[[T, Random], Parts], seed: int, where: str) -> None:
+        size = len(numbers)
         self.size, self.load, self.where = size, load, where
         self.items: list[T] = []
-        self.seed, self.start = origin
+        self.seed, self.numbers = seed, numbers
         self.shapes: list[list[tuple[int, ...]]] = [[] for _ in range(size)]
         self.rows: list[list[Rows]] = [[] for _ in range(size)]
         self.errors: dict[int, BaseException] = {}
@@ -229,7 +268,7 @@ class _Batch(Generic[T]):
         """Load one item. Whatever goes wrong is kept for the thread that asks for the batch."""
         try:
             if not self.dropped:
-                self._place(index, self.load(self.items[index], _random(self.seed, self.start + index)))
+                self._place(index, self.load(self.items[index], _random(self.seed, self.numbers[index])))
         except DataError as error:
             _name(error, self.items[index], self.where)
             self.errors[index] = error

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from segcaffe.blob import Blob
 from segcaffe.fusion.lazy import LazyBlob
 from segcaffe.fusion.masked_convolution import MaskedConvolution
 from segcaffe.graph.graph import Graph
@@ -39,6 +40,10 @@ class Wrapper(Layer):
     def multiply_adds(self, bottom: Blobs, top: Blobs) -> int:
         """As the layer counts."""
         return self.layer.multiply_adds(bottom, top)
+
+    def running_statistics(self) -> Sequence[Blob]:
+        """The layer's."""
+        return self.layer.running_statistics()
 
     def takes_fewer(self, count: int) -> bool:
         """As the layer does."""

@@ -250,6 +250,10 @@ class Layer:
         classes = bottom[0].shape[1] if self.label_options and index == 1 and bottom[0].ndim > 1 else 0
         return rng.integers(classes, size=bottom[1].shape) if classes else None
 
+    def running_statistics(self) -> Sequence[Blob]:
+        """Those of the parameters that the forward pass renews, which processes that train together average."""
+        return ()
+
     def takes_fewer(self, count: int) -> bool:
         """Whether a file's ``count`` parameters, fewer than the layer has, are enough; the others keep their values."""
         return False

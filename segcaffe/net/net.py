@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -256,11 +256,13 @@ class Net(PycaffeMembers):
         self._tell_of_gradients(diffs, bool(tops), first, last)
         return {name: blob.diff for name, blob in wanted.items()}
 
-    def backward_from_to(self, first: int, last: int) -> None:
+    def backward_from_to(self, first: int, last: int, done: Callable[[int], None] | None = None) -> None:
         """Run the backward passes of layers ``first`` down to ``last`` (indices, both included) that have one.
 
         On a GPU a pass that was recorded is replayed. Otherwise, for each layer, the values that it reads are computed
-        again where they were not kept, and hooks are called around it.
+        again where they were not kept, and hooks are called around it. ``done`` is told the index of each layer down to
+        which passes have been run; other than a hook it may not look at blobs of the net, only at parameters, and
+        layers are fused as without it.
         """
         if self.shares_memory and self.phase == caffe_pb2.TEST and not self._parts.learns:
             raise GraphError(
@@ -273,9 +275,13 @@ class Net(PycaffeMembers):
         with self._running(", backward"):
             if self._replays(first, last, watched):
                 self._replay("backward", order)
+                if done is not None and order:
+                    done(order[-1])
                 return
             for i in order:
                 self._backward_layer(i)
+                if done is not None:
+                    done(i)
 
     def _backward_layer(self, i: int) -> None:
         """Run one layer backward, with the values that it reads, and its hooks."""

@@ -35,7 +35,7 @@ class PycaffeMembers(WeightsMembers):
     forward: Callable[..., dict[str, Array]]
     backward: Callable[..., dict[str, Array]]
     forward_from_to: Callable[[int, int], float]
-    backward_from_to: Callable[[int, int], None]
+    backward_from_to: Callable[..., None]
 
     def __init__(self, parts: Parts) -> None:
         graph, steps = parts.graph, parts.steps

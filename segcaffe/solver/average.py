@@ -34,6 +34,16 @@ class AverageLoss:
             self.losses.clear()
         self._keep = False
 
+    def state(self) -> tuple[list[float], bool]:
+        """The losses, and whether the next `start` keeps them; `follow` takes both over."""
+        return list(self.losses), self._keep
+
+    def follow(self, state: tuple[list[float], bool]) -> None:
+        """Be as another was when it gave its `state`."""
+        losses, self._keep = state
+        self.losses.clear()
+        self.losses.extend(losses)
+
     def restore(self, losses: list[float]) -> None:
         """Go on from the losses of an earlier run."""
         self.losses.clear()

@@ -22,6 +22,7 @@ from segcaffe.errors import NumericError, SegcaffeError, WeightsError, joined
 from segcaffe.files.there import exists, is_dir, is_file
 from segcaffe.layers.source.base import SourceLayer
 from segcaffe.net.net import Net
+from segcaffe.parallel import group
 from segcaffe.proto.caffe_pb2 import SolverParameter
 from segcaffe.proto.encoding import to_native
 from segcaffe.snapshot import hdf5
@@ -37,6 +38,8 @@ from segcaffe.trust.paths import as_file_name
 
 _log = logging.getLogger("segcaffe")
 _VERSION = 1
+Stream = dict[str, Any]
+"""What a rank has for itself: its random numbers' state, and states of sources by the layer's name."""
 
 
 class Run(Protocol):
@@ -83,14 +86,18 @@ def save(solver: Run) -> Paths:
     """Write weights, state and side file.
 
     All are on the disk before the first gets its name. The side file comes first, which refuses weights and states of
-    another snapshot, and the state last: where there is a state, there is everything.
+    another snapshot, and the state last: where there is a state, there is everything. Where several processes train
+    together all of them call it, and rank 0 writes.
     """
-    _check_finite(solver)
-    check_writable(solver.snapshot_prefix)
     as_hdf5 = solver.param.snapshot_format == SolverParameter.HDF5
     suffix, kind = (".h5", "HDF5") if as_hdf5 else ("", "binary proto")
     stem = f"{solver.snapshot_prefix}_iter_{solver.iter}"
     paths = Paths(Path(f"{stem}.caffemodel{suffix}"), Path(f"{stem}.solverstate{suffix}"))
+    ranks = streams(solver.net)
+    if not group().is_first:
+        return paths
+    _check_finite(solver)
+    check_writable(solver.snapshot_prefix)
     _log.info("Snapshotting to %s file %s", kind, paths.weights)
     side = _side_path(paths.state)
     with writing_together() as files:
@@ -102,15 +109,17 @@ def save(solver: Run) -> Paths:
         state = _encode_state(solver, paths, as_hdf5)
         checksums["solverstate_crc32"] = zlib.crc32(state)
         files.write(paths.state, state)
-        files.write(side, _encode_run(solver, checksums))
+        files.write(side, _encode_run(solver, checksums, ranks))
         files.publish(side, paths.weights, paths.state)
     if solver.snapshot_keep is not None:
         keep_newest(solver.snapshot_prefix, solver.iter, solver.snapshot_keep)
     return paths
 
 
-def restore(solver: Run, path: str | Path) -> None:
+def restore(solver: Run, path: str | Path) -> list[Stream] | None:
     """Bring weights, histories and, if the side file is there, everything else to where the snapshot was taken.
+
+    Returns what the ranks had for themselves, if the side file is there.
 
     WeightsError, before anything is changed, where the three files are not of one snapshot.
     """
@@ -132,6 +141,7 @@ def restore(solver: Run, path: str | Path) -> None:
             raise
         except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise _damaged_run(_side_path(path), error) from error
+    return None if run is None else run.get("ranks", [{"random": run["random"], "sources": {}}])
 
 
 def _check_finite(solver: Run) -> None:
@@ -200,19 +210,32 @@ def _encode_state(solver: Run, paths: Paths, as_hdf5: bool) -> bytes:
     return hdf5.encode_state(state) if as_hdf5 else encode_state(state)
 
 
-def _encode_run(solver: Run, checksums: Mapping[str, int]) -> bytes:
-    run = {
+def _encode_run(solver: Run, checksums: Mapping[str, int], ranks: Sequence[Stream]) -> bytes:
+    run: dict[str, Any] = {
         "version": _VERSION,
         **checksums,
         "random": device.get_state(),
         "losses": list(solver.average_loss.losses),
         "sources": [_source_states(net) for net in (solver.net, *solver.test_nets)],
     }
+    if len(ranks) > 1:
+        run["ranks"] = ranks
     return json.dumps(run).encode()
 
 
+def streams(net: Net) -> list[Stream]:
+    """For each rank the state of its random numbers, and of those sources that it shares with no other."""
+    own = {layer.name: layer.state() for layer in sources_of(net) if not layer.shared_out}
+    return group().gather({"random": device.get_state(), "sources": own})
+
+
+def sources_of(net: Net) -> list[SourceLayer]:
+    """The layers that bring values into the net."""
+    return [layer for layer in net.layer_list if isinstance(layer, SourceLayer)]
+
+
 def _source_states(net: Net) -> list[tuple[str, dict[str, Any]]]:
-    return [(layer.name, layer.state()) for layer in net.layer_list if isinstance(layer, SourceLayer)]
+    return [(layer.name, layer.state()) for layer in sources_of(net)]
 
 
 def _read_run(state_path: str | Path) -> dict[str, Any] | None:
@@ -251,7 +274,7 @@ def _damaged_run(path: Path, error: Exception) -> WeightsError:
 
 def _continue(solver: Run, run: dict[str, Any]) -> None:
     for net, states in zip((solver.net, *solver.test_nets), run["sources"], strict=False):
-        sources = [layer for layer in net.layer_list if isinstance(layer, SourceLayer)]
+        sources = sources_of(net)
         if [layer.name for layer in sources] != [name for name, _ in states]:
             _log.warning("The data layers are not those of the snapshot; they begin anew.")
             continue

@@ -17,6 +17,7 @@ from segcaffe.errors import NumericError, PrototxtError
 from segcaffe.files.lock import Lock
 from segcaffe.kernels.optimizer import Step
 from segcaffe.net.net import Net
+from segcaffe.parallel import group
 from segcaffe.proto.caffe_pb2 import SolverParameter
 from segcaffe.proto.encoding import to_native
 from segcaffe.proto.fork_options import tell_of
@@ -28,6 +29,7 @@ from segcaffe.solver.average import AverageLoss
 from segcaffe.solver.lookahead import Lookahead
 from segcaffe.solver.nets import build_test_nets, build_train_net
 from segcaffe.solver.policies import LearningRate
+from segcaffe.solver.ranks import Ranks, Requests
 from segcaffe.solver.regularize import check_regularization, decay, gradient_scale
 from segcaffe.solver.schedules import check_schedules, local_rate, momentum_at, weight_decay_at
 from segcaffe.solver.summary import Summary
@@ -104,15 +106,18 @@ class Solver(ABC):
         self.check_options()
         self.lookahead = Lookahead(self.param)
         tell_of(self.param)
+        joined = group()
         if self.param.random_seed >= 0:
-            device.set_random_seed(self.param.random_seed)
+            device.set_random_seed(self.param.random_seed + joined.rank)
         self.net = build_train_net(self.param, variables, net_options)
-        self.test_nets = NetVec(build_test_nets(self.param, variables, net_options))
-        self._load_weights()
+        tests = joined.is_first or joined.options.share_tests
+        self.test_nets = NetVec(build_test_nets(self.param, variables, net_options) if tests else ())
+        self._load_weights(joined.is_first)
         self.snapshot_prefix = checkpoint.snapshot_prefix(self.param, filename, self.net.name)
         self.snapshot_keep: int | None = None
         self._lock: tuple[str, Lock] | None = None
-        if self.param.snapshot > 0:
+        self._writes = joined.is_first
+        if self.param.snapshot > 0 and self._writes:
             check_writable(self.snapshot_prefix)
         self.iter = 0
         self.rate = LearningRate(self.param)
@@ -129,6 +134,7 @@ class Solver(ABC):
         self._progress: list[Callable[[Progress], None]] = []
         self._watchers: list[tuple[Tested, Saved]] = []
         self._stop_requested = self._snapshot_requested = self._stopped = False
+        self.ranks = Ranks(self, joined) if joined.joint else None
 
     @abstractmethod
     def update(self, weight: Array, grad: Array, history: list[Array], step: Step) -> None:
@@ -161,6 +167,7 @@ class Solver(ABC):
             self._lock_prefix()
         if resume_file is not None:
             self.restore(resume_file)
+        self.synchronize()
         self.step(max(0, self.param.max_iter - self.iter))
         if self.param.snapshot_after_train and not self._due(self.param.snapshot):
             self.snapshot()
@@ -181,6 +188,7 @@ class Solver(ABC):
         """
         if self.param.snapshot > 0:
             self._lock_prefix()
+        self.synchronize()
         self.average_loss.start()
         self._speed.start(self.iter)
         self._stopped = False
@@ -199,7 +207,7 @@ class Solver(ABC):
             blob.clear_grad()
         for on_start, _ in self._callbacks:
             on_start()
-        loss = self.average_loss.add(self._forward_backward(debug=display and self.param.debug_info))
+        loss = self.average_loss.add(self._gradients(debug=display and self.param.debug_info))
         if display:
             report.report_training(self.net, self.iter, loss, self.param.display, self._speed)
         if self._due(self.param.display_sparsity):
@@ -211,15 +219,30 @@ class Solver(ABC):
             hook(Progress(self.iter, loss, self.lr))
         self._serve_requests(snapshot_due=self._due(self.param.snapshot))
 
+    def _gradients(self, debug: bool) -> float:
+        """Bring the gradients about, and their mean where several ranks train together; returns the mean loss."""
+        if self.ranks is None:
+            return self._forward_backward(debug)
+        loss, failure = 0.0, None
+        try:
+            loss = self._forward_backward(debug)
+        except NumericError as error:
+            failure = error
+        return self.ranks.conclude(loss, failure, self._take_requests())
+
     def _forward_backward(self, debug: bool) -> float:
         """Add up gradients over ``iter_size`` passes; returns the mean loss."""
         total = 0.0
-        for _ in range(self.param.iter_size):
+        for left in reversed(range(self.param.iter_size)):
             total += self._forward(debug)
+            averaged = self.ranks.gradients if self.ranks is not None and left == 0 else None
+            if averaged is not None:
+                averaged.begin()
             if debug:
                 diagnose.backward_with_info(self.net)
             else:
-                self.net.backward_from_to(len(self.net.layer_list) - 1, 0)
+                done = averaged.done if averaged is not None else None
+                self.net.backward_from_to(len(self.net.layer_list) - 1, 0, done)
         return total / self.param.iter_size
 
     def _forward(self, debug: bool) -> float:
@@ -283,7 +306,9 @@ class Solver(ABC):
         summary = Summary(net, to_native(self.param.ap_version))
         loss = 0.0
         for _ in range(count):
-            self._serve_requests()
+            if self.ranks is None:
+                # Otherwise all ranks do so together, after the iteration.
+                self._serve_requests()
             if self._stopped:
                 _log.info("Test interrupted.")
                 return {}
@@ -326,17 +351,25 @@ class Solver(ABC):
         """Have two functions called: with a test net's number and mean outputs, and with a snapshot's paths."""
         self._watchers.append((tested, saved))
 
+    def _take_requests(self) -> Requests:
+        taken = Requests(self._stop_requested, self._snapshot_requested)
+        self._stop_requested = self._snapshot_requested = False
+        return taken
+
     def _serve_requests(self, snapshot_due: bool = False) -> None:
-        wanted, self._snapshot_requested = self._snapshot_requested or snapshot_due, False
-        if wanted:
+        wanted = self._take_requests() if self.ranks is None else self.ranks.take_requests()
+        if wanted.snapshot or snapshot_due:
             self.snapshot()
-        if self._stop_requested:
-            self._stop_requested, self._stopped = False, True
+        if wanted.stop:
+            self._stopped = True
 
     # Files.
 
     def snapshot(self) -> checkpoint.Paths:
-        """Write weights and solver state as ``<prefix>_iter_<iter>.*``; returns their paths."""
+        """Write weights and solver state as ``<prefix>_iter_<iter>.*``; returns their paths.
+
+        Where several ranks train together, all of them call it, and rank 0 writes.
+        """
         self._lock_prefix()
         paths = checkpoint.save(self)
         for _, saved in self._watchers:
@@ -345,20 +378,27 @@ class Solver(ABC):
 
     def _lock_prefix(self) -> None:
         """Keep other processes from writing snapshots of this prefix as long as the solver is there."""
-        if self._lock is None or self._lock[0] != self.snapshot_prefix:
+        if self._writes and (self._lock is None or self._lock[0] != self.snapshot_prefix):
             self._lock = self.snapshot_prefix, lock_prefix(self.snapshot_prefix)
 
     def restore(self, path: str | Path) -> None:
-        """Continue from a solver state and the weights it names."""
-        checkpoint.restore(self, path)
+        """Continue from a solver state and the weights it names; where several ranks train together, rank 0's."""
+        kept = checkpoint.restore(self, path) if self._writes else None
+        if self.ranks is not None:
+            self.ranks.part(kept)
+
+    def synchronize(self) -> None:
+        """Have every rank go on from what rank 0 has; `step` does so after the start and after `restore`."""
+        if self.ranks is not None:
+            self.ranks.synchronize()
 
     def share_weights(self, net: Net) -> None:
         """Let the net that is trained use the parameters of ``net``."""
         self.net.share_with(net)
 
-    def _load_weights(self) -> None:
+    def _load_weights(self, reads: bool) -> None:
         """Fill the train net from the files that ``weights`` names, and let the test nets share its parameters."""
-        for paths in self.param.weights:
+        for paths in self.param.weights if reads else ():
             for path in to_native(paths).split(","):
                 _log.info("Finetuning from %s", path.strip())
                 self.net.copy_from(path.strip())

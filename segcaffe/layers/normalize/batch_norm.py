@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from segcaffe.blob import Blob
 from segcaffe.device.mode import Array
 from segcaffe.kernels import batch_norm, channelwise
 from segcaffe.layers.base import Blobs, NeuronLayer, recordable
@@ -93,6 +94,10 @@ class BatchNorm(SavedInput, NeuronLayer):
         """Statistics are not for the solver, whose weight decay would spoil them."""
         given = index < len(self.param.param) or index >= 3
         return super().param_spec(index) if given else caffe_pb2.ParamSpec(lr_mult=0)
+
+    def running_statistics(self) -> Sequence[Blob]:
+        """Means, variances and their factor, where they are renewed."""
+        return self.blobs[:3] if self.update else ()
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Check the number of channels."""

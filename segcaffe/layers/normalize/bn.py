@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from segcaffe.blob import Blob
 from segcaffe.device.mode import Array
 from segcaffe.kernels import batch_norm, channelwise
 from segcaffe.layers.base import Blobs, LayerMemory, NeuronLayer, recordable
@@ -104,6 +105,10 @@ class BN(SavedInput, NeuronLayer):
         if index >= 2 or self.frozen:
             spec.lr_mult = spec.decay_mult = 0
         return spec
+
+    def running_statistics(self) -> Sequence[Blob]:
+        """PSPNet's mean and variance, where they are renewed."""
+        return self.blobs[2:4] if self.update else ()
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Check the number of channels."""

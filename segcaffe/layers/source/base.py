@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+from segcaffe.data.loader import Share
 from segcaffe.layers.base import Blobs, Count, Layer
+from segcaffe.parallel import group
 from segcaffe.proto.caffe_pb2 import LayerParameter
 
 
@@ -21,6 +23,8 @@ class SourceLayer(Layer):
     gradient_to = ()
     data: ClassVar[bool] = True
     """Whether it brings data, in whose place a net for prediction has an input."""
+    shared_out: ClassVar[bool] = False
+    """Whether processes that train together share out its items, so that its state is one for all of them."""
     size_top: ClassVar[int | None] = None
     """The top that has each image's height and width, if there are so many tops."""
 
@@ -34,6 +38,19 @@ class SourceLayer(Layer):
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Nothing to send back."""
+
+    def share(self, by_batch: bool = False) -> Share:
+        """Which items are this process's: in training its part, in a test all, or its batches where tests are shared.
+
+        Parameters
+        ----------
+        by_batch:
+            Whether processes take whole batches of the items, and not one item after the other.
+        """
+        ranks = group()
+        if self.training:
+            return Share(ranks.rank, ranks.size, by_batch)
+        return Share(ranks.rank, ranks.size, by_batch=True) if ranks.options.share_tests else Share()
 
     def state(self) -> dict[str, Any]:
         """Where the source stands, as values JSON can hold; empty for sources that have no order."""

@@ -25,6 +25,8 @@ class HDF5Data(SourceLayer):
     its rows are used.
     """
 
+    shared_out = True
+
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Read the list and the first file."""
         param = self.param.hdf5_data_param
@@ -35,16 +37,17 @@ class HDF5Data(SourceLayer):
         self.files = [word for entry in read_list(to_native(param.source), self.where) for word in entry.words]
         self.seed = int(device.generator().integers(1 << 53))
         self.epoch = self.file = self.row = 0
+        self.items = self.share()
         self._loaded: tuple[int, int, Rows] | None = None
         rows = self._rows()
         for blob, values in zip(top, rows, strict=True):
             blob.reshape(param.batch_size, *values.shape[1:])
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
-        """Fill the tops with the next rows."""
-        filled = 0
-        while filled < self.param.hdf5_data_param.batch_size:
-            filled += self._fill(top, filled)
+        """Fill the tops with the next rows, of which all processes together take a batch each."""
+        passed, size = 0, self.param.hdf5_data_param.batch_size
+        while passed < size * self.items.size:
+            passed += self._fill(top, passed)
 
     def state(self) -> dict[str, Any]:
         """Seed of the order, epoch, number of the file within it and of the row within that."""
@@ -56,16 +59,21 @@ class HDF5Data(SourceLayer):
         self._loaded = None
 
     def _fill(self, top: Blobs, start: int) -> int:
-        """Copy rows of the current file into the tops from position ``start``; return how many."""
-        rows = self._rows()
-        count = min(len(rows[0]) - self.row, self.param.hdf5_data_param.batch_size - start)
+        """Pass over rows of the current file, copying this process's; return how many were passed.
+
+        ``start`` is how many of this time's rows were passed before.
+        """
+        rows, size = self._rows(), self.param.hdf5_data_param.batch_size
+        count = min(len(rows[0]) - self.row, size * self.items.size - start)
+        own, at = self.items.part(start, count, size)
         for blob, values in zip(top, rows, strict=True):
             if values.shape[1:] != blob.shape[1:]:
                 raise DataError(
                     f"{self.where}: the rows of all files must have one shape: {values.shape[1:]} in "
                     f'"{self.files[self._order()[self.file]]}", {blob.shape[1:]} before.'
                 )
-            blob.data[start : start + count] = values[self.row : self.row + count]
+            taken = values[self.row : self.row + count][own]
+            blob.data[at : at + len(taken)] = taken
         self.row += count
         if self.row == len(rows[0]):
             self._next_file()

@@ -30,12 +30,14 @@ RESIZES = frozenset(f"TransformationParameter.random_{name}_param" for name in (
 class PrefetchingSource(SourceLayer):
     """A source over a `BatchLoader`; a batch may change the tops' shapes."""
 
+    shared_out = True
     loader: BatchLoader[Any]
     uploader: Uploader
 
     def start(self, loader: BatchLoader[Any], top: Blobs) -> None:
         """Take batches from ``loader``; its first item gives the tops their shapes."""
         self.loader, self.uploader = loader, Uploader()
+        loader.share = self.share()
         for blob, shape in zip(top, loader.shapes(), strict=False):
             blob.reshape(*shape)
 

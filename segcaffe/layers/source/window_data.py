@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segcaffe.data.images import Image, read_image
-from segcaffe.data.loader import Arrays, BatchLoader, Random
+from segcaffe.data.loader import Arrays, BatchLoader, Random, Share
 from segcaffe.data.transformer import crop_size, read_mean
 from segcaffe.data.warp import warp
 from segcaffe.data.windows import read_windows
@@ -62,6 +62,10 @@ class WindowData(PrefetchingSource):
         loader = BatchLoader(self, self.load, param.batch_size, self.where)
         self._check_both(param.batch_size)
         self.start(loader, top)
+
+    def share(self, by_batch: bool = True) -> Share:
+        """By whole batches, each with its foreground."""
+        return super().share(by_batch)
 
     def item(self, number: int, seed: int) -> bool:
         """Whether item ``number`` is a foreground window: the last ones of each batch are."""
