@@ -30,19 +30,21 @@ class _Pairwise(NamedTuple):
     after: Matrix | None
     compat: Any
 
-    def apply(self, q: Matrix) -> Matrix:
+    def energy(self, q: Matrix) -> Matrix:
         """The energy (M, N) of probabilities (M, N)."""
-        given = q if self.before is None else q * self.before
+        result = np.zeros_like(q)
+        self.subtract(q, result)
+        return np.negative(result, out=result)
+
+    def subtract(self, q: Matrix, scores: Matrix) -> None:
+        """Take the energy of probabilities ``q`` (M, N) off ``scores``."""
+        if self.compat.ndim == 0:
+            factors = np.full_like(scores[:1], self.compat) if self.after is None else self.compat * self.after
+            self.lattice.apply(q, scores, before=self.before, after=factors, adds=True)
+            return
         out = np.empty_like(q)
-        self.lattice.apply(np.ascontiguousarray(given), out)
-        if self.after is not None:
-            out *= self.after
-        result: Matrix
-        if np.ndim(self.compat) == 0:
-            result = -self.compat * out
-        else:
-            result = self.compat[:, None] * out if np.ndim(self.compat) == 1 else self.compat @ out
-        return result
+        self.lattice.apply(q, out, before=self.before, after=self.after)
+        scores -= self.compat[:, None] * out if self.compat.ndim == 1 else self.compat @ out
 
 
 class DenseCRF:
@@ -117,13 +119,14 @@ class DenseCRF:
         if self._unary is not None:
             energy += self._unary
         for potential in self._pairwise:
-            energy += potential.apply(q)
+            energy += potential.energy(q)
         return float(np.vdot(q.astype(np.float64), energy))
 
     def _step(self, q: Matrix) -> Matrix:
         scores = np.zeros_like(q) if self._unary is None else -self._unary
+        q = np.ascontiguousarray(q)
         for potential in self._pairwise:
-            scores -= potential.apply(q)
+            potential.subtract(q, scores)
         return _probabilities(scores)
 
     def _compat(self, compat: float | npt.ArrayLike) -> Any:

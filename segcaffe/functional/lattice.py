@@ -57,17 +57,13 @@ class Lattice:
         """One over what the filter makes of ones, (1, P)."""
         return self._inverse
 
-    def apply(self, values: Array, out: Array, reverse: bool = False) -> None:
-        """Filter ``values`` (C, P) into ``out`` without dividing."""
-        permutohedral.apply(values, self._vertices, self._weights, self._neighbours, out, reverse)
+    def apply(self, values: Array, out: Array, reverse: bool = False, **factors: Any) -> None:
+        """Filter ``values`` (C, P) into ``out`` without dividing; factors and ``adds`` as `permutohedral.apply` has."""
+        permutohedral.apply(values, self._vertices, self._weights, self._neighbours, out, reverse, **factors)
 
     def filter(self, values: Array, out: Array, transposed: bool = False) -> None:
         """Fill ``out`` (C, P) with the normalised filter of ``values`` (C, P), or with its adjoint."""
-        if transposed:
-            self.apply(values * self._inverse, out, reverse=True)
-        else:
-            self.apply(values, out)
-            out *= self._inverse
+        self.apply(values, out, transposed, **{"before" if transposed else "after": self._inverse})
 
 
 def _worst(xp: Any, points: Array) -> str:

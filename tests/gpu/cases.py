@@ -800,16 +800,28 @@ def _(rng: np.random.Generator, dtype: Any) -> dict[str, Any]:
 
 # --- lattice ---
 
+
+def _lattice(rng: np.random.Generator, dtype: Any) -> dict[str, Any]:
+    """A lattice of 201 points with three features, and values of 7 channels."""
+    features = rng.normal(0, 2, (201, 3)).astype(np.float32)
+    vertices, weights = np.zeros((201, 4), np.int32), np.zeros((201, 4), dtype)
+    neighbours, count = np.zeros((4, 804, 2), np.int32), np.zeros(1, np.int64)
+    permutohedral.build(features, vertices, weights, neighbours, count)
+    lattice = {"vertices": vertices, "weights": weights, "neighbours": neighbours[:, : count[0]].copy()}
+    return {"values": normal(rng, dtype, 7, 201), **lattice}
+
+
 for _reverse in (False, True):
 
     @add("permutohedral", "apply", "reverse" * _reverse)
     def _(rng: np.random.Generator, dtype: Any, reverse: bool = _reverse) -> dict[str, Any]:
-        features = rng.normal(0, 2, (201, 3)).astype(np.float32)
-        vertices, weights = np.zeros((201, 4), np.int32), np.zeros((201, 4), dtype)
-        neighbours, count = np.zeros((4, 804, 2), np.int32), np.zeros(1, np.int64)
-        permutohedral.build(features, vertices, weights, neighbours, count)
-        lattice = {"vertices": vertices, "weights": weights, "neighbours": neighbours[:, : count[0]].copy()}
-        return {"values": normal(rng, dtype, 7, 201), **lattice, "out": empty(dtype, 7, 201), "reverse": reverse}
+        return {**_lattice(rng, dtype), "out": empty(dtype, 7, 201), "reverse": reverse}
+
+    @add("permutohedral", "apply", "factors" + ", reverse" * _reverse)
+    def _(rng: np.random.Generator, dtype: Any, reverse: bool = _reverse) -> dict[str, Any]:
+        given = _lattice(rng, dtype)
+        factors = {name: normal(rng, dtype, 1, 201) for name in ("before", "after")}
+        return {**given, "out": normal(rng, dtype, 7, 201), "reverse": reverse, **factors, "adds": True}
 
 
 # --- differences, groups ---

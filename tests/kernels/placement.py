@@ -143,6 +143,9 @@ def row_cases(rng: np.random.Generator, dtype: Any, n: int) -> Iterator[tuple[st
     used = {name: points[name] for name in ("vertices", "weights")}
     used["neighbours"] = points["neighbours"][:, : points["count"][0]].copy()
     yield "permutohedral", "apply", {"values": row()[0, 0], **used, "out": empty(dtype, 1, n), "reverse": False}
+    factors = {name: normal(rng, dtype, 1, n) for name in ("before", "after")}
+    lines = {"values": normal(rng, dtype, 9, n), "out": normal(rng, dtype, 9, n)}
+    yield "permutohedral", "apply", {**lines, **used, **factors, "reverse": True, "adds": True}
 
 
 def _convolutions(rng: np.random.Generator, dtype: Any, n: int) -> Iterator[tuple[str, str, dict[str, Any]]]:

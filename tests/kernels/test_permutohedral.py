@@ -135,3 +135,25 @@ def test_float32_equals_float64() -> None:
     features, values = rng.standard_normal((70, 5)), rng.standard_normal((3, 70))
     single = filtered(values.astype(np.float32), build(features, np.float32))
     np.testing.assert_allclose(single, filtered(values, build(features)), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("channels", [1, 8, 21, 40])
+def test_factors_go_before_and_after_and_results_are_added(channels: int) -> None:
+    rng = np.random.default_rng(channels)
+    lattice = build(rng.standard_normal((77, 5)))
+    values, before, after = (rng.standard_normal((n, 77)) for n in (channels, 1, 1))
+    out = np.ones_like(values)
+    permutohedral.apply(values, *lattice, out, False, before, after, adds=True)
+    np.testing.assert_allclose(out, 1 + after * filtered(values * before, lattice), atol=1e-12)
+
+
+def test_channels_do_not_depend_on_their_neighbours() -> None:
+    """Threads share the channels; how they are put side by side must not show."""
+    rng = np.random.default_rng(3)
+    lattice, values = (
+        build(rng.standard_normal((301, 3)), np.float32),
+        rng.standard_normal((37, 301)).astype(np.float32),
+    )
+    whole = filtered(values, lattice)
+    for part in (slice(0, 5), slice(3, 24), slice(30, 37)):
+        assert np.array_equal(filtered(values[part], lattice), whole[part])

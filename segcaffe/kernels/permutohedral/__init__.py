@@ -35,7 +35,17 @@ def build(features: Array, vertices: Array, weights: Array, neighbours: Array, c
 
 
 @kernel(writes=("out",))
-def apply(values: Array, vertices: Array, weights: Array, neighbours: Array, out: Array, reverse: bool) -> None:
+def apply(
+    values: Array,
+    vertices: Array,
+    weights: Array,
+    neighbours: Array,
+    out: Array,
+    reverse: bool,
+    before: Array | None = None,
+    after: Array | None = None,
+    adds: bool = False,
+) -> None:
     """Fill ``out`` (C, P) with ``values`` (C, P) splatted, blurred and sliced, times 1 / (1 + 2^-D).
 
     Parameters
@@ -44,4 +54,8 @@ def apply(values: Array, vertices: Array, weights: Array, neighbours: Array, out
         From `build`; ``neighbours`` cut to (D + 1, V, 2).
     reverse:
         Blur in reverse order of axes: the adjoint of the filter that is not reversed.
+    before, after:
+        (1, P), what each point's values are multiplied by before and after the filter, or None.
+    adds:
+        Add to ``out`` instead.
     """

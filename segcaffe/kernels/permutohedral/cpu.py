@@ -1,4 +1,4 @@
-"""The permutohedral lattice on the CPU: a hash table of vertices; channels in groups that fill a vector register."""
+"""The permutohedral lattice on the CPU: a hash table of vertices; channels side by side in registers."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from segcaffe.jit.compiled import njit
+from segcaffe.kernels.permutohedral.lanes import MOST_UNITS, UNIT, blur, gather, splat
+from segcaffe.kernels.vector.scratch import scratch
+from segcaffe.kernels.vector.tile import add_block, clear_run, pack_block, vector_length
 from segcaffe.threads import parallel
 
 Array = np.ndarray[Any, Any]
-
-_GROUP = 4
-"""Channels that are filtered together."""
 
 
 def build(features: Array, vertices: Array, weights: Array, neighbours: Array, count: Array) -> None:
@@ -27,9 +27,32 @@ def build(features: Array, vertices: Array, weights: Array, neighbours: Array, c
     parallel.run(int(count[0]), lambda a, b: _link(table, keys, neighbours, a, b), grain=1024)
 
 
-def apply(values: Array, vertices: Array, weights: Array, neighbours: Array, out: Array, reverse: bool) -> None:
-    groups = -(-len(values) // _GROUP)
-    parallel.run(groups, lambda a, b: _apply(values, vertices, weights, neighbours, out, reverse, a, b))
+def apply(
+    values: Array,
+    vertices: Array,
+    weights: Array,
+    neighbours: Array,
+    out: Array,
+    reverse: bool,
+    before: Array | None = None,
+    after: Array | None = None,
+    adds: bool = False,
+) -> None:
+    axes, count = neighbours.shape[:2]
+    tables, way = (vertices.reshape(-1), weights.reshape(-1)), (len(values), axes, reverse, adds)
+    nothing = np.empty(0, values.dtype)
+    factors = (nothing if before is None else before.reshape(-1), nothing if after is None else after.reshape(-1))
+    arrays = values.reshape(-1), tables, neighbours.reshape(-1), factors, out.reshape(-1), way
+
+    def part(start: int, stop: int) -> None:
+        for first in range(start, stop, MOST_UNITS):
+            units = min(MOST_UNITS, stop - first)
+            sizes = {"values": count + 1, "blurred": count + 1, "points": vector_length(values.dtype)}
+            memory = [scratch(f"lattice_{name}", n * units * UNIT, values.dtype) for name, n in sizes.items()]
+            _filter(*arrays, tuple(memory), (0,) * units, first * UNIT)
+
+    units = -(-len(values) // UNIT)
+    parallel.run(units, part, blocks=min(units, max(parallel.num_threads(), -(-units // MOST_UNITS))))
 
 
 @njit(nogil=True, cache=True)
@@ -141,38 +164,64 @@ def _link(table, keys, neighbours, start, stop):
 
 
 @njit(nogil=True, cache=True)
-def _apply(values, vertices, weights, neighbours, out, reverse, start, stop):
-    """Groups start..stop of channels. Row 0 of the lattice stays 0: it stands for vertices that no point has."""
-    axes, count = neighbours.shape[:2]
-    channels, points = values.shape
-    half = values.dtype.type(0.5)
-    alpha = values.dtype.type(1 / (1 + 2.0 ** (1 - axes)))
-    lattice = np.zeros((count + 1, _GROUP), values.dtype)
-    blurred = np.zeros((count + 1, _GROUP), values.dtype)
-    point = np.zeros(_GROUP, values.dtype)
-    for c0 in range(start * _GROUP, min(channels, stop * _GROUP), _GROUP):
-        many = min(_GROUP, channels - c0)
-        lattice[:] = 0
-        for p in range(points):
-            for k in range(many):
-                point[k] = values[c0 + k, p]
-            for j in range(axes):
-                row = lattice[vertices[p, j]]
-                for k in range(_GROUP):
-                    row[k] += weights[p, j] * point[k]
-        for step in range(axes):
-            links = neighbours[axes - 1 - step if reverse else step]
-            for v in range(count):
-                row, to = lattice[v + 1], blurred[v + 1]
-                before, after = lattice[links[v, 0]], lattice[links[v, 1]]
-                for k in range(_GROUP):
-                    to[k] = row[k] + half * (before[k] + after[k])
-            lattice, blurred = blurred, lattice
-        for p in range(points):
-            point[:] = 0
-            for j in range(axes):
-                row = lattice[vertices[p, j]]
-                for k in range(_GROUP):
-                    point[k] += weights[p, j] * row[k]
-            for k in range(many):
-                out[c0 + k, p] = alpha * point[k]
+def _filter(values, tables, links, factors, out, way, memory, units, first):
+    """Filter the channels from ``first`` on that rows of ``len(units)`` units hold.
+
+    All arrays are flat. ``tables`` (vertices, weights); ``factors`` (before, after) have no elements where there are
+    none; ``way`` (channels, axes, reverse, adds). Row 0 of the lattice stays 0, for vertices that no point has.
+    """
+    channels, axes, reverse, adds = way
+    lattice, blurred, rows = memory
+    before, after = factors
+    points, count = tables[0].size // axes, links.size // (2 * axes)
+    width, many = UNIT * len(units), min(channels - first, UNIT * len(units))
+    tile = rows.size // width
+    one, alpha = values.dtype.type(1), values.dtype.type(1 / (1 + 2.0 ** (1 - axes)))
+    clear_run(lattice, 0, (count + 1) * width)
+    clear_run(blurred, 0, width)
+    clear_run(rows, 0, rows.size)
+    for p in range(0, points, tile):
+        here = min(tile, points - p)
+        _take(values, first * points + p, points, many, here, tile, rows)
+        for i in range(here):
+            factor = before[p + i] if before.size > 0 else one
+            splat(lattice, tables, (p + i) * axes, axes, rows, i * UNIT, tile * UNIT, factor, units)
+    for step in range(axes):
+        start = (axes - 1 - step if reverse else step) * 2 * count
+        for v in range(count):
+            blur(blurred, lattice, v + 1, links, start + 2 * v, units)
+        lattice, blurred = blurred, lattice
+    for p in range(0, points, tile):
+        here = min(tile, points - p)
+        for i in range(here):
+            factor = alpha * after[p + i] if after.size > 0 else alpha
+            gather(lattice, tables, (p + i) * axes, axes, rows, i * UNIT, tile * UNIT, factor, units)
+        _give(out, first * points + p, points, many, here, tile, rows, adds)
+
+
+@njit(inline="always")
+def _take(values, at, points, many, here, tile, rows):
+    """Bring the channels of ``here`` points side by side, as rows (units, tile, UNIT)."""
+    for first in range(0, many, UNIT):
+        source, target = at + first * points, first * tile
+        if here == tile and first + UNIT <= many:
+            pack_block(rows, target, values, source, points)
+        else:
+            for k in range(min(UNIT, many - first)):
+                for i in range(here):
+                    rows[np.uint64(target + i * UNIT + k)] = values[np.uint64(source + k * points + i)]
+
+
+@njit(inline="always")
+def _give(out, at, points, many, here, tile, rows, adds):
+    """Write, or add, the rows of ``here`` points to their channels."""
+    for k in range(0 if adds else many):
+        clear_run(out, at + k * points, here)
+    for first in range(0, many, UNIT):
+        target, source = at + first * points, first * tile
+        if here == tile and first + UNIT <= many:
+            add_block(out, target, points, rows, source, 0, 1)
+        else:
+            for k in range(min(UNIT, many - first)):
+                for i in range(here):
+                    out[np.uint64(target + k * points + i)] += rows[np.uint64(source + i * UNIT + k)]

@@ -35,7 +35,27 @@ def build(features: Array, vertices: Array, weights: Array, neighbours: Array, c
     launch("permutohedral", "link", links, table, xp().asarray(radix), neighbours, *sizes)
 
 
-def apply(values: Array, vertices: Array, weights: Array, neighbours: Array, out: Array, reverse: bool) -> None:
+def apply(
+    values: Array,
+    vertices: Array,
+    weights: Array,
+    neighbours: Array,
+    out: Array,
+    reverse: bool,
+    before: Array | None = None,
+    after: Array | None = None,
+    adds: bool = False,
+) -> None:
+    filtered = xp().empty_like(out) if adds else out
+    _filter(values if before is None else values * before, (vertices, weights, neighbours), filtered, reverse)
+    if after is not None:
+        filtered *= after
+    if adds:
+        out += filtered
+
+
+def _filter(values: Array, tables: tuple[Array, Array, Array], out: Array, reverse: bool) -> None:
+    vertices, weights, neighbours = tables
     axes, count = neighbours.shape[:2]
     channels, points = values.shape
     order = xp().argsort(vertices.reshape(-1), kind="stable")
