@@ -39,14 +39,15 @@ def fold(graph: Graph) -> Graph:
     """
     if graph.force_backward:
         return graph
-    learns = any(_has_loss(node) for node in graph.nodes)
+    learns = any(has_loss(node) for node in graph.nodes)
     readers = graph.readers()
     leaders = [i for i, node in enumerate(graph.nodes) if _can_lead(node, learns)]
     found = {i: _absorbed(graph, i, readers.get(graph.nodes[i].tops[0], []), learns) for i in leaders}
     return replace(graph, absorbed={i: layers for i, layers in found.items() if layers})
 
 
-def _has_loss(node: Node) -> bool:
+def has_loss(node: Node) -> bool:
+    """Whether a layer adds to the net's loss."""
     return node.cls.loss or any(node.param.loss_weight)
 
 

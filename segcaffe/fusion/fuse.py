@@ -37,7 +37,7 @@ class Match:
 
 def fuse(graph: Graph) -> Graph:
     """Return the graph with each convolution of masked columns fused; the graph itself where there is none."""
-    flow = _Flow(graph)
+    flow = Flow(graph)
     matches = _independent(graph, [match for i in range(len(graph.nodes)) if (match := _match(flow, i))])
     if not matches:
         return graph
@@ -50,7 +50,7 @@ def fuse(graph: Graph) -> Graph:
     return replace(graph, nodes=nodes, lazy={blob for i in _between(matches) for blob in nodes[i].tops})
 
 
-class _Flow:
+class Flow:
     """The nodes of a graph, and which of them write what."""
 
     def __init__(self, graph: Graph) -> None:
@@ -78,9 +78,22 @@ class _Flow:
             index, blob = maker, node.bottoms[0]
         return None, path
 
+    def writers(self, blob: int) -> list[int]:
+        """The nodes that have a blob as top, in order."""
+        return self._writers.get(blob, [])
+
+    def is_written(self, blob: int, first: int, last: int) -> bool:
+        """Whether one of the nodes first..last - 1 has the blob as top, or writes to its memory."""
+        root = self._roots[blob]
+        return any(
+            top == blob or (self._roots[top] == root and not _shares(node))
+            for node in self.nodes[first:last]
+            for top in node.tops
+        )
+
     def _writer(self, index: int, blob: int) -> int | None:
         """The last node before ``index`` that writes ``blob``."""
-        writers = self._writers.get(blob, [])
+        writers = self.writers(blob)
         before = bisect_left(writers, index)
         return writers[before - 1] if before else None
 
@@ -89,7 +102,7 @@ class _Flow:
         return self._last_written.get(self._roots[self.nodes[index].bottoms[0]], -1) <= index
 
 
-def _match(flow: _Flow, index: int) -> Match | None:
+def _match(flow: Flow, index: int) -> Match | None:
     """The match whose convolution is node ``index``, judged by itself."""
     conv = flow.nodes[index]
     if conv.param.type != "Convolution" or not conv.param.convolution_param.bottom_is_im2col:
@@ -114,7 +127,7 @@ def _is_product(node: Node) -> bool:
     return product and len(node.bottoms) == 2 and options.stable_prod_grad
 
 
-def _fits(flow: _Flow, match: Match) -> bool:
+def _fits(flow: Flow, match: Match) -> bool:
     """Whether sizes agree, nothing else is asked of the layers in between, and x and mask keep their values."""
     im2col, tile = flow.nodes[match.im2col], flow.nodes[match.tile]
     if any(flow.nodes[i].param.loss_weight or flow.nodes[i].param.propagate_down for i in match.between):
@@ -129,7 +142,7 @@ def _fits(flow: _Flow, match: Match) -> bool:
     return same and flow.kept(match.im2col) and flow.kept(match.tile)
 
 
-def _distance(flow: _Flow, tile: int) -> Node | None:
+def _distance(flow: Flow, tile: int) -> Node | None:
     """The Im2dist that a mask is made of by layers that work element by element."""
     index: int | None = tile
     while index is not None:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from segcaffe.blob import Blob
+from segcaffe.blob.buffer import note_change
 
 Side = Literal["data", "diff"]
 _SIDES: dict[str, Side] = {"data": "data", "array": "data", "diff": "diff", "grad": "diff"}
@@ -38,6 +39,10 @@ class LazyBlob(Blob):
         """Note that the values, or the gradient, are up to date, or about to be."""
         self._due.pop(side, None)
 
+    def is_due(self, side: Side) -> bool:
+        """Whether the values, or the gradient, are still to be computed."""
+        return side in self._due
+
     def _values_in_words(self) -> str:
         return "not computed" if "data" in self._due else super()._values_in_words()
 
@@ -46,5 +51,6 @@ class LazyBlob(Blob):
         if name in _SIDES:
             make = self._due.pop(_SIDES[name], None)
             if make is not None:
+                note_change()
                 make()
         return super().__getattribute__(name)

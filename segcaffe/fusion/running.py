@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from segcaffe.blob import Blob
@@ -12,6 +13,7 @@ from segcaffe.fusion.lazy import LazyBlob
 from segcaffe.fusion.masked_convolution import MaskedConvolution
 from segcaffe.graph.graph import Graph
 from segcaffe.layers.base import Blobs, Layer, LayerMemory, recordable
+from segcaffe.layers.dense.convolution import Convolution
 from segcaffe.layers.dense.epilogue import Epilogue, EpilogueLayer
 from segcaffe.proto import caffe_pb2
 from segcaffe.threads import recording
@@ -68,13 +70,13 @@ class Lazy(Wrapper):
         """Note that the tops are out of date."""
         for blob in top:
             assert isinstance(blob, LazyBlob)
-            blob.defer("data", lambda: self._make_tops(bottom, top))
+            blob.defer("data", partial(self._make_tops, bottom, top))
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Note that the gradients of lazy bottoms are out of date; those of others are the fused layer's work."""
         for i, blob in enumerate(bottom):
             if propagate_down[i] and isinstance(blob, LazyBlob):
-                blob.defer("diff", lambda i=i: self._make_gradient(i, top, bottom))  # type: ignore[misc]
+                blob.defer("diff", partial(self._make_gradient, i, top, bottom))
 
     def _make_tops(self, bottom: Blobs, top: Blobs) -> None:
         for blob in top:
@@ -89,8 +91,45 @@ class Lazy(Wrapper):
         self.layer.backward(top, [i == index for i in range(len(bottom))], bottom)
 
 
+class Summing(Wrapper):
+    """A convolution that adds another blob to its result and rectifies that, in place of the layers behind it."""
+
+    leaves_due = True
+    replayable = False
+
+    def __init__(self, layer: Convolution, addend: Blob, total: Blob, ending: Epilogue) -> None:
+        super().__init__(layer)
+        self.layer: Convolution = layer
+        self.addend, self.total, self.ending = addend, total, ending
+
+    @recordable
+    def forward(self, bottom: Blobs, top: Blobs) -> None:
+        """Compute the sum, and leave the top to whoever reads it; or the top alone."""
+        (own,) = top
+        assert isinstance(own, LazyBlob)
+        # Of two shapes the Eltwise makes one, or an error.
+        self.ending.active = self.ending.active and self.addend.shape == own.shape
+        if not self.ending.active:
+            recording.refuse()
+            own.settle("data")
+            self.layer.forward(bottom, top)
+            return
+        self.total.reshape_like(own)
+        own.defer("data", partial(self._make_top, bottom, top, self.layer.epilogue.active))
+        self.layer.forward_sum(bottom[0], self.addend, self.total, self.ending.slope(self.layer.num_output))
+
+    def _make_top(self, bottom: Blobs, top: Blobs, active: bool) -> None:
+        """Compute what the pass left out, with an epilogue that is as ``active`` as it was then."""
+        epilogue = self.layer.epilogue
+        now, epilogue.active = epilogue.active, active
+        self.layer.forward(bottom, top)
+        epilogue.active = now
+
+
 class Absorbed(Wrapper):
     """A layer that is part of another's epilogue: it has nothing to do where that is active."""
+
+    leaves_due = True
 
     def __init__(self, layer: Layer, epilogue: Epilogue) -> None:
         super().__init__(layer)
@@ -119,10 +158,10 @@ class Absorbed(Wrapper):
             self.layer.backward(top, propagate_down, bottom)
 
 
-def wrap(graph: Graph, layers: list[Layer], wanted: Sequence[Sequence[bool]]) -> None:
-    """Wrap in place those of a net's layers that fusion makes lazy or has absorbed.
+def wrap(graph: Graph, blobs: Blobs, layers: list[Layer], wanted: Sequence[Sequence[bool]]) -> None:
+    """Wrap in place those of a net's layers that fusion makes lazy, has absorbed, or has compute a sum.
 
-    ``wanted`` says for each layer which of its bottoms' gradients are wanted.
+    ``blobs`` are the net's; ``wanted`` says for each layer which of its bottoms' gradients are wanted.
     """
     for i, node in enumerate(graph.nodes):
         if graph.lazy.intersection(node.tops):
@@ -133,6 +172,13 @@ def wrap(graph: Graph, layers: list[Layer], wanted: Sequence[Sequence[bool]]) ->
         leader.epilogue.absorb([layers[i] for i in absorbed])
         for i in absorbed:
             layers[i] = Absorbed(layers[i], leader.epilogue)
+    for index, added in graph.sums.items():
+        layer, ending = layers[index], Epilogue()
+        assert isinstance(layer, Convolution)
+        ending.absorb([layers[i] for i in added.nodes])
+        layers[index] = Summing(layer, blobs[added.addend], blobs[added.total], ending)
+        for i in added.nodes:
+            layers[i] = Absorbed(layers[i], ending)
     _share_gradients(graph, layers, wanted)
 
 
@@ -140,8 +186,13 @@ def activate(graph: Graph, layers: Sequence[Layer], first: int, last: int, watch
     """Let those epilogues act in the next pass that lie wholly among layers first..last; none where hooks are set."""
     for index, absorbed in graph.absorbed.items():
         leader = layers[index]
+        leader = leader.layer if isinstance(leader, Summing) else leader
         assert isinstance(leader, EpilogueLayer)
         leader.epilogue.active = not watched and first <= index and absorbed[-1] <= last
+    for index, added in graph.sums.items():
+        leader = layers[index]
+        assert isinstance(leader, Summing)
+        leader.ending.active = not watched and first <= index and added.nodes[-1] <= last
 
 
 def _share_gradients(graph: Graph, layers: Sequence[Layer], wanted: Sequence[Sequence[bool]]) -> None:

@@ -52,6 +52,23 @@ class Node:
         return where(self.param)
 
 
+@dataclass(frozen=True)
+class Sum:
+    """A sum of two blobs that the convolution that makes one of them computes; blobs and nodes by their indices.
+
+    Attributes
+    ----------
+    addend, total:
+        The other blob, and the sum.
+    nodes:
+        The layers whose work that is: an Eltwise, and the rectifier in place behind it if there is one.
+    """
+
+    addend: int
+    total: int
+    nodes: tuple[int, ...]
+
+
 @dataclass
 class Graph:
     """Nodes in execution order, and the blobs' names by index.
@@ -68,6 +85,9 @@ class Graph:
         Blobs that are computed only when they are read (see `segcaffe.fusion.lazy`); empty before fusion.
     absorbed:
         For nodes whose epilogue does the work of others, the indices of those (see `segcaffe.fusion.fold`).
+    sums:
+        For convolutions that add another blob to their result, which is then computed by itself only when it is read,
+        what they add to what (see `segcaffe.fusion.sums`).
     """
 
     name: str
@@ -78,6 +98,11 @@ class Graph:
     force_backward: bool = False
     lazy: set[int] = field(default_factory=set)
     absorbed: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    sums: dict[int, Sum] = field(default_factory=dict)
+
+    def on_demand(self) -> set[int]:
+        """All blobs that are computed only when they are read."""
+        return self.lazy | {self.nodes[index].tops[0] for index in self.sums}
 
     def readers(self) -> dict[int, list[int]]:
         """For each blob that is read, the nodes that read it, in order."""

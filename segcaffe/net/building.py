@@ -21,7 +21,8 @@ from segcaffe.weights.loading import take_own_blobs
 
 def build(graph: Graph, phase: int, dtype: np.dtype[Any]) -> Parts:
     """Make the blobs and set up the layers; errors say which layer they are about, and where that stands."""
-    blobs = BlobVec((LazyBlob if i in graph.lazy else Blob)((0,), dtype) for i in range(len(graph.blob_names)))
+    on_demand = graph.on_demand()
+    blobs = BlobVec((LazyBlob if i in on_demand else Blob)((0,), dtype) for i in range(len(graph.blob_names)))
     planner, params, steps = BackwardPlanner(graph), ParamTable(), list[Step]()
     for index, node in enumerate(graph.nodes):
         with about_layer(node.name, node.place):
@@ -30,7 +31,9 @@ def build(graph: Graph, phase: int, dtype: np.dtype[Any]) -> Parts:
             planner.visit(index, _learns(step.layer))
         steps.append(step)
     numbers = Numbers(blobs)
-    _plan_backward(graph, steps, planner.finish([[weight != 0 for weight in step.loss_weights] for step in steps]))
+    _plan_backward(
+        graph, blobs, steps, planner.finish([[weight != 0 for weight in step.loss_weights] for step in steps])
+    )
     return Parts(graph, phase, dtype, blobs, steps, params, numbers)
 
 
@@ -67,7 +70,7 @@ def _learns(layer: Layer) -> bool:
     return any(layer.param_propagate_down)
 
 
-def _plan_backward(graph: Graph, steps: list[Step], plan: BackwardPlan) -> None:
+def _plan_backward(graph: Graph, blobs: BlobVec, steps: list[Step], plan: BackwardPlan) -> None:
     """Tell the layers what is wanted of them; then wrap those that fusion makes run in another way."""
     for step, needs, bottoms in zip(steps, plan.layers, plan.bottoms, strict=True):
         # With force_backward the plan asks every layer; those that could compute nothing are left alone.
@@ -77,6 +80,6 @@ def _plan_backward(graph: Graph, steps: list[Step], plan: BackwardPlan) -> None:
         if graph.force_backward:
             step.layer.param_propagate_down = [True] * len(step.layer.blobs)
     layers = [step.layer for step in steps]
-    wrap(graph, layers, plan.bottoms)
+    wrap(graph, blobs, layers, plan.bottoms)
     for step, layer in zip(steps, layers, strict=True):
         step.layer = layer

@@ -17,6 +17,7 @@ from segcaffe.errors import GraphError, InputError, SegcaffeError, about_layer
 from segcaffe.fusion.fold import fold
 from segcaffe.fusion.fuse import fuse as fuse_graph
 from segcaffe.fusion.running import activate
+from segcaffe.fusion.sums import join_sums
 from segcaffe.graph.graph import build_graph
 from segcaffe.graph.rules import net_state
 from segcaffe.net import foreign_options, position
@@ -60,7 +61,8 @@ class Net(PycaffeMembers):
         Whether segmentation-aware convolutions run without writing columns out (see `segcaffe.fusion.fuse`). The blobs
         in between are then computed when they are read, and what is written into them is not used. BatchNorm, BN,
         Scale, ReLU and PReLU become part of the convolution before them, unless debug_info asks for each layer's values
-        (see `segcaffe.fusion.fold`).
+        (see `segcaffe.fusion.fold`); where nothing learns so does an Eltwise that adds another blob to it
+        (`segcaffe.fusion.sums`).
     share_memory:
         Whether blobs that are not needed at the same time use the same memory (see `segcaffe.plan.memory`). Then only
         inputs, outputs, losses and parameters can be read after a pass, and in phase TEST the net cannot run backward
@@ -117,6 +119,9 @@ class Net(PycaffeMembers):
         passed_over = foreign_options.check(graph, net, tolerant=tolerant)
         if fuse:
             graph = fuse_graph(graph) if net.message.debug_info else fold(fuse_graph(graph))
+        if fuse and not net.message.debug_info and device.get_mode() == "CPU":
+            # On a GPU passes are replayed, which would not note that a blob is computed when it is read.
+            graph = join_sums(graph, keep)
         super().__init__(build(graph, phase, np.dtype(dtype)))
         self.passed_over = passed_over
         self.debug_info = net.message.debug_info

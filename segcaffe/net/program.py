@@ -50,7 +50,9 @@ class _Writer:
     def step(self, index: int, known: LayerMemory) -> program.Step:
         step, values = self.net.steps[index], self.numbers.values
         node, layer = step.node, step.layer
-        bottoms, tops = (self._numbers_of(blobs, values) for blobs in (node.bottoms, node.tops))
+        added = self.graph.sums.get(index)
+        given, made = ([*node.bottoms, added.addend], [added.total]) if added else (node.bottoms, node.tops)
+        bottoms, tops = (self._numbers_of(blobs, values) for blobs in (given, made))
         # A layer that runs when its tops are read has no part in the net's own backward pass.
         reads = (*(bottoms if known.reads_bottoms else ()), *(tops if known.reads_tops else ()))
         in_place = [b in node.bottoms for b in node.tops]

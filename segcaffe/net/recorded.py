@@ -9,8 +9,8 @@ same bits.
 A recording holds addresses, and what kernels prepared from parameters, as weights packed for the registers. Before it
 is played, what it was made from is looked at:
 
-- Blobs may have other shapes or other memory. `segcaffe.blob.buffer.changes` counts that for all blobs there are; only
-  where it has moved, this net's are compared.
+- Blobs may have other shapes or other memory, or values that were computed because someone read them.
+  `segcaffe.blob.buffer.changes` counts that for all blobs there are; only where it has moved, this net's are compared.
 - Parameters may have been written. A buffer that is watched counts the arrays that it hands out, there and in
   `Buffer.lent`. Who had one when the pass was recorded can write at any time, so the values of such a parameter are
   compared with a copy.
@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 
 from segcaffe import device
-from segcaffe.blob import Buffer
+from segcaffe.blob import Blob, Buffer
 from segcaffe.blob.buffer import changes
 from segcaffe.fusion.lazy import LazyBlob
 from segcaffe.layers.base import Layer, is_recordable
@@ -138,7 +138,7 @@ class Basis:
     def _look(self) -> list[Any]:
         """Where the blobs are, in what shapes: a look that takes long where they are many."""
         blobs = dict.fromkeys(chain.from_iterable(self._lists))
-        return [(blob.shape, blob.buffer("data"), blob.buffer("data").place()) for blob in blobs]
+        return [(blob.shape, blob.buffer("data"), blob.buffer("data").place(), _is_due(blob)) for blob in blobs]
 
 
 class Recording:
@@ -245,8 +245,13 @@ class Played:
 
 
 def _is_recordable(step: Step) -> bool:
-    lazy = any(isinstance(blob, LazyBlob) for blob in (*step.bottom, *step.top))
+    lazy = any(isinstance(blob, LazyBlob) for blob in (*step.bottom, *step.top)) and not step.layer.leaves_due
     return is_recordable(step.layer) and not (step.layer.reshape_always or any(step.loss_weights) or lazy)
+
+
+def _is_due(blob: Blob) -> bool:
+    """Whether a blob's values are to be computed when they are read, as a recorded pass leaves them."""
+    return isinstance(blob, LazyBlob) and blob.is_due("data")
 
 
 def _parameters(layer: Layer) -> list[Buffer]:

@@ -50,7 +50,7 @@ def rows(net: Net) -> list[Row]:
         bottom, top = net.bottom_blobs[i], net.top_blobs[i]
         names = [net.graph.blob_names[j] for j in node.tops]
         tops = [(name, tuple(blob.shape)) for name, blob in zip(names, top, strict=True)]
-        known = seen | net.graph.lazy
+        known = seen | net.graph.on_demand()
         owns = [blob for j, blob in zip(node.tops, top, strict=True) if j not in known]
         shares = {id(blob) for blob in owns for other in bottom if blob.shares_data_with(other)}
         seen.update(node.tops)
@@ -75,9 +75,10 @@ def _runs(graph: Graph, index: int) -> str:
     node = graph.nodes[index]
     if graph.lazy.intersection(node.tops):
         return "on demand"
-    if any(index in absorbed for absorbed in graph.absorbed.values()):
+    folded = (*graph.absorbed.values(), *(one.nodes for one in graph.sums.values()))
+    if any(index in nodes for nodes in folded):
         return "folded"
-    fused = graph.lazy.intersection(node.bottoms) or index in graph.absorbed
+    fused = graph.lazy.intersection(node.bottoms) or index in graph.absorbed or index in graph.sums
     return "fused" if fused else ""
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from segcaffe.blob import Blob
 from segcaffe.kernels import convolution
 from segcaffe.layers.base import Blobs, LayerMemory, recordable
 from segcaffe.layers.dense.windowed import WindowedLayer, positions
@@ -64,6 +65,12 @@ class Convolution(WindowedLayer):
         weight, epilogue = self._weight(self.blobs[0].array), self.finish()
         for x, y in zip(bottom, top, strict=True):
             convolution.forward(self.folded(x.array), weight, out=self.folded(y.array), **epilogue, **self.options())
+
+    def forward_sum(self, x: Blob, addend: Blob, total: Blob, negative_slope: Any) -> None:
+        """Compute ``total``: the top of ``x`` plus ``addend``, rectified by a slope, or by one for each channel."""
+        given = self.finish() | {"negative_slope": negative_slope, "addend": self.folded(addend.array)}
+        weight, out = self._weight(self.blobs[0].array), self.folded(total.array)
+        convolution.forward(self.folded(x.array), weight, out=out, **given, **self.options())
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Gradients of the bottoms (overwritten), of weight and bias (added to)."""

@@ -63,8 +63,14 @@ class Epilogue:
         return {
             "bias": shift.astype(dtype) if self.affine else bias,
             "scale": self.factor,
-            "negative_slope": slope_of(self.relu, channels),
+            "negative_slope": self.slope(channels),
         }
+
+    def slope(self, channels: int) -> float | Array:
+        """What values that are not above 0 are multiplied by: a number, or one for each of so many channels."""
+        if isinstance(self.relu, PReLU):
+            return self.relu.slopes(channels)
+        return 1.0 if self.relu is None else self.relu.slope
 
     def backward(self, top: Blob) -> None:
         """Make the gradient of the top's final values that of the layer's own result, in place."""
@@ -80,13 +86,6 @@ class Epilogue:
         else:
             grad = planes(top.grad)
             channelwise.rectified_affine_grad(planes(top.array), grad, self.factor, self.relu.slope, grad)
-
-
-def slope_of(layer: ReLU | PReLU | None, channels: int) -> float | Array:
-    """What a layer multiplies values by that are not above 0, as kernels take it: a number, or one for each channel."""
-    if isinstance(layer, PReLU):
-        return layer.slopes(channels)
-    return 1.0 if layer is None else layer.slope
 
 
 class EpilogueLayer(Layer):
