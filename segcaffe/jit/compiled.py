@@ -21,6 +21,7 @@ from numba.core.compiler import CompileResult
 from numba.core.serialize import dumps
 
 from segcaffe.jit import cache_folder
+from segcaffe.jit.dispatcher import KernelDispatcher
 
 CONTRACT = {"contract"}
 """For ``fastmath``: a product and a sum may be rounded once."""
@@ -42,7 +43,7 @@ def njit(target: Callable[..., Any] | str | Sequence[str] | None = None, *, cach
     Parameters
     ----------
     target:
-        The function; or, as in Numba, the signatures to compile at once, all others being refused.
+        The function; or the signatures that it has, all others being refused; each is compiled when it is needed.
     cache:
         Whether to keep what is compiled.
     options:
@@ -63,15 +64,16 @@ def _compile(
 ) -> Any:
     if cache and function.__closure__:
         raise TypeError(f"{function.__qualname__}: functions with a closure cannot be cached.")
-    dispatcher = numba.njit(**options)(function)
-    if dispatcher is function:  # NUMBA_DISABLE_JIT
+    made = numba.njit(**{"no_cfunc_wrapper": True, **options})(function)
+    if made is function:  # NUMBA_DISABLE_JIT
         return function
+    if "inline" in options:
+        # Numba puts it into its callers before they are compiled.
+        return made
+    dispatcher = KernelDispatcher(function, made.locals, made.targetoptions)
     if cache:
         dispatcher._cache = KernelCache(function)
-    for signature in [signatures] if isinstance(signatures, str) else signatures:
-        dispatcher.compile(signature)
-    if signatures:
-        dispatcher.disable_compile()
+    dispatcher.declare([signatures] if isinstance(signatures, str) else signatures)
     return dispatcher
 
 

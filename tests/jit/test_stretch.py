@@ -56,9 +56,14 @@ def test_every_kind_of_argument_arrives() -> None:
     assert wanted.any(axis=0)
 
 
+def _compile_both() -> None:
+    _double(np.ones(1, np.float32), 99.0)
+    _add(np.ones(1, np.float32), 1)
+
+
 def test_calls_are_made_in_order_as_often_as_asked() -> None:
     values = np.ones(5, np.float32)
-    _double(np.ones(1, np.float32), 99.0)
+    _compile_both()
     play = Stretch([(_add, (values, 3)), (_double, (values, 1e9)), (_add, (values[::2], 1))])
     play()
     assert values.tolist() == [9, 8, 9, 8, 9]
@@ -68,7 +73,7 @@ def test_calls_are_made_in_order_as_often_as_asked() -> None:
 
 def test_what_a_call_raises_is_raised_and_the_calls_behind_it_are_not_made() -> None:
     values, others = np.ones(3, np.float32), np.ones(3, np.float32)
-    _double(np.ones(1, np.float32), 99.0)
+    _compile_both()
     play = Stretch([(_double, (values, 3.0)), (_add, (others, 1))])
     play()
     play()
