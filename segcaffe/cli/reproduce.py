@@ -2,9 +2,10 @@
 
 Small nets are trained on generated scenes, or on the images of --data: lists of "image label" as CamVid has them,
 VOC2012, Cityscapes, or a folder "images" beside one "labels". For each seed other images are for testing, and weights
-begin with other values; within a seed all nets begin with the same plain net and are trained equally long. Mean IoU is
-printed, over all pixels and near boundaries, as mean and standard deviation over the seeds, and the gains with the p of
-a paired t-test. OUT/report has the same with curves and pictures, as a page, as Markdown and as JSON.
+begin with other values; within a seed all nets begin with the same plain net, and what is compared is trained equally
+long. Mean IoU is printed, over all pixels and near boundaries, as mean and standard deviation over the seeds, and the
+gains with the p of a paired t-test. OUT/report has the same with curves and pictures, as a page, as Markdown and as
+JSON.
 
 What is finished is kept: after Ctrl-C the same command goes on, and with more --seeds or with --ablations it adds what
 is missing. Generated scenes take some minutes on two cores.
@@ -37,7 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                       "SegNet's authors publish it); repeatable", type=whole(0, 255), action="append")  # fmt: skip
     common.add_option(parser, "size", "with --data: pixels of the longer side that images are made smaller to "
                       "(default 256)", type=whole(16, 4096), metavar="N")  # fmt: skip
-    common.add_option(parser, "max_iter", "iterations of each training (default: 120; with --data 400)",
+    common.add_option(parser, "max_iter", "iterations of each training (default 120; with --data 300, "
+                      "of those with a CRF and beside it 100)",
                       type=whole(1), metavar="N")  # fmt: skip
     common.add_option(parser, "train", "training images at most (default 200)", type=whole(1), default=200,
                       metavar="N")  # fmt: skip
@@ -82,11 +84,12 @@ def run(options: argparse.Namespace) -> int:
 
 def _plan(options: argparse.Namespace) -> Plan:
     from segcaffe.recipes.study.images import Sample
-    from segcaffe.recipes.study.study import GENERATED, REAL, Plan
+    from segcaffe.recipes.study.study import REAL, Plan
+    from segcaffe.recipes.study.variants import PHOTOGRAPHS, SCENES, Schedule
 
     sample = Sample(options.train, options.test, options.size or Sample.size, tuple(options.ignore or ()))
-    schedule = REAL if options.data else GENERATED
+    schedule, masks = (REAL, PHOTOGRAPHS) if options.data else (Schedule(), SCENES)
     if options.max_iter is not None:
-        schedule = replace(schedule, first=options.max_iter, further=options.max_iter)
+        schedule = replace(schedule, iterations=(options.max_iter,) * 3)
     data = Path(options.data) if options.data else None
-    return Plan(Path(options.out).resolve(), options.seeds, data, options.ablations, sample, schedule)
+    return Plan(Path(options.out).resolve(), options.seeds, data, options.ablations, sample, schedule, masks)

@@ -14,18 +14,18 @@ from segcaffe.data.images import read_image
 from segcaffe.data.label_files import read_few_labels
 from segcaffe.recipes.study.runs import BANDS, PREDICTED
 from segcaffe.recipes.study.tables import NEAR, PAIRS, Results, ablated, differences, scores, verdict
-from segcaffe.recipes.study.variants import CASCADE, CONTROL, CRF, MASKS
+from segcaffe.recipes.study.variants import CASCADE, CRF, LONGER, MASKS_LONGER
 from segcaffe.viz.bands import plot_bands
 from segcaffe.viz.embedding import label_colours
 from segcaffe.viz.report import Report
 
-SHOWN = (CONTROL, MASKS, CRF, CASCADE)
+SHOWN = (LONGER, MASKS_LONGER, CRF, CASCADE)
 _PICTURES = 3
 _ABOUT = (
-    "Each net is trained on the same images, from the same plain net, for the same number of iterations; only "
-    "whether its convolutions look through masks of embeddings, and whether a CRF on embeddings follows, differs. "
-    "The cascade has no parameters and is not trained. Numbers are means over seeds (of images and weights), ± their "
-    "standard deviation. A trimap of w px holds the pixels less than w pixels from a boundary."
+    "All nets go on from the same plain net, on the same images; what is compared is trained for the same number of "
+    "iterations, and differs only in whether convolutions look through masks of embeddings, and whether a CRF on "
+    "embeddings follows. The cascade has no parameters and is not trained. Numbers are means over seeds (of images and "
+    "weights), ± their standard deviation. A trimap of w px holds the pixels less than w pixels from a boundary."
 )
 _GAINS = (
     "Differences seed by seed: mean with its 95% interval, p of the paired t-test (two-sided), and in how many seeds "
@@ -51,7 +51,7 @@ def write_page(folder: Path, results: Results, images: Path) -> Path:
     page.table(table.header, table.rows)
     _curves(page, results)
     _pictures(page, results, images)
-    if any(variant.group for variant in results.variants):
+    if any(variant.against for variant in results.variants):
         page.heading("Ablations")
         table = ablated(results)
         page.table(table.header, table.rows)
@@ -63,7 +63,7 @@ def write_page(folder: Path, results: Results, images: Path) -> Path:
 def markdown(results: Results) -> str:
     """The tables for a page of documentation."""
     tables = [scores(results), differences(results)]
-    if any(variant.group for variant in results.variants):
+    if any(variant.against for variant in results.variants):
         tables.append(ablated(results))
     return "\n".join(table.markdown() for table in tables)
 
@@ -94,7 +94,7 @@ def _curves(page: Report, results: Results) -> None:
     axes = ("trimap width (pixels)", "mean IoU in the trimap (%)")
     plot_bands(page.folder / "trimap.png", widths, names, axes)
     page.figure("trimap.png", "Mean IoU by distance to a boundary: mean and standard deviation over seeds")
-    plain = results.named(CONTROL).title
+    plain = results.named(LONGER).title
     gains = {title: values - names[plain] for title, values in names.items() if title != plain}
     plot_bands(page.folder / "gain.png", widths, gains, (axes[0], f"gain over {plain} (points)"))
     page.figure("gain.png", "The same, less that of the plain net, seed by seed")

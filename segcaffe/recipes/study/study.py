@@ -18,14 +18,13 @@ from segcaffe.recipes.study.page import write_page
 from segcaffe.recipes.study.runs import Run
 from segcaffe.recipes.study.sources import Source, find_source
 from segcaffe.recipes.study.tables import Results
-from segcaffe.recipes.study.variants import Schedule, planned
+from segcaffe.recipes.study.variants import SCENES, Schedule, planned
+from segcaffe.recipes.tiny import Masks
 from segcaffe.version import __version__
 
 _SETTINGS = "settings.json"
-GENERATED = Schedule()
-"""For generated scenes."""
-REAL = Schedule(first=400, further=400)
-"""For images of a data set."""
+REAL = Schedule(iterations=(300, 300, 100))
+"""The trainings on images of a data set."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,8 @@ class Plan:
     data: Path | None = None
     ablations: bool = False
     sample: Sample = field(default_factory=Sample)
-    schedule: Schedule = GENERATED
+    schedule: Schedule = field(default_factory=Schedule)
+    masks: Masks = SCENES
 
 
 class Study:
@@ -86,7 +86,7 @@ class Study:
     def _runs(self, seed: int) -> Iterator[Run]:
         folder = self.plan.folder / f"seed_{seed}"
         images = prepare(folder / "data", seed, self.plan.sample, self.source)
-        for variant in planned(self.plan.ablations, images.classes):
+        for variant in planned(self.plan.masks, self.plan.ablations, images.classes):
             yield Run(folder, seed, variant, self.plan.schedule, images)
 
     def _settle(self) -> None:
@@ -97,6 +97,7 @@ class Study:
             "data": str(plan.data.resolve()) if plan.data else None,
             "sample": dataclasses.asdict(plan.sample),
             "schedule": dataclasses.asdict(plan.schedule),
+            "masks": dataclasses.asdict(plan.masks),
         }
         file, text = plan.folder / _SETTINGS, json.dumps(settings, indent=1)
         if is_file(file):

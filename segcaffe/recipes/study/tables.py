@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from segcaffe.recipes.study.runs import BANDS, Figures
 from segcaffe.recipes.study.statistics import Comparison, compare, spread
-from segcaffe.recipes.study.variants import CASCADE, CONTROL, CRF, MASKS, Variant
+from segcaffe.recipes.study.variants import CASCADE, CONTROL, CRF, LONGER, MASKS, MASKS_LONGER, Variant
 
 WIDTHS = (1, 2, 5, 10, 20, 40)
 """Widths of trimaps, in pixels, that tables have."""
@@ -17,8 +17,8 @@ NEAR = 5
 WHOLE = 0
 """Stands for all pixels in place of a trimap's width."""
 SIGNIFICANT = 0.05
-PAIRS = ((MASKS, CONTROL), (CRF, MASKS), (CRF, CONTROL), (CASCADE, CONTROL))
-"""Which variants are compared with which."""
+PAIRS = ((MASKS, CONTROL), (CRF, MASKS_LONGER), (MASKS_LONGER, LONGER), (CRF, LONGER), (CASCADE, CONTROL))
+"""Which variants are compared with which; the first two are the paper's claim."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def scores(results: Results) -> Table:
     """Mean IoU, and in trimaps."""
     rows = []
     for variant in results.variants:
-        if variant.model is not None and not variant.group:
+        if variant.model is not None and not variant.against:
             cells = [spread(results.mean_iou(variant.name, width)) for width in (WHOLE, *WIDTHS)]
             rows.append([variant.title, *(f"{cell.mean:.1f} ± {cell.deviation:.1f}" for cell in cells)])
     return Table(["mean IoU, %", "all pixels", *(f"{width} px" for width in WIDTHS)], rows)
@@ -98,8 +98,7 @@ def ablated(results: Results) -> Table:
     """What each ablation has more, or less, than what it was made of, over all pixels and near boundaries."""
     rows = []
     for variant in results.variants:
-        if variant.group:
-            reference = CRF if variant.model is not None and variant.model.crf else MASKS
+        if reference := variant.against:
             cells = []
             for width in (WHOLE, 2, NEAR):
                 found = results.compare(variant.name, reference, width)

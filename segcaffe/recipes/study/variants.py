@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from segcaffe.recipes.tiny import Crf, Masks, Model
+from segcaffe.recipes.tiny import TRUNK, Crf, Masks, Model
 
 EMBEDDINGS = "embeddings"
-PLAIN, CONTROL, MASKS, CRF, CASCADE = "plain", "control", "masks", "masks_crf", "cascade"
-BASE = Masks(norm="L2", sharpness=1, normalized=True)
-"""The masks of the comparison."""
+PLAIN, CONTROL, MASKS, CASCADE = "plain", "control", "masks", "cascade"
+LONGER, MASKS_LONGER, CRF = "control_longer", "masks_longer", "masks_crf"
+SCENES = Masks(norm="L2", sharpness=0.3)
+"""The masks of the comparison on generated scenes."""
+PHOTOGRAPHS = Masks(norm="L2", sharpness=3, normalized=True)
+"""Those on images of data sets: a net that begins as the plain one does best if its windows keep their weight."""
+EVERY = tuple(name for name, _, _ in TRUNK)
 
 
 @dataclass(frozen=True)
@@ -25,91 +29,91 @@ class Variant:
         What it is; None for the embeddings, which are no net of scores.
     begins_with:
         The variants whose weights it has at the start.
+    stage:
+        Of the training, counted from 0.
     trained:
         Whether it is trained then, or used as it is.
-    group:
-        The ablation that it belongs to; empty in the comparison itself.
+    against:
+        Of an ablation, the variant that it is compared with; empty in the comparison itself.
     """
 
     name: str
     title: str
     model: Model | None
     begins_with: tuple[str, ...] = ()
+    stage: int = 1
     trained: bool = True
-    group: str = ""
+    against: str = ""
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How nets are trained.
+    """How nets are trained, in three stages: what all begin with, masks put in, a CRF put behind.
 
     Attributes
     ----------
-    first, further:
-        Iterations of the embeddings and of the plain net that all others begin with; of all others.
-    first_rate, further_rate:
-        Learning rates at the start of each.
+    iterations, rates:
+        Of each stage; the learning rate is that of the stage's beginning.
     batch_size, crop_size:
         In all trainings.
     """
 
-    first: int = 120
-    further: int = 120
-    first_rate: float = 0.002
-    further_rate: float = 0.001
+    iterations: tuple[int, int, int] = (120, 120, 120)
+    rates: tuple[float, float, float] = (0.002, 0.001, 0.0005)
     batch_size: int = 8
     crop_size: int = 65
 
     def of(self, variant: Variant) -> tuple[int, float]:
         """Iterations and learning rate of a variant."""
-        if not variant.trained:
-            return 0, 0.0
-        return (self.further, self.further_rate) if variant.begins_with else (self.first, self.first_rate)
+        return (self.iterations[variant.stage], self.rates[variant.stage]) if variant.trained else (0, 0.0)
 
 
-COMPARED = (
-    Variant(EMBEDDINGS, "embeddings", None),
-    Variant(PLAIN, "plain, where all others begin", Model()),
-    Variant(CONTROL, "plain", Model(), (PLAIN,)),
-    Variant(MASKS, "masks", Model(BASE), (PLAIN, EMBEDDINGS)),
-    Variant(CRF, "masks and CRF", Model(BASE, Crf()), (PLAIN, EMBEDDINGS)),
-    Variant(CASCADE, "plain and the untrained cascade", Model(cascade=True), (CONTROL, EMBEDDINGS), trained=False),
-)
-"""The comparison. All that is trained after ``plain`` is trained equally long."""
-
-
-def ablations() -> tuple[Variant, ...]:
-    """What becomes of the masks, or of the CRF, when one thing about it is another."""
-    of_masks = (
-        ("distance", "l1", "L1 distances", replace(BASE, norm="L1")),
-        ("layers", "conv5", "masks on conv5 alone", replace(BASE, layers=("conv5",))),
-        ("layers", "all_layers", "masks on all five convolutions",
-         replace(BASE, layers=("conv1", "conv2", "conv3", "conv4", "conv5"))),
-        ("lambda", "fixed_lambda", "lambda not learnt", replace(BASE, learnt=False)),
-        ("lambda", "small_lambda", "lambda begins at a tenth", replace(BASE, sharpness=BASE.sharpness / 10)),
-        ("lambda", "large_lambda", "lambda begins at ten times", replace(BASE, sharpness=BASE.sharpness * 10)),
-        ("weights", "unnormalized", "weights of a window not divided by their mean", replace(BASE, normalized=False)),
-        ("embeddings", "frozen", "embeddings fixed", replace(BASE, rate=0)),
-    )  # fmt: skip
+def compared(masks: Masks) -> tuple[Variant, ...]:
+    """The comparison. What is compared is of one stage, so that it is trained equally long."""
     both = (PLAIN, EMBEDDINGS)
-    found = [Variant(name, title, Model(masks), both, group=group) for group, name, title, masks in of_masks]
-    found.append(Variant("no_pretraining", "embeddings begin at random", Model(BASE), (PLAIN,), group="embeddings"))
-    found.append(
-        Variant("at_test_only", "masks put into the plain net, untrained", Model(BASE), (CONTROL, EMBEDDINGS),
-                trained=False, group="training")
-    )  # fmt: skip
-    of_crf = (
-        ("iterations", "crf_three", "CRF of three iterations in place of two", Crf(iterations=3)),
-        ("iterations", "crf_five", "CRF of five iterations", Crf(iterations=5)),
-        ("dilation", "crf_dense", "CRF, its window not dilated", Crf(dilation=1)),
-        ("dilation", "crf_wide", "CRF, its window dilated by 6", Crf(dilation=6)),
+    return (
+        Variant(EMBEDDINGS, "embeddings", None, stage=0),
+        Variant(PLAIN, "plain, where all others begin", Model(), stage=0),
+        Variant(CONTROL, "plain", Model(), (PLAIN,)),
+        Variant(CASCADE, "plain and the untrained cascade", Model(cascade=True), (CONTROL, EMBEDDINGS), trained=False),
+        Variant(MASKS, "masks", Model(masks), both),
+        Variant(LONGER, "plain, trained on", Model(), (CONTROL,), stage=2),
+        Variant(MASKS_LONGER, "masks, trained on", Model(masks), (MASKS,), stage=2),
+        Variant(CRF, "masks, then a CRF", Model(masks, Crf()), (MASKS,), stage=2),
     )
-    found += [Variant(name, title, Model(BASE, crf), both, group=group) for group, name, title, crf in of_crf]
-    found.append(Variant("crf_alone", "CRF without masks", Model(crf=Crf()), both, group="masks"))
-    return tuple(found)
 
 
-def planned(with_ablations: bool, classes: int) -> Sequence[Variant]:
+def ablations(masks: Masks) -> tuple[Variant, ...]:
+    """What becomes of the masks, or of the CRF, when one thing about it is another."""
+    both, normalized = (PLAIN, EMBEDDINGS), not masks.normalized
+    weights = "divided by their mean" if normalized else "not divided by their mean"
+    of_masks = (
+        ("l1", "L1 distances", replace(masks, norm="L1")),
+        ("conv5", "masks on conv5 alone", replace(masks, layers=("conv5",))),
+        ("all_layers", "masks on all five convolutions", replace(masks, layers=EVERY)),
+        ("fixed_lambda", "lambda not learnt", replace(masks, learnt=False)),
+        ("small_lambda", "lambda begins at a tenth", replace(masks, sharpness=masks.sharpness / 10)),
+        ("large_lambda", "lambda begins at ten times", replace(masks, sharpness=masks.sharpness * 10)),
+        ("normalization", f"weights of a window {weights}", replace(masks, normalized=normalized)),
+        ("frozen", "embeddings fixed", replace(masks, rate=0)),
+    )
+    of_crf = (
+        ("crf_three", "CRF of three iterations in place of two", Crf(iterations=3)),
+        ("crf_five", "CRF of five iterations", Crf(iterations=5)),
+        ("crf_dense", "CRF, its window not dilated", Crf(dilation=1)),
+        ("crf_wide", "CRF, its window dilated by 6", Crf(dilation=6)),
+    )
+    return (
+        *(Variant(name, title, Model(changed), both, against=MASKS) for name, title, changed in of_masks),
+        Variant("no_pretraining", "embeddings begin at random", Model(masks), (PLAIN,), against=MASKS),
+        Variant("at_test_only", "masks put into the plain net, untrained", Model(masks), (CONTROL, EMBEDDINGS),
+                trained=False, against=MASKS),
+        *(Variant(name, title, Model(masks, crf), (MASKS,), 2, against=CRF) for name, title, crf in of_crf),
+        Variant("crf_alone", "CRF behind the plain net", Model(crf=Crf()), (CONTROL, EMBEDDINGS), 2, against=CRF),
+    )  # fmt: skip
+
+
+def planned(masks: Masks, with_ablations: bool, classes: int) -> Sequence[Variant]:
     """All variants, each behind those that it begins with, for so many classes."""
-    variants = (*COMPARED, *(ablations() if with_ablations else ()))
+    variants = (*compared(masks), *(ablations(masks) if with_ablations else ()))
     return [replace(variant, model=variant.model and replace(variant.model, classes=classes)) for variant in variants]

@@ -18,9 +18,20 @@ from segcaffe.recipes.study import page
 from segcaffe.recipes.study.images import Sample
 from segcaffe.recipes.study.study import Plan, Study
 from segcaffe.recipes.study.tables import PAIRS, Results, scores
-from segcaffe.recipes.study.variants import CASCADE, COMPARED, CONTROL, EMBEDDINGS, PLAIN, Schedule, ablations, planned
+from segcaffe.recipes.study.variants import (
+    CASCADE,
+    CONTROL,
+    EMBEDDINGS,
+    PHOTOGRAPHS,
+    PLAIN,
+    SCENES,
+    Schedule,
+    ablations,
+    compared,
+    planned,
+)  # fmt: skip
 
-SMALL = Schedule(first=2, further=2, batch_size=1, crop_size=33)
+SMALL = Schedule(iterations=(2, 2, 2), batch_size=1, crop_size=33)
 
 
 def plan(folder: Path, seeds: int = 2) -> Plan:
@@ -39,7 +50,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Results]:
 def test_figures_are_those_of_eval(finished: tuple[Path, Results], capsys: pytest.CaptureFixture[str]) -> None:
     folder, results = finished
     own = folder / "seed_2"
-    for variant in COMPARED[1:]:
+    for variant in compared(SCENES)[1:]:
         words = ["eval", own / variant.name / "predicted", own / "data" / "test.txt", "--root", f"{own}/data/"]
         assert main([*map(str, words), "--classes", "3", "--json", "-"]) == 0
         found = json.loads(capsys.readouterr().out)
@@ -65,22 +76,22 @@ def test_the_report_has_the_figures(finished: tuple[Path, Results]) -> None:
 
 def test_all_nets_of_a_comparison_are_trained_equally_long() -> None:
     """Counted along the plain net's weights; the cascade has no parameters."""
-    named = {variant.name: variant for variant in (*COMPARED, *ablations())}
+    named = {variant.name: variant for variant in planned(SCENES, True, 3)}
 
     def length(name: str) -> int:
         variant = named[name]
         before = max((length(other) for other in variant.begins_with if other != EMBEDDINGS), default=0)
         return before + Schedule().of(variant)[0]
 
-    compared = {name for pair in PAIRS for name in pair}
-    assert {length(name) for name in compared} == {length(CONTROL)}
-    assert length(CONTROL) > length(PLAIN)
-    assert all(length(variant.name) == length(CONTROL) for variant in ablations())
+    for name, other in PAIRS:
+        assert length(name) == length(other) > length(PLAIN)
+    # Those masks that are not trained have the weights of a net that was.
+    assert all(length(variant.name) == length(variant.against) for variant in ablations(SCENES))
 
 
 def test_what_a_variant_begins_with_comes_before_it() -> None:
     seen: set[str] = set()
-    for variant in planned(True, 5):
+    for variant in planned(PHOTOGRAPHS, True, 5):
         assert seen >= set(variant.begins_with)
         seen.add(variant.name)
         assert variant.model is None or variant.model.classes == 5
@@ -108,9 +119,9 @@ def test_it_goes_on_where_it_was_stopped(
 ) -> None:
     monkeypatch.setattr(page, "_curves", lambda *_: None)
     with pytest.raises(KeyboardInterrupt):
-        Study(plan(tmp_path, 1), _stopping(after=3)).carry_out()
+        Study(plan(tmp_path, 1), _stopping(after=4)).carry_out()
     kept = {path: path.stat().st_mtime_ns for path in sorted(tmp_path.glob("seed_1/*/figures.json"))}
-    assert [path.parent.name for path in kept] == sorted((EMBEDDINGS, PLAIN, CONTROL))
+    assert [path.parent.name for path in kept] == sorted((EMBEDDINGS, PLAIN, CONTROL, CASCADE))
     results, _ = Study(plan(tmp_path, 1), no_progress).carry_out()
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
     assert {name: found[0] for name, found in results.figures.items()} == {
