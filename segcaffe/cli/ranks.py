@@ -20,6 +20,16 @@ def add_mpi_option(parser: argparse.ArgumentParser) -> None:
                       action="store_true")  # fmt: skip
 
 
+def add_training_options(parser: argparse.ArgumentParser) -> None:
+    """Add how processes train together."""
+    add_mpi_option(parser)
+    common.add_option(parser, "divide-batch", "batch_size in the net is that of all processes together, not of each",
+                      action="store_true")  # fmt: skip
+    common.add_option(parser, "share-tests", "share out the batches of tests over the processes", action="store_true")
+    common.add_option(parser, "valid-over-all", "losses divided by the number of valid labels take its mean over the "
+                      "processes", action="store_true")  # fmt: skip
+
+
 @contextmanager
 def joined(options: argparse.Namespace) -> Iterator[Verbosity]:
     """While it lasts the process works with those that the launcher started with it, if the command can.

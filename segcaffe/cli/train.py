@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from segcaffe.cli import common
 from segcaffe.cli.numbers import ANY_SEED, whole
-from segcaffe.cli.ranks import add_mpi_option
+from segcaffe.cli.ranks import add_training_options
 from segcaffe.files.there import is_dir
 from segcaffe.glog import ANNOUNCEMENTS, log, shows_progress, tell
 from segcaffe.proto.encoding import from_native, to_native
@@ -55,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_option(parser, "sigint_effect", "what Ctrl-C does: stop (after a snapshot), snapshot, none",
                       choices=EFFECTS, default="stop")  # fmt: skip
     common.add_option(parser, "sighup_effect", "what SIGHUP does", choices=EFFECTS, default="snapshot")
-    add_mpi_option(parser)
+    add_training_options(parser)
     common.add_no_python_option(parser)
     common.add_state_options(parser)
     common.add_fusion_option(parser)

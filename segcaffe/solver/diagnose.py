@@ -12,6 +12,7 @@ from segcaffe.blob import Blob
 from segcaffe.fusion.lazy import LazyBlob
 from segcaffe.layers.base import Layer
 from segcaffe.net.net import Net
+from segcaffe.parallel import Alone, use
 
 _log = logging.getLogger("segcaffe")
 
@@ -19,8 +20,14 @@ _log = logging.getLogger("segcaffe")
 def first_not_finite(net: Net) -> str:
     """Return a sentence that names the first layer with a value that is NaN or infinite.
 
-    Where blobs share memory the values are gone, so the layers run once more, on the same data.
+    Where blobs share memory the values are gone, so the layers run once more, on the same data; by themselves, since
+    no other rank runs them.
     """
+    with use(Alone()):
+        return _first_not_finite(net)
+
+
+def _first_not_finite(net: Net) -> str:
     for i, layer in enumerate(net.layer_list):
         if net.shares_memory and not layer.source:
             net.forward_from_to(i, i)

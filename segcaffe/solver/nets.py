@@ -10,10 +10,12 @@ from typing import Any
 from segcaffe.errors import GraphError, PrototxtError
 from segcaffe.graph.rules import uses_states
 from segcaffe.net.net import Net
+from segcaffe.parallel import group
 from segcaffe.proto.caffe_pb2 import TEST, TRAIN, NetParameter, NetState, Phase, SolverParameter
 from segcaffe.proto.encoding import to_native
 from segcaffe.proto.placed import PlacedNet
 from segcaffe.proto.text import read_net
+from segcaffe.solver.divide import divide_batches
 
 _log = logging.getLogger("segcaffe")
 Variables = Mapping[str, str] | None
@@ -112,6 +114,8 @@ def _build(net: PlacedNet, phase: Phase, state: NetState, variables: Variables, 
     merged.MergeFrom(net.message.state)
     merged.MergeFrom(state)
     stages = list(merged.stage)
+    if phase == TRAIN and group().options.divide_batch:
+        net = divide_batches(net, merged, group().size)
     try:
         return Net(net, phase=merged.phase, level=merged.level, stages=stages, variables=variables, **(options or {}))
     except GraphError as error:

@@ -33,6 +33,7 @@ from segcaffe.solver.ranks import Ranks, Requests
 from segcaffe.solver.regularize import check_regularization, decay, gradient_scale
 from segcaffe.solver.schedules import check_schedules, local_rate, momentum_at, weight_decay_at
 from segcaffe.solver.summary import Summary
+from segcaffe.solver.testing import run_test
 
 Array = Any
 Tested = Callable[[int, report.Scores], None]
@@ -304,21 +305,12 @@ class Solver(ABC):
             return {}
         _log.info("Iteration %d, Testing net (#%d)", self.iter, index)
         summary = Summary(net, to_native(self.param.ap_version))
-        loss = 0.0
-        for _ in range(count):
-            if self.ranks is None:
-                # Otherwise all ranks do so together, after the iteration.
-                self._serve_requests()
-            if self._stopped:
-                _log.info("Test interrupted.")
-                return {}
-            if self.param.debug_info:
-                loss += diagnose.forward_with_info(net)
-            else:
-                loss += net.forward_from_to(0, len(net.layer_list) - 1)
-            summary.add()
+        loss = run_test(summary, count, group(), lambda: self._test_pass(net))
+        if loss is None:
+            _log.info("Test interrupted.")
+            return {}
         if self.param.test_compute_loss:
-            _log.info("Test loss: %.6g", loss / count)
+            _log.info("Test loss: %.6g", loss)
         scores = summary.scores()
         report.report_outputs("Test", net, scores)
         if self.param.show_per_class_result:
@@ -326,6 +318,17 @@ class Solver(ABC):
         for tested, _ in self._watchers:
             tested(index, scores)
         return scores
+
+    def _test_pass(self, net: Net) -> float | None:
+        """Run a test net on a batch and return the loss; None where the run is to stop."""
+        if self.ranks is None:
+            # Otherwise all ranks serve requests together, after the iteration.
+            self._serve_requests()
+        if self._stopped:
+            return None
+        if self.param.debug_info:
+            return diagnose.forward_with_info(net)
+        return net.forward_from_to(0, len(net.layer_list) - 1)
 
     # Requests and hooks.
 

@@ -10,6 +10,7 @@ import numpy as np
 from segcaffe.detection.judging import AVERAGES, average_precision
 from segcaffe.errors import PrototxtError
 from segcaffe.net.net import Net
+from segcaffe.parallel import Group
 from segcaffe.solver.report import Scores
 
 Array = np.ndarray[Any, Any]
@@ -49,6 +50,17 @@ class Summary:
                 self._judged[name].append(values.reshape(-1, values.shape[-1]).copy())
             else:
                 self._sums[name] = self._sums.get(name, np.float64(0)) + values
+
+    def join(self, ranks: Group) -> None:
+        """Take in the passes of all ranks, each of which calls it."""
+        own, self._passes, self._sums = (self._sums, self._judged, self._passes), 0, {}
+        self._judged = {name: [] for name in self._judged}
+        for sums, judged, passes in ranks.gather(own):
+            self._passes += passes
+            for name, values in sums.items():
+                self._sums[name] = self._sums.get(name, np.float64(0)) + values
+            for name, rows in judged.items():
+                self._judged[name] += rows
 
     def scores(self) -> Scores:
         """Each output's mean, or mean average precision, in the order of the net's outputs."""

@@ -142,7 +142,7 @@ class MultiBoxLoss(Layer):
             item = Predicted(boxes, variances, locations[n], confidences[n], truth, candidates)
             chosen.append(self.choosing.choose(item))
         count = sum(len(item.labels) for item in chosen)
-        self._normalizer = normalizer(self.normalization, items, self.priors, count)
+        self._normalizer = normalizer(self.normalization, items, self.priors, count, self.training)
         loss = self.loc_weight * self._location_loss(chosen) + self._confidence_loss(confidences, chosen)
         top[0].data[...] = loss / self._normalizer
 

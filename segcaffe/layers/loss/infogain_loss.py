@@ -76,7 +76,7 @@ class InfogainLoss(LossLayer):
         elementwise.logarithm(prob, 1.0, 0.0, 1.0, logs)
         self.xp.maximum(logs, math.log(SMALLEST_LOG), out=logs)
         channelwise.channel_dot(self.row.array.reshape(1, 1, -1), logs.reshape(1, 1, -1), loss)
-        self.normalizer = normalizer(self.normalization, outer, inner, int(self.counts.sum()))
+        self.normalizer = normalizer(self.normalization, outer, inner, int(self.counts.sum()), self.training)
         top[0].array[...] = -loss[0] / self.normalizer
         if len(top) > 1:
             top[1].array = prob.reshape(bottom[0].shape)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from segcaffe.parallel import group
 from segcaffe.proto import caffe_pb2
 
 
@@ -25,8 +26,10 @@ def normalization_mode(param: caffe_pb2.LossParameter, default: int = caffe_pb2.
     return Normalization(default, fixed)
 
 
-def normalizer(normalization: Normalization, outer: int, inner: int, valid: float) -> float:
+def normalizer(normalization: Normalization, outer: int, inner: int, valid: float, training: bool) -> float:
     """The divisor, at least 1: a batch without any valid label has loss 0, not NaN.
+
+    In training on several ranks VALID may mean the mean over all of them, which then all must ask for.
 
     Parameters
     ----------
@@ -36,7 +39,11 @@ def normalizer(normalization: Normalization, outer: int, inner: int, valid: floa
         Extents of the positions before and after the class axis.
     valid:
         How many positions count (or the sum of their weights).
+    training:
+        Whether the layer is in phase TRAIN.
     """
+    if training and normalization.mode == caffe_pb2.LossParameter.VALID and group().options.valid_over_all:
+        valid = group().average_of(valid)
     if normalization.mode == caffe_pb2.LossParameter.PRE_FIXED:
         return normalization.fixed
     divisors: dict[int, float] = {

@@ -47,7 +47,7 @@ class SigmoidCrossEntropyLoss(LossLayer):
         sigmoid_loss.forward(bottom[0].array.reshape(-1), bottom[1].array.reshape(-1), self.ignore, totals)
         loss, valid = device.to_host(totals)
         outer = bottom[0].shape[0]
-        self.normalizer = normalizer(self.normalization, outer, bottom[0].count // max(1, outer), valid)
+        self.normalizer = normalizer(self.normalization, outer, bottom[0].count // max(1, outer), valid, self.training)
         top[0].array[...] = loss / self.normalizer
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:

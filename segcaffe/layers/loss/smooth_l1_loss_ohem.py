@@ -54,7 +54,7 @@ class SmoothL1LossOHEM(Layer):
         size = xp.abs(error)
         losses = xp.where(size < 1, error * error / 2, size - self.dtype.type(0.5))
         items = bottom[0].shape[0]
-        self.divisor = normalizer(self.normalization, items, self.positions, items * self.positions)
+        self.divisor = normalizer(self.normalization, items, self.positions, items * self.positions, self.training)
         top[0].array[...] = losses.sum(dtype=np.float64) / self.divisor
         if len(top) > 1:
             top[1].array[...] = losses.sum(axis=1).reshape(top[1].shape)

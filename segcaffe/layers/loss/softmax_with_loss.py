@@ -99,7 +99,7 @@ class SoftmaxWithLoss(LossLayer):
             valid = int((self.xp.trunc(label) != self.ignore).sum())
         if self.smoothing:
             loss = self._smoothed(loss, label)
-        self.normalizer = normalizer(self.normalization, outer, inner, valid)
+        self.normalizer = normalizer(self.normalization, outer, inner, valid, self.training)
         top[0].array[...] = loss / self.normalizer
         if len(top) > 1:
             top[1].array = prob.reshape(bottom[0].shape)

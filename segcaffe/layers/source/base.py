@@ -52,6 +52,9 @@ class SourceLayer(Layer):
             return Share(ranks.rank, ranks.size, by_batch)
         return Share(ranks.rank, ranks.size, by_batch=True) if ranks.options.share_tests else Share()
 
+    def take(self, share: Share) -> None:
+        """From now on bring other items than `share` said, where it matters which."""
+
     def state(self) -> dict[str, Any]:
         """Where the source stands, as values JSON can hold; empty for sources that have no order."""
         return {}

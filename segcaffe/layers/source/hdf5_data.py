@@ -9,6 +9,7 @@ import numpy as np
 from segcaffe import device
 from segcaffe.data.hdf5 import Rows, read_rows
 from segcaffe.data.lists import read_list
+from segcaffe.data.loader import Share
 from segcaffe.errors import DataError
 from segcaffe.layers.base import Blobs
 from segcaffe.layers.registry import register
@@ -48,6 +49,10 @@ class HDF5Data(SourceLayer):
         passed, size = 0, self.param.hdf5_data_param.batch_size
         while passed < size * self.items.size:
             passed += self._fill(top, passed)
+
+    def take(self, share: Share) -> None:
+        """Nothing is prepared."""
+        self.items = share
 
     def state(self) -> dict[str, Any]:
         """Seed of the order, epoch, number of the file within it and of the row within that."""

@@ -13,7 +13,7 @@ from segcaffe.data.images import Image, decode, read_bytes, resize
 from segcaffe.data.label_files import read_labels
 from segcaffe.data.label_images import Labels
 from segcaffe.data.lists import Entry, read_list
-from segcaffe.data.loader import Arrays, BatchLoader, ListFeed, Parts, Random
+from segcaffe.data.loader import Arrays, BatchLoader, ListFeed, Parts, Random, Share
 from segcaffe.data.transformer import Transformer, crop_size
 from segcaffe.device.upload import Uploader
 from segcaffe.errors import DataError
@@ -60,6 +60,11 @@ class PrefetchingSource(SourceLayer):
         following = self.loader.ready()
         if following is not None:
             self.uploader.stage(following)
+
+    def take(self, share: Share) -> None:
+        """Forget the batches that were prepared for another share."""
+        self.loader.share = share
+        self.loader.restore(self.loader.state())
 
     def state(self) -> dict[str, Any]:
         """Seed of the order and the draws, and number of the next item over all epochs."""

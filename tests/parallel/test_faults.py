@@ -1,0 +1,67 @@
+"""A rank that fails ends all, within seconds, with a sentence that names it; what was saved is whole."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from segcaffe.solver.registry import get_solver
+from tests.parallel.launching import launch
+
+FAILING = """
+import os, signal
+import caffe
+
+class Failing(caffe.Layer):
+    def setup(self, bottom, top):
+        self.passes = 0
+    def reshape(self, bottom, top):
+        top[0].reshape(2, 3)
+    def forward(self, bottom, top):
+        top[0].data[...] = self.passes
+        self.passes += 1
+        if self.passes == 6 and os.environ["PMI_RANK"] == "%d":
+            %s
+    def backward(self, top, propagate_down, bottom):
+        pass
+"""
+NET = """
+layer { name: "failing" type: "Python" top: "data" python_param { module: "failing" layer: "Failing" } }
+layer { name: "ip" type: "InnerProduct" bottom: "data" top: "ip"
+  inner_product_param { num_output: 3 weight_filler { type: "xavier" } } }
+layer { name: "target" type: "DummyData" top: "target" dummy_data_param { shape { dim: 2 dim: 3 } } }
+layer { name: "loss" type: "EuclideanLoss" bottom: "ip" bottom: "target" top: "loss" }
+"""
+SOLVER = """net: "net.prototxt" type: "Adam" momentum: 0.9 base_lr: 0.01 lr_policy: "fixed" random_seed: 1
+max_iter: 1000 snapshot: 2 snapshot_prefix: "snap" """
+
+
+@pytest.mark.parametrize(
+    ("rank", "failure", "told"),
+    [
+        (0, "os.kill(os.getpid(), signal.SIGKILL)", r"rank 0 (process"),
+        (1, "os.kill(os.getpid(), signal.SIGKILL)", r"rank 1 (process"),
+        (1, "raise ValueError('the disk is on fire')", "the disk is on fire"),
+    ],
+    ids=["first killed", "second killed", "error"],
+)
+def test_a_rank_that_fails_ends_all(
+    rank: int, failure: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "failing.py").write_text(FAILING % (rank, failure))
+    (tmp_path / "net.prototxt").write_text(NET)
+    (tmp_path / "solver.prototxt").write_text(SOLVER)
+    before = time.monotonic()
+    run = launch(2, "-m", "segcaffe.cli.main", "train", "--solver", "solver.prototxt", folder=tmp_path, seconds=60)
+    assert time.monotonic() - before < 60
+    assert run.returncode != 0
+    line = next(line for line in run.stderr.splitlines() if line.startswith("segcaffe train: "))
+    assert f"rank {rank}" in line, run.stderr
+    assert told in run.stderr
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    solver = get_solver("solver.prototxt")
+    solver.restore("snap_iter_4.solverstate")
+    assert solver.iter == 4
