@@ -35,6 +35,7 @@ REACHED_FROM: dict[str, tuple[str, ...]] = {
     "data/database_writer.py": ("data make-db", "data import-mnist", "data import-cifar", "features"),
     "predict/features.py": ("features",),
     "predict/explorer.py": ("explore",),
+    "solver/divide.py": ("train",),
     "data/files.py": SKIPPING,
     "data/contents.py": ("data show", "data mean"),
     "data/label_images.py": ("data check", "data show", "data import-folder", "eval"),
