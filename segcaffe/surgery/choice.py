@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from segcaffe.errors import GraphError, SegcaffeError, did_you_mean
+from segcaffe.errors import GraphError, did_you_mean
 from segcaffe.graph.graph import where
 from segcaffe.layers.dense.windowed import WindowedLayer
 from segcaffe.layers.registry import layer_class
 from segcaffe.proto.caffe_pb2 import LayerParameter
 from segcaffe.window import Window
 
-_SIDES = ("pad_t", "pad_l", "pad_b", "pad_r")
 ONE_TAP = "sees one pixel at a time"
 """Why a layer stays as it is that has a window of one pixel."""
 _FUSED = ("relu", "fuse_type", "fusion_type")
@@ -53,8 +52,6 @@ def why_left(layer: LayerParameter) -> str:
         return f"has {len(layer.bottom)} bottoms and {len(layer.top)} tops; a mask is for one image"
     if any(options.HasField(name) for name in _FUSED):
         return "is fused with other layers; write them out"
-    if any(options.HasField(name) for name in _SIDES):
-        return "pads each side by itself, which Im2col and Im2dist cannot"
     if options.axis != 1:
         return f"its channels are axis {options.axis}; masks are for images (N, C, H, W)"
     return ""
@@ -66,13 +63,9 @@ def why_unfit(layer: LayerParameter, shape: tuple[int, ...]) -> str:
         return "is in the net neither in phase TEST nor in phase TRAIN"
     if len(shape) != 4:
         return f"its bottom has shape {' x '.join(map(str, shape))}; masks are for images (N, C, H, W)"
+    window = Window.from_convolution(layer.convolution_param, 2, where(layer))
+    if math.prod(window.kernel) == 1:
+        return ONE_TAP
+    if window.behind:
+        return "pads opposite sides differently, which Im2col and Im2dist cannot"
     return ""
-
-
-def one_tap(layer: LayerParameter) -> bool:
-    """Whether a layer's window is a single pixel, which a mask leaves as it is."""
-    try:
-        return math.prod(Window.from_convolution(layer.convolution_param, 2, where(layer)).kernel) == 1
-    except SegcaffeError:
-        # Whoever sets the layer up says what is wrong; with 1 or 3 axes it has its own rule.
-        return False

@@ -60,29 +60,42 @@ def set_up(net: PlacedNet, state: NetState, wanted: Set[str], known: Known, fill
     part = _leading_to(filter_net(net, state), wanted, filled)
     layers = list(part.message.layer)
     del part.message.layer[:]
+    guessed = guesses(layers, known)
     for layer, place in zip(layers, part.places, strict=True):
         with about_layer(layer.name, place):
             part.message.layer.append(_as_input(layer, layers, known))
-    return Net(part, phase=state.phase, level=state.level, stages=list(state.stage), fuse=False)
+    try:
+        return Net(part, phase=state.phase, level=state.level, stages=list(state.stage), fuse=False)
+    except SegcaffeError as error:
+        if not guessed:
+            raise
+        raise GraphError(
+            f"{error.text()} The shape of {' and '.join(guessed)} is a guess; say it: --shape {guessed[0]}=N,C,H,W.",
+            layer=error.layer,
+            place=error.place,
+        ) from error
+
+
+def guesses(layers: Sequence[LayerParameter], known: Known) -> list[str]:
+    """Blobs that data layers make beside images, which are taken for labels, a number for each image."""
+    data = [layer for layer in layers if layer.type != "Input" and brings_data(layer)]
+    return [top for layer in data for top in layer.top[1:] if top not in known.shapes]
 
 
 def image_of(layers: Sequence[LayerParameter]) -> str:
-    """The blob of images: the first top of the first layer that brings data, or of the first Input; "" if none."""
-    for layer in layers:
-        if layer.top and brings_data(layer):
-            return layer.top[0]
-    return ""
+    """The blob of images: the first top of the first layer that brings data, or that fills blobs; "" if none does."""
+    filling = [
+        layer for layer in layers if layer.top and issubclass(layer_class(layer.type, where(layer)), SourceLayer)
+    ]
+    bringing = [layer for layer in layers if layer.top and brings_data(layer)]
+    return next((layer.top[0] for layer in [*bringing, *filling]), "")
 
 
 def brings_data(layer: LayerParameter) -> bool:
-    """Whether a layer is an input or brings data into the net."""
+    """Whether a layer is an input or brings data into the net, as Python layers without bottoms do."""
     cls = layer_class(layer.type, where(layer))
-    return layer.type == "Input" or (issubclass(cls, SourceLayer) and cls.data) or _is_code(layer)
-
-
-def _is_code(layer: LayerParameter) -> bool:
-    """Whether a layer without bottoms is a user's own, as FCN's data layers are."""
-    return not layer.bottom and layer_class(layer.type, where(layer)).code(layer) is not None
+    is_data = issubclass(cls, SourceLayer) and cls.data
+    return is_data or layer.type == "Input" or (layer.type == "Python" and not layer.bottom)
 
 
 def _leading_to(net: PlacedNet, wanted: Set[str], filled: Set[str]) -> PlacedNet:

@@ -10,9 +10,9 @@ from segcaffe.proto.caffe_pb2 import TEST, TRAIN, LayerParameter, NetParameter, 
 from segcaffe.proto.placed import PlacedNet
 from segcaffe.surgery import written
 from segcaffe.surgery.changes import Changes, changed, changed_net
-from segcaffe.surgery.choice import ONE_TAP, Left, fitting, one_tap, why_left, why_unfit
+from segcaffe.surgery.choice import ONE_TAP, Left, fitting, why_left, why_unfit
 from segcaffe.surgery.crf import append_crf, scores_of
-from segcaffe.surgery.grids import Known, Shape, image_of, shapes_in
+from segcaffe.surgery.grids import Known, Shape, guesses, image_of, shapes_in
 from segcaffe.surgery.guide import Guide, join, works_in_place
 from segcaffe.surgery.masks import Grid, Masks, Names
 from segcaffe.surgery.options import Crf, Masking, Setting
@@ -63,7 +63,8 @@ def segawarify(
     known = Known(setting.shapes, () if stored is None else (stored,))
     sizes = _sizes(changed_net(subject.net, changes), wanted, image, known, setting)
     masks = Masks(joined.blob, tuple(found.get(joined.blob, ())[2:] for _, found in sizes), masking, names)
-    masked = [_mask(layers[i], i, masks, sizes, changes) for i in chosen]
+    unsure = guesses(layers, known)
+    masked = [_mask(layers[i], i, masks, sizes, changes, unsure) for i in chosen]
     left += [one for one in masked if isinstance(one, Left) and (one.why != ONE_TAP or masking.layers != ("*",))]
     done = tuple(one for one in masked if isinstance(one, Masked))
     if not done:
@@ -150,13 +151,16 @@ def _sizes(net: PlacedNet, wanted: set[str], image: str, known: Known, setting: 
     return found
 
 
-def _mask(conv: LayerParameter, index: int, masks: Masks, sizes: Sizes, changes: Changes) -> Masked | Left:
-    """Put a mask around a convolution that can have one."""
+def _mask(
+    conv: LayerParameter, index: int, masks: Masks, sizes: Sizes, changes: Changes, unsure: Sequence[str]
+) -> Masked | Left:
+    """Put a mask around a convolution that can have one; blobs of ``unsure`` are of a size that is not known."""
     bottom = conv.bottom[0]
+    if bottom in unsure:
+        return Left(conv.name, conv.type, f'how large "{bottom}" is, is not known; say it: --shape {bottom}=N,C,H,W')
     shapes = [found.get(bottom, ()) if includes(conv, state) else () for state, found in sizes]
     known = next((shape for shape in shapes if shape), ())
-    why = why_unfit(conv, known) or (ONE_TAP if one_tap(conv) else "")
-    if why:
+    if why := why_unfit(conv, known):
         return Left(conv.name, conv.type, why)
     grid = Grid.of(conv, tuple(shape[2:] for shape in shapes))
     layers, hit = masks.write(conv, known[1], grid)

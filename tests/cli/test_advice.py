@@ -79,6 +79,7 @@ REACHED_FROM: dict[str, tuple[str, ...]] = {
     "snapshot/files.py": ("train",),
     "surgery/crf.py": ("segawarify",),
     "surgery/grids.py": ("segawarify",),
+    "surgery/segawarify.py": ("segawarify",),
     "viz/tensorboard.py": ("train",),
 }
 """For modules that are no command: the commands that can end with their messages. Each must have every option named."""

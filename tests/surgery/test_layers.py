@@ -48,6 +48,7 @@ def same_at_0(text: str, **options: object) -> SegAware:
         "kernel_h: 1 kernel_w: 5 pad_w: 2",
         "kernel_size: 3 kernel_size: 5 pad: 1 pad: 2 stride: 1 stride: 2",
         "kernel_size: 3 kstride: 2 pad: 2",
+        "kernel_size: 3 pad_t: 1 pad_l: 2 pad_b: 1 pad_r: 2",
         "kernel_size: 3 pad: 5",
         "kernel_size: 3 group: 3 pad: 1",
         "kernel_size: 3 bias_term: false engine: CUDNN",
@@ -194,6 +195,27 @@ def test_unknown_sizes_are_asked_for() -> None:
     made = segawarify(Subject.parse(text), COLOURS, setting=Setting({"data": (1, 1, 9, 9)}))
     assert made.masked[0].channels == 1
     assert "${DB}/lmdb" in made.text
+
+
+def test_a_second_top_whose_size_is_a_guess() -> None:
+    text = 'layer { name: "d" type: "Python" top: "data" top: "other" python_param { module: "m" layer: "L" } }\n'
+    text += (
+        conv("a", "data", "kernel_size: 3") + conv("b", "other", "kernel_size: 3") + conv("c", "b", "kernel_size: 3")
+    )
+    shapes = {"data": (1, 3, 9, 9)}
+    made = segawarify(Subject.parse(text), COLOURS, Masking(("a", "b")), setting=Setting(shapes))
+    assert "--shape other=" in made.left[0].why
+    with pytest.raises(SegcaffeError, match="shape of other is a guess; say it: --shape other="):
+        segawarify(Subject.parse(text), COLOURS, setting=Setting(shapes))
+    made = segawarify(Subject.parse(text), COLOURS, setting=Setting(shapes | {"other": (1, 3, 7, 7)}))
+    assert [one.size for one in made.masked] == [(9, 9), (7, 7), (5, 5)]
+
+
+def test_images_that_fillers_make() -> None:
+    shape = 'dummy_data_param { shape { dim: 2 dim: 3 dim: 8 dim: 8 } data_filler { type: "gaussian" } }'
+    text = layer("DummyData", "data", body=shape) + conv("a", "data", "kernel_size: 3")
+    net = Net(segawarify(Subject.parse(text), Guide.recipe("tiny")).net, phase=TEST)
+    assert net.forward()["a"].shape == (2, 6, 6, 6)
 
 
 def test_fixed_lambda_and_norm() -> None:
