@@ -32,6 +32,7 @@ PAGES = (
     "export-pytorch",
     "solver",
     "json",
+    "segawarify",
     "opencv-5",
     "planner",
     "security",

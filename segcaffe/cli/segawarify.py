@@ -35,8 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_option(parser, "embedding_weights", "weights of the embeddings; without them new ones are made",
                       metavar="FILE")  # fmt: skip
     common.add_option(parser, "layers", "convolutions to mask: names and patterns ('conv3*,fc6'), separated by commas; "
-                      "repeatable (default: all that are larger than 1x1)", metavar="LAYERS", action="append",
-                      default=[])  # fmt: skip
+                      "repeatable (default: all that are larger than 1x1; '' for none, with --crf)",
+                      metavar="LAYERS", action="append", default=[])  # fmt: skip
     common.add_option(parser, "norm", "distance of embeddings: l1 (default) or l2, ½Σd²", choices=("l1", "l2"),
                       default="l1")  # fmt: skip
     common.add_option(parser, "lambda", "lambda of the masks exp(-|lambda d|) to start with (default 0.1)", type=finite,
@@ -87,7 +87,9 @@ def _made(options: argparse.Namespace, net: Path, stored: NetParameter | None) -
 
     guide, files = _guide(options, net)
     patterns = tuple(part.strip() for text in options.layers for part in text.split(",") if part.strip())
-    masking = Masking(patterns or ("*",), options.norm, getattr(options, "lambda"), not options.fixed_lambda)
+    masking = Masking(
+        patterns if options.layers else ("*",), options.norm, getattr(options, "lambda"), not options.fixed_lambda
+    )
     shapes = dict(input_shape(text) for text in options.shape)
     setting = Setting(shapes, options.image, options.level, tuple(common.stages(options)))
     subject = Subject.read(net, common.variables(options, net, *files))

@@ -20,7 +20,7 @@ class Masking:
     Attributes
     ----------
     layers:
-        Patterns of names of convolutions (``*`` stands for any text).
+        Patterns of names of convolutions (``*`` stands for any text); none for a CRF alone.
     norm:
         d: "l1" (Σ|difference|) or "l2" (½Σ difference²).
     sharpness:

@@ -84,22 +84,24 @@ class SegAware:
 def head(guide: Guide, masking: Masking, masked: Sequence[Masked], crf: Crf | None) -> str:
     """Comment lines that say how a net came to be."""
     source = guide.net.where if guide.net is not None else f'the net\'s own "{guide.blob}"'
-    learnt = "learnt" if masking.learn else "fixed"
-    lines = [
-        f"Made segmentation-aware: {counted(len(masked), 'convolution')} through masks exp(-|lambda d|), d being "
-        f"{masking.norm.upper()} distances of embeddings from {source}; lambda starts at {masking.sharpness:g}, "
-        f"{learnt}.",
-        *([f"A CRF of {crf.iterations} iterations stands behind the scores."] if crf is not None else []),
-    ]
+    lines = list[str]()
+    if masked:
+        lines.append(
+            f"Made segmentation-aware: {counted(len(masked), 'convolution')} through masks exp(-|lambda d|), d being "
+            f"{masking.norm.upper()} distances of embeddings from {source}; lambda starts at {masking.sharpness:g}, "
+            f"{'learnt' if masking.learn else 'fixed'}."
+        )
+    if crf is not None:
+        lines.append(f"A CRF of {crf.iterations} iterations on embeddings from {source} stands behind the scores.")
     return remark("\n".join(one_line(line) for line in lines))
 
 
-def notes_on(joined: Joined, kept: bool, subject: Subject, masking: Masking, has_weights: bool) -> tuple[str, ...]:
-    """What users should know of a net that was made, a sentence each."""
+def notes_on(joined: Joined, subject: Subject, kept: bool, has_weights: bool, still: bool) -> tuple[str, ...]:
+    """What users should know of a net that was made, a sentence each; ``still`` says whether lambda stays at 0."""
     notes = list(joined.notes)
     if subject.text and not kept:
         notes.append(f"{subject.where} cannot be edited as it is written: it is written anew, without its comments.")
-    if masking.sharpness == 0 and masking.learn:
+    if still:
         notes.append(
             "with lambda 0 the net computes what it did, and stays so: |lambda d| has no slope there. "
             "To train masks start above 0."

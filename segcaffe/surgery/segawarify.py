@@ -67,14 +67,15 @@ def segawarify(
     masked = [_mask(layers[i], i, masks, sizes, changes, unsure) for i in chosen]
     left += [one for one in masked if isinstance(one, Left) and (one.why != ONE_TAP or masking.layers != ("*",))]
     done = tuple(one for one in masked if isinstance(one, Masked))
-    if not done:
+    if not done and crf is None:
         raise GraphError(f"{subject.where}: no convolution can look through a mask. {sentences(left)}".rstrip())
     if crf is not None:
         append_crf(layers, changes, crf, masks, [(state, found[scores]) for state, found in sizes if scores in found])
     text, kept = changed(subject, changes, head(guide, masking, done, crf))
     net, given = Subject.parse(text, subject.variables).net, joined.weights(guide.weights)
     new = new_weights(net, {layer.name for layer in layers}, given, [state for state, _ in sizes], known)
-    notes = notes_on(joined, kept and spared, subject, masking, bool(given))
+    still = bool(done) and masking.learn and masking.sharpness == 0
+    notes = notes_on(joined, subject, kept and spared, bool(given), still)
     return SegAware(text, net.message, kept and spared, done, tuple(left), new, notes)
 
 

@@ -76,6 +76,14 @@ def test_an_fcn_and_a_net_without_maps() -> None:
         with_crf(lenet())
 
 
+def test_a_crf_alone() -> None:
+    made = segawarify(Subject.parse(image_input(12, 9) + BODY), Guide("data"), Masking(()), Crf())
+    assert made.masked == ()
+    assert made.text.startswith("# A CRF of 2 iterations on embeddings from the net's own")
+    assert "Im2dist" not in {one.type for one in made.net.layer}
+    Net(made.net, phase=TEST)
+
+
 def test_scores_that_are_not_clear() -> None:
     with pytest.raises(SegcaffeError, match=r"--crf BLOB\. Candidates: score, other"):
         with_crf(image_input(12, 9) + BODY + convolution("other", "conv", 2))
