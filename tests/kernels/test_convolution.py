@@ -9,12 +9,15 @@ import pytest
 from segcaffe.kernels import convolution
 from segcaffe.kernels.convolution import columns
 from segcaffe.kernels.convolution.depthwise.planes import Planes, PlanesGradient
+from segcaffe.kernels.convolution.epilogue import Epilogue
 from segcaffe.kernels.convolution.method import choose, choose_gradient, compiled_soon
 from segcaffe.kernels.convolution.panels.method import Panels
 from segcaffe.kernels.convolution.panels.plan import make_plan
 from segcaffe.kernels.convolution.problem import Problem
 from segcaffe.kernels.convolution.spread import Spread, SpreadGradient
 from segcaffe.kernels.convolution.winograd.tiles import TileGradient, Tiles
+from segcaffe.kernels.convolution.winograd_panels import plan as winograd_panels
+from segcaffe.kernels.convolution.winograd_panels.method import PanelTiles
 from segcaffe.kernels.vector.tile import ROWS, vector_length
 from segcaffe.threads import parallel
 from segcaffe.window import Window
@@ -66,6 +69,8 @@ CASES = {
     "panels_one_axis": (2, 60, 29, (39,), (3,), (1,), (2,), (1,), 1),
     "panels_three_axes": (2, 9, 32, (5, 6, 7), (2, 3, 3), (1, 2, 1), (1, 0, 1), (1, 1, 2), 1),
     "panels_over_padded": (2, 9, 16, (4, 5), (3, 3), (2, 2), (5, 4), (1, 1), 1),
+    "few_images": (5, 37, 40, (7, 5), (3, 3), (1, 1), (1, 1), (1, 1), 1),
+    "over_padded_3x3": (2, 40, 32, (9, 11), (3, 3), (1, 1), (4, 3), (1, 1), 1),
     "three_axes": (2, 3, 5, (5, 6, 7), (2, 3, 3), (1, 2, 1), (1, 0, 1), (1, 1, 2), 1),
 }
 
@@ -206,7 +211,8 @@ def test_rectifier_of_what_is_no_number(size, channels, rows):
 def test_cases_that_go_by_tiles_do(case):
     (x, weight, _, grad), (window, group) = _problem(case, np.float32)
     problem = Problem.forward(x.shape, weight.shape, grad.shape, window, group, x.itemsize)
-    assert isinstance(choose(problem), Tiles)
+    plain = window.dilation == (1, 1) and vector_length("f4") >= max(ROWS, 8)
+    assert isinstance(choose(problem), PanelTiles if plain else Tiles)
     assert isinstance(choose_gradient(problem.for_weight()), TileGradient)
     (only,) = choose(problem.for_data()).passes
     assert isinstance(only, Tiles)
@@ -286,12 +292,35 @@ def test_what_compiles_soon_computes_the_same(case):
     assert choose(problem) is choose(problem)
 
 
+@pytest.mark.parametrize("step", [2, 4])
+@pytest.mark.parametrize(
+    "case", ["3x3", "groups", "wide", "tiles", "tiles_groups", "tiles_odd", "panels", "few_images"]
+)
+@pytest.mark.skipif(vector_length("f4") < max(ROWS, 8), reason="the processor's registers are too narrow")
+def test_both_forms_of_tiles(case, step, monkeypatch):
+    """Each form is as exact as it should be for all shapes, in blocks of any size, with all that an epilogue has."""
+    (x, weight, bias, grad), (window, group) = _problem(case, np.float32)
+    problem = Problem.forward(x.shape, weight.shape, grad.shape, window, group, x.itemsize)
+    rng = np.random.default_rng(8)
+    scale, slope = rng.uniform(0.5, 2, len(bias)).astype("f"), rng.uniform(-0.5, 0.5, len(bias)).astype("f")
+    wide = [a.astype(np.float64) for a in (x, weight, np.zeros_like(bias), grad)]
+    sums, *_ = _reference(*wide, window, group)
+    for size in (1 << 20, 1 << 13):
+        monkeypatch.setattr(winograd_panels, "_BLOCK_BYTES", size)
+        method = PanelTiles(winograd_panels.plan_of_form(problem, step, 1e6))
+        for given in [Epilogue(None, bias, 0.0), Epilogue(scale, bias, slope), Epilogue(None, None, slope, grad)]:
+            out = np.full_like(grad, np.nan)
+            method.run(x, weight, given, out)
+            _close(out, _ended(sums, given.scale, given.bias, given.slope, 0 if given.addend is None else grad))
+
+
 @pytest.mark.parametrize("case", [case for case in CASES if case.startswith("panels")])
 def test_cases_that_go_by_panels_do(case):
     for dtype in (np.float32, np.float64):
         (x, weight, _, grad), (window, group) = _problem(case, dtype)
         problem = Problem.forward(x.shape, weight.shape, grad.shape, window, group, x.itemsize)
-        assert isinstance(choose(problem), Panels) == (vector_length(dtype) >= ROWS)
+        chosen = winograd_panels.make_plan(problem) is None
+        assert isinstance(choose(problem), Panels if chosen else PanelTiles) == (vector_length(dtype) >= ROWS)
 
 
 def test_an_image_of_several_bands_of_panels():

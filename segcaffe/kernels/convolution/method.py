@@ -23,6 +23,8 @@ from segcaffe.kernels.convolution.plan import make_plan
 from segcaffe.kernels.convolution.problem import Grid, Problem, Task
 from segcaffe.kernels.convolution.winograd.plan import make_layout
 from segcaffe.kernels.convolution.winograd.tiles import TileGradient, Tiles
+from segcaffe.kernels.convolution.winograd_panels import plan as winograd_panels
+from segcaffe.kernels.convolution.winograd_panels.method import PanelTiles
 from segcaffe.kernels.vector.scratch import Bytes, largest
 from segcaffe.threads import calls
 
@@ -110,6 +112,9 @@ def _fastest(problem: Problem) -> Method:
         missing = sum(math.prod(grid.extent) for grid in grids) < math.prod(task.target)
         return Passes(tuple(_pass(task, grid, True) for grid in grids), missing)
     (grid,) = grids
+    by_tiles = winograd_panels.make_plan(problem)
+    if by_tiles is not None:
+        return PanelTiles(by_tiles)
     if make_layout(task, grid) is None:
         if panels.is_better(problem):
             return Panels(panels.make_plan(problem))

@@ -68,7 +68,7 @@ def _panel(x, panel, weights, tables, epilogue, target, shares, edge, layout):
     for g in range(shares[0], shares[1]):
         fetch = weights, following + (g - shares[0]) * step * depth, step
         size, at = groups[g, 1], to + output * pixels + groups[g, 0]
-        _add_products(streams, size, (x, x_at), (places, groups[g, 0]), offsets, (weights, weights_at), fetch, sums)
+        add_products(streams, size, (x, x_at), (places, groups[g, 0]), offsets, (weights, weights_at), fetch, (sums, 0))
         for v in range(streams):
             own, some, at_v = (sums, v * ROWS * vector), live - v * vector, at + v * vector * pixels
             if some >= vector:
@@ -83,7 +83,7 @@ def _panel(x, panel, weights, tables, epilogue, target, shares, edge, layout):
 
 
 @njit(inline="always")
-def _add_products(streams, size, x, places, offsets, weights, fetch, sums):
+def add_products(streams, size, x, places, offsets, weights, fetch, sums):
     """The sums of so many vectors and pixels."""
     count = offsets.size
     if size == ROWS:

@@ -60,16 +60,19 @@ class Panels:
         return prepared("packed", plan.packed, weight.dtype, fill)
 
     def _ending(self, epilogue: Epilogue, dtype: Any) -> Any:
-        """Tables of the epilogue as the loops take them."""
-        plan, length = self.plan, self.plan.layout.vector
-        table = np.zeros((plan.groups, plan.vectors // plan.groups, length, FACTORS), dtype)
-        rows = table.reshape(plan.groups, -1, FACTORS)[:, : plan.rows]
-        shape = (plan.groups, plan.rows)
-        rows[..., 0] = 1 if epilogue.scale is None else epilogue.scale.reshape(shape)
-        rows[..., 1] = 0 if epilogue.bias is None else epilogue.bias.reshape(shape)
-        slope, addend = epilogue.slope, epilogue.addend
-        rows[..., 2] = slope.reshape(shape) if isinstance(slope, np.ndarray) else slope
-        kind = SLOPED if isinstance(slope, np.ndarray) else {1.0: AS_IT_IS, 0.0: CLIPPED}.get(slope, SLOPED)
-        lanes = np.ascontiguousarray(table.transpose(0, 1, 3, 2)).reshape(-1)
-        added = np.empty(0, dtype) if addend is None else addend.reshape(-1)
-        return (lanes, kind, addend is not None), added
+        """The epilogue as the loops take it."""
+        lanes, kind = lanes_of(epilogue, self.plan.groups, self.plan.rows, self.plan.layout.vector, dtype)
+        addend = np.empty(0, dtype) if epilogue.addend is None else epilogue.addend.reshape(-1)
+        return (lanes, kind, epilogue.addend is not None), addend
+
+
+def lanes_of(epilogue: Epilogue, groups: int, rows: int, length: int, dtype: Any = np.float32) -> tuple[Array, int]:
+    """An epilogue's table (see `tile.FACTORS`) for the vectors of outputs of all groups, and its kind of rectifier."""
+    table = np.zeros((groups, -(-rows // length), length, FACTORS), dtype)
+    lines, shape = table.reshape(groups, -1, FACTORS)[:, :rows], (groups, rows)
+    lines[..., 0] = 1 if epilogue.scale is None else epilogue.scale.reshape(shape)
+    lines[..., 1] = 0 if epilogue.bias is None else epilogue.bias.reshape(shape)
+    slope = epilogue.slope
+    lines[..., 2] = slope.reshape(shape) if isinstance(slope, np.ndarray) else slope
+    kind = SLOPED if isinstance(slope, np.ndarray) else {1.0: AS_IT_IS, 0.0: CLIPPED}.get(slope, SLOPED)
+    return np.ascontiguousarray(table.transpose(0, 1, 3, 2)).reshape(-1), kind

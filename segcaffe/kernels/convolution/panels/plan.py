@@ -96,7 +96,7 @@ def is_better(problem: Problem) -> bool:
     rows, count, depth = rows // problem.group, math.prod(pixels), math.prod(problem.weight[1:])
     if length < ROWS or problem.transposed or problem.gradient or count < ROWS or problem.source[0] == 0:
         return False
-    computed = sum(size for _, size in _groups(count))
+    computed = sum(size for _, size in cut_groups(count))
     busy = rows / (-(-rows // length) * length) * count / computed
     fits = not problem.is_pixelwise or count <= _FEW_PIXELS or rows <= _FEW_ROWS
     return fits and busy >= _BUSY and depth >= _LEAST_TERMS
@@ -117,10 +117,10 @@ def make_plan(problem: Problem) -> Plan:
     offsets = (np.arange(task.channels)[:, None] * (d * h * w) + np.array(taps)).ravel()
     axes = [np.arange(n) * s for n, s in zip((grid.extent[0], height, grid.extent[2]), grid.stride, strict=True)]
     places = (axes[0][:, None, None] * h + axes[1][:, None]) * w + axes[2]
-    tables = Tables(
-        offsets.astype(np.int64), places.ravel().astype(np.int64), *_cut(grid, height, bands), _panels(task, d * h * w)
-    )
     vector = vector_length(f"f{task.itemsize}")
+    panels = make_panels(task.groups, task.rows, vector)
+    panels[:, 0] *= task.channels * d * h * w
+    tables = Tables(offsets.astype(np.int64), places.ravel().astype(np.int64), *_cut(grid, height, bands), panels)
     layout = Layout(
         images=task.images,
         panels=len(tables.panels),
@@ -160,12 +160,12 @@ def _cut(grid: Grid, height: int, bands: int) -> tuple[Array, Array]:
         first = band * height
         rows = min(height, grid.extent[1] - first)
         begin = len(groups)
-        groups += _groups(grid.extent[0] * rows * grid.extent[2])
+        groups += cut_groups(grid.extent[0] * rows * grid.extent[2])
         table[band] = first, first * grid.extent[2], begin, len(groups)
     return table, np.array(groups, np.int64).reshape(-1, 2)
 
 
-def _groups(count: int) -> list[tuple[int, int]]:
+def cut_groups(count: int) -> list[tuple[int, int]]:
     """Pixels in groups of `ROWS` and one less, (first, size); where that cannot be the last group overlaps another."""
     less = -count % ROWS
     if less * (ROWS - 1) > count:
@@ -176,17 +176,18 @@ def _groups(count: int) -> list[tuple[int, int]]:
     return groups if sum(sizes) == count else [*groups, (max(0, count - ROWS), ROWS)]
 
 
-def _panels(task: Task, plane: int) -> Array:
-    """The table of panels: three vectors of outputs each, but rather twice two than three and one."""
-    length = vector_length(f"f{task.itemsize}")
-    vectors = -(-task.rows // length)
+def make_panels(groups: int, rows: int, length: int) -> Array:
+    """The table of panels, with their group where `Tables` has a place in the source.
+
+    They have three vectors of outputs each, but rather twice two than three and one.
+    """
+    vectors = -(-rows // length)
     widths = [STREAMS] * (vectors // STREAMS) + [vectors % STREAMS] * (vectors % STREAMS > 0)
     if len(widths) > 1 and widths[-1] == 1:
         widths[-2:] = [2, STREAMS - 1]
-    rows = []
-    for group in range(task.groups):
+    table = []
+    for group in range(groups):
         for first, width in zip(itertools.accumulate(widths, initial=0), widths, strict=False):
-            live = min(task.rows - first * length, width * length)
-            outputs = group * task.rows + first * length
-            rows.append((group * task.channels * plane, group * vectors + first, width, outputs, live))
-    return np.array(rows, np.int64)
+            live = min(rows - first * length, width * length)
+            table.append((group, group * vectors + first, width, group * rows + first * length, live))
+    return np.array(table, np.int64)

@@ -32,7 +32,7 @@ def _make_sum(pixels: int, streams: int) -> Any:
     @vector_code
     def add_products(vectors, x, places, offsets, weights, count, fetch, sums):
         builder, width = vectors.builder, streams * vectors.length
-        x, places, weights = (vectors.at(*pair) for pair in (x, places, weights))
+        x, places, weights, sums = (vectors.at(*pair) for pair in (x, places, weights, sums))
         sources = [vectors.at(x, builder.load(vectors.at(places, j))) for j in range(pixels)]
         ahead, ahead_step = vectors.at(*fetch[:2]), fetch[2]
 
@@ -80,9 +80,9 @@ def finish_sums(vectors, sums, epilogue, vector, addend, out, stride, size):
         return [builder.fadd(value, other) for value, other in zip(given, _joined(vectors, others), strict=True)]
 
     rows = _branch(vectors, adds, rows, add)
-    clips, slopes = (builder.icmp_signed("==", kind, vectors.index(one)) for one in (CLIPPED, SLOPED))
-    rows = _branch(vectors, clips, rows, lambda given: [_clipped(vectors, value) for value in given])
-    rows = _branch(vectors, slopes, rows, lambda given: _sloped(vectors, given, slope))
+    together = vectors.length // ROWS
+    lanes = [[i * together + lane // ROWS for lane in range(vectors.length)] for i in range(ROWS)]
+    rows = rectify(vectors, rows, kind, lambda: [vectors.shuffle(slope, slope, own) for own in lanes])
     split = _split(vectors, rows)
     with builder.if_else(full) as (whole, part):
         with whole:
@@ -105,21 +105,24 @@ def _branch(vectors: Vectors, condition: Any, values: list[Any], change: Callabl
     return merged
 
 
-def _clipped(vectors: Vectors, value: Any) -> Any:
-    """0 where a value is below it; what is no number stays."""
-    return vectors.builder.select(vectors.builder.fcmp_ordered(">", vectors.zero, value), vectors.zero, value)
+def rectify(vectors: Vectors, values: list[Any], kind: Any, slopes: Callable[[], list[Any]]) -> list[Any]:
+    """The values as ``kind`` tells, with ``slopes`` telling those of each; what is no number stays."""
+    builder = vectors.builder
 
+    def clip(given: list[Any]) -> list[Any]:
+        return [builder.select(builder.fcmp_ordered(">", vectors.zero, one), vectors.zero, one) for one in given]
 
-def _sloped(vectors: Vectors, rows: list[Any], slope: Any) -> list[Any]:
-    """Times the slope of the output where a value is not above 0; a slope of 0 gives 0, of minus infinity too."""
-    builder, changed = vectors.builder, []
-    for i, value in enumerate(rows):
-        first = i * (vectors.length // ROWS)
-        own = vectors.shuffle(slope, slope, [first + lane // ROWS for lane in range(vectors.length)])
-        flat = builder.fcmp_ordered("==", own, vectors.zero)
-        low = builder.select(flat, vectors.zero, builder.fmul(value, own))
-        changed.append(builder.select(builder.fcmp_ordered("<=", value, vectors.zero), low, value))
-    return changed
+    def slope(given: list[Any]) -> list[Any]:
+        changed = []
+        for value, own in zip(given, slopes(), strict=True):
+            # An infinite value times 0 would not be a number.
+            flat = builder.fcmp_ordered("==", own, vectors.zero)
+            low = builder.select(flat, vectors.zero, builder.fmul(value, own))
+            changed.append(builder.select(builder.fcmp_ordered("<=", value, vectors.zero), low, value))
+        return changed
+
+    clips, slopes_count = (builder.icmp_signed("==", kind, vectors.index(one)) for one in (CLIPPED, SLOPED))
+    return _branch(vectors, slopes_count, _branch(vectors, clips, values, clip), slope)
 
 
 def _turned(vectors: Vectors, columns: list[Any]) -> list[Any]:

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 from segcaffe.kernels.vector.tile import Vectors, vector_code
 
@@ -70,6 +70,42 @@ def _transform_taps(vectors: Vectors, a: Any, b: Any, c: Any) -> list[Any]:
         odd = times(b, vectors.constant(factor * point))
         out += [add(even, odd), sub(even, odd)]
     return [*out, c]
+
+
+def _transform_input_2(vectors: Vectors, d: list[Any]) -> list[Any]:
+    """B^T d of F(2x2, 3x3), which interpolates at 0, +-1 and infinity, for four values."""
+    add, sub = vectors.builder.fadd, vectors.builder.fsub
+    return [sub(d[0], d[2]), add(d[1], d[2]), sub(d[2], d[1]), sub(d[1], d[3])]
+
+
+def _transform_output_2(vectors: Vectors, m: list[Any]) -> list[Any]:
+    """A^T m of F(2x2, 3x3) for four values: two."""
+    add, sub = vectors.builder.fadd, vectors.builder.fsub
+    return [add(m[0], add(m[1], m[2])), sub(sub(m[1], m[2]), m[3])]
+
+
+def _transform_taps_2(vectors: Vectors, a: Any, b: Any, c: Any) -> list[Any]:
+    """G of F(2x2, 3x3) times three taps: four values."""
+    add, sub, half = vectors.builder.fadd, vectors.builder.fsub, vectors.constant(0.5)
+    even, odd = vectors.builder.fmul(add(a, c), half), vectors.builder.fmul(b, half)
+    return [a, add(even, odd), sub(even, odd), c]
+
+
+class Form(NamedTuple):
+    """One of the methods: pixels that a tile adds on each axis, that it reads, and the transforms of one axis."""
+
+    step: int
+    size: int
+    input: Callable[[Vectors, list[Any]], list[Any]]
+    output: Callable[[Vectors, list[Any]], list[Any]]
+    taps: Callable[[Vectors, Any, Any, Any], list[Any]]
+
+
+FORMS = {
+    2: Form(2, 4, _transform_input_2, _transform_output_2, _transform_taps_2),
+    4: Form(STEP, SIZE, _transform_input, _transform_output, _transform_taps),
+}
+"""F(2x2, 3x3) and F(4x4, 3x3)."""
 
 
 def _load(vectors: Vectors, source: Any, step: Any, places: range) -> list[Any]:
