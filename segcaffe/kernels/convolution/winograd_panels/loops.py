@@ -128,8 +128,11 @@ def _write_tiles(layout, tables, block, panel, v, sums, epilogue, target, edge):
     step, length = layout.step, layout.vector
     output, live = panels[panel, 3] + v * length, panels[panel, 4] - v * length
     vector, begin, run = panels[panel, 1] + v, blocks[block, 2], blocks[block, 0]
+    last = blocks[block, 1] - 1
+    used = runs[last, 4] + runs[last, 3]
     for g in range(begin, blocks[block, 3]):
-        for j in range(groups[g, 1]):
+        # A block may have fewer tiles than a group.
+        for j in range(min(groups[g, 1], used - groups[g, 0])):
             tile = groups[g, 0] + j
             while tile >= runs[run, 4] + runs[run, 3]:
                 run += 1
