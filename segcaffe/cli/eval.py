@@ -14,13 +14,14 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from segcaffe.cli import common
 from segcaffe.cli.eval_boxes import evaluate_boxes
 from segcaffe.cli.numbers import whole
+from segcaffe.cli.ranks import add_mpi_option
 from segcaffe.errors import SegcaffeError
 from segcaffe.files.lock import lock
 from segcaffe.files.there import is_dir, is_file
@@ -65,11 +66,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_option(parser, "subset", "its image set (default test)", default="test")
     common.add_option(parser, "skip-bad", "skip at most N bad pairs, and list them", type=whole(),
                       default=0, metavar="N")  # fmt: skip
+    add_mpi_option(parser)
     common.add_option(parser, "threads", "threads (default: all cores)", type=whole(most=1024))
 
 
 def run(options: argparse.Namespace) -> int:
     """Print the tables, write what is asked for."""
+    from segcaffe.parallel import group
+
     if options.detection:
         common.leave_out(options, _OF_LABEL_MAPS, "label maps, not for boxes (--detection)")
     else:
@@ -77,12 +81,13 @@ def run(options: argparse.Namespace) -> int:
     if options.labels is None and (options.submission is None or options.detection):
         raise SegcaffeError("give the labels, or --submission FILE to make an archive without them.")
     common.set_threads(options)
-    with _alone(options):
-        if options.detection:
+    first = group().is_first
+    with _alone(options) if first else nullcontext():
+        if options.detection and first:
             evaluate_boxes(options)
-        elif options.labels is not None:
+        elif options.labels is not None and not options.detection:
             _evaluate(options)
-        if options.submission is not None:
+        if options.submission is not None and first:
             _submit(options)
     return 0
 
@@ -103,6 +108,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     from segcaffe.data.lists import read_list
     from segcaffe.metrics.evaluate import Report, evaluate, find_pairs
     from segcaffe.metrics.tally import Tally
+    from segcaffe.parallel import group
     from segcaffe.predict.files import class_names
 
     common.at_least(options, trimap=0)
@@ -114,6 +120,8 @@ def _evaluate(options: argparse.Namespace) -> None:
     pairs, bad = find_pairs(options.labels, options.root), BadItems(options.skip_bad)
     with common.progress(len(pairs), "image") as advance:
         evaluate(Path(options.predictions), pairs, tally, bad, advance, common.palette(options))
+    if not group().is_first:
+        return
     common.report_bad(bad)
     report = Report.of(tally, options.classes, names)
     print(report.json() if options.json == "-" else report.text())

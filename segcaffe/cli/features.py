@@ -7,6 +7,7 @@ from pathlib import Path
 
 from segcaffe.cli import common
 from segcaffe.cli.numbers import whole
+from segcaffe.cli.ranks import add_mpi_option
 from segcaffe.proto.encoding import from_native
 from segcaffe.text.visible import one_line
 
@@ -19,10 +20,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("out", metavar="OUT", help="file .npz or .h5, or a folder for one LMDB database for each blob")
     common.add_option(parser, "iterations", "number of batches (default 50)", type=whole(), default=50)
     common.add_option(parser, "phase", "TRAIN or TEST (default)", default="TEST")
+    parser.set_defaults(whole_batches=True)
     common.add_option(parser, "overwrite", "replace what is there of that name", action="store_true")
     common.add_partial_option(parser)
     common.add_allow_python_option(parser)
     common.add_state_options(parser)
+    add_mpi_option(parser)
     common.add_device_options(parser)
     common.add_template_options(parser)
 

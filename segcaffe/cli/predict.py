@@ -13,14 +13,15 @@ layer; class names, palette and order of channels stand in comments (docs/weight
 from __future__ import annotations
 
 import argparse
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segcaffe.cli import common
 from segcaffe.cli.numbers import MOST_SIDE, finite, whole
+from segcaffe.cli.ranks import add_mpi_option
 from segcaffe.errors import SegcaffeError
+from segcaffe.glog import tell
 from segcaffe.proto.encoding import from_native
 from segcaffe.text.words import counted
 
@@ -67,6 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_partial_option(parser)
     common.add_allow_python_option(parser)
     common.add_state_options(parser)
+    add_mpi_option(parser)
     common.add_device_options(parser)
     common.add_template_options(parser)
 
@@ -74,6 +76,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Predict what is not predicted yet."""
     from segcaffe.data.files import BadItems
+    from segcaffe.parallel import group
     from segcaffe.predict.box_results import BoxResults
     from segcaffe.predict.pictures import find_pictures
     from segcaffe.predict.run import predict_all
@@ -85,11 +88,14 @@ def run(options: argparse.Namespace) -> int:
     if predictor.assumed:
         told = ",".join(f"{value:g}" for value in predictor.mean)
         message = f"{options.net} does not say how images are prepared: {told} is subtracted (--mean, --scale)."
-        print(message, file=sys.stderr)
+        tell(message)
     results = _results(options, predictor)
+    ranks = group()
     there, bad = len(pictures) - len(results.missing(pictures)), BadItems(options.skip_bad)
-    with common.progress(len(pictures), "image", done=there) as advance:
+    with common.progress(len(pictures) // ranks.size, "image", done=there // ranks.size) as advance:
         made = predict_all(predictor, pictures, results, bad, advance)
+    if not ranks.is_first:
+        return 0
     boxes = f", {counted(results.join(pictures), 'box')} in all" if isinstance(results, BoxResults) else ""
     common.report_bad(bad)
     print(f"{options.out}: {made} predicted" + (f", {there} were there already" if there else "") + boxes)

@@ -7,9 +7,10 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from segcaffe.cli import common
+from segcaffe.cli import common, time_ranks
 from segcaffe.cli.json_output import add_json_option, print_json
 from segcaffe.cli.numbers import whole
+from segcaffe.cli.ranks import add_mpi_option
 from segcaffe.text.visible import one_line
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_no_python_option(parser)
     common.add_state_options(parser)
     common.add_fusion_option(parser)
+    add_mpi_option(parser)
     common.add_device_options(parser)
     common.add_template_options(parser)
     add_json_option(parser)
@@ -32,6 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the timings in the lines that Caffe prints."""
+    from segcaffe.parallel import group
+
     common.at_least(options, iterations=1)
     common.set_device(options)
     net = common.build_net(options, options.model, "--model", options.phase, fuse=options.fuse)
@@ -40,10 +44,17 @@ def run(options: argparse.Namespace) -> int:
     # Layer by layer, as the timed iterations run: kernels that only a fused net does without are compiled here.
     _measure(net, 1)
     forward, backward = _measure(net, options.iterations)
+    ranks = group()
+    joint = time_ranks.facts(*time_ranks.measure(net, ranks, options.iterations), ranks) if ranks.joint else None
+    if not ranks.is_first:
+        return 0
     if options.json:
-        print_json("time", _facts(net, forward, backward, options))
-    else:
-        _report(net, forward, backward, options.iterations)
+        found = _facts(net, forward, backward, options)
+        print_json("time", found if joint is None else {**found, "mpi": joint})
+        return 0
+    _report(net, forward, backward, options.iterations)
+    for line in time_ranks.lines(joint) if joint is not None else ():
+        print(line)
     return 0
 
 

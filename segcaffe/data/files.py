@@ -12,6 +12,7 @@ from segcaffe.errors import DataError, SegcaffeError
 from segcaffe.files import disk
 from segcaffe.files.disk import why_unwritable
 from segcaffe.files.there import exists, is_dir, is_file
+from segcaffe.parallel import Group
 from segcaffe.trust.paths import check_inside
 
 _SHOWN = 20
@@ -102,6 +103,14 @@ class BadItems:
         if self.limit == 0:
             raise DataError(f"{error} (--skip-bad N skips at most N such items.)") from error
         raise DataError(f"{self.text()}\nThese are more than --skip-bad {self.limit} allows.") from error
+
+    def join(self, ranks: Group) -> None:
+        """Count those of all processes that work together, each of which calls it."""
+        if ranks.joint:
+            found = [DataError(text) for own in ranks.gather([str(error) for error in self.errors]) for text in own]
+            self.errors = found[: self.limit]
+            for error in found[self.limit :][:1]:
+                self.add(error)
 
     def text(self) -> str:
         """The errors, one a line, the first ones if there are many."""

@@ -19,6 +19,7 @@ from segcaffe.errors import DataError
 from segcaffe.files.there import is_dir
 from segcaffe.metrics.segmentation import Agreement
 from segcaffe.metrics.tally import LABELS, Labels, Tally
+from segcaffe.parallel import group
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,8 @@ def evaluate(
 ) -> None:
     """Count all pairs, in threads; ``palette`` has the labels of label maps and predictions that hold colours.
 
+    Processes that work together share the pairs out, and all have the counts.
+
     Raises
     ------
     DataError
@@ -72,10 +75,13 @@ def evaluate(
     def count(pair: Pair) -> None:
         tally.add(*_read(predictions, pair, palette))
 
-    for outcome in ordered(count, pairs):
+    ranks = group()
+    for outcome in ordered(count, ranks.own(pairs)):
         if isinstance(outcome, DataError):
             bad.add(outcome)
         progress()
+    bad.join(ranks)
+    tally.join(ranks)
     if tally.images == 0:
         raise DataError(f"no pair can be used.\n{bad.text()}")
 

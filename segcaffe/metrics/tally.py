@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from segcaffe.data.opencv import hold_threads
 from segcaffe.errors import DataError
 from segcaffe.metrics.segmentation import Agreement
+from segcaffe.parallel import Group
 
 Labels = NDArray[np.uint8]
 
@@ -61,6 +62,17 @@ class Tally:
         with self._lock:
             self._counts[:, present] += found.reshape(self.bands + 1, len(present))
             self.images += 1
+
+    def join(self, ranks: Group) -> None:
+        """Count the images of all processes that work together, each of which calls it."""
+        if not ranks.joint:
+            return
+        met = np.flatnonzero(self._counts.any(axis=0))
+        own = self.images, met, self._counts[:, met]
+        self.images, self._counts[...] = 0, 0
+        for images, pairs, counts in ranks.gather(own):
+            self.images += images
+            self._counts[:, pairs] += counts
 
     def classes(self) -> int:
         """One more than the largest label or prediction met, ignored labels apart."""

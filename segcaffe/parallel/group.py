@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeVar
 
@@ -24,11 +24,14 @@ class Options(NamedTuple):
         Whether the batches of a test are shared out over the ranks, and not all run by rank 0.
     valid_over_all:
         Whether losses that are divided by the number of valid labels take its mean over the ranks.
+    whole_batches:
+        Whether ranks take whole batches in turn of whatever data there are, so that together they are one pass over it.
     """
 
     divide_batch: bool = False
     share_tests: bool = False
     valid_over_all: bool = False
+    whole_batches: bool = False
 
 
 class Group(ABC):
@@ -53,8 +56,8 @@ class Group(ABC):
         """Put what rank 0 has into the buffer of every rank."""
 
     @abstractmethod
-    def gather(self, value: T) -> list[T]:
-        """The values of all ranks, in their order, on every rank; they are pickled on the way."""
+    def gather(self, value: T, *, first_only: bool = False) -> list[T]:
+        """The values of all ranks, in their order, on every rank or the first only; they are pickled on the way."""
 
     def average_(self, buffer: Array) -> None:
         """Put the mean over all ranks into the buffer: the same bits everywhere."""
@@ -63,6 +66,14 @@ class Group(ABC):
     def average_of(self, value: float) -> float:
         """The mean of a number over all ranks."""
         return sum(self.gather(value)) / self.size
+
+    def own(self, items: Sequence[T]) -> Sequence[T]:
+        """Every ``size``-th of the items, from that of the rank's number on."""
+        return items[self.rank :: self.size] if self.joint else items
+
+    def from_first(self, value: T) -> T:
+        """What rank 0 has, on every rank."""
+        return self.gather(value if self.is_first else None)[0]  # type: ignore[return-value]
 
     @property
     def is_first(self) -> bool:
@@ -89,7 +100,7 @@ class Alone(Group):
     def broadcast_(self, buffer: Array) -> None:
         """Nothing to do."""
 
-    def gather(self, value: T) -> list[T]:
+    def gather(self, value: T, *, first_only: bool = False) -> list[T]:
         """The one value."""
         return [value]
 

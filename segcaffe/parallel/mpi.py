@@ -78,10 +78,10 @@ class Mpi(Group):
         if host is not buffer:
             buffer[...] = device.to_device(host)
 
-    def gather(self, value: T) -> list[T]:
+    def gather(self, value: T, *, first_only: bool = False) -> list[T]:
         """As `Group.gather`."""
         meet(self.comm)
-        return list(self.comm.allgather(value))
+        return list((self.comm.gather(value) or []) if first_only else self.comm.allgather(value))
 
 
 def meet(comm: MPI.Intracomm) -> None:

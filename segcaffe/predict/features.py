@@ -20,6 +20,7 @@ from segcaffe.files.leftovers import bring_back
 from segcaffe.files.lock import lock
 from segcaffe.files.there import exists, is_dir
 from segcaffe.net.net import Net
+from segcaffe.parallel import group
 from segcaffe.proto import caffe_pb2
 from segcaffe.proto.encoding import to_native
 from segcaffe.trust.paths import as_file_name, leads_out
@@ -39,6 +40,8 @@ def extract(
     progress: Callable[[], object] = lambda: None,
 ) -> dict[str, tuple[int, ...]]:
     """Run ``iterations`` batches and write blobs, their batches joined along axis 0.
+
+    Processes that work together run the batches in turn, and the first of them writes.
 
     Parameters
     ----------
@@ -61,13 +64,15 @@ def extract(
     kind: type[_Sink] = _Databases
     if suffix in FORMATS:
         kind = _Npz if suffix == ".npz" else _Hdf5
+    if not group().is_first:
+        for _ in _batches(net, blobs, iterations):
+            progress()
+        return {}
     shapes: dict[str, tuple[int, ...]] = {}
     with _alone(out, overwrite, folder=kind is _Databases) as part, ExitStack() as stack:
         sink = kind(part, out, stack, blobs)
-        for _ in range(iterations):
-            net.forward()
-            for name in blobs:
-                values = np.atleast_1d(net.blobs[name].data)
+        for batch in _batches(net, blobs, iterations):
+            for name, values in batch.items():
                 count = shapes.get(name, (0,))[0]
                 if name in shapes and values.shape[1:] != shapes[name][1:]:
                     raise DataError(
@@ -79,6 +84,17 @@ def extract(
             progress()
         sink.finish()
     return shapes
+
+
+def _batches(net: Net, blobs: Sequence[str], iterations: int) -> Iterator[dict[str, Array]]:
+    """The blobs after each batch; where processes work together, each runs a batch in turn and the first has all."""
+    ranks = group()
+    for start in range(0, iterations, ranks.size):
+        own: dict[str, Array] | None = None
+        if start + ranks.rank < iterations:
+            net.forward()
+            own = {name: np.atleast_1d(net.blobs[name].data) for name in blobs}
+        yield from (batch for batch in ranks.gather(own, first_only=True) if batch is not None)
 
 
 @contextmanager

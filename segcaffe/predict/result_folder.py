@@ -16,6 +16,7 @@ from segcaffe.files.leftovers import clean_folder
 from segcaffe.files.lock import lock
 from segcaffe.files.regular import read_bytes
 from segcaffe.files.there import exists, is_dir
+from segcaffe.parallel import group
 from segcaffe.predict.pictures import Picture
 
 SETTINGS = "predict.json"
@@ -42,7 +43,8 @@ class ResultFolder(ABC, Generic[T]):
     DataError
         The folder holds results of other settings.
     LockedError
-        Another process is writing results there; it is kept from that as long as this object is there.
+        Another process is writing results there; it is kept from that as long as this object is there. Processes that
+        work together write there together.
     """
 
     parts: ClassVar[tuple[str, ...]] = ()
@@ -50,15 +52,22 @@ class ResultFolder(ABC, Generic[T]):
 
     def __init__(self, folder: Path, settings: dict[str, Any], overwrite: bool = False) -> None:
         self.folder, self.overwrite = folder, overwrite
-        self._lock = lock(folder, "predict", "choose another --out", inside=True)
+        ranks = group()
+        self._since = 0
+        if ranks.is_first:
+            self._take(settings)
+        self._since = ranks.from_first(self._since)
+
+    def _take(self, settings: dict[str, Any]) -> None:
+        """Keep other runs from the folder, and put the settings on record."""
+        self._lock = lock(self.folder, "predict", "choose another --out", inside=True)
         for part in self._folders():
             clean_folder(part, lambda name: True)
-        record = folder / SETTINGS
-        self._since = 0
-        if exists(record) and not overwrite:
+        record = self.folder / SETTINGS
+        if exists(record) and not self.overwrite:
             self._since = self._compare(record, json.loads(json.dumps(settings)))
         with replacing(record, "results") as part:
-            if overwrite:
+            if self.overwrite:
                 # By the clock of the disk, which may be another machine's.
                 self._since = part.stat().st_mtime_ns
             part.write_text(json.dumps({**settings, SINCE: self._since}, indent=1, sort_keys=True))

@@ -8,6 +8,7 @@ from segcaffe.data.files import BadItems
 from segcaffe.data.images import Image, read_image
 from segcaffe.data.pool import ordered
 from segcaffe.errors import DataError
+from segcaffe.parallel import group
 from segcaffe.predict.loaded import Array, LoadedNet
 from segcaffe.predict.pictures import Picture
 from segcaffe.predict.result_folder import ResultFolder
@@ -22,13 +23,15 @@ def predict_all(
 ) -> int:
     """Predict the pictures that have no results yet, reading ahead; returns how many were made.
 
+    Processes that work together share them out.
+
     Raises
     ------
     DataError
         An image can't be read (unless ``bad`` lets it be left out), or a result not written. What is written stays.
     """
-    bad = bad or BadItems()
-    pictures = results.missing(pictures)
+    bad, ranks = bad or BadItems(), group()
+    pictures = ranks.own(ranks.from_first(results.missing(pictures)))
     done = 0
 
     def read(picture: Picture) -> Image:
@@ -44,4 +47,5 @@ def predict_all(
             progress()
     finally:
         results.sync()
-    return done
+    bad.join(ranks)
+    return sum(ranks.gather(done))

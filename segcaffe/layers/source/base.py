@@ -40,7 +40,7 @@ class SourceLayer(Layer):
         """Nothing to send back."""
 
     def share(self, by_batch: bool = False) -> Share:
-        """Which items are this process's: in training its part, in a test all, or its batches where tests are shared.
+        """Which items are this process's: in training its part, in a test all, or its batches where those are shared.
 
         Parameters
         ----------
@@ -48,6 +48,8 @@ class SourceLayer(Layer):
             Whether processes take whole batches of the items, and not one item after the other.
         """
         ranks = group()
+        if ranks.options.whole_batches:
+            return Share(ranks.rank, ranks.size, by_batch=True)
         if self.training:
             return Share(ranks.rank, ranks.size, by_batch)
         return Share(ranks.rank, ranks.size, by_batch=True) if ranks.options.share_tests else Share()

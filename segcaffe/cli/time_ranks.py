@@ -1,0 +1,119 @@
+"""`segcaffe time --mpi`: what several ranks compute, what they average, and how much of that is at the same time."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from segcaffe.net.net import Net
+    from segcaffe.parallel import Group
+    from segcaffe.parallel.growth import Link
+    from segcaffe.solver.gradients import Gradients
+
+
+class Figures(NamedTuple):
+    """Seconds of an iteration, means over all ranks.
+
+    Attributes
+    ----------
+    compute:
+        Forward and backward, nothing averaged.
+    backward:
+        The backward pass of it.
+    reduction:
+        The gradients averaged, nothing computed.
+    together:
+        Both, the reduction during the backward pass.
+    """
+
+    compute: float
+    backward: float
+    reduction: float
+    together: float
+
+    @property
+    def overlap(self) -> float:
+        """Which part of the reduction takes no time of its own."""
+        hidden = self.compute + self.reduction - self.together
+        return min(1.0, max(0.0, hidden / self.reduction)) if self.reduction else 0.0
+
+    @property
+    def efficiency(self) -> float:
+        """Images per second by those of as many processes that average nothing."""
+        return min(1.0, self.compute / self.together)
+
+
+def measure(net: Net, ranks: Group, iterations: int) -> tuple[Figures, int, Link]:
+    """Time iterations with and without the reduction; returns their figures, its bytes, and what the link can do."""
+    from segcaffe.parallel.growth import measure as measure_link
+    from segcaffe.solver.gradients import Gradients
+
+    gradients = Gradients(net, ranks)
+    last = len(net.layer_list) - 1
+
+    def run(averaged: Gradients | None, computed: bool = True) -> float:
+        net.clear_param_diffs()
+        backward = 0.0
+        if computed:
+            net.forward_from_to(0, last)
+        if averaged is not None:
+            averaged.begin()
+        if computed:
+            start = time.perf_counter()
+            net.backward_from_to(last, 0, averaged.done if averaged is not None else None)
+            backward = time.perf_counter() - start
+        if averaged is not None:
+            averaged.finish()
+        return backward
+
+    def seconds(averaged: Gradients | None, computed: bool = True) -> tuple[float, float]:
+        run(averaged, computed)
+        ranks.gather(None)
+        start = time.perf_counter()
+        backward = sum(run(averaged, computed) for _ in range(iterations))
+        return (time.perf_counter() - start) / iterations, backward / iterations
+
+    compute, backward = seconds(None)
+    reduction, together = seconds(gradients, False)[0], seconds(gradients)[0]
+    gathered = ranks.gather((compute, backward, reduction, together))
+    means = [sum(values) / ranks.size for values in zip(*gathered, strict=True)]
+    size = gradients.buffer.size * gradients.buffer.dtype.itemsize
+    return Figures(*means), size, measure_link(ranks)
+
+
+def facts(figures: Figures, size: int, link: Link, ranks: Group) -> dict[str, Any]:
+    """The figures as plain values."""
+    from segcaffe.parallel.growth import table
+
+    return {
+        "ranks": ranks.size,
+        "gradient_bytes": size,
+        "compute_ms": 1e3 * figures.compute,
+        "reduction_ms": 1e3 * figures.reduction,
+        "iteration_ms": 1e3 * figures.together,
+        "overlap": figures.overlap,
+        "efficiency": figures.efficiency,
+        "latency_us": 1e6 * link.latency,
+        "bandwidth": link.bandwidth,
+        "forecast": [
+            {"ranks": row.ranks, "iteration_ms": 1e3 * row.seconds, "efficiency": row.efficiency}
+            for row in table(figures.compute, figures.backward * figures.overlap, size, link)
+        ],
+    }
+
+
+def lines(found: dict[str, Any]) -> list[str]:
+    """The figures for people."""
+    told = [
+        f"{found['ranks']} ranks average {found['gradient_bytes'] / 1e6:.6g} MB of gradients.",
+        f"Compute: {found['compute_ms']:.6g} ms. Reduction: {found['reduction_ms']:.6g} ms. "
+        f"Together: {found['iteration_ms']:.6g} ms.",
+        f"Overlap: {found['overlap']:.0%} of the reduction. Efficiency: {found['efficiency']:.0%}.",
+        f"Latency: {found['latency_us']:.6g} us a step. Bandwidth: {found['bandwidth'] / 1e9:.6g} GB/s.",
+        "Forecast, were all links as these:",
+    ]
+    return told + [
+        f"{row['ranks']:>6} ranks: {row['iteration_ms']:.6g} ms, efficiency {row['efficiency']:.0%}"
+        for row in found["forecast"]
+    ]
