@@ -19,6 +19,7 @@ from segcaffe.functional.domain_transform import (
     domain_transform,
     domain_transform_backward,
 )
+from segcaffe.functional.kept import Kept
 from segcaffe.functional.masks import local_distance, local_distance_backward, local_parity
 from segcaffe.functional.meanfield import MeanfieldGradients, local_meanfield, local_meanfield_backward
 from segcaffe.functional.permutohedral import (
@@ -30,6 +31,7 @@ from segcaffe.functional.permutohedral import (
 __all__ = [
     "CascadeGradients",
     "DomainTransformGradients",
+    "Kept",
     "MaskedConvGradients",
     "MeanfieldGradients",
     "NormConvGradients",

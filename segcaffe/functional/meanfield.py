@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from segcaffe import device
 from segcaffe.functional.arrays import Given, check_images, fail, take
+from segcaffe.functional.kept import Kept
 from segcaffe.functional.windows import Size, window
 from segcaffe.kernels import window_meanfield
 from segcaffe.kernels.window_meanfield import Arrays, Filter, Inference
@@ -32,6 +33,7 @@ def local_meanfield(
     iterations: int = 3,
     remove_center: bool = True,
     remove_bounds: bool = True,
+    keep: Kept | None = None,
 ) -> Any:
     """Sharpen scores by mean-field inference among the pixels of local windows.
 
@@ -56,6 +58,8 @@ def local_meanfield(
         1 or more.
     remove_center, remove_bounds:
         Whether a pixel is no neighbour of itself, and whether what lies outside the image does not count.
+    keep:
+        Where to keep what `local_meanfield_backward` would otherwise compute again.
 
     Returns
     -------
@@ -73,6 +77,8 @@ def local_meanfield(
     given, arrays, inference = _prepare(name, options, unary=unary, guide=guide, weight=weight, compat=compat)
     out = device.array_module(arrays.unary).empty_like(arrays.unary)
     window_meanfield.forward(arrays, out, inference)
+    if keep is not None:
+        keep.put(inference)
     return given.back(out)
 
 
@@ -89,10 +95,12 @@ def local_meanfield_backward(
     iterations: int = 3,
     remove_center: bool = True,
     remove_bounds: bool = True,
+    keep: Kept | None = None,
 ) -> MeanfieldGradients:
     """Gradients of `local_meanfield`, from ``grad`` (N, C, H, W), that of its result.
 
-    Those of ``weight`` and ``compat`` are (C, C) also where these were None.
+    Those of ``weight`` and ``compat`` are (C, C) also where these were None. ``keep`` is what the forward pass with the
+    same arguments was given; without it, that pass is repeated.
     """
     name = "local_meanfield_backward"
     options = _Options(kernel_size, dilation, scale, iterations, remove_center, remove_bounds)
@@ -109,7 +117,7 @@ def local_meanfield_backward(
         [xp.empty_like(arrays.guides[0])],
         [xp.zeros_like(one) for one in arrays.matrices],
     )
-    window_meanfield.backward(arrays, grads, found, inference)
+    window_meanfield.backward(arrays, grads, found, inference if keep is None else keep.take(lambda: inference))
     back = given.back
     return MeanfieldGradients(
         back(found.unary + found.q), back(found.guides[0]), back(found.matrices[0]), back(found.matrices[1])

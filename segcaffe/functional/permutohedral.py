@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from segcaffe import device
 from segcaffe.functional.arrays import Given, check_images, fail, take
+from segcaffe.functional.kept import Kept
 from segcaffe.functional.lattice import Lattice, bilateral, coordinates
 from segcaffe.kernels.meanfield.iterations import Iterations
 
@@ -32,6 +33,7 @@ def permutohedral_meanfield(
     theta_beta: float = 13.0,
     theta_gamma: float = 3.0,
     iterations: int = 5,
+    keep: Kept | None = None,
 ) -> Any:
     """Sharpen scores by mean-field inference in a CRF that connects all pixels.
 
@@ -55,6 +57,8 @@ def permutohedral_meanfield(
         That of the spatial one, in pixels.
     iterations:
         1 or more.
+    keep:
+        Where to keep what `permutohedral_meanfield_backward` would otherwise compute again.
 
     Returns
     -------
@@ -73,7 +77,10 @@ def permutohedral_meanfield(
     thetas = theta_alpha, theta_beta, theta_gamma
     given = take("permutohedral_meanfield", unary=unary, image=image)
     task = _Task("permutohedral_meanfield", given, (spatial, bilateral, compat), thetas, iterations)
-    return given.back(task.forward())
+    out = task.forward()
+    if keep is not None:
+        keep.put(task)
+    return given.back(out)
 
 
 def permutohedral_meanfield_backward(
@@ -88,11 +95,21 @@ def permutohedral_meanfield_backward(
     theta_beta: float = 13.0,
     theta_gamma: float = 3.0,
     iterations: int = 5,
+    keep: Kept | None = None,
 ) -> PermutohedralGradients:
-    """Gradients of `permutohedral_meanfield`, from ``grad`` (N, C, H, W), that of its result."""
+    """Gradients of `permutohedral_meanfield`, from ``grad`` (N, C, H, W), that of its result.
+
+    ``keep`` is what the forward pass with the same arguments was given; without it, that pass is repeated.
+    """
     name, thetas = "permutohedral_meanfield_backward", (theta_alpha, theta_beta, theta_gamma)
     given = take(name, grad=grad, unary=unary, image=image)
-    task = _Task(name, given, (spatial, bilateral, compat), thetas, iterations)
+
+    def make() -> _Task:
+        made = _Task(name, given, (spatial, bilateral, compat), thetas, iterations)
+        made.forward()
+        return made
+
+    task = make() if keep is None else keep.take(make)
     if given.arrays[0].shape != task.unary.shape:
         raise fail(name, f"grad must have the shape of unary, {task.unary.shape}", f"{given.arrays[0].shape}")
     return PermutohedralGradients(*map(given.back, task.backward(given.arrays[0])))
@@ -127,8 +144,7 @@ class _Task:
         return out
 
     def backward(self, grad: Array) -> list[Array]:
-        """Gradients of the scores and the matrices."""
-        self.forward()
+        """Gradients of the scores and the matrices, after `forward`."""
         scores = [self.xp.empty_like(grad), self.xp.empty_like(grad)]
         totals = [self.xp.zeros_like(matrix) for matrix in self.matrices]
         self.iterations.backward(grad, self, self.matrices, scores, totals)

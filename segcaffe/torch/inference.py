@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from segcaffe import functional
+from segcaffe.torch import keeping
 from segcaffe.torch.declare import Sizes, differentiate, like, operator, plainly
 
 
@@ -23,10 +24,8 @@ def _local_meanfield(
     remove_center: bool,
     remove_bounds: bool,
 ) -> Tensor:
-    options: dict[str, Any] = {"kernel_size": kernel_size, "dilation": dilation, "iterations": iterations}
-    removed: dict[str, Any] = {"remove_center": remove_center, "remove_bounds": remove_bounds}
-    given = unary, guide, weight, compat
-    return plainly(functional.local_meanfield, given, scale=scale, **options, **removed)
+    options = _meanfield_options(kernel_size, dilation, scale, iterations, remove_center, remove_bounds)
+    return plainly(functional.local_meanfield, (unary, guide, weight, compat), keep=keeping.offered(), **options)
 
 
 @operator("local_meanfield_backward", like(1, 2, 3, 4))
@@ -43,10 +42,21 @@ def _local_meanfield_backward(
     remove_center: bool,
     remove_bounds: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    options: dict[str, Any] = {"kernel_size": kernel_size, "dilation": dilation, "iterations": iterations}
-    removed: dict[str, Any] = {"remove_center": remove_center, "remove_bounds": remove_bounds}
-    given = grad, unary, guide, weight, compat
-    a, b, c, d = plainly(functional.local_meanfield_backward, given, scale=scale, **options, **removed)
+    options = kernel_size, dilation, scale, iterations, remove_center, remove_bounds
+    return _meanfield_gradients(grad, unary, guide, weight, compat, *options)
+
+
+def _meanfield_options(
+    kernel_size: Sizes, dilation: Sizes, scale: float, iterations: int, remove_center: bool, remove_bounds: bool
+) -> dict[str, Any]:
+    removed = {"remove_center": remove_center, "remove_bounds": remove_bounds}
+    return {"kernel_size": kernel_size, "dilation": dilation, "scale": scale, "iterations": iterations, **removed}
+
+
+def _meanfield_gradients(*given: Any, keep: functional.Kept | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Of the gradient, four tensors and the operator's options."""
+    options = _meanfield_options(*given[5:])
+    a, b, c, d = plainly(functional.local_meanfield_backward, given[:5], keep=keep, **options)
     return a, b, c, d
 
 
@@ -84,8 +94,8 @@ def _permutohedral_meanfield(
     thetas: list[float],
     iterations: int,
 ) -> Tensor:
-    given = unary, image, spatial, bilateral, compat
-    return plainly(functional.permutohedral_meanfield, given, iterations=iterations, **_thetas(thetas))
+    given, options = (unary, image, spatial, bilateral, compat), {"iterations": iterations, **_thetas(thetas)}
+    return plainly(functional.permutohedral_meanfield, given, keep=keeping.offered(), **options)
 
 
 @operator("permutohedral_meanfield_backward", like(1, 3, 4, 5))
@@ -99,9 +109,14 @@ def _permutohedral_meanfield_backward(
     thetas: list[float],
     iterations: int,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    given = grad, unary, image, spatial, bilateral, compat
-    found = plainly(functional.permutohedral_meanfield_backward, given, iterations=iterations, **_thetas(thetas))
-    a, b, c, d = found
+    return _permutohedral_gradients(grad, unary, image, spatial, bilateral, compat, thetas, iterations)
+
+
+def _permutohedral_gradients(*given: Any, keep: functional.Kept | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Of the gradient, five tensors and the operator's options."""
+    thetas, iterations = given[6:]
+    options: dict[str, Any] = {"iterations": iterations, **_thetas(thetas)}
+    a, b, c, d = plainly(functional.permutohedral_meanfield_backward, given[:6], keep=keep, **options)
     return a, b, c, d
 
 
@@ -132,7 +147,10 @@ def _thetas(thetas: list[float]) -> dict[str, Any]:
     return dict(zip(("theta_alpha", "theta_beta", "theta_gamma"), thetas, strict=True))
 
 
-differentiate(_local_meanfield, _local_meanfield_backward, tensors=4)
+keeping.differentiate(_local_meanfield, _local_meanfield_backward, _meanfield_gradients, tensors=4)
 differentiate(_bilateral_cascade, _bilateral_cascade_backward, tensors=2)
-differentiate(_permutohedral_meanfield, _permutohedral_meanfield_backward, tensors=5, to=(0, 2, 3, 4))
+_PLACES = (0, 2, 3, 4)
+keeping.differentiate(
+    _permutohedral_meanfield, _permutohedral_meanfield_backward, _permutohedral_gradients, tensors=5, to=_PLACES
+)
 differentiate(_domain_transform, _domain_transform_backward, tensors=2)

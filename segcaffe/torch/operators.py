@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from segcaffe.functional.windows import window
-from segcaffe.torch import inference, masks
+from segcaffe.torch import inference, keeping, masks
 from segcaffe.torch.declare import Sizes
 
 Size = int | Sequence[int]
@@ -109,7 +109,8 @@ def local_meanfield(
     matrices = (identity if weight is None else weight, -identity if compat is None else compat)
     kernel, _, _, far = _window("local_meanfield", kernel_size, 1, "same", dilation)
     options = float(scale), iterations, remove_center, remove_bounds
-    return torch.ops.segcaffe.local_meanfield(unary, guide, *matrices, kernel, far, *options)
+    tensors = unary, guide, *matrices
+    return keeping.call(torch.ops.segcaffe.local_meanfield, tensors, kernel, far, *options)
 
 
 def bilateral_cascade(
@@ -144,7 +145,8 @@ def permutohedral_meanfield(
     matrices = [one if isinstance(one, Tensor) and one.ndim else one * identity for one in (spatial, bilateral)]
     matrices.append(-identity if compat is None else compat)
     thetas = [float(theta_alpha), float(theta_beta), float(theta_gamma)]
-    return torch.ops.segcaffe.permutohedral_meanfield(unary, image, *matrices, thetas, iterations)
+    tensors = unary, image, *matrices
+    return keeping.call(torch.ops.segcaffe.permutohedral_meanfield, tensors, thetas, iterations)
 
 
 def domain_transform(

@@ -13,7 +13,9 @@ segcaffe_torch = pytest.importorskip("segcaffe.torch")
 
 from torch.nn import functional as F  # noqa: E402, N812
 
+from segcaffe import functional  # noqa: E402
 from segcaffe.errors import ShapeError  # noqa: E402
+from segcaffe.torch import keeping  # noqa: E402
 
 ops = segcaffe_torch
 WINDOW = {"stride": 2, "padding": 2, "dilation": 2}
@@ -220,3 +222,22 @@ def test_dist_loss_does_not_spread_labels_over_a_batch() -> None:
 def test_a_convolution_without_weights_is_refused(sizes: Any) -> None:
     with pytest.raises(ValueError, match="must be 1 or more"):
         ops.SegAwareConv2d(*sizes)
+
+
+def test_backward_uses_what_forward_kept_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[bool] = []
+    backward = functional.local_meanfield_backward
+
+    def watched(*given: Any, keep: Any = None, **options: Any) -> Any:
+        calls.append(keep is not None and keep._state is not None)
+        return backward(*given, keep=keep, **options)
+
+    monkeypatch.setattr(functional, "local_meanfield_backward", watched)
+    given = _random(1, 3, 5, 16), _random(1, 2, 5, 16, seed=1)
+    out = ops.local_meanfield(*given, kernel_size=3)
+    first, second = (torch.autograd.grad(out.sum(), given, retain_graph=True) for _ in range(2))
+    assert calls == [True, False]
+    torch.testing.assert_close(first, second, rtol=0, atol=0)
+    with torch.no_grad():
+        ops.local_meanfield(*given, kernel_size=3)
+    assert keeping.offered() is None
