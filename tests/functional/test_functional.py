@@ -13,7 +13,7 @@ from segcaffe import functional as F  # noqa: N812
 from segcaffe.errors import ShapeError
 from segcaffe.proto import caffe_pb2
 from segcaffe.proto.text import parse
-from segcaffe.recipes.resnet import sharpen
+from segcaffe.recipes.cascade import cascade
 
 Array = np.ndarray[Any, Any]
 _ALIAS = """
@@ -136,7 +136,7 @@ def test_domain_transform_is_that_of_the_layer() -> None:
 
 
 def test_the_cascade_is_that_of_the_published_layers() -> None:
-    text = "\n".join(sharpen("u", "3"))
+    text = "\n".join(cascade("u", "emb2", "3"))
     net = _net({"emb2": (2, 4, 11, 12), "u": (2, 3, 11, 12)}, text + _ALIAS)
     u, e, y = net.blobs["u"], net.blobs["emb2"], net.blobs["y"]
     np.testing.assert_allclose(F.bilateral_cascade(u.data, e.data), y.data, rtol=2e-5, atol=1e-6)
