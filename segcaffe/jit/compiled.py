@@ -18,6 +18,7 @@ from typing import Any
 import numba
 from numba.core.caching import _Cache
 from numba.core.compiler import CompileResult
+from numba.core.runtime import rtsys
 from numba.core.serialize import dumps
 
 from segcaffe.jit import cache_folder
@@ -96,7 +97,8 @@ class KernelCache(_Cache):  # type: ignore[misc]
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """The compiled function for a signature, or None."""
-        target_context.refresh()
+        # All that running code needs of Numba. Its `refresh` brings what compiling takes, hundreds of modules.
+        rtsys.initialize(target_context)
         key = self._key(sig, target_context.codegen())
         path = self._path(key)
         if path is None:
