@@ -42,8 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_option(parser, "lambda", "lambda of the masks exp(-|lambda d|) to start with (default 0.1)", type=finite,
                       default=0.1)  # fmt: skip
     common.add_option(parser, "fixed_lambda", "keep lambda instead of learning it", action="store_true")
-    common.add_option(parser, "crf", "append a CRF on embeddings and positions behind the scores: those that the loss "
-                      "or the softmax reads, or SCORES", nargs="?", const="", metavar="SCORES")  # fmt: skip
+    common.add_option(parser, "crf", "append a CRF on embeddings and positions behind the scores", action="store_true")
+    common.add_option(parser, "scores", "the blob of scores for --crf (default: what the loss or the softmax reads, or "
+                      "the only output)", metavar="BLOB", default="")  # fmt: skip
     common.add_option(parser, "image", "the blob that embeddings are made of (default: what the first data layer or "
                       "input makes)", metavar="BLOB", default="")  # fmt: skip
     common.add_option(parser, "shape", "shape of what a data layer makes, as data=1,3,321,321, where neither its "
@@ -76,6 +77,8 @@ def run(options: argparse.Namespace) -> int:
         together.write(weights, encode_weights(made.weights(stored), weights, dialect))
         together.publish(text, weights)
     _tell(made, stored)
+    if stored is None:
+        common.warn(f"no WEIGHTS are given: {weights} has the weights of the new layers alone.")
     print(text, weights, sep="\n")
     return 0
 
@@ -93,7 +96,9 @@ def _made(options: argparse.Namespace, net: Path, stored: NetParameter | None) -
     shapes = dict(input_shape(text) for text in options.shape)
     setting = Setting(shapes, options.image, options.level, tuple(common.stages(options)))
     subject = Subject.read(net, common.variables(options, net, *files))
-    crf = Crf(options.crf) if options.crf is not None else None
+    if not options.crf:
+        common.leave_out(options, {"scores": ""}, "--crf")
+    crf = Crf(options.scores) if options.crf else None
     return segawarify(subject, guide, masking, crf, stored, setting)
 
 
@@ -159,12 +164,15 @@ def _tell(made: SegAware, stored: NetParameter | None) -> None:
         for one in made.masked
     ]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    for row in rows:
+    for row in rows if made.masked else []:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
     for left in made.left:
         print(one_line(f'left as it is: "{left.layer}" ({left.type}): {left.why}.'))
     maps = counted(len({one.distances for one in made.masked}), "map")
-    print(f"{counted(len(made.masked), 'convolution')} masked, by {maps} of distances.")
+    if made.masked:
+        print(f"{counted(len(made.masked), 'convolution')} masked, by {maps} of distances.")
+    if made.scores:
+        print(one_line(f'A CRF makes "{made.scores}" of "{made.unary}".'))
     lost = made.unknown(stored)
     if lost:
         common.warn(one_line(f"WEIGHTS has layers that NET has not, and that are left out: {', '.join(lost)}."))

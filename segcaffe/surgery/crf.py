@@ -43,7 +43,7 @@ def scores_of(layers: Sequence[LayerParameter], named: str) -> str:
     found = [top for top in ends if _ends(layers, top)]
     if len(found) != 1:
         raise GraphError(
-            f"which blob holds the scores for the CRF? Say it: --crf BLOB. Candidates: {', '.join(found) or 'none'}."
+            f"which blob holds the scores for the CRF? Say it: --scores BLOB. Candidates: {', '.join(found) or 'none'}."
         )
     return found[0]
 
@@ -55,8 +55,8 @@ def last_writer(layers: Sequence[LayerParameter], blob: str) -> int:
 
 def append_crf(
     layers: Sequence[LayerParameter], changes: Changes, crf: Crf, masks: Masks, shapes: Sequence[tuple[NetState, Shape]]
-) -> None:
-    """Put the mean field behind the scores, which keep their name.
+) -> str:
+    """Put the mean field behind the scores, which keep their name; returns the name of those before it.
 
     ``shapes`` are those of the scores, (N, classes, H, W), in each state of the net. GraphError for other scores.
     """
@@ -73,6 +73,7 @@ def append_crf(
             if scores in blobs:
                 names.setdefault(i, {})[scores] = unary
     changes.put(last + 1, *_mean_field(scores, unary, crf, masks, shapes, rules_of(layers[last])))
+    return unary
 
 
 def _mean_field(

@@ -46,6 +46,8 @@ class SegAware:
         Weights of the layers that were put in.
     notes:
         What users should know, a sentence each.
+    scores, unary:
+        The blob that a CRF makes, and that it makes it of; empty without one.
     """
 
     text: str
@@ -55,6 +57,8 @@ class SegAware:
     left: tuple[Left, ...]
     new: NetParameter
     notes: tuple[str, ...] = ()
+    scores: str = ""
+    unary: str = ""
 
     def weights(self, stored: NetParameter | None = None) -> NetParameter:
         """The net with weights: those of the net that there was, as they are, and those of the new layers.
@@ -103,8 +107,8 @@ def notes_on(joined: Joined, subject: Subject, kept: bool, has_weights: bool, st
         notes.append(f"{subject.where} cannot be edited as it is written: it is written anew, without its comments.")
     if still:
         notes.append(
-            "with lambda 0 the net computes what it did, and stays so: |lambda d| has no slope there. "
-            "To train masks start above 0."
+            "with lambda 0 masks change nothing, and lambda stays there: |lambda d| has no slope at 0. "
+            "To train masks start above it."
         )
     if joined.layers and not has_weights:
         notes.append("the embeddings' weights are as their fillers make them: train them, or give their file.")

@@ -69,14 +69,14 @@ def segawarify(
     done = tuple(one for one in masked if isinstance(one, Masked))
     if not done and crf is None:
         raise GraphError(f"{subject.where}: no convolution can look through a mask. {sentences(left)}".rstrip())
-    if crf is not None:
-        append_crf(layers, changes, crf, masks, [(state, found[scores]) for state, found in sizes if scores in found])
+    ends = [(state, found[scores]) for state, found in sizes if scores in found]
+    unary = append_crf(layers, changes, crf, masks, ends) if crf is not None else ""
     text, kept = changed(subject, changes, head(guide, masking, done, crf))
     net, given = Subject.parse(text, subject.variables).net, joined.weights(guide.weights)
     new = new_weights(net, {layer.name for layer in layers}, given, [state for state, _ in sizes], known)
     still = bool(done) and masking.learn and masking.sharpness == 0
     notes = notes_on(joined, subject, kept and spared, bool(given), still)
-    return SegAware(text, net.message, kept and spared, done, tuple(left), new, notes)
+    return SegAware(text, net.message, kept and spared, done, tuple(left), new, notes, scores, unary)
 
 
 def _image(subject: Subject, setting: Setting) -> str:

@@ -34,7 +34,7 @@ def test_net_and_weights_are_written(folder: Path, capsys: pytest.CaptureFixture
         "net_segaware.prototxt",
         "net_segaware.caffemodel",
     ]
-    assert "stays so" in told.err
+    assert "masks change nothing" in told.err
     nets = [Net(f"{name}.prototxt", 1, weights=f"{name}.caffemodel") for name in ("net", "net_segaware")]
     image = np.random.default_rng(0).uniform(-9, 9, (1, 3, 12, 9))
     assert np.array_equal(*(net.forward(data=image)["score"] for net in nets))
@@ -56,6 +56,13 @@ def test_embeddings_of_a_file(folder: Path, capsys: pytest.CaptureFixture[str]) 
     assert not capsys.readouterr().err
 
 
+def test_a_crf_alone(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["segawarify", "net.prototxt", "--embeddings", ":data", "--layers", "", "--crf"]) == 0
+    told = capsys.readouterr()
+    assert told.out.splitlines()[0] == 'A CRF makes "score" of "score_unary".'
+    assert "net_segaware.caffemodel has the weights of the new layers alone" in told.err
+
+
 def test_weights_that_the_net_has_no_layers_for_are_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["segawarify", "net.prototxt", "other.caffemodel", "--embeddings", ":data", "--out", "x"]) == 0
     assert "NET has not, and that are left out: fine" in capsys.readouterr().err
@@ -72,7 +79,8 @@ def test_weights_that_the_net_has_no_layers_for_are_told(folder: Path, capsys: p
         ("--embeddings :data --out net", "one of the files that are read"),
         ("--embeddings :data --shape data=3,9", "1 to 3 spatial axes"),
         ("--embeddings :data --image picture", "picture"),
-        ("--embeddings :data --crf nothing", "nothing"),
+        ("--embeddings :data --crf --scores nothing", "nothing"),
+        ("--embeddings :data --scores score", "--crf"),
         ("--embeddings :data --set SIDE=3", "SIDE"),
     ],
 )

@@ -85,7 +85,7 @@ def test_a_crf_alone() -> None:
 
 
 def test_scores_that_are_not_clear() -> None:
-    with pytest.raises(SegcaffeError, match=r"--crf BLOB\. Candidates: score, other"):
+    with pytest.raises(SegcaffeError, match=r"--scores BLOB\. Candidates: score, other"):
         with_crf(image_input(12, 9) + BODY + convolution("other", "conv", 2))
     with pytest.raises(SegcaffeError, match='no blob "nowhere"'):
         with_crf(image_input(12, 9) + BODY, Crf("nowhere"))

@@ -33,13 +33,20 @@ def built(made: SegAware, stored: NetParameter) -> Net:
     return net
 
 
+def again(net: Net, images: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What a net gives when it has run before, and may have recorded how."""
+    for _ in range(2):
+        net.forward(**images)
+    return {name: values.copy() for name, values in net.forward(**images).items()}
+
+
 @pytest.mark.parametrize("name", NETS)
 def test_lambda_0_changes_no_bit(name: str) -> None:
     subject = Subject.parse(NETS[name]())
     net, stored = with_weights(subject)
     rng = np.random.default_rng(0)
     images = {blob: rng.uniform(-1, 1, net.blobs[blob].shape).astype(np.float32) for blob in net.inputs}
-    expected = net.forward(**images)
+    expected = again(net, images)
     for sharpness in (0.0, 0.3):
         made = segawarify(subject, Guide.recipe("tiny"), Masking(sharpness=sharpness), stored=stored)
         assert len(made.masked) == MASKED[name]
@@ -47,7 +54,7 @@ def test_lambda_0_changes_no_bit(name: str) -> None:
         masked = built(made, stored)
         runs = [type(layer).__name__ for layer in masked.layer_list]
         assert runs.count("MaskedConvolution") == MASKED[name]
-        found = masked.forward(**images)
+        found = again(masked, images)
         for blob, values in expected.items():
             assert np.ptp(values) > 0
             assert np.array_equal(found[blob], values) == (sharpness == 0)
