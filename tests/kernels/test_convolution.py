@@ -15,6 +15,7 @@ from segcaffe.kernels.convolution.panels.method import Panels
 from segcaffe.kernels.convolution.panels.plan import make_plan
 from segcaffe.kernels.convolution.problem import Problem
 from segcaffe.kernels.convolution.spread import Spread, SpreadGradient
+from segcaffe.kernels.convolution.whole import Whole
 from segcaffe.kernels.convolution.winograd.tiles import TileGradient, Tiles
 from segcaffe.kernels.convolution.winograd_panels import plan as winograd_panels
 from segcaffe.kernels.convolution.winograd_panels.method import PanelTiles
@@ -63,6 +64,8 @@ CASES = {
     "panels_1x1_stride": (2, 70, 48, (13, 14), (1, 1), (2, 3), (0, 0), (1, 1), 1),
     "panels_stride": (2, 7, 14, (35, 34), (5, 5), (2, 3), (1, 2), (1, 1), 1),
     "panels_bands": (1, 40, 16, (82, 91), (3, 3), (2, 2), (2, 0), (2, 1), 1),
+    "panels_few_pixels": (2, 20, 21, (5, 4), (3, 3), (2, 2), (1, 1), (1, 1), 1),
+    "panels_one_pixel": (3, 20, 37, (2, 2), (3, 3), (2, 2), (1, 1), (1, 1), 1),
     "panels_groups": (2, 18, 75, (10, 11), (5, 3), (1, 2), (1, 1), (1, 2), 3),
     "panels_groups_of_a_vector": (2, 32, 64, (10, 11), (3, 3), (1, 2), (2, 1), (1, 1), 2),
     "panels_one_row": (1, 60, 16, (1, 15), (1, 3), (1, 1), (0, 1), (1, 1), 1),
@@ -290,6 +293,11 @@ def test_what_compiles_soon_computes_the_same(case):
         assert isinstance(choose(problem), columns.Columns) == (group == 1)
         test_equals_definition(case, np.float32)
     assert choose(problem) is choose(problem)
+
+
+def test_windows_as_large_as_the_image_are_inner_products():
+    (x, weight, _, grad), options = _problem("whole_image", np.float32)
+    assert isinstance(choose(Problem.forward(x.shape, weight.shape, grad.shape, *options, 4)), Whole)
 
 
 @pytest.mark.parametrize("step", [2, 4])

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from segcaffe.kernels.convolution import columns, spread
+from segcaffe.kernels.convolution import columns, spread, whole
 from segcaffe.kernels.convolution.blocks import BlockGradient, Blocks
 from segcaffe.kernels.convolution.depthwise import plan as depthwise
 from segcaffe.kernels.convolution.depthwise.planes import Planes, PlanesGradient
@@ -103,6 +103,8 @@ def choose(problem: Problem) -> Method:
 def _fastest(problem: Problem) -> Method:
     if depthwise.fits(problem):
         return Planes(depthwise.make_plan(problem))
+    if whole.fits(problem):
+        return whole.Whole()
     task, grids = problem.passes()
     by_columns = columns.is_better(problem)
     if problem.transposed:

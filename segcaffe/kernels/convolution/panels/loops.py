@@ -71,13 +71,14 @@ def _panel(x, panel, weights, tables, epilogue, target, shares, edge, layout):
         add_products(streams, size, (x, x_at), (places, groups[g, 0]), offsets, (weights, weights_at), fetch, (sums, 0))
         for v in range(streams):
             own, some, at_v = (sums, v * ROWS * vector), live - v * vector, at + v * vector * pixels
-            if some >= vector:
+            if some >= vector and size >= ROWS - 1:
                 finish_sums(own, ending, first + v, (addend, at_v), (target, at_v), pixels, size)
                 continue
-            # Not all outputs of the vector exist.
+            # Not all outputs of the vector, or pixels of the group, exist.
+            some = min(some, vector)
             for r in range(some if addend.size > 0 else 0):
                 copy_run(lines, (vector + r) * ROWS, addend, at_v + r * pixels, size)
-            finish_sums(own, ending, first + v, (lines, vector * ROWS), (lines, 0), ROWS, size)
+            finish_sums(own, ending, first + v, (lines, vector * ROWS), (lines, 0), ROWS, ROWS)
             for r in range(some):
                 copy_run(target, at_v + r * pixels, lines, r * ROWS, size)
 
@@ -86,7 +87,7 @@ def _panel(x, panel, weights, tables, epilogue, target, shares, edge, layout):
 def add_products(streams, size, x, places, offsets, weights, fetch, sums):
     """The sums of so many vectors and pixels."""
     count = offsets.size
-    if size == ROWS:
+    if size != ROWS - 1:
         if streams == 3:
             sum_full_3(x, places, offsets, weights, count, fetch, sums)
         elif streams == 2:

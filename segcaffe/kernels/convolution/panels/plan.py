@@ -15,12 +15,12 @@ from segcaffe.kernels.vector.tile import ROWS, STREAMS, vector_length
 Array = np.ndarray[Any, Any]
 _BAND_BYTES = 1 << 18
 """What the copy of a band of the image may occupy of the second-level cache."""
-_FEW_PIXELS, _FEW_ROWS = 1024, 32
-"""Up to so many, of which one is enough, convolutions of single pixels are better computed so."""
+_NEAR_BYTES, _FEW_ROWS = 7 << 19, 32
+"""What an image and its output may take, together, for single pixels to be read one by one; unless outputs are few."""
 _LEAST_TERMS = 24
 """Terms of a sum that are worth it."""
-_BUSY = 0.7
-"""Share of the lanes, and of the pixels that are computed, that should be of use."""
+_MORE, _MUCH_MORE = 1.1, 4.0
+"""Times as much as other ways that may be computed: each of it takes less time, and much less where pixels are few."""
 
 
 class Layout(NamedTuple):
@@ -50,8 +50,8 @@ class Layout(NamedTuple):
 class Tables(NamedTuple):
     """What the loops look up.
 
-    ``offsets`` is (terms,), from a pixel's place to its factors; ``places`` (pixels of a band,), that of its first
-    factor; ``bands`` (bands, 4) the first row of pixels, the first pixel, and its range of ``groups``; ``groups``
+    ``offsets`` is (terms,), from a pixel's place to its factors; ``places`` (pixels of a band and some,), that of its
+    first factor; ``bands`` (bands, 4) the first row of pixels, the first pixel, and its range of ``groups``; ``groups``
     (groups, 2) the first pixel in the band, and the size; ``panels`` (panels, 5) where the source's channels begin, the
     first vector, vectors, the first output, and outputs.
     """
@@ -94,12 +94,20 @@ def is_better(problem: Problem) -> bool:
     """Whether panels are better than the other ways to compute the output directly."""
     length, (rows, *pixels) = vector_length(f"f{problem.itemsize}"), problem.target[1:]
     rows, count, depth = rows // problem.group, math.prod(pixels), math.prod(problem.weight[1:])
-    if length < ROWS or problem.transposed or problem.gradient or count < ROWS or problem.source[0] == 0:
+    if length < ROWS or problem.transposed or problem.gradient or count == 0 or problem.source[0] == 0:
         return False
-    computed = sum(size for _, size in cut_groups(count))
-    busy = rows / (-(-rows // length) * length) * count / computed
-    fits = not problem.is_pixelwise or count <= _FEW_PIXELS or rows <= _FEW_ROWS
-    return fits and busy >= _BUSY and depth >= _LEAST_TERMS
+    size = (problem.source[1] + problem.target[1]) * count * problem.itemsize
+    near = not problem.is_pixelwise or size <= _NEAR_BYTES or rows <= _FEW_ROWS
+    # What is computed, with the lanes that are of no use; other ways have tiles of rows and strips of pixels.
+    computed = ROWS * len(cut_groups(count)) * -(-rows // length) * length
+    others = -(-count // (STREAMS * length)) * STREAMS * length * (rows - rows % ROWS + _power_of_2(rows % ROWS))
+    most = _MORE if count >= STREAMS * length else _MUCH_MORE
+    return near and depth >= _LEAST_TERMS and computed <= most * others
+
+
+def _power_of_2(rows: int) -> int:
+    """The smallest tile for so many rows."""
+    return 1 << (rows - 1).bit_length() if rows else 0
 
 
 @functools.lru_cache(maxsize=1024)
@@ -116,11 +124,13 @@ def make_plan(problem: Problem) -> Plan:
     taps = [(a * h + b) * w + c for a, b, c in itertools.product(*grid.taps)]
     offsets = (np.arange(task.channels)[:, None] * (d * h * w) + np.array(taps)).ravel()
     axes = [np.arange(n) * s for n, s in zip((grid.extent[0], height, grid.extent[2]), grid.stride, strict=True)]
-    places = (axes[0][:, None, None] * h + axes[1][:, None]) * w + axes[2]
+    places = ((axes[0][:, None, None] * h + axes[1][:, None]) * w + axes[2]).ravel()
+    # A group of a few pixels is computed as a whole one.
+    places = np.append(places, np.repeat(places[-1:], ROWS))
     vector = vector_length(f"f{task.itemsize}")
     panels = make_panels(task.groups, task.rows, vector)
     panels[:, 0] *= task.channels * d * h * w
-    tables = Tables(offsets.astype(np.int64), places.ravel().astype(np.int64), *_cut(grid, height, bands), panels)
+    tables = Tables(offsets.astype(np.int64), places.astype(np.int64), *_cut(grid, height, bands), panels)
     layout = Layout(
         images=task.images,
         panels=len(tables.panels),
@@ -166,14 +176,19 @@ def _cut(grid: Grid, height: int, bands: int) -> tuple[Array, Array]:
 
 
 def cut_groups(count: int) -> list[tuple[int, int]]:
-    """Pixels in groups of `ROWS` and one less, (first, size); where that cannot be the last group overlaps another."""
+    """Pixels in groups of `ROWS` and one less, (first, size); where that cannot be the last group overlaps another.
+
+    Fewer pixels than that are one group.
+    """
+    if count < ROWS - 1:
+        return [(0, count)]
     less = -count % ROWS
     if less * (ROWS - 1) > count:
         less = 0
     sizes = [ROWS] * ((count - less * (ROWS - 1)) // ROWS) + [ROWS - 1] * less
     firsts = itertools.accumulate(sizes, initial=0)
     groups = list(zip(firsts, sizes, strict=False))
-    return groups if sum(sizes) == count else [*groups, (max(0, count - ROWS), ROWS)]
+    return groups if sum(sizes) == count else [*groups, (count - ROWS, ROWS)]
 
 
 def make_panels(groups: int, rows: int, length: int) -> Array:
