@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from segcaffe.device import set_device, set_mode_cpu, set_mode_gpu, set_random_seed
 from segcaffe.pycaffe.runtime import (
-    NCCL,
     Timer,
     has_nccl,
     init_log,
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
     from segcaffe.pycaffe import _caffe, as_caffe, classifier, coord_map, detector, draw, io, net_spec
     from segcaffe.pycaffe.classifier import Classifier
     from segcaffe.pycaffe.detector import Detector
+    from segcaffe.pycaffe.nccl import NCCL
     from segcaffe.pycaffe.net_spec import NetSpec, params, to_proto
     from segcaffe.solver.ada_delta import AdaDeltaSolver
     from segcaffe.solver.ada_grad import AdaGradSolver
@@ -55,6 +55,7 @@ TEST = 1
 """The test phase."""
 
 _LAZY = {
+    "NCCL": "segcaffe.pycaffe.nccl",
     "AdaDeltaSolver": "segcaffe.solver.ada_delta",
     "AdaGradSolver": "segcaffe.solver.ada_grad",
     "AdamSolver": "segcaffe.solver.adam",

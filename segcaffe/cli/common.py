@@ -18,6 +18,7 @@ from segcaffe.cli.numbers import finite, whole
 from segcaffe.errors import PrototxtError, SegcaffeError
 from segcaffe.files.there import exists, is_dir, is_file
 from segcaffe.glog import shows_progress, tell
+from segcaffe.parallel import group
 from segcaffe.proto import caffe_pb2
 from segcaffe.proto.encoding import from_native
 from segcaffe.proto.template import check_names, parse_assignments, read_vars
@@ -315,9 +316,12 @@ def numbers(text: str, option: str) -> list[float]:
 
 
 def _gpu_number(text: str | None) -> int:
-    if not text:
-        return 0
-    number = whole_number(text)
-    if number is None:
-        raise SegcaffeError(f"--gpu takes the number of one GPU. Received: {text}.")
-    return number
+    """The GPU of this process: of several on a machine each has its own, from the given one on or of those given."""
+    ranks = group()
+    numbers = [whole_number(part) for part in (text or "0").split(",")]
+    known = [number for number in numbers if number is not None]
+    if len(known) < len(numbers) or (len(known) > 1 and not ranks.joint):
+        raise SegcaffeError(
+            f"--gpu takes the number of one GPU; with --mpi also several, one for each process. Received: {text}."
+        )
+    return known[ranks.local_rank % len(known)] if len(known) > 1 else known[0] + ranks.local_rank

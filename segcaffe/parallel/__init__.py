@@ -6,7 +6,7 @@ does that, MPI and NCCL, or nobody because the process is alone, they do not kno
 
 from __future__ import annotations
 
-from segcaffe.parallel.group import Alone, Group, Options, Wait, group, use
+from segcaffe.parallel.group import Alone, Group, Options, Wait, declare, group, use
 from segcaffe.parallel.together import together
 
-__all__ = ["Alone", "Group", "Options", "Wait", "group", "together", "use"]
+__all__ = ["Alone", "Group", "Options", "Wait", "declare", "group", "together", "use"]

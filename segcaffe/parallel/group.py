@@ -43,6 +43,8 @@ class Group(ABC):
 
     rank: int = 0
     size: int = 1
+    local_rank: int = 0
+    """The number among the ranks of this machine."""
     connected: bool = True
     """Whether the other processes can be reached; otherwise nothing but rank and size is known."""
     options: Options = Options()
@@ -129,3 +131,8 @@ def use(joined: Group) -> Iterator[Group]:
         yield joined
     finally:
         _current.remove(joined)
+
+
+def declare(rank: int, size: int) -> None:
+    """Say which of several processes this is, where a script brings them together by itself."""
+    _current[0] = Alone(rank, size)

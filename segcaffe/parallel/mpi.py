@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import socket
 import threading
 import time
 from queue import SimpleQueue
@@ -11,10 +13,13 @@ import numpy as np
 
 from segcaffe import device
 from segcaffe.parallel.group import Array, Group, Options, T, Wait
+from segcaffe.parallel.nccl import OnGpus, library, new_id
 
 if TYPE_CHECKING:
     from mpi4py import MPI
 
+_log = logging.getLogger("segcaffe")
+_NO_GPUS: OnGpus | None = None
 _SHORTEST, _LONGEST = 20e-6, 500e-6
 """Seconds between two looks at whether all ranks have come."""
 
@@ -39,30 +44,36 @@ class Mpi(Group):
 
         self.comm, self.options = comm, options
         self.rank, self.size = comm.Get_rank(), comm.Get_size()
+        self.local_rank = self._among_neighbours()
+        self._asked_gpus, self._gpus = False, _NO_GPUS
         self._sum = MPI.SUM
         self._in_place = MPI.IN_PLACE
         # Their own communicator: what one thread calls there must not meet what another calls here.
         self._reducing = comm.Dup()
         self._thread = _Averager(self) if MPI.Query_thread() == MPI.THREAD_MULTIPLE else None
 
+    def _among_neighbours(self) -> int:
+        """The number of this rank among those of its machine."""
+        hosts = self.gather(socket.gethostname())
+        return hosts[: self.rank].count(hosts[self.rank])
+
     def start_average_(self, buffer: Array) -> Wait:
-        """As `Group.start_average_`; an array on a GPU is averaged at once, by way of the host."""
-        if device.is_device_array(buffer):
-            host = device.to_host(buffer)
-            self._wait_for(self._begin(host))
-            buffer[...] = device.to_device(host)
-            return _done
-        return self._begin(buffer)
+        """As `Group.start_average_`; arrays on GPUs by NCCL, or at once by way of the host where there is none."""
+        if not device.is_device_array(buffer):
+            return self._begin(buffer)
+        gpus = self._on_gpus()
+        if gpus is not None:
+            return gpus.start_average_(buffer)
+        host = device.to_host(buffer)
+        self._begin(host)()
+        buffer[...] = device.to_device(host)
+        return _done
 
     def _begin(self, buffer: np.ndarray[Any, Any]) -> Wait:
         if self._thread is None:
             self.average_now(buffer)
             return _done
         return self._thread.begin(buffer)
-
-    @staticmethod
-    def _wait_for(wait: Wait) -> None:
-        wait()
 
     def average_now(self, buffer: np.ndarray[Any, Any]) -> None:
         """Average here and now, on the communicator that is for it."""
@@ -72,11 +83,26 @@ class Mpi(Group):
 
     def broadcast_(self, buffer: Array) -> None:
         """As `Group.broadcast_`."""
+        on_device = device.is_device_array(buffer)
+        gpus = self._on_gpus() if on_device else None
+        if gpus is not None:
+            gpus.broadcast_(buffer)
+            return
         meet(self.comm)
-        host = device.to_host(buffer) if device.is_device_array(buffer) else buffer
+        host = device.to_host(buffer) if on_device else buffer
         self.comm.Bcast(host)
         if host is not buffer:
             buffer[...] = device.to_device(host)
+
+    def _on_gpus(self) -> OnGpus | None:
+        """NCCL, joined by all ranks when the first of them needs it; None where one of them has none."""
+        if not self._asked_gpus:
+            self._asked_gpus = True
+            if all(self.gather(library() is not None)):
+                self._gpus = OnGpus(self.rank, self.size, self.from_first(new_id() if self.is_first else None))
+            elif self.is_first:
+                _log.warning("Gradients take the way over the host: not all ranks find NCCL.")
+        return self._gpus
 
     def gather(self, value: T, *, first_only: bool = False) -> list[T]:
         """As `Group.gather`."""

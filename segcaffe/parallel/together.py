@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
+import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import TracebackType
 
 from segcaffe.errors import SegcaffeError
 from segcaffe.parallel.group import Group, Options, use
@@ -47,6 +50,29 @@ def together(
             left = _left(watch, error, verbose)
     if left is not None:
         raise left
+
+
+def join_for_good(command: str) -> Group:
+    """Join the processes that mpiexec started, until this one ends; an error that nobody catches ends all of them."""
+    if _joined:
+        return _joined[0]
+    ranks = join(True)
+    if ranks.joint:
+        watch = Watch(ranks, command)
+        before = sys.excepthook
+
+        def fail(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+            before(kind, error, trace)
+            watch.fault(_sentence(watch, error))
+            leave(_FAILED)
+
+        sys.excepthook = fail
+        atexit.register(watch.farewell)
+    _joined.append(ranks)
+    return ranks
+
+
+_joined: list[Group] = []
 
 
 def _left(watch: Watch, error: BaseException, verbose: bool) -> SystemExit:

@@ -9,8 +9,8 @@ from segcaffe.layers.python.user import PythonLayerBase as Layer
 from segcaffe.layers.registry import layer_types as layer_type_list
 from segcaffe.net.net import Net
 from segcaffe.proto.caffe_pb2 import LayerParameter, SolverParameter
+from segcaffe.pycaffe.nccl import NCCL
 from segcaffe.pycaffe.runtime import (
-    NCCL,
     Timer,
     has_nccl,
     init_log,

@@ -5,15 +5,15 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from typing import Any
 
 from segcaffe import device
 from segcaffe.errors import DeviceError
+from segcaffe.parallel import declare, group
+from segcaffe.parallel.launch import launched
+from segcaffe.parallel.nccl import library
 
 _log = logging.getLogger("segcaffe")
-_NO_NCCL = "NCCL: training on several GPUs through NCCL is not built in. Train on one GPU."
 _SEVERITIES = (logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL)
-_solvers = {"count": 1, "rank": 0, "multiprocess": False}
 
 
 def init_log(level: int = 0, stderr: bool = True) -> None:
@@ -61,46 +61,38 @@ class Timer:
 
 
 def solver_count() -> int:
-    """How many solvers train together; gradients are divided among them by whoever adds them up."""
-    return _solvers["count"]
+    """How many solvers train together."""
+    return group().size
 
 
 def set_solver_count(count: int) -> None:
-    """Say how many solvers train together."""
+    """Say how many solvers train together: data are shared out among them, and `NCCL` averages their gradients."""
     if count < 1:
         raise DeviceError(f"set_solver_count: at least 1. Received: {count}.")
-    _solvers["count"] = int(count)
+    declare(group().rank, int(count))
 
 
 def solver_rank() -> int:
-    """Number of this process's solver, from 0; the others keep quiet in pycaffe's multi-GPU scripts."""
-    return _solvers["rank"]
+    """Number of this process's solver, from 0; the others do not test, log or save."""
+    return group().rank
 
 
 def set_solver_rank(rank: int) -> None:
-    """Say which of the solvers this process has."""
+    """Say which of the solvers this process has; its seed is the file's and that number."""
     if rank < 0:
         raise DeviceError(f"set_solver_rank: at least 0. Received: {rank}.")
-    _solvers["rank"] = int(rank)
+    declare(int(rank), group().size)
 
 
 def set_multiprocess(multiprocess: bool) -> None:
-    """Say whether the solvers are processes of their own; kept, and changes nothing here."""
-    _solvers["multiprocess"] = bool(multiprocess)
+    """Say whether the solvers are processes of their own; they always are, and this changes nothing."""
 
 
 def has_nccl() -> bool:
-    """Whether several GPUs can train together through `NCCL`: they cannot."""
-    return False
-
-
-class NCCL:
-    """What pycaffe's multi-GPU scripts create after asking `has_nccl`; creating one says that there is none."""
-
-    def __init__(self, solver: Any, uid: str) -> None:
-        raise DeviceError(_NO_NCCL)
-
-    @staticmethod
-    def new_uid() -> str:
-        """Raise the error that creating one raises."""
-        raise DeviceError(_NO_NCCL)
+    """Whether several processes can train together through `NCCL`: mpiexec started them, or CuPy finds NCCL."""
+    if group().joint or launched() > 1:
+        return True
+    try:
+        return library() is not None
+    except DeviceError:
+        return False

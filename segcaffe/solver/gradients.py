@@ -79,6 +79,8 @@ class Gradients:
 
     def done(self, layer: int) -> None:
         """Begin to average what is complete, now that the backward pass of ``layer`` has run."""
+        if not self._open:
+            self.begin()
         while self._next < len(self.buckets) and self.buckets[self._next].ready_after >= layer:
             self._start_next()
 

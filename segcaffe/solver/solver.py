@@ -340,8 +340,13 @@ class Solver(ABC):
         """Ask a running `step` for a snapshot after the current iteration; may be called from a signal handler."""
         self._snapshot_requested = True
 
-    def add_callback(self, on_start: Callable[[], None], on_gradients_ready: Callable[[], None]) -> None:
-        """Have two functions called in each iteration: before the forward pass, and before the update."""
+    def add_callback(self, on_start: Any, on_gradients_ready: Callable[[], None] | None = None) -> None:
+        """Have two functions called in each iteration: before the forward pass, and before the update.
+
+        Both may be methods of one object, as pycaffe's ``NCCL`` has them: ``solver.add_callback(nccl)``.
+        """
+        if on_gradients_ready is None:
+            on_start, on_gradients_ready = on_start.on_start, on_start.on_gradients_ready
         self._callbacks.append((on_start, on_gradients_ready))
 
     def add_progress(self, hook: Callable[[Progress], None]) -> None:

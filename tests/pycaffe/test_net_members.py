@@ -231,12 +231,13 @@ def test_solver_rank_and_count_are_kept() -> None:
         caffe.set_solver_rank(-1)
 
 
-def test_there_is_no_nccl_and_using_it_says_so() -> None:
+def test_without_mpi_and_gpu_nccl_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not caffe.has_nccl()
-    with pytest.raises(DeviceError, match="NCCL"):
-        caffe.NCCL(None, "")
-    with pytest.raises(DeviceError, match="NCCL"):
+    with pytest.raises(DeviceError, match="CuPy"):
         caffe.NCCL.new_uid()
+    monkeypatch.setenv("PMI_SIZE", "2")
+    assert caffe.has_nccl()
+    assert caffe.NCCL.new_uid() == "mpi"
 
 
 def test_layer_types_are_listed() -> None:
