@@ -83,7 +83,8 @@ REACHED_FROM: dict[str, tuple[str, ...]] = {
     "viz/tensorboard.py": ("train",),
 }
 """For modules that are no command: the commands that can end with their messages. Each must have every option named."""
-COMMON = {"numpy", "opencv-contrib-python-headless", "pydot", "h5py", "lmdb", "matplotlib", "tensorboardX"}
+COMMON = {"numpy", "opencv-contrib-python-headless", "pydot", "h5py", "lmdb", "matplotlib", "tensorboardX",
+          "nvidia-nccl-cu12", "nvidia-nccl-cu13"}  # fmt: skip
 """Packages that messages may name besides those of the project's extras."""
 
 
