@@ -35,6 +35,9 @@ SUMS_OF_ANY_ZERO = SUMS | {"nsz"}
 FAST = SUMS_OF_ANY_ZERO | {"arcp"}
 """And quotients may be products with an inverse; NaN and infinity survive."""
 
+KEPT: dict[tuple[str, str, int], KernelDispatcher] = {}
+"""The functions whose code is kept, by their places."""
+
 _log = logging.getLogger("segcaffe")
 
 
@@ -74,8 +77,14 @@ def _compile(
     dispatcher = KernelDispatcher(function, made.locals, made.targetoptions)
     if cache:
         dispatcher._cache = KernelCache(function)
+        KEPT[place_of(function)] = dispatcher
     dispatcher.declare([signatures] if isinstance(signatures, str) else signatures)
     return dispatcher
+
+
+def place_of(function: Callable[..., Any]) -> tuple[str, str, int]:
+    """Module, name and line of a function, by which its code is filed."""
+    return function.__module__, function.__qualname__, function.__code__.co_firstlineno
 
 
 class KernelCache(_Cache):  # type: ignore[misc]
@@ -85,8 +94,9 @@ class KernelCache(_Cache):  # type: ignore[misc]
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
-        code, self._content = function.__code__, cache_folder.content(function)
-        self._name = f"{function.__module__.removeprefix('segcaffe.')}.{function.__qualname__}-{code.co_firstlineno}"
+        module, name, line = place_of(function)
+        self._content = cache_folder.content(function)
+        self._name = f"{module.removeprefix('segcaffe.')}.{name}-{line}"
         self._enabled = True
 
     @property
@@ -109,6 +119,11 @@ class KernelCache(_Cache):  # type: ignore[misc]
             return None
         cache_folder.mark_used(path)
         return CompileResult._rebuild(target_context, *payload) if stored == key else None
+
+    def has_overload(self, sig: Any, target_context: Any) -> bool:
+        """Whether a file is kept for a signature."""
+        path = self._path(self._key(sig, target_context.codegen()))
+        return path is not None and path.exists()
 
     def save_overload(self, sig: Any, data: Any) -> None:
         """Keep a compiled function, unless it holds addresses of this process or the sources have changed."""

@@ -13,10 +13,13 @@ from contextlib import contextmanager
 from typing import Any
 
 from numba.core import errors, sigutils, types
+from numba.core.caching import NullCache
 from numba.core.codegen import CPUCodeLibrary
 from numba.core.compiler import Compiler
 from numba.core.registry import CPUDispatcher
 from numba.core.types.misc import unliteral
+
+from segcaffe.jit import missed
 
 
 class KernelDispatcher(CPUDispatcher):  # type: ignore[misc]
@@ -37,8 +40,23 @@ class KernelDispatcher(CPUDispatcher):  # type: ignore[misc]
 
     def compile(self, sig: Any) -> Any:
         """The function as Python calls it for a signature, compiled where it is not yet."""
+        wanted = self._declared_for(sig) if self.declared else sig
+        if missed.listeners.tell is not None and self.is_missing(wanted):
+            missed.tell(self, wanted)
         with _no_garbage_collection():
-            return super().compile(self._declared_for(sig) if self.declared else sig)
+            return super().compile(wanted)
+
+    def is_missing(self, sig: Any) -> bool:
+        """Whether a signature is neither compiled in this process nor kept from another one."""
+        arguments, _ = sigutils.normalize_signature(sig)
+        if tuple(arguments) in self.overloads:
+            return False
+        return isinstance(self._cache, NullCache) or not self._cache.has_overload(sig, self.targetctx)
+
+    def wanted(self, arguments: tuple[Any, ...]) -> Any:
+        """The signature that a call with such arguments needs."""
+        given = tuple(map(self.typeof_pyval, arguments))
+        return self._declared_for(given) if self.declared else given
 
     def get_call_template(self, args: Any, kws: Any) -> Any:
         """What a compiled caller learns of the function, by argument types."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from segcaffe.net.parts import Step, no_room
 from segcaffe.net.pycaffe import PycaffeMembers
 from segcaffe.net.recorded import Recorder
 from segcaffe.net.replay import Replay, replay_wanted
+from segcaffe.net.scouting import compiling_ahead
 from segcaffe.plan.memory import MemoryPlan
 from segcaffe.plan.recompute import names_of
 from segcaffe.proto import caffe_pb2
@@ -188,7 +189,7 @@ class Net(PycaffeMembers):
         """
         watched = bool(self._before_forward or self._after_forward)
         activate(self.graph, self.layer_list, first, last, watched)
-        with self._running():
+        with self._running(), self._compiling_ahead():
             if self._replays(first, last, watched):
                 self._replay("forward", range(len(self.layer_list)))
                 self.loss = sum(step.loss() for step in self._parts.steps)
@@ -341,6 +342,11 @@ class Net(PycaffeMembers):
             if self._at is not None:
                 error.about(self._at.node.name, self._at.node.place)
             raise
+
+    def _compiling_ahead(self) -> AbstractContextManager[None]:
+        """Have kernels of a net in phase TEST that must be compiled for the CPU be compiled several at a time."""
+        known = self.phase == caffe_pb2.TEST and device.get_mode() == "CPU"
+        return compiling_ahead(self._parts.steps) if known else nullcontext()
 
     # On a GPU: recorded passes.
 

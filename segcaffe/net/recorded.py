@@ -109,7 +109,7 @@ class Basis:
     """What a recorded pass follows from: places of blobs, values of parameters, the thread, how work is divided."""
 
     def __init__(self, steps: Sequence[Step]) -> None:
-        steps = [step for step in steps if _is_recordable(step)]
+        steps = [step for step in steps if is_recordable_step(step)]
         self._lists = list(chain.from_iterable((step.bottom, step.top, step.layer.blobs) for step in steps))
         self._places = self._look()
         self._changes = changes()
@@ -172,7 +172,7 @@ class Recording:
 
     def _run(self, step: Step, run: Callable[[], None]) -> Tape | None:
         """Run a layer; returns what it did, None where that cannot be repeated."""
-        if not _is_recordable(step):
+        if not is_recordable_step(step):
             run()
             self.loss += step.loss()
             return None
@@ -244,7 +244,8 @@ class Played:
                 self._actions += [partial(function, *arguments) for function, arguments in group]
 
 
-def _is_recordable(step: Step) -> bool:
+def is_recordable_step(step: Step) -> bool:
+    """Whether all that a layer does is to call kernels on its blobs, whose values are there."""
     lazy = any(isinstance(blob, LazyBlob) for blob in (*step.bottom, *step.top)) and not step.layer.leaves_due
     return is_recordable(step.layer) and not (step.layer.reshape_always or any(step.loss_weights) or lazy)
 

@@ -33,6 +33,11 @@ def run(count: int, calls: Calls, grain: int = 1, blocks: int = 0) -> None:
             function(*arguments)
         return
 
+    if now is not None and now.scouting:
+        now.told += 1
+        now.calls += [Call(*told) for told in calls(0, count)] if count else []
+        return
+
     def body(start: int, stop: int) -> None:
         for function, arguments in calls(start, stop):
             function(*arguments)

@@ -21,7 +21,7 @@ import numpy as np
 
 from segcaffe.errors import SegcaffeError
 from segcaffe.text.digits import whole_number
-from segcaffe.threads.recording import refuse
+from segcaffe.threads.recording import refuse_unless_done
 
 Body = Callable[[int, int], None]
 
@@ -111,7 +111,7 @@ def run(count: int, body: Body, grain: int = 1, blocks: int = 0) -> None:
         Into how many ranges to divide; 0 means a few per thread, so that a slow core takes fewer. A sum that is
         divided must name the number itself, to be the same from run to run.
     """
-    refuse()
+    refuse_unless_done()
     workers, pieces = _pieces(count, grain, blocks)
     if workers == 1 or pieces == 1:
         for i in range(pieces if blocks else min(1, count)):

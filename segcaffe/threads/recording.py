@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+import numpy as np
+
 _state = threading.local()
 
 
@@ -36,7 +38,11 @@ class Tape:
         How often someone told what was done.
     refused:
         Whether something was done that cannot be repeated.
+    scouting:
+        Whether calls are told only, and none is made.
     """
+
+    scouting = False
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
@@ -54,6 +60,43 @@ class Tape:
         before = self.told
         kernel(*arguments, **options)
         self.refused |= self.told == before
+
+
+class UnknownError(Exception):
+    """What a kernel does cannot be told without doing it."""
+
+
+class Scout(Tape):
+    """The calls that kernels would make, told and not made.
+
+    Kernels get arrays of zeros in place of those that they are given, so that one which does not tell its calls, and
+    runs, writes to nothing that matters. One that divides work itself raises `UnknownError`.
+    """
+
+    scouting = True
+
+    def watch(self, kernel: Callable[..., None], arguments: tuple[Any, ...], options: dict[str, Any]) -> None:
+        """Have a kernel tell its calls."""
+        made: dict[int, Any] = {}
+        kernel(
+            *(_stand_in(value, made) for value in arguments),
+            **{name: _stand_in(value, made) for name, value in options.items()},
+        )
+
+
+def _stand_in(value: Any, made: dict[int, Any]) -> Any:
+    """A value with arrays of zeros for its arrays, equal ones for the same one; memory that nobody has touched."""
+    if isinstance(value, (list, tuple)):
+        inner = [_stand_in(each, made) for each in value]
+        return type(value)(*inner) if hasattr(value, "_fields") else type(value)(inner)
+    if not isinstance(value, np.ndarray):
+        return value
+    if id(value) not in made:
+        reach = [(length - 1) * stride for length, stride in zip(value.shape, value.strides, strict=True)]
+        before, behind = (sum(each for each in reach if (each > 0) == ahead) for ahead in (False, True))
+        memory = np.zeros(behind - before + value.itemsize if value.size else 0, np.uint8)
+        made[id(value)] = np.ndarray(value.shape, value.dtype, memory, -before if value.size else 0, value.strides)
+    return made[id(value)]
 
 
 def tape() -> Tape | None:
@@ -76,6 +119,14 @@ def refuse() -> None:
     now = tape()
     if now is not None:
         now.refused = True
+
+
+def refuse_unless_done() -> None:
+    """`refuse`, by work that must be done to know what it is."""
+    refuse()
+    now = tape()
+    if now is not None and now.scouting:
+        raise UnknownError
 
 
 def nothing() -> None:

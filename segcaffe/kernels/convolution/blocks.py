@@ -59,10 +59,10 @@ class Blocks:
         sizes = plan.layout.rows, row_stride, group_stride, plan.tiles, together * plan.layout.vector
 
         def fill(packed: Array) -> None:
-            def part(start: int, stop: int) -> None:
-                loops.pack_weights(weight.reshape(-1), packed, places, *sizes, start, stop)
+            def part(start: int, stop: int) -> Any:
+                return ((loops.pack_weights, (weight.reshape(-1), packed, places, *sizes, start, stop)),)
 
-            parallel.run_cycles(tiles, 2.0 * packed.size, part)
+            calls.run_cycles(tiles, 2.0 * packed.size, part)
 
         return prepared("packed", tiles * ROWS * places.size, weight.dtype, fill)
 

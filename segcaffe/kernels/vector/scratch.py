@@ -57,7 +57,7 @@ def prepared(name: str, size: int, dtype: Any, fill: Callable[[Any], None]) -> n
         fill(memory)
         return memory
     memory = _aligned(size * np.dtype(dtype).itemsize).view(dtype)
-    with recording.recording(None):
+    with recording.recording(tape if tape.scouting else None):
         fill(memory)
     tape.held += memory.nbytes
     return memory

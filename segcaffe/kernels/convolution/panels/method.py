@@ -52,10 +52,11 @@ class Panels:
         plan, (offsets, *_, panels) = self.plan, self.plan.tables
 
         def fill(packed: Array) -> None:
-            def part(start: int, stop: int) -> None:
-                loops.pack_weights(weight.reshape(-1), packed, panels, offsets.size, plan.layout.vector, start, stop)
+            def part(start: int, stop: int) -> Any:
+                sizes = offsets.size, plan.layout.vector
+                return ((loops.pack_weights, (weight.reshape(-1), packed, panels, *sizes, start, stop)),)
 
-            parallel.run_cycles(len(panels), 2.0 * packed.size, part)
+            calls.run_cycles(len(panels), 2.0 * packed.size, part)
 
         return prepared("packed", plan.packed, weight.dtype, fill)
 

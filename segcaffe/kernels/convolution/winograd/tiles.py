@@ -50,10 +50,10 @@ class Tiles:
             return
 
         def fill(packed: Array) -> None:
-            def part(start: int, stop: int) -> None:
-                loops.transform_weights(weight.reshape(-1), packed, layout, places, strides, start, stop)
+            def part(start: int, stop: int) -> Any:
+                return ((loops.transform_weights, (weight.reshape(-1), packed, layout, places, strides, start, stop)),)
 
-            parallel.run_cycles(tiles, 5.0 * packed.size, part)
+            calls.run_cycles(tiles, 5.0 * packed.size, part)
 
         packed = prepared("packed", _MATRICES * layout.weight_step, weight.dtype, fill)
         # Parts of the rows transform their block anew: work for several threads only where blocks are few.
