@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from segcaffe.recipes.study.page import write_page
 from segcaffe.recipes.study.runs import Run
 from segcaffe.recipes.study.sources import Source, find_source
 from segcaffe.recipes.study.tables import Results
-from segcaffe.recipes.study.variants import SCENES, Schedule, planned
+from segcaffe.recipes.study.variants import SCENES, Schedule, Variant, planned
 from segcaffe.recipes.tiny import Masks
 from segcaffe.version import __version__
 
@@ -68,25 +68,30 @@ class Study:
             The folder has results of other settings, or the data set cannot be read.
         """
         self._settle()
-        runs = {seed: list(self._runs(seed)) for seed in range(1, self.plan.seeds + 1)}
-        with self.progress(sum(map(len, runs.values())), "net") as advance:
-            for run in (run for of_seed in runs.values() for run in of_seed):
-                if not run.done():
-                    run.carry_out()
-                advance()
-        variants = [run.variant for run in runs[1]]
+        runs: list[list[Run]] = []
+        with self.progress(self.plan.seeds * len(self._variants(classes=2)), "net") as advance:
+            for seed in range(1, self.plan.seeds + 1):
+                runs.append(list(self._runs(seed)))
+                for run in runs[-1]:
+                    if not run.done():
+                        run.carry_out()
+                    advance()
+        variants = [run.variant for run in runs[0]]
         figures = {
-            variant.name: [of_seed[index].figures() for of_seed in runs.values()]
+            variant.name: [of_seed[index].figures() for of_seed in runs]
             for index, variant in enumerate(variants)
             if variant.model is not None
         }
         results = Results(variants, figures)
         return results, write_page(self.plan.folder / "report", results, self.plan.folder / "seed_1")
 
+    def _variants(self, classes: int) -> Sequence[Variant]:
+        return planned(self.plan.masks, self.plan.ablations, classes)
+
     def _runs(self, seed: int) -> Iterator[Run]:
         folder = self.plan.folder / f"seed_{seed}"
         images = prepare(folder / "data", seed, self.plan.sample, self.source)
-        for variant in planned(self.plan.masks, self.plan.ablations, images.classes):
+        for variant in self._variants(images.classes):
             yield Run(folder, seed, variant, self.plan.schedule, images)
 
     def _settle(self) -> None:
