@@ -34,6 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_option(parser, "out", "folder for everything (default reproduction)", default="reproduction")
     common.add_option(parser, "ablations", "also change one thing at a time: distance, layers, lambda, embeddings, "
                       "the CRF's iterations and dilation", action="store_true")  # fmt: skip
+    common.add_option(parser, "masks_only", "leave out the CRF, and what is trained on to be compared with it",
+                      action="store_true")  # fmt: skip
     common.add_option(parser, "ignore", "with --data: a label whose pixels do not count, besides 255 (11 for CamVid as "
                       "SegNet's authors publish it); repeatable", type=whole(0, 255), action="append")  # fmt: skip
     common.add_option(parser, "size", "with --data: pixels of the longer side that images are made smaller to "
@@ -92,4 +94,7 @@ def _plan(options: argparse.Namespace) -> Plan:
     if options.max_iter is not None:
         schedule = replace(schedule, iterations=(options.max_iter,) * 3)
     data = Path(options.data) if options.data else None
-    return Plan(Path(options.out).resolve(), options.seeds, data, options.ablations, sample, schedule, masks)
+    return Plan(
+        Path(options.out).resolve(), options.seeds, data, options.ablations, not options.masks_only, sample, schedule,
+        masks,
+    )  # fmt: skip

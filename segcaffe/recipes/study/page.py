@@ -13,13 +13,15 @@ from segcaffe.data.files import write_bytes
 from segcaffe.data.images import read_image
 from segcaffe.data.label_files import read_few_labels
 from segcaffe.recipes.study.runs import BANDS, PREDICTED
-from segcaffe.recipes.study.tables import NEAR, PAIRS, Results, ablated, differences, scores, verdict
-from segcaffe.recipes.study.variants import CASCADE, CRF, LONGER, MASKS_LONGER
+from segcaffe.recipes.study.tables import NEAR, Results, ablated, differences, scores, verdict
+from segcaffe.recipes.study.variants import CASCADE, CONTROL, CRF, LONGER, MASKS, MASKS_LONGER
 from segcaffe.viz.bands import plot_bands
 from segcaffe.viz.embedding import label_colours
 from segcaffe.viz.report import Report
 
 SHOWN = (LONGER, MASKS_LONGER, CRF, CASCADE)
+"""What curves and pictures are of; without the last stage, `SHORTER`."""
+SHORTER = (CONTROL, MASKS, CASCADE)
 _PICTURES = 3
 _ABOUT = (
     "All nets go on from the same plain net, on the same images; what is compared is trained for the same number of "
@@ -78,7 +80,7 @@ def numbers(results: Results) -> dict[str, Any]:
         },
         "comparisons": [
             {"of": name, "with": other, "pixels": width or "all", **results.compare(name, other, width)._asdict()}
-            for name, other in PAIRS
+            for name, other in results.pairs()
             for width in (0, 2, NEAR)
         ],
     }
@@ -90,11 +92,14 @@ def _curves(page: Report, results: Results) -> None:
         page.text("For curves over the trimap's width: pip install matplotlib.")
         return
     widths = np.arange(1, BANDS + 1)
-    names = {results.named(name).title: np.array([results.mean_iou(name, int(w)) for w in widths]).T for name in SHOWN}
+    names = {
+        results.named(name).title: np.array([results.mean_iou(name, int(w)) for w in widths]).T
+        for name in _shown(results)
+    }
     axes = ("trimap width (pixels)", "mean IoU in the trimap (%)")
     plot_bands(page.folder / "trimap.png", widths, names, axes)
     page.figure("trimap.png", "Mean IoU by distance to a boundary: mean and standard deviation over seeds")
-    plain = results.named(LONGER).title
+    plain = results.named(_shown(results)[0]).title
     gains = {title: values - names[plain] for title, values in names.items() if title != plain}
     plot_bands(page.folder / "gain.png", widths, gains, (axes[0], f"gain over {plain} (points)"))
     page.figure("gain.png", "The same, less that of the plain net, seed by seed")
@@ -108,7 +113,11 @@ def _pictures(page: Report, results: Results, images: Path) -> None:
         page.picture(f"{number}_image", read_image(str(root / image), True, "report"), "image")
         truth = read_few_labels(root / label, "report")
         page.picture(f"{number}_labels", label_colours(truth), "labels")
-        for name in SHOWN:
+        for name in _shown(results):
             predicted = read_few_labels(images / name / PREDICTED / f"{Path(image).stem}.png", "report")
             page.picture(f"{number}_{name}", label_colours(predicted), results.named(name).title)
         page.parts.append("<br>")
+
+
+def _shown(results: Results) -> tuple[str, ...]:
+    return SHOWN if CRF in results.figures else SHORTER

@@ -41,12 +41,15 @@ class Plan:
         Folder of a data set; None for generated scenes.
     ablations:
         Whether the ablations are made, too.
+    crf:
+        Whether the last stage is, in which a CRF is put behind.
     """
 
     folder: Path
     seeds: int = 8
     data: Path | None = None
     ablations: bool = False
+    crf: bool = True
     sample: Sample = field(default_factory=Sample)
     schedule: Schedule = field(default_factory=Schedule)
     masks: Masks = SCENES
@@ -86,7 +89,7 @@ class Study:
         return results, write_page(self.plan.folder / "report", results, self.plan.folder / "seed_1")
 
     def _variants(self, classes: int) -> Sequence[Variant]:
-        return planned(self.plan.masks, self.plan.ablations, classes)
+        return planned(self.plan.masks, self.plan.crf, self.plan.ablations, classes)
 
     def _runs(self, seed: int) -> Iterator[Run]:
         folder = self.plan.folder / f"seed_{seed}"

@@ -55,6 +55,10 @@ class Results:
         """How many there are."""
         return len(next(iter(self.figures.values())))
 
+    def pairs(self, count: int | None = None) -> list[tuple[str, str]]:
+        """Of the (first ``count``) `PAIRS` those that were trained."""
+        return [pair for pair in PAIRS[:count] if set(pair) <= set(self.figures)]
+
     def named(self, name: str) -> Variant:
         """The variant of a name."""
         return next(variant for variant in self.variants if variant.name == name)
@@ -86,7 +90,7 @@ def scores(results: Results) -> Table:
 def differences(results: Results) -> Table:
     """Gains of the comparison with their p."""
     rows = []
-    for name, other in PAIRS:
+    for name, other in results.pairs():
         title = f"{results.named(name).title}, over {results.named(other).title}"
         for width in (WHOLE, 2, NEAR):
             rows.append([title, *_gain(results.compare(name, other, width), width)])
@@ -111,7 +115,7 @@ def ablated(results: Results) -> Table:
 def verdict(results: Results) -> list[str]:
     """Sentences: whether each step of the claim holds, and where the gain is largest."""
     found = []
-    for name, other in PAIRS[:2]:
+    for name, other in results.pairs(2):
         words = f"{results.named(name).title} against {results.named(other).title}"
         whole, near = results.compare(name, other), results.compare(name, other, NEAR)
         widest = results.widest_gain(name, other)

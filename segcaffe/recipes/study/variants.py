@@ -14,6 +14,8 @@ SCENES = Masks(norm="L2", sharpness=0.3)
 """The masks of the comparison on generated scenes."""
 PHOTOGRAPHS = Masks(norm="L2", sharpness=3, normalized=True)
 """Those on images of data sets: a net that begins as the plain one does best if its windows keep their weight."""
+LAST = 2
+"""The stage in which a CRF is put behind."""
 EVERY = tuple(name for name, _, _ in TRUNK)
 
 
@@ -77,9 +79,9 @@ def compared(masks: Masks) -> tuple[Variant, ...]:
         Variant(CONTROL, "plain", Model(), (PLAIN,)),
         Variant(CASCADE, "plain and the untrained cascade", Model(cascade=True), (CONTROL, EMBEDDINGS), trained=False),
         Variant(MASKS, "masks", Model(masks), both),
-        Variant(LONGER, "plain, trained on", Model(), (CONTROL,), stage=2),
-        Variant(MASKS_LONGER, "masks, trained on", Model(masks), (MASKS,), stage=2),
-        Variant(CRF, "masks, then a CRF", Model(masks, Crf()), (MASKS,), stage=2),
+        Variant(LONGER, "plain, trained on", Model(), (CONTROL,), stage=LAST),
+        Variant(MASKS_LONGER, "masks, trained on", Model(masks), (MASKS,), stage=LAST),
+        Variant(CRF, "masks, then a CRF", Model(masks, Crf()), (MASKS,), stage=LAST),
     )
 
 
@@ -108,12 +110,16 @@ def ablations(masks: Masks) -> tuple[Variant, ...]:
         Variant("no_pretraining", "embeddings begin at random", Model(masks), (PLAIN,), against=MASKS),
         Variant("at_test_only", "masks put into the plain net, untrained", Model(masks), (CONTROL, EMBEDDINGS),
                 trained=False, against=MASKS),
-        *(Variant(name, title, Model(masks, crf), (MASKS,), 2, against=CRF) for name, title, crf in of_crf),
-        Variant("crf_alone", "CRF behind the plain net", Model(crf=Crf()), (CONTROL, EMBEDDINGS), 2, against=CRF),
+        *(Variant(name, title, Model(masks, crf), (MASKS,), LAST, against=CRF) for name, title, crf in of_crf),
+        Variant("crf_alone", "CRF behind the plain net", Model(crf=Crf()), (CONTROL, EMBEDDINGS), LAST, against=CRF),
     )  # fmt: skip
 
 
-def planned(masks: Masks, with_ablations: bool, classes: int) -> Sequence[Variant]:
-    """All variants, each behind those that it begins with, for so many classes."""
+def planned(masks: Masks, with_crf: bool, with_ablations: bool, classes: int) -> Sequence[Variant]:
+    """All variants, each behind those that it begins with; ``with_crf`` those of the last stage, too."""
     variants = (*compared(masks), *(ablations(masks) if with_ablations else ()))
-    return [replace(variant, model=variant.model and replace(variant.model, classes=classes)) for variant in variants]
+    return [
+        replace(variant, model=variant.model and replace(variant.model, classes=classes))
+        for variant in variants
+        if with_crf or variant.stage < LAST
+    ]

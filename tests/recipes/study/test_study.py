@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from segcaffe.recipes.study.variants import (
     CASCADE,
     CONTROL,
     EMBEDDINGS,
+    MASKS,
     PHOTOGRAPHS,
     PLAIN,
     SCENES,
@@ -76,7 +78,7 @@ def test_the_report_has_the_figures(finished: tuple[Path, Results]) -> None:
 
 def test_all_nets_of_a_comparison_are_trained_equally_long() -> None:
     """Counted along the plain net's weights; the cascade has no parameters."""
-    named = {variant.name: variant for variant in planned(SCENES, True, 3)}
+    named = {variant.name: variant for variant in planned(SCENES, True, True, 3)}
 
     def length(name: str) -> int:
         variant = named[name]
@@ -91,7 +93,7 @@ def test_all_nets_of_a_comparison_are_trained_equally_long() -> None:
 
 def test_what_a_variant_begins_with_comes_before_it() -> None:
     seen: set[str] = set()
-    for variant in planned(PHOTOGRAPHS, True, 5):
+    for variant in planned(PHOTOGRAPHS, True, True, 5):
         assert seen >= set(variant.begins_with)
         seen.add(variant.name)
         assert variant.model is None or variant.model.classes == 5
@@ -127,6 +129,16 @@ def test_it_goes_on_where_it_was_stopped(
     assert {name: found[0] for name, found in results.figures.items()} == {
         name: found[0] for name, found in finished[1].figures.items()
     }
+
+
+def test_the_crf_can_be_left_out_and_made_later(finished: tuple[Path, Results]) -> None:
+    folder, whole = finished
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(page, "_curves", lambda *_: None)
+        results, report = Study(replace(plan(folder), crf=False)).carry_out()
+    assert results.pairs() == [(MASKS, CONTROL), (CASCADE, CONTROL)]
+    assert results.figures == {name: whole.figures[name] for name in (PLAIN, CONTROL, CASCADE, MASKS)}
+    assert "CRF" not in re.sub(r"<p>.*?</p>", "", report.read_text())
 
 
 def test_other_settings_are_refused(finished: tuple[Path, Results]) -> None:
