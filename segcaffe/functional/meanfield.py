@@ -75,9 +75,11 @@ def local_meanfield(
     name = "local_meanfield"
     options = _Options(kernel_size, dilation, scale, iterations, remove_center, remove_bounds)
     given, arrays, inference = _prepare(name, options, unary=unary, guide=guide, weight=weight, compat=compat)
-    out = device.array_module(arrays.unary).empty_like(arrays.unary)
+    inference, out = _borrow(arrays, inference), device.array_module(arrays.unary).empty_like(arrays.unary)
     window_meanfield.forward(arrays, out, inference)
-    if keep is not None:
+    if keep is None:
+        _give_back(arrays, inference)
+    else:
         keep.put(inference)
     return given.back(out)
 
@@ -117,11 +119,42 @@ def local_meanfield_backward(
         [xp.empty_like(arrays.guides[0])],
         [xp.zeros_like(one) for one in arrays.matrices],
     )
-    window_meanfield.backward(arrays, grads, found, inference if keep is None else keep.take(lambda: inference))
+
+    def make() -> Inference:
+        made = _borrow(arrays, inference)
+        window_meanfield.forward(arrays, xp.empty_like(grads), made)
+        return made
+
+    used = make() if keep is None else keep.take(make)
+    window_meanfield.backward(arrays, grads, found, used)
+    _give_back(arrays, used)
     back = given.back
     return MeanfieldGradients(
         back(found.unary + found.q), back(found.guides[0]), back(found.matrices[0]), back(found.matrices[1])
     )
+
+
+_spare: dict[object, Inference] = {}
+"""The memory of the last call, which one of the same sizes takes over; at most one, and of at most so many bytes."""
+_SPARE_BYTES = 1 << 26
+
+
+def _borrow(arrays: Arrays, new: Inference) -> Inference:
+    """An inference whose memory is there already, if one is spare, else ``new``; what it saved is another call's."""
+    return _spare.pop(_key(arrays, new), new)
+
+
+def _give_back(arrays: Arrays, inference: Inference) -> None:
+    """Keep an inference that nobody uses any more for the next call, instead of the one kept so far."""
+    unary, (guide,), (one,) = arrays.unary, arrays.guides, inference.filters
+    lines = one.window.taps + 4 * (inference.iterations + 1) * unary.shape[1] + guide.shape[1]
+    if not device.is_device_array(unary) and lines * (unary.nbytes // unary.shape[1]) <= _SPARE_BYTES:
+        _spare.clear()
+        _spare[_key(arrays, inference)] = inference
+
+
+def _key(arrays: Arrays, inference: Inference) -> object:
+    return arrays.unary.shape, arrays.unary.dtype, arrays.guides[0].shape, inference.filters, inference.iterations
 
 
 class _Options(NamedTuple):

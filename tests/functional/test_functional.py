@@ -275,3 +275,17 @@ def test_what_is_refused() -> None:
     for call, sentence in refused:
         with pytest.raises(ShapeError, match=sentence):
             call()
+
+
+def test_meanfields_of_one_size_share_memory_in_turn_and_answer_alike() -> None:
+    first, second = ((_random(1, 3, 6, 20, seed=s), _random(1, 4, 6, 20, seed=s + 1)) for s in (0, 5))
+    wanted = [F.local_meanfield(*first, kernel_size=3), F.local_meanfield(*second, kernel_size=3)]
+    grads = F.local_meanfield_backward(wanted[0], *first, kernel_size=3)
+    keep = F.Kept()
+    np.testing.assert_array_equal(F.local_meanfield(*first, kernel_size=3, keep=keep), wanted[0])
+    # What is kept belongs to the first call, whatever comes between.
+    np.testing.assert_array_equal(F.local_meanfield(*second, kernel_size=3), wanted[1])
+    for kept in (keep, keep, None):
+        found = F.local_meanfield_backward(wanted[0], *first, kernel_size=3, keep=kept)
+        for a, b in zip(found, grads, strict=True):
+            np.testing.assert_array_equal(a, b)
