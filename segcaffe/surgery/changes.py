@@ -14,6 +14,8 @@ from segcaffe.proto.tokens import CLOSING, Token, behind_value, tokenize
 from segcaffe.surgery.subject import Subject
 from segcaffe.surgery.written import escaped
 
+CONVOLUTION = "Convolution"
+
 
 @dataclass
 class Changes:
@@ -26,13 +28,13 @@ class Changes:
     blobs:
         New names by old ones of the blobs that a layer reads or makes, by its index.
     columns:
-        Indices of convolutions that read columns from now on.
+        For convolutions that read columns from now on, by their indices, further options. Their type is Convolution.
     """
 
     before: dict[int, list[str]] = field(default_factory=dict)
     bottoms: dict[int, dict[str, str]] = field(default_factory=dict)
     tops: dict[int, dict[str, str]] = field(default_factory=dict)
-    columns: set[int] = field(default_factory=set)
+    columns: dict[int, Mapping[str, int]] = field(default_factory=dict)
 
     def put(self, index: int, *layers: str) -> None:
         """Put layers before that of an index, behind what is put there already."""
@@ -75,7 +77,10 @@ def changed_net(net: PlacedNet, changes: Changes) -> PlacedNet:
         for names, blobs in ((changes.bottoms, new.bottom), (changes.tops, new.top)):
             blobs[:] = [names.get(i, {}).get(name, name) for name in blobs]
         if i in changes.columns:
+            new.type = CONVOLUTION
             new.convolution_param.bottom_is_im2col = True
+            for name, value in changes.columns[i].items():
+                setattr(new.convolution_param, name, value)
     put = changes.layers(len(net.message.layer))
     result.layer.extend(put)
     return PlacedNet(result, [*places, *(None for _ in put)])
@@ -153,17 +158,21 @@ def _edits(block: _Block, changes: Changes, index: int) -> Iterator[tuple[int, i
         "bottom": changes.bottoms.get(index, {}),
         "top": changes.tops.get(index, {}),
     }
-    columns = index in changes.columns
+    columns = changes.columns.get(index)
     for name, at in block.fields():
         if name in new_names:
             kind, text, offset = block.tokens[at + 1]
             if kind == "string" and text[1:-1] in new_names[name]:
                 yield offset, offset + len(text), f'"{escaped(new_names[name][text[1:-1]])}"'
-        elif name == "convolution_param" and columns:
-            columns = False
+        elif name == "type" and columns is not None:
+            _, text, offset = block.tokens[at + 1]
+            if text[1:-1] != CONVOLUTION:
+                yield offset, offset + len(text), f'"{CONVOLUTION}"'
+        elif name == "convolution_param" and columns is not None:
             opening = at + (block.tokens[at][1] == ":")
             offset = block.tokens[opening][2] + 1
-            yield offset, offset, " bottom_is_im2col: true"
+            further = "".join(f" {option}: {value}" for option, value in columns.items())
+            yield offset, offset, f" bottom_is_im2col: true{further}"
 
 
 def _replaced(text: str, pieces: list[tuple[int, int, str]]) -> str:

@@ -9,6 +9,8 @@ from fnmatch import fnmatchcase
 
 from segcaffe.errors import GraphError, did_you_mean
 from segcaffe.graph.graph import where
+from segcaffe.layers.dense.convolution import Convolution
+from segcaffe.layers.dense.depthwise_convolution import DepthwiseConvolution
 from segcaffe.layers.dense.windowed import WindowedLayer
 from segcaffe.layers.registry import layer_class
 from segcaffe.proto.caffe_pb2 import LayerParameter
@@ -42,10 +44,8 @@ def fitting(layers: Sequence[LayerParameter], patterns: Sequence[str]) -> list[i
 def why_left(layer: LayerParameter) -> str:
     """Why a layer cannot look through a mask, as far as its options tell; "" if it can."""
     options = layer.convolution_param
-    if layer.type != "Convolution":
-        return f"a {layer.type} has no columns to mask" + (
-            "; as a Convolution with group it has" if "epthwise" in layer.type else ""
-        )
+    if not issubclass(layer_class(layer.type), Convolution):
+        return f"a {layer.type} has no columns to mask"
     if options.bottom_is_im2col:
         return "reads columns already"
     if len(layer.bottom) != 1 or len(layer.top) != 1:
@@ -69,3 +69,12 @@ def why_unfit(layer: LayerParameter, shape: tuple[int, ...]) -> str:
     if window.behind:
         return "pads opposite sides differently, which Im2col and Im2dist cannot"
     return ""
+
+
+def further_options(layer: LayerParameter, channels: int) -> dict[str, int]:
+    """Options that a layer's type stands for, where it is another than Convolution, and that it does not say itself."""
+    if not issubclass(layer_class(layer.type), DepthwiseConvolution):
+        return {}
+    options = layer.convolution_param
+    implied = {"num_output": options.num_output or channels, "group": options.group if options.group > 1 else channels}
+    return {name: value for name, value in implied.items() if value != getattr(options, name)}

@@ -10,7 +10,7 @@ from segcaffe.proto.caffe_pb2 import TEST, TRAIN, LayerParameter, NetParameter, 
 from segcaffe.proto.placed import PlacedNet
 from segcaffe.surgery import written
 from segcaffe.surgery.changes import Changes, changed, changed_net
-from segcaffe.surgery.choice import ONE_TAP, Left, fitting, why_left, why_unfit
+from segcaffe.surgery.choice import ONE_TAP, Left, fitting, further_options, why_left, why_unfit
 from segcaffe.surgery.crf import append_crf, scores_of
 from segcaffe.surgery.grids import Known, Shape, guesses, image_of, shapes_in
 from segcaffe.surgery.guide import Guide, join, works_in_place
@@ -167,5 +167,5 @@ def _mask(
     layers, hit = masks.write(conv, known[1], grid)
     changes.put(index, *layers)
     changes.bottoms.setdefault(index, {})[bottom] = hit
-    changes.columns.add(index)
+    changes.columns[index] = further_options(conv, known[1])
     return Masked(conv.name, grid.window, known[1], known[2:], masks.shared(grid))

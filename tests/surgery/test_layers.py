@@ -64,8 +64,7 @@ def test_what_cannot_be_masked_stays_and_is_told() -> None:
         DATA,
         conv("one", "data", "kernel_size: 1"),
         conv("good", "one", "kernel_size: 3 pad: 1"),
-        conv("depth", "good", "kernel_size: 3 pad: 1 group: 6", "DepthwiseConvolution"),
-        conv("up", "depth", "kernel_size: 4 stride: 2", "Deconvolution"),
+        conv("up", "good", "kernel_size: 4 stride: 2", "Deconvolution"),
         layer("Im2col", "columns", ["good"], body="convolution_param { kernel_size: 3 }"),
         conv("read", "columns", "kernel_size: 3 bottom_is_im2col: true"),
         layer("Reshape", "volume", ["good"], body="reshape_param { shape { dim: 1 dim: 2 dim: 3 dim: 13 dim: 11 } }"),
@@ -77,11 +76,24 @@ def test_what_cannot_be_masked_stays_and_is_told() -> None:
     made = segawarify(Subject.parse("".join(parts)), COLOURS)
     assert [one.layer for one in made.masked] == ["good", "flat"]
     reasons = {one.layer: one.why for one in made.left}
-    assert sorted(reasons) == ["cube", "depth", "read", "sides", "two", "up"]
-    assert "group" in reasons["depth"]
+    assert sorted(reasons) == ["cube", "read", "sides", "two", "up"]
     assert "2 x 3" in reasons["cube"]
     named = segawarify(Subject.parse("".join(parts)), COLOURS, Masking(("one", "good")))
     assert [(one.layer, one.why) for one in named.left] == [("one", "sees one pixel at a time")]
+
+
+@pytest.mark.parametrize("kind", ["DepthwiseConvolution", "ConvolutionDepthwise", "HoleConvolution", "ConvolutionSK"])
+@pytest.mark.parametrize(
+    "options", ["kernel_size: 3 pad: 1", "kernel_size: 3 group: 3", "kernel_size: 3 num_output: 3"]
+)
+def test_other_names_of_convolutions(kind: str, options: str) -> None:
+    text = DATA + conv("c", "data", options, kind)
+    if "num_output: 3" in options:
+        text = text.replace("num_output: 6 ", "")
+        text = text.replace(" num_output: 3", "") if "epthwise" in kind else text
+    made = same_at_0(text)
+    assert made.text_kept
+    assert made.net.layer[-1].type == "Convolution"
 
 
 def test_a_pattern_that_no_convolution_fits() -> None:
