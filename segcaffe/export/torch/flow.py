@@ -114,7 +114,7 @@ def written_bottoms(node: Node) -> list[int]:
 def is_constant(node: Node) -> bool:
     """Whether a source's tops are always the same numbers."""
     fillers = node.param.dummy_data_param.data_filler
-    return node.param.type == "DummyData" and all(filler.type == "constant" for filler in fillers)
+    return node.param.type == "DummyData" and all(filler.type in ("constant", "xy") for filler in fillers)
 
 
 def _is_passed_over(graph: Graph, node: Node) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from segcaffe.export.torch.names import call, number
 from segcaffe.export.torch.neuron import scaled
 from segcaffe.export.torch.registry import writes
@@ -142,12 +144,18 @@ def _parameter(site: Site) -> str:
 
 @writes("DummyData")
 def _constants(site: Site) -> list[str]:
-    """Where fillers are constant; others make values of which a module takes what it is given."""
-    fillers = list(site.param.dummy_data_param.data_filler)
-    values = [filler.value for filler in fillers] or [0.0]
-    values = values * len(site.top_shapes) if len(values) == 1 else values
-    made = zip(site.top_shapes, values, strict=True)
-    return [site.constant(call("torch.full", str(shape), value), f"{i}") for i, (shape, value) in enumerate(made)]
+    """Where fillers are constant, or positions; others make values of which a module takes what it is given."""
+    fillers = list(site.param.dummy_data_param.data_filler) or [caffe_pb2.FillerParameter()]
+    fillers = fillers * len(site.top_shapes) if len(fillers) == 1 else fillers
+    made = zip(site.top_shapes, fillers, strict=True)
+    return [site.constant(_filled(site, shape, filler), f"{i}") for i, (shape, filler) in enumerate(made)]
+
+
+def _filled(site: Site, shape: Sequence[int], filler: caffe_pb2.FillerParameter) -> str:
+    if filler.type != "xy":
+        return call("torch.full", str(tuple(shape)), filler.value)
+    batch, _, height, width = shape
+    return call(site.piece("positions"), batch, height, width)
 
 
 @writes("Permute")

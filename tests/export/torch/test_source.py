@@ -180,6 +180,18 @@ def test_constants_of_a_net_need_no_argument() -> None:
     np.testing.assert_array_equal(to_module(net_of(INPUT + text))(x).numpy(), np.full((2, 3, 9, 9), 2.5))
 
 
+def test_positions_need_no_argument() -> None:
+    text = """layer { name: "xy" type: "DummyData" top: "xy" dummy_data_param {
+      shape { dim: 2 dim: 2 dim: 3 dim: 5 } data_filler { type: "xy" } } }
+      layer { name: "twice" type: "Power" bottom: "xy" top: "twice" power_param { scale: 2 } }"""
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    from segcaffe.export.torch import to_module
+
+    net = net_of(text)
+    expected = net.forward()["twice"]
+    np.testing.assert_array_equal(to_module(net)().numpy(), expected)
+
+
 @pytest.mark.parametrize("fused", [False, True])
 def test_masked_convolutions_need_no_columns(fused: bool) -> None:
     net = Net(ROOT / "configs" / "tiny" / "segaware_deploy.prototxt", phase=caffe_pb2.TEST, fuse=fused)

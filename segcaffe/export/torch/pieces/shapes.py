@@ -51,6 +51,12 @@ def batch_to_space(x: Tensor, block: tuple[int, ...], crops: tuple[tuple[int, in
     return x
 
 
+def positions(batch: int, height: int, width: int) -> Tensor:
+    """Column and row of each pixel: (batch, 2, height, width)."""
+    grid = torch.meshgrid(torch.arange(float(width)), torch.arange(float(height)), indexing="xy")
+    return torch.stack(grid).repeat(batch, 1, 1, 1)
+
+
 def continuation(steps: int, items: int, like: Tensor) -> Tensor:
     """0 at the first step of each sequence, then 1: (steps, items)."""
     marks = torch.ones(steps, items, dtype=like.dtype, device=like.device)
