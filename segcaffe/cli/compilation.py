@@ -2,12 +2,42 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from segcaffe.glog import shows_progress
+from segcaffe.jit import ahead
 from segcaffe.net import position
+from segcaffe.text.bars import bar_type
+
+
+@contextmanager
+def ahead_shown(options: argparse.Namespace) -> Iterator[None]:
+    """While a command runs, show on a terminal how many of the kernels that a net needs are compiled.
+
+    Not with --json, whose output another program reads.
+    """
+    if not shows_progress() or getattr(options, "json", None):
+        yield
+        return
+    shown: list[Any] = []
+
+    def show(done: int, count: int) -> None:
+        if not shown:
+            shown.append(bar_type()(total=count, desc="compiling kernels, once", dynamic_ncols=True, leave=False))
+        shown[0].update(done - shown[0].n)
+        if done == count:
+            shown.pop().close()
+
+    try:
+        with ahead.progress_told(show):
+            yield
+    finally:
+        for bar in shown:
+            bar.close()
 
 
 @contextmanager

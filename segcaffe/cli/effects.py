@@ -77,6 +77,7 @@ EFFECTS: dict[str, Effects] = {
     ),
     "features": Effects("the net, what its data layers name, weights", "OUT; what the net's sinks name"),
     "plot": Effects("the logs", "`--out`, `--csv`"),
+    "warm-up": Effects("NET and what its data layers name", "the cache of compiled kernels; what NET's sinks name"),
     "configs": Effects(_NOTHING, "nets and solvers in DIR"),
     "completion": Effects(_NOTHING, _NOTHING),
     "device-query": Effects(_NOTHING, _NOTHING),

@@ -168,6 +168,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "segcaffe plot model/plain_train.log --out training.png",
         "segcaffe plot first.log second.log --out both.svg --csv both.csv",
     ),
+    "warm-up": (
+        "segcaffe warm-up configs/tiny/plain_deploy.prototxt",
+        "segcaffe warm-up deploy.prototxt --jobs 4 --set HEIGHT=321 --set WIDTH=321",
+    ),
     "configs": ("segcaffe configs", "segcaffe configs somewhere/else --overwrite"),
     "completion": (
         "source <(segcaffe completion bash)",

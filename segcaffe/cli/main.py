@@ -37,6 +37,7 @@ COMMANDS = {
     "eval": "compare predicted label maps with the true ones",
     "features": "write blobs of a net run over batches",
     "plot": "draw training logs",
+    "warm-up": "compile what nets need before their first run",
     "configs": "write the nets and solvers that come with segcaffe into a folder",
     "completion": "print what makes a shell complete commands and options",
     "device-query": "print the GPUs of this machine",
@@ -111,10 +112,17 @@ def _main(arguments: Sequence[str] | None) -> int:
         command, verbosity = options.command, options.verbosity
         # Not above: what they import needs the compiled schema.
         from segcaffe.cli.common import rules
+        from segcaffe.cli.compilation import ahead_shown
         from segcaffe.cli.ranks import joined
         from segcaffe.trust.rules import apply
 
-        with joined(options) as shown, terminal_log(shown), apply(rules(options)), limits(options):
+        with (
+            joined(options) as shown,
+            terminal_log(shown),
+            apply(rules(options)),
+            limits(options),
+            ahead_shown(options),
+        ):
             status = int(options.run(options) or 0)
             sys.stdout.flush()
             return status

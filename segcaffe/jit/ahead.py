@@ -66,6 +66,8 @@ def compile_all(missing: list[Job], processes: int) -> None:
 
     What fails is left out: whoever calls the function hears why.
     """
+    if not missing:
+        return
     queue = _Queue(missing)
     workers: list[_Worker] = []
     try:
@@ -80,6 +82,13 @@ def compile_all(missing: list[Job], processes: int) -> None:
     finally:
         for worker in workers:
             worker.stop()
+
+
+def compiled_here() -> int:
+    """How many functions this process has compiled since it began."""
+    from segcaffe.jit.compiled import KEPT
+
+    return sum(sum(function._cache_misses.values()) for function in KEPT.values())
 
 
 @contextmanager

@@ -27,7 +27,7 @@ from segcaffe.net.parts import Step, no_room
 from segcaffe.net.pycaffe import PycaffeMembers
 from segcaffe.net.recorded import Recorder
 from segcaffe.net.replay import Replay, replay_wanted
-from segcaffe.net.scouting import compiling_ahead
+from segcaffe.net.scouting import compiling_ahead, warm_up
 from segcaffe.plan.memory import MemoryPlan
 from segcaffe.plan.recompute import names_of
 from segcaffe.proto import caffe_pb2
@@ -342,6 +342,20 @@ class Net(PycaffeMembers):
             if self._at is not None:
                 error.about(self._at.node.name, self._at.node.place)
             raise
+
+    def warm_up(self, processes: int | None = None) -> int:
+        """Compile the CPU's kernels that a forward pass needs, in several processes, and make the pass.
+
+        Parameters
+        ----------
+        processes:
+            How many; None means as many as kernels use threads.
+
+        Returns
+        -------
+        How many functions were compiled; those that earlier runs have left are not.
+        """
+        return warm_up(self._parts.steps, self.forward, processes)
 
     def _compiling_ahead(self) -> AbstractContextManager[None]:
         """Have kernels of a net in phase TEST that must be compiled for the CPU be compiled several at a time."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
@@ -26,12 +26,20 @@ def compiling_ahead(steps: Sequence[Step]) -> Iterator[None]:
         missed.listeners.tell = before
 
 
-def compile_kernels(steps: Sequence[Step], processes: int) -> None:
-    """Compile what the layers will call, as far as that is known, in so many processes."""
+def warm_up(steps: Sequence[Step], make_pass: Callable[[], object], processes: int | None) -> int:
+    """Compile what a pass needs as far as the layers tell it, and make the pass for the rest.
+
+    ``processes`` compile, None meaning as many as kernels use threads. Returns how many functions were not compiled
+    yet.
+    """
     # Brings Numba with it.
     from segcaffe.jit import ahead
 
-    ahead.compile_all(ahead.jobs(calls_of(steps)), processes)
+    missing = ahead.jobs(calls_of(steps))
+    ahead.compile_all(missing, processes or parallel.num_threads())
+    before = ahead.compiled_here()
+    make_pass()
+    return len(missing) + ahead.compiled_here() - before
 
 
 def _compile_all(steps: Sequence[Step], function: Any, signature: Any) -> None:
