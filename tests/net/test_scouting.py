@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from segcaffe.net.net import Net
 from segcaffe.net.scouting import calls_of
 from segcaffe.proto import caffe_pb2
 from segcaffe.proto.text import parse
+from segcaffe.threads.recording import Scout, recording
 
 NET = """
 layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 dim: 3 dim: 9 dim: 9 } } }
@@ -70,6 +72,32 @@ def test_a_net_tells_its_calls_and_nothing_is_written() -> None:
     assert any("pack" in name for name in names), "what is made of the weights is among them"
     assert {name: blob.data.tobytes() for name, blob in net.blobs.items()} == before
     assert net.forward()["prob"].tolist() == scores.tolist()
+
+
+@pytest.mark.parametrize(
+    ("channels", "size", "options"),
+    [
+        (64, 56, "kernel_size: 3 pad: 1"),
+        (256, 7, "kernel_size: 3 pad: 1"),
+        (64, 56, "kernel_size: 1"),
+        (256, 14, "kernel_size: 1 stride: 2"),
+        (3, 64, "kernel_size: 7 pad: 3 stride: 2"),
+        (64, 28, "kernel_size: 3 pad: 2 dilation: 2"),
+        (64, 14, "kernel_size: 3 pad: 1 group: 64"),
+        (64, 6, "kernel_size: 6"),
+    ],
+)
+def test_every_convolution_tells_its_calls(channels: int, size: int, options: str) -> None:
+    """Also those by which it packs its weights."""
+    shape = f"dim: 1 dim: {channels} dim: {size} dim: {size}"
+    text = f"""layer {{ name: "x" type: "Input" top: "x" input_param {{ shape {{ {shape} }} }} }}
+        layer {{ name: "y" type: "Convolution" bottom: "x" top: "y"
+                 convolution_param {{ num_output: 64 {options} }} }}"""
+    net = Net(parse(text, caffe_pb2.NetParameter(), "net"), caffe_pb2.TEST)
+    scout = Scout()
+    with recording(scout):
+        net.layer_dict["y"].forward(*([net.blobs[name]] for name in ("x", "y")))
+    assert scout.calls
 
 
 def _counted(folder: Path, threads: int) -> Any:

@@ -81,9 +81,9 @@ class PanelTiles:
         layout, panels = self.plan.layout, self.plan.tables.panels
 
         def fill(packed: Array) -> None:
-            def part(start: int, stop: int) -> None:
-                loops.transform_weights(weight.reshape(-1), packed, layout, panels, start, stop)
+            def part(start: int, stop: int) -> Any:
+                return ((loops.transform_weights, (weight.reshape(-1), packed, layout, panels, start, stop)),)
 
-            parallel.run_cycles(len(panels), 5.0 * packed.size, part)
+            calls.run_cycles(len(panels), 5.0 * packed.size, part)
 
         return prepared("packed", self.plan.packed, weight.dtype, fill)
