@@ -124,6 +124,11 @@ class Blob:
     def data(self, values: Any) -> None:
         self.data[...] = values
 
+    def half(self) -> np.ndarray[Any, Any] | None:
+        """The values in half precision where they are kept so (see `Buffer.narrow`); otherwise None."""
+        flat = self._data.half()
+        return None if flat is None else self._seen(flat)
+
     @property
     def diff(self) -> np.ndarray[Any, Any]:
         """The gradient on the host, up to date; writing into it is seen by the next use."""

@@ -12,7 +12,7 @@ from segcaffe import device
 from segcaffe.device.host_memory import zeros
 from segcaffe.threads.recording import tape
 
-Head = Literal["nowhere", "host", "device", "both"]
+Head = Literal["nowhere", "host", "device", "both", "half"]
 _changes = 0
 
 
@@ -38,13 +38,13 @@ class Buffer:
     size, dtype:
         Number and type of the elements.
     head:
-        Where the newest values are.
+        Where the newest values are; "half" where they are kept in half precision (see `narrow`).
     watched, lent:
         Whether it is counted how often an array is given out to be written to, which is also a change that `changes`
         counts; and how often it was.
     """
 
-    __slots__ = ("_cleared", "_device", "_host", "dtype", "head", "lent", "size", "watched")
+    __slots__ = ("_cleared", "_device", "_half", "_host", "dtype", "head", "lent", "size", "watched")
 
     def __init__(self, size: int, dtype: np.dtype[Any]) -> None:
         self.size = size
@@ -53,6 +53,7 @@ class Buffer:
         self.head: Head = "nowhere"
         self._host: np.ndarray[Any, Any] | None = None
         self._device: Any = None
+        self._half: np.ndarray[Any, Any] | None = None
         self._cleared = False
 
     @classmethod
@@ -91,6 +92,9 @@ class Buffer:
     def read_host(self) -> np.ndarray[Any, Any]:
         """The flat host array, up to date, for reading only: the device's copy stays valid."""
         device.note_host_visit()
+        if self._half is not None:
+            self._host, self._half, self.head = self._half.astype(self.dtype), None, "host"
+            note_change()
         if self._host is None:
             self._host = zeros(self.size, self.dtype)
         if self._cleared:
@@ -103,6 +107,24 @@ class Buffer:
         elif self.head == "nowhere":
             self.head = "host"
         return self._host
+
+    def narrow(self) -> None:
+        """Keep float32 values rounded to half precision until somebody asks for the array.
+
+        Nothing happens where somebody has the array, where the device has the values, or where one is too large.
+        """
+        if self.dtype != np.float32 or self._half is not None or self._device is not None or self.is_held():
+            return
+        values = self.read_host()
+        with np.errstate(over="ignore"):
+            half = values.astype(np.float16)
+        if np.array_equal(np.isinf(half), np.isinf(values)):
+            self._half, self._host, self.head = half, None, "half"
+            note_change()
+
+    def half(self) -> np.ndarray[Any, Any] | None:
+        """The flat values in half precision where they are kept so, for reading on the CPU; otherwise None."""
+        return self._half if device.get_mode() == "CPU" else None
 
     def seen(self) -> np.ndarray[Any, Any] | None:
         """The flat host array for a look at it, if it is up to date as it stands; None where it would take work."""
@@ -129,7 +151,7 @@ class Buffer:
         """The flat array on the current mode's device, up to date; taken to be written to."""
         if device.get_mode() == "CPU":
             return self.host()
-        if self._cleared:
+        if self._cleared or self._half is not None:
             self.read_host()
         if self._device is None:
             self._device = device.xp().zeros(self.size, self.dtype)
@@ -144,7 +166,7 @@ class Buffer:
         """Give the memory back; the next use begins with zeros in new memory."""
         if self._host is not None:
             note_change()
-        self._host = self._device = None
+        self._host = self._device = self._half = None
         self.head = "nowhere"
         self._cleared = False
 
@@ -156,7 +178,7 @@ class Buffer:
     def allocated(self) -> int:
         """Bytes held now, host and device together."""
         sides = (self._host is not None) + (self._device is not None)
-        return sides * self.size * self.dtype.itemsize
+        return sides * self.size * self.dtype.itemsize + (0 if self._half is None else self._half.nbytes)
 
     def place_in(self, other: Buffer) -> int | None:
         """Where in ``other`` this memory begins, in elements; None where it is not part of it."""

@@ -53,6 +53,7 @@ def add_net_options(parser: argparse.ArgumentParser) -> None:
     common.add_option(parser, "raw_scale", "factor before (default 255: images are 0 to 1)", type=finite, default=255.0)
     common.add_option(parser, "channel_swap", "order of the channels, or '' (default 2,1,0: BGR)")
     common.add_partial_option(parser)
+    common.add_weights_dtype_option(parser)
     common.add_allow_python_option(parser)
     common.add_template_options(parser)
 
@@ -73,6 +74,7 @@ def run(options: argparse.Namespace) -> int:
     dims = numbers(options.images_dim, "--images_dim", 2) if options.images_dim else given.images_dim
     values = common.variables(options, options.model_def)
     classifier = Classifier(options.model_def, image_dims=dims, **given.keywords(), share_memory=True, variables=values)
+    classifier.keep_weights_as(options.weights_dtype)
     common.load_weights(classifier, options.pretrained_model, "--pretrained_model", options.allow_partial)
     names = _check_names(names, options.labels, classifier) or list(given.class_names)
     places, inputs = _images(Path(options.input_file), options.ext, given.gray)

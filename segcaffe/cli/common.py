@@ -110,6 +110,13 @@ def add_memory_option(parser: argparse.ArgumentParser) -> None:
                         help="give every blob memory of its own instead of sharing it")  # fmt: skip
 
 
+def add_weights_dtype_option(parser: argparse.ArgumentParser) -> None:
+    """Add the choice to keep weights in half precision."""
+    add_option(parser, "weights-dtype", "float16: keep weights in half precision, rounded, in half the memory, and "
+               "compute in float32 (on the CPU; default float32)",
+               choices=("float16", "float32"), default="float32")  # fmt: skip
+
+
 def add_partial_option(parser: argparse.ArgumentParser) -> None:
     """Add the permission to run a net whose weights are not all there."""
     add_option(parser, "allow-partial", "run though the weights lack layers of the net, which keep random values",

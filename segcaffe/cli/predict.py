@@ -66,6 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                       "(default: the names that NET notes)", metavar="FILE")  # fmt: skip
     common.add_option(parser, "rois", "of a net that judges regions: their file, .npy, .json or .csv", metavar="FILE")
     common.add_partial_option(parser)
+    common.add_weights_dtype_option(parser)
     common.add_allow_python_option(parser)
     common.add_state_options(parser)
     add_mpi_option(parser)
@@ -160,4 +161,5 @@ def _settings(options: argparse.Namespace) -> Settings:
         options.step,
         tuple(common.numbers(options.scales, "--scales")),
         options.mirror,
+        options.weights_dtype,
     )

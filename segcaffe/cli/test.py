@@ -30,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_state_options(parser)
     common.add_fusion_option(parser)
     common.add_memory_option(parser)
+    common.add_weights_dtype_option(parser)
     common.add_device_options(parser)
     common.add_template_options(parser)
     add_json_option(parser)
@@ -44,6 +45,7 @@ def run(options: argparse.Namespace) -> int:
     common.set_device(options)
     with start_log(options.out, "test"):
         settings = {"fuse": options.fuse, "share_memory": options.share_memory}
+        settings["weights_dtype"] = options.weights_dtype
         net = common.build_net(options, options.model, "--model", "TEST", **settings)
         common.load_weights(net, options.weights, "--weights", options.allow_partial)
         if not options.weights:

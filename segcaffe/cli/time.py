@@ -26,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_no_python_option(parser)
     common.add_state_options(parser)
     common.add_fusion_option(parser)
+    common.add_weights_dtype_option(parser)
     add_mpi_option(parser)
     common.add_device_options(parser)
     common.add_template_options(parser)
@@ -38,7 +39,8 @@ def run(options: argparse.Namespace) -> int:
 
     common.at_least(options, iterations=1)
     common.set_device(options)
-    net = common.build_net(options, options.model, "--model", options.phase, fuse=options.fuse)
+    how = {"fuse": options.fuse, "weights_dtype": options.weights_dtype}
+    net = common.build_net(options, options.model, "--model", options.phase, **how)
     for weights in common.weight_files(options.weights):
         net.copy_from(weights)
     # Layer by layer, as the timed iterations run: kernels that only a fused net does without are compiled here.

@@ -32,6 +32,7 @@ class MaskedConvolution(Convolution):
     bottom_count: ClassVar[Count] = (3, 3)
     top_count: ClassVar[Count] = (1, 1)
     same_count = False
+    half_weights = False
 
     def __init__(
         self, param: caffe_pb2.LayerParameter, phase: int, dtype: Any, *, im2col: caffe_pb2.LayerParameter

@@ -30,6 +30,7 @@ class Wrapper(Layer):
         self.layer = layer
         self.blobs, self.saved_blobs, self.state_blobs = layer.blobs, layer.saved_blobs, layer.state_blobs
         self.param_propagate_down = layer.param_propagate_down
+        self.half_weights = layer.half_weights
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Shape the tops as the layer does."""

@@ -154,6 +154,8 @@ class Layer:
     """Whether `recompute` can make the tops' values anew: they follow from the bottoms', not from chance or a state."""
     open_axis: int | None = None
     """The axis of its tops whose extent follows from values and shows in `forward`; `reshape` makes it 1."""
+    half_weights: bool = False
+    """Whether `forward` reads parameter 0 in half precision where it is kept so (`Blob.half`)."""
     leaves_due: bool = False
     """Whether each pass leaves blobs that are computed when they are read as they are, so that it can be recorded."""
     replayable: bool = True

@@ -74,6 +74,11 @@ class Net(PycaffeMembers):
         Layers whose values are not kept for the backward pass but computed again: names, patterns such as ``conv*``,
         in a list or separated by commas, or "auto" (see `segcaffe.plan.recompute`). Blobs then share memory, and a
         backward pass takes a forward pass before it.
+    weights_dtype:
+        "float16" to keep the weights of Convolution and InnerProduct in half precision, in half the memory, for nets in
+        phase TEST; everything is still computed in float32. A weight becomes rounded by the next pass after it was
+        loaded or written: it changes by a part of 2^-11 at most, and by 2^-25 if it is below 2^-14. Weights beyond
+        65504, and those whose array somebody holds, stay as they are.
     tolerant:
         Whether options of the file that are not known, and those of other Caffes that are not built here, are passed
         over and logged; otherwise they are an error.
@@ -113,6 +118,7 @@ class Net(PycaffeMembers):
         keep: Sequence[str] = (),
         recompute: str | Sequence[str] | None = None,
         tolerant: bool = False,
+        weights_dtype: Any = None,
     ) -> None:
         phase, level, stages, weights = _positional(args, phase, level, stages, weights)
         net = _read(network_file, variables, tolerant)
@@ -124,6 +130,8 @@ class Net(PycaffeMembers):
             # On a GPU passes are replayed, which would not note that a blob is computed when it is read.
             graph = join_sums(graph, keep)
         super().__init__(build(graph, phase, np.dtype(dtype)))
+        self._half_weights = False
+        self.keep_weights_as(weights_dtype)
         self.passed_over = passed_over
         self.debug_info = net.message.debug_info
         self.settings: device.Settings | None = None
@@ -139,6 +147,20 @@ class Net(PycaffeMembers):
         self._at: Step | None = None
         if weights is not None:
             self.copy_from(weights)
+
+    def keep_weights_as(self, dtype: Any) -> None:
+        """Keep weights in half precision from the next pass on, or no longer: ``weights_dtype`` of a net that exists.
+
+        InputError for a type, or a net, for which this cannot be asked.
+        """
+        wanted = self.dtype if dtype is None else np.dtype(dtype)
+        can = wanted == np.float16 and self.dtype == np.float32 and self.phase == caffe_pb2.TEST
+        if wanted != self.dtype and not can:
+            raise InputError(
+                "Net: weights_dtype is float16, for a net of float32 in phase TEST, or None. "
+                f"Received: {wanted.name}, for {self.dtype.name} in phase {caffe_pb2.Phase.Name(self.phase)}."
+            )
+        self._half_weights = wanted == np.float16
 
     # Running forward.
 
@@ -189,6 +211,10 @@ class Net(PycaffeMembers):
         """
         watched = bool(self._before_forward or self._after_forward)
         activate(self.graph, self.layer_list, first, last, watched)
+        if self._half_weights and device.get_mode() == "CPU":
+            for layer in self.layer_list:
+                if layer.half_weights:
+                    layer.blobs[0].buffer("data").narrow()
         with self._running(), self._compiling_ahead():
             if self._replays(first, last, watched):
                 self._replay("forward", range(len(self.layer_list)))

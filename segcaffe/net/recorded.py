@@ -183,8 +183,9 @@ class Recording:
         if tape.complete:
             return tape
         for buffer in _parameters(step.layer):
-            # It may have written to them.
-            buffer.host()
+            # It may have written to them, but not to values in half precision.
+            if buffer.half() is None:
+                buffer.host()
         return None
 
     def holds(self) -> bool:

@@ -48,6 +48,8 @@ class Settings:
         Factors at which the image is run.
     mirror:
         Whether it is also run mirrored.
+    weights_dtype:
+        "float16" to keep weights in half precision (see `Net`).
     """
 
     blob: str = ""
@@ -57,6 +59,7 @@ class Settings:
     step: int = 32
     scales: tuple[float, ...] = (1.0,)
     mirror: bool = False
+    weights_dtype: str = "float32"
 
     def __post_init__(self) -> None:
         if self.step < 1:
@@ -106,7 +109,12 @@ class LoadedNet(ABC):
         stored = {str(path): formats.load(path) for path in weights}
         self.deployed: Deployed = deploy(read_net(net_file, variables), level, stages, list(stored.values()))
         kept = self.kept_blobs()
-        self.net = Net(self.deployed.net, caffe_pb2.TEST, level, list(stages), share_memory=True, keep=kept)
+        self.net = Net(
+            *(self.deployed.net, caffe_pb2.TEST, level, list(stages)),
+            share_memory=True,
+            keep=kept,
+            weights_dtype=self.settings.weights_dtype,
+        )
         self.incomplete = load_all(self.net.layer_list, stored, allow_partial)
         self.input = self.net.blobs[self.deployed.image]
         if self.input.ndim != 4 or self.input.shape[0] != 1:

@@ -137,6 +137,8 @@ def row_cases(rng: np.random.Generator, dtype: Any, n: int) -> Iterator[tuple[st
         yield "matmul", "gemm", {**factors, "out": empty(dtype, height, height)}
     rows = {"a": normal(rng, dtype, 3, n), "b": normal(rng, dtype, 9, n)}
     yield "matmul", "gemm", {**rows, "trans_b": True, "out": empty(dtype, 3, 9)}
+    halves = {"a": rows["a"], "b": rows["b"].astype(np.float16)}
+    yield "matmul", "gemm", {**halves, "trans_b": True, "out": empty(dtype, 3, 9)}
     points = lattice(rng, dtype, n)
     yield "permutohedral", "build", points
     permutohedral.build(**points)

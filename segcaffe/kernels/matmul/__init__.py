@@ -16,7 +16,7 @@ def gemm(
     ----------
     a, b:
         Matrices of one dtype, float32 or float64; ``op(a)`` is (M, K), ``op(b)`` is (K, N). Elements of a row lie next
-        to each other; rows may be any distance apart.
+        to each other; rows may be any distance apart. On the CPU ``b`` may be of float16, C-contiguous, and is widened.
     out:
         (M, N), of the same dtype and with the same rule for rows. It overlaps neither ``a`` nor ``b``.
     trans_a, trans_b:

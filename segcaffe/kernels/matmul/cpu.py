@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from segcaffe.jit.compiled import CONTRACT, njit
-from segcaffe.kernels.matmul import dots, loops
+from segcaffe.kernels.matmul import dots, half, loops
 from segcaffe.kernels.vector import blas
 from segcaffe.kernels.vector.scratch import scratch
 from segcaffe.kernels.vector.tile import ROWS, strip_length, vector_length
@@ -53,6 +53,12 @@ def multiply(
     thread that made it.
     """
     _check(a, b, out, trans_a, trans_b)
+    plain = alpha == 1 and beta == 0 and trans_b and not trans_a and then is None
+    if b.dtype == np.float16:
+        if plain and half.IS_FAST and _is_better_by_dots(a, b, out):
+            _multiply_half(a, b, out)
+            return
+        b = _widened(b, a.dtype)
     rows, columns = out.shape
     depth = a.shape[0] if trans_a else a.shape[1]
     if depth == 0 or rows == 0 or columns == 0:
@@ -64,7 +70,7 @@ def multiply(
     if alpha == 1 and beta == 0 and not trans_b and _is_better_by_tiles(a, b, out, depth):
         _multiply_tiles(a, b, out, trans_a, then)
         return
-    if alpha == 1 and beta == 0 and trans_b and not trans_a and then is None and _is_better_by_dots(a, b, out):
+    if plain and _is_better_by_dots(a, b, out):
         _multiply_dots(a, b, out)
         return
     by_rows = rows > columns
@@ -104,6 +110,20 @@ def _multiply_dots(a: Array, b: Array, out: Array) -> None:
     """``out = a @ b.T`` for few rows of ``a``; those of ``b`` are divided among threads."""
     grain = max(1, _LINES // (dots.ROWS * b.shape[1]))
     calls.run(-(-len(b) // dots.ROWS), lambda start, stop: ((dots.multiply, (a, b, out, start, stop)),), grain)
+
+
+def _multiply_half(a: Array, b: Array, out: Array) -> None:
+    """`_multiply_dots` of a ``b`` in half precision."""
+    grain, flat = max(1, _LINES // b.shape[1]), (a.reshape(-1), b.reshape(-1).view(np.uint16), out.reshape(-1))
+    sizes = len(a), *b.shape
+    calls.run(len(b), lambda start, stop: ((half.multiply, (*flat, sizes, start, stop)),), grain)
+
+
+def _widened(b: Array, dtype: Any) -> Array:
+    """A factor of half precision as one of another type, in scratch memory."""
+    wide: Array = scratch("matmul_wide", b.size, dtype).reshape(b.shape)
+    calls.call(np.copyto, wide, b)
+    return wide
 
 
 def _multiply_tiles(a: Array, b: Array, out: Array, trans_a: bool, then: Then | None) -> None:

@@ -30,6 +30,7 @@ class Convolution(WindowedLayer):
     """
 
     backward_reads = ("bottoms",)
+    half_weights = True
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Read the options; bottom_is_im2col says that the bottom holds columns."""
@@ -62,14 +63,14 @@ class Convolution(WindowedLayer):
     @recordable
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Compute each top from its bottom."""
-        weight, epilogue = self._weight(self.blobs[0].array), self.finish()
+        weight, epilogue = self._weight(self.wide_weight()), self.finish()
         for x, y in zip(bottom, top, strict=True):
             convolution.forward(self.folded(x.array), weight, out=self.folded(y.array), **epilogue, **self.options())
 
     def forward_sum(self, x: Blob, addend: Blob, total: Blob, negative_slope: Any) -> None:
         """Compute ``total``: the top of ``x`` plus ``addend``, rectified by a slope, or by one for each channel."""
         given = self.finish() | {"negative_slope": negative_slope, "addend": self.folded(addend.array)}
-        weight, out = self._weight(self.blobs[0].array), self.folded(total.array)
+        weight, out = self._weight(self.wide_weight()), self.folded(total.array)
         convolution.forward(self.folded(x.array), weight, out=out, **given, **self.options())
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:

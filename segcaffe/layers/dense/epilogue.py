@@ -98,6 +98,11 @@ class EpilogueLayer(Layer):
         super().__init__(param, phase, dtype)
         self.epilogue = Epilogue()
 
+    def wide_weight(self) -> Array:
+        """The weight on the device; of one that is kept in half precision a copy, widened."""
+        half = self.blobs[0].half()
+        return self.blobs[0].array if half is None else half.astype(self.dtype)
+
     def bias(self) -> Array | None:
         """The bias on the device, or None."""
         return self.blobs[1].array if self.bias_term else None

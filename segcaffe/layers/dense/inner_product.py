@@ -26,6 +26,7 @@ class InnerProduct(EpilogueLayer):
 
     draw_color = "#CC33FF"
     backward_reads = ("bottoms",)
+    half_weights = True
     fork_options = frozenset({"InnerProductParameter.normalize"})
 
     @classmethod
@@ -70,7 +71,8 @@ class InnerProduct(EpilogueLayer):
             weight /= self.xp.sqrt((weight * weight).sum(1, keepdims=True) + self.dtype.type(1e-6))
         x = bottom[0].array.reshape(self.items, self.length)
         y = top[0].array.reshape(self.items, self.num_output)
-        gemm(x, self.blobs[0].array, y, trans_b=not self.transpose)
+        half = self.blobs[0].half()
+        gemm(x, self.blobs[0].array if half is None else half, y, trans_b=not self.transpose)
         finish(y, **self.finish())
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
