@@ -313,7 +313,7 @@ def test_both_forms_of_tiles(case, step, monkeypatch):
     scale, slope = rng.uniform(0.5, 2, len(bias)).astype("f"), rng.uniform(-0.5, 0.5, len(bias)).astype("f")
     wide = [a.astype(np.float64) for a in (x, weight, np.zeros_like(bias), grad)]
     sums, *_ = _reference(*wide, window, group)
-    for size in (1 << 20, 1 << 13):
+    for size in (1 << 20, 1 << 14):
         monkeypatch.setattr(winograd_panels, "_BLOCK_BYTES", size)
         method = PanelTiles(winograd_panels.plan_of_form(problem, step, 1e6))
         for given in [Epilogue(None, bias, 0.0), Epilogue(scale, bias, slope), Epilogue(None, None, slope, grad)]:

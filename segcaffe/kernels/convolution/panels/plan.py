@@ -19,8 +19,9 @@ _NEAR_BYTES, _FEW_ROWS = 7 << 19, 32
 """What an image and its output may take, together, for single pixels to be read one by one; unless outputs are few."""
 _LEAST_TERMS = 24
 """Terms of a sum that are worth it."""
-_MORE, _MUCH_MORE = 1.1, 4.0
-"""Times as much as other ways that may be computed: each of it takes less time, and much less where pixels are few."""
+_MORE = 1.1, 2.1, 4.0
+"""Times as much as other ways that may be computed, as each of it takes less time: a little, more of single pixels with
+few outputs, and much more where pixels are few."""
 
 
 class Layout(NamedTuple):
@@ -101,8 +102,8 @@ def is_better(problem: Problem) -> bool:
     # What is computed, with the lanes that are of no use; other ways have tiles of rows and strips of pixels.
     computed = ROWS * len(cut_groups(count)) * -(-rows // length) * length
     others = -(-count // (STREAMS * length)) * STREAMS * length * (rows - rows % ROWS + _power_of_2(rows % ROWS))
-    most = _MORE if count >= STREAMS * length else _MUCH_MORE
-    return near and depth >= _LEAST_TERMS and computed <= most * others
+    kind = 2 if count < STREAMS * length else int(problem.is_pixelwise and rows <= _FEW_ROWS)
+    return near and depth >= _LEAST_TERMS and computed <= _MORE[kind] * others
 
 
 def _power_of_2(rows: int) -> int:

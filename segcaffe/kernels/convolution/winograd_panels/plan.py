@@ -15,10 +15,13 @@ from segcaffe.kernels.vector.tile import ROWS, STREAMS, vector_length
 
 Array = np.ndarray[Any, Any]
 Pair = tuple[int, int]
-_BLOCK_BYTES = 1 << 20
-"""What the transformed input of a block may take."""
+_BLOCK_BYTES = 1 << 19
+"""What the transformed input of a block may take; twice as much where weights are large, which each block reads."""
+_LARGE_BYTES = 1 << 20
 _WEIGHT_BYTES = {2: 1 << 25, 4: 1 << 22}
 """What transformed weights may take, by form: larger ones are read from memory for too few products."""
+_TILE_BYTES = {2: 0, 4: 3 << 16}
+"""What they may take, instead, for each tile that they serve."""
 _INPUT_CYCLES = {2: 130.0, 4: 330.0}
 """Cost in cycles of transforming a vector of tiles of one channel."""
 _OUTPUT_CYCLES = {2: 110.0, 4: 300.0}
@@ -120,7 +123,8 @@ def _cycles(problem: Problem, step: int, vectors: int) -> float:
     size, length, channels = FORMS[step].size, vector_length("f4"), problem.weight[1]
     tiles = problem.source[0] * math.prod(-(-n // step) for n in problem.target[2:])
     weights = size**2 * channels * vectors * length * 4
-    if weights * problem.group > _WEIGHT_BYTES[step] or tiles < _LEAST_TILES:
+    most = max(_WEIGHT_BYTES[step], _TILE_BYTES[step] * tiles)
+    if weights * problem.group > most or tiles < _LEAST_TILES:
         return math.inf
     products = float(size**2 * channels * vectors * tiles)
     loads = weights / _BYTES
@@ -133,8 +137,7 @@ def plan_of_form(problem: Problem, step: int, cycles: float) -> Plan:
     length, channels, size = vector_length("f4"), problem.weight[1], FORMS[step].size
     rows, columns = (-(-n // step) for n in problem.target[2:])
     tiles = problem.source[0] * rows * columns
-    block = max(ROWS, _BLOCK_BYTES // (size**2 * channels * 4) // ROWS * ROWS)
-    block = -(-tiles // -(-tiles // block))
+    block = _block(tiles, size**2 * channels * 4, -(-problem.target[1] // length) * length)
     pitch = max(length, -(-block // ROWS) * ROWS)
     panels = make_panels(problem.group, problem.target[1] // problem.group, length)
     blocks, runs, groups = _blocks(problem.source[0], rows, columns, block)
@@ -158,6 +161,16 @@ def plan_of_form(problem: Problem, step: int, cycles: float) -> Plan:
     )
     tables = Tables(np.arange(channels) * pitch, np.arange(pitch + ROWS), blocks, runs, groups, panels)
     return Plan(layout, tables, problem.source[0], vectors, problem.target[1] // problem.group, cycles)
+
+
+def _block(tiles: int, tile_bytes: int, outputs: int) -> int:
+    """Tiles of a block: all where they are few, else a number that is computed without a rest."""
+    most = (1 + (tile_bytes * outputs > _LARGE_BYTES)) * _BLOCK_BYTES // tile_bytes // ROWS * ROWS
+    if tiles <= 9 * most // 4:
+        return tiles
+    block = -(-tiles // -(-tiles // max(ROWS, most)))
+    exact = sum(size for _, size in cut_groups(block)) == block
+    return block if exact else -(-block // ROWS) * ROWS
 
 
 def _blocks(images: int, rows: int, columns: int, block: int) -> tuple[Array, Array, Array]:
