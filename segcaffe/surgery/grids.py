@@ -91,6 +91,15 @@ def image_of(layers: Sequence[LayerParameter]) -> str:
     return next((layer.top[0] for layer in [*bringing, *filling]), "")
 
 
+def made_of(layers: Sequence[LayerParameter], image: str) -> set[str]:
+    """The blobs that are made of an image, and the image itself."""
+    found = {image}
+    for layer in layers:
+        if found.intersection(layer.bottom):
+            found.update(layer.top)
+    return found
+
+
 def brings_data(layer: LayerParameter) -> bool:
     """Whether a layer is an input or brings data into the net, as Python layers without bottoms do."""
     cls = layer_class(layer.type, where(layer))

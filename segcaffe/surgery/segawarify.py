@@ -12,7 +12,7 @@ from segcaffe.surgery import written
 from segcaffe.surgery.changes import Changes, changed, changed_net
 from segcaffe.surgery.choice import ONE_TAP, Left, fitting, further_options, why_left, why_unfit
 from segcaffe.surgery.crf import append_crf, scores_of
-from segcaffe.surgery.grids import Known, Shape, guesses, image_of, shapes_in
+from segcaffe.surgery.grids import Known, Shape, guesses, image_of, made_of, shapes_in
 from segcaffe.surgery.guide import Guide, join, works_in_place
 from segcaffe.surgery.masks import Grid, Masks, Names
 from segcaffe.surgery.options import Crf, Masking, Setting
@@ -57,7 +57,7 @@ def segawarify(
     layers, joined = subject.layers, join(guide, subject, image, names)
     start = _first_after(layers, joined.blob if guide.net is None else image, in_place=guide.net is None)
     changes.put(start, joined.text())
-    chosen, left = _choose(layers, masking.layers, start)
+    chosen, left = _choose(layers, masking.layers, start, image if guide.net is not None else "")
     scores = scores_of(layers, crf.scores) if crf is not None else ""
     wanted = {layers[i].bottom[0] for i in chosen} | {joined.blob} | ({scores} if scores else set())
     known = Known(setting.shapes, () if stored is None else (stored,))
@@ -119,11 +119,18 @@ def _first_after(layers: Sequence[LayerParameter], blob: str, in_place: bool) ->
     return makers[-1] + 1
 
 
-def _choose(layers: Sequence[LayerParameter], patterns: Sequence[str], start: int) -> tuple[list[int], list[Left]]:
-    """Indices of the convolutions to mask, and those that the patterns fit and whose options speak against it."""
-    chosen, left = [], []
+def _choose(
+    layers: Sequence[LayerParameter], patterns: Sequence[str], start: int, image: str
+) -> tuple[list[int], list[Left]]:
+    """Indices of the convolutions to mask, and those that the patterns fit and whose place or options speak against it.
+
+    Where an image is given, embeddings are made of it: convolutions of others are not masked by them.
+    """
+    chosen, left, seen = [], [], made_of(layers, image)
     for i in fitting(layers, patterns):
         why = why_left(layers[i]) or ("stands before the embeddings" if i < start else "")
+        if not why and image and layers[i].bottom[0] not in seen:
+            why = f'is not made of "{image}", as the embeddings are; --image says which image they are made of'
         if why:
             left.append(Left(layers[i].name, layers[i].type, why))
         else:

@@ -197,6 +197,17 @@ def test_what_a_mask_needs_comes_first() -> None:
     assert [one.why for one in made.left] == ["stands before the embeddings"]
 
 
+def test_embeddings_of_another_image_are_no_guide() -> None:
+    second = DATA.replace('"data"', '"second"')
+    text = DATA + second + conv("a", "data", "kernel_size: 3") + conv("b", "second", "kernel_size: 3")
+    made = segawarify(Subject.parse(text), Guide.recipe("tiny"))
+    assert [one.layer for one in made.masked] == ["a"]
+    assert "--image" in made.left[0].why
+    other = segawarify(Subject.parse(text), Guide.recipe("tiny"), setting=Setting(image="second"))
+    assert [one.layer for one in other.masked] == ["b"]
+    Net(other.net, phase=TEST)
+
+
 def test_unknown_sizes_are_asked_for() -> None:
     text = (
         'layer { name: "d" type: "Data" top: "data" top: "label" data_param { source: "${DB}/lmdb" batch_size: 3 } }\n'
