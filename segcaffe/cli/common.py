@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from segcaffe import device
 from segcaffe.cli.compilation import compilation_shown
 from segcaffe.cli.numbers import finite, whole
+from segcaffe.cli.plugins import add_plugin_option
 from segcaffe.errors import PrototxtError, SegcaffeError
 from segcaffe.files.there import exists, is_dir, is_file
 from segcaffe.glog import shows_progress, tell
@@ -44,7 +45,8 @@ def add_option(parser: argparse.ArgumentParser, name: str, help: str, **settings
 
 
 def add_template_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that fill ``${NAME}`` templates."""
+    """Add the options that fill ``${NAME}`` templates, and that for what a net may ask for besides."""
+    add_plugin_option(parser)
     add_option(parser, "set", "value of a ${NAME} in the prototxt files; repeatable", metavar="NAME=VALUE",
                action="append", default=[])  # fmt: skip
     add_option(parser, "vars", "file of NAME=VALUE lines for ${NAME} templates", metavar="FILE")

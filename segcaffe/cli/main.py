@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from segcaffe.cli.examples import EXAMPLES
 from segcaffe.cli.limits import add_limit_option, limits
 from segcaffe.cli.parser import Parser, paragraph
+from segcaffe.cli.plugins import load_plugins
 from segcaffe.cli.streams import OutputError, streams_of_bytes
 from segcaffe.errors import SegcaffeError
 from segcaffe.glog import Verbosity, terminal_log
@@ -123,6 +124,7 @@ def _main(arguments: Sequence[str] | None) -> int:
             limits(options),
             ahead_shown(options),
         ):
+            load_plugins(options)
             status = int(options.run(options) or 0)
             sys.stdout.flush()
             return status

@@ -17,6 +17,7 @@ from typing import Any
 
 from segcaffe.cli import common
 from segcaffe.cli.numbers import finite, whole
+from segcaffe.cli.plugins import add_plugin_option
 from segcaffe.errors import SegcaffeError
 
 METHODS = ("cascade", "local-crf", "dense-crf")
@@ -48,8 +49,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                       type=whole(1, _MOST_TAPS), metavar="N")  # fmt: skip
     common.add_option(parser, "dilation", "pixels between the window's taps (cascade, local-crf; default 1)",
                       type=whole(1, _MOST_TAPS), metavar="N")  # fmt: skip
-    common.add_option(parser, "norm", "distance of the guide's values: l1 (default) or l2, ½Σd² (cascade)",
-                      choices=("l1", "l2"))  # fmt: skip
+    common.add_option(parser, "norm", "distance of the guide's values: l1 (default), l2, ½Σd², or one of --plugin "
+                      "(cascade)", metavar="NAME")  # fmt: skip
     common.add_option(parser, "scale", "how fast weights fall with distance (cascade: 50 for features, for colours "
                       "0.05, with l2 0.01; local-crf: 1, for colours 1/169)", type=finite)  # fmt: skip
     common.add_option(parser, "rounds", "how often to average (cascade; default 2)", type=whole(1), metavar="N")
@@ -64,6 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                       type=finite)  # fmt: skip
     common.add_option(parser, "spatial", "weight of position alone (dense-crf; default 3)", type=finite)
     common.add_option(parser, "bilateral", "weight of position and guide (dense-crf; default 10)", type=finite)
+    add_plugin_option(parser)
     common.add_option(parser, "threads", "threads (default: all cores)", type=whole(most=1024))
 
 
@@ -96,6 +98,7 @@ def _given(options: argparse.Namespace) -> Mapping[str, Any]:
         others = " and ".join(method for method in METHODS if name in _OF[method])
         common.leave_out(options, {name: None}, f"--method {others}")
     given = {name: getattr(options, name) for name in own if getattr(options, name) is not None}
+    _check_norm(given)
     for name in _POSITIVE:
         if given.get(name, 1) <= 0:
             raise SegcaffeError(f"--{name} must be above 0. Received: {given[name]:g}.")
@@ -104,6 +107,20 @@ def _given(options: argparse.Namespace) -> Mapping[str, Any]:
     if given.get("kernel_size", 1) % 2 == 0:
         raise SegcaffeError(f"--kernel_size must be odd. Received: {given['kernel_size']}.")
     return given
+
+
+def _check_norm(given: Mapping[str, Any]) -> None:
+    """SegcaffeError for a distance that there is not, or one of the user's without a scale to suit it."""
+    from segcaffe.kernels.distance.registry import L1, L2, find_distance, unknown_distance
+
+    norm = given.get("norm", "l1")
+    found = find_distance(norm)
+    if found is None:
+        raise SegcaffeError(f"--norm: {unknown_distance(norm)}")
+    if found not in (L1, L2) and "scale" not in given:
+        raise SegcaffeError(
+            f"--norm {norm}: say with --scale how fast weights fall with it; defaults are for l1 and l2."
+        )
 
 
 def _size(values: Any) -> str:

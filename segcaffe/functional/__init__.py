@@ -27,6 +27,7 @@ from segcaffe.functional.permutohedral import (
     permutohedral_meanfield,
     permutohedral_meanfield_backward,
 )
+from segcaffe.kernels.distance.registry import register_distance
 
 __all__ = [
     "CascadeGradients",
@@ -51,4 +52,5 @@ __all__ = [
     "norm_conv2d_backward",
     "permutohedral_meanfield",
     "permutohedral_meanfield_backward",
+    "register_distance",
 ]

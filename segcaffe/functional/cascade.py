@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 
 from segcaffe import device
 from segcaffe.functional.arrays import Given, check_images, fail, take
-from segcaffe.functional.masks import Norm, is_l1
+from segcaffe.functional.masks import Norm, distance_of
 from segcaffe.functional.windows import Size, window
-from segcaffe.kernels import im2dist, meanfield
+from segcaffe.kernels import meanfield
+from segcaffe.kernels.distance.choice import compare, compare_backward
 from segcaffe.window import Window
 
 _LEAST = 1e-4
@@ -112,10 +113,11 @@ class _Task:
                 raise fail(name, f"grad must have the shape of scores, {self.scores.shape}", f"{one.shape}")
         self.xp = device.array_module(self.scores)
         self.window = window(name, options.kernel_size, 1, "same", options.dilation)
-        self.l1, self.scale, self.rounds = is_l1(name, options.norm), float(options.scale), options.rounds
+        self.distance = distance_of(name, options.norm)
+        self.scale, self.rounds = float(options.scale), options.rounds
         shape = (len(self.guide), self.window.taps, *self.guide.shape[2:])
         weights = self.xp.empty(shape, self.guide.dtype)
-        im2dist.forward(self.guide, weights, self.window, self.l1)
+        compare(self.guide, weights, self.window, self.distance)
         weights *= self.guide.dtype.type(-self.scale)
         self.xp.exp(weights, out=weights)
         self.total = weights.sum(axis=1, keepdims=True) + self.guide.dtype.type(_LEAST)
@@ -143,5 +145,5 @@ class _Task:
         weights_grad *= self.weights
         weights_grad *= self.guide.dtype.type(-self.scale)
         guide_grad = self.xp.empty_like(self.guide)
-        im2dist.backward(self.guide, weights_grad, guide_grad, self.window, self.l1)
+        compare_backward(self.guide, weights_grad, guide_grad, self.window, self.distance)
         return grad, guide_grad

@@ -7,9 +7,11 @@ from typing import Any, NamedTuple
 
 from segcaffe import device
 from segcaffe.functional.arrays import check_images, fail, take
-from segcaffe.functional.masks import Norm, check_taps, is_l1
+from segcaffe.functional.masks import Norm, check_taps, distance_of
 from segcaffe.functional.windows import Padding, Size, window
-from segcaffe.kernels import im2dist, norm_conv, segaware_conv
+from segcaffe.kernels import norm_conv, segaware_conv
+from segcaffe.kernels.distance.choice import compare, compare_backward
+from segcaffe.kernels.distance.registry import Distance
 from segcaffe.window import Window
 
 
@@ -158,7 +160,7 @@ def norm_conv2d(
     image, guide, filters, biases = given.arrays
     check_images(name, x=image, embeddings=guide)
     view = _view(name, image, filters, biases, (stride, padding, dilation), groups)
-    weights = _softmax(guide, view, is_l1(name, norm), remove_center, remove_bounds, scale)
+    weights = _softmax(guide, view, distance_of(name, norm), remove_center, remove_bounds, scale)
     out = _empty(image, filters, view)
     norm_conv.convolve(image, weights, filters, out, view)
     if biases is not None:
@@ -187,10 +189,11 @@ def norm_conv2d_backward(
     given = take(name, grad=grad, x=x, embeddings=embeddings, weight=weight, bias=bias)
     grads, image, guide, filters, biases = given.arrays
     check_images(name, x=image, embeddings=guide)
-    view, l1 = _view(name, image, filters, biases, (stride, padding, dilation), groups), is_l1(name, norm)
+    view = _view(name, image, filters, biases, (stride, padding, dilation), groups)
+    distance = distance_of(name, norm)
     _check_grad(name, grads, image, filters, view)
     xp = device.array_module(image)
-    weights = _softmax(guide, view, l1, remove_center, remove_bounds, scale)
+    weights = _softmax(guide, view, distance, remove_center, remove_bounds, scale)
     x_grad, filters_grad, guide_grad = xp.empty_like(image), xp.zeros_like(filters), xp.empty_like(guide)
     norm_conv.convolve_backward(image, weights, filters, grads, x_grad, filters_grad, view)
     arguments = xp.empty_like(weights)
@@ -198,10 +201,10 @@ def norm_conv2d_backward(
     norm_conv.softmax_backward(weights, arguments, 1.0)
     # Removed neighbours count as distance 0: theirs stands for infinity, and their weight is 0.
     distances = xp.empty_like(weights)
-    im2dist.forward(guide, distances, view, l1)
+    compare(guide, distances, view, distance)
     scale_grad = -float(xp.vdot(distances, arguments))
     arguments *= image.dtype.type(-scale)
-    im2dist.backward(guide, arguments, guide_grad, view, l1)
+    compare_backward(guide, arguments, guide_grad, view, distance)
     back = given.back
     biases_grad = None if biases is None else back(grads.sum(axis=(0, 2, 3)))
     return NormConvGradients(back(x_grad), back(guide_grad), back(filters_grad), biases_grad, scale_grad)
@@ -233,10 +236,10 @@ def _check_grad(name: str, grads: Any, image: Any, filters: Any, view: Window) -
         raise fail(name, f"grad must have the shape of the result, {shape}", f"{tuple(grads.shape)}")
 
 
-def _softmax(guide: Any, view: Window, l1: bool, center: bool, bounds: bool, scale: float) -> Any:
+def _softmax(guide: Any, view: Window, distance: Distance, center: bool, bounds: bool, scale: float) -> Any:
     """What each tap counts, (N, taps, H', W')."""
     xp = device.array_module(guide)
     weights = xp.empty((len(guide), view.taps, *view.output_shape(guide.shape[2:])), guide.dtype)
-    im2dist.forward(guide, weights, view, l1, center, bounds)
+    compare(guide, weights, view, distance, center, bounds)
     norm_conv.softmax(weights, float(scale))
     return weights

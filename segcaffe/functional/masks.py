@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from segcaffe import device
 from segcaffe.functional.arrays import check_images, fail, take
 from segcaffe.functional.windows import Padding, Size, window
-from segcaffe.kernels import im2dist, im2parity
+from segcaffe.kernels import im2parity
+from segcaffe.kernels.distance.choice import compare, compare_backward
+from segcaffe.kernels.distance.registry import Distance, find_distance, unknown_distance
 from segcaffe.window import Window
 
-Norm = Literal["l1", "l2"]
+Norm = str
+"""A distance's name: "l1", "l2", or one that `register_distance` added."""
 
 
 def local_distance(
@@ -35,7 +38,7 @@ def local_distance(
     kernel_size, dilation, stride, padding:
         In pixels, one number or (height, width). ``padding`` "same" gives a window for every pixel.
     norm:
-        "l1" or "l2".
+        "l1", "l2", or a distance added by `register_distance`: Σ value(d).
     remove_center:
         Put the centre infinitely far from itself (a very large number), so that it does not count.
     remove_bounds:
@@ -54,11 +57,12 @@ def local_distance(
     """
     name = "local_distance"
     given = take(name, embeddings=embeddings)
-    images, view, l1 = given.arrays[0], window(name, kernel_size, stride, padding, dilation), is_l1(name, norm)
+    images, view = given.arrays[0], window(name, kernel_size, stride, padding, dilation)
+    distance = distance_of(name, norm)
     check_images(name, embeddings=images)
     xp = device.array_module(images)
     out = xp.empty((len(images), view.taps, *view.output_shape(images.shape[2:])), images.dtype)
-    im2dist.forward(images, out, view, l1, remove_center, remove_bounds)
+    compare(images, out, view, distance, remove_center, remove_bounds)
     return given.back(out)
 
 
@@ -85,11 +89,11 @@ def local_distance_backward(
     name = "local_distance_backward"
     given = take(name, grad=grad, embeddings=embeddings)
     grads, images = given.arrays
-    view, l1 = window(name, kernel_size, stride, padding, dilation), is_l1(name, norm)
+    view, distance = window(name, kernel_size, stride, padding, dilation), distance_of(name, norm)
     check_images(name, embeddings=images)
     check_taps(name, view, images, grad=grads)
     out = device.array_module(images).empty_like(images)
-    im2dist.backward(images, grads, out, view, l1)
+    compare_backward(images, grads, out, view, distance)
     return given.back(out)
 
 
@@ -137,8 +141,9 @@ def check_taps(name: str, view: Window, images: Any, **taps: Any) -> None:
             raise fail(name, f"{what} must have shape {shape}, one channel for each tap", f"{tuple(array.shape)}")
 
 
-def is_l1(name: str, norm: str) -> bool:
-    """Whether a norm is "l1", not "l2". Raises ShapeError for others."""
-    if norm not in ("l1", "l2"):
-        raise fail(name, 'norm is "l1" or "l2"', repr(norm))
-    return norm == "l1"
+def distance_of(name: str, norm: str) -> Distance:
+    """The distance of a function's ``norm``. Raises ShapeError for a name that is none."""
+    found = find_distance(norm) if isinstance(norm, str) else None
+    if found is None:
+        raise fail(name, f"norm names a distance. {unknown_distance(str(norm))}".rstrip("."), repr(norm))
+    return found

@@ -40,7 +40,10 @@ def mean_field_input(net: NetParameter) -> str:
 
 
 def views_of(net: NetParameter, weights: Weights) -> list[View]:
-    """Every mask of a net whose windows are square, odd, and around each cell, in the order of the layers."""
+    """Every mask of a net whose windows are square, odd, and around each cell, in the order of the layers.
+
+    Those of distances that users registered are left out: the page that shows views computes L1 and L2.
+    """
     found: list[View] = []
     for place, layer in enumerate(net.layer):
         if layer.type == "Im2dist":
@@ -62,7 +65,7 @@ def finest_view(net: NetParameter, blob: str, views: Sequence[View], scale: floa
     masks = [view for view in views if view.sum_to != 1]
     told = f"The embeddings “{blob}” as fine as they are"
     if not masks:
-        return View(blob, blob, _FINEST_KERNEL, scale=scale, about=f"{told}. The net itself makes no mask of them.")
+        return View(blob, blob, _FINEST_KERNEL, scale=scale, about=f"{told}. The net has no mask that a page can show.")
     about = f"{told}, with the λ of {masks[0].name}; the net's own masks, on coarser grids, are the other choices."
     return View(f"{blob} (all pixels)", blob, _FINEST_KERNEL, 1, masks[0].scale, masks[0].norm, about=about)
 
@@ -92,7 +95,7 @@ def _masks(net: NetParameter, place: int, weights: Weights) -> Iterator[View]:
     """A view for each layer Exp that a layer Im2dist leads to."""
     layer = net.layer[place]
     window = _square_window(layer)
-    if window is None:
+    if window is None or layer.im2dist_param.distance:
         return
     options, (kernel, dilation) = layer.im2dist_param, window
     norm: Norm = "l1" if options.norm == Im2distParameter.L1 else "l2"
@@ -106,7 +109,7 @@ def _masks(net: NetParameter, place: int, weights: Weights) -> Iterator[View]:
 def _normalized(layer: LayerParameter, weights: Weights) -> Iterator[View]:
     """The view of a NormConv."""
     window = _square_window(layer)
-    if window is None:
+    if window is None or layer.norm_conv_param.distance:
         return
     options, (kernel, dilation) = layer.norm_conv_param, window
     norm: Norm = "l1" if options.norm == NormConvParameter.L1 else "l2"

@@ -163,7 +163,7 @@ def settings(method: str, colours: bool, given: Mapping[str, Any]) -> dict[str, 
     """The options of a method: those given, and defaults that suit the kind of guide."""
     own = METHODS[method]
     found = {**own.options, **given}
-    fit = own.colours[found.get("norm", "")] if colours else {}
+    fit = own.colours.get(found.get("norm", ""), {}) if colours else {}
     return {**found, **{name: value for name, value in fit.items() if name not in given}}
 
 

@@ -17,7 +17,7 @@ from segcaffe.torch import inference, keeping, masks
 from segcaffe.torch.declare import Sizes
 
 Size = int | Sequence[int]
-Norm = Literal["l1", "l2"]
+Norm = str
 DECLARED = masks, inference
 
 

@@ -30,6 +30,7 @@ REACHED_FROM: dict[str, tuple[str, ...]] = {
     "export/torch/training.py": ("export",),
     "export/torch/writer.py": ("export",),
     "export/onnx/preprocessing.py": ("export",),
+    "kernels/distance/registry.py": (*NETS, "refine"),
     "files/limits.py": (*READ_NETS, "weights", "eval", "plot", "data make-db", "data check"),
     "data/convert_images.py": ("data make-db",),
     "data/database_writer.py": ("data make-db", "data import-mnist", "data import-cifar", "features"),

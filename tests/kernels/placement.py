@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from segcaffe.kernels import permutohedral
+from segcaffe.kernels.distance.registry import L1
 from segcaffe.window import Window
 from tests.gpu.cases import KernelCase, empty, inference_arguments, normal
 
@@ -98,6 +99,8 @@ def row_cases(rng: np.random.Generator, dtype: Any, n: int) -> Iterator[tuple[st
     for l1 in (False, True):
         yield "im2dist", "forward", {"image": row(), "dist": out(3), **window, "l1": l1}
         yield "im2dist", "backward", {"image": row(), "dist_grad": row(3), "image_grad": out(), **window, "l1": l1}
+    yield "distance", "forward", {"image": row(), "dist": out(3), **window, "distance": L1}
+    yield "distance", "backward", {"image": row(), "dist_grad": row(3), "image_grad": out(), **window, "distance": L1}
     yield "im2parity", "forward", {"label": np.round(row()), "parity": out(3), **window, "ignore_label": None}
     yield "meanfield", "add_weight_grad", {"values": row(), "out_grad": row(), "weight_grad": row(3), **window}
     for transposed in (False, True):

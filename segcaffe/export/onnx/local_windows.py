@@ -14,6 +14,7 @@ import numpy as np
 from segcaffe.export.onnx.emitter import Emitter
 from segcaffe.export.onnx.registry import maps
 from segcaffe.export.onnx.taps import Taps, centers_inside, columns, taps_inside
+from segcaffe.kernels.distance.registry import L1, L2
 from segcaffe.kernels.im2dist import FAR
 from segcaffe.layers.segaware.dist_loss import DistLoss
 from segcaffe.layers.segaware.im2dist import Im2dist
@@ -126,7 +127,7 @@ def window_meanfield(layer: WindowMeanfield, emit: Emitter) -> str:
 class _Removed:
     """What counts for `distances`, of layers that have no such attributes."""
 
-    l1 = False
+    distance = L2
 
     def __init__(self, center: bool, bounds: bool) -> None:
         self.remove_center, self.remove_bounds = center, bounds
@@ -140,13 +141,16 @@ def distances(
     Parameters
     ----------
     options:
-        Its ``l1``, ``remove_center`` and ``remove_bounds`` count, as those of Im2dist.
+        Its ``distance``, ``remove_center`` and ``remove_bounds`` count, as those of Im2dist.
     """
+    if options.distance not in (L1, L2):
+        emit.refuse(f'distance "{options.distance.name}" is a function of this process, which a file does not hold')
+    l1 = options.distance is L1
     taps = Taps(emit, image, 2, window, size)
     center = taps[taps.center]
-    kind = "ReduceL1" if options.l1 else "ReduceSumSquare"
+    kind = "ReduceL1" if l1 else "ReduceSumSquare"
     dist = emit.concat([emit.reduce(kind, emit.sub(center, tap), [1]) for tap in taps], axis=1)
-    dist = dist if options.l1 else emit.times(dist, 0.5)
+    dist = dist if l1 else emit.times(dist, 0.5)
     inside = [taps_inside(window, size, axis) for axis in (0, 1)]
     rows = np.repeat(inside[0], window.kernel[1], axis=0)[None, :, :, None]
     across = np.tile(inside[1], (window.kernel[0], 1))[None, :, None, :]

@@ -8,6 +8,7 @@ from segcaffe.export.torch.dense import window_options
 from segcaffe.export.torch.names import call, sizes
 from segcaffe.export.torch.registry import refuses, writes
 from segcaffe.export.torch.site import Held, Site
+from segcaffe.kernels.distance.registry import L1, L2
 
 
 def _window(site: Site, window: Any) -> dict[str, str | None]:
@@ -24,12 +25,20 @@ def _images(site: Site, text: str, axis: int) -> tuple[str, str]:
     return (f"{text}[None]", "[0]") if axis == 0 else (text, "")
 
 
+def _is_l1(site: Site) -> bool:
+    """Whether a layer's distances are L1, not L2."""
+    distance = site.layer.distance
+    if distance not in (L1, L2):
+        raise site.fail(f'distance "{distance.name}" is a function of this process, which a file does not hold')
+    return bool(distance is L1)
+
+
 @writes("Im2dist")
 def _im2dist(site: Site) -> str:
     layer = site.layer
     x, back = _images(site, site.x, layer.axis)
     options = {
-        "l1": layer.l1 or None,
+        "l1": _is_l1(site) or None,
         "remove_center": layer.remove_center or None,
         "remove_bounds": layer.remove_bounds or None,
     }
@@ -58,7 +67,7 @@ def _norm_conv(site: Site) -> str:
     options: dict[str, Any] = {
         "scale": "None" if layer.scale_term else None,
         "gain": layer.gain if layer.gain != 1 else None,
-        "l1": layer.l1 or None,
+        "l1": _is_l1(site) or None,
         "remove_center": layer.remove_center or None,
         "remove_bounds": layer.remove_bounds or None,
         "groups": layer.group if layer.group > 1 else None,

@@ -6,10 +6,11 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-from segcaffe.kernels import im2dist
 from segcaffe.kernels import norm_conv as kernels
+from segcaffe.kernels.distance.choice import compare, compare_backward
 from segcaffe.layers.base import Blobs, Layer
 from segcaffe.layers.registry import register
+from segcaffe.layers.segaware.distance_option import distance_of
 from segcaffe.proto import caffe_pb2
 from segcaffe.window import Window
 
@@ -20,7 +21,8 @@ class NormConv(Layer):
 
     bottom: values (N, C, H, W), embeddings (N, E, H, W);  top: (N, num_output, Y, X), sized as a convolution's.
     top = filters * (values of the window ⊙ softmax over the window of -scale · distance) + bias, where distance is
-    ½Σ(centre - neighbour)² (norm L2) or Σ|centre - neighbour| (L1) over the embedding's channels. remove_center and
+    ½Σ(centre - neighbour)² (norm L2) or Σ|centre - neighbour| (L1) over the embedding's channels, or another
+    ``distance``, as of Im2dist. remove_center and
     remove_bounds put the centre and the neighbours outside the image infinitely far away. Without scale_term the
     original does not negate the distance: scale is -1 then.
     The weights of a window sum to 1, so that filters made or trained for a Convolution of T taps give values T times
@@ -52,7 +54,7 @@ class NormConv(Layer):
         self.window = Window.from_convolution(option, 2, self.where)
         self.channels, self.group = bottom[0].shape[1], option.group
         self._check_groups(option.num_output)
-        self.l1 = norm.norm == caffe_pb2.NormConvParameter.L1
+        self.distance = distance_of(self, norm)
         self.remove_center, self.remove_bounds = norm.remove_center, norm.remove_bounds
         self.bias_term, self.scale_term = option.bias_term, norm.scale_term
         self.gain = self.window.taps if norm.scale_by_taps else 1
@@ -109,7 +111,7 @@ class NormConv(Layer):
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Compute the weights, which backward uses again, and convolve."""
-        im2dist.forward(bottom[1].array, self.weights, self.window, self.l1, self.remove_center, self.remove_bounds)
+        compare(bottom[1].array, self.weights, self.window, self.distance, self.remove_center, self.remove_bounds)
         kernels.softmax(self.weights, self.scale)
         out = top[0].array
         kernels.convolve(bottom[0].array, self.weights, self.blobs[0].array, out, self.window)
@@ -143,12 +145,12 @@ class NormConv(Layer):
         if to_scale:
             # Removed neighbours count as distance 0: theirs stands for infinity, and their weight is 0.
             distances = self.xp.empty_like(grads)
-            im2dist.forward(embeddings, distances, self.window, self.l1)
+            compare(embeddings, distances, self.window, self.distance)
             scale_grad = self.blobs[-1].grad
             scale_grad -= self.xp.vdot(distances, grads)
         if to_embeddings:
             grads *= self.dtype.type(-self.scale)
-            im2dist.backward(embeddings, grads, bottom[1].grad, self.window, self.l1)
+            compare_backward(embeddings, grads, bottom[1].grad, self.window, self.distance)
 
     def multiply_adds(self, bottom: Blobs, top: Blobs) -> int:
         """Distances, masking and filtering."""
