@@ -138,7 +138,7 @@ def test_what_options_cannot_say() -> None:
         text = MASKED.replace('distance: "charbonnier"', options)
         with pytest.raises(ShapeError, match=says.replace("?", r"\?")):
             Net(parse(text, caffe_pb2.NetParameter()), caffe_pb2.TEST)
-    with pytest.raises(ShapeError, match=r"norm names a distance.*There are: charbonnier, l1, l2"):
+    with pytest.raises(ShapeError, match=r"or names another distance.*There are: charbonnier, l1, l2"):
         functional.local_distance(np.zeros((1, 1, 3, 3)), 3, norm="l3")
 
 
