@@ -145,5 +145,6 @@ def distance_of(name: str, norm: str) -> Distance:
     """The distance of a function's ``norm``. Raises ShapeError for a name that is none."""
     found = find_distance(norm) if isinstance(norm, str) else None
     if found is None:
-        raise fail(name, f'norm is "l1" or "l2", or names another distance. {unknown_distance(str(norm))}', repr(norm))
+        there = unknown_distance(str(norm)).rstrip(".")
+        raise fail(name, f'norm is "l1" or "l2", or names another distance. {there}', repr(norm))
     return found
