@@ -18,9 +18,9 @@ Pair = tuple[int, int]
 _BLOCK_BYTES = 1 << 19
 """What the transformed input of a block may take; twice as much where weights are large, which each block reads."""
 _LARGE_BYTES = 1 << 20
-_WEIGHT_BYTES = {2: 1 << 25, 4: 1 << 22}
+_WEIGHT_BYTES = {2: 1 << 23, 4: 1 << 22}
 """What transformed weights may take, by form: larger ones are read from memory for too few products."""
-_TILE_BYTES = {2: 0, 4: 3 << 16}
+_TILE_BYTES = {2: 3 << 17, 4: 3 << 16}
 """What they may take, instead, for each tile that they serve."""
 _INPUT_CYCLES = {2: 130.0, 4: 330.0}
 """Cost in cycles of transforming a vector of tiles of one channel."""
