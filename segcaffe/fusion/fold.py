@@ -10,8 +10,8 @@ differs is that the top has its final values as soon as the convolution has run.
 would do one by one: a pass that ends or begins among them, and one whose hooks look on, is not folded there. Factors
 and shifts are computed anew in each pass, from whatever the blobs hold.
 
-Where the net learns, a Scale or a BN is folded only if its parameters do not: their gradients need what lies in
-between. The gradient passes through all that is folded at once, before the convolution's own backward pass.
+Where the net may run backward, a Scale or a BN is folded only if its parameters do not learn: their gradients need what
+lies in between. The gradient passes through all that is folded at once, before the convolution's own backward pass.
 """
 
 from __future__ import annotations
@@ -32,14 +32,15 @@ from segcaffe.layers.normalize.bn import BN
 from segcaffe.proto import caffe_pb2
 
 
-def fold(graph: Graph) -> Graph:
+def fold(graph: Graph, backward: bool = True) -> Graph:
     """Return the graph with BatchNorm or BN, Scale and ReLU or PReLU absorbed by the convolutions before them.
 
-    With force_backward every gradient is asked for, those of a Scale too: such nets are left alone.
+    With force_backward every gradient is asked for, those of a Scale too: such nets are left alone. ``backward`` says
+    whether a net with a loss may run backward.
     """
     if graph.force_backward:
         return graph
-    learns = any(has_loss(node) for node in graph.nodes)
+    learns = backward and any(map(has_loss, graph.nodes))
     readers = graph.readers()
     leaders = [i for i, node in enumerate(graph.nodes) if _can_lead(node, learns)]
     found = {i: _absorbed(graph, i, readers.get(graph.nodes[i].tops[0], []), learns) for i in leaders}

@@ -22,12 +22,13 @@ from segcaffe.layers.shape.eltwise import Eltwise
 from segcaffe.proto import caffe_pb2
 
 
-def join_sums(graph: Graph, keep: Collection[str] = ()) -> Graph:
+def join_sums(graph: Graph, keep: Collection[str] = (), backward: bool = True) -> Graph:
     """Return a folded graph with each sum of two blobs computed by the convolution that makes the later one.
 
-    Blobs of the names to ``keep`` are computed in any case, because they will be read.
+    Blobs of the names to ``keep`` are computed in any case, because they will be read. ``backward`` says whether a net
+    with a loss may run backward.
     """
-    if graph.force_backward or any(map(has_loss, graph.nodes)):
+    if graph.force_backward or (backward and any(map(has_loss, graph.nodes))):
         return graph
     flow, readers, sums = Flow(graph), graph.readers(), dict[int, Sum]()
     for index, node in enumerate(graph.nodes):

@@ -125,10 +125,14 @@ class Net(PycaffeMembers):
         graph = build_graph(net, net_state(phase, level, [*net.message.state.stage, *(stages or ())]))
         passed_over = foreign_options.check(graph, net, tolerant=tolerant)
         if fuse:
-            graph = fuse_graph(graph) if net.message.debug_info else fold(fuse_graph(graph))
+            graph = fuse_graph(graph)
+        # See `backward_from_to`.
+        backward = phase != caffe_pb2.TEST or not share_memory
+        if fuse and not net.message.debug_info:
+            graph = fold(graph, backward)
         if fuse and not net.message.debug_info and device.get_mode() == "CPU":
             # On a GPU passes are replayed, which would not note that a blob is computed when it is read.
-            graph = join_sums(graph, keep)
+            graph = join_sums(graph, keep, backward)
         super().__init__(build(graph, phase, np.dtype(dtype)))
         self._half_weights = False
         self.keep_weights_as(weights_dtype)

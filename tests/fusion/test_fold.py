@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from segcaffe.errors import GraphError
 from segcaffe.net.net import Net
 from segcaffe.proto import caffe_pb2
 from segcaffe.proto.text import parse
@@ -130,6 +131,37 @@ def test_nets_that_learn(rest: str, expected: list[str], prefix: str, phase: int
     assert np.allclose(ours.blobs["x"].diff, plain.blobs["x"].diff, rtol=1e-12, atol=1e-12)
     for mine, other in zip(ours.learnable_params, plain.learnable_params, strict=True):
         assert np.allclose(mine.diff, other.diff, rtol=1e-12, atol=1e-12)
+
+
+def test_a_net_that_shares_memory_is_not_to_learn_in_phase_test() -> None:
+    text = INPUT + CONV.format("") + NORM + SCALE.format("true") + PRELU.format("false") + LOSS
+    param = parse(text, caffe_pb2.NetParameter(), "net")
+    nets = [Net(param, caffe_pb2.TEST, share_memory=share) for share in (True, False)]
+    assert [folded(net) for net in nets] == [["norm", "scale", "relu"], ["norm"]]
+    for net in nets:
+        rng = np.random.default_rng(2)
+        for layer in net.layers:
+            for blob in layer.blobs:
+                blob.data[...] = rng.uniform(0.5, 1.5, blob.shape)
+        net.blobs["x"].data[...] = rng.standard_normal(net.blobs["x"].shape)
+    for _ in range(4):
+        np.testing.assert_allclose(*(net.forward()["loss"] for net in nets), rtol=1e-5)
+    with pytest.raises(GraphError, match="share memory"):
+        nets[0].backward()
+
+
+def test_what_a_folded_layer_adds_to_the_loss() -> None:
+    text = INPUT + CONV.format("") + NORM + RELU.replace('name: "relu"', 'name: "relu" loss_weight: 0.5')
+    losses = []
+    for fuse in (True, False):
+        net = Net(parse(text, caffe_pb2.NetParameter(), "net"), caffe_pb2.TEST, fuse=fuse, share_memory=True)
+        rng = np.random.default_rng(2)
+        for blob in [blob for layer in net.layers for blob in layer.blobs]:
+            blob.data[...] = rng.uniform(0.5, 1.5, blob.shape)
+        net.blobs["x"].data[...] = rng.standard_normal(net.blobs["x"].shape)
+        net.forward()
+        losses.append(net.loss)
+    np.testing.assert_allclose(*losses, rtol=1e-5)
 
 
 @pytest.mark.parametrize("maker", ["Deconvolution", "InnerProduct"])
