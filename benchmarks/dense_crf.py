@@ -1,6 +1,6 @@
 """`segcaffe.densecrf` beside pydensecrf, one thread, processor time, by turns in one process.
 
-``python -m benchmarks.dense_crf [--runs 7] [--write]`` where pydensecrf can be imported, which is built from its sources.
+``python -m benchmarks.dense_crf [--runs 7] [--write]`` where pydensecrf, built from its sources, can be imported.
 21 classes, 500x375 pixels, a Gaussian and a bilateral potential, five iterations.
 """
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from segcaffe.kernels import segaware_conv
+from segcaffe.kernels.segaware_conv.layout import make_layout
 from segcaffe.threads import parallel
 from segcaffe.window import Window
 
@@ -22,6 +23,8 @@ CASES = {
     "groups": ((2, 9, 12, 12), 6, 3, Window((3, 3), (1, 1), (1, 1), (1, 1))),
     "5x5": ((1, 4, 20, 31), 10, 1, Window((5, 5), (1, 1), (2, 2), (1, 1))),
     "many channels": ((1, 150, 12, 10), 20, 1, Window((3, 3), (1, 1), (1, 1), (1, 1))),
+    "panels": ((2, 19, 9, 30), 13, 1, Window((3, 3), (1, 1), (2, 2), (2, 2))),
+    "panels of groups": ((1, 140, 8, 31), 22, 2, Window((3, 3), (1, 1), (1, 1), (1, 1))),
     "one pixel": ((3, 2, 1, 1), 2, 1, Window((3, 3), (1, 1), (1, 1), (1, 1))),
 }
 
@@ -109,6 +112,16 @@ def test_single_gradients_equal_those_computed_together() -> None:
     segaware_conv.backward_data(*arrays, None, only_mask, problem.window)
     assert np.array_equal(only_x, together["grad_x"])
     assert np.allclose(only_mask, together["grad_mask"], rtol=1e-13, atol=1e-13)
+
+
+def test_cases_go_by_panels_and_by_columns() -> None:
+    ways = {}
+    for name, (shape, rows, group, window) in CASES.items():
+        layout = make_layout(shape, (shape[0], rows, *window.output_shape(shape[2:])), window, group, 8)
+        ways[name] = layout.panels is not None
+    assert ways["panels"]
+    assert ways["panels of groups"]
+    assert not ways["strided"]
 
 
 def test_without_bias() -> None:

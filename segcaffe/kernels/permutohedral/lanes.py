@@ -9,29 +9,17 @@ rounded one by one, as in pydensecrf: scores that are not normalised are so larg
 # mypy: disable-error-code="no-untyped-def, untyped-decorator"
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 from llvmlite import ir
 from numba.core import cgutils
 
-from segcaffe.kernels.vector.tile import ROWS, Vectors, sum_loop, vector_code
+from segcaffe.kernels.vector.lanes import Lanes, lanes_code
+from segcaffe.kernels.vector.tile import ROWS, sum_loop
 
 UNIT = ROWS
 """Channels of a row come in so many: as `pack_block` brings side by side."""
 MOST_UNITS = 32 // UNIT
-
-
-class Lanes(Vectors):
-    """Vectors of `UNIT` elements, whatever the register's length."""
-
-    def __init__(self, context: Any, builder: Any, dtype: Any) -> None:
-        super().__init__(context, builder, dtype)
-        self.length, self.type = UNIT, ir.VectorType(self.type.element, UNIT)
-        self.zero = ir.Constant(self.type, [0.0] * UNIT)
-
-
-lanes_code = functools.partial(vector_code, make=Lanes)
 
 
 @lanes_code

@@ -8,7 +8,7 @@ import numpy as np
 
 from segcaffe.kernels.convolution import cpu as convolution
 from segcaffe.kernels.convolution.loops import pack_weights
-from segcaffe.kernels.segaware_conv import loops
+from segcaffe.kernels.segaware_conv import loops, panels
 from segcaffe.kernels.segaware_conv.layout import Division, Layout, Scratch, Tables, make_layout, parts
 from segcaffe.kernels.vector.scratch import scratch
 from segcaffe.kernels.vector.tile import ROWS, STREAMS
@@ -79,11 +79,44 @@ def backward_weight(
 ) -> None:
     """Add to ``grad_weight`` and ``grad_bias``; see the contract."""
     layout = make_layout(x.shape, grad_out.shape, window, group, x.itemsize)
+    if layout.panels is None:
+        _backward_weight_columns(layout, x, mask, grad_out, grad_weight)
+    else:
+        _backward_weight_panels(layout, layout.panels, x, mask, grad_out, grad_weight)
+    if grad_bias is not None:
+        convolution.backward_bias(grad_out, grad_bias)
+
+
+def _backward_weight_panels(
+    layout: Layout, division: Division, x: Array, mask: Array, grad_out: Array, grad_weight: Array
+) -> None:
+    """By panels of columns; see `panels`."""
+    step, block, strip = division.step, division.block, layout.strip
+    sums = np.zeros(division.parts * layout.panel_sums(division), x.dtype)
+    arrays = x.reshape(-1), mask.reshape(-1), grad_out.reshape(-1), sums
+
+    def part(start: int, stop: int) -> None:
+        memory = Scratch(
+            scratch("segaware_columns", (block * strip + layout.reach) * parts(step, ROWS) * ROWS, x.dtype),
+            scratch("segaware_lines", block * strip * layout.tiles * ROWS, x.dtype),
+            scratch("segaware_sums", division.together * strip * strip, x.dtype),
+            _tables(layout, block, x.dtype),
+        )
+        panels.weight_gradient(*arrays, layout, division, memory, start, stop)
+
+    parallel.run_cycles(division.parts * layout.groups * parts(layout.channels, step), layout.cycles, part)
+    total = np.empty(layout.panel_sums(division), x.dtype)
+    _add_up(sums.reshape(division.parts, -1), total)
+    panels.add_sums(total, layout, step, grad_weight.reshape(-1), 0, layout.groups * layout.rows)
+
+
+def _backward_weight_columns(layout: Layout, x: Array, mask: Array, grad_out: Array, grad_weight: Array) -> None:
+    """By masked columns, positions in the lanes."""
     step, block, sum_parts = layout.weight_step, layout.weight_strips, layout.weight_parts
     division = Division(step, block, parts=sum_parts)
     depth, pitch = -(-layout.depth // STREAMS) * STREAMS, block * layout.strip
     streams = -(-min(step, layout.channels) * layout.taps // STREAMS) * STREAMS
-    sums = np.zeros(sum_parts * group * layout.tiles * depth * ROWS, x.dtype)
+    sums = np.zeros(sum_parts * layout.groups * layout.tiles * depth * ROWS, x.dtype)
     offsets = np.arange(streams) * pitch
     arrays = x.reshape(-1), mask.reshape(-1), grad_out.reshape(-1), sums
 
@@ -91,22 +124,26 @@ def backward_weight(
         memory = _scratch(layout, block, streams, ROWS * block, x.dtype)
         loops.weight_gradient(*arrays, layout, division, memory, offsets, start, stop)
 
-    parallel.run_cycles(sum_parts * group * parts(layout.channels, step), layout.cycles, part)
+    parallel.run_cycles(sum_parts * layout.groups * parts(layout.channels, step), layout.cycles, part)
     _add_weight_sums(layout, sums, depth, sum_parts, grad_weight)
-    if grad_bias is not None:
-        convolution.backward_bias(grad_out, grad_bias)
 
 
 def _scratch(layout: Layout, block: int, depth: int, lines: int, dtype: Any, sums: int = 0) -> Scratch:
     """A thread's memory for a block of strips with ``depth`` columns, and so many lines and sums of a strip."""
-    strip, size = layout.strip, block * layout.taps * layout.strip
-    weights, index = scratch("segaware_mask", size, dtype), scratch("segaware_index", size, np.int32)
+    strip = layout.strip
     return Scratch(
         scratch("segaware_columns", block * depth * strip, dtype),
         scratch("segaware_lines", lines * strip, dtype),
         scratch("segaware_sums", sums * strip, dtype),
-        Tables(weights, index, scratch("segaware_places", block * layout.taps, np.int64)),
+        _tables(layout, block, dtype),
     )
+
+
+def _tables(layout: Layout, block: int, dtype: Any) -> Tables:
+    """A thread's tables for a block of strips."""
+    size = block * layout.taps * layout.strip
+    weights, index = scratch("segaware_mask", size, dtype), scratch("segaware_index", size, np.int32)
+    return Tables(weights, index, scratch("segaware_places", block * layout.taps, np.int64))
 
 
 def _pack(layout: Layout, weight: Array, transposed: bool) -> Array:

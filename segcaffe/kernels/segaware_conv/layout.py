@@ -17,6 +17,12 @@ _MOST_DEPTH = 640
 _ITEMS = 16
 """Into how many pieces large work is cut at least, so that all threads have some."""
 _MOST_SUMS = 1 << 22
+_PANEL_CHANNELS = 64
+"""Channels of x whose weights' gradient is made together by panels."""
+_PANEL_STRIPS = 2
+"""Strips of positions whose panel fits the first-level cache."""
+_TURNED_BYTES = 5 << 17
+"""What a block of image and output's gradient, turned, may occupy of the second-level cache."""
 
 
 class Tables(NamedTuple):
@@ -132,6 +138,37 @@ class Layout(NamedTuple):
         """Strips that such a piece takes at a time."""
         depth = min(self.channels, self.weight_step) * self.taps
         return max(1, min(_COLUMN_BYTES // (depth * self.itemsize), _MOST_POSITIONS) // self.strip)
+
+    @property
+    def reach(self) -> int:
+        """From the first tap of a position to its last, in places of an image as wide as the output."""
+        return (self.kernel_h - 1) * self.dilation_h * self.width + (self.kernel_w - 1) * self.dilation_w
+
+    def panel_sums(self, division: Division) -> int:
+        """How many sums one part of the weights' gradient makes by panels: those of whole tiles and panels."""
+        lanes = parts(parts(division.step, ROWS) * ROWS * self.taps, self.strip) * self.strip
+        return self.groups * parts(self.channels, division.step) * self.tiles * ROWS * lanes
+
+    @property
+    def panels(self) -> Division | None:
+        """How the weights' gradient is cut where it goes by panels; None where columns are better.
+
+        Each tap of all positions must be one shift of the image, tiles well filled, and a block with all that its taps
+        reach must fit the second-level cache.
+        """
+        follows = (self.stride_h, self.stride_w, self.out_width) == (1, 1, self.width)
+        if not follows or self.channels < 2 * ROWS or self.rows <= ROWS // 2:
+            return None
+        step = min(self.channels, _PANEL_CHANNELS)
+        room = _TURNED_BYTES // self.itemsize - self.reach * step
+        block = min(room // (self.strip * (step + self.rows)), _PANEL_STRIPS * 10, -(-self.strips // 4))
+        if block < _PANEL_STRIPS:
+            return None
+        block -= block % _PANEL_STRIPS
+        others = self.groups * -(-self.channels // step)
+        most = _MOST_SUMS // (self.groups * self.tiles * ROWS * self.depth)
+        made = max(1, min(self.images * -(-self.strips // block), -(-_ITEMS // others), most))
+        return Division(step, block, _PANEL_STRIPS, parts=made)
 
     @property
     def weight_parts(self) -> int:

@@ -1,6 +1,6 @@
 """The compiled loops of the CPU's masked convolution; arrays are flat, sizes come in a `layout.Layout`.
 
-Positions (pixels of the output) are taken in strips of consecutive ones. For a strip, `_locate` finds what all
+Positions (pixels of the output) are taken in strips of consecutive ones. For a strip, `locate` finds what all
 channels share: the mask of each tap, 0 where the tap is outside the image, and where the tap lies in a channel's plane.
 """
 
@@ -41,7 +41,7 @@ def convolve(x, mask, packed, bias, out, layout, division, scratch, offsets, one
         place, first = item // blocks, item % blocks * block
         image, group = place // layout.groups, place % layout.groups
         count = min(block, strips - first)
-        _locate(layout, mask, image, first * strip, count, tables)
+        locate(layout, mask, image, first * strip, count, tables)
         for c in range(0, layout.channels, step):
             channels = min(step, layout.channels - c)
             here, channel = channels * taps, place * layout.channels + c
@@ -104,7 +104,7 @@ def gradients(x, mask, packed, grad_out, grad_x, grad_mask, layout, division, sc
             clear_run(grad_x, (place * layout.channels + low * step) * plane, count * plane)
         for first in range(blocks * piece // pieces * block, blocks * (piece + 1) // pieces * block, block):
             here, q = min(block, strips - first), first * strip
-            _locate(layout, mask, image, q, here, tables)
+            locate(layout, mask, image, q, here, tables)
             _lines(grad_out, place * layout.rows, layout.rows, pixels, q, here * strip, strip, lines)
             for part in range(low, high):
                 count, channel = min(step, layout.channels - part * step), place * layout.channels + part * step
@@ -155,7 +155,7 @@ def weight_gradient(x, mask, grad_out, sums, layout, division, scratch, offsets,
             image, first = place // blocks, place % blocks * block
             here, q = min(block, strips - first), first * strip
             channel = (image * layout.groups + group) * layout.channels + piece * step
-            _locate(layout, mask, image, q, here, tables)
+            locate(layout, mask, image, q, here, tables)
             _columns(x, layout, channel, count, here, tables, columns, strip, pitch)
             for tile in range(tiles):
                 live = min(ROWS, layout.rows - tile * ROWS)
@@ -181,7 +181,7 @@ def add_parts(sums, parts, depth, width, weight_grad, rows, tiles, start, stop):
 
 
 @njit(nogil=True, cache=True)
-def _locate(layout, mask, image, q, count, tables):
+def locate(layout, mask, image, q, count, tables):
     """For ``count`` strips from position q on, what all channels share, as tables (strips, taps, strip).
 
     ``weights`` is the mask, 0 outside the image; ``index`` the place in a channel's plane, -1 outside; ``places``

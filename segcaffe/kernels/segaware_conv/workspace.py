@@ -25,15 +25,30 @@ def workspace(x: Sizes, out: Sizes, window: Window, group: int, dtype: Any, back
     if backward:
         channels = parts(layout.channels, layout.channel_step) * group
         mask = layout.taps * math.prod((x[0], *out[2:]))
-        sums = layout.weight_parts * group * layout.tiles * (-(-layout.depth // STREAMS) * STREAMS) * ROWS
         step = min(layout.channel_step, layout.channels) * layout.taps
         found += [
             _block(layout, layout.gradient_strips, step),
-            _block(layout, layout.weight_strips, depth),
             {"segaware_partial": itemsize * (channels * mask if channels > 1 else 0)},
-            {"segaware_gradient": itemsize * sums},
+            _weights(layout, depth),
         ]
     return largest(*found)
+
+
+def _weights(layout: Layout, depth: int) -> Bytes:
+    """What the weights' gradient takes."""
+    division = layout.panels
+    if division is None:
+        sums = layout.weight_parts * layout.groups * layout.tiles * (-(-layout.depth // STREAMS) * STREAMS) * ROWS
+        return _block(layout, layout.weight_strips, depth) | {"segaware_gradient": layout.itemsize * sums}
+    positions, threads = division.block * layout.strip, parallel.num_threads()
+    channels = parts(division.step, ROWS) * ROWS
+    turned = (positions + layout.reach) * channels + positions * layout.tiles * ROWS
+    made = turned + division.together * layout.strip**2
+    return {
+        "segaware_columns": threads * made * layout.itemsize,
+        "segaware_tables": 2 * layout.taps * positions * threads * layout.itemsize,
+        "segaware_gradient": (division.parts + 1) * layout.panel_sums(division) * layout.itemsize,
+    }
 
 
 def _packed(layout: Layout) -> Bytes:
