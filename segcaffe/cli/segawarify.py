@@ -60,14 +60,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Write the net and its weights; print what was masked, and what was not and why."""
     from segcaffe.convert import formats
+    from segcaffe.convert.definition import holds_weights
     from segcaffe.snapshot.caffemodel import encode_weights
     from segcaffe.snapshot.files import writing_together
 
     common.show_warnings()
     net = common.existing_file(options.net, "NET")
     stored, dialect = None, "bvlc"
-    if options.weights:
-        stored, dialect = formats.load_with_dialect(common.existing_file(options.weights, "WEIGHTS"))
+    weighted = options.weights or (options.net if holds_weights(net) else None)
+    if weighted:
+        stored, dialect = formats.load_with_dialect(common.existing_file(weighted, "WEIGHTS"))
     made = _made(options, net, stored)
     name = _name(options, net)
     text, weights = name.with_name(f"{name.name}.prototxt"), name.with_name(f"{name.name}.caffemodel")
@@ -105,6 +107,7 @@ def _made(options: argparse.Namespace, net: Path, stored: NetParameter | None) -
 def _guide(options: argparse.Namespace, net: Path) -> tuple[Guide, list[Path]]:
     """The embeddings that the options name, and the files that they are in."""
     from segcaffe.convert import formats
+    from segcaffe.convert.definition import holds_weights
     from segcaffe.surgery import Guide, Subject
     from segcaffe.surgery.guide import RECIPES
 
@@ -124,6 +127,8 @@ def _guide(options: argparse.Namespace, net: Path) -> tuple[Guide, list[Path]]:
             f"({', '.join(RECIPES)}), or :BLOB of NET."
         )
     found = common.existing_file(path, "--embeddings")
+    if weights is None and holds_weights(found):
+        weights = formats.load(found)
     return Guide(blob, Subject.read(found, common.variables(options, net, found)), weights), [found]
 
 

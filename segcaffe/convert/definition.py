@@ -23,7 +23,7 @@ def read_definition(
     Where ``tolerant``, options of a prototxt that are not known are passed over, and come with the net.
     WeightsError for weights that come with the names of layers alone: HDF5 files, and arrays of others.
     """
-    if content_of(read_file(path)) not in (WEIGHTS, HDF5, NPZ) and Path(path).suffix.lower() not in _SUFFIXES:
+    if not holds_weights(path):
         return read_net(path, variables, tolerant=tolerant)
     net = formats.load(path)
     if not any(layer.type for layer in net.layer):
@@ -34,3 +34,8 @@ def read_definition(
     for layer in net.layer:
         layer.ClearField("blobs")
     return PlacedNet.of(net)
+
+
+def holds_weights(path: str | Path) -> bool:
+    """Whether a file is one of weights, in any of the formats, rather than a prototxt."""
+    return content_of(read_file(path)) in (WEIGHTS, HDF5, NPZ) or Path(path).suffix.lower() in _SUFFIXES

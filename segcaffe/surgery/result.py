@@ -115,6 +115,14 @@ def notes_on(joined: Joined, subject: Subject, kept: bool, has_weights: bool, st
     return tuple(notes)
 
 
+def columns_note(layer: str) -> str:
+    """That a convolution does not run as one with the layers before it."""
+    return (
+        f'the columns of "{layer}" are written to memory: with propagate_down, or where a later layer works in place '
+        "on what it reads, it does not run as one with the layers before it."
+    )
+
+
 def sentences(left: Sequence[Left]) -> str:
     """Why layers stay as they are, in one line."""
     return " ".join(f'"{one.layer}": {one.why}.' for one in left)

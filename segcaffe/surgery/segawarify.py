@@ -16,9 +16,9 @@ from segcaffe.surgery.grids import Known, Shape, guesses, image_of, made_of, sha
 from segcaffe.surgery.guide import Guide, join, works_in_place
 from segcaffe.surgery.masks import Grid, Masks, Names
 from segcaffe.surgery.options import Crf, Masking, Setting
-from segcaffe.surgery.result import Masked, SegAware, head, notes_on, sentences
+from segcaffe.surgery.result import Masked, SegAware, columns_note, head, notes_on, sentences
 from segcaffe.surgery.subject import Subject
-from segcaffe.surgery.values import new_weights
+from segcaffe.surgery.values import new_weights, written_out
 
 
 def segawarify(
@@ -73,9 +73,11 @@ def segawarify(
     unary = append_crf(layers, changes, crf, masks, ends) if crf is not None else ""
     text, kept = changed(subject, changes, head(guide, masking, done, crf))
     net, given = Subject.parse(text, subject.variables).net, joined.weights(guide.weights)
-    new = new_weights(net, {layer.name for layer in layers}, given, [state for state, _ in sizes], known)
+    states = [state for state, _ in sizes]
+    new = new_weights(net, {layer.name for layer in layers}, given, states, known)
     still = bool(done) and masking.learn and masking.sharpness == 0
-    notes = notes_on(joined, subject, kept and spared, bool(given), still)
+    apart = set(written_out(net, states)) & {one.layer for one in done}
+    notes = (*notes_on(joined, subject, kept and spared, bool(given), still), *map(columns_note, sorted(apart)))
     return SegAware(text, net.message, kept and spared, done, tuple(left), new, notes, scores, unary)
 
 

@@ -1,10 +1,14 @@
-"""Values for the layers that were put into a net."""
+"""The net that was made, looked at: values for the layers that were put in, and which of them run as one."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from segcaffe.blob.proto import to_proto
+from segcaffe.errors import SegcaffeError
+from segcaffe.fusion.fuse import fuse
+from segcaffe.fusion.masked_convolution import MaskedConvolution
+from segcaffe.graph.graph import build_graph
 from segcaffe.proto.caffe_pb2 import LayerParameter, NetParameter, NetState
 from segcaffe.proto.placed import PlacedNet
 from segcaffe.surgery.grids import Known, set_up
@@ -37,3 +41,19 @@ def new_weights(
                 blobs = [to_proto(blob) for blob in layer.blobs]
                 found.setdefault(layer.name, LayerParameter(name=layer.name, type=layer.param.type, blobs=blobs))
     return NetParameter(layer=found.values())
+
+
+def written_out(net: PlacedNet, states: Sequence[NetState]) -> list[str]:
+    """Names of the convolutions of masked columns that do not run without them in any of the states.
+
+    None where the net as a whole, parts of it that have nothing to do with masks, does not fit together in a state.
+    """
+    fused = set[str]()
+    for state in states:
+        try:
+            nodes = fuse(build_graph(net, state)).nodes
+        except SegcaffeError:
+            return []
+        fused |= {node.name for node in nodes if node.cls is MaskedConvolution}
+    masked = (layer.name for layer in net.message.layer if layer.convolution_param.bottom_is_im2col)
+    return [name for name in dict.fromkeys(masked) if name not in fused]

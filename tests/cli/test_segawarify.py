@@ -56,6 +56,16 @@ def test_embeddings_of_a_file(folder: Path, capsys: pytest.CaptureFixture[str]) 
     assert not capsys.readouterr().err
 
 
+def test_files_of_weights_hold_their_nets(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = "segawarify net.caffemodel --embeddings other.caffemodel:fine --out made"
+    assert main(words.split()) == 0
+    assert not capsys.readouterr().err
+    made = Net("made.prototxt", 1, weights="made.caffemodel")
+    net, other = (Net(f"{name}.prototxt", 1, weights=f"{name}.caffemodel") for name in ("net", "other"))
+    assert np.array_equal(made.params["conv"][0].data, net.params["conv"][0].data)
+    assert np.array_equal(made.params["fine"][0].data, other.params["fine"][0].data)
+
+
 def test_a_crf_alone(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["segawarify", "net.prototxt", "--embeddings", ":data", "--layers", "", "--crf"]) == 0
     told = capsys.readouterr()
@@ -79,6 +89,7 @@ def test_weights_that_the_net_has_no_layers_for_are_told(folder: Path, capsys: p
         ("--embeddings :data --out net", "one of the files that are read"),
         ("--embeddings :data --shape data=3,9", "1 to 3 spatial axes"),
         ("--embeddings :data --image picture", "picture"),
+        ("--embeddings :data --out nowhere/x", "nowhere"),
         ("--embeddings :data --crf --scores nothing", "nothing"),
         ("--embeddings :data --scores score", "--crf"),
         ("--embeddings :data --set SIDE=3", "SIDE"),

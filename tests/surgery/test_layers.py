@@ -182,7 +182,14 @@ def test_an_image_that_is_changed_in_place() -> None:
 def test_propagate_down_stays() -> None:
     made = segawarify(Subject.parse(DATA + conv("c", "data", "kernel_size: 3", body="propagate_down: false")), COLOURS)
     assert list(made.net.layer[-1].propagate_down) == [False]
+    assert [note for note in made.notes if "written to memory" in note]
     Net(made.net, phase=TEST)
+
+
+def test_a_net_whose_other_parts_do_not_fit_together() -> None:
+    made = segawarify(Subject.parse(DATA + conv("c", "data", "kernel_size: 3") + relu("nothing", "r")), COLOURS)
+    assert [one.layer for one in made.masked] == ["c"]
+    assert made.notes == ()
 
 
 def test_what_a_mask_needs_comes_first() -> None:
