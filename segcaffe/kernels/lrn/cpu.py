@@ -51,6 +51,12 @@ def _block(index, pixels):
 
 @njit(nogil=True, cache=True, fastmath=CONTRACT, error_model="numpy")
 def _normalize(x, scale, beta, out):
+    if beta == 0.75:
+        # The usual exponent: two roots take a third of the time.
+        for i in range(x.size):
+            root = np.sqrt(scale[i])
+            out[i] = x[i] / (root * np.sqrt(root))
+        return
     for i in range(x.size):
         out[i] = x[i] * exp(-beta * log(scale[i]))
 
@@ -79,17 +85,32 @@ def _add(x, out):
         out[i] += x[i]
 
 
+@njit(nogil=True, cache=True, fastmath=CONTRACT)
+def _sum_of_five(a, b, c, d, e, k, out):
+    for i in range(out.size):
+        out[i] = k + a[i] + b[i] + c[i] + d[i] + e[i]
+
+
 @njit(nogil=True, cache=True)
 def _across_forward(bottom, scale, top, size, alpha, beta, k, start, stop):
     channels, pixels = bottom.shape[1:]
-    factor = bottom.dtype.type(alpha / size)
+    factor, reach = bottom.dtype.type(alpha / size), size // 2
+    # The squares of a block's channels, between those of channels that do not exist.
+    squares = np.zeros((channels + 2 * reach, _BLOCK), bottom.dtype)
     for index in range(start, stop):
         n, first, last = _block(index, pixels)
         for c in range(channels):
+            row = squares[c + reach, : last - first]
+            row[:] = 0
+            _add_squares(bottom[n, c, first:last], factor, row)
+        for c in range(channels):
             sums = scale[n, c, first:last]
-            sums[:] = k
-            for i in range(max(0, c - size // 2), min(channels, c + size // 2 + 1)):
-                _add_squares(bottom[n, i, first:last], factor, sums)
+            if size == 5:
+                _sum_of_five(squares[c], squares[c + 1], squares[c + 2], squares[c + 3], squares[c + 4], k, sums)
+            else:
+                sums[:] = k
+                for i in range(c, c + size):
+                    _add(squares[i, : last - first], sums)
             _normalize(bottom[n, c, first:last], sums, beta, top[n, c, first:last])
 
 
