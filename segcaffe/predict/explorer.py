@@ -15,6 +15,8 @@ from segcaffe.predict.predictor import Predictor, resize_scores
 from segcaffe.viz.explore.scene import Scene, View
 
 Array = np.ndarray[Any, Any]
+_MOST_CLASSES = 255
+"""Label 255 is void."""
 _APART = 5
 """Cells between those whose mean distance says how sharp a mask is where the net does not."""
 
@@ -63,6 +65,11 @@ class Explorer(Predictor):
     def look(self, name: str, image: Image, truth: Array | None = None) -> Scene:
         """Run the net over an image (H, W, C), BGR or gray, of which the label map may be known."""
         scores = self._run(image)
+        if self.labels_pixels and len(scores) > _MOST_CLASSES:
+            raise GraphError(
+                f'the page shows up to {_MOST_CLASSES} classes. Received: scores "{self.blob}" of {len(scores)}; name '
+                "other scores with --blob."
+            )
         rows, cols = image.shape[:2]
         extent = self.input.shape[2:]
         labels = {} if truth is None else {"truth": truth}
@@ -87,6 +94,10 @@ class Explorer(Predictor):
         values = self.net.blobs[name].data
         if values.ndim != 4 or len(values) != 1:
             raise GraphError(f'embeddings "{name}" must have the shape (1, channels, H, W). Received: {values.shape}.')
+        if not np.isfinite(values).all():
+            raise GraphError(
+                f'embeddings "{name}" must be finite numbers. Received: NaN or infinity; do the weights fit?'
+            )
         return np.array(values[0], np.float32)
 
 

@@ -12,6 +12,7 @@ from segcaffe.cli.main import main
 from segcaffe.errors import GraphError
 from segcaffe.functional import local_distance
 from segcaffe.net.net import Net
+from segcaffe.predict.explorer import Explorer
 from segcaffe.predict.net_views import embedding_blobs, mean_field_input, views_of
 from segcaffe.proto import caffe_pb2
 from segcaffe.proto.text import parse
@@ -103,6 +104,18 @@ def test_what_cannot_be_looked_at(folder: Path) -> None:
         explorer(folder, "plain")
     with pytest.raises(GraphError, match='no blob "nothing"'):
         explorer(folder, "masked", embeddings="nothing")
+    looked = explorer(folder, "embs", embeddings="emb")
+    looked.net.params["emb"][1].data[0] = np.nan
+    with pytest.raises(GraphError, match='"emb" must be finite'):
+        looked.look("scene", scene_image(folder))
+
+
+def test_more_classes_than_a_page_has_colours_for(folder: Path, tmp_path: Path) -> None:
+    text = (folder / "masked.prototxt").read_text().replace("num_output: 3 ", "num_output: 256 ")
+    (tmp_path / "many.prototxt").write_text(text)
+    looked = Explorer(tmp_path / "many.prototxt", [folder / "embs.caffemodel"], allow_partial=True)
+    with pytest.raises(GraphError, match=r'up to 255 classes\. Received: scores "scores" of 256'):
+        looked.look("scene", scene_image(folder))
 
 
 class Parameter(NamedTuple):

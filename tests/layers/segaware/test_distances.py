@@ -180,3 +180,14 @@ def test_exports_refuse_it(
     Path("net.prototxt").write_text(MASKED)
     assert main(["export", "net.prototxt", f"out.{suffix}"]) == 2
     assert "is a function of this process" in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.usefixtures("_registered")
+def test_pytorchs_operators_take_it() -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch's operators")
+    from segcaffe.torch import local_distance
+
+    embeddings = torch.rand(1, 2, 4, 5, dtype=torch.float64, requires_grad=True)
+    expected = _by_numpy(embeddings.detach().numpy())
+    np.testing.assert_allclose(local_distance(embeddings, 3, norm="charbonnier").detach().numpy(), expected, rtol=1e-12)
+    assert torch.autograd.gradcheck(lambda e: local_distance(e, 3, norm="charbonnier"), embeddings)
