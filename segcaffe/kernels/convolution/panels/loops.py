@@ -33,7 +33,7 @@ def pack_weights(weight, packed, panels, depth, vector, start, stop):
 
 @njit(nogil=True, cache=True)
 def convolve(source, packed, epilogue, target, layout, tables, memory, start, stop):
-    """Compute items [start, stop), counted over images, bands and panels.
+    """Compute items [start, stop), counted over images, bands, panels and parts of a band's groups.
 
     ``epilogue`` is (table, kind of rectifier, whether there is an addend), and the addend. ``memory`` is room for a
     band's copy, for a tile's sums, and for a vector of results and what is added to them.
@@ -42,14 +42,16 @@ def convolve(source, packed, epilogue, target, layout, tables, memory, start, st
     copy, edge = memory[0], memory[1:]
     held = -1
     for item in range(start, stop):
-        panel, place = item % layout.panels, item // layout.panels
+        part, place = item % layout.parts, item // layout.parts
+        panel, place = place % layout.panels, place // layout.panels
         band, image = place % layout.bands, place // layout.bands
         if layout.copied and place != held:
             _copy_band(source, image * layout.image, bands[band, 0], layout, copy)
             held = place
         x = (copy, 0) if layout.copied else (source, image * layout.image)
         to = target, image * layout.outputs * layout.pixels + bands[band, 1]
-        shares = bands[band, 2], bands[band, 3]
+        count = bands[band, 3] - bands[band, 2]
+        shares = bands[band, 2] + count * part // layout.parts, bands[band, 2] + count * (part + 1) // layout.parts
         _panel(x, panel, packed, tables, epilogue, to, shares, edge, layout)
 
 

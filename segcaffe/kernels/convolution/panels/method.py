@@ -26,7 +26,9 @@ class Panels:
 
     def run(self, source: Array, weight: Array, epilogue: Epilogue, target: Array) -> None:
         """Overwrite ``target``."""
-        plan, layout = self.plan, self.plan.layout
+        plan = self.plan
+        parts = plan.parts(parallel.num_threads())
+        layout = plan.layout._replace(parts=parts)
         ending = self._ending(epilogue, source.dtype)
         arrays = source.reshape(-1), self._pack(weight), ending, target.reshape(-1), layout, plan.tables
 
@@ -38,11 +40,11 @@ class Panels:
             )
             return ((loops.convolve, (*arrays, memory, start, stop)),)
 
-        calls.run_cycles(plan.items, plan.cycles, part)
+        calls.run_cycles(plan.items * parts, plan.cycles, part)
 
     def workspace(self) -> Bytes:
         """Packed weights, and in every thread the copy of a band."""
-        threads = parallel.threads_for(self.plan.items)
+        threads = parallel.threads_for(self.plan.items * self.plan.parts(parallel.num_threads()))
         return {
             "packed": self.plan.packed * self.plan.itemsize,
             "convolution_copy": self.plan.copy * self.plan.itemsize * threads,

@@ -17,6 +17,8 @@ _BAND_BYTES = 1 << 18
 """What the copy of a band of the image may occupy of the second-level cache."""
 _NEAR_BYTES, _FEW_ROWS = 7 << 19, 32
 """What an image and its output may take, together, for single pixels to be read one by one; unless outputs are few."""
+_ITEMS = 6
+"""Pieces of work that each thread should have, where there are several."""
 _LEAST_TERMS = 24
 """Terms of a sum that are worth it."""
 _MORE = 1.1, 2.1, 4.0
@@ -27,10 +29,10 @@ few outputs, and much more where pixels are few."""
 class Layout(NamedTuple):
     """Sizes that the loops need.
 
-    ``panels`` and ``bands`` count pieces of work of an image, ``pixels`` and ``outputs`` are those of an image,
-    ``image`` its elements. Where ``copied``, a band's rows are copied with their padding: ``size`` is (depth, height,
-    width) of the copy, ``low`` the padding before, ``source`` the image and ``step`` how many of its rows are between
-    the first rows of two rows of pixels.
+    ``panels``, ``bands`` and ``parts`` of a band's groups count pieces of work of an image, ``pixels`` and ``outputs``
+    are those of an image, ``image`` its elements. Where ``copied``, a band's rows are copied with their padding:
+    ``size`` is (depth, height, width) of the copy, ``low`` the padding before, ``source`` the image and ``step`` how
+    many of its rows are between the first rows of two rows of pixels.
     """
 
     images: int
@@ -41,6 +43,7 @@ class Layout(NamedTuple):
     channels: int
     image: int
     copied: bool
+    parts: int
     source: Axes
     size: Axes
     low: Axes
@@ -84,6 +87,11 @@ class Plan(NamedTuple):
     def items(self) -> int:
         """Pieces of work."""
         return self.layout.images * self.layout.bands * self.layout.panels
+
+    def parts(self, threads: int) -> int:
+        """Into how many parts groups of pixels are divided: several where panels are too few to be shared evenly."""
+        bands = self.tables.bands
+        return parts_for(threads, self.items, int((bands[:, 3] - bands[:, 2]).min()))
 
     @property
     def cycles(self) -> float:
@@ -141,6 +149,7 @@ def make_plan(problem: Problem) -> Plan:
         channels=task.groups * task.channels,
         image=task.groups * task.channels * math.prod(task.source),
         copied=copied,
+        parts=1,
         source=task.source,
         size=size,
         low=grid.low,
@@ -190,6 +199,11 @@ def cut_groups(count: int) -> list[tuple[int, int]]:
     firsts = itertools.accumulate(sizes, initial=0)
     groups = list(zip(firsts, sizes, strict=False))
     return groups if sum(sizes) == count else [*groups, (count - ROWS, ROWS)]
+
+
+def parts_for(threads: int, items: int, groups: int) -> int:
+    """Into how many parts so many groups are divided, lest threads wait for each other; each part reads the weights."""
+    return 1 if threads == 1 else max(1, min(groups // 2, -(-_ITEMS * threads // items)))
 
 
 def make_panels(groups: int, rows: int, length: int) -> Array:

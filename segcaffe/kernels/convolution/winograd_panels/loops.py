@@ -51,7 +51,7 @@ def transform_block(source, layout, tables, inputs, rows, start, stop):
 
 @njit(nogil=True, cache=True)
 def convolve(source, packed, epilogue, target, layout, tables, memory, ready, start, stop):
-    """Compute items [start, stop), each a block of tiles and a panel of weights.
+    """Compute items [start, stop), each a block of tiles, a panel of weights, and a part of the block's groups.
 
     ``epilogue`` is a table and what becomes of negative results. ``memory`` is room for a block's transformed input,
     which is there already if ``ready``, for rows of pixels, sums, and a tile of pixels.
@@ -60,14 +60,17 @@ def convolve(source, packed, epilogue, target, layout, tables, memory, ready, st
     panels = tables.panels
     held = -1
     for item in range(start, stop):
-        panel, block = item % layout.panels, item // layout.panels
+        part, block = item % layout.parts, item // layout.parts
+        panel, block = block % layout.panels, block // layout.panels
         group = panels[panel, 0]
         if not ready and block * layout.groups + group != held:
             _transform_channels(source, layout, tables, block, group, inputs, rows, 0, layout.channels)
             held = block * layout.groups + group
-        _multiply(layout, tables, block, panel, inputs, packed, sums)
+        first, count = tables.blocks[block, 2], tables.blocks[block, 3] - tables.blocks[block, 2]
+        shares = first + count * part // layout.parts, first + count * (part + 1) // layout.parts
+        _multiply(layout, tables, shares, panel, inputs, packed, sums)
         for v in range(panels[panel, 2]):
-            _write_tiles(layout, tables, block, panel, v, sums, epilogue, target, edge)
+            _write_tiles(layout, tables, (block, shares), (panel, v), sums, epilogue, target, edge)
 
 
 @_helper
@@ -100,12 +103,12 @@ def _transform_channels(source, layout, tables, block, group, inputs, rows, star
 
 
 @_helper
-def _multiply(layout, tables, block, panel, inputs, packed, sums):
-    """The products of a block with a panel, matrix by matrix."""
-    offsets, places, blocks, _, groups, panels = tables
+def _multiply(layout, tables, shares, panel, inputs, packed, sums):
+    """The products of a block's groups, from the first to the second of ``shares``, with a panel, matrix by matrix."""
+    offsets, places, _, _, groups, panels = tables
     first, streams = panels[panel, 1], panels[panel, 2]
     depth, width = layout.channels, streams * layout.vector
-    begin, end = blocks[block, 2], blocks[block, 3]
+    begin, end = shares
     matrix = depth * width
     weights = first * layout.vector * depth * layout.size**2
     step = (width + end - begin - 1) // (end - begin)
@@ -121,16 +124,17 @@ def _multiply(layout, tables, block, panel, inputs, packed, sums):
 
 
 @_helper
-def _write_tiles(layout, tables, block, panel, v, sums, epilogue, target, edge):
-    """Transform the sums of a vector of outputs back and write their pixels."""
+def _write_tiles(layout, tables, place, vector, sums, epilogue, target, edge):
+    """Transform the sums of a vector of a panel, of a block's groups, back and write their pixels."""
+    (block, shares), (panel, v) = place, vector
     _, _, blocks, runs, groups, panels = tables
     height, width = layout.target
     step, length = layout.step, layout.vector
     output, live = panels[panel, 3] + v * length, panels[panel, 4] - v * length
-    vector, begin, run = panels[panel, 1] + v, blocks[block, 2], blocks[block, 0]
+    number, begin, run = panels[panel, 1] + v, shares[0], blocks[block, 0]
     last = blocks[block, 1] - 1
     used = runs[last, 4] + runs[last, 3]
-    for g in range(begin, blocks[block, 3]):
+    for g in range(begin, shares[1]):
         # A block may have fewer tiles than a group.
         for j in range(min(groups[g, 1], used - groups[g, 0])):
             tile = groups[g, 0] + j
@@ -145,15 +149,15 @@ def _write_tiles(layout, tables, block, panel, v, sums, epilogue, target, edge):
             if live >= length:
                 strides = height * width, width
                 if step == 2:
-                    output_2(given, layout.sum_step, epilogue, vector, (target, to), strides, shape)
+                    output_2(given, layout.sum_step, epilogue, number, (target, to), strides, shape)
                 else:
-                    output_4(given, layout.sum_step, epilogue, vector, (target, to), strides, shape)
+                    output_4(given, layout.sum_step, epilogue, number, (target, to), strides, shape)
                 continue
             strides = step * step, step
             if step == 2:
-                output_2(given, layout.sum_step, epilogue, vector, (edge, 0), strides, strides)
+                output_2(given, layout.sum_step, epilogue, number, (edge, 0), strides, strides)
             else:
-                output_4(given, layout.sum_step, epilogue, vector, (edge, 0), strides, strides)
+                output_4(given, layout.sum_step, epilogue, number, (edge, 0), strides, strides)
             for r in range(live):
                 for i in range(min(step, shape[0])):
                     place = to + (r * height + i) * width

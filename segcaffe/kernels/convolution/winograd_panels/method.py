@@ -25,7 +25,9 @@ class PanelTiles:
 
     def run(self, source: Array, weight: Array, epilogue: Epilogue, target: Array) -> None:
         """Overwrite ``target``."""
-        plan, layout, tables = self.plan, self.plan.layout, self.plan.tables
+        plan, tables = self.plan, self.plan.tables
+        parts = plan.parts(parallel.num_threads())
+        layout = plan.layout._replace(parts=parts)
         # What other arrays add comes when pixels have been written.
         later = epilogue.addend is not None
         table = lanes_of(epilogue._replace(slope=1.0) if later else epilogue, layout.groups, plan.rows, layout.vector)
@@ -44,7 +46,7 @@ class PanelTiles:
             )
             return ((loops.convolve, (*arrays, memory, ready, start, stop)),)
 
-        calls.run_cycles(blocks * layout.panels, plan.cycles, part)
+        calls.run_cycles(blocks * layout.panels * parts, plan.cycles, part)
         if later:
             rest = Epilogue(None, None, epilogue.slope, epilogue.addend)
             for number, image in enumerate(target):
@@ -53,7 +55,7 @@ class PanelTiles:
     def workspace(self) -> Bytes:
         """Transformed weights, inputs and sums."""
         blocks, layout = len(self.plan.tables.blocks), self.plan.layout
-        threads = parallel.threads_for(blocks * layout.panels)
+        threads = parallel.threads_for(blocks * layout.panels * self.plan.parts(parallel.num_threads()))
         shared = blocks * layout.groups == 1
         return {
             "packed": 4 * self.plan.packed,

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from segcaffe.kernels.convolution.panels.plan import cut_groups, make_panels
+from segcaffe.kernels.convolution.panels.plan import cut_groups, make_panels, parts_for
 from segcaffe.kernels.convolution.problem import Problem
 from segcaffe.kernels.convolution.winograd.transforms import FORMS
 from segcaffe.kernels.vector.tile import ROWS, STREAMS, vector_length
@@ -36,7 +36,7 @@ class Layout(NamedTuple):
 
     ``step`` tells the form, ``size`` what a tile reads; ``pitch`` is the number of elements between channels of the
     transformed input, ``input_step`` and ``sum_step`` those between the matrices of input and sums, ``row_length`` that
-    between the rows of pixels that tiles are made of.
+    between the rows of pixels that tiles are made of; ``parts`` is into how many a block's groups are divided.
     """
 
     step: int
@@ -53,6 +53,7 @@ class Layout(NamedTuple):
     sum_step: int
     row_length: int
     vector: int
+    parts: int
 
 
 class Tables(NamedTuple):
@@ -80,6 +81,11 @@ class Plan(NamedTuple):
     vectors: int
     rows: int
     cycles: float
+
+    def parts(self, threads: int) -> int:
+        """Into how many parts groups of tiles are divided, as `panels.plan.Plan.parts`."""
+        blocks = self.tables.blocks
+        return parts_for(threads, len(blocks) * self.layout.panels, int((blocks[:, 3] - blocks[:, 2]).min()))
 
     @property
     def packed(self) -> int:
@@ -158,6 +164,7 @@ def plan_of_form(problem: Problem, step: int, cycles: float) -> Plan:
         sum_step=most * STREAMS * ROWS * length,
         row_length=step * (block + length) + length,
         vector=length,
+        parts=1,
     )
     tables = Tables(np.arange(channels) * pitch, np.arange(pitch + ROWS), blocks, runs, groups, panels)
     return Plan(layout, tables, problem.source[0], vectors, problem.target[1] // problem.group, cycles)
