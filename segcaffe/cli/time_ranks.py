@@ -25,18 +25,23 @@ class Figures(NamedTuple):
         The gradients averaged, nothing computed.
     together:
         Both, the reduction during the backward pass.
+    waiting:
+        What of it is spent after the backward pass, waiting for the last means.
     """
 
     compute: float
     backward: float
     reduction: float
     together: float
+    waiting: float
 
     @property
     def overlap(self) -> float:
-        """Which part of the reduction takes no time of its own."""
-        hidden = self.compute + self.reduction - self.together
-        return min(1.0, max(0.0, hidden / self.reduction)) if self.reduction else 0.0
+        """Which part of the reduction is done before the backward pass is, so that nothing waits for it.
+
+        Where no core is free for it, the backward pass takes longer meanwhile; `efficiency` tells.
+        """
+        return min(1.0, max(0.0, 1 - self.waiting / self.reduction)) if self.reduction else 0.0
 
     @property
     def efficiency(self) -> float:
@@ -52,7 +57,8 @@ def measure(net: Net, ranks: Group, iterations: int) -> tuple[Figures, int, Link
     gradients = Gradients(net, ranks)
     last = len(net.layer_list) - 1
 
-    def run(averaged: Gradients | None, computed: bool = True) -> float:
+    def run(averaged: Gradients | None, computed: bool) -> tuple[float, float]:
+        """Seconds of a backward pass, and of waiting after it."""
         net.clear_param_diffs()
         backward = 0.0
         if computed:
@@ -63,20 +69,21 @@ def measure(net: Net, ranks: Group, iterations: int) -> tuple[Figures, int, Link
             start = time.perf_counter()
             net.backward_from_to(last, 0, averaged.done if averaged is not None else None)
             backward = time.perf_counter() - start
-        if averaged is not None:
-            averaged.finish()
-        return backward
+        return backward, averaged.finish().waiting if averaged is not None else 0.0
 
-    def seconds(averaged: Gradients | None, computed: bool = True) -> tuple[float, float]:
+    def seconds(averaged: Gradients | None, computed: bool = True) -> tuple[float, float, float]:
+        """Means of an iteration, and of its two parts."""
         run(averaged, computed)
         ranks.gather(None)
         start = time.perf_counter()
-        backward = sum(run(averaged, computed) for _ in range(iterations))
-        return (time.perf_counter() - start) / iterations, backward / iterations
+        parts = [run(averaged, computed) for _ in range(iterations)]
+        backward, waiting = (sum(values) / iterations for values in zip(*parts, strict=True))
+        return (time.perf_counter() - start) / iterations, backward, waiting
 
-    compute, backward = seconds(None)
-    reduction, together = seconds(gradients, False)[0], seconds(gradients)[0]
-    gathered = ranks.gather((compute, backward, reduction, together))
+    compute, backward, _ = seconds(None)
+    reduction = seconds(gradients, computed=False)[0]
+    both, _, waiting = seconds(gradients)
+    gathered = ranks.gather((compute, backward, reduction, both, waiting))
     means = [sum(values) / ranks.size for values in zip(*gathered, strict=True)]
     size = gradients.buffer.size * gradients.buffer.dtype.itemsize
     return Figures(*means), size, measure_link(ranks)
