@@ -47,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
     _measure(net, 1)
     forward, backward = _measure(net, options.iterations)
     ranks = group()
-    joint = time_ranks.facts(*time_ranks.measure(net, ranks, options.iterations), ranks) if ranks.joint else None
+    joint = time_ranks.facts(net, ranks, options.iterations) if ranks.joint else None
     if not ranks.is_first:
         return 0
     if options.json:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from segcaffe.net.net import Net
     from segcaffe.parallel import Group
-    from segcaffe.parallel.growth import Link
     from segcaffe.solver.gradients import Gradients
 
 
@@ -49,9 +48,8 @@ class Figures(NamedTuple):
         return min(1.0, self.compute / self.together)
 
 
-def measure(net: Net, ranks: Group, iterations: int) -> tuple[Figures, int, Link]:
-    """Time iterations with and without the reduction; returns their figures, its bytes, and what the link can do."""
-    from segcaffe.parallel.growth import measure as measure_link
+def measure(net: Net, ranks: Group, iterations: int) -> tuple[Figures, int, int]:
+    """Time iterations with and without the reduction; returns their figures, its bytes and its messages."""
     from segcaffe.solver.gradients import Gradients
 
     gradients = Gradients(net, ranks)
@@ -86,13 +84,18 @@ def measure(net: Net, ranks: Group, iterations: int) -> tuple[Figures, int, Link
     gathered = ranks.gather((compute, backward, reduction, both, waiting))
     means = [sum(values) / ranks.size for values in zip(*gathered, strict=True)]
     size = gradients.buffer.size * gradients.buffer.dtype.itemsize
-    return Figures(*means), size, measure_link(ranks)
+    # Beside the gradients, what the ranks agree on.
+    return Figures(*means), size, len(gradients.buckets) + 1
 
 
-def facts(figures: Figures, size: int, link: Link, ranks: Group) -> dict[str, Any]:
-    """The figures as plain values."""
-    from segcaffe.parallel.growth import table
+def facts(net: Net, ranks: Group, iterations: int) -> dict[str, Any]:
+    """What is measured, and what follows from it, as plain values."""
+    from segcaffe.parallel.growth import Iteration, table
+    from segcaffe.parallel.growth import measure as measure_link
 
+    figures, size, messages = measure(net, ranks, iterations)
+    link = measure_link(ranks)
+    iteration = Iteration(figures.compute, figures.backward * figures.overlap, size, messages)
     return {
         "ranks": ranks.size,
         "gradient_bytes": size,
@@ -105,7 +108,7 @@ def facts(figures: Figures, size: int, link: Link, ranks: Group) -> dict[str, An
         "bandwidth": link.bandwidth,
         "forecast": [
             {"ranks": row.ranks, "iteration_ms": 1e3 * row.seconds, "efficiency": row.efficiency}
-            for row in table(figures.compute, figures.backward * figures.overlap, size, link)
+            for row in table(iteration, link)
         ],
     }
 

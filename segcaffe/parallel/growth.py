@@ -55,14 +55,33 @@ def steps(ranks: int) -> int:
     return max(1, 2 * math.ceil(math.log2(ranks))) if ranks > 1 else 1
 
 
-def reduction(link: Link, size: int, ranks: int) -> float:
-    """Seconds to average ``size`` bytes: each rank sends and receives 2 (n - 1) / n of them.
+def reduction(link: Link, size: int, messages: int, ranks: int) -> float:
+    """Seconds to average ``size`` bytes in so many messages: each rank sends and receives 2 (n - 1) / n of the bytes.
 
     Source: Rabenseifner, Optimization of collective reduction operations, ICCS 2004: no reduction sends less.
     """
     if ranks == 1:
         return 0.0
-    return steps(ranks) * link.latency + 2 * (ranks - 1) / ranks * size / link.bandwidth
+    return messages * steps(ranks) * link.latency + 2 * (ranks - 1) / ranks * size / link.bandwidth
+
+
+class Iteration(NamedTuple):
+    """What an iteration of one rank is, whatever the number of ranks.
+
+    Attributes
+    ----------
+    compute:
+        Seconds of forward and backward.
+    hideable:
+        Those of them in which gradients can be averaged meanwhile.
+    size, messages:
+        Bytes that are averaged, and in how many messages.
+    """
+
+    compute: float
+    hideable: float
+    size: int
+    messages: int
 
 
 class Forecast(NamedTuple):
@@ -73,12 +92,13 @@ class Forecast(NamedTuple):
     efficiency: float
 
 
-def forecast(compute: float, hideable: float, size: int, link: Link, ranks: int) -> Forecast:
-    """An iteration of ``compute`` seconds, ``hideable`` of which the reduction of ``size`` bytes may overlap with."""
-    seconds = compute + max(0.0, reduction(link, size, ranks) - hideable)
-    return Forecast(ranks, seconds, compute / seconds)
+def forecast(iteration: Iteration, link: Link, ranks: int) -> Forecast:
+    """An iteration on so many ranks: what cannot be hidden of the reduction comes on top."""
+    averaging = reduction(link, iteration.size, iteration.messages, ranks)
+    seconds = iteration.compute + max(0.0, averaging - iteration.hideable)
+    return Forecast(ranks, seconds, iteration.compute / seconds)
 
 
-def table(compute: float, hideable: float, size: int, link: Link) -> list[Forecast]:
+def table(iteration: Iteration, link: Link) -> list[Forecast]:
     """The forecasts of 1, 2, 4, ... ranks."""
-    return [forecast(compute, hideable, size, link, 1 << power) for power in range(int(math.log2(MOST_RANKS)) + 1)]
+    return [forecast(iteration, link, 1 << power) for power in range(int(math.log2(MOST_RANKS)) + 1)]

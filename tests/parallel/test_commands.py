@@ -11,7 +11,7 @@ import pytest
 
 from segcaffe.cli.main import main
 from segcaffe.net.net import Net
-from segcaffe.parallel.growth import Link, forecast, reduction, steps, table
+from segcaffe.parallel.growth import Iteration, Link, forecast, reduction, steps, table
 from segcaffe.proto import caffe_pb2
 from tests.cli.test_json import PAGE, keys
 from tests.parallel.launching import launch
@@ -79,10 +79,10 @@ def test_what_ranks_share_out_comes_together(folder: Path, capsys: pytest.Captur
 def test_the_model_of_growth_adds_what_cannot_be_hidden() -> None:
     link = Link(latency=1e-5, bandwidth=1e9)
     assert [steps(n) for n in (1, 2, 3, 4, 1024)] == [1, 2, 4, 4, 20]
-    assert reduction(link, 10**8, 1) == 0
-    assert reduction(link, 10**8, 2) == pytest.approx(2e-5 + 0.1)
-    assert forecast(1.0, 0.5, 10**8, link, 2).seconds == 1.0
-    assert forecast(1.0, 0.05, 10**8, link, 2).seconds == pytest.approx(1.05002)
-    rows = table(1.0, 0.0, 10**8, link)
+    assert reduction(link, 10**8, 3, 1) == 0
+    assert reduction(link, 10**8, 3, 2) == pytest.approx(6e-5 + 0.1)
+    assert forecast(Iteration(1.0, 0.5, 10**8, 3), link, 2).seconds == 1.0
+    assert forecast(Iteration(1.0, 0.05, 10**8, 3), link, 2).seconds == pytest.approx(1.05006)
+    rows = table(Iteration(1.0, 0.0, 10**8, 3), link)
     assert [row.ranks for row in rows][-1] == 1024
     assert all(a.efficiency >= b.efficiency for a, b in itertools.pairwise(rows))
