@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from segcaffe.cli import common
-from segcaffe.glog import Verbosity
+from segcaffe.glog import Verbosity, tell
+from segcaffe.threads.parallel import share_cores
 
 if TYPE_CHECKING:
     from segcaffe.parallel import Options
@@ -43,6 +44,9 @@ def joined(options: argparse.Namespace) -> Iterator[Verbosity]:
 
     verbose = options.verbosity is Verbosity.VERBOSE
     with together(options.mpi, f"segcaffe {options.command}", _choices(options), verbose) as ranks:
+        share_cores(ranks.core_sharers)
+        if options.mpi and ranks.size == 1:
+            tell("warning: --mpi, and no mpiexec has started several processes: mpiexec -n 4 segcaffe ...")
         yield options.verbosity if ranks.is_first else Verbosity.SILENT
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from segcaffe.cli.compilation import compilation_shown
 from segcaffe.glog import shows_progress, tell
+from segcaffe.parallel import group
 from segcaffe.solver.report import called_of, value_names
 from segcaffe.text.bars import bar_type
 
@@ -78,9 +79,9 @@ def saved_line(iteration: int, paths: Paths) -> str:
 
 
 def images_per_iteration(solver: Solver) -> int:
-    """Batch size of the first data layer times iter_size; 0 where there is none."""
+    """Batch size of the first data layer times iter_size, of all ranks; 0 where there is none."""
     net: Any = solver.net
     for layer, top in zip(net.layer_list, net.top_blobs, strict=True):
         if layer.source and top and top[0].ndim > 1:
-            return int(top[0].shape[0] * max(1, solver.param.iter_size))
+            return int(top[0].shape[0] * max(1, solver.param.iter_size)) * group().size
     return 0

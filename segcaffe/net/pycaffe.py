@@ -135,7 +135,7 @@ class PycaffeMembers(WeightsMembers):
         """Set the gradients of all parameters to zero."""
         for blob in self.learnable_params:
             # What has not been read yet is zero, and takes no memory.
-            if blob.buffer("diff").head != "nowhere":
+            if not blob.buffer("diff").untouched:
                 blob.grad[...] = 0
 
     def forward_backward_all(

@@ -45,6 +45,8 @@ class Group(ABC):
     size: int = 1
     local_rank: int = 0
     """The number among the ranks of this machine."""
+    core_sharers: int = 1
+    """How many ranks, this one included, have the same cores of one machine, unless the launcher has parted those."""
     connected: bool = True
     """Whether the other processes can be reached; otherwise nothing but rank and size is known."""
     options: Options = Options()

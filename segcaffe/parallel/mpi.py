@@ -14,6 +14,7 @@ import numpy as np
 from segcaffe import device
 from segcaffe.parallel.group import Array, Group, Options, T, Wait
 from segcaffe.parallel.nccl import OnGpus, library, new_id
+from segcaffe.threads.parallel import usable_cores
 
 if TYPE_CHECKING:
     from mpi4py import MPI
@@ -44,7 +45,7 @@ class Mpi(Group):
 
         self.comm, self.options = comm, options
         self.rank, self.size = comm.Get_rank(), comm.Get_size()
-        self.local_rank = self._among_neighbours()
+        self.local_rank, self.core_sharers = self._neighbours()
         self._asked_gpus, self._gpus = False, _NO_GPUS
         self._sum = MPI.SUM
         self._in_place = MPI.IN_PLACE
@@ -52,10 +53,11 @@ class Mpi(Group):
         self._reducing = comm.Dup()
         self._thread = _Averager(self) if MPI.Query_thread() == MPI.THREAD_MULTIPLE else None
 
-    def _among_neighbours(self) -> int:
-        """The number of this rank among those of its machine."""
-        hosts = self.gather(socket.gethostname())
-        return hosts[: self.rank].count(hosts[self.rank])
+    def _neighbours(self) -> tuple[int, int]:
+        """The number of this rank among those of its machine, and how many of them have its cores."""
+        places = self.gather((socket.gethostname(), usable_cores()))
+        hosts = [host for host, _ in places]
+        return hosts[: self.rank].count(hosts[self.rank]), places.count(places[self.rank])
 
     def start_average_(self, buffer: Array) -> Wait:
         """As `Group.start_average_`; arrays on GPUs by NCCL, or at once by way of the host where there is none."""

@@ -129,15 +129,16 @@ def _ready_after(net: Net) -> dict[int, int]:
     ready: dict[int, int] = {}
     for i, layer in enumerate(net.layer_list):
         for index, blob in enumerate(layer.blobs):
-            if _may_get_gradient(layer, index):
+            if _may_get_gradient(layer, index, net.graph.force_backward):
                 number, at = numbers[id(blob.buffer("data"))], leaders.get(i, i)
                 ready[number] = min(at, ready.get(number, at))
     return ready
 
 
-def _may_get_gradient(layer: Layer, index: int) -> bool:
-    """Whether the parameter's gradient is wanted; layers of users may write to those of others as well."""
-    return layer.wants_param(index) or layer.type == "Python"
+def _may_get_gradient(layer: Layer, index: int, forced: bool) -> bool:
+    """Whether the parameter's gradient is computed; layers of users may write to those of others as well."""
+    learns = forced or layer.param_spec(index).lr_mult != 0
+    return (learns and layer.wants_param(index)) or layer.type == "Python"
 
 
 def _move(net: Net, blobs: Sequence[Blob], whole: Buffer) -> None:

@@ -89,6 +89,18 @@ def set_num_threads(count: int) -> None:
     _threads = int(count)
 
 
+def share_cores(processes: int) -> None:
+    """Use a part of the usable cores, as one of so many processes that have the same ones; unless told otherwise."""
+    global _threads
+    if processes > 1 and _threads == 0 and not _threads_wanted():
+        _threads = max(1, _usable_cores() // processes)
+
+
+def usable_cores() -> tuple[int, ...]:
+    """The numbers of the cores that this process may use, as far as the system tells."""
+    return tuple(sorted(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else ()
+
+
 def parts(count: int, grain: int = 1) -> int:
     """Into how many parts `run` would divide ``count`` items of which at least ``grain`` make a part."""
     if getattr(_state, "inside", False):
