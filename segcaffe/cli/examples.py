@@ -14,7 +14,6 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         f"segcaffe train --solver configs/tiny/plain_solver.prototxt {SCENES} --set OUT=model",
         "segcaffe train -solver solver.prototxt -weights vgg16.caffemodel -gpu 0",
         "segcaffe train --solver solver.prototxt --snapshot model/net_iter_500.solverstate --tensorboard events",
-        "mpiexec -n 4 segcaffe train --solver solver.prototxt --mpi",
     ),
     "test": (
         "segcaffe test --model train_val.prototxt --weights net.caffemodel --iterations 100",
