@@ -15,11 +15,11 @@ from segcaffe.kernels.vector.tile import ROWS, STREAMS, vector_length
 Array = np.ndarray[Any, Any]
 _BAND_BYTES = 1 << 18
 """What the copy of a band of the image may occupy of the second-level cache."""
-_NEAR_BYTES, _FEW_ROWS = 7 << 19, 32
-"""What an image and its output may take, together, for single pixels to be read one by one; unless outputs are few."""
+_NEAR_BYTES, _FEW_ROWS = 5 << 20, 32
+"""What an image and twice its output may take for single pixels to be read one by one; unless outputs are few."""
 _ITEMS = 6
 """Pieces of work that each thread should have, where there are several."""
-_LEAST_TERMS = 24
+_LEAST_TERMS = 16
 """Terms of a sum that are worth it."""
 _MORE = 1.1, 2.1, 4.0
 """Times as much as other ways that may be computed, as each of it takes less time: a little, more of single pixels with
@@ -105,7 +105,7 @@ def is_better(problem: Problem) -> bool:
     rows, count, depth = rows // problem.group, math.prod(pixels), math.prod(problem.weight[1:])
     if length < ROWS or problem.transposed or problem.gradient or count == 0 or problem.source[0] == 0:
         return False
-    size = (problem.source[1] + problem.target[1]) * count * problem.itemsize
+    size = (problem.source[1] + 2 * problem.target[1]) * count * problem.itemsize
     near = not problem.is_pixelwise or size <= _NEAR_BYTES or rows <= _FEW_ROWS
     # What is computed, with the lanes that are of no use; other ways have tiles of rows and strips of pixels.
     computed = ROWS * len(cut_groups(count)) * -(-rows // length) * length
