@@ -37,8 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_option(parser, "layers", "convolutions to mask: names and patterns ('conv3*,fc6'), separated by commas; "
                       "repeatable (default: all that are larger than 1x1; '' for none, with --crf)",
                       metavar="LAYERS", action="append", default=[])  # fmt: skip
-    common.add_option(parser, "norm", "distance of embeddings: l1 (default) or l2, ½Σd²", choices=("l1", "l2"),
-                      default="l1")  # fmt: skip
+    common.add_option(parser, "norm", "distance of embeddings: l1 (default), l2 (½Σd²), or one that --plugin registers",
+                      metavar="NAME", default="l1")  # fmt: skip
     common.add_option(parser, "lambda", "lambda of the masks exp(-|lambda d|) to start with (default 0.1)", type=finite,
                       default=0.1)  # fmt: skip
     common.add_option(parser, "fixed_lambda", "keep lambda instead of learning it", action="store_true")

@@ -101,7 +101,9 @@ class Masks:
             return []
         layers, source = self.at(conv.name, conv.bottom[0], grid.sizes, grid.rules)
         self._distances[grid] = self.names.free(f"{conv.name}_dist")
-        body = f"convolution_param {{ {grid.window} }}\nim2dist_param {{ norm: {self.masking.norm.upper()} }}"
+        norm = self.masking.norm
+        distance = f"norm: {norm.upper()}" if norm in ("l1", "l2") else f'distance: "{norm}"'
+        body = f"convolution_param {{ {grid.window} }}\nim2dist_param {{ {distance} }}"
         return [*layers, layer("Im2dist", self._distances[grid], [source], body=grid.rules + body)]
 
     def at(self, name: str, like: str, sizes: tuple[Shape, ...], rules: str) -> tuple[list[str], str]:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
 from segcaffe.errors import SegcaffeError
+from segcaffe.kernels.distance.registry import find_distance, unknown_distance
 
-NORMS = ("l1", "l2")
 MOST_TAPS = 101
 
 
@@ -22,7 +21,7 @@ class Masking:
     layers:
         Patterns of names of convolutions (``*`` stands for any text); none for a CRF alone.
     norm:
-        d: "l1" (Σ|difference|) or "l2" (½Σ difference²).
+        d: "l1" (Σ|difference|), "l2" (½Σ difference²), or what `segcaffe.functional.register_distance` added.
     sharpness:
         lambda to start with, one number for each convolution; with 0 the net computes what it did.
     learn:
@@ -30,14 +29,14 @@ class Masking:
     """
 
     layers: tuple[str, ...] = ("*",)
-    norm: Literal["l1", "l2"] = "l1"
+    norm: str = "l1"
     sharpness: float = 0.1
     learn: bool = True
 
     def __post_init__(self) -> None:
         """Check the values. Raises SegcaffeError."""
-        if self.norm not in NORMS:
-            raise SegcaffeError(f"The norm of distances is l1 or l2. Received: {self.norm}.")
+        if find_distance(self.norm) is None:
+            raise SegcaffeError(unknown_distance(self.norm))
         if not (math.isfinite(self.sharpness) and self.sharpness >= 0):
             raise SegcaffeError(f"lambda must be a number of 0 or more. Received: {self.sharpness}.")
 

@@ -92,7 +92,7 @@ def head(guide: Guide, masking: Masking, masked: Sequence[Masked], crf: Crf | No
     if masked:
         lines.append(
             f"Made segmentation-aware: {counted(len(masked), 'convolution')} through masks exp(-|lambda d|), d being "
-            f"{masking.norm.upper()} distances of embeddings from {source}; lambda starts at {masking.sharpness:g}, "
+            f"{masking.norm} distances of embeddings from {source}; lambda starts at {masking.sharpness:g}, "
             f"{'learnt' if masking.learn else 'fixed'}."
         )
     if crf is not None:

@@ -38,7 +38,7 @@ def offered(script: str, *words: str) -> list[str]:
         ("segcaffe train --gpu 0 --max_", ["--max_iter"]),
         ("segcaffe upgrade ", ["net", "solver"]),
         ("segcaffe refine --method ", ["cascade", "local-crf", "dense-crf"]),
-        ("segcaffe segawarify net.prototxt --norm ", ["l1", "l2"]),
+        ("segcaffe segawarify net.prototxt --embedd", ["--embeddings", "--embedding_weights"]),
         ("segcaffe train --solver ", []),
         ("segcaffe net ", []),
     ],

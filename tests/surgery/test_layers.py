@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
 from segcaffe.errors import SegcaffeError
+from segcaffe.functional import register_distance
+from segcaffe.kernels.distance import registry
 from segcaffe.net.net import Net
 from segcaffe.proto.caffe_pb2 import TEST, TRAIN, NetParameter
 from segcaffe.proto.text import parse
@@ -256,7 +260,14 @@ def test_fixed_lambda_and_norm() -> None:
     assert "norm: L2" in made.text
 
 
+def test_a_distance_of_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_known", dict(registry._known))
+    register_distance("capped", lambda d: min(abs(d), 1.0), lambda d: math.copysign(1.0, d) if abs(d) < 1 else 0.0)
+    made = same_at_0(DATA + conv("c", "data", "kernel_size: 3"), norm="capped")
+    assert 'distance: "capped"' in made.text
+
+
 @pytest.mark.parametrize("wrong", [{"norm": "l3"}, {"sharpness": -1.0}, {"sharpness": float("nan")}])
 def test_options_are_judged(wrong: dict[str, object]) -> None:
-    with pytest.raises(SegcaffeError, match="Received"):
+    with pytest.raises(SegcaffeError, match=r"Received|There is no distance"):
         Masking(**wrong)  # type: ignore[arg-type]
