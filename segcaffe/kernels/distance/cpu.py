@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from segcaffe.jit.compiled import njit
-from segcaffe.kernels.distance.registry import Distance
+from segcaffe.kernels.distance.registry import Distance, Function
 from segcaffe.kernels.im2dist import FAR
 from segcaffe.threads import parallel
 from segcaffe.window import Window
@@ -41,9 +41,8 @@ def forward(
 ) -> None:
     """Divide the output's rows among threads."""
     n, taps, rows, cols = dist.shape
-    value, _ = _compiled(distance)
     far = tuple(FAR if remove else 0.0 for remove in (remove_center, remove_bounds))
-    given = value, image, dist, _geometry(window), far
+    given = _compiled(distance.value), image, dist, _geometry(window), far
     grain = 1 + _GRAIN // max(1, taps * cols * image.shape[1])
     parallel.run(n * rows, lambda start, stop: _forward(*given, start, stop), grain)
 
@@ -51,18 +50,15 @@ def forward(
 def backward(image: Array, dist_grad: Array, image_grad: Array, window: Window, distance: Distance) -> None:
     """Divide the image's rows among threads: each gathers what its pixels get, as centres and as neighbours."""
     n, channels, height, width = image.shape
-    _, slope = _compiled(distance)
-    given = slope, image, dist_grad, image_grad, _geometry(window)
+    given = _compiled(distance.slope), image, dist_grad, image_grad, _geometry(window)
     grain = 1 + _GRAIN // max(1, window.taps * width * channels)
     parallel.run(n * height, lambda start, stop: _backward(*given, start, stop), grain)
 
 
-@functools.lru_cache(maxsize=64)
-def _compiled(distance: Distance) -> tuple[Any, Any]:
-    """The two functions, as Numba compiles them into others."""
-    value, slope = (function if hasattr(function, "py_func") else njit(function)
-                    for function in (distance.value, distance.slope))  # fmt: skip
-    return value, slope
+@functools.lru_cache(maxsize=128)
+def _compiled(function: Function) -> Any:
+    """A function as Numba compiles it into others; registered anew, it need not be compiled anew."""
+    return function if hasattr(function, "py_func") else njit(function)
 
 
 def _geometry(window: Window) -> _Geometry:

@@ -11,13 +11,17 @@ import pytest
 
 from segcaffe import functional
 from segcaffe.cli.main import main
+from segcaffe.device import compat
 from segcaffe.errors import ShapeError
+from segcaffe.kernels import dispatch
 from segcaffe.kernels.distance import registry
 from segcaffe.net.net import Net
 from segcaffe.proto import caffe_pb2
 from segcaffe.proto.text import parse
 from segcaffe.testing.gradient import check_gradients
 from segcaffe.testing.layer_case import LayerCase
+from tests import fake_gpu
+from tests.test_fake_device_layers import run_case
 
 PLUGIN = """
 from segcaffe.functional import register_distance
@@ -191,3 +195,15 @@ def test_pytorchs_operators_take_it() -> None:
     expected = _by_numpy(embeddings.detach().numpy())
     np.testing.assert_allclose(local_distance(embeddings, 3, norm="charbonnier").detach().numpy(), expected, rtol=1e-12)
     assert torch.autograd.gradcheck(lambda e: local_distance(e, 3, norm="charbonnier"), embeddings)
+
+
+@pytest.mark.usefixtures("_registered")
+def test_on_a_device_it_runs_on_the_host_and_says_so() -> None:
+    dispatch._warn_once.cache_clear()
+    case = LayerCase("Im2dist", WINDOW + 'im2dist_param { distance: "charbonnier" }')
+    expected = run_case(case, on_device=False)
+    compat.substitute_gpu_module(fake_gpu.module)
+    with pytest.warns(dispatch.HostFallbackWarning, match=r"distance\.(forward|backward) has no CUDA version yet"):
+        received = run_case(case, on_device=True)
+    for name, values in expected.items():
+        np.testing.assert_allclose(received[name], values, rtol=1e-6, err_msg=name)
