@@ -111,12 +111,14 @@ class Summing(Wrapper):
         # Of two shapes the Eltwise makes one, or an error.
         self.ending.active = self.ending.active and self.addend.shape == own.shape
         if not self.ending.active:
-            recording.refuse()
+            recording.refuse_unless_done()
             own.settle("data")
             self.layer.forward(bottom, top)
             return
-        self.total.reshape_like(own)
-        own.defer("data", partial(self._make_top, bottom, top, self.layer.epilogue.active))
+        tape = recording.tape()
+        if tape is None or not tape.scouting:
+            self.total.reshape_like(own)
+            own.defer("data", partial(self._make_top, bottom, top, self.layer.epilogue.active))
         self.layer.forward_sum(bottom[0], self.addend, self.total, self.ending.slope(self.layer.num_output))
 
     def _make_top(self, bottom: Blobs, top: Blobs, active: bool) -> None:
@@ -141,7 +143,8 @@ class Absorbed(Wrapper):
         """Nothing to do: the top has its values already."""
         recording.nothing()
         if not self.epilogue.active:
-            recording.refuse()
+            # Its bottom may be a blob that is computed when it is read.
+            recording.refuse_unless_done()
             self.layer.forward(bottom, top)
 
     def recompute(self, bottom: Blobs, top: Blobs) -> None:

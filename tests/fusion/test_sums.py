@@ -7,8 +7,9 @@ import copy
 import numpy as np
 import pytest
 
-from segcaffe.fusion.running import Absorbed, Summing
+from segcaffe.fusion.running import Absorbed, Summing, activate
 from segcaffe.net.net import Net
+from segcaffe.net.scouting import calls_of
 from segcaffe.proto import caffe_pb2
 from segcaffe.proto.text import parse
 from segcaffe.threads import parallel
@@ -169,6 +170,22 @@ def test_a_pass_in_two_parts(cut: int, passes: int) -> None:
         for _ in range(3):
             net.forward()
     for name in ("out", "z", "y"):
+        np.testing.assert_allclose(ours.blobs[name].data, plain.blobs[name].data, rtol=1e-6, atol=1e-6)
+
+
+def test_telling_kernels_leaves_what_is_due() -> None:
+    """Kernels that a part of a pass needs are told by all layers, those among them that do not run now."""
+    ours, plain = build(BLOCK), build(BLOCK, False)
+    for net in (ours, plain):
+        put(net, 3)
+        net.forward()
+    first = ours.layer_names.index("sum")
+    for begin in (0, first):
+        activate(ours.graph, ours.layer_list, begin, len(ours.layer_list) - 1, watched=False)
+        assert list(calls_of(ours._parts.steps))
+    for net in (ours, plain):
+        net.forward(start="sum")
+    for name in ("z", "out", "y"):
         np.testing.assert_allclose(ours.blobs[name].data, plain.blobs[name].data, rtol=1e-6, atol=1e-6)
 
 
