@@ -80,6 +80,7 @@ def test_masked_convolution(channels: int, rows: int) -> None:
     weight, y = np.ones((rows, channels, 3, 3), np.float32), np.ones((1, rows, 40, 50), np.float32)
     segaware_conv.forward(x, mask, weight, None, y, window)
     assert _agrees(masked_workspace(x.shape, y.shape, window, 1, np.float32, backward=False), _kept())
+    segaware_conv.forward(x, mask, weight, None, y, window)
     segaware_conv.backward_data(x, mask, weight, y, np.empty_like(x), np.empty_like(mask), window)
     segaware_conv.backward_weight(x, mask, y, weight, None, window)
     told = masked_workspace(x.shape, y.shape, window, 1, np.float32, backward=True)

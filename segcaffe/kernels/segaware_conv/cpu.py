@@ -8,7 +8,7 @@ import numpy as np
 
 from segcaffe.kernels.convolution import cpu as convolution
 from segcaffe.kernels.convolution.loops import pack_weights
-from segcaffe.kernels.segaware_conv import loops, panels
+from segcaffe.kernels.segaware_conv import loops, panels, spreading
 from segcaffe.kernels.segaware_conv.layout import Division, Layout, Scratch, Tables, make_layout, parts
 from segcaffe.kernels.vector.scratch import scratch
 from segcaffe.kernels.vector.tile import ROWS, STREAMS
@@ -57,17 +57,20 @@ def backward_data(
     items = layout.images * group * parts(channel_parts, together)
     pieces = 1 if grad_x is not None else max(1, min(parts(layout.strips, block), 16 // items))
     division = Division(step, block, together, pieces)
-    packed = _pack(layout, weight, transposed=True)
+    spreads = grad_x is not None and grad_mask is not None and layout.channels % ROWS == 0
+    packed = _pack_taps(layout, weight) if spreads else _pack(layout, weight, transposed=True)
+    compute = spreading.gradients if spreads else loops.gradients
     nothing = np.empty(0, x.dtype)
     flat_x = nothing if grad_x is None else grad_x.reshape(-1)
     sums = nothing if grad_mask is None else _partial_sums(grad_mask, group * channel_parts)
     offsets = np.arange(layout.rows) * layout.strip
     arrays = x.reshape(-1), mask.reshape(-1), packed, grad_out.reshape(-1), flat_x, sums.reshape(-1)
-    depth = -(-min(step, layout.channels) * layout.taps // ROWS) * ROWS
+    # What is spread from the registers needs no columns, but for a tile at the image's edge and biases of 0.
+    depth = ROWS + 1 if spreads else -(-min(step, layout.channels) * layout.taps // ROWS) * ROWS
 
     def part(start: int, stop: int) -> None:
         memory = _scratch(layout, block, depth, block * layout.rows, x.dtype, block * layout.taps)
-        loops.gradients(*arrays, layout, division, memory, offsets, start, stop)
+        compute(*arrays, layout, division, memory, offsets, start, stop)
 
     parallel.run_cycles(items * pieces, layout.cycles, part)
     if grad_mask is not None and sums.shape[0] > 1:
@@ -158,6 +161,21 @@ def _pack(layout: Layout, weight: Array, transposed: bool) -> Array:
         pack_weights(weight.reshape(-1), packed, places, rows, row_stride, rows * depth, tiles, vector, start, stop)
 
     parallel.run_cycles(layout.groups * tiles, 2.0 * packed.size, part)
+    return packed
+
+
+def _pack_taps(layout: Layout, weight: Array) -> Array:
+    """The weights of each tap, transposed in tiles of ROWS channels: (taps, groups, tiles, rows, ROWS)."""
+    tiles = layout.channels // ROWS
+    packed = scratch("packed", layout.taps * layout.groups * tiles * layout.rows * ROWS, weight.dtype)
+    places, sizes = np.arange(layout.rows) * layout.depth, (layout.taps, layout.rows * layout.depth, tiles, 0)
+
+    def part(start: int, stop: int) -> None:
+        for t in range(start, stop):
+            target = packed.reshape(layout.taps, -1)[t]
+            pack_weights(weight.reshape(-1)[t:], target, places, layout.channels, *sizes, 0, layout.groups * tiles)
+
+    parallel.run_cycles(layout.taps, 2.0 * packed.size, part)
     return packed
 
 

@@ -18,9 +18,9 @@ from segcaffe.kernels.vector.tile import (
     copy_run,
 )
 
-_EMPTY = -(1 << 62)
+EMPTY = -(1 << 62)
 """Instead of a place: no pixel of the strip has this tap inside the image."""
-_SCATTERED = _EMPTY + 1
+_SCATTERED = EMPTY + 1
 """Instead of a place: the tap's pixels are not consecutive, see the table of single places."""
 
 
@@ -105,7 +105,7 @@ def gradients(x, mask, packed, grad_out, grad_x, grad_mask, layout, division, sc
         for first in range(blocks * piece // pieces * block, blocks * (piece + 1) // pieces * block, block):
             here, q = min(block, strips - first), first * strip
             locate(layout, mask, image, q, here, tables)
-            _lines(grad_out, place * layout.rows, layout.rows, pixels, q, here * strip, strip, lines)
+            copy_lines(grad_out, place * layout.rows, layout.rows, pixels, q, here * strip, strip, lines)
             for part in range(low, high):
                 count, channel = min(step, layout.channels - part * step), place * layout.channels + part * step
                 tile = group * tiles + part * step * taps // ROWS
@@ -115,7 +115,7 @@ def gradients(x, mask, packed, grad_out, grad_x, grad_mask, layout, division, sc
                 if grad_mask.size > 0:
                     target = (group * parts + part) * layout.images + image
                     _mask_sums(x, layout, channel, count, here, tables, columns, pitch, sums)
-                    _write_mask(grad_mask, target * taps * pixels, layout, q, here, tables.index, sums)
+                    write_mask(grad_mask, target * taps * pixels, layout, q, here, tables.index, sums)
 
 
 @njit(inline="always")
@@ -192,7 +192,7 @@ def locate(layout, mask, image, q, count, tables):
     pixels = layout.out_height * layout.out_width
     weights[: count * taps * strip] = 0
     index[: count * taps * strip] = -1
-    places[: count * taps] = _EMPTY
+    places[: count * taps] = EMPTY
     v, stop = 0, min(count * strip, pixels - q)
     while v < stop:
         oy, ox = (q + v) // layout.out_width, (q + v) % layout.out_width
@@ -204,7 +204,7 @@ def locate(layout, mask, image, q, count, tables):
             begin, end = rows.inside(layout.width, layout.stride_w, x, length)
             if 0 <= y < layout.height and begin < end:
                 place, tap = y * layout.width + x, s * taps + t
-                follows = layout.stride_w == 1 and (places[tap] == _EMPTY or places[tap] == place - at)
+                follows = layout.stride_w == 1 and (places[tap] == EMPTY or places[tap] == place - at)
                 places[tap] = place - at if follows else _SCATTERED
                 copy_run(
                     weights, tap * strip + at + begin, mask, (image * taps + t) * pixels + q + v + begin, end - begin
@@ -225,7 +225,7 @@ def _columns(x, layout, channel, channels, count, tables, columns, apart, pitch)
             at = s * apart + c * taps * pitch
             for i in range(s * taps, (s + 1) * taps):
                 source = base + places[i]
-                if places[i] == _EMPTY:
+                if places[i] == EMPTY:
                     clear_run(columns, at, strip)
                 elif places[i] != _SCATTERED and source >= 0 and source + strip <= x.size:
                     product(columns, at, weights, i * strip, x, source)
@@ -248,7 +248,7 @@ def _scatter(grad_x, layout, channel, channels, count, tables, columns, apart):
         first, place = i // taps * apart + i % taps * strip, places[i]
         # Only whole strips inside the plane: another thread may be working on the next plane.
         whole = place >= 0 and place + strip <= plane
-        for c in range(channels if place != _EMPTY else 0):
+        for c in range(channels if place != EMPTY else 0):
             at, base = first + c * taps * strip, (channel + c) * plane
             if whole:
                 add_product(grad_x, base + place, weights, i * strip, columns, at)
@@ -270,7 +270,7 @@ def _mask_sums(x, layout, channel, channels, count, tables, columns, apart, sums
             base = (channel + c) * plane
             for i in range(s * taps, (s + 1) * taps):
                 at, source = s * apart + (c * taps + i - s * taps) * strip, base + places[i]
-                if places[i] == _EMPTY:
+                if places[i] == EMPTY:
                     continue
                 if places[i] != _SCATTERED and source >= 0 and source + strip <= x.size:
                     add_product(sums, i * strip, columns, at, x, source)
@@ -282,7 +282,7 @@ def _mask_sums(x, layout, channel, channels, count, tables, columns, apart, sums
 
 
 @njit(nogil=True, cache=True)
-def _write_mask(grad_mask, target, layout, q, count, index, sums):
+def write_mask(grad_mask, target, layout, q, count, index, sums):
     """Write a block's sums to the mask's gradient, 0 for taps outside the image."""
     strip, taps = layout.strip, layout.kernel_h * layout.kernel_w
     pixels = layout.out_height * layout.out_width
@@ -304,7 +304,7 @@ def _rows(grad_out, row, live, pixels, q, length, lines, pitch):
 
 
 @njit(nogil=True, cache=True)
-def _lines(grad_out, row, rows, pixels, q, length, strip, lines):
+def copy_lines(grad_out, row, rows, pixels, q, length, strip, lines):
     """Copy ``length`` positions from q on of ``rows`` channels as (strips, rows, strip), 0 beyond the last one."""
     for r in range(rows):
         for first in range(0, length, strip):

@@ -1,4 +1,4 @@
-"""Tiles of the weights' gradient: columns in the lanes, positions one after the other.
+"""Tiles of the gradients: of the weights, columns in the lanes; of image and masks, from the registers to both.
 
 A column is a channel of the image at one tap; `ROWS` channels at a tap are a group, and a panel is as many groups as
 make a strip of lanes. Arrays are flat and of one dtype; nothing checks that panels and tiles lie inside them.
@@ -12,7 +12,7 @@ from typing import Any
 from numba.core import cgutils
 
 from segcaffe.kernels.vector.lanes import lanes_code
-from segcaffe.kernels.vector.tile import ROWS, STREAMS, sum_loop, vector_code
+from segcaffe.kernels.vector.tile import ROWS, STREAMS, Vectors, sum_loop, vector_code
 
 
 @lanes_code
@@ -29,19 +29,46 @@ def mask_group(lanes, panel, at, step, source, start, mask, mask_at, count):
 @vector_code
 def add_products(vectors, panel, rows, rows_at, count, sums, sums_at):
     """``sums[r, lane] += sum over p < count of rows[rows_at + p * ROWS + r] * panel[p, lane]``; count >= 1."""
+    target = vectors.at(sums, sums_at)
+    for n, value in enumerate(_products(vectors, panel, vectors.at(rows, rows_at), count)):
+        place = vectors.at(target, n * vectors.length)
+        vectors.store(vectors.builder.fadd(vectors.load(place), value), place)
+
+
+@vector_code
+def spread_products(vectors, lines, lines_at, packed, packed_at, count, images, at, plane, tables, tap_at):
+    """Gradients of a strip of masked pixels of ROWS channels at one tap, straight from the registers.
+
+    They are ``g[r, p] = sum over m < count of packed[m, r] * lines[m, p]``. To ``images[0]``, the image's gradient,
+    goes ``tables[0][p] * g[r, p]``, and to ``tables[1]`` the sum over r of ``g[r, p] * images[1][r, p]``; ``at`` is the
+    strip's place in both images, whose channels are ``plane`` apart, ``tap_at`` that in both tables, masks and sums.
+    """
+    products = _products(vectors, vectors.at(lines, lines_at), vectors.at(packed, packed_at), count)
+    (target, source), (masks, sums) = ([vectors.at(array, at) for array in images], tables)
+    places = [v * vectors.length for v in range(STREAMS)]
+    masks, sums = (vectors.at(array, tap_at) for array in (masks, sums))
+    factors, totals = ([vectors.load(vectors.at(array, place)) for place in places] for array in (masks, sums))
+    for n, value in enumerate(products):
+        v, first = n % STREAMS, vectors.builder.mul(plane, vectors.index(n // STREAMS))
+        to, come_from = (vectors.at(vectors.at(array, first), places[v]) for array in (target, source))
+        vectors.store(vectors.multiply_add(factors[v], value, vectors.load(to)), to)
+        totals[v] = vectors.multiply_add(value, vectors.load(come_from), totals[v])
+    for total, place in zip(totals, places, strict=True):
+        vectors.store(total, vectors.at(sums, place))
+
+
+def _products(vectors: Vectors, panel: Any, rows: Any, count: Any) -> list[Any]:
+    """``sum over p < count of rows[p * ROWS + r] * panel[p, lane]``: row after row, STREAMS vectors each."""
     builder, width = vectors.builder, STREAMS * vectors.length
 
     def step(p: Any, sums: list[Any]) -> list[Any]:
         line = vectors.at(panel, builder.mul(p, vectors.index(width)))
         streams = [vectors.load(vectors.at(line, v * vectors.length)) for v in range(STREAMS)]
-        factors, totals = vectors.at(vectors.at(rows, rows_at), builder.mul(p, vectors.index(ROWS))), []
+        factors, totals = vectors.at(rows, builder.mul(p, vectors.index(ROWS))), []
         for row in range(ROWS):
             factor = vectors.splat(builder.load(vectors.at(factors, row)))
             pairs = zip(streams, sums[row * STREAMS : (row + 1) * STREAMS], strict=True)
             totals += [vectors.multiply_add(factor, value, total) for value, total in pairs]
         return totals
 
-    target = vectors.at(sums, sums_at)
-    for n, value in enumerate(sum_loop(vectors, count, [vectors.zero] * (ROWS * STREAMS), step)):
-        place = vectors.at(target, n * vectors.length)
-        vectors.store(builder.fadd(vectors.load(place), value), place)
+    return sum_loop(vectors, count, [vectors.zero] * (ROWS * STREAMS), step)

@@ -25,9 +25,12 @@ def workspace(x: Sizes, out: Sizes, window: Window, group: int, dtype: Any, back
     if backward:
         channels = parts(layout.channels, layout.channel_step) * group
         mask = layout.taps * math.prod((x[0], *out[2:]))
-        step = min(layout.channel_step, layout.channels) * layout.taps
+        # Whole tiles of channels need no columns, but for a tile at the image's edge.
+        whole = layout.channels % ROWS == 0
+        step = ROWS + 1 if whole else min(layout.channel_step, layout.channels) * layout.taps
         found += [
             _block(layout, layout.gradient_strips, step),
+            {"segaware_lines": layout.gradient_strips * layout.rows * layout.strip * parallel.num_threads() * itemsize},
             {"segaware_partial": itemsize * (channels * mask if channels > 1 else 0)},
             _weights(layout, depth),
         ]
@@ -42,10 +45,10 @@ def _weights(layout: Layout, depth: int) -> Bytes:
         return _block(layout, layout.weight_strips, depth) | {"segaware_gradient": layout.itemsize * sums}
     positions, threads = division.block * layout.strip, parallel.num_threads()
     channels = parts(division.step, ROWS) * ROWS
-    turned = (positions + layout.reach) * channels + positions * layout.tiles * ROWS
-    made = turned + division.together * layout.strip**2
     return {
-        "segaware_columns": threads * made * layout.itemsize,
+        "segaware_columns": threads * (positions + layout.reach) * channels * layout.itemsize,
+        "segaware_lines": threads * positions * layout.tiles * ROWS * layout.itemsize,
+        "segaware_sums": threads * division.together * layout.strip**2 * layout.itemsize,
         "segaware_tables": 2 * layout.taps * positions * threads * layout.itemsize,
         "segaware_gradient": (division.parts + 1) * layout.panel_sums(division) * layout.itemsize,
     }
