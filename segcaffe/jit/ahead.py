@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any, NamedTuple
 
 Progress = Callable[[int, int], None]
@@ -53,9 +54,12 @@ def jobs(calls: Iterable[tuple[Any, tuple[Any, ...]]], *more: Job) -> list[Job]:
     """What calls, (function, arguments), need that is not compiled yet, and ``more``, each once; the largest first."""
     from segcaffe.jit.dispatcher import KernelDispatcher
 
-    told = (
-        Job(function, function.wanted(given)) for function, given in calls if isinstance(function, KernelDispatcher)
-    )
+    told: list[Job] = []
+    for function, given in calls:
+        # A call with wrong arguments fails when it is made.
+        with suppress(Exception):
+            if isinstance(function, KernelDispatcher):
+                told.append(Job(function, function.wanted(given)))
     wanted = {(id(job.function), str(job.signature)): job for job in (*more, *told)}
     missing = [job for job in wanted.values() if job.function.is_missing(job.signature)]
     return sorted(missing, key=lambda job: _size(job.function, set()), reverse=True)
@@ -72,7 +76,7 @@ def compile_all(missing: list[Job], processes: int) -> None:
     workers: list[_Worker] = []
     try:
         with suppress(OSError):  # There may be no more processes.
-            for _ in range(min(processes - 1, _workers_wanted(missing)) if sys.executable else 0):
+            for _ in range(min(processes - 1, _workers_wanted(missing)) if _is_python() else 0):
                 workers.append(_Worker(queue))
         queue.work()
         for worker in workers:
@@ -160,7 +164,7 @@ class _Worker(threading.Thread):
                 orders.write(job.order)
                 orders.flush()
                 answered = answers.read(1)
-            except (OSError, ValueError):
+            except Exception:  # It has ended; or a signature of this process's alone, which cannot be told.
                 answered = b""
             if not answered:
                 self._queue.give_back(job)
@@ -173,6 +177,12 @@ class _Worker(threading.Thread):
         self.join()
         with self._process:
             """Closes its pipes and waits."""
+
+
+def _is_python() -> bool:
+    """Whether the running program is one that takes Python's code, and no other in which Python is contained."""
+    name = Path(sys.executable or "").stem.lower()
+    return name.startswith(("python", "pypy")) and not getattr(sys, "frozen", False)
 
 
 def _workers_wanted(missing: list[Job]) -> int:

@@ -10,6 +10,7 @@ import pytest
 
 from segcaffe.jit import ahead, worker
 from segcaffe.jit.compiled import njit
+from segcaffe.kernels.matmul import cpu as matmul
 from segcaffe.kernels.matmul import dots
 
 
@@ -69,6 +70,23 @@ def test_a_worker_that_ends_leaves_its_jobs(start: str, monkeypatch: pytest.Monk
     functions = [njit(nogil=True)(_small.py_func) for _ in range(3)]
     ahead.compile_all(ahead.jobs([(function, (1,)) for function in functions]), 3)
     assert all(function.overloads for function in functions)
+
+
+@pytest.mark.parametrize(
+    ("executable", "frozen", "starts"),
+    [("/usr/bin/python3.11", False, True), ("C:/Python/python.exe", False, True), ("/opt/app/app", False, False),
+     ("/opt/app/python", True, False), (None, False, False)],
+)  # fmt: skip
+def test_programs_that_contain_python_are_not_started_again(
+    executable: str | None, frozen: bool, starts: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ahead.sys, "executable", executable)
+    monkeypatch.setattr(ahead.sys, "frozen", frozen, raising=False)
+    assert ahead._is_python() is starts
+
+
+def test_calls_that_would_fail_are_left_out() -> None:
+    assert ahead.jobs([(matmul._gemm, (True, "no matrix")), (len, ())]) == []
 
 
 def test_a_worker_answers_each_order(tmp_path: Path) -> None:

@@ -70,12 +70,14 @@ def softmax_row(x, out):
 
 
 @njit(nogil=True, cache=True)
+def _forward_rows(x, out, start, stop):
+    for n in range(start, stop):
+        softmax_row(x[n], out[n])
+
+
+@njit(nogil=True, cache=True)
 def _forward(x, out, start, stop):
     inner = x.shape[2]
-    if inner == 1:
-        for n in range(start, stop):
-            softmax_row(x[n].reshape(x.shape[1]), out[n].reshape(x.shape[1]))
-        return
     top, total = np.empty(BLOCK, x.dtype), np.empty(BLOCK, x.dtype)
     blocks = (inner + BLOCK - 1) // BLOCK
     for u in range(start, stop):
@@ -103,8 +105,10 @@ def _backward(prob, grad, out, start, stop):
 
 
 def forward(x: Array, out: Array) -> None:
-    units = x.shape[0] * blocks_of(x.shape[2])
-    calls.run(units, lambda start, stop: ((_forward, (x, out, start, stop)),), grain=grain_of(*x.shape[1:]))
+    units, grain = x.shape[0] * blocks_of(x.shape[2]), grain_of(*x.shape[1:])
+    # Apart, since most nets need one of the two, and each takes long to compile.
+    function, values, results = (_forward_rows, x[:, :, 0], out[:, :, 0]) if x.shape[2] == 1 else (_forward, x, out)
+    calls.run(units, lambda start, stop: ((function, (values, results, start, stop)),), grain=grain)
 
 
 def backward(prob: Array, grad: Array, out: Array) -> None:
