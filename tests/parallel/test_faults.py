@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from segcaffe.solver.registry import get_solver
-from tests.parallel.launching import launch
+from tests.parallel.launching import environment, launch, mpiexec
 
 FAILING = """
 import os, signal
@@ -36,6 +39,22 @@ layer { name: "loss" type: "EuclideanLoss" bottom: "ip" bottom: "target" top: "l
 """
 SOLVER = """net: "net.prototxt" type: "Adam" momentum: 0.9 base_lr: 0.01 lr_policy: "fixed" random_seed: 1
 max_iter: 1000 snapshot: 2 snapshot_prefix: "snap" """
+
+
+def test_an_interrupt_stops_all_after_one_snapshot(tmp_path: Path) -> None:
+    (tmp_path / "failing.py").write_text(FAILING % (0, "open('reached', 'w').close()"))
+    (tmp_path / "net.prototxt").write_text(NET)
+    (tmp_path / "solver.prototxt").write_text(SOLVER.replace("snapshot: 2", "snapshot: 0").replace("1000", "1000000"))
+    line = [mpiexec(), "-n", "2", sys.executable, "-m", "segcaffe.cli.main", "train", "--solver", "solver.prototxt"]
+    with subprocess.Popen(line, cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "reached").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    assert "Optimization stopped early." in errors
+    assert len(list(tmp_path.glob("snap_iter_*.solverstate"))) == 1
 
 
 @pytest.mark.parametrize(
