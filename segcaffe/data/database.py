@@ -19,6 +19,8 @@ from segcaffe.proto import caffe_pb2
 
 _LMDB = caffe_pb2.DataParameter.LMDB
 _SHOWN = 80
+_NEAR = 1024
+"""Values that are sooner passed over than looked for: as many as processes that share them out."""
 
 
 class Database:
@@ -59,16 +61,23 @@ class Database:
         return bytes(self.value(number).content)
 
     def value(self, number: int) -> Value:
-        """As `item`, not read yet."""
-        if number != self._next:
-            self._values = self._iterate(number % self.count() if number else 0)
+        """As `item`, not read yet; quick for a number not far behind the last one, too."""
+        passed = number - self._next if self._next >= 0 else -1
+        if not 0 <= passed <= _NEAR:
+            self._values, passed = self._iterate(number % self.count() if number else 0), 0
+        for _ in range(passed):
+            self._following()
+        self._next = number + 1
+        return self._following()
+
+    def _following(self) -> Value:
+        """The value behind the last one, the first behind the end."""
         value = next(self._values, None)
         if value is None:
             self._values = self._iterate(0)
             value = next(self._values, None)
         if value is None:
             raise DataError(f'{self.where}: the database "{self.path}" is empty.')
-        self._next = number + 1
         return value
 
     def all(self) -> list[Value]:

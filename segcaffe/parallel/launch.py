@@ -50,7 +50,7 @@ def join(wanted: bool, options: Options = Options()) -> Group:  # noqa: B008
     except ImportError as error:
         raise DeviceError(f"MPI cannot be used: {error}. {HOW_TO_INSTALL}") from error
     except RuntimeError as error:
-        raise DeviceError(f"mpi4py finds no MPI library: {error}. {HOW_TO_INSTALL}") from error
+        raise DeviceError(f"mpi4py finds no MPI: {str(error).splitlines()[0]}. {HOW_TO_INSTALL}") from error
     from segcaffe.parallel.mpi import Mpi
 
     if MPI.COMM_WORLD.Get_size() == 1:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from segcaffe import device
+from segcaffe.data.database import Database, Value
 from segcaffe.data.database_writer import create_database, raw_datum
 from segcaffe.errors import GraphError
 from segcaffe.net.net import Net
@@ -24,7 +26,7 @@ LAYERS = {
     "ImageSegData": 'image_data_param {{ source: "pairs.txt" batch_size: {batch} label_type: PIXEL {shuffle} }}',
     "TwoImageData": 'image_data_param {{ source: "pairs.txt" batch_size: {batch} {shuffle} }} '
     "two_image_data_param {{ first_is_color: true second_is_color: false }}",
-    "Data": 'data_param {{ source: "db" backend: LMDB batch_size: {batch} {shuffle} }}',
+    "Data": 'data_param {{ source: "lmdb" backend: LMDB batch_size: {batch} {shuffle} }}',
 }
 
 
@@ -43,9 +45,10 @@ def items(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         cv2.imwrite(f"{number}.png", np.full((4, 4, 3), number, np.uint8))
     Path("images.txt").write_text("".join(f"{number}.png 0\n" for number in range(ITEMS)))
     Path("pairs.txt").write_text("".join(f"{number}.png {number}.png\n" for number in range(ITEMS)))
-    with create_database(Path("db"), "lmdb", "test") as writer:
-        for number in range(ITEMS):
-            writer.put(f"{number:03d}", raw_datum(np.full((1, 1, 1), number, np.uint8), 0))
+    for backend in ("lmdb", "leveldb"):
+        with create_database(Path(backend), backend, "test") as writer:
+            for number in range(ITEMS):
+                writer.put(f"{number:03d}", raw_datum(np.full((1, 1, 1), number, np.uint8), 0))
 
 
 def layer_of(kind: str, batch: int, shuffle: bool = False) -> str:
@@ -97,3 +100,21 @@ def test_a_batch_is_divided_where_the_user_says_so() -> None:
         assert build_train_net(divisible).blobs["data"].shape[0] == 2
         with pytest.raises(GraphError, match=r'layer "items" \(ImageData\): batch_size is divided among 3 ranks'):
             build_train_net(other)
+
+
+@pytest.mark.usefixtures("items")
+def test_values_of_a_leveldb_are_passed_over_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = []
+    iterate = Database._iterate
+
+    def counted(database: Database, skip: int) -> Iterator[Value]:
+        begun.append(skip)
+        return iterate(database, skip)
+
+    monkeypatch.setattr(Database, "_iterate", counted)
+    database = Database("leveldb", caffe_pb2.DataParameter.LEVELDB, "test")
+    numbers = range(1, 20, 3)
+    found = [caffe_pb2.Datum.FromString(database.item(number, 0)).data[0] for number in numbers]
+    assert found == [number % ITEMS for number in numbers]
+    # Looked for once, after a count; from then on passed over, and begun anew at the end of each epoch.
+    assert begun == [0, 1, 0, 0]
