@@ -138,7 +138,10 @@ def test_threads_change_no_digit(rows, columns, depth):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize(("rows", "columns", "depth"), [(1, 1, 1), (1, 7, 40), (3, 6, 333), (16, 9, 70), (2, 400, 700)])
+@pytest.mark.parametrize(
+    ("rows", "columns", "depth"),
+    [(1, 1, 1), (1, 7, 40), (3, 6, 333), (16, 9, 70), (2, 400, 700), (5, 6, 7), (7, 5, 64)],
+)
 def test_few_rows_with_rows(rows, columns, depth, dtype):
     rng = np.random.default_rng(6)
     a, b = rng.standard_normal((rows, depth)).astype(dtype), rng.standard_normal((columns, depth)).astype(dtype)
@@ -153,3 +156,14 @@ def test_few_rows_with_rows(rows, columns, depth, dtype):
         parallel.set_num_threads(before)
     np.testing.assert_allclose(found[0], expected, rtol=0, atol=4 * np.finfo(dtype).eps * depth)
     np.testing.assert_array_equal(found[1], found[0])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_items_of_several_do_not_change_each_other(dtype):
+    rng = np.random.default_rng(7)
+    a, b = rng.standard_normal((11, 150)).astype(dtype), rng.standard_normal((13, 150)).astype(dtype)
+    together, apart = np.empty((11, 13), dtype), np.empty((11, 13), dtype)
+    matmul.gemm(a, b, together, trans_b=True)
+    for first, last in ((0, 3), (3, 5), (5, 11)):
+        matmul.gemm(a[first:last], b, apart[first:last], trans_b=True)
+    np.testing.assert_array_equal(apart, together)

@@ -54,21 +54,21 @@ def _make_tile(streams: int) -> Any:
             return sums
 
         sums = sum_loop(vectors, count, [vectors.zero] * (ROWS * streams), add)
-        lanes = [_lanes(vectors, builder, columns, v) for v in range(streams)]
+        lanes = [lanes_below(vectors, builder, columns, v) for v in range(streams)]
         for r in range(ROWS):
             row = vectors.at(out, builder.mul(stride, _INDEX(r)))
             with builder.if_then(builder.icmp_signed("<", _INDEX(r), rows)):
                 for v in range(streams):
                     place = vectors.at(row, v * vectors.length)
-                    there = _masked(vectors, builder, "load", [place, _INT(4), lanes[v], vectors.zero])
+                    there = masked(vectors, builder, "load", [place, _INT(4), lanes[v], vectors.zero])
                     there = builder.select(first, vectors.zero, there)
                     value = builder.fadd(there, sums[r * streams + v])
-                    _masked(vectors, builder, "store", [value, place, _INT(4), lanes[v]])
+                    masked(vectors, builder, "store", [value, place, _INT(4), lanes[v]])
 
     return tile
 
 
-def _lanes(vectors: Vectors, builder: Any, count: Any, vector: int) -> Any:
+def lanes_below(vectors: Vectors, builder: Any, count: Any, vector: int) -> Any:
     """The lanes of one of several vectors whose number is below a count."""
     kind = ir.VectorType(_INDEX, vectors.length)
     empty = ir.Constant(kind, ir.Undefined)
@@ -78,7 +78,7 @@ def _lanes(vectors: Vectors, builder: Any, count: Any, vector: int) -> Any:
     )
 
 
-def _masked(vectors: Vectors, builder: Any, name: str, arguments: list[Any]) -> Any:
+def masked(vectors: Vectors, builder: Any, name: str, arguments: list[Any]) -> Any:
     """LLVM's masked load or store of a vector."""
     place = 0 if name == "load" else 1
     arguments[place] = builder.bitcast(arguments[place], vectors.type.as_pointer())
