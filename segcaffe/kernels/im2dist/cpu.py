@@ -31,7 +31,7 @@ Array = np.ndarray[Any, Any]
 
 _MANY_TAPS, _SOME_TAPS = 20, 9
 """Taps of a window that is large, and of one whose gradient is worth a copy of a small image."""
-_SMALL_BYTES = 1 << 24
+_SMALL_BYTES = 1 << 22
 _GRAIN = 200_000
 """Channel differences worth a thread of their own (a tenth of a millisecond)."""
 
