@@ -86,6 +86,7 @@ ASK = {
     "predict": ["predict", "net.prototxt", "w.caffemodel", "i.png", "--out", "out", "--blob", "t"],
     "explore": ["explore", "net.prototxt", "w.caffemodel", "i.png", "--out", "o.html", "--embeddings", "t",
                 "--blob", "b"],
+    "warm-up": ["warm-up", "net.prototxt"],
     "features": ["features", "w.caffemodel", "net.prototxt", "t", "o.npz", "--iterations", "1"],
     "classify": ["classify", "i.png", "o.npy", "--model_def", "net.prototxt", "--pretrained_model", "w.caffemodel",
                  "--mean_file", ""],
@@ -107,6 +108,16 @@ def test_looking_runs_nothing(name: str, folder: Path, capfd: pytest.CaptureFixt
     if name in ("net", "draw --shapes", "lint", "lint solver"):
         told = capfd.readouterr()
         assert f'class Twice of the module "{MODULE}", {folder}/{MODULE}.py' in told.out + told.err
+
+
+def test_masks_around_a_convolution_run_nothing(folder: Path) -> None:
+    convolution = (
+        'layer { name: "c" type: "Convolution" bottom: "x" top: "c" '
+        "convolution_param { num_output: 2 kernel_size: 3 pad: 1 } }"
+    )
+    Path("masked.prototxt").write_text(f"{DEPLOY}{convolution}")
+    assert main(["segawarify", "masked.prototxt", "--out", "masks", "--layers", "c"]) == 0
+    assert ran(folder) == 0
 
 
 def test_net_tells_what_it_left_out(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -173,7 +184,9 @@ def test_in_python_a_net_is_run_as_pycaffe_does(folder: Path) -> None:
 def test_every_command_that_builds_nets_has_a_choice() -> None:
     commands = build_parser().commands()
     flags = {name: {flag for action in commands[name]._actions for flag in action.option_strings} for name in commands}
-    assert sorted(name for name in flags if "--allow-python" in flags[name]) == sorted([*ASK, "net", "draw"])
+    assert sorted(name for name in flags if "--allow-python" in flags[name]) == sorted(
+        [*ASK, "net", "draw", "segawarify"]
+    )
     assert sorted(name for name in flags if "--no-python" in flags[name]) == sorted(RUN)
 
 
