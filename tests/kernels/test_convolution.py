@@ -210,6 +210,16 @@ def test_rectifier_of_what_is_no_number(size, channels, rows):
     np.testing.assert_array_equal(out, np.broadcast_to(expected, out.shape))
 
 
+@pytest.mark.skipif(vector_length(np.float32) < 16, reason="panels are for wide registers")
+@pytest.mark.parametrize(
+    ("side", "rows", "by_panels"), [(56, 64, True), (64, 64, False), (32, 128, False), (64, 16, True)]
+)
+def test_panels_are_not_for_planes_that_share_places_in_the_cache(side: int, rows: int, by_panels: bool) -> None:
+    window = Window((1, 1), (1, 1), (0, 0), (1, 1))
+    problem = Problem.forward((1, 64, side, side), (rows, 64, 1, 1), (1, rows, side, side), window, 1, 4)
+    assert isinstance(choose(problem), Panels) == by_panels
+
+
 @pytest.mark.parametrize("case", ["tiles", "tiles_groups", "tiles_dilated", "tiles_odd"])
 def test_cases_that_go_by_tiles_do(case):
     (x, weight, _, grad), (window, group) = _problem(case, np.float32)

@@ -19,6 +19,8 @@ _NEAR_BYTES, _FEW_ROWS = 5 << 20, 32
 """What an image and twice its output may take for single pixels to be read one by one; unless outputs are few."""
 _ITEMS = 6
 """Pieces of work that each thread should have, where there are several."""
+_WAY_BYTES = 4096
+"""Bytes after which addresses have the same place in the first-level cache."""
 _LEAST_TERMS = 16
 """Terms of a sum that are worth it."""
 _MORE = 1.1, 2.1, 4.0
@@ -106,7 +108,9 @@ def is_better(problem: Problem) -> bool:
     if length < ROWS or problem.transposed or problem.gradient or count == 0 or problem.source[0] == 0:
         return False
     size = (problem.source[1] + 2 * problem.target[1]) * count * problem.itemsize
-    near = not problem.is_pixelwise or size <= _NEAR_BYTES or rows <= _FEW_ROWS
+    # A tile reads and writes a few pixels of many planes, which must not all have the same places in the cache.
+    apart = size <= _NEAR_BYTES and count * problem.itemsize % _WAY_BYTES != 0
+    near = not problem.is_pixelwise or apart or rows <= _FEW_ROWS
     # What is computed, with the lanes that are of no use; other ways have tiles of rows and strips of pixels.
     computed = ROWS * len(cut_groups(count)) * -(-rows // length) * length
     others = -(-count // (STREAMS * length)) * STREAMS * length * (rows - rows % ROWS + _power_of_2(rows % ROWS))
