@@ -12,6 +12,7 @@ from segcaffe.kernels.convolution.panels.tile import (
     sum_less_1,
     sum_less_2,
     sum_less_3,
+    turn_block,
 )
 from segcaffe.kernels.vector.tile import ROWS, clear_run, copy_run, pick_run
 
@@ -23,12 +24,22 @@ _helper = njit(nogil=True, cache=True, no_cpython_wrapper=True, no_cfunc_wrapper
 def pack_weights(weight, packed, panels, depth, vector, start, stop):
     """Write panels [start, stop) of the weights, (outputs, depth), as (depth, outputs of the panel), with 0 beyond."""
     for panel in range(start, stop):
-        first, width, output, live = panels[panel, 1], panels[panel, 2] * vector, panels[panel, 3], panels[panel, 4]
-        begin = first * vector * depth
-        for k in range(depth):
-            to = begin + k * width
-            pick_run(packed, to, weight, output * depth + k, depth, live)
-            clear_run(packed, to + live, width - live)
+        width, live = panels[panel, 2] * vector, panels[panel, 4]
+        pack_panel(weight, panels[panel, 3], live, packed, panels[panel, 1] * vector * depth, width, depth, vector)
+
+
+@_helper
+def pack_panel(weight, output, live, packed, begin, width, depth, vector):
+    """Write ``live`` rows of the weights, from ``output`` on, as (depth, width), with 0 beyond."""
+    start, rows, whole = output * depth, live // ROWS * ROWS, depth // vector * vector
+    for r in range(0, rows, ROWS):
+        for k in range(0, whole, vector):
+            turn_block(packed, begin + k * width + r, width, weight, start + r * depth + k, depth)
+    for k in range(depth):
+        done = rows if k < whole else 0
+        to = begin + k * width
+        pick_run(packed, to + done, weight, start + done * depth + k, depth, live - done)
+        clear_run(packed, to + live, width - live)
 
 
 @njit(nogil=True, cache=True)

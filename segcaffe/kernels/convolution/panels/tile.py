@@ -93,6 +93,16 @@ def finish_sums(vectors, sums, epilogue, vector, addend, out, stride, size):
                 _masked(vectors, "store", [row, _row_at(vectors, vectors.at(out, place)), _ALIGN, _all_but_one()])
 
 
+@vector_code
+def turn_block(vectors, packed, at, width, weight, start, row_stride):
+    """``packed[at + k * width + r] = weight[start + r * row_stride + k]`` for `ROWS` of r, a vector's length of k."""
+    builder = vectors.builder
+    first, packed = vectors.at(weight, start), vectors.at(packed, at)
+    rows = [vectors.load(vectors.at(first, builder.mul(row_stride, vectors.index(r)))) for r in range(ROWS)]
+    for k, piece in enumerate(_split(vectors, _turned(vectors, rows))):
+        vectors.store(piece, vectors.at(packed, builder.mul(width, vectors.index(k))))
+
+
 def _branch(vectors: Vectors, condition: Any, values: list[Any], change: Callable[[list[Any]], list[Any]]) -> list[Any]:
     """The values, changed where the condition holds."""
     builder, before = vectors.builder, vectors.builder.block

@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 
 from segcaffe.jit.compiled import njit
-from segcaffe.kernels.convolution.panels.loops import add_products
+from segcaffe.kernels.convolution.panels.loops import add_products, pack_panel
 from segcaffe.kernels.convolution.winograd_panels.transforms import (
     copy_inside,
     input_2,
@@ -16,7 +16,7 @@ from segcaffe.kernels.convolution.winograd_panels.transforms import (
     weights_2,
     weights_4,
 )
-from segcaffe.kernels.vector.tile import ROWS, STREAMS, clear_run, copy_run, pick_run
+from segcaffe.kernels.vector.tile import ROWS, STREAMS, copy_run
 
 # Functions that only others here call compile faster without the code that takes arguments from Python.
 _helper = njit(nogil=True, cache=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
@@ -26,21 +26,19 @@ _helper = njit(nogil=True, cache=True, no_cpython_wrapper=True, no_cfunc_wrapper
 def transform_weights(weight, packed, layout, panels, start, stop):
     """Write panels [start, stop) of the weights, each as matrices (channels, outputs of the panel), 0 beyond them."""
     channels, length = layout.channels, layout.vector
-    taps = np.zeros(9 * STREAMS * length, weight.dtype)
+    taps = np.empty(9 * channels * STREAMS * length, weight.dtype)
     for panel in range(start, stop):
         first, streams, output, live = panels[panel, 1], panels[panel, 2], panels[panel, 3], panels[panel, 4]
         width = streams * length
         begin = first * length * channels * layout.size**2
-        clear_run(taps, 0, taps.size)
+        pack_panel(weight, output, live, taps, 0, width, 9 * channels, length)
         for c in range(channels):
-            for t in range(9):
-                pick_run(taps, t * width, weight, (output * channels + c) * 9 + t, channels * 9, live)
             for v in range(streams):
-                to = begin + c * width + v * length
+                to, place = begin + c * width + v * length, c * 9 * width + v * length
                 if layout.step == 2:
-                    weights_2(taps, v * length, width, packed, to, channels * width)
+                    weights_2(taps, place, width, packed, to, channels * width)
                 else:
-                    weights_4(taps, v * length, width, packed, to, channels * width)
+                    weights_4(taps, place, width, packed, to, channels * width)
 
 
 @njit(nogil=True, cache=True)
