@@ -35,6 +35,7 @@ PAGES = (
     "segawarify",
     "opencv-5",
     "planner",
+    "performance",
     "security",
     "reliability",
     *INSIDE,
