@@ -9,7 +9,10 @@ from pathlib import Path
 import segcaffe as caffe
 from tests.parallel.equality import NET, write_data
 
-RANK, SIZE = int(os.environ["PMI_RANK"]), int(os.environ["PMI_SIZE"])
+RANK, SIZE = (
+    int(next(os.environ[name] for name in names if name in os.environ))
+    for names in (("PMI_RANK", "OMPI_COMM_WORLD_RANK"), ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE"))
+)
 TEXT = """base_lr: 0.01 lr_policy: "fixed" momentum: 0.9 random_seed: 5 max_iter: 6
 snapshot: 3 snapshot_prefix: "script"
 train_net_param { %s } %s """
