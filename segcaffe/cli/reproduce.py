@@ -45,8 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                       type=whole(1), metavar="N")  # fmt: skip
     common.add_option(parser, "train", "training images at most (default 200)", type=whole(1), default=200,
                       metavar="N")  # fmt: skip
-    common.add_option(parser, "test", "test images at most (default 20; of --data a quarter at most)", type=whole(1),
-                      default=20, metavar="N")  # fmt: skip
+    common.add_option(parser, "test", "test images at most (default 60; of --data a quarter at most)", type=whole(1),
+                      default=60, metavar="N")  # fmt: skip
     common.add_device_options(parser)
     # Its nets are its own: they have no Python layers, and write where it says.
     parser.set_defaults(no_python=True)

@@ -40,7 +40,7 @@ class Sample:
     """
 
     train: int = 200
-    test: int = 20
+    test: int = 60
     size: int = 256
     ignored: tuple[int, ...] = ()
 

@@ -17,8 +17,11 @@ NEAR = 5
 WHOLE = 0
 """Stands for all pixels in place of a trimap's width."""
 SIGNIFICANT = 0.05
-PAIRS = ((MASKS, CONTROL), (CRF, MASKS_LONGER), (MASKS_LONGER, LONGER), (CRF, LONGER), (CASCADE, CONTROL))
-"""Which variants are compared with which; the first two are the paper's claim."""
+CLAIM = ((MASKS_LONGER, LONGER), (CRF, MASKS_LONGER))
+"""The paper's claim; without the last stage it is the first of `FURTHER`."""
+FURTHER = ((MASKS, CONTROL), (CRF, LONGER), (CASCADE, CONTROL))
+PAIRS = (*CLAIM, *FURTHER)
+"""Which variants are compared with which."""
 
 
 @dataclass(frozen=True)
@@ -55,9 +58,13 @@ class Results:
         """How many there are."""
         return len(next(iter(self.figures.values())))
 
-    def pairs(self, count: int | None = None) -> list[tuple[str, str]]:
-        """Of the (first ``count``) `PAIRS` those that were trained."""
-        return [pair for pair in PAIRS[:count] if set(pair) <= set(self.figures)]
+    def pairs(self) -> list[tuple[str, str]]:
+        """Those of `PAIRS` that were trained."""
+        return [pair for pair in PAIRS if set(pair) <= set(self.figures)]
+
+    def claim(self) -> list[tuple[str, str]]:
+        """The pairs that the paper's claim is about."""
+        return [pair for pair in self.pairs() if pair in CLAIM] or [FURTHER[0]]
 
     def named(self, name: str) -> Variant:
         """The variant of a name."""
@@ -115,7 +122,7 @@ def ablated(results: Results) -> Table:
 def verdict(results: Results) -> list[str]:
     """Sentences: whether each step of the claim holds, and where the gain is largest."""
     found = []
-    for name, other in results.pairs(2):
+    for name, other in results.claim():
         words = f"{results.named(name).title} against {results.named(other).title}"
         whole, near = results.compare(name, other), results.compare(name, other, NEAR)
         widest = results.widest_gain(name, other)

@@ -1,0 +1,52 @@
+"""Writes what `segcaffe reproduce` gave into docs/reproduction.md: python tools/measure_reproduction.py FOLDER...
+
+Each FOLDER is the --out of a command that the page prints; its name says which tables it has. Tables that are in the
+page already are replaced, those of other folders stay.
+
+    segcaffe reproduce --out scenes
+    python tools/measure_reproduction.py scenes
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = ROOT / "docs" / "reproduction.md"
+
+
+def marks(name: str) -> tuple[str, str]:
+    """The lines before and after the tables of a folder."""
+    return f"<!-- tables of {name} -->\n", f"<!-- end of the tables of {name} -->\n"
+
+
+def written(page: str, name: str, tables: str) -> str:
+    """The page with these tables."""
+    begin, end = marks(name)
+    before, found, rest = page.partition(begin)
+    if not found or end not in rest:
+        sys.exit(f'{PAGE} has no place for the tables of "{name}": {begin.strip()} {end.strip()}')
+    return f"{before}{begin}\n{tables}\n{end}{rest.partition(end)[2]}"
+
+
+def tables_of(folder: Path) -> str:
+    """The tables of a folder's report, and how many seeds they are of."""
+    seeds = json.loads((folder / "report" / "results.json").read_text())["seeds"]
+    return f"{seeds} seeds.\n\n{(folder / 'report' / 'table.md').read_text()}"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write the page."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER")
+    for folder in parser.parse_args(arguments).folders:
+        PAGE.write_text(written(PAGE.read_text(), folder.resolve().name, tables_of(folder)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
