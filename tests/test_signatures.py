@@ -12,7 +12,7 @@ PACKAGE = Path(segcaffe.__file__).parent
 MOST, MOST_COMPILED = 9, 12
 COMPILERS = (
     *("njit", "_helper", "_compiled", "_summing", "mapped", "mapped_apart"),
-    *("intrinsic", "overload", "vector_code", "run_code"),
+    *("intrinsic", "overload", "vector_code", "run_code", "lanes_code"),
 )
 """Decorators whose functions are compiled."""
 PYCAFFES = {("net/net.py", "__init__")}
@@ -35,7 +35,7 @@ def _parameters(function: ast.FunctionDef) -> int:
     """Without the object a method belongs to and the compiler's context, or what writes code, of an intrinsic."""
     given = function.args
     names = [one.arg for one in (*given.posonlyargs, *given.args, *given.kwonlyargs)]
-    return len(names) - (names[:1] in (["self"], ["cls"], ["typing"], ["vectors"], ["runs"]))
+    return len(names) - (names[:1] in (["self"], ["cls"], ["typing"], ["vectors"], ["runs"], ["lanes"]))
 
 
 def _is_compiled(function: ast.FunctionDef) -> bool:
