@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
 
-from segcaffe.errors import DeviceError
+from segcaffe.cli.common import _gpu_number
+from segcaffe.data.files import BadItems
+from segcaffe.errors import DataError, DeviceError, SegcaffeError
 from segcaffe.parallel import Alone, group, use
 from segcaffe.parallel.launch import join, launched
+from segcaffe.threads import parallel
 
 
 @pytest.mark.parametrize(
@@ -50,3 +54,46 @@ def test_a_group_is_in_use_as_long_as_it_is_asked_for() -> None:
         assert group() is other
         assert not other.joint
     assert group() is before
+
+
+class Second(Alone):
+    """The second of two ranks of a machine, the first of which has met one error."""
+
+    def __init__(self) -> None:
+        super().__init__(1, 2)
+        self.connected, self.local_rank = True, 1
+
+    def gather(self, value: Any, *, first_only: bool = False) -> list[Any]:
+        return [["a.png: cannot be read"], value]
+
+
+@pytest.mark.parametrize(("given", "number"), [(None, 1), ("0", 1), ("2", 3), ("4,6", 6), ("4,6,7", 6)])
+def test_each_rank_of_a_machine_has_a_gpu_of_its_own(given: str | None, number: int) -> None:
+    with use(Second()):
+        assert _gpu_number(given) == number
+
+
+def test_several_gpus_are_for_several_ranks() -> None:
+    assert _gpu_number("3") == 3
+    with pytest.raises(SegcaffeError, match="with --mpi also several"):
+        _gpu_number("0,1")
+
+
+def test_cores_are_parted_unless_a_number_of_threads_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SEGCAFFE_NUM_THREADS", raising=False)
+    monkeypatch.setattr(parallel, "_usable_cores", lambda: 8)
+    for threads, processes, expected in ((0, 4, 2), (0, 3, 2), (0, 16, 1), (0, 1, 8), (5, 4, 5)):
+        monkeypatch.setattr(parallel, "_threads", threads)
+        parallel.share_cores(processes)
+        assert parallel.num_threads() == expected
+
+
+def test_bad_items_of_all_ranks_count() -> None:
+    within = BadItems(2)
+    within.add(DataError("b.png: cannot be read"))
+    within.join(Second())
+    assert within.text().splitlines()[1:] == ["  a.png: cannot be read", "  b.png: cannot be read"]
+    beyond = BadItems(1)
+    beyond.add(DataError("b.png: cannot be read"))
+    with pytest.raises(DataError, match="These are more than --skip-bad 1 allows"):
+        beyond.join(Second())
