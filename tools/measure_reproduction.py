@@ -1,7 +1,7 @@
 """Writes what `segcaffe reproduce` gave into docs/reproduction.md: python tools/measure_reproduction.py FOLDER...
 
 Each FOLDER is the --out of a command that the page prints; its name says which tables it has. Tables that are in the
-page already are replaced, those of other folders stay.
+page already are replaced, those of other folders stay. A picture of the gains that the page shows is copied, too.
 
     segcaffe reproduce --out scenes
     python tools/measure_reproduction.py scenes
@@ -11,17 +11,24 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "reproduction.md"
+PICTURES = ROOT / "docs" / "images"
 
 
 def marks(name: str) -> tuple[str, str]:
     """The lines before and after the tables of a folder."""
     return f"<!-- tables of {name} -->\n", f"<!-- end of the tables of {name} -->\n"
+
+
+def picture_of(name: str) -> str:
+    """The picture of a folder's gains in docs/images/."""
+    return f"reproduction_{name}.png"
 
 
 def written(page: str, name: str, tables: str) -> str:
@@ -44,7 +51,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER")
     for folder in parser.parse_args(arguments).folders:
-        PAGE.write_text(written(PAGE.read_text(), folder.resolve().name, tables_of(folder)))
+        name = folder.resolve().name
+        PAGE.write_text(written(PAGE.read_text(), name, tables_of(folder)))
+        if (PICTURES / picture_of(name)).exists():
+            shutil.copyfile(folder / "report" / "gain.png", PICTURES / picture_of(name))
     return 0
 
 
