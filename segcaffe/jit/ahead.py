@@ -7,6 +7,7 @@ edited since this process began.
 
 from __future__ import annotations
 
+import os
 import pickle
 import subprocess
 import sys
@@ -186,7 +187,12 @@ def _is_python() -> bool:
 
 
 def _workers_wanted(missing: list[Job]) -> int:
-    """How many processes beside this one save more time than it takes to start them."""
+    """How many processes beside this one save more time than it takes to start them; none where nothing is kept."""
+    from segcaffe.jit import cache_folder
+
+    folder = cache_folder.folder()
+    if folder is None or not os.access(folder, os.W_OK):
+        return 0
     total = sum(_size(job.function, set()) for job in missing)
     return min(total // _WORTH_A_PROCESS, sum(job.can_be_sent for job in missing) - 1)
 

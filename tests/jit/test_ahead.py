@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from segcaffe.jit import ahead, worker
+from segcaffe.jit import ahead, cache_folder, worker
 from segcaffe.jit.compiled import njit
 from segcaffe.kernels.matmul import cpu as matmul
 from segcaffe.kernels.matmul import dots
@@ -83,6 +83,17 @@ def test_programs_that_contain_python_are_not_started_again(
     monkeypatch.setattr(ahead.sys, "executable", executable)
     monkeypatch.setattr(ahead.sys, "frozen", frozen, raising=False)
     assert ahead._is_python() is starts
+
+
+def test_no_worker_where_nothing_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ahead, "_WORTH_A_PROCESS", 1)
+    jobs = [ahead.Job(dots.multiply, _signature())] * 3
+    monkeypatch.setattr(cache_folder, "folder", lambda: tmp_path)
+    assert ahead._workers_wanted(jobs) == 2
+    monkeypatch.setattr(ahead.os, "access", lambda *_: False)
+    assert ahead._workers_wanted(jobs) == 0
+    monkeypatch.setattr(cache_folder, "folder", lambda: None)
+    assert ahead._workers_wanted(jobs) == 0
 
 
 def test_calls_that_would_fail_are_left_out() -> None:
