@@ -16,8 +16,9 @@ from segcaffe.text.bars import bar_type
 if TYPE_CHECKING:
     from segcaffe.net.net import Net
     from segcaffe.solver.checkpoint import Paths
+    from segcaffe.solver.hooks import Progress
     from segcaffe.solver.report import Scores
-    from segcaffe.solver.solver import Progress, Solver
+    from segcaffe.solver.solver import Solver
 
 _MANY = 8
 """Outputs with more values than this are told by their mean."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from segcaffe.parallel import Group
 from segcaffe.proto.caffe_pb2 import LayerParameter, SolverParameter
 from segcaffe.solver.checkpoint import Run, Stream, sources_of
 from segcaffe.solver.gradients import Gradients, Spent
+from segcaffe.solver.hooks import Requests
 
 _log = logging.getLogger("segcaffe")
 _OWN_FIELDS = (
@@ -24,13 +25,6 @@ _OWN_FIELDS = (
 """Options of a solver that ranks may differ in: names of files, and what the net's layers tell anyway."""
 _PATHS = ("source", "root_folder", "mean_file")
 """Options of layers that name files, which may lie elsewhere on another machine."""
-
-
-class Requests(NamedTuple):
-    """What a solver was asked for, by a signal for example: to stop, or to write a snapshot."""
-
-    stop: bool = False
-    snapshot: bool = False
 
 
 class Ranks:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 from segcaffe import device
 from segcaffe.blob import Blob
@@ -26,30 +26,21 @@ from segcaffe.proto.upgrade import upgrade_solver
 from segcaffe.snapshot.files import check_writable, lock_prefix
 from segcaffe.solver import checkpoint, diagnose, report
 from segcaffe.solver.average import AverageLoss
+from segcaffe.solver.hooks import Hooks, Progress
 from segcaffe.solver.lookahead import Lookahead
 from segcaffe.solver.nets import build_test_nets, build_train_net
 from segcaffe.solver.policies import LearningRate
-from segcaffe.solver.ranks import Ranks, Requests
+from segcaffe.solver.ranks import Ranks
 from segcaffe.solver.regularize import check_regularization, decay, gradient_scale
 from segcaffe.solver.schedules import check_schedules, local_rate, momentum_at, weight_decay_at
 from segcaffe.solver.summary import Summary
 from segcaffe.solver.testing import run_test
 
 Array = Any
-Tested = Callable[[int, report.Scores], None]
-Saved = Callable[[checkpoint.Paths], None]
 _log = logging.getLogger("segcaffe")
 
 
-class Progress(NamedTuple):
-    """What a progress hook is told after each iteration: how many are done, the averaged loss, the rate used."""
-
-    iter: int
-    loss: float
-    lr: float
-
-
-class Solver(ABC):
+class Solver(Hooks, ABC):
     """Base of all solvers; a subclass defines `update`.
 
     Parameters
@@ -78,6 +69,8 @@ class Solver(ABC):
     history:
         For each learnable parameter a blob of its shape; then all second ones, where the algorithm has two; with
         ``lookahead`` those of the slow weights at the end.
+    ranks:
+        What it does together with the solvers of other processes; None where it trains alone.
     """
 
     net: Net = member("The net that is trained.")
@@ -97,6 +90,7 @@ class Solver(ABC):
         filename: str | Path | None = None,
         net_options: Mapping[str, Any] | None = None,
     ) -> None:
+        super().__init__()
         if isinstance(param, SolverParameter):
             self.param = SolverParameter()
             self.param.CopyFrom(param)
@@ -131,10 +125,7 @@ class Solver(ABC):
         ]
         self.average_loss = AverageLoss(self.param.average_loss)
         self._speed = report.Speed()
-        self._callbacks: list[tuple[Callable[[], None], Callable[[], None]]] = []
-        self._progress: list[Callable[[Progress], None]] = []
-        self._watchers: list[tuple[Tested, Saved]] = []
-        self._stop_requested = self._snapshot_requested = self._stopped = False
+        self._stopped = False
         self.ranks = Ranks(self, joined) if joined.joint else None
 
     @abstractmethod
@@ -330,39 +321,7 @@ class Solver(ABC):
             return diagnose.forward_with_info(net)
         return net.forward_from_to(0, len(net.layer_list) - 1)
 
-    # Requests and hooks.
-
-    def request_stop(self) -> None:
-        """Ask a running `step` to stop after the current iteration; may be called from a signal handler."""
-        self._stop_requested = True
-
-    def request_snapshot(self) -> None:
-        """Ask a running `step` for a snapshot after the current iteration; may be called from a signal handler."""
-        self._snapshot_requested = True
-
-    def add_callback(self, on_start: Any, on_gradients_ready: Callable[[], None] | None = None) -> None:
-        """Have two functions called in each iteration: before the forward pass, and before the update.
-
-        Both may be methods of one object, as pycaffe's ``NCCL`` has them: ``solver.add_callback(nccl)``.
-        """
-        if on_gradients_ready is None:
-            on_start, on_gradients_ready = on_start.on_start, on_start.on_gradients_ready
-        self._callbacks.append((on_start, on_gradients_ready))
-
-    def add_progress(self, hook: Callable[[Progress], None]) -> None:
-        """Have a function called after each iteration."""
-        self._progress.append(hook)
-
-    def add_watcher(
-        self, tested: Callable[[int, report.Scores], None], saved: Callable[[checkpoint.Paths], None]
-    ) -> None:
-        """Have two functions called: with a test net's number and mean outputs, and with a snapshot's paths."""
-        self._watchers.append((tested, saved))
-
-    def _take_requests(self) -> Requests:
-        taken = Requests(self._stop_requested, self._snapshot_requested)
-        self._stop_requested = self._snapshot_requested = False
-        return taken
+    # Requests.
 
     def _serve_requests(self, snapshot_due: bool = False) -> None:
         wanted = self._take_requests() if self.ranks is None else self.ranks.take_requests()

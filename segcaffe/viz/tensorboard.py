@@ -18,7 +18,8 @@ from segcaffe.glog import tell
 from segcaffe.viz.logs import LOSS, RATE, LogReader
 
 if TYPE_CHECKING:
-    from segcaffe.solver.solver import Progress, Solver
+    from segcaffe.solver.hooks import Progress
+    from segcaffe.solver.solver import Solver
 
 _SECONDS = 30
 """After which values are brought to the disk."""
