@@ -9,6 +9,7 @@ in a process of its own: its peak above what the process held before, the librar
 from __future__ import annotations
 
 import argparse
+import ctypes
 import math
 import shutil
 import subprocess
@@ -184,7 +185,7 @@ def _memory(name: str, chosen: Sequence[str]) -> list[str]:
 def _peak(row: Row, form: str) -> float:
     """Most resident memory of a third run above what the process held: ours before its first run at this size.
 
-    A form's earlier runs load and compile what it needs, and PyTorch gives all tensors back; ours keep workspace, which
+    A form's earlier runs load and compile what it needs, and what they took is given back; ours keep workspace, which
     counts, and load compiled kernels, which do not.
     """
     given, run = row.given(), row.ours if form == OURS else row.forms[form]
@@ -196,6 +197,7 @@ def _peak(row: Row, form: str) -> float:
     for _ in range(2):
         _both(run, given, seed)
     if form != OURS:
+        ctypes.CDLL(None).malloc_trim(0)
         before = _status("VmRSS")
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     _both(run, given, seed)

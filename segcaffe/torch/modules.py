@@ -81,7 +81,7 @@ class SegAwareConv2d(nn.Conv2d):
             embeddings = nn.functional.interpolate(embeddings, x.shape[2:], mode="bilinear", align_corners=True)
         window = {"stride": self.stride, "padding": self.padding}
         distance = local_distance(embeddings, self.kernel_size, self.dilation, self.norm, **window)
-        mask = torch.exp(-self.scale * distance)
+        mask = torch.mul(distance, -self.scale).exp_()
         options = self.stride, self.padding, self.dilation, self.groups
         return masked_conv2d(x, mask.to(x.dtype), self.weight, self.bias, *options)
 
