@@ -39,7 +39,7 @@ def test_a_kill_at_any_moment_ends_all_and_leaves_snapshots_whole(
 
     for name, value in environment().items():
         monkeypatch.setenv(name, value)
-    for number, (rank, delay) in enumerate(((0, 2.5), (1, 3.5), (1, 5.0))):
+    for number, (rank, delay) in enumerate(((0, 3.0), (1, 4.0))):
         folder = tmp_path / str(number)
         folder.mkdir()
         assert kill_once(folder, rank, delay) < SECONDS_TO_END
