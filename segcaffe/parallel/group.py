@@ -50,6 +50,8 @@ class Group(ABC):
     connected: bool = True
     """Whether the other processes can be reached; otherwise nothing but rank and size is known."""
     options: Options = Options()
+    gone: str = ""
+    """Which rank has done its work, as a name for sentences; "" as long as none has."""
 
     @abstractmethod
     def start_average_(self, buffer: Array) -> Wait:
@@ -62,6 +64,10 @@ class Group(ABC):
     @abstractmethod
     def gather(self, value: T, *, first_only: bool = False) -> list[T]:
         """The values of all ranks, in their order, on every rank or the first only; they are pickled on the way."""
+
+    def end(self) -> None:
+        """Return when all ranks have done their work and called this."""
+        self.gather(None)
 
     def average_(self, buffer: Array) -> None:
         """Put the mean over all ranks into the buffer: the same bits everywhere."""

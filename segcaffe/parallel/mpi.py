@@ -6,12 +6,14 @@ import logging
 import socket
 import threading
 import time
+from collections.abc import Iterator
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from segcaffe import device
+from segcaffe.errors import DeviceError
 from segcaffe.parallel.group import Array, Group, Options, T, Wait
 from segcaffe.parallel.nccl import OnGpus, library, new_id
 from segcaffe.threads.parallel import usable_cores
@@ -23,6 +25,8 @@ _log = logging.getLogger("segcaffe")
 _NO_GPUS: OnGpus | None = None
 _SHORTEST, _LONGEST = 20e-6, 500e-6
 """Seconds between two looks at whether all ranks have come."""
+_GRACE = 5.0
+"""Seconds after which a rank that has done its work cannot be expected any more: what it took part in has long met."""
 
 
 class Mpi(Group):
@@ -50,7 +54,7 @@ class Mpi(Group):
         self._sum = MPI.SUM
         self._in_place = MPI.IN_PLACE
         # Their own communicator: what one thread calls there must not meet what another calls here.
-        self._reducing = comm.Dup()
+        self._reducing, self._ending = comm.Dup(), comm.Dup()
         self._thread = _Averager(self) if MPI.Query_thread() == MPI.THREAD_MULTIPLE else None
 
     def _neighbours(self) -> tuple[int, int]:
@@ -79,7 +83,7 @@ class Mpi(Group):
 
     def average_now(self, buffer: np.ndarray[Any, Any]) -> None:
         """Average here and now, on the communicator that is for it."""
-        meet(self._reducing)
+        self._meet(self._reducing)
         self._reducing.Allreduce(self._in_place, buffer, self._sum)
         buffer *= buffer.dtype.type(1 / self.size)
 
@@ -90,7 +94,7 @@ class Mpi(Group):
         if gpus is not None:
             gpus.broadcast_(buffer)
             return
-        meet(self.comm)
+        self._meet(self.comm)
         host = device.to_host(buffer) if on_device else buffer
         self.comm.Bcast(host)
         if host is not buffer:
@@ -108,16 +112,35 @@ class Mpi(Group):
 
     def gather(self, value: T, *, first_only: bool = False) -> list[T]:
         """As `Group.gather`."""
-        meet(self.comm)
+        self._meet(self.comm)
         return list((self.comm.gather(value) or []) if first_only else self.comm.allgather(value))
 
+    def end(self) -> None:
+        """As `Group.end`; on a communicator of its own, where nobody meets who still works."""
+        for _ in _pauses(self._ending):
+            pass
 
-def meet(comm: MPI.Intracomm) -> None:
-    """Return when all ranks have called it; the core is free for others meanwhile."""
+    def _meet(self, comm: MPI.Intracomm) -> None:
+        """Return when all ranks have called it; DeviceError where one never will, as it has done its work."""
+        since: float | None = None
+        for _ in _pauses(comm):
+            if not self.gone:
+                continue
+            since = since or time.monotonic()
+            if time.monotonic() - since > _GRACE:
+                raise DeviceError(
+                    f"This rank waits for {self.gone}, which has done its work. All ranks must take part in the same "
+                    "steps to the end: none may leave earlier, by sys.exit() or return."
+                )
+
+
+def _pauses(comm: MPI.Intracomm) -> Iterator[None]:
+    """Pauses until all ranks have come to this; the core is free for others meanwhile."""
     request, pause = comm.Ibarrier(), _SHORTEST
     while not request.Test():
         time.sleep(pause)
         pause = min(2 * pause, _LONGEST)
+        yield
 
 
 def _done() -> None:

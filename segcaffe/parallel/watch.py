@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from segcaffe.parallel.group import Group
-from segcaffe.parallel.witness import keep_alive
+from segcaffe.parallel.witness import END, keep_alive
 
 _log = logging.getLogger("segcaffe")
 _PROGRAM = Path(__file__).with_name("witness.py")
@@ -38,7 +38,7 @@ class Watch:
     """
 
     def __init__(self, ranks: Group, command: str) -> None:
-        self.rank, self.host = ranks.rank, socket.gethostname()
+        self._ranks, self.rank, self.host = ranks, ranks.rank, socket.gethostname()
         hosts = ranks.gather(self.host)
         self._process: subprocess.Popen[bytes] | None = None
         call = self._start(ranks.size, command, len(set(hosts)) == 1) if self.rank == 0 else None
@@ -57,11 +57,11 @@ class Watch:
 
     def farewell(self) -> None:
         """Tell that this rank has done its work."""
-        self._leaving = True
         self._say({"farewell": True})
 
     def close(self) -> None:
         """Go; when all have gone, so does the witness."""
+        self._leaving = True
         if self._connection is not None:
             # A close alone would wait for the thread that listens.
             with contextlib.suppress(OSError):
@@ -102,13 +102,17 @@ class Watch:
                 self._connection.sendall(json.dumps(message).encode() + b"\n")
 
     def _listen(self) -> None:
-        """End the process when the witness says so, or has gone."""
+        """Note who has done its work; end the process when the witness says so, or has gone."""
         assert self._connection is not None
-        with contextlib.suppress(OSError):
-            received = self._connection.recv(16)
+        with contextlib.suppress(OSError), self._connection.makefile(encoding="utf-8") as lines:
+            told = ""
+            for told in lines:
+                if told == END:
+                    break
+                self._ranks.gone = told.strip()
             if self._leaving:
                 return
-            if not received:
+            if told != END:
                 told = f"rank {self.rank} on {self.host} ends: the witness beside rank 0 has gone, with its machine.\n"
                 os.write(2, told.encode())
             leave(_FAILED)
@@ -131,7 +135,7 @@ def watched(ranks: Group, command: str) -> Iterator[Watch | None]:
     watch = Watch(ranks, command)
     yield watch
     watch.farewell()
-    ranks.gather(None)
+    ranks.end()
     watch.close()
 
 

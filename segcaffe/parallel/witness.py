@@ -18,6 +18,8 @@ import time
 from typing import Any
 
 LONGEST_LINE = 1 << 16
+END = "end\n"
+"""What ranks are told that must end; any other line names a rank that has done its work."""
 FIRST_CALL = 120.0
 """Seconds in which ranks must have come, or the witness gives up."""
 LAST_CALL = 5.0
@@ -102,6 +104,7 @@ class Witness:
             self._tell(message["fault"])
         elif "farewell" in message:
             rank.left = True
+            self._send(f"{rank.name}\n", [other for other in self.ranks if other is not rank])
         return True
 
     def _lose(self, rank: Rank) -> None:
@@ -121,9 +124,12 @@ class Witness:
         self.told = True
         with contextlib.suppress(OSError):
             os.write(sys.stderr.fileno(), f"{self.command}: {text}\n".encode())
-        for rank in self.ranks:
+        self._send(END, self.ranks)
+
+    def _send(self, line: str, ranks: list[Rank]) -> None:
+        for rank in ranks:
             with contextlib.suppress(OSError):
-                rank.connection.sendall(b"end\n")
+                rank.connection.sendall(line.encode())
 
 
 def keep_alive(connection: socket.socket) -> None:

@@ -63,8 +63,9 @@ def test_an_interrupt_stops_all_after_one_snapshot(tmp_path: Path) -> None:
         (0, "os.kill(os.getpid(), signal.SIGKILL)", r"rank 0 (process"),
         (1, "os.kill(os.getpid(), signal.SIGKILL)", r"rank 1 (process"),
         (1, "raise ValueError('the disk is on fire')", "the disk is on fire"),
+        (1, "raise SystemExit(0)", "none may leave earlier"),
     ],
-    ids=["first killed", "second killed", "error"],
+    ids=["first killed", "second killed", "error", "leaves without an error"],
 )
 def test_a_rank_that_fails_ends_all(
     rank: int, failure: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
