@@ -43,7 +43,8 @@ class Watch:
         self._process: subprocess.Popen[bytes] | None = None
         call = self._start(ranks.size, command, len(set(hosts)) == 1) if self.rank == 0 else None
         addresses, port, token = ranks.gather(call)[0] or ([], 0, "")
-        self._leaving = False
+        self._leaving = self._failing = False
+        self._told = threading.Event()
         self._connection = self._connect([HERE] if self.host == hosts[0] else addresses, port)
         if self._connection is not None:
             self._say({"token": token, "rank": self.rank, "process": os.getpid(), "host": self.host})
@@ -52,8 +53,15 @@ class Watch:
         ranks.gather(None)
 
     def fault(self, text: str) -> None:
-        """Tell why this rank ends, and have all end."""
+        """Tell why this rank ends, and have all end; returns when it has been told.
+
+        Not earlier: where one rank has gone the launcher kills the others, and the witness, just started perhaps,
+        might hear of that first.
+        """
+        self._failing = True
         self._say({"fault": text})
+        if self._connection is not None:
+            self._told.wait(_PATIENCE)
 
     def farewell(self) -> None:
         """Tell that this rank has done its work."""
@@ -104,18 +112,19 @@ class Watch:
     def _listen(self) -> None:
         """Note who has done its work; end the process when the witness says so, or has gone."""
         assert self._connection is not None
+        told = ""
         with contextlib.suppress(OSError), self._connection.makefile(encoding="utf-8") as lines:
-            told = ""
             for told in lines:
                 if told == END:
                     break
                 self._ranks.gone = told.strip()
-            if self._leaving:
-                return
-            if told != END:
-                told = f"rank {self.rank} on {self.host} ends: the witness beside rank 0 has gone, with its machine.\n"
-                os.write(2, told.encode())
-            leave(_FAILED)
+        self._told.set()
+        if self._leaving or self._failing:
+            return
+        if told != END:
+            text = f"rank {self.rank} on {self.host} ends: the witness beside rank 0 has gone, with its machine.\n"
+            os.write(2, text.encode())
+        leave(_FAILED)
 
 
 def leave(status: int) -> NoReturn:

@@ -57,6 +57,24 @@ def test_an_interrupt_stops_all_after_one_snapshot(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("snap_iter_*.solverstate"))) == 1
 
 
+EARLY = """
+from segcaffe.parallel import together
+with together() as ranks:
+    if ranks.rank == 1:
+        raise ValueError("the disk is on fire")
+    ranks.gather(None)
+"""
+
+
+def test_an_error_at_the_very_start_is_told_before_the_launcher_ends_the_other(tmp_path: Path) -> None:
+    (tmp_path / "early.py").write_text(EARLY)
+    for _ in range(3):
+        run = launch(2, "early.py", folder=tmp_path, seconds=60)
+        assert run.returncode != 0
+        assert "segcaffe: rank 1 on" in run.stderr
+        assert "ended without a word" not in run.stderr
+
+
 @pytest.mark.parametrize(
     ("rank", "failure", "told"),
     [
