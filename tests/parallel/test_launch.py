@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,38 @@ def test_the_launchers_environment_tells_how_many_there_are(environment: dict[st
 def test_without_mpi4py_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "mpi4py", None)
     with pytest.raises(DeviceError, match=r"pip install 'segcaffe\[mpi\]'"):
+        join(True)
+
+
+@pytest.fixture
+def slurm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step of two processes, as Slurm tells it."""
+    for name in ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SLURM_STEP_ID", "0")
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "2")
+
+
+@pytest.mark.usefixtures("slurm")
+def test_processes_of_slurm_work_without_mpi4py(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "mpi4py", None)
+    assert not join(False).joint
+    assert "This process works alone." in caplog.text
+    with pytest.raises(DeviceError, match="MPI cannot be used"):
+        join(True)
+
+
+@pytest.mark.usefixtures("slurm")
+def test_an_mpi_that_is_not_the_launchers_is_told(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = SimpleNamespace(Get_size=lambda: 1)
+    monkeypatch.setitem(sys.modules, "mpi4py", SimpleNamespace(MPI=SimpleNamespace(COMM_WORLD=world)))
+    assert not join(False).joint
+    assert "tells of 2 processes" in caplog.text
+    with pytest.raises(DeviceError, match="knows of this one alone"):
         join(True)
 
 
