@@ -25,7 +25,7 @@ HOW_TO_INSTALL = (
 )
 _OTHER_MPI = (
     "The launcher's environment tells of %d processes, but the MPI that mpi4py uses knows of this one alone. Start "
-    "them by the mpiexec of that MPI (with Slurm: by srun, with the plugin for it), or build mpi4py with the launcher's MPI."
+    "them by the mpiexec of that MPI (with Slurm: srun's plugin for it), or build mpi4py with the launcher's MPI."
 )
 
 
