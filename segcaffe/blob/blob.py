@@ -129,6 +129,12 @@ class Blob:
         flat = self._data.half()
         return None if flat is None else self._seen(flat)
 
+    def take_over(self, values: np.ndarray[Any, Any]) -> None:
+        """Write as many flat values as the blob has, without a copy where that can be: the array is the blob's then."""
+        if values.size != self.count:
+            raise ShapeError(f"A blob of shape {self._shape} takes {self.count} values. Received: {values.size}.")
+        self._data.take_over(values)
+
     @property
     def diff(self) -> np.ndarray[Any, Any]:
         """The gradient on the host, up to date; writing into it is seen by the next use."""

@@ -82,6 +82,20 @@ class Buffer:
             self.lent += 1
             note_change()
 
+    def take_over(self, values: np.ndarray[Any, Any]) -> None:
+        """Hold flat values that nobody else has, at the front: in their own array where it can be the host's.
+
+        It cannot where somebody has the host array that there is, or where size or type are others.
+        """
+        own = values.flags.owndata and values.flags.writeable and values.flags.c_contiguous
+        if not own or (values.size, values.dtype) != (self.size, self.dtype) or self.is_held():
+            self.host()[: values.size] = values
+            return
+        self._host, self._half, self._cleared, self.head = values, None, False, "host"
+        note_change()
+        if self.watched:
+            self._lend()
+
     def is_held(self) -> bool:
         """Whether someone has the host array, or a view of it, and may write to it unseen.
 
@@ -227,6 +241,10 @@ class BufferPart(Buffer):
             self._cleared = False
             part[...] = 0
         return part
+
+    def take_over(self, values: np.ndarray[Any, Any]) -> None:
+        """Write flat values at the front of the part."""
+        self.host()[: values.size] = values
 
     @property
     def untouched(self) -> bool:

@@ -60,18 +60,23 @@ def stored_dtype(message: caffe_pb2.BlobProto) -> str:
 
 def array_of(message: caffe_pb2.BlobProto, where: str) -> np.ndarray[Any, Any]:
     """Values in their shape; WeightsError (naming ``where``) if shape and number of values disagree."""
-    shape = shape_of(message)
-    values = values_of(message)
+    shape, values = shape_of(message), flat_array_of(message, where)
+    try:
+        return values.reshape(shape)
+    except ValueError as error:
+        # No values, of which there would be too many but for an extent of 0.
+        raise WeightsError(f"{where}: no array can have the shape {shape}; the file is damaged.") from error
+
+
+def flat_array_of(message: caffe_pb2.BlobProto, where: str) -> np.ndarray[Any, Any]:
+    """The values of `array_of` in a flat array, of which nobody has a view."""
+    shape, values = shape_of(message), values_of(message)
     count = 0 if values is None else values.size
     if len(shape) > MAX_AXES:
         raise WeightsError(f"{where}: a blob has at most {MAX_AXES} axes. Received: {len(shape)}; the file is damaged.")
     if math.prod(shape) != count or any(extent < 0 for extent in shape):
         raise WeightsError(f"{where}: holds {count} values for shape {shape}; the file is damaged.")
-    try:
-        return np.zeros(shape, np.float32) if values is None else values.reshape(shape)
-    except ValueError as error:
-        # No values, of which there would be too many but for an extent of 0.
-        raise WeightsError(f"{where}: no array can have the shape {shape}; the file is damaged.") from error
+    return np.zeros(0, np.float32) if values is None else values
 
 
 def same_shape(shape: tuple[int, ...], message: caffe_pb2.BlobProto) -> bool:
@@ -150,7 +155,13 @@ def _raw(message: caffe_pb2.BlobProto, kind: str) -> np.ndarray[Any, Any]:
 
 
 def _flat(message: caffe_pb2.BlobProto, name: str, dtype: np.dtype[Any], count: int) -> np.ndarray[Any, Any]:
+    numbers = getattr(message, name)
+    if hasattr(numbers, "__array__"):
+        return np.asarray(numbers, dtype)
     only = caffe_pb2.BlobProto()
-    getattr(only, name).MergeFrom(getattr(message, name))
+    getattr(only, name).MergeFrom(numbers)
+    data = only.SerializeToString()
+    # Of large parameters each copy counts.
+    del only
     # tag, length, then the numbers: they are the last bytes of the message.
-    return np.frombuffer(only.SerializeToString()[-count * dtype.itemsize :], dtype.newbyteorder("<")).astype(dtype)
+    return np.frombuffer(data, dtype.newbyteorder("<"), count, len(data) - count * dtype.itemsize).astype(dtype)

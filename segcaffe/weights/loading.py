@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from segcaffe.blob.proto import array_of, same_shape, shape_of
+from segcaffe.blob.proto import flat_array_of, same_shape, shape_of
 from segcaffe.errors import WeightsError
 from segcaffe.layers.base import Layer
 from segcaffe.proto import caffe_pb2
@@ -120,8 +120,7 @@ def take_own_blobs(layer: Layer) -> None:
 def _copy(layer: Layer, message: caffe_pb2.LayerParameter, where: str) -> None:
     for index, (blob, stored_blob) in enumerate(zip(layer.blobs, message.blobs, strict=False)):
         if not _stored_by_owner(layer, index, message):
-            values = array_of(stored_blob, f"{where}: layer {message.name!r} blob {index}")
-            blob.data[...] = values.reshape(blob.shape)
+            blob.take_over(flat_array_of(stored_blob, f"{where}: layer {message.name!r} blob {index}"))
 
 
 def _log(report: LoadReport, where: str) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
-from segcaffe.blob.proto import from_array
-from segcaffe.errors import WeightsError
+from segcaffe.blob import Blob
+from segcaffe.blob.proto import from_array, values_of
+from segcaffe.errors import ShapeError, WeightsError
 from segcaffe.net.net import Net
-from segcaffe.proto.caffe_pb2 import TEST, NetParameter
+from segcaffe.proto.caffe_pb2 import TEST, BlobProto, NetParameter
 from segcaffe.proto.text import parse
 from segcaffe.weights.loading import LoadReport
 
@@ -132,3 +135,58 @@ def test_all_layers_named_alike_get_the_weights_of_the_only_one() -> None:
     stored.layer.add(name="same").blobs.append(from_array(np.full((3, 3), 7, np.float32)))
     net.copy_trained_layers(stored, "weights.file")
     assert [float(layer.blobs[0].data.mean()) for layer in net.layers if layer.blobs] == [7.0, 7.0]
+
+
+SPECIAL = np.array([0.0, -0.0, np.inf, np.nan, 1e-45, 3.4e38, 1 / 3], np.float32)
+
+
+@pytest.mark.parametrize("kind", ["data", "diff", "double_data"])
+def test_values_of_a_message_keep_their_bits_and_are_nobody_elses(kind: str) -> None:
+    message, dtype = BlobProto(), np.float64 if kind == "double_data" else np.float32
+    getattr(message, kind).extend(SPECIAL.astype(dtype))
+    found = values_of(message, "diff" if kind == "diff" else "data")
+    assert found.dtype == dtype
+    assert found.tobytes() == SPECIAL.astype(dtype).tobytes()
+    found[...] = 7
+    assert list(getattr(message, kind))[:2] == [0, 0]
+
+
+def test_large_weights_are_in_memory_twice_at_most() -> None:
+    """In the message and in the net, not in copies of either as well."""
+    text = NET.replace("num_output: 1 bias_term", "num_output: 500000 bias_term", 1)
+    stored = NetParameter()
+    stored.layer.add(name="a").blobs.append(from_array(np.ones((500000, 2), np.float32)))
+    net = Net(parse(text.partition('layer { name: "b"')[0], NetParameter()), phase=TEST)
+    tracemalloc.start()
+    net.copy_trained_layers(stored)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1.5 * net.params["a"][0].nbytes
+    assert net.params["a"][0].data.sum() == 1e6
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_loaded_weights_are_seen_by_arrays_and_passes_from_before(held: bool) -> None:
+    net = Net(parse(NET, NetParameter()), phase=TEST)
+    array = net.params["a"][0].data[:] if held else None
+    net.blobs["data"].data[...] = 1
+    net.params["b"][0].data[...] = 1
+    for _ in range(6):
+        assert net.forward()["b"] == 0
+    net.copy_trained_layers(_stored("a"))
+    assert [net.forward()["b"].item() for _ in range(6)] == [2] * 6
+    mine = net.params["a"][0].data
+    if array is not None:
+        assert np.shares_memory(mine, array)
+    mine[...] = 3
+    assert [net.forward()["b"].item() for _ in range(6)] == [6] * 6
+    assert net.params["a"][0].buffer("data").is_held(), "the array handed out can be written to unseen"
+
+
+def test_arrays_of_others_are_copied() -> None:
+    blob, values = Blob((2, 3)), np.arange(6, dtype=np.float32)
+    blob.take_over(values[:])
+    values[...] = 0
+    assert blob.data.ravel().tolist() == [0, 1, 2, 3, 4, 5]
+    with pytest.raises(ShapeError, match=r"takes 6 values. Received: 5."):
+        blob.take_over(np.zeros(5, np.float32))
