@@ -156,10 +156,13 @@ def _raw(message: caffe_pb2.BlobProto, kind: str) -> np.ndarray[Any, Any]:
 
 def _flat(message: caffe_pb2.BlobProto, name: str, dtype: np.dtype[Any], count: int) -> np.ndarray[Any, Any]:
     numbers = getattr(message, name)
-    if hasattr(numbers, "__array__"):
-        return np.asarray(numbers, dtype)
+    return np.asarray(numbers, dtype) if hasattr(numbers, "__array__") else _written_out(message, name, dtype, count)
+
+
+def _written_out(message: caffe_pb2.BlobProto, name: str, dtype: np.dtype[Any], count: int) -> np.ndarray[Any, Any]:
+    """`_flat` where protobuf (before 7) gives NumPy single numbers only."""
     only = caffe_pb2.BlobProto()
-    getattr(only, name).MergeFrom(numbers)
+    getattr(only, name).MergeFrom(getattr(message, name))
     data = only.SerializeToString()
     # Of large parameters each copy counts.
     del only

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import tracemalloc
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 
 from segcaffe.blob import Blob
-from segcaffe.blob.proto import from_array, values_of
+from segcaffe.blob.proto import _flat, _written_out, from_array
 from segcaffe.errors import ShapeError, WeightsError
 from segcaffe.net.net import Net
 from segcaffe.proto.caffe_pb2 import TEST, BlobProto, NetParameter
@@ -140,19 +141,22 @@ def test_all_layers_named_alike_get_the_weights_of_the_only_one() -> None:
 SPECIAL = np.array([0.0, -0.0, np.inf, np.nan, 1e-45, 3.4e38, 1 / 3], np.float32)
 
 
+@pytest.mark.parametrize("read", [_flat, _written_out])
 @pytest.mark.parametrize("kind", ["data", "diff", "double_data"])
-def test_values_of_a_message_keep_their_bits_and_are_nobody_elses(kind: str) -> None:
-    message, dtype = BlobProto(), np.float64 if kind == "double_data" else np.float32
+def test_values_of_a_message_keep_their_bits_and_are_nobody_elses(kind: str, read: Callable[..., np.ndarray]) -> None:
+    message, dtype = BlobProto(), np.dtype(np.float64 if kind == "double_data" else np.float32)
+    message.shape.dim.append(len(SPECIAL))
     getattr(message, kind).extend(SPECIAL.astype(dtype))
-    found = values_of(message, "diff" if kind == "diff" else "data")
+    found = read(message, kind, dtype, len(SPECIAL))
     assert found.dtype == dtype
+    assert found.flags.owndata
     assert found.tobytes() == SPECIAL.astype(dtype).tobytes()
     found[...] = 7
     assert list(getattr(message, kind))[:2] == [0, 0]
 
 
-def test_large_weights_are_in_memory_twice_at_most() -> None:
-    """In the message and in the net, not in copies of either as well."""
+def test_large_weights_are_not_copied_on_their_way_into_the_net() -> None:
+    """In the message and in the net; with an older protobuf once more on the way."""
     text = NET.replace("num_output: 1 bias_term", "num_output: 500000 bias_term", 1)
     stored = NetParameter()
     stored.layer.add(name="a").blobs.append(from_array(np.ones((500000, 2), np.float32)))
@@ -161,7 +165,8 @@ def test_large_weights_are_in_memory_twice_at_most() -> None:
     net.copy_trained_layers(stored)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 1.5 * net.params["a"][0].nbytes
+    copies = 1 if hasattr(BlobProto().data, "__array__") else 2
+    assert peak < (copies + 0.5) * net.params["a"][0].nbytes
     assert net.params["a"][0].data.sum() == 1e6
 
 
