@@ -25,7 +25,7 @@ _log = logging.getLogger("segcaffe")
 _NO_GPUS: OnGpus | None = None
 _SHORTEST, _LONGEST = 20e-6, 500e-6
 """Seconds between two looks at whether all ranks have come."""
-_GRACE = 5.0
+_GRACE = 10.0
 """Seconds after which a rank that has done its work cannot be expected any more: what it took part in has long met."""
 
 
