@@ -45,16 +45,20 @@ def _load(name: str) -> None:
         raise SegcaffeError(
             f"--plugin {name}: there is no such module, neither in {folder} nor where Python finds modules."
         ) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
+        # A script without a guard for __main__ may end with sys.exit: the command would end there, as if it had run.
         raise _failure(name, error) from error
     finally:
         sys.path.remove(folder)
 
 
-def _failure(name: str, error: Exception) -> SegcaffeError:
+def _failure(name: str, error: Exception | SystemExit) -> SegcaffeError:
     """What went wrong in the module, and where."""
     if isinstance(error, SegcaffeError):
         return SegcaffeError(f"--plugin {name}: {error}")
     last = traceback.extract_tb(error.__traceback__)[-1]
-    told = one_line(f"{type(error).__name__}: {error}")
-    return SegcaffeError(f"--plugin {name}: the module fails ({last.filename}:{last.lineno}): {told}.")
+    place, told = f"{last.filename}:{last.lineno}", f"{type(error).__name__}: {error}"
+    if isinstance(error, SyntaxError) and error.filename and error.lineno:
+        # It arose in the compiler; what counts is the line that could not be read.
+        place, told = f"{error.filename}:{error.lineno}", f"{type(error).__name__}: {error.msg}"
+    return SegcaffeError(f"--plugin {name}: the module fails ({place}): {one_line(told)}.")

@@ -146,6 +146,8 @@ def _name(options: argparse.Namespace, net: Path) -> Path:
     if options.out is None:
         return Path(f"{net.stem}_segaware")
     name = Path(options.out)
+    if name.name in ("", ".."):
+        raise SegcaffeError(f"--out names files, without their suffix, as masked. Received: {options.out!r}.")
     return name.with_suffix("") if name.suffix in (".prototxt", ".caffemodel") else name
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from segcaffe.errors import GraphError
+from segcaffe.errors import GraphError, did_you_mean
 from segcaffe.graph.rules import includes, net_state
 from segcaffe.proto.caffe_pb2 import TEST, TRAIN, LayerParameter, NetParameter, NetState
 from segcaffe.proto.placed import PlacedNet
@@ -52,6 +52,7 @@ def segawarify(
     Source: Harley et al. 2017, sections 3.2 and 4.
     """
     masking, setting = masking or Masking(), setting or Setting()
+    _check_shapes(subject, setting)
     image, names, changes = _image(subject, setting), Names(_taken(subject.layers, stored)), Changes()
     subject, spared = _sparing(subject, image, names) if guide.net is not None else (subject, True)
     layers, joined = subject.layers, join(guide, subject, image, names)
@@ -88,6 +89,15 @@ def _image(subject: Subject, setting: Setting) -> str:
         return image
     missing = f'no blob "{image}"' if image else "neither an Input nor a data layer, so no image for embeddings"
     raise GraphError(f"{subject.where}: there is {missing}.")
+
+
+def _check_shapes(subject: Subject, setting: Setting) -> None:
+    """GraphError for the shape of a blob that there is not, which would be looked at by nobody."""
+    tops = {top for layer in subject.layers for top in layer.top}
+    for name in setting.shapes:
+        if name not in tops:
+            known = did_you_mean(name, tops)
+            raise GraphError(f'{subject.where}: a shape is given for "{name}", and there is no such blob.{known}')
 
 
 def _taken(layers: Sequence[LayerParameter], stored: NetParameter | None) -> set[str]:

@@ -151,6 +151,8 @@ def test_commands_find_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
     Path("charbonnier_plugin.py").write_text(PLUGIN)
     Path("broken_plugin.py").write_text("import segcaffe\n1 / 0\n")
     Path("lacking_plugin.py").write_text("import there_is_no_such_module\n")
+    Path("ending_plugin.py").write_text("import sys\nsys.exit(0)\n")
+    Path("unread_plugin.py").write_text("\n\ndef value(d:\n")
     Path("wrong_plugin.py").write_text(PLUGIN.replace("- 1\n", "\n"))
     Path("net.prototxt").write_text(MASKED)
     assert main(["net", "net.prototxt"]) == 2
@@ -167,6 +169,8 @@ def test_commands_find_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
         (["net", "net.prototxt", "--plugin", "there_is_no_such_plugin"], "there is no such module"),
         (["net", "net.prototxt", "--plugin", "broken_plugin"], "broken_plugin.py:2): ZeroDivisionError"),
         (["net", "net.prototxt", "--plugin", "lacking_plugin"], "lacking_plugin.py:1): ModuleNotFoundError"),
+        (["net", "net.prototxt", "--plugin", "ending_plugin"], "ending_plugin.py:2): SystemExit: 0"),
+        (["net", "net.prototxt", "--plugin", "unread_plugin"], "unread_plugin.py:3): SyntaxError"),
         (["net", "net.prototxt", "--plugin", "wrong_plugin"], "a pixel is at distance 0 from itself"),
     ):
         assert main(words) == 2
