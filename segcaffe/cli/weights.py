@@ -8,6 +8,7 @@ from dataclasses import asdict
 from segcaffe.cli import common, weights_import
 from segcaffe.cli.json_output import add_json_option, print_json
 from segcaffe.cli.numbers import tolerance, whole
+from segcaffe.errors import SegcaffeError
 from segcaffe.proto.encoding import from_native
 from segcaffe.text.visible import one_line
 from segcaffe.text.words import counted
@@ -124,8 +125,11 @@ def _fold_bn(options: argparse.Namespace) -> int:
     common.set_device(options)
     path = common.existing_file(options.net, "NET")
     net = on_training_data(read_net(path, common.variables(options, path)))
+    files = common.weight_files(options.weights, "WEIGHTS")
+    if not files:
+        raise SegcaffeError("WEIGHTS names no file. What is folded are the statistics that a file of weights has.")
     common.load_weights(net, options.weights, "WEIGHTS")
-    _, dialect = formats.load_with_dialect(common.weight_files(options.weights, "WEIGHTS")[0])
+    _, dialect = formats.load_with_dialect(files[0])
     with common.progress(options.iterations, "batch") as advance:
         formats.save(fold(net, options.iterations, advance), options.target, options.to or dialect)
     return 0

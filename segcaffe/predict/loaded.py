@@ -21,7 +21,7 @@ from segcaffe.predict.notes import read_notes
 from segcaffe.predict.pictures import Picture
 from segcaffe.proto import caffe_pb2
 from segcaffe.proto.text import read_net
-from segcaffe.weights.completeness import load_all
+from segcaffe.weights.completeness import load_all, warning
 
 Array = NDArray[Any]
 
@@ -115,7 +115,8 @@ class LoadedNet(ABC):
             keep=kept,
             weights_dtype=self.settings.weights_dtype,
         )
-        self.incomplete = load_all(self.net.layer_list, stored, allow_partial)
+        layers = self.net.layer_list
+        self.incomplete = load_all(layers, stored, allow_partial) if stored else warning(layers, ())
         self.input = self.net.blobs[self.deployed.image]
         if self.input.ndim != 4 or self.input.shape[0] != 1:
             self._take_one_image()

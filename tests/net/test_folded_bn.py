@@ -60,6 +60,8 @@ def test_it_writes_the_format_that_the_name_asks_for(files: Path, suffix: str) -
 
 
 def test_there_must_be_something_to_fold(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["weights", "fold-bn", "train.prototxt", "", "f.caffemodel"]) == 2
+    assert "WEIGHTS names no file" in capsys.readouterr().err
     assert main(["weights", "fold-bn", "deploy.prototxt", "w.caffemodel", "f.caffemodel"]) == 2
     assert "no BN layer with bn_mode: LEARN" in capsys.readouterr().err
     assert not Path("f.caffemodel").exists()

@@ -170,3 +170,5 @@ def test_the_command(folder: Path, capsys: pytest.CaptureFixture[str], monkeypat
         assert main([*line, *words]) == 2
         assert says in " ".join(capsys.readouterr().err.split())
     assert not Path("page.html").exists()
+    assert main(["explore", "crf.prototxt", "", "scene.png", "--out", "page.html"]) == 0
+    assert "begin with random or zero values" in " ".join(capsys.readouterr().err.split())

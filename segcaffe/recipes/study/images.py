@@ -76,7 +76,20 @@ def prepare(root: Path, seed: int, sample: Sample, source: Source | None) -> Ima
     if not is_file(facts):
         found = _generate(root, seed, sample) if source is None else _draw(root, seed, sample, source)
         write_bytes(facts, json.dumps(found).encode(), _WHERE)
-    return ImageSet(root, **json.loads(facts.read_text()))
+    return ImageSet(root, **read_kept(facts))
+
+
+def read_kept(file: Path) -> dict[str, Any]:
+    """A JSON object that an earlier run wrote; DataError where the file was damaged since."""
+    try:
+        found = json.loads(file.read_bytes())
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f'{_WHERE}: cannot read "{file}": {error}. Delete it: the same command makes it anew.'
+        ) from error
+    if not isinstance(found, dict):
+        raise DataError(f'{_WHERE}: "{file}" holds no JSON object. Delete it: the same command makes it anew.')
+    return found
 
 
 def _generate(root: Path, seed: int, sample: Sample) -> dict[str, int]:

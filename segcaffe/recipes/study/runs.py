@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ from segcaffe.metrics.tally import Tally
 from segcaffe.predict.loaded import Settings
 from segcaffe.predict.predictor import Predictor
 from segcaffe.recipes import embs, tiny
-from segcaffe.recipes.study.images import ImageSet
+from segcaffe.recipes.study.images import ImageSet, read_kept
 from segcaffe.recipes.study.variants import Schedule, Variant
 from segcaffe.recipes.tiny import Model
 from segcaffe.solver.registry import get_solver
@@ -68,8 +67,7 @@ class Run:
 
     def figures(self) -> Figures:
         """What was kept."""
-        found: Figures = json.loads((self.own / FIGURES).read_text())
-        return found
+        return read_kept(self.own / FIGURES)
 
     def _train(self) -> None:
         iterations, rate = self.schedule.of(self.variant)

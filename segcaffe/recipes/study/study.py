@@ -13,7 +13,7 @@ from segcaffe.data.files import write_bytes
 from segcaffe.errors import DataError
 from segcaffe.files.there import is_file
 from segcaffe.recipes.demo import Progress, no_progress
-from segcaffe.recipes.study.images import Sample, prepare
+from segcaffe.recipes.study.images import Sample, prepare, read_kept
 from segcaffe.recipes.study.page import write_page
 from segcaffe.recipes.study.runs import Run
 from segcaffe.recipes.study.sources import Source, find_source
@@ -109,7 +109,7 @@ class Study:
         }
         file, text = plan.folder / _SETTINGS, json.dumps(settings, indent=1)
         if is_file(file):
-            before = json.loads(file.read_text())
+            before = read_kept(file)
             changed = [name for name, value in json.loads(text).items() if before.get(name) != value]
             if changed:
                 raise DataError(

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from segcaffe.recipes.study.runs import BANDS, Figures
-from segcaffe.recipes.study.statistics import Comparison, compare, spread
+from segcaffe.recipes.study.statistics import Comparison, Spread, compare, spread
 from segcaffe.recipes.study.variants import CASCADE, CONTROL, CRF, LONGER, MASKS, MASKS_LONGER, Variant
 
 WIDTHS = (1, 2, 5, 10, 20, 40)
@@ -90,7 +90,7 @@ def scores(results: Results) -> Table:
     for variant in results.variants:
         if variant.model is not None and not variant.against:
             cells = [spread(results.mean_iou(variant.name, width)) for width in (WHOLE, *WIDTHS)]
-            rows.append([variant.title, *(f"{cell.mean:.1f} ± {cell.deviation:.1f}" for cell in cells)])
+            rows.append([variant.title, *(_mean(cell, results.seeds) for cell in cells)])
     return Table(["mean IoU, %", "all pixels", *(f"{width} px" for width in WIDTHS)], rows)
 
 
@@ -138,6 +138,11 @@ def _held(gain: Comparison) -> str:
         return f"{gain.mean:+.1f} (no test)"
     kind = "a gain" if gain.mean > 0 else "a loss"
     return f"{gain.mean:+.1f}, {kind if gain.p < SIGNIFICANT else 'not significant'} (p = {_p(gain.p)})"
+
+
+def _mean(cell: Spread, seeds: int) -> str:
+    """With its deviation, which a single seed has not."""
+    return f"{cell.mean:.1f}" + (f" ± {cell.deviation:.1f}" if seeds > 1 else "")
 
 
 def _gain(gain: Comparison, width: int) -> list[str]:

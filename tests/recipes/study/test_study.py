@@ -16,7 +16,7 @@ from segcaffe.cli.main import main
 from segcaffe.errors import DataError
 from segcaffe.recipes.demo import Progress, no_progress
 from segcaffe.recipes.study import page
-from segcaffe.recipes.study.images import Sample
+from segcaffe.recipes.study.images import Sample, read_kept
 from segcaffe.recipes.study.study import Plan, Study
 from segcaffe.recipes.study.tables import PAIRS, Results, scores
 from segcaffe.recipes.study.variants import (
@@ -74,6 +74,21 @@ def test_the_report_has_the_figures(finished: tuple[Path, Results]) -> None:
     assert numbers["mean_iou"][CONTROL]["5"] == values
     for picture in re.findall(r'<img src="([^"]+)"', shown):
         assert (folder / "report" / picture).is_file()
+
+
+def test_what_was_damaged_since_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "figures.json"
+    for content in ("{", "[1]", "\x80"):
+        file.write_bytes(content.encode("latin-1"))
+        with pytest.raises(DataError, match=r'figures\.json".*Delete it'):
+            read_kept(file)
+
+
+def test_a_single_seed_has_no_deviation(finished: tuple[Path, Results]) -> None:
+    _, both = finished
+    one = Results(both.variants, {name: figures[:1] for name, figures in both.figures.items()})
+    assert "±" in scores(both).text()
+    assert "±" not in scores(one).text()
 
 
 def test_all_nets_of_a_comparison_are_trained_equally_long() -> None:
