@@ -90,14 +90,24 @@ def _of(leaf: Parser, dest: str) -> argparse.Action:
     return next(action for action in leaf._actions if action.dest == dest)
 
 
+def _value(action: argparse.Action) -> tuple[str, Any]:
+    """A value that the option takes, as it is written and as it is read."""
+    if action.choices or not callable(action.type):
+        text = str(next(iter(action.choices))) if action.choices else "3"
+        return text, action.type(text) if callable(action.type) else text
+    try:
+        return "3", action.type("3")
+    except argparse.ArgumentTypeError:
+        return "64", action.type("64")
+
+
 def _check(leaf: Parser, action: argparse.Action, written: str, others: list[str], positional: list[str]) -> None:
     if isinstance(action, SWITCH):
         on = action.const
         for words, value in (([written], on), ([f"{written}=true"], on), ([f"{written}=0"], not on)):
             assert getattr(leaf.parse_args([*others, *words, *positional]), action.dest) is value
     elif action.nargs is None:
-        text = str(next(iter(action.choices))) if action.choices else "3"
-        expected: Any = action.type(text) if callable(action.type) else text
+        text, expected = _value(action)
         for words in ([written, text], [f"{written}={text}"]):
             read = getattr(leaf.parse_args([*others, *words, *positional]), action.dest)
             assert (read[-1] if isinstance(read, list) else read) == expected

@@ -148,6 +148,7 @@ OWN = {
     "recipes/demo.py": "reads what it has written",
     "proto/numbers.py": "reads the package's own table",
     "proto/__init__.py": "reads the package's own schema",
+    "viz/explore/page.py": "reads the package's own page",
     "export/torch/snippets.py": "reads the package's own source",
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import multiprocessing
 import os
@@ -212,6 +213,7 @@ def _where(error: BaseException) -> str:
 
 def limit_memory() -> None:
     """Let not much more be allocated than an input may cost: a larger request fails as it would without memory."""
+    gc.collect()  # Garbage of the process that forked this one would make room later.
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     limit = used + (MEGABYTES + 100 << 20)
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))

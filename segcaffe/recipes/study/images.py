@@ -17,6 +17,7 @@ from segcaffe.data.png import write_label
 from segcaffe.data.pool import ordered
 from segcaffe.data.synthetic import CLASS_NAMES, write_set
 from segcaffe.errors import DataError
+from segcaffe.files.regular import read_bytes
 from segcaffe.files.there import is_file
 from segcaffe.recipes.study.sources import IGNORED, LABELS, Source
 
@@ -60,7 +61,7 @@ class ImageSet:
 
     def test_pairs(self) -> list[tuple[Path, Path]]:
         """Files of the test images and their label maps."""
-        lines = self.list_of("test").read_text().splitlines()
+        lines = read_bytes(self.list_of("test")).decode().splitlines()
         return [(self.root / image, self.root / label) for image, label in map(str.split, lines)]
 
 
@@ -82,7 +83,7 @@ def prepare(root: Path, seed: int, sample: Sample, source: Source | None) -> Ima
 def read_kept(file: Path) -> dict[str, Any]:
     """A JSON object that an earlier run wrote; DataError where the file was damaged since."""
     try:
-        found = json.loads(file.read_bytes())
+        found = json.loads(read_bytes(file))
     except (OSError, ValueError) as error:
         raise DataError(
             f'{_WHERE}: cannot read "{file}": {error}. Delete it: the same command makes it anew.'

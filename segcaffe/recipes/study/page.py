@@ -12,6 +12,7 @@ import numpy as np
 from segcaffe.data.files import write_bytes
 from segcaffe.data.images import read_image
 from segcaffe.data.label_files import read_few_labels
+from segcaffe.files.regular import read_bytes
 from segcaffe.recipes.study.runs import BANDS, PREDICTED
 from segcaffe.recipes.study.tables import NEAR, Results, ablated, differences, scores, verdict
 from segcaffe.recipes.study.variants import CASCADE, CONTROL, CRF, LONGER, MASKS, MASKS_LONGER
@@ -107,7 +108,7 @@ def _curves(page: Report, results: Results) -> None:
 
 def _pictures(page: Report, results: Results, images: Path) -> None:
     page.heading("Held-out images of the first seed")
-    lines = (images / "data" / "test.txt").read_text().splitlines()[:_PICTURES]
+    lines = read_bytes(images / "data" / "test.txt").decode().splitlines()[:_PICTURES]
     for number, (image, label) in enumerate(map(str.split, lines)):
         root = images / "data"
         page.picture(f"{number}_image", read_image(str(root / image), True, "report"), "image")

@@ -14,6 +14,7 @@ from segcaffe.data.image_kinds import image_files
 from segcaffe.data.importers import CITYSCAPES_TRAIN_IDS
 from segcaffe.data.label_files import SUFFIXES
 from segcaffe.errors import DataError
+from segcaffe.files.regular import read_bytes
 from segcaffe.files.there import is_dir, is_file
 
 Array = np.ndarray[Any, Any]
@@ -86,7 +87,7 @@ def _lists(folder: Path) -> Source | None:
     """Lines of two words, both files of the folder, of all its lists."""
     pairs = {}
     for file in sorted(folder.glob("*.txt")):
-        for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
+        for line in read_bytes(file).decode(errors="replace").splitlines():
             words = line.split()
             if len(words) == 2:
                 image, label = (folder / word.lstrip("/") for word in words)
