@@ -14,12 +14,13 @@ from segcaffe.kernels.matmul import cpu as matmul
 from segcaffe.kernels.matmul import dots
 
 
-@njit(nogil=True, cache=True)
+# None is kept in the cache: each run begins with all of them missing.
+@njit(nogil=True)
 def _small(x):
     return x + 1
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _large(x):
     total = 0 * x
     for i in range(10):
