@@ -7,7 +7,7 @@ import logging
 import re
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -237,6 +237,14 @@ def build_net(options: argparse.Namespace, path: str, option: str, phase_name: s
 def weight_files(text: str | None, option: str = "--weights") -> list[Path]:
     """Files of a comma-separated list; each must exist."""
     return [existing_file(part.strip(), option) for part in (text or "").split(",") if part.strip()]
+
+
+def spare_inputs(read: Iterable[str | Path | None], *targets: Path) -> None:
+    """SegcaffeError where one of the files that are read would be written over by ``--out``."""
+    there = {Path(path).resolve() for path in read if path and is_file(Path(path))}
+    for target in targets:
+        if target.resolve() in there:
+            raise SegcaffeError(f"{target} is one of the files that are read. Give another name: --out NAME.")
 
 
 def load_weights(

@@ -72,6 +72,7 @@ def run(options: argparse.Namespace) -> int:
     common.set_device(options)
     pictures = [picture for source in options.images for picture in find_pictures(source, options.root)]
     net, weights = common.existing_file(options.net, "NET"), common.weight_files(options.weights, "WEIGHTS")
+    common.spare_inputs([net, *weights, *(picture.path for picture in pictures)], out)
     check_output(out, "the page")
     mean = tuple(common.numbers(options.mean, "--mean")) if options.mean else ()
     size = common.size(options.size, "--size") if options.size else None

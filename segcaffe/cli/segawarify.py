@@ -73,7 +73,7 @@ def run(options: argparse.Namespace) -> int:
     made = _made(options, net, stored)
     name = _name(options, net)
     text, weights = name.with_name(f"{name.name}.prototxt"), name.with_name(f"{name.name}.caffemodel")
-    _spare_inputs(options, text, weights)
+    common.spare_inputs([options.net, options.weights, options.embeddings, options.embedding_weights], text, weights)
     with writing_together() as together:
         together.write(text, made.text.encode("utf-8", "surrogateescape"))
         together.write(weights, encode_weights(made.weights(stored), weights, dialect))
@@ -92,6 +92,10 @@ def _made(options: argparse.Namespace, net: Path, stored: NetParameter | None) -
 
     guide, files = _guide(options, net)
     patterns = tuple(part.strip() for text in options.layers for part in text.split(",") if part.strip())
+    if options.layers and not patterns and not options.crf:
+        raise SegcaffeError(
+            "--layers names no layer: nothing would be masked. Name some, or give --crf for a CRF alone."
+        )
     masking = Masking(
         patterns if options.layers else ("*",), options.norm, getattr(options, "lambda"), not options.fixed_lambda
     )
@@ -149,15 +153,6 @@ def _name(options: argparse.Namespace, net: Path) -> Path:
     if name.name in ("", ".."):
         raise SegcaffeError(f"--out names files, without their suffix, as masked. Received: {options.out!r}.")
     return name.with_suffix("") if name.suffix in (".prototxt", ".caffemodel") else name
-
-
-def _spare_inputs(options: argparse.Namespace, *targets: Path) -> None:
-    """SegcaffeError where a file that was read would be written over."""
-    read = [options.net, options.weights, options.embeddings, options.embedding_weights]
-    there = {Path(path).resolve() for path in read if path and is_file(Path(path))}
-    for target in targets:
-        if target.resolve() in there:
-            raise SegcaffeError(f"{target} is one of the files that are read. Give another name: --out NAME.")
 
 
 def _tell(made: SegAware, stored: NetParameter | None) -> None:

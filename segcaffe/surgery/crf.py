@@ -27,6 +27,8 @@ def scores_of(layers: Sequence[LayerParameter], named: str) -> str:
     if named:
         if named not in made:
             raise GraphError(f'The net has no blob "{named}" for the CRF.')
+        if brings_data(layers[last_writer(layers, named)]):
+            raise GraphError(f'The CRF needs scores, which a layer computes. "{named}" is what the net is given.')
         return named
     for wanted in ("SoftmaxWithLoss", "Softmax"):
         for message in layers:

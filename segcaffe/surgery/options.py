@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+import numpy as np
 
 from segcaffe.errors import SegcaffeError
 from segcaffe.kernels.distance.registry import find_distance, unknown_distance
 
 MOST_TAPS = 101
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
@@ -37,8 +39,8 @@ class Masking:
         """Check the values. Raises SegcaffeError."""
         if find_distance(self.norm) is None:
             raise SegcaffeError(unknown_distance(self.norm))
-        if not (math.isfinite(self.sharpness) and self.sharpness >= 0):
-            raise SegcaffeError(f"lambda must be a number of 0 or more. Received: {self.sharpness}.")
+        if not 0 <= self.sharpness <= _LARGEST:
+            raise SegcaffeError(f"lambda must be a number from 0 to {_LARGEST:.2g}. Received: {self.sharpness}.")
 
 
 @dataclass(frozen=True)

@@ -170,5 +170,10 @@ def test_the_command(folder: Path, capsys: pytest.CaptureFixture[str], monkeypat
         assert main([*line, *words]) == 2
         assert says in " ".join(capsys.readouterr().err.split())
     assert not Path("page.html").exists()
+    net = Path("own.html")
+    net.write_bytes(Path("crf.prototxt").read_bytes())
+    assert main(["explore", str(net), "", "scene.png", "--out", "./own.html"]) == 2
+    assert "own.html is one of the files that are read" in " ".join(capsys.readouterr().err.split())
+    assert net.read_bytes() == Path("crf.prototxt").read_bytes()
     assert main(["explore", "crf.prototxt", "", "scene.png", "--out", "page.html"]) == 0
     assert "begin with random or zero values" in " ".join(capsys.readouterr().err.split())
