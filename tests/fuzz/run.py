@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import multiprocessing
 import os
@@ -212,8 +211,10 @@ def _where(error: BaseException) -> str:
 
 
 def limit_memory() -> None:
-    """Let not much more be allocated than an input may cost: a larger request fails as it would without memory."""
-    gc.collect()  # Garbage of the process that forked this one would make room later.
+    """Let not much more be allocated than an input may cost: a larger request fails as it would without memory.
+
+    What the process that forked this one has freed, in the middle of its heap, can be given out again all the same.
+    """
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     limit = used + (MEGABYTES + 100 << 20)
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import time
 from collections.abc import Callable
@@ -78,11 +79,13 @@ def _break(folder: Path) -> None:
 
 
 def _claim(folder: Path) -> None:
-    np.empty(1 << 30, np.uint8)
+    # More than any gap in the heap of the tests' process, less than what is refused without a limit.
+    np.empty(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2, np.uint8)
 
 
 def _take(folder: Path) -> None:
-    np.ones(520 << 20, np.uint8)
+    # Mapped anew: a gap in the heap may have its pages already.
+    np.frombuffer(mmap.mmap(-1, 520 << 20), np.uint8)[:] = 1
 
 
 @pytest.mark.parametrize(
