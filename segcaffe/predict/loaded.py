@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from segcaffe.convert import formats
 from segcaffe.data.images import Image
-from segcaffe.errors import DataError, GraphError
+from segcaffe.errors import DataError, GraphError, ShapeError
 from segcaffe.net.net import Net
 from segcaffe.predict.deploy import Deployed, deploy
 from segcaffe.predict.notes import read_notes
@@ -152,10 +152,29 @@ class LoadedNet(ABC):
         return self.input.shape[1] == 3
 
     def resize_input(self, height: int, width: int) -> None:
-        """Bring the net to images of this size."""
-        if self.input.shape[2:] != (height, width):
-            self.input.reshape(1, self.input.shape[1], height, width)
-            self.net.reshape()
+        """Bring the net to images of this size.
+
+        Raises ShapeError where a layer states a size of its own, as the positions of a CRF do; the net keeps its size.
+        """
+        before = self.input.shape
+        if before[2:] == (height, width):
+            return
+        try:
+            self._reshape_input(1, before[1], height, width)
+        except ShapeError as error:
+            self._reshape_input(*before)
+            rows, cols = before[2:]
+            raise ShapeError(
+                f"the net cannot be brought from images of {rows} x {cols} to {height} x {width} (rows x columns, "
+                f"padded): {error.text()} Layers that state sizes of their own (DummyData, Interp, a CRF's positions) "
+                f"fit one size. Give images of up to {rows} x {cols}, or change the sizes in the prototxt.",
+                layer=error.layer,
+                place=error.place,
+            ) from error
+
+    def _reshape_input(self, *shape: int) -> None:
+        self.input.reshape(*shape)
+        self.net.reshape()
 
     def prepared(self, image: Image) -> Array:
         """The values (C, H, W) that an image (H, W, C) has for the net."""

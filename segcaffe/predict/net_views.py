@@ -63,10 +63,13 @@ def finest_view(net: NetParameter, blob: str, views: Sequence[View], scale: floa
     if any(view.embedding == blob for view in views):
         return None
     masks = [view for view in views if view.sum_to != 1]
-    told = f"The embeddings “{blob}” as fine as they are"
     if not masks:
-        return View(blob, blob, _FINEST_KERNEL, scale=scale, about=f"{told}. The net has no mask that a page can show.")
-    about = f"{told}, with the λ of {masks[0].name}; the net's own masks, on coarser grids, are the other choices."
+        about = f"The net makes embeddings, “{blob}”, and has no mask that a page can show: λ is the page's own choice."
+        return View(blob, blob, _FINEST_KERNEL, scale=scale, about=about)
+    about = (
+        f"A mask of the embeddings “{blob}” in full resolution, as sharp as {masks[0].name}'s. The masks that the net "
+        "itself looks through, on coarser grids, are the other choices."
+    )
     return View(f"{blob} (all pixels)", blob, _FINEST_KERNEL, 1, masks[0].scale, masks[0].norm, about=about)
 
 
@@ -101,7 +104,10 @@ def _masks(net: NetParameter, place: int, weights: Weights) -> Iterator[View]:
     norm: Norm = "l1" if options.norm == Im2distParameter.L1 else "l2"
     for end, scale in _exponentials(net, place, layer.top[0], 1.0, weights):
         name = _convolution_behind(net, end) or net.layer[end].name
-        about = f"The mask of {name}: {kernel} x {kernel} cells of “{layer.bottom[0]}”, λ as the net has learnt it."
+        about = (
+            f"The mask through which the layer {name} sees its features: {kernel} x {kernel} cells of "
+            f"“{layer.bottom[0]}”, λ as the net has learnt it."
+        )
         yield View(name, layer.bottom[0], kernel, dilation, scale, norm, 0, options.remove_center,
                    options.remove_bounds, about)  # fmt: skip
 
@@ -115,7 +121,8 @@ def _normalized(layer: LayerParameter, weights: Weights) -> Iterator[View]:
     norm: Norm = "l1" if options.norm == NormConvParameter.L1 else "l2"
     scale = float(weights[layer.name][-1].data.flat[0]) if options.scale_term else -1.0
     about = (
-        f"The mask of {layer.name}: {kernel} x {kernel} cells of “{layer.bottom[1]}”, λ as the net has learnt it; "
+        f"The mask through which the layer {layer.name} sees its features: {kernel} x {kernel} cells of "
+        f"“{layer.bottom[1]}”, λ as the net has learnt it; "
         "each window's weights are divided by their sum."
     )
     yield View(layer.name, layer.bottom[1], kernel, dilation, scale, norm,
@@ -180,9 +187,10 @@ def _crf_view(layer: LayerParameter) -> View:
     options = layer.norm_conv_meanfield_param
     if not options.kernel_size:
         raise GraphError(f'layer "{layer.name}" ({layer.type}): kernel_size must be given.')
+    itself = ", itself nothing" if _first(options.remove_center, True) else ""
     about = (
-        f"Whom the CRF {layer.name} asks: neighbours that are alike say the most; all parts together are 1. "
-        f"“{layer.bottom[2]}” has the pixels' positions, too, where the net adds them."
+        f"Whom a pixel asks in the CRF {layer.name}: neighbours that are alike say the most{itself}; all parts "
+        f"together are 1. “{layer.bottom[2]}” may hold the pixels' positions, too, so that near ones are more alike."
     )
     return View(f"{layer.name} (CRF)", layer.bottom[2], options.kernel_size[0], _first(options.dilation, 1),
                 _first(options.scale, 0.0), "l2", 1, _first(options.remove_center, True),

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from segcaffe.cli.main import main
-from segcaffe.errors import GraphError
+from segcaffe.errors import GraphError, ShapeError
 from segcaffe.functional import local_distance
 from segcaffe.net.net import Net
 from segcaffe.predict.explorer import Explorer
@@ -108,6 +108,15 @@ def test_what_cannot_be_looked_at(folder: Path) -> None:
     looked.net.params["emb"][1].data[0] = np.nan
     with pytest.raises(GraphError, match='"emb" must be finite'):
         looked.look("scene", scene_image(folder))
+
+
+def test_an_image_larger_than_a_layer_that_states_its_size(folder: Path) -> None:
+    looked, image = explorer(folder, "crf"), scene_image(folder)
+    expected = looked.scores(image)
+    with pytest.raises(ShapeError, match=r"from images of 41 x 41 to 105 x 41 .* \(Concat\).*up to 41 x 41") as raised:
+        looked.scores(np.concatenate([image, image]))
+    assert raised.value.layer == "embxy"
+    np.testing.assert_array_equal(looked.scores(image), expected)
 
 
 def test_more_classes_than_a_page_has_colours_for(folder: Path, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from segcaffe.viz.embedding import principal_colours
 from segcaffe.viz.explore.pack import far, loss, pack, pack_all, principal_axes
 from segcaffe.viz.explore.page import page, safe_colours
 from segcaffe.viz.explore.scene import Array, Scene, View
+from segcaffe.viz.explore.start import first_pixel
 
 
 def _smooth(channels: int, height: int, width: int) -> Array:
@@ -122,6 +123,33 @@ def test_it_starts_beside_a_boundary() -> None:
     col, row = stored["start"]
     assert label[row, col - 5 : col + 6].max() == 1
     assert label[row, col - 2 : col + 3].max() == label[row, col - 2 : col + 3].min()
+
+
+def test_it_starts_where_the_mask_is_part_bright_part_dark() -> None:
+    embedding = np.zeros((2, 40, 60), np.float32)
+    embedding[0, 20:, 30:] = 5
+    scene = Scene("s", np.zeros((40, 60, 3), np.uint8), (40, 60), {"emb": embedding})
+    col, row = first_pixel(scene, View("v", "emb", 9))
+    window = embedding[0, row - 4 : row + 5, col - 4 : col + 5] == embedding[0, row, col]
+    assert window.shape == (9, 9)
+    assert 0.2 < window.mean() < 0.8
+    small = Scene("s", np.zeros((4, 6, 3), np.uint8), (4, 6), {"emb": _smooth(2, 4, 6)})
+    assert first_pixel(small, View("v", "emb", 9)) == [3, 2]
+
+
+def test_safe_colours_differ_for_all_eyes() -> None:
+    """Simulated dichromats still see them apart. Matrices of linear light: Viénot, Brettel and Mollon 1999."""
+    lms = np.array([[17.8824, 43.5161, 4.11935], [3.45565, 27.1554, 3.86714], [0.0299566, 0.184309, 1.46709]])
+    missing = {
+        "red": [[0, 2.02344, -2.52581], [0, 1, 0], [0, 0, 1]],
+        "green": [[1, 0, 0], [0.494207, 0, 1.24827], [0, 0, 1]],
+    }
+    colours = (np.array(safe_colours(np.zeros((8, 3), np.uint8))) / 255) ** 2.2
+    for matrix in missing.values():
+        seen = colours @ (np.linalg.inv(lms) @ np.array(matrix) @ lms).T
+        seen = seen.clip(0, 1) ** (1 / 2.2)
+        apart = np.abs(seen[:, None] - seen).max(-1) + np.eye(8)
+        assert apart.min() > 0.06
 
 
 def test_an_image_of_321_pixels_with_64_channels_stays_below_10_megabytes() -> None:

@@ -140,10 +140,44 @@ def test_the_pointer_moves_and_a_click_holds(opened: Browser) -> None:
     opened.click(*_middle(opened, "image", 9, 14))
     opened.mouse("mouseMoved", *_middle(opened, "image", 20, 20))
     assert _place(opened) == [9, 14]
-    assert opened.evaluate("$('reading').textContent").endswith("(held)")
+    assert opened.evaluate("$('reading').textContent").endswith(" Held.")
     opened.click(*_middle(opened, "image", 20, 20))
     opened.mouse("mouseMoved", *_middle(opened, "image", 25, 22))
     assert _place(opened) == [25, 22]
+
+
+def test_a_second_pixel_is_compared_with_the_one_held(opened: Browser, shown: Shown) -> None:
+    opened.click(*_middle(opened, "image", 9, 14))
+    values = pack(shown.scenes[0].embeddings["emb"], 1 << 30).values().astype(np.float64)
+    for panel, x, y, where in (("image", 12, 15, "; counts"), ("truth", 30, 2, "; outside the window")):
+        opened.mouse("mouseMoved", *_middle(opened, panel, x, y))
+        far = np.abs(values[:, y, x] - values[:, 14, 9]).sum()
+        said = opened.evaluate("$('pair').textContent")
+        assert said.startswith(f"Beside column {x}, row {y}: distance {far:.3g}, exp(")
+        assert where in said
+        assert float(said.partition(" = ")[2].split(";")[0]) == pytest.approx(
+            np.exp(-shown.views[0].scale * far), rel=1e-2
+        )
+    opened.mouse("mouseMoved", *_middle(opened, "image", 9, 14))
+    opened.click(*_middle(opened, "image", 9, 14))
+
+
+def test_the_pointer_reads_the_mask_tap_by_tap(opened: Browser) -> None:
+    opened.evaluate("moveTo(20, 20)")
+    opened.drawn()
+    opened.evaluate("$('mask').scrollIntoView()")
+    box = opened.evaluate("(({x, y, width, height}) => [x, y, width, height])($('mask').getBoundingClientRect())")
+    for down, across in ((-8, -8), (3, -2), (8, 8)):
+        place = (box[0] + (across + 8.5) / 17 * box[2], box[1] + (down + 8.5) / 17 * box[3])
+        opened.mouse("mouseMoved", *place)
+        said = opened.evaluate("$('pair').textContent")
+        assert said.startswith(f"Beside column {20 + across}, row {20 + down}: distance")
+        counts = opened.evaluate(WEIGHTS)[(down + 8) * 17 + across + 8]
+        assert float(said.rpartition(" counts ")[2].rstrip(".")) == pytest.approx(counts, rel=1e-2)
+    opened.evaluate("moveTo(0, 0)")
+    opened.drawn()
+    opened.mouse("mouseMoved", box[0] + 2, box[1] + 2)
+    assert "Beside" not in opened.evaluate("$('pair').textContent")
 
 
 def test_keys(opened: Browser) -> None:
@@ -168,6 +202,44 @@ def test_keys(opened: Browser) -> None:
     assert opened.evaluate("state.wipe") == 0
 
 
+def test_arrows_and_space_are_the_pages_outside_pictures(opened: Browser) -> None:
+    assert opened.evaluate("document.activeElement.id") == "image"
+    opened.evaluate("moveTo(20, 20)")
+    opened.evaluate("$('scale').focus()")
+    before = opened.evaluate("state.view.scale")
+    for key in ("ArrowRight", "ArrowDown", " "):
+        opened.key(key)
+    assert _place(opened) == [20, 20]
+    assert not opened.evaluate("state.held")
+    opened.key("]")
+    assert opened.evaluate("state.view.scale") > before
+    opened.evaluate("$('truth').focus()")
+    opened.key(" ")
+    assert opened.evaluate("state.held")
+    opened.key(" ")
+
+
+def test_what_can_be_reached_has_a_name(opened: Browser) -> None:
+    unnamed = "[...document.querySelectorAll('canvas[role], select, input, button, a, summary')].filter(one => " \
+              "!(one.ariaLabel || one.textContent.trim() || one.labels?.length)).map(one => one.id)"  # fmt: skip
+    assert opened.evaluate(unnamed) == []
+    assert opened.evaluate("[...document.querySelectorAll('canvas:not(.swatch)')].every(one => one.ariaLabel)")
+    assert opened.evaluate("[...document.querySelectorAll('[tabindex]')].length") == 5
+
+
+def test_dark_and_light(opened: Browser) -> None:
+    colours = "[document.body].map(it => getComputedStyle(it)).flatMap(it => [it.color, it.backgroundColor])"
+    levels = {}
+    try:
+        for scheme in ("light", "dark"):
+            opened.send("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+            levels[scheme] = [int(one.split("(")[1].split(",")[0]) for one in opened.evaluate(colours)]
+    finally:
+        opened.send("Emulation.setEmulatedMedia", features=[])
+    assert levels["light"][0] + 150 < levels["light"][1]
+    assert levels["dark"][0] > levels["dark"][1] + 150
+
+
 def test_touch(browser: Browser, shown: Shown) -> None:
     browser.resize(400, 800, mobile=True)
     try:
@@ -175,6 +247,11 @@ def test_touch(browser: Browser, shown: Shown) -> None:
         browser.touch(*_middle(browser, "distance", 30, 11))
         assert _place(browser) == [30, 11]
         assert browser.evaluate("document.documentElement.scrollWidth") <= 400
+        for panel in ("image", "truth"):
+            browser.evaluate(f"$('{panel}').scrollIntoView({{ block: 'center' }})")
+            top, bottom = browser.evaluate("(({top, bottom}) => [top, bottom])($('mask').getBoundingClientRect())")
+            assert top >= 0
+            assert bottom <= 800
     finally:
         browser.resize(1280, 1000)
 
@@ -200,6 +277,25 @@ def test_sliders_and_the_net_again(opened: Browser) -> None:
     assert cells == ["1.000"] * 25
     opened.evaluate("$('reset').click()")
     assert opened.evaluate("state.view.kernel") == 17
+
+
+@pytest.mark.parametrize(
+    ("scale", "kernel", "dilation", "norm"), [(123, 7, 2, "l1"), (300, 5, 3, "l2"), (40, 3, 1, "l2")]
+)
+def test_masks_follow_the_sliders(
+    opened: Browser, shown: Shown, scale: int, kernel: int, dilation: int, norm: str
+) -> None:
+    for name, value in (("scale", scale), ("kernel", kernel), ("dilation", dilation), ("norm", norm)):
+        opened.evaluate(f"{{ const it = $('{name}'); it.value = '{value}'; it.dispatchEvent(new Event('"
+                        f"{'change' if name == 'norm' else 'input'}')); }}")  # fmt: skip
+    opened.evaluate("moveTo(3, 31)")
+    opened.drawn()
+    values = pack(shown.scenes[0].embeddings["emb"], 1 << 30).values()[None].astype(np.float64)
+    distance = local_distance(values, kernel, dilation, norm)[0, :, 31, 3]
+    factor = opened.evaluate("state.view.scale")
+    assert opened.evaluate("Number($('scale-value').textContent)") == pytest.approx(factor, rel=1e-3)
+    np.testing.assert_allclose(opened.evaluate(WEIGHTS), np.exp(-factor * distance), rtol=1e-5, atol=1e-12)
+    assert opened.evaluate("$('kernel-value').textContent").split() == [str(kernel), "\u00d7", str(kernel), "pixels"]
 
 
 def test_a_link_leads_to_the_same_view(browser: Browser, shown: Shown) -> None:

@@ -65,6 +65,17 @@ function mark(canvas, scene, grid, row, col, view) {
   }
 }
 
+// Another cell that is compared with the pixel: a ring.
+function markOther(canvas, scene, grid, row, col) {
+  const zoom = canvas.width / scene.width, context = canvas.getContext("2d");
+  for (const [colour, width] of [["#000", 4], ["#fff", 2]]) {
+    context.strokeStyle = colour; context.lineWidth = width;
+    context.beginPath();
+    context.arc((col * grid.across + .5) * zoom, (row * grid.down + .5) * zoom, 6, 0, 2 * Math.PI);
+    context.stroke();
+  }
+}
+
 // A window, tap by tap.
 function drawTaps(canvas, taps, kernel, colourOf) {
   const cell = Math.max(6, Math.floor(320 / kernel)), context = canvas.getContext("2d");
@@ -76,8 +87,8 @@ function drawTaps(canvas, taps, kernel, colourOf) {
     context.strokeStyle = "#888"; context.lineWidth = 1;
     if (tap.outside) { context.beginPath(); context.moveTo(x, y); context.lineTo(x + cell, y + cell); context.stroke(); }
     if (tap.centre) {
-      context.strokeStyle = "#000"; context.lineWidth = 3; context.strokeRect(x + 1, y + 1, cell - 2, cell - 2);
-      context.strokeStyle = "#fff"; context.lineWidth = 1; context.strokeRect(x + 1, y + 1, cell - 2, cell - 2);
+      context.strokeStyle = "#000"; context.lineWidth = 5; context.strokeRect(x, y, cell, cell);
+      context.strokeStyle = "#fff"; context.lineWidth = 2; context.strokeRect(x, y, cell, cell);
     }
   });
 }

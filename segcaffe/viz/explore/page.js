@@ -3,7 +3,9 @@
 const data = JSON.parse(document.getElementById("data").textContent);
 const $ = id => document.getElementById(id);
 const PANELS = ["image", "distance", "embedding", "prediction", "truth"];
-const state = { scene: 0, x: 0, y: 0, wipe: 50, held: false, colours: "safe", view: { ...data.views[0] }, chosen: 0 };
+const state = {
+  scene: 0, x: 0, y: 0, other: null, wipe: 50, held: false, colours: "safe", view: { ...data.views[0] }, chosen: 0,
+};
 const cache = new Map();
 let pixels = null, photo = null, far = null, waiting = false;
 
@@ -18,10 +20,11 @@ function grid() { return cached(`grid ${state.view.embedding}`, () => unpack(sto
 function labels(kind) {
   return scene().labels[kind] && cached(`labels ${kind}`, () => bytesOf(scene().labels[kind]));
 }
-function cell() {
+function cellAt(x, y) {
   const { rows, cols, down, across } = grid();
-  return [Math.min(rows - 1, Math.round(state.y / down)), Math.min(cols - 1, Math.round(state.x / across))];
+  return [Math.min(rows - 1, Math.round(y / down)), Math.min(cols - 1, Math.round(x / across))];
 }
+const cell = () => cellAt(state.x, state.y);
 
 // How many of the page's cells lie between taps: those that were left out lie between, too.
 const stepped = view => Math.max(1, Math.round(view.dilation / stored().step));
@@ -52,10 +55,12 @@ function render() {
     lay(canvas, pictures[name][0], shown, ...pictures[name].slice(1));
     if (name === "prediction") drawBefore(canvas);
     mark(canvas, shown, cells, row, col, view);
+    if (state.other) markOther(canvas, shown, cells, ...state.other);
   }
   const taps = windowMask(cells, row, col, view);
   drawWindows(taps, view, cells);
-  tell(taps, row, col);
+  tell(taps);
+  tellPair(cells, row, col, taps);
   fillNumbers(taps, view.kernel);
 }
 
@@ -86,53 +91,7 @@ function drawWindows(taps, view, cells) {
   drawTaps($("window"), taps, view.kernel, colour);
   drawTaps($("mask"), taps, view.kernel, tap => rampColour(tap.weight / most));
   drawTaps($("through"), taps, view.kernel, tap => colour(tap).map(value => value * tap.weight / most));
-}
-
-function className(label) {
-  return label === 255 ? "nothing (void)" : data.classes[label] || `class ${label}`;
-}
-
-function tell(taps, row, col) {
-  const at = Math.round(state.y) * scene().width + Math.round(state.x), said = [];
-  for (const [kind, words] of [["before", "before the CRF"], ["prediction", "predicted"], ["truth", "in truth"]]) {
-    if (labels(kind)) said.push(`${words} ${className(labels(kind)[at])}`);
-  }
-  const sum = taps.reduce((total, tap) => total + tap.weight, 0), counted = taps.length;
-  const squares = taps.reduce((total, tap) => total + tap.weight ** 2, 0);
-  // Of weights that always add up to the same, how many pixels would share them if these counted alike.
-  const kept = state.view.sum_to ? `The mask spreads over ${(sum * sum / squares).toFixed(1)}`
-    : `The mask keeps ${sum.toFixed(1)}`;
-  $("reading").textContent = `Column ${Math.round(state.x)}, row ${Math.round(state.y)}` +
-    `${said.length ? ": " + said.join(", ") : ""}. ${kept} of ${counted} pixels.${state.held ? " (held)" : ""}`;
-  $("scale-value").textContent = Number(state.view.scale.toPrecision(4));
-  $("kernel-value").textContent = `${state.view.kernel} × ${state.view.kernel}`;
-  $("dilation-value").textContent = stepped(state.view) * stored().step;
-  for (const name of ["kernel", "norm"]) $(name).value = state.view[name];
-  $("dilation").value = stepped(state.view);
-  $("scale").value = sliderOf(state.view.scale);
-  $("wipe").value = state.wipe;
-  $("link").href = "#" + new URLSearchParams({
-    scene: state.scene, mask: state.chosen, x: Math.round(state.x), y: Math.round(state.y), scale: state.view.scale,
-    kernel: state.view.kernel, dilation: state.view.dilation, norm: state.view.norm, wipe: state.wipe,
-    colours: state.colours,
-  });
-}
-
-function fillNumbers(taps, kernel) {
-  if (!$("numbers").open) return;
-  const rows = [];
-  for (let i = 0; i < kernel; i++) {
-    const line = document.createElement("tr");
-    for (const tap of taps.slice(i * kernel, (i + 1) * kernel)) {
-      const place = document.createElement("td");
-      place.textContent = tap.weight.toPrecision(4);
-      if (tap.outside) place.className = "outside";
-      if (tap.centre) place.className = "centre";
-      line.append(place);
-    }
-    rows.push(line);
-  }
-  $("numbers").querySelector("table").replaceChildren(...rows);
+  $("most-value").textContent = Number(most.toPrecision(2));
 }
 
 // The slider's square law leaves room for small values; its middle is a quarter of the largest.
@@ -142,6 +101,7 @@ const scaleOf = slider => largest() * (slider / 400) ** 2;
 
 function chooseScene(index) {
   state.scene = (index + data.scenes.length) % data.scenes.length;
+  state.other = null;
   cache.clear(); far = null; pixels = null; photo = null;
   [state.x, state.y] = scene().start;
   $("scene").value = state.scene;
@@ -149,7 +109,8 @@ function chooseScene(index) {
   $("prediction-figure").hidden = !scene().labels.prediction;
   $("wipe").hidden = !scene().labels.before;
   $("prediction-caption").textContent = scene().labels.before
-    ? `What the network says: left of the line before the CRF, right of it after. ${changed()} of the pixels change.`
+    ? `What the network says: left of the line before its last step, the CRF, in which alike pixels agree; right of it ` +
+      `after. ${changed()} change.`
     : "What the network says";
   showClasses();
   const wanted = state.scene, loading = new Image();
@@ -166,33 +127,12 @@ function chooseScene(index) {
   show();
 }
 
-function changed() {
-  const before = labels("before"), after = labels("prediction");
-  let count = 0;
-  for (let i = 0; i < after.length; i++) count += before[i] !== after[i];
-  return `${(100 * count / after.length).toFixed(1)}%`;
-}
-
-function showClasses() {
-  const there = new Set();
-  for (const kind of ["truth", "prediction", "before"]) for (const label of labels(kind) || []) there.add(label);
-  const parts = [...there].sort((a, b) => a - b).flatMap(label => {
-    const swatch = document.createElement("canvas");
-    swatch.className = "swatch"; swatch.width = swatch.height = 1;
-    const context = swatch.getContext("2d");
-    context.fillStyle = `rgb(${(palette()[label] || [200, 200, 200]).join(",")})`;
-    context.fillRect(0, 0, 1, 1);
-    return [swatch, className(label)];
-  });
-  $("classes").replaceChildren(...parts);
-}
-
 function chooseView(index) {
   state.chosen = (index + data.views.length) % data.views.length;
   state.view = { ...data.views[state.chosen] };
   $("view").value = state.chosen;
   $("about").textContent = data.views[state.chosen].about;
-  far = null;
+  state.other = null; far = null;
   show();
 }
 
@@ -202,31 +142,63 @@ const changeDilation = by => change("dilation", stored().step * Math.max(1, Math
 function changeScale(by) { change("scale", scaleOf(Math.max(0, Math.min(400, sliderOf(state.view.scale) + by)))); }
 
 function moveTo(x, y) {
+  state.other = null;
   state.x = Math.max(0, Math.min(scene().width - 1, x)); state.y = Math.max(0, Math.min(scene().height - 1, y));
   show();
 }
 
-function moveToEvent(event) {
+// The pixel of the picture that an event is at.
+function placeOf(event) {
   const box = event.target.getBoundingClientRect();
-  moveTo(Math.floor((event.clientX - box.left) / box.width * scene().width),
-         Math.floor((event.clientY - box.top) / box.height * scene().height));
+  return [Math.floor((event.clientX - box.left) / box.width * scene().width),
+          Math.floor((event.clientY - box.top) / box.height * scene().height)];
 }
+
+function compareWith(row, col) {
+  const { rows, cols } = grid();
+  state.other = row < 0 || col < 0 || row >= rows || col >= cols ? null : [row, col];
+  show();
+}
+
+// The cell of a window that an event is at.
+function compareWithTap(event) {
+  const box = event.target.getBoundingClientRect(), { kernel } = state.view, [row, col] = cell();
+  const tap = (from, size, at) => Math.max(0, Math.min(kernel - 1, Math.floor((at - from) / size * kernel)));
+  const step = stepped(state.view);
+  compareWith(row + step * (tap(box.top, box.height, event.clientY) - (kernel >> 1)),
+              col + step * (tap(box.left, box.width, event.clientX) - (kernel >> 1)));
+}
+function compareNone() { state.other = null; show(); }
 
 function toggleHeld() { state.held = !state.held; show(); }
 function toggleWipe() { state.wipe = state.wipe < 50 ? 100 : 0; show(); }
 function chooseColours(name) { state.colours = name; $("colours").value = name; showClasses(); show(); }
 
+const SPOKEN = {
+  image: "The picture", distance: "How alike every pixel is", embedding: "The embeddings as colours",
+  prediction: "What the network says", truth: "The right answer",
+  window: "The window", mask: "The mask", through: "The window times the mask",
+};
 for (const name of PANELS) {
   const canvas = $(name);
-  canvas.setAttribute("role", "img");
-  canvas.setAttribute("aria-label", `${name}; arrow keys move the pixel`);
+  canvas.setAttribute("role", "application");
+  canvas.setAttribute("aria-label", `${SPOKEN[name]}; arrow keys move the pixel`);
+  canvas.setAttribute("aria-describedby", "reading");
   canvas.addEventListener("pointermove", event => {
-    if (!state.held || event.pointerType !== "mouse") moveToEvent(event);
+    const [x, y] = placeOf(event);
+    if (state.held && event.pointerType === "mouse") compareWith(...cellAt(x, y)); else moveTo(x, y);
   });
   canvas.addEventListener("pointerdown", event => {
-    moveToEvent(event);
+    moveTo(...placeOf(event));
     if (event.pointerType === "mouse") toggleHeld();
   });
+  canvas.addEventListener("pointerleave", compareNone);
+}
+for (const name of ["window", "mask", "through"]) {
+  $(name).setAttribute("role", "img");
+  $(name).setAttribute("aria-label", `${SPOKEN[name]}; its numbers are below`);
+  for (const event of ["pointermove", "pointerdown"]) $(name).addEventListener(event, compareWithTap);
+  $(name).addEventListener("pointerleave", event => { if (event.pointerType === "mouse") compareNone(); });
 }
 
 const KEYS = {
@@ -239,11 +211,11 @@ const KEYS = {
   ArrowUp: by => moveTo(state.x, state.y - by * grid().down),
   ArrowDown: by => moveTo(state.x, state.y + by * grid().down),
 };
+// Arrows and the space bar are the page's in pictures alone: elsewhere they scroll, slide and press.
 document.addEventListener("keydown", event => {
-  const key = KEYS[event.key];
-  if (!key || event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, select, button, a, summary")) {
-    return;
-  }
+  const key = KEYS[event.key], moves = event.key === " " || event.key.startsWith("Arrow");
+  if (!key || event.ctrlKey || event.metaKey || event.altKey || event.target.closest("select")) return;
+  if (moves && !PANELS.includes(event.target.id)) return;
   event.preventDefault();
   key(event.shiftKey ? 10 : 1);
 });
@@ -286,3 +258,4 @@ for (const bar of document.querySelectorAll(".ramp")) {
 }
 window.addEventListener("hashchange", follow);
 follow();
+$("image").focus({ preventScroll: true });

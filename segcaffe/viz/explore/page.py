@@ -11,14 +11,14 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from segcaffe.data.opencv import hold_threads
-from segcaffe.metrics.pairs import near_boundary
 from segcaffe.viz.explore.pack import Packed, far, loss, pack_all, principal_axes
 from segcaffe.viz.explore.scene import Scene, View
+from segcaffe.viz.explore.start import first_pixel
 from segcaffe.viz.markup import fill, policy, script, text
 
 Array = np.ndarray[Any, Any]
 
-SCRIPTS = ("decode.js", "masks.js", "draw.js", "page.js")
+SCRIPTS = ("decode.js", "masks.js", "draw.js", "tell.js", "page.js")
 _QUALITY = 92
 """Of the JPEG that stands for the image."""
 _TEXT = 40_000
@@ -95,7 +95,7 @@ def _scene(scene: Scene, views: Sequence[View], most_bytes: int, told: list[str]
         "width": width,
         "height": height,
         "extent": list(scene.extent),
-        "start": _start(scene),
+        "start": first_pixel(scene, views[0]),
         "image": picture,
         "labels": labels,
         "embeddings": {
@@ -136,20 +136,6 @@ def _sentence(name: str, scene: Scene, packed: Packed, views: Sequence[View]) ->
         error = f" Masks differ from the net's by {mean:.1e} on average, {most:.1e} at most (of 1)."
     return (f"{scene.name}: blob “{name}”, {channels} numbers for each of {height} x {width} cells; held as {kind}, "
             f"{kept}.{error}")  # fmt: skip
-
-
-def _start(scene: Scene) -> list[int]:
-    """A pixel worth looking at first: beside a boundary, near the middle; column and row."""
-    height, width = scene.image.shape[:2]
-    middle = np.array([height, width]) // 2
-    for kind in ("truth", "prediction"):
-        if kind in scene.labels:
-            label = scene.labels[kind]
-            places = np.argwhere(near_boundary(label, 4) & ~near_boundary(label, 2))
-            if len(places):
-                row, col = places[np.abs(places - middle).sum(1).argmin()]
-                return [int(col), int(row)]
-    return [int(middle[1]), int(middle[0])]
 
 
 def safe_colours(own: Array) -> list[list[int]]:
