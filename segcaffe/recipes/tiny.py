@@ -35,6 +35,9 @@ POOL_AFTER = ("conv1", "conv2")
 SHRINK = {"conv1": 1, "conv2": 2, "conv3": 4, "conv4": 4, "conv5": 4}
 """How much smaller than the image what a convolution reads is."""
 
+EMBEDDED, COLOURS = "emb", "data"
+"""The blobs of embeddings and of the image."""
+
 CASCADE_SHARPNESS = 3.0
 """Weights of the cascade fall with it; the published 50 is for embeddings whose distances are much smaller."""
 
@@ -55,6 +58,8 @@ class Masks:
         Whether a window's weights are divided by their mean, so that results keep their size.
     rate:
         Multiplies the learning rate of the embeddings.
+    guide:
+        The blob whose distances they are: "emb", or "data", the image's colours, which need no embeddings.
     """
 
     layers: tuple[str, ...] = ("conv3", "conv4", "conv5")
@@ -63,14 +68,24 @@ class Masks:
     learnt: bool = True
     normalized: bool = False
     rate: float = 1
+    guide: str = EMBEDDED
 
 
 @dataclass(frozen=True)
 class Crf:
-    """The mean field: how often it is iterated, and the dilation of its 7x7 window on embeddings."""
+    """The mean field: how often it is iterated, the dilation of its 7x7 window on embeddings, and what they are.
+
+    Attributes
+    ----------
+    guide, factor:
+        The blob in the place of embeddings, "emb" or "data", the image's colours; what it is multiplied by at the start
+        of training.
+    """
 
     iterations: int = 2
     dilation: int = 3
+    guide: str = EMBEDDED
+    factor: float = 1
 
 
 @dataclass(frozen=True)
@@ -179,9 +194,9 @@ def embedding(rate: float = 1) -> list[str]:
 def scores(model: Model) -> list[str]:
     """From "data" to "score" (N, classes, (H - 1) / 4 + 1, (W - 1) / 4 + 1), and to "emb" where anything reads it."""
     masks = model.masks or Masks(layers=())
-    layers = embedding(masks.rate) if masks.layers or model.crf or model.cascade else []
-    shrunk = {SHRINK[name] for name in masks.layers} | ({2} if model.crf or model.cascade else set())
-    layers += [shrink(f"emb_shrink{factor}", "emb", factor) for factor in sorted(shrunk - {1})]
+    read = _maps_read(model)
+    layers = embedding(masks.rate) if any(guide == EMBEDDED for guide, _ in read) else []
+    layers += [shrink(_shrunk(*one), *one) for one in sorted(read) if one[1] > 1]
     bottom, channels = "data", 3
     for name, num_output, dilation in TRUNK:
         if name in masks.layers:
@@ -196,9 +211,22 @@ def scores(model: Model) -> list[str]:
     return [*layers, convolution("score", bottom, model.classes, kernel=1, pad=0)]
 
 
+def _maps_read(model: Model) -> set[tuple[str, int]]:
+    """The blobs that distances are of, each with how much smaller than the image it is read."""
+    masks = model.masks or Masks(layers=())
+    read = {(masks.guide, SHRINK[name]) for name in masks.layers}
+    if model.crf:
+        read.add((model.crf.guide, 2))
+    return read | ({(EMBEDDED, 2)} if model.cascade else set())
+
+
+def _shrunk(guide: str, factor: int) -> str:
+    return guide if factor == 1 else f"{guide}_shrink{factor}"
+
+
 def masked_convolution(name: str, bottom: str, channels: tuple[int, int], dilation: int, masks: Masks) -> list[str]:
     """Write a 3x3 convolution of ``channels`` (in, out) through a mask, with one lambda."""
-    guide = "emb" if SHRINK[name] == 1 else f"emb_shrink{SHRINK[name]}"
+    guide = _shrunk(masks.guide, SHRINK[name])
     window = f"kernel_size: 3 pad: {dilation}" + (f" dilation: {dilation}" if dilation > 1 else "")
     fillers = 'weight_filler { type: "xavier" } bias_filler { type: "constant" }'
     start = f'{{ type: "constant" value: {masks.sharpness} }}'
@@ -247,10 +275,10 @@ def masked_convolution(name: str, bottom: str, channels: tuple[int, int], dilati
 
 
 def mean_field(crf: Crf) -> list[str]:
-    """From "score_big", "emb_shrink2" and the positions "xy" to "crf", at half the resolution."""
+    """From "score_big", its guide and the positions "xy" to "crf", at half the resolution."""
     filler = 'num_axes: 0 filler {{ type: "constant" value: {} }} bias_term: false'
     rest = "scale: 1 remove_center: true remove_bounds: true"
-    factors = (("scaled_xy", "xy", 0.05), ("scaled_emb", "emb_shrink2", 1.0), ("scaled_xy2", "xy", 0.2))
+    factors = (("scaled_xy", "xy", 0.05), ("scaled_emb", _shrunk(crf.guide, 2), float(crf.factor)), ("scaled_xy2", "xy", 0.2))
     return [
         layer("Split", "splitting", ["score_big"], ["unary", "q0"]),
         *(layer("Scale", name, [bottom], body=f"scale_param {{ {filler.format(value)} }}")
@@ -304,6 +332,6 @@ def _to_full_size(model: Model) -> list[str]:
         layers += mean_field(model.crf)
         top = "crf"
     if model.cascade:
-        layers += cascade(top, "emb_shrink2", model.classes, CASCADE_SHARPNESS)
+        layers += cascade(top, _shrunk(EMBEDDED, 2), model.classes, CASCADE_SHARPNESS)
         top = CASCADED
     return [*layers, zoom("scores", top, 2)]

@@ -9,7 +9,7 @@ from segcaffe.functional import bilateral_cascade
 from segcaffe.net.net import Net
 from segcaffe.proto import caffe_pb2
 from segcaffe.proto.text import parse
-from segcaffe.recipes.tiny import CASCADE_SHARPNESS, TRUNK, Crf, Masks, Model, deploy
+from segcaffe.recipes.tiny import CASCADE_SHARPNESS, COLOURS, TRUNK, Crf, Masks, Model, deploy
 
 SIZE = (25, 33)
 HALF = (13, 17)
@@ -43,6 +43,22 @@ def test_what_is_fixed_does_not_learn(normalized: bool) -> None:
     assert rates["emb1"] == [0, 0]
     assert rates["conv4"][:2] == [1, 2]
     assert (rates["conv4"][2:] if normalized else rates["conv4_sharpness"]) == [0]
+
+
+def test_masks_of_colours_need_no_embeddings(image: np.ndarray) -> None:
+    net = _net(Model(Masks(norm="L2", guide=COLOURS)))
+    assert "emb" not in net.blobs
+    net.forward(data=image)
+    # Half the sum of squares over a window of three by three; the one of the last column's left neighbour is number 3.
+    colours, distances = net.blobs["data_shrink4"].data[0], net.blobs["conv3_dist"].data[0, 3]
+    np.testing.assert_allclose(distances[:, 1:], 0.5 * (np.diff(colours, axis=2) ** 2).sum(0), rtol=1e-4, atol=1e-6)
+
+
+def test_a_mean_field_of_colours_stands_behind_masks_of_embeddings() -> None:
+    net = _net(Model(Masks(), Crf(guide=COLOURS, factor=8)))
+    assert net.blobs["scaled_emb"].shape == (1, 3, *HALF)
+    assert net.params["scaled_emb"][0].data == 8
+    assert net.blobs["conv3_dist"].shape == (1, 9, 7, 9)
 
 
 @pytest.mark.parametrize("model", [Model(cascade=True, classes=4), Model(Masks(), Crf(3, 2), True, 4)])

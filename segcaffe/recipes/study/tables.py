@@ -22,6 +22,8 @@ CLAIM = ((MASKS_LONGER, LONGER), (CRF, MASKS_LONGER))
 FURTHER = ((MASKS, CONTROL), (CRF, LONGER), (CASCADE, CONTROL))
 PAIRS = (*CLAIM, *FURTHER)
 """Which variants are compared with which."""
+PLAIN_OF = {MASKS: CONTROL, CRF: LONGER}
+"""The plain nets that are trained as long as what ablations are made of."""
 
 
 @dataclass(frozen=True)
@@ -106,17 +108,19 @@ def differences(results: Results) -> Table:
 
 
 def ablated(results: Results) -> Table:
-    """What each ablation has more, or less, than what it was made of, over all pixels and near boundaries."""
+    """What each ablation has more, or less, than what it was made of, over all pixels and near boundaries.
+
+    And than the plain net that was trained as long, near boundaries.
+    """
     rows = []
     for variant in results.variants:
         if reference := variant.against:
-            cells = []
-            for width in (WHOLE, 2, NEAR):
-                found = results.compare(variant.name, reference, width)
-                cells += [f"{found.mean:+.1f} ± {found.interval:.1f}" if found.seeds > 1 else f"{found.mean:+.1f}"]
-            p = results.compare(variant.name, reference, NEAR).p
-            rows.append([variant.title, results.named(reference).title, *cells, _p(p)])
-    return Table(["changed", "against", "all pixels", "2 px", f"{NEAR} px", f"p, {NEAR} px"], rows)
+            found = [results.compare(variant.name, reference, width) for width in (WHOLE, 2, NEAR)]
+            plain = results.compare(variant.name, PLAIN_OF[reference], NEAR)
+            cells = [*map(_interval, found), _p(found[-1].p), _interval(plain)]
+            rows.append([variant.title, results.named(reference).title, *cells])
+    near = f"{NEAR} px"
+    return Table(["changed", "against", "all pixels", "2 px", near, f"p, {near}", f"over plain, {near}"], rows)
 
 
 def verdict(results: Results) -> list[str]:
@@ -145,9 +149,13 @@ def _mean(cell: Spread, seeds: int) -> str:
     return f"{cell.mean:.1f}" + (f" ± {cell.deviation:.1f}" if seeds > 1 else "")
 
 
+def _interval(gain: Comparison) -> str:
+    """With its interval, which a single seed has not."""
+    return f"{gain.mean:+.1f}" + ("" if math.isnan(gain.interval) else f" ± {gain.interval:.1f}")
+
+
 def _gain(gain: Comparison, width: int) -> list[str]:
-    mean = f"{gain.mean:+.1f}" + ("" if math.isnan(gain.interval) else f" ± {gain.interval:.1f}")
-    return [f"{width} px" if width else "all", mean, _p(gain.p), f"{gain.ahead} of {gain.seeds}"]
+    return [f"{width} px" if width else "all", _interval(gain), _p(gain.p), f"{gain.ahead} of {gain.seeds}"]
 
 
 def _p(p: float) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from segcaffe.recipes.tiny import TRUNK, Crf, Masks, Model
+from segcaffe.recipes.tiny import COLOURS, TRUNK, Crf, Masks, Model
 
 EMBEDDINGS = "embeddings"
 PLAIN, CONTROL, MASKS, CASCADE = "plain", "control", "masks", "cascade"
@@ -91,25 +91,35 @@ def ablations(masks: Masks) -> tuple[Variant, ...]:
     weights = "divided by their mean" if normalized else "not divided by their mean"
     of_masks = (
         ("l1", "L1 distances", replace(masks, norm="L1")),
+        ("conv3", "masks on conv3 alone", replace(masks, layers=("conv3",))),
         ("conv5", "masks on conv5 alone", replace(masks, layers=("conv5",))),
         ("all_layers", "masks on all five convolutions", replace(masks, layers=EVERY)),
         ("fixed_lambda", "lambda not learnt", replace(masks, learnt=False)),
         ("small_lambda", "lambda begins at a tenth", replace(masks, sharpness=masks.sharpness / 10)),
         ("large_lambda", "lambda begins at ten times", replace(masks, sharpness=masks.sharpness * 10)),
+        ("lambda_zero", "lambda 0, not learnt: no masks", replace(masks, sharpness=0, learnt=False)),
         ("normalization", f"weights of a window {weights}", replace(masks, normalized=normalized)),
         ("frozen", "embeddings fixed", replace(masks, rate=0)),
     )
+    of_colours = (
+        ("colours", "distances of colours, lambda begins at 3", replace(masks, guide=COLOURS, sharpness=3)),
+        ("sharp_colours", "distances of colours, lambda begins at 30", replace(masks, guide=COLOURS, sharpness=30)),
+    )
     of_crf = (
-        ("crf_three", "CRF of three iterations in place of two", Crf(iterations=3)),
+        ("crf_one", "CRF of one iteration in place of two", Crf(iterations=1)),
+        ("crf_three", "CRF of three iterations", Crf(iterations=3)),
         ("crf_five", "CRF of five iterations", Crf(iterations=5)),
         ("crf_dense", "CRF, its window not dilated", Crf(dilation=1)),
         ("crf_wide", "CRF, its window dilated by 6", Crf(dilation=6)),
+        ("crf_colours", "CRF on colours, times 8 in the beginning", Crf(guide=COLOURS, factor=8)),
     )
     return (
         *(Variant(name, title, Model(changed), both, against=MASKS) for name, title, changed in of_masks),
+        *(Variant(name, title, Model(changed), (PLAIN,), against=MASKS) for name, title, changed in of_colours),
         Variant("no_pretraining", "embeddings begin at random", Model(masks), (PLAIN,), against=MASKS),
         Variant("at_test_only", "masks put into the plain net, untrained", Model(masks), (CONTROL, EMBEDDINGS),
                 trained=False, against=MASKS),
+        Variant("masks_off", "trained with masks, tested without", Model(), (MASKS,), trained=False, against=MASKS),
         *(Variant(name, title, Model(masks, crf), (MASKS,), LAST, against=CRF) for name, title, crf in of_crf),
         Variant("crf_alone", "CRF behind the plain net", Model(crf=Crf()), (CONTROL, EMBEDDINGS), LAST, against=CRF),
     )  # fmt: skip

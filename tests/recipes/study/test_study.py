@@ -18,7 +18,7 @@ from segcaffe.recipes.demo import Progress, no_progress
 from segcaffe.recipes.study import page
 from segcaffe.recipes.study.images import Sample, read_kept
 from segcaffe.recipes.study.study import Plan, Study
-from segcaffe.recipes.study.tables import PAIRS, Results, scores
+from segcaffe.recipes.study.tables import PAIRS, Results, ablated, scores
 from segcaffe.recipes.study.variants import (
     CASCADE,
     CONTROL,
@@ -104,6 +104,18 @@ def test_all_nets_of_a_comparison_are_trained_equally_long() -> None:
         assert length(name) == length(other) > length(PLAIN)
     # Those masks that are not trained have the weights of a net that was.
     assert all(length(variant.name) == length(variant.against) for variant in ablations(SCENES))
+
+
+def test_ablations_say_what_they_have_over_the_plain_net() -> None:
+    kept = {MASKS: 70.0, CONTROL: 60.0, "l1": 68.0}
+    variants = [variant for variant in planned(SCENES, False, True, 3) if variant.name in kept]
+    figures = {
+        name: [{"mean_iou": value / 100, "trimap": {width: {"mean_iou": value / 100} for width in ("2", "5")}}]
+        for name, value in kept.items()
+    }
+    table = ablated(Results(variants, figures))
+    assert table.rows == [["L1 distances", "masks", "-2.0", "-2.0", "-2.0", "-", "+8.0"]]
+    assert table.header[-1] == "over plain, 5 px"
 
 
 def test_what_a_variant_begins_with_comes_before_it() -> None:
