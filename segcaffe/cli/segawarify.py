@@ -71,6 +71,8 @@ def run(options: argparse.Namespace) -> int:
     if weighted:
         stored, dialect = formats.load_with_dialect(common.existing_file(weighted, "WEIGHTS"))
     made = _made(options, net, stored)
+    if stored is not None:
+        _check_names(made, stored)
     name = _name(options, net)
     text, weights = name.with_name(f"{name.name}.prototxt"), name.with_name(f"{name.name}.caffemodel")
     common.spare_inputs([options.net, options.weights, options.embeddings, options.embedding_weights], text, weights)
@@ -83,6 +85,18 @@ def run(options: argparse.Namespace) -> int:
         common.warn(f"no WEIGHTS are given: {weights} has the weights of the new layers alone.")
     print(text, weights, sep="\n")
     return 0
+
+
+def _check_names(made: SegAware, stored: NetParameter) -> None:
+    """SegcaffeError for a file whose layers are all unknown to NET."""
+    from segcaffe.weights.loading import LoadReport, shown
+
+    report = LoadReport.of(made.without(), (layer.name for layer in stored.layer if layer.blobs))
+    if report.strangers:
+        raise SegcaffeError(
+            "WEIGHTS are of another net: none of their layers has the name of a layer of NET. The file has "
+            f"{shown(report.unused)}; NET has {shown(report.kept)}."
+        )
 
 
 def _made(options: argparse.Namespace, net: Path, stored: NetParameter | None) -> SegAware:
@@ -159,6 +173,7 @@ def _tell(made: SegAware, stored: NetParameter | None) -> None:
     """Print a line for each convolution, and what there is to know."""
     from segcaffe.text.visible import one_line
     from segcaffe.text.words import counted
+    from segcaffe.weights.loading import shown
 
     rows = [("layer", "inputs", "size", "window", "distances")]
     rows += [
@@ -175,6 +190,9 @@ def _tell(made: SegAware, stored: NetParameter | None) -> None:
         print(f"{counted(len(made.masked), 'convolution')} masked, by {maps} of distances.")
     if made.scores:
         print(one_line(f'A CRF makes "{made.scores}" of "{made.unary}".'))
+    lacking = made.without(stored) if stored is not None else []
+    if lacking:
+        common.warn(one_line(f"WEIGHTS has nothing for {shown(lacking)}: they begin as their fillers say."))
     lost = made.unknown(stored)
     if lost:
         common.warn(one_line(f"WEIGHTS has layers that NET has not, and that are left out: {', '.join(lost)}."))

@@ -278,7 +278,8 @@ def mean_field(crf: Crf) -> list[str]:
     """From "score_big", its guide and the positions "xy" to "crf", at half the resolution."""
     filler = 'num_axes: 0 filler {{ type: "constant" value: {} }} bias_term: false'
     rest = "scale: 1 remove_center: true remove_bounds: true"
-    factors = (("scaled_xy", "xy", 0.05), ("scaled_emb", _shrunk(crf.guide, 2), float(crf.factor)), ("scaled_xy2", "xy", 0.2))
+    guide = _shrunk(crf.guide, 2)
+    factors = (("scaled_xy", "xy", 0.05), ("scaled_emb", guide, float(crf.factor)), ("scaled_xy2", "xy", 0.2))
     return [
         layer("Split", "splitting", ["score_big"], ["unary", "q0"]),
         *(layer("Scale", name, [bottom], body=f"scale_param {{ {filler.format(value)} }}")

@@ -14,6 +14,7 @@ from segcaffe.layers.dense.depthwise_convolution import DepthwiseConvolution
 from segcaffe.layers.dense.windowed import WindowedLayer
 from segcaffe.layers.registry import layer_class
 from segcaffe.proto.caffe_pb2 import LayerParameter
+from segcaffe.weights.loading import shown
 from segcaffe.window import Window
 
 ONE_TAP = "sees one pixel at a time"
@@ -36,7 +37,9 @@ def fitting(layers: Sequence[LayerParameter], patterns: Sequence[str]) -> list[i
     names = [layers[i].name for i in windowed]
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in names):
-            known = f" Its convolutions: {', '.join(dict.fromkeys(names)) or 'none'}."
+            known = f" The net's convolutions: {shown(list(dict.fromkeys(names))) or 'none'}."
+            if any(sign in pattern for sign in "*?["):
+                raise GraphError(f'No convolution fits "{pattern}".{known}')
             raise GraphError(f'No convolution is called "{pattern}".{did_you_mean(pattern, names) or known}')
     return [i for i in windowed if any(fnmatchcase(layers[i].name, pattern) for pattern in patterns)]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from segcaffe.errors import GraphError, SegcaffeError, unknown_name
@@ -91,6 +91,10 @@ class Joined:
                 found.append(LayerParameter(name=self.names[message.name], type=message.type, blobs=message.blobs))
         return found
 
+    def without(self, given: Sequence[LayerParameter]) -> list[str]:
+        """Names of the layers that have parameters, and no weights among those given."""
+        return lacking(self.layers, {message.name for message in given})
+
 
 def join(guide: Guide, subject: Subject, image: str, names: Names) -> Joined:
     """Make the layers of a guide's net part of a net whose images are the blob ``image``.
@@ -132,6 +136,12 @@ def _image_read(needed: Sequence[LayerParameter], where: str) -> str:
             f"{', '.join(sorted(read)) or 'none'}."
         )
     return read.pop()
+
+
+def lacking(layers: Sequence[LayerParameter], named: Set[str]) -> list[str]:
+    """Names of the layers that have parameters and are not among those named."""
+    counts = {one.name: layer_class(one.type, where(one)).parameter_count(one, len(one.bottom)) for one in layers}
+    return [name for name, count in counts.items() if count and name not in named]
 
 
 def works_in_place(layers: Sequence[LayerParameter], blob: str) -> bool:

@@ -10,11 +10,12 @@ from segcaffe.proto.caffe_pb2 import NetParameter
 from segcaffe.recipes.layers import remark
 from segcaffe.surgery.choice import Left
 from segcaffe.surgery.grids import Shape
-from segcaffe.surgery.guide import Guide, Joined
+from segcaffe.surgery.guide import Guide, Joined, lacking
 from segcaffe.surgery.options import Crf, Masking
 from segcaffe.surgery.subject import Subject
 from segcaffe.text.visible import one_line
 from segcaffe.text.words import counted
+from segcaffe.weights.loading import shown
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,11 @@ class SegAware:
                 kept.blobs.extend(blobs.get(layer.name, ()))
         return result
 
+    def without(self, stored: NetParameter | None = None) -> list[str]:
+        """Names of layers with parameters that get no weights: neither are they new, nor has a file any for them."""
+        given = [*self.new.layer, *(stored.layer if stored is not None else ())]
+        return lacking(self.net.layer, {layer.name for layer in given if layer.blobs})
+
     def unknown(self, stored: NetParameter | None) -> list[str]:
         """Names of layers that a file has weights for and the net has not."""
         names = {layer.name for layer in self.net.layer}
@@ -100,8 +106,11 @@ def head(guide: Guide, masking: Masking, masked: Sequence[Masked], crf: Crf | No
     return remark("\n".join(one_line(line) for line in lines))
 
 
-def notes_on(joined: Joined, subject: Subject, kept: bool, has_weights: bool, still: bool) -> tuple[str, ...]:
-    """What users should know of a net that was made, a sentence each; ``still`` says whether lambda stays at 0."""
+def notes_on(joined: Joined, subject: Subject, kept: bool, new: Sequence[str], still: bool) -> tuple[str, ...]:
+    """What users should know of a net that was made, a sentence each.
+
+    ``new`` are the layers of the embeddings that got no weights; ``still`` says whether lambda stays at 0.
+    """
     notes = list(joined.notes)
     if subject.text and not kept:
         notes.append(f"{subject.where} cannot be edited as it is written: it is written anew, without its comments.")
@@ -110,8 +119,9 @@ def notes_on(joined: Joined, subject: Subject, kept: bool, has_weights: bool, st
             "with lambda 0 masks change nothing, and lambda stays there: |lambda d| has no slope at 0. "
             "To train masks start above it."
         )
-    if joined.layers and not has_weights:
-        notes.append("the embeddings' weights are as their fillers make them: train them, or give their file.")
+    if new:
+        which = "" if len(new) == len(joined.without(())) else f" of {shown(new)}"
+        notes.append(f"the embeddings' weights{which} are as their fillers make them: train them, or give their file.")
     return tuple(notes)
 
 

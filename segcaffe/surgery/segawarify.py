@@ -13,12 +13,13 @@ from segcaffe.surgery.changes import Changes, changed, changed_net
 from segcaffe.surgery.choice import ONE_TAP, Left, fitting, further_options, why_left, why_unfit
 from segcaffe.surgery.crf import append_crf, scores_of
 from segcaffe.surgery.grids import Known, Shape, guesses, image_of, made_of, shapes_in
-from segcaffe.surgery.guide import Guide, join, works_in_place
+from segcaffe.surgery.guide import Guide, Joined, join, works_in_place
 from segcaffe.surgery.masks import Grid, Masks, Names
 from segcaffe.surgery.options import Crf, Masking, Setting
 from segcaffe.surgery.result import Masked, SegAware, columns_note, head, notes_on, sentences
 from segcaffe.surgery.subject import Subject
 from segcaffe.surgery.values import new_weights, written_out
+from segcaffe.weights.loading import shown
 
 
 def segawarify(
@@ -63,6 +64,7 @@ def segawarify(
     wanted = {layers[i].bottom[0] for i in chosen} | {joined.blob} | ({scores} if scores else set())
     known = Known(setting.shapes, () if stored is None else (stored,))
     sizes = _sizes(changed_net(subject.net, changes), wanted, image, known, setting)
+    _check_map(joined, guide, subject, sizes)
     masks = Masks(joined.blob, tuple(found.get(joined.blob, ())[2:] for _, found in sizes), masking, names)
     unsure = guesses(layers, known)
     masked = [_mask(layers[i], i, masks, sizes, changes, unsure) for i in chosen]
@@ -73,12 +75,13 @@ def segawarify(
     ends = [(state, found[scores]) for state, found in sizes if scores in found]
     unary = append_crf(layers, changes, crf, masks, ends) if crf is not None else ""
     text, kept = changed(subject, changes, head(guide, masking, done, crf))
-    net, given = Subject.parse(text, subject.variables).net, joined.weights(guide.weights)
+    net, given = Subject.parse(text, subject.variables).net, _weights_of(joined, guide)
     states = [state for state, _ in sizes]
     new = new_weights(net, {layer.name for layer in layers}, given, states, known)
     still = bool(done) and masking.learn and masking.sharpness == 0
     apart = set(written_out(net, states)) & {one.layer for one in done}
-    notes = (*notes_on(joined, subject, kept and spared, bool(given), still), *map(columns_note, sorted(apart)))
+    notes = notes_on(joined, subject, kept and spared, joined.without(given), still)
+    notes += tuple(map(columns_note, sorted(apart)))
     return SegAware(text, net.message, kept and spared, done, tuple(left), new, notes, scores, unary)
 
 
@@ -169,6 +172,31 @@ def _sizes(net: PlacedNet, wanted: set[str], image: str, known: Known, setting: 
     if not found:
         raise GraphError(f'No layer makes "{image}" in phase TEST or TRAIN.')
     return found
+
+
+def _check_map(joined: Joined, guide: Guide, subject: Subject, sizes: Sizes) -> None:
+    """GraphError for embeddings that are not values of each pixel."""
+    for _, found in sizes:
+        shape = found.get(joined.blob, ())
+        if shape and len(shape) != 4:
+            where = guide.net.where if guide.net is not None else ""
+            own = next((name for name, new in joined.names.items() if new == joined.blob), joined.blob)
+            raise GraphError(
+                f"{where or subject.where}: embeddings are values of each pixel, (N, channels, H, W). "
+                f'"{own}" has shape {" x ".join(map(str, shape))}. Name another blob: --embeddings {where}:BLOB.'
+            )
+
+
+def _weights_of(joined: Joined, guide: Guide) -> list[LayerParameter]:
+    """The embeddings' weights, as far as a file has them; GraphError for one that has none of them."""
+    given = joined.weights(guide.weights)
+    if guide.net is not None and guide.weights is not None and not given and (wanted := joined.without(())):
+        stored = [layer.name for layer in guide.weights.layer if layer.blobs]
+        raise GraphError(
+            f"{guide.net.where}: the file of the embeddings' weights has none of theirs. It has "
+            f"{shown(stored) or 'no layer with weights'}; wanted are {shown(wanted)}."
+        )
+    return given
 
 
 def _mask(

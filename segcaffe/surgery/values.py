@@ -12,7 +12,7 @@ from segcaffe.graph.graph import build_graph
 from segcaffe.proto.caffe_pb2 import LayerParameter, NetParameter, NetState
 from segcaffe.proto.placed import PlacedNet
 from segcaffe.surgery.grids import Known, set_up
-from segcaffe.weights.loading import copy_weights
+from segcaffe.weights.loading import check_weights, copy_weights
 
 
 def new_weights(
@@ -24,7 +24,8 @@ def new_weights(
 ) -> NetParameter:
     """Weights of the layers that were put in: those given, the embeddings', else as fillers make them.
 
-    Also sets up the net up to there, as a check.
+    Also sets up the net up to there, as a check, of the net's own weights, too. SegcaffeError where anything does not
+    fit.
     """
     layers = net.message.layer
     new = {layer.name for layer in layers} - own
@@ -36,6 +37,8 @@ def new_weights(
         built = set_up(net, state, wanted, known, new)
         if given:
             copy_weights(built.layer_list, NetParameter(layer=given), "the embeddings' weights")
+        for stored in known.weights:
+            check_weights(built.layer_list, stored, "the net's weights")
         for layer in built.layer_list:
             if layer.name in new and layer.blobs:
                 blobs = [to_proto(blob) for blob in layer.blobs]

@@ -63,12 +63,7 @@ def copy_weights(layers: Sequence[Layer], source: caffe_pb2.NetParameter, where:
     one that does not fit.
     """
     stored = [message for message in source.layer if message.blobs]
-    _check_bare(layers, source, where)
-    matches = _matches(layers, stored)
-    for message, takers in matches:
-        for layer in takers:
-            _check(layer, message, where)
-    for message, takers in matches:
+    for message, takers in check_weights(layers, source, where):
         if not takers:
             log.info("Ignoring source layer %s", message.name)
         for layer in takers:
@@ -76,6 +71,21 @@ def copy_weights(layers: Sequence[Layer], source: caffe_pb2.NetParameter, where:
     report = LoadReport.of((layer.name for layer in layers if layer.blobs), (message.name for message in stored))
     _log(report, where)
     return report
+
+
+def check_weights(
+    layers: Sequence[Layer], source: caffe_pb2.NetParameter, where: str
+) -> list[tuple[caffe_pb2.LayerParameter, list[Layer]]]:
+    """See that the blobs of a file fit the layers of the same names, and say which layers take each stored layer's.
+
+    WeightsError as `copy_weights` has it.
+    """
+    _check_bare(layers, source, where)
+    matches = _matches(layers, [message for message in source.layer if message.blobs])
+    for message, takers in matches:
+        for layer in takers:
+            _check(layer, message, where)
+    return matches
 
 
 def _check_bare(layers: Sequence[Layer], source: caffe_pb2.NetParameter, where: str) -> None:

@@ -73,9 +73,33 @@ def test_a_crf_alone(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "net_segaware.caffemodel has the weights of the new layers alone" in told.err
 
 
-def test_weights_that_the_net_has_no_layers_for_are_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["segawarify", "net.prototxt", "other.caffemodel", "--embeddings", ":data", "--out", "x"]) == 0
-    assert "NET has not, and that are left out: fine" in capsys.readouterr().err
+def test_weights_that_do_not_meet_the_net_are_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("part.prototxt").write_text(NET.replace('"score"', '"fine"'))
+    Net("part.prototxt", 1).save("part.caffemodel")
+    assert main(["segawarify", "net.prototxt", "part.caffemodel", "--embeddings", ":data", "--out", "x"]) == 0
+    told = " ".join(capsys.readouterr().err.split())
+    assert "NET has not, and that are left out: fine" in told
+    assert "WEIGHTS has nothing for score: they begin as their fillers say" in told
+
+
+@pytest.mark.parametrize(
+    ("renamed", "said"),
+    [
+        ({}, 'parameter 0 of layer "conv" (Convolution) has shape (6, 3, 3, 3) in the file and (4, 3, 3, 3)'),
+        ({'"conv"': '"first"'}, "WEIGHTS are of another net"),
+    ],
+)
+def test_weights_of_another_net_are_refused(
+    renamed: dict[str, str], said: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = OTHER
+    for name, new in renamed.items():
+        text = text.replace(name, new)
+    Path("stranger.prototxt").write_text(text)
+    Net("stranger.prototxt", 1).save("stranger.caffemodel")
+    assert main(["segawarify", "net.prototxt", "stranger.caffemodel", "--embeddings", ":data"]) == 2
+    assert said in " ".join(capsys.readouterr().err.split())
+    assert not list(folder.glob("*segaware*"))
 
 
 @pytest.mark.parametrize(
@@ -84,7 +108,10 @@ def test_weights_that_the_net_has_no_layers_for_are_told(folder: Path, capsys: p
         ("--embeddings nothing", "there is no such file"),
         ("--embeddings other.prototxt:nothing", '"nothing"'),
         ("--embeddings :data --embedding_weights other.caffemodel", "NET's own blob"),
-        ("--embeddings :data --layers fc*", "fc*"),
+        ("--embeddings :data --layers fc*", 'No convolution fits "fc*". The net\'s convolutions: conv, score.'),
+        ("--embeddings :data --layers cnov", 'No convolution is called "cnov". Did you mean "conv"?'),
+        ("--embeddings other.prototxt --embedding_weights net.caffemodel", "has shape (4, 3, 3, 3) in the file"),
+        ("--embeddings tiny --embedding_weights net.caffemodel", "has none of theirs. It has conv, score; wanted are"),
         ("--embeddings :data --lambda -1", "a number from 0 to 3.4e+38"),
         ("--embeddings :data --lambda 1e300", "a number from 0 to 3.4e+38"),
         ("--embeddings :data --layers=", "--layers names no layer"),

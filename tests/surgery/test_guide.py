@@ -40,6 +40,27 @@ def test_names_that_collide_get_a_prefix_and_their_weights() -> None:
     assert not made.notes
 
 
+def test_weights_that_a_file_lacks_are_told() -> None:
+    stored = Net(Subject.parse(OTHER).net, phase=TEST).to_proto()
+    stored.layer.remove(next(layer for layer in stored.layer if layer.name == "fine"))
+    made = segawarify(NET, Guide(net=Subject.parse(OTHER), weights=stored))
+    assert [note.partition(" are ")[0] for note in made.notes] == ["the embeddings' weights of fine"]
+
+
+def test_embeddings_without_parameters_need_no_weights() -> None:
+    smaller = layer("Pooling", "small", ["data"], body="pooling_param { kernel_size: 2 stride: 2 }")
+    assert not segawarify(NET, Guide(net=Subject.parse(image_input(8, 8) + smaller))).notes
+
+
+def test_embeddings_are_maps() -> None:
+    flat = layer("InnerProduct", "flat", ["conv1"], body="inner_product_param { num_output: 2 }")
+    with pytest.raises(SegcaffeError, match=r'"flat" has shape 1 x 2\. Name another blob: --embeddings the net:BLOB'):
+        segawarify(NET, Guide(net=Subject.parse(OTHER.partition('layer {\n  name: "fine')[0] + flat)))
+    net = image_input(12, 9) + convolution("conv1", "data", 4) + flat + convolution("conv2", "conv1", 4)
+    with pytest.raises(SegcaffeError, match=r'"flat" has shape 1 x 2\. Name another blob: --embeddings :BLOB'):
+        segawarify(Subject.parse(net), Guide("flat"))
+
+
 def test_a_prefix_never_meets_another_name() -> None:
     text = OTHER.replace('"fine"', '"emb_conv1"')
     made = segawarify(NET, Guide("emb_conv1", Subject.parse(text)))
