@@ -1,7 +1,8 @@
 """Writes what `segcaffe reproduce` gave into docs/reproduction.md: python tools/measure_reproduction.py FOLDER...
 
 Each FOLDER is the --out of a command that the page prints; its name says which tables it has. Tables that are in the
-page already are replaced, those of other folders stay. A picture of the gains that the page shows is copied, too.
+page already are replaced, those of other folders stay. Pictures that the page shows, of the gains and of ablations, are
+copied, too.
 
     segcaffe reproduce --out scenes
     python tools/measure_reproduction.py scenes
@@ -26,9 +27,9 @@ def marks(name: str) -> tuple[str, str]:
     return f"<!-- tables of {name} -->\n", f"<!-- end of the tables of {name} -->\n"
 
 
-def picture_of(name: str) -> str:
-    """The picture of a folder's gains in docs/images/."""
-    return f"reproduction_{name}.png"
+def pictures_of(name: str) -> dict[str, str]:
+    """Names of a folder's pictures in docs/images/, by those that they have in its report."""
+    return {"gain.png": f"reproduction_{name}.png", "ablations.png": f"reproduction_{name}_ablations.png"}
 
 
 def written(page: str, name: str, tables: str) -> str:
@@ -53,8 +54,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for folder in parser.parse_args(arguments).folders:
         name = folder.resolve().name
         PAGE.write_text(written(PAGE.read_text(), name, tables_of(folder)))
-        if (PICTURES / picture_of(name)).exists():
-            shutil.copyfile(folder / "report" / "gain.png", PICTURES / picture_of(name))
+        for made, shown in pictures_of(name).items():
+            source = folder / "report" / made
+            if source.exists() and (PICTURES / shown).exists():
+                shutil.copyfile(source, PICTURES / shown)
     return 0
 
 

@@ -14,25 +14,38 @@ from segcaffe.data.images import read_image
 from segcaffe.data.label_files import read_few_labels
 from segcaffe.files.regular import read_bytes
 from segcaffe.recipes.study.runs import BANDS, PREDICTED
-from segcaffe.recipes.study.tables import NEAR, Results, ablated, differences, scores, verdict
+from segcaffe.recipes.study.tables import NEAR, PLAIN_OF, Results, ablated, differences, scores, verdict
 from segcaffe.recipes.study.variants import CASCADE, CONTROL, CRF, LONGER, MASKS, MASKS_LONGER
 from segcaffe.viz.bands import plot_bands
 from segcaffe.viz.embedding import label_colours
+from segcaffe.viz.intervals import Interval, plot_intervals
 from segcaffe.viz.report import Report
 
 SHOWN = (LONGER, MASKS_LONGER, CRF, CASCADE)
 """What curves and pictures are of; without the last stage, `SHORTER`."""
 SHORTER = (CONTROL, MASKS, CASCADE)
 _PICTURES = 3
+_WIDTH = 170
+"""Of pictures on the page, so that those of an image stand beside each other."""
 _ABOUT = (
-    "All nets go on from the same plain net, on the same images; what is compared is trained for the same number of "
-    "iterations, and differs only in whether convolutions look through masks of embeddings, and whether a CRF on "
-    "embeddings follows. The cascade has no parameters and is not trained. Numbers are means over seeds (of images and "
-    "weights), ± their standard deviation. A trimap of w px holds the pixels less than w pixels from a boundary."
+    "In stage 1 a plain net is trained, and embeddings of pixels. From that plain net those of stage 2 go on, on the "
+    "same images: the plain net itself, and one whose convolutions look through masks, which weigh each pixel of a "
+    "window by how alike its embedding is to that of the window's centre. In stage 3 both go on, and so does the net "
+    "with masks and a CRF on embeddings behind it. Nets of one stage are trained for as many iterations, and differ in "
+    "nothing but masks and CRF. The cascade averages the scores of alike pixels, and has nothing to train."
+)
+_NUMBERS = (
+    "Per cent of mean IoU on held-out images, higher is better: mean over seeds (of images and weights) ± their "
+    "standard deviation. Columns with px count the pixels of a trimap alone, those less than so many pixels from a "
+    "boundary."
 )
 _GAINS = (
-    "Differences seed by seed: mean with its 95% interval, p of the paired t-test (two-sided), and in how many seeds "
-    "there is a gain."
+    "Differences in points, seed by seed: mean with its 95% interval, p of the paired t-test (two-sided), and in how "
+    "many seeds there is a gain."
+)
+_CHANGED = (
+    "One thing at a time is changed about the masks of stage 2, or the CRF of stage 3. Differences are to the net "
+    "without that change, and in the last column to the plain net that is trained as long; p is that of the first."
 )
 
 
@@ -42,22 +55,23 @@ def write_page(folder: Path, results: Results, images: Path) -> Path:
     ``images`` is the first seed's folder, whose pictures are shown.
     """
     page = Report(folder, "Plain and segmentation-aware nets compared")
+    page.heading("In short")
+    for sentence in verdict(results):
+        page.text(sentence)
+    page.heading("What is compared")
     page.text(_ABOUT)
     page.heading("Mean IoU")
+    page.text(_NUMBERS)
     table = scores(results)
     page.table(table.header, table.rows)
     page.heading("Gains")
     page.text(_GAINS)
-    for sentence in verdict(results):
-        page.text(sentence)
     table = differences(results)
     page.table(table.header, table.rows)
     _curves(page, results)
     _pictures(page, results, images)
     if any(variant.against for variant in results.variants):
-        page.heading("Ablations")
-        table = ablated(results)
-        page.table(table.header, table.rows)
+        _ablations(page, results)
     write_bytes(folder / "table.md", markdown(results).encode(), "report")
     write_bytes(folder / "results.json", json.dumps(numbers(results), indent=1).encode(), "report")
     return page.write()
@@ -89,34 +103,67 @@ def numbers(results: Results) -> dict[str, Any]:
 
 def _curves(page: Report, results: Results) -> None:
     page.heading("Where the gain is")
-    if importlib.util.find_spec("matplotlib") is None:
+    if not _can_draw():
         page.text("For curves over the trimap's width: pip install matplotlib.")
         return
     widths = np.arange(1, BANDS + 1)
-    names = {
-        results.named(name).title: np.array([results.mean_iou(name, int(w)) for w in widths]).T
-        for name in _shown(results)
+    measured = {
+        name: np.array([results.mean_iou(name, int(w)) for w in widths]).T
+        for name in (*_shown(results), *PLAIN_OF.values())
+        if name in results.figures
     }
+    curves = {results.named(name).title: measured[name] for name in _shown(results)}
     axes = ("trimap width (pixels)", "mean IoU in the trimap (%)")
-    plot_bands(page.folder / "trimap.png", widths, names, axes)
+    plot_bands(page.folder / "trimap.png", widths, curves, axes)
     page.figure("trimap.png", "Mean IoU by distance to a boundary: mean and standard deviation over seeds")
-    plain = results.named(_shown(results)[0]).title
-    gains = {title: values - names[plain] for title, values in names.items() if title != plain}
-    plot_bands(page.folder / "gain.png", widths, gains, (axes[0], f"gain over {plain} (points)"))
-    page.figure("gain.png", "The same, less that of the plain net, seed by seed")
+    gains = {
+        results.named(name).title: measured[name] - measured[PLAIN_OF[name]]
+        for name in _shown(results)
+        if name in PLAIN_OF
+    }
+    plot_bands(page.folder / "gain.png", widths, gains, (axes[0], "gain over the plain net (points)"), first=1)
+    page.figure("gain.png", "The same, less that of the plain net of the same stage, seed by seed")
+
+
+def _ablations(page: Report, results: Results) -> None:
+    page.heading("Ablations")
+    page.text(_CHANGED)
+    if _can_draw():
+        plot_intervals(page.folder / "ablations.png", _changes(results), f"change in mean IoU, {NEAR} px (points)")
+        page.figure(
+            "ablations.png", f"Within {NEAR} px of boundaries: mean and its 95% interval, pale where it holds 0"
+        )
+    table = ablated(results)
+    page.table(table.header, table.rows)
+
+
+def _changes(results: Results) -> dict[str, list[Interval]]:
+    """What ablations have more than what they were made of, near boundaries, by the title of that."""
+    found: dict[str, list[Interval]] = {}
+    for variant in results.variants:
+        if variant.against:
+            gain = results.compare(variant.name, variant.against, NEAR)
+            title = f"against {results.named(variant.against).title}"
+            found.setdefault(title, []).append(Interval(variant.title, gain.mean, gain.interval))
+    return found
+
+
+def _can_draw() -> bool:
+    return importlib.util.find_spec("matplotlib") is not None
 
 
 def _pictures(page: Report, results: Results, images: Path) -> None:
     page.heading("Held-out images of the first seed")
+    page.text("A colour for each class; pixels that do not count are white.")
     lines = read_bytes(images / "data" / "test.txt").decode().splitlines()[:_PICTURES]
     for number, (image, label) in enumerate(map(str.split, lines)):
         root = images / "data"
-        page.picture(f"{number}_image", read_image(str(root / image), True, "report"), "image")
+        page.picture(f"{number}_image", read_image(str(root / image), True, "report"), "image", _WIDTH)
         truth = read_few_labels(root / label, "report")
-        page.picture(f"{number}_labels", label_colours(truth), "labels")
+        page.picture(f"{number}_labels", label_colours(truth), "labels", _WIDTH)
         for name in _shown(results):
             predicted = read_few_labels(images / name / PREDICTED / f"{Path(image).stem}.png", "report")
-            page.picture(f"{number}_{name}", label_colours(predicted), results.named(name).title)
+            page.picture(f"{number}_{name}", label_colours(predicted), results.named(name).title, _WIDTH)
         page.parts.append("<br>")
 
 

@@ -22,8 +22,8 @@ CLAIM = ((MASKS_LONGER, LONGER), (CRF, MASKS_LONGER))
 FURTHER = ((MASKS, CONTROL), (CRF, LONGER), (CASCADE, CONTROL))
 PAIRS = (*CLAIM, *FURTHER)
 """Which variants are compared with which."""
-PLAIN_OF = {MASKS: CONTROL, CRF: LONGER}
-"""The plain nets that are trained as long as what ablations are made of."""
+PLAIN_OF = {MASKS: CONTROL, CASCADE: CONTROL, MASKS_LONGER: LONGER, CRF: LONGER}
+"""The plain nets that are trained as long as others."""
 
 
 @dataclass(frozen=True)
@@ -127,11 +127,11 @@ def verdict(results: Results) -> list[str]:
     """Sentences: whether each step of the claim holds, and where the gain is largest."""
     found = []
     for name, other in results.claim():
-        words = f"{results.named(name).title} against {results.named(other).title}"
+        words = f"{results.named(name).title}, against {results.named(other).title}"
         whole, near = results.compare(name, other), results.compare(name, other, NEAR)
         widest = results.widest_gain(name, other)
         found.append(
-            f"{words}: {_held(whole)} over all pixels, {_held(near)} within {NEAR} px of boundaries; the mean gain is "
+            f"{words[0].upper()}{words[1:]}: {_held(whole)} over all pixels, {_held(near)} within {NEAR} px of boundaries; the mean gain is "
             f"largest in the trimap of {widest} px."
         )
     return found

@@ -26,7 +26,7 @@ class Variant:
     Attributes
     ----------
     name, title:
-        Of its folder; for people.
+        Of its folder; for people, who count stages from 1.
     model:
         What it is; None for the embeddings, which are no net of scores.
     begins_with:
@@ -75,13 +75,15 @@ def compared(masks: Masks) -> tuple[Variant, ...]:
     both = (PLAIN, EMBEDDINGS)
     return (
         Variant(EMBEDDINGS, "embeddings", None, stage=0),
-        Variant(PLAIN, "plain, where all others begin", Model(), stage=0),
-        Variant(CONTROL, "plain", Model(), (PLAIN,)),
-        Variant(CASCADE, "plain and the untrained cascade", Model(cascade=True), (CONTROL, EMBEDDINGS), trained=False),
-        Variant(MASKS, "masks", Model(masks), both),
-        Variant(LONGER, "plain, trained on", Model(), (CONTROL,), stage=LAST),
-        Variant(MASKS_LONGER, "masks, trained on", Model(masks), (MASKS,), stage=LAST),
-        Variant(CRF, "masks, then a CRF", Model(masks, Crf()), (MASKS,), stage=LAST),
+        Variant(PLAIN, "plain, stage 1", Model(), stage=0),
+        Variant(CONTROL, "plain, stage 2", Model(), (PLAIN,)),
+        Variant(
+            CASCADE, "plain + untrained cascade, stage 2", Model(cascade=True), (CONTROL, EMBEDDINGS), trained=False
+        ),
+        Variant(MASKS, "masks, stage 2", Model(masks), both),
+        Variant(LONGER, "plain, stage 3", Model(), (CONTROL,), stage=LAST),
+        Variant(MASKS_LONGER, "masks, stage 3", Model(masks), (MASKS,), stage=LAST),
+        Variant(CRF, "masks + CRF, stage 3", Model(masks, Crf()), (MASKS,), stage=LAST),
     )
 
 

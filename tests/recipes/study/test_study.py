@@ -65,7 +65,7 @@ def test_the_report_has_the_figures(finished: tuple[Path, Results]) -> None:
     values = [100 * figures["trimap"]["5"]["mean_iou"] for figures in kept]
     cell = f"{np.mean(values):.1f} ± {np.std(values, ddof=1):.1f}"
     table = scores(results)
-    row = next(row for row in table.rows if row[0] == "plain")
+    row = next(row for row in table.rows if row[0] == "plain, stage 2")
     assert row[table.header.index("5 px")] == cell
     shown = (folder / "report" / "index.html").read_text()
     assert f"<td>{cell}</td>" in shown
@@ -114,7 +114,7 @@ def test_ablations_say_what_they_have_over_the_plain_net() -> None:
         for name, value in kept.items()
     }
     table = ablated(Results(variants, figures))
-    assert table.rows == [["L1 distances", "masks", "-2.0", "-2.0", "-2.0", "-", "+8.0"]]
+    assert table.rows == [["L1 distances", "masks, stage 2", "-2.0", "-2.0", "-2.0", "-", "+8.0"]]
     assert table.header[-1] == "over plain, 5 px"
 
 
