@@ -131,8 +131,8 @@ def verdict(results: Results) -> list[str]:
         whole, near = results.compare(name, other), results.compare(name, other, NEAR)
         widest = results.widest_gain(name, other)
         found.append(
-            f"{words[0].upper()}{words[1:]}: {_held(whole)} over all pixels, {_held(near)} within {NEAR} px of boundaries; the mean gain is "
-            f"largest in the trimap of {widest} px."
+            f"{words[0].upper()}{words[1:]}: {_held(whole)} over all pixels, {_held(near)} within {NEAR} px of "
+            f"boundaries; the mean gain is largest in the trimap of {widest} px."
         )
     return found
 
