@@ -8,9 +8,11 @@ import pytest
 
 from segcaffe.kernels import convolution
 from segcaffe.kernels.convolution import columns
+from segcaffe.kernels.convolution.blocks import BlockGradient, Blocks
+from segcaffe.kernels.convolution.columns import ColumnGradient, ColumnsBack
 from segcaffe.kernels.convolution.depthwise.planes import Planes, PlanesGradient
 from segcaffe.kernels.convolution.epilogue import Epilogue
-from segcaffe.kernels.convolution.method import choose, choose_gradient, compiled_soon
+from segcaffe.kernels.convolution.method import Passes, choose, choose_gradient, compiled_soon
 from segcaffe.kernels.convolution.panels.method import Panels
 from segcaffe.kernels.convolution.panels.plan import make_plan
 from segcaffe.kernels.convolution.problem import Problem
@@ -227,8 +229,44 @@ def test_cases_that_go_by_tiles_do(case):
     plain = window.dilation == (1, 1) and vector_length("f4") >= max(ROWS, 8)
     assert isinstance(choose(problem), PanelTiles if plain else Tiles)
     assert isinstance(choose_gradient(problem.for_weight()), TileGradient)
-    (only,) = choose(problem.for_data()).passes
-    assert isinstance(only, Tiles)
+    back = choose(problem.for_data())
+    assert isinstance(back, PanelTiles) if plain else all(isinstance(one, Tiles) for one in back.passes)
+
+
+# Channels, outputs, side, taps, dilation; how the gradients of image and weights are computed.
+GRADIENTS = [
+    (256, 256, 21, 3, 1, PanelTiles, ColumnGradient),
+    (256, 256, 21, 3, 2, Tiles, ColumnGradient),
+    (512, 512, 21, 3, 4, ColumnsBack, ColumnGradient),
+    (128, 128, 21, 3, 1, PanelTiles, BlockGradient),
+    (128, 128, 28, 3, 1, PanelTiles, TileGradient),
+    (512, 512, 41, 3, 1, Tiles, TileGradient),
+    (512, 512, 7, 3, 1, ColumnsBack, ColumnGradient),
+    (2048, 21, 21, 3, 12, Blocks, SpreadGradient),
+    (2048, 512, 7, 1, 1, ColumnsBack, ColumnGradient),
+    (512, 128, 28, 1, 1, ColumnsBack, BlockGradient),
+]
+
+
+@pytest.mark.parametrize(("channels", "outputs", "side", "taps", "dilation", "image", "weights"), GRADIENTS)
+@pytest.mark.skipif(vector_length("f4") < max(ROWS, 8), reason="the processor's registers are too narrow")
+def test_gradients_go_where_they_were_measured_to_be_fastest(channels, outputs, side, taps, dilation, image, weights):
+    pad = dilation * (taps // 2)
+    window = Window((taps, taps), (1, 1), (pad, pad), (dilation, dilation))
+    shapes = (1, channels, side, side), (outputs, channels, taps, taps), (1, outputs, side, side)
+    problem = Problem.forward(*shapes, window, 1, 4)
+    method = choose(problem.for_data())
+    assert isinstance(method.passes[0] if isinstance(method, Passes) else method, image)
+    assert isinstance(choose_gradient(problem.for_weight()), weights)
+
+
+@pytest.mark.parametrize(("stride", "pad"), [(2, 1), (1, 3)])
+def test_what_no_forward_convolution_computes_is_not_turned(stride: int, pad: int) -> None:
+    window = Window((3, 3), (stride, stride), (pad, pad), (1, 1))
+    size = (9 + 2 * pad - 3) // stride + 1
+    problem = Problem.forward((1, 4, 9, 9), (5, 4, 3, 3), (1, 5, size, size), window, 1, 4)
+    assert problem.for_data().turned() is None
+    assert problem.turned() is None
 
 
 def test_tiles_are_as_exact_as_single_precision_allows():
@@ -322,7 +360,7 @@ def test_both_forms_of_tiles(case, step, monkeypatch):
     rng = np.random.default_rng(8)
     scale, slope = rng.uniform(0.5, 2, len(bias)).astype("f"), rng.uniform(-0.5, 0.5, len(bias)).astype("f")
     wide = [a.astype(np.float64) for a in (x, weight, np.zeros_like(bias), grad)]
-    sums, *_ = _reference(*wide, window, group)
+    sums, expected_grad, *_ = _reference(*wide, window, group)
     for size in (1 << 20, 1 << 14):
         monkeypatch.setattr(winograd_panels, "_BLOCK_BYTES", size)
         method = PanelTiles(winograd_panels.plan_of_form(problem, step, 1e6))
@@ -330,6 +368,11 @@ def test_both_forms_of_tiles(case, step, monkeypatch):
             out = np.full_like(grad, np.nan)
             method.run(x, weight, given, out)
             _close(out, _ended(sums, given.scale, given.bias, given.slope, 0 if given.addend is None else grad))
+        back = problem.for_data().turned()
+        grad_x = np.full_like(x, np.nan)
+        method = PanelTiles(winograd_panels.plan_of_form(back, step, 1e6), turned=True)
+        method.run(grad, weight, Epilogue(None, None, 1.0), grad_x)
+        _close(grad_x, expected_grad)
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.startswith("panels")])

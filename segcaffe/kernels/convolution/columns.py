@@ -26,6 +26,10 @@ _FEW_PIXELS = 1024
 FEWER_PIXELS = 256, 512
 """Fewer still: up to so many even 3x3 kernels are better computed so, forward and backward."""
 MANY_WEIGHTS = 1 << 15
+_WASTE = 1.5
+"""Pixels that Winograd's method may compute for each that there is, where a dilation cuts an image into small ones."""
+_LARGE, _MANY_PIXELS = 1 << 18, 1 << 14
+"""Weights from which on few pixels, and pixels from which on single ones, are better computed so for the gradient."""
 _FEW_ROWS = 32
 _COLUMNS = 1 << 21
 """Elements of columns at a time."""
@@ -37,16 +41,18 @@ def is_better(problem: Problem, few_rows: bool = False) -> bool:
     return problem.group == 1 and problem.outputs <= _FEW_PIXELS and large
 
 
-def is_better_than_winograd(problem: Problem) -> bool:
-    """Whether this is better than Winograd's method, for the gradient of x."""
-    return problem.outputs <= FEWER_PIXELS[1]
+def is_better_than_winograd(problem: Problem, computed: int) -> bool:
+    """Whether this is better than Winograd's method, for the gradient of x; that computes so many pixels."""
+    few, some = FEWER_PIXELS
+    return problem.outputs <= few or (problem.outputs <= some and computed > _WASTE * problem.outputs)
 
 
 def is_better_for_gradient(problem: Problem) -> bool:
-    """Whether this is better for the weights' gradient than blocks or Winograd's method."""
-    large = problem.group == 1 and min(problem.weight[:2]) >= _FEW_ROWS and problem.target[0] == 1
-    better = is_better(problem, few_rows=True) or (large and problem.is_pixelwise)
-    return better and problem.source[0] > 0
+    """Whether this is better for the weights' gradient than blocks: of few pixels, or single ones of a large image."""
+    if problem.group != 1 or problem.source[0] == 0 or min(problem.weight[:2]) < _FEW_ROWS:
+        return False
+    few = problem.outputs <= FEWER_PIXELS[1] and math.prod(problem.weight) >= _LARGE
+    return few or (problem.target[0] == 1 and problem.is_pixelwise and problem.outputs >= _MANY_PIXELS)
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from segcaffe.kernels.convolution.plan import make_plan
 from segcaffe.kernels.convolution.problem import Grid, Problem, Task
 from segcaffe.kernels.convolution.winograd.plan import make_layout
 from segcaffe.kernels.convolution.winograd.tiles import TileGradient, Tiles
+from segcaffe.kernels.convolution.winograd.transforms import STEP
 from segcaffe.kernels.convolution.winograd_panels import plan as winograd_panels
 from segcaffe.kernels.convolution.winograd_panels.method import PanelTiles
 from segcaffe.kernels.vector.scratch import Bytes, largest
@@ -108,8 +109,14 @@ def _fastest(problem: Problem) -> Method:
     task, grids = problem.passes()
     by_columns = columns.is_better(problem)
     if problem.transposed:
-        winograd = any(make_layout(task, grid) for grid in grids)
-        if by_columns and (not winograd or columns.is_better_than_winograd(problem)):
+        layouts = [layout for grid in grids if (layout := make_layout(task, grid)) is not None]
+        turned = problem.turned()
+        by_tiles = None if turned is None else winograd_panels.make_plan(turned)
+        # Of many pixels those panels are read too often that are too large for the faster form.
+        if by_tiles is not None and (by_tiles.layout.step == STEP or by_columns or not layouts):
+            return PanelTiles(by_tiles, turned=True)
+        computed = STEP**2 * sum(layout.tiles for layout in layouts)
+        if by_columns and (not layouts or columns.is_better_than_winograd(problem, computed)):
             return columns.ColumnsBack(problem)
         missing = sum(math.prod(grid.extent) for grid in grids) < math.prod(task.target)
         return Passes(tuple(_pass(task, grid, True) for grid in grids), missing)
@@ -136,11 +143,12 @@ def choose_gradient(problem: Problem) -> GradientMethod:
         return PlanesGradient(depthwise.make_plan(problem))
     task, (grid,) = problem.passes()
     layout = make_layout(task, grid)
-    if layout is None and spread.is_better(problem, make_plan(task, grid)):
-        return spread.SpreadGradient(problem)
+    if layout is not None and problem.outputs > columns.FEWER_PIXELS[1]:
+        return TileGradient(layout)
     if columns.is_better_for_gradient(problem):
         return columns.ColumnGradient(problem)
-    return BlockGradient(make_plan(task, grid)) if layout is None else TileGradient(layout)
+    plan = make_plan(task, grid)
+    return spread.SpreadGradient(problem) if spread.is_better(problem, plan) else BlockGradient(plan)
 
 
 def _pass(task: Task, grid: Grid, transposed: bool) -> Blocks | Tiles:

@@ -80,6 +80,15 @@ class Problem(NamedTuple):
         """The weights' gradient of a forward convolution."""
         return self._replace(gradient=True)
 
+    def turned(self) -> Problem | None:
+        """The forward convolution, by kernels turned around, that is this gradient of x; None where there is none."""
+        reach = [d * (k - 1) for d, k in zip(self.dilation, self.kernel, strict=True)]
+        pad = tuple(r - p for r, p in zip(reach, self.pad, strict=True))
+        if not self.transposed or self.gradient or set(self.stride) != {1} or min(pad) < 0:
+            return None
+        weight = (self.target[1], self.source[1] // self.group, *self.kernel)
+        return self._replace(weight=weight, pad=pad, transposed=False)
+
     @property
     def kernel(self) -> Sizes:
         """Taps on each axis."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from segcaffe.kernels.convolution.epilogue import Epilogue
 from segcaffe.kernels.convolution.panels.method import lanes_of
-from segcaffe.kernels.convolution.winograd_panels import loops
+from segcaffe.kernels.convolution.winograd_panels import loops, turned
 from segcaffe.kernels.convolution.winograd_panels.plan import Plan
 from segcaffe.kernels.vector.scratch import Bytes, prepared, scratch
 from segcaffe.threads import calls, parallel
@@ -19,9 +19,10 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True)
 class PanelTiles:
-    """The output."""
+    """The output, or the gradient of x: ``turned`` says that the weights' first axis belongs to the source."""
 
     plan: Plan
+    turned: bool = False
 
     def run(self, source: Array, weight: Array, epilogue: Epilogue, target: Array) -> None:
         """Overwrite ``target``."""
@@ -81,10 +82,11 @@ class PanelTiles:
 
     def _pack(self, weight: Array) -> Array:
         layout, panels = self.plan.layout, self.plan.tables.panels
+        transform = turned.transform_weights if self.turned else loops.transform_weights
 
         def fill(packed: Array) -> None:
             def part(start: int, stop: int) -> Any:
-                return ((loops.transform_weights, (weight.reshape(-1), packed, layout, panels, start, stop)),)
+                return ((transform, (weight.reshape(-1), packed, layout, panels, start, stop)),)
 
             calls.run_cycles(len(panels), 5.0 * packed.size, part)
 
