@@ -14,6 +14,7 @@ import argparse
 import json
 import shutil
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -42,9 +43,10 @@ def written(page: str, name: str, tables: str) -> str:
 
 
 def tables_of(folder: Path) -> str:
-    """The tables of a folder's report, and how many seeds they are of."""
-    seeds = json.loads((folder / "report" / "results.json").read_text())["seeds"]
-    return f"{seeds} seeds.\n\n{(folder / 'report' / 'table.md').read_text()}"
+    """The tables of a folder's report, how many seeds they are of, and of which images."""
+    results = json.loads((folder / "report" / "results.json").read_text())
+    about = textwrap.fill(f"{results['seeds']} seeds. {results['about']}", 120)
+    return f"{about}\n\n{(folder / 'report' / 'table.md').read_text()}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -71,6 +71,8 @@ def run(options: argparse.Namespace) -> int:
         except KeyboardInterrupt:
             note(f"\nWhat is finished is kept in {plan.folder}; the same command goes on.")
             raise
+    print(textwrap.fill(results.about, 100))
+    print()
     print(scores(results).text())
     print()
     print(differences(results).text())

@@ -60,11 +60,11 @@ def test_the_page_has_all_its_tables(tool: dict[str, Any], name: str) -> None:
 def test_tables_are_replaced(tool: dict[str, Any], tmp_path: Path) -> None:
     folder = tmp_path / "scenes"
     (folder / "report").mkdir(parents=True)
-    (folder / "report" / "results.json").write_text(json.dumps({"seeds": 2}))
+    (folder / "report" / "results.json").write_text(json.dumps({"seeds": 2, "about": "Of three images."}))
     (folder / "report" / "table.md").write_text("| new |\n")
     page = tool["written"](PAGE, "scenes", tool["tables_of"](folder))
     begin, end = tool["marks"]("scenes")
-    assert page.partition(begin)[2].partition(end)[0] == "\n2 seeds.\n\n| new |\n\n"
+    assert page.partition(begin)[2].partition(end)[0] == "\n2 seeds. Of three images.\n\n| new |\n\n"
     assert page.partition(end)[2] == PAGE.partition(end)[2]
 
 

@@ -22,7 +22,7 @@ from segcaffe.files.there import is_file
 from segcaffe.recipes.study.sources import IGNORED, LABELS, Source
 
 Array = np.ndarray[Any, Any]
-_WHERE = "reproduce"
+_WHERE, _DATA = "reproduce", "--data"
 _FACTS = "set.json"
 
 
@@ -48,16 +48,31 @@ class Sample:
 
 @dataclass(frozen=True)
 class ImageSet:
-    """Images of a seed, as a folder with train.txt and test.txt; height and width hold every test image."""
+    """Images of a seed, as a folder with train.txt and test.txt.
+
+    Attributes
+    ----------
+    height, width:
+        They hold every test image.
+    labels:
+        The data set's own label of each class; empty for generated scenes.
+    """
 
     root: Path
     classes: int
     height: int
     width: int
+    labels: Sequence[int] = ()
 
     def list_of(self, subset: str) -> Path:
         """The list of "train" or "test"."""
         return self.root / f"{subset}.txt"
+
+    def described(self) -> str:
+        """A sentence: how many images and classes there are."""
+        train, test = (len(read_bytes(self.list_of(subset)).splitlines()) for subset in ("train", "test"))
+        own = f" (labels {', '.join(map(str, self.labels))} of the data set)" if self.labels else ""
+        return f"Each seed has {train} images for training and {test} for testing, of {self.classes} classes{own}."
 
     def test_pairs(self) -> list[tuple[Path, Path]]:
         """Files of the test images and their label maps."""
@@ -93,13 +108,13 @@ def read_kept(file: Path) -> dict[str, Any]:
     return found
 
 
-def _generate(root: Path, seed: int, sample: Sample) -> dict[str, int]:
+def _generate(root: Path, seed: int, sample: Sample) -> dict[str, Any]:
     size = min(sample.size, 144)
     write_set(root, sample.train, sample.test, size, seed, classes=True)
     return {"classes": len(CLASS_NAMES), "height": size, "width": size}
 
 
-def _draw(root: Path, seed: int, sample: Sample, source: Source) -> dict[str, int]:
+def _draw(root: Path, seed: int, sample: Sample, source: Source) -> dict[str, Any]:
     """Draw, shrink and renumber: labels that are met become 0, 1, ..., and 255 what does not count."""
     test = min(sample.test, len(source.pairs) // 4)
     if test < 1:
@@ -123,8 +138,8 @@ def _draw(root: Path, seed: int, sample: Sample, source: Source) -> dict[str, in
     write_bytes(root / "test.txt", "".join(lines[:test]).encode(), _WHERE)
     write_bytes(root / "train.txt", "".join(lines[test:]).encode(), _WHERE)
     heights, widths = zip(*(label.shape for _, label in shrunk[:test]), strict=True)
-    classes = int(table[table != IGNORED].max()) + 1
-    return {"classes": classes, "height": max(heights), "width": max(widths)}
+    labels = [int(np.argmax(table == number)) for number in range(int(table[table != IGNORED].max()) + 1)]
+    return {"classes": len(labels), "height": max(heights), "width": max(widths), "labels": labels}
 
 
 def renumbering(maps: Iterable[Array], source: Source, ignored: Sequence[int]) -> Array:
@@ -151,10 +166,10 @@ def renumbering(maps: Iterable[Array], source: Source, ignored: Sequence[int]) -
 
 def _small(pair: tuple[Path, Path], size: int) -> tuple[Array, Array]:
     """An image (H, W, 3) and its label map (H, W), the longer side at most ``size``."""
-    image, label = read_image(str(pair[0]), True, _WHERE), read_few_labels(pair[1], _WHERE)
+    image, label = read_image(str(pair[0]), True, _DATA), read_few_labels(pair[1], _DATA)
     if image.shape[:2] != label.shape:
         raise DataError(
-            f'{_WHERE}: an image and its label map must have one size. Received: "{pair[0]}" {image.shape[:2]}, '
+            f'{_DATA}: an image and its label map must have one size. Received: "{pair[0]}" {image.shape[:2]}, '
             f'"{pair[1]}" {label.shape}.'
         )
     factor = min(1, size / max(label.shape))

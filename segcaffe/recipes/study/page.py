@@ -12,7 +12,7 @@ import numpy as np
 from segcaffe.data.files import write_bytes
 from segcaffe.data.images import read_image
 from segcaffe.data.label_files import read_few_labels
-from segcaffe.files.regular import read_bytes
+from segcaffe.recipes.study.images import ImageSet
 from segcaffe.recipes.study.runs import BANDS, PREDICTED
 from segcaffe.recipes.study.tables import NEAR, PLAIN_OF, Results, ablated, differences, scores, verdict
 from segcaffe.recipes.study.variants import CASCADE, CONTROL, CRF, LONGER, MASKS, MASKS_LONGER
@@ -49,10 +49,10 @@ _CHANGED = (
 )
 
 
-def write_page(folder: Path, results: Results, images: Path) -> Path:
+def write_page(folder: Path, results: Results, images: ImageSet) -> Path:
     """Write ``folder``/index.html with its pictures, table.md and results.json; return the page's path.
 
-    ``images`` is the first seed's folder, whose pictures are shown.
+    ``images`` are the first seed's, which are shown.
     """
     page = Report(folder, "Plain and segmentation-aware nets compared")
     page.heading("In short")
@@ -60,6 +60,7 @@ def write_page(folder: Path, results: Results, images: Path) -> Path:
         page.text(sentence)
     page.heading("What is compared")
     page.text(_ABOUT)
+    page.text(results.about)
     page.heading("Mean IoU")
     page.text(_NUMBERS)
     table = scores(results)
@@ -89,6 +90,7 @@ def numbers(results: Results) -> dict[str, Any]:
     """Everything that the tables are made of."""
     return {
         "seeds": results.seeds,
+        "about": results.about,
         "mean_iou": {
             name: {str(width) if width else "all": results.mean_iou(name, width) for width in range(BANDS + 1)}
             for name in results.figures
@@ -152,17 +154,15 @@ def _can_draw() -> bool:
     return importlib.util.find_spec("matplotlib") is not None
 
 
-def _pictures(page: Report, results: Results, images: Path) -> None:
+def _pictures(page: Report, results: Results, images: ImageSet) -> None:
     page.heading("Held-out images of the first seed")
     page.text("A colour for each class; pixels that do not count are white.")
-    lines = read_bytes(images / "data" / "test.txt").decode().splitlines()[:_PICTURES]
-    for number, (image, label) in enumerate(map(str.split, lines)):
-        root = images / "data"
-        page.picture(f"{number}_image", read_image(str(root / image), True, "report"), "image", _WIDTH)
-        truth = read_few_labels(root / label, "report")
+    for number, (image, label) in enumerate(images.test_pairs()[:_PICTURES]):
+        page.picture(f"{number}_image", read_image(str(image), True, "report"), "image", _WIDTH)
+        truth = read_few_labels(label, "report")
         page.picture(f"{number}_labels", label_colours(truth), "labels", _WIDTH)
         for name in _shown(results):
-            predicted = read_few_labels(images / name / PREDICTED / f"{Path(image).stem}.png", "report")
+            predicted = read_few_labels(images.root.parent / name / PREDICTED / f"{image.stem}.png", "report")
             page.picture(f"{number}_{name}", label_colours(predicted), results.named(name).title, _WIDTH)
         page.parts.append("<br>")
 

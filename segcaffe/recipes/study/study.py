@@ -85,8 +85,9 @@ class Study:
             for index, variant in enumerate(variants)
             if variant.model is not None
         }
-        results = Results(variants, figures)
-        return results, write_page(self.plan.folder / "report", results, self.plan.folder / "seed_1")
+        images = runs[0][0].images
+        results = Results(variants, figures, images.described())
+        return results, write_page(self.plan.folder / "report", results, images)
 
     def _variants(self, classes: int) -> Sequence[Variant]:
         return planned(self.plan.masks, self.plan.crf, self.plan.ablations, classes)

@@ -50,10 +50,11 @@ class Table:
 
 @dataclass(frozen=True)
 class Results:
-    """The figures of all seeds, by variant; in the order of the seeds."""
+    """The figures of all seeds, by variant; in the order of the seeds. ``about`` is a sentence about their images."""
 
     variants: Sequence[Variant]
     figures: Mapping[str, Sequence[Figures]]
+    about: str = ""
 
     @property
     def seeds(self) -> int:

@@ -98,6 +98,9 @@ def test_seeds_divide_a_data_set_differently(tmp_path: Path) -> None:
         names = (one.list_of("train").read_text() + one.list_of("test").read_text()).split()
         assert len(set(names)) == 16
         assert (one.classes, one.height, one.width) == (3, 10, 15)
+        assert one.described() == (
+            "Each seed has 6 images for training and 2 for testing, of 3 classes (labels 0, 1, 7 of the data set)."
+        )
         assert set(np.unique(read_labels(one.test_pairs()[0][1], "test"))) <= {0, 1, 2, 255}
 
 

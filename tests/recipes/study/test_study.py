@@ -14,6 +14,8 @@ import pytest
 
 from segcaffe.cli.main import main
 from segcaffe.errors import DataError
+from segcaffe.net.net import Net
+from segcaffe.proto.caffe_pb2 import TEST
 from segcaffe.recipes.demo import Progress, no_progress
 from segcaffe.recipes.study import page
 from segcaffe.recipes.study.images import Sample, read_kept
@@ -32,6 +34,8 @@ from segcaffe.recipes.study.variants import (
     compared,
     planned,
 )  # fmt: skip
+from segcaffe.recipes.tiny import deploy
+from segcaffe.surgery import Subject
 
 SMALL = Schedule(iterations=(2, 2, 2), batch_size=1, crop_size=33)
 
@@ -72,6 +76,9 @@ def test_the_report_has_the_figures(finished: tuple[Path, Results]) -> None:
     assert cell in (folder / "report" / "table.md").read_text()
     numbers = json.loads((folder / "report" / "results.json").read_text())
     assert numbers["mean_iou"][CONTROL]["5"] == values
+    about = "Each seed has 2 images for training and 2 for testing, of 3 classes."
+    assert results.about == numbers["about"] == about
+    assert f"<p>{about}</p>" in shown
     for picture in re.findall(r'<img src="([^"]+)"', shown):
         assert (folder / "report" / picture).is_file()
 
@@ -116,6 +123,13 @@ def test_ablations_say_what_they_have_over_the_plain_net() -> None:
     table = ablated(Results(variants, figures))
     assert table.rows == [["L1 distances", "masks, stage 2", "-2.0", "-2.0", "-2.0", "-", "+8.0"]]
     assert table.header[-1] == "over plain, 5 px"
+
+
+def test_all_nets_of_the_plan_can_be_built() -> None:
+    for variant in planned(PHOTOGRAPHS, True, True, 2):
+        if variant.model is not None:
+            text = deploy((25, 33), (13, 17), variant.model, named=False)
+            assert Net(Subject.parse(text).net, TEST).blobs["scores"].shape == (1, 2, 25, 33)
 
 
 def test_what_a_variant_begins_with_comes_before_it() -> None:
