@@ -25,7 +25,7 @@ SHOWN = (LONGER, MASKS_LONGER, CRF, CASCADE)
 """What curves and pictures are of; without the last stage, `SHORTER`."""
 SHORTER = (CONTROL, MASKS, CASCADE)
 _PICTURES = 3
-_WIDTH = 170
+_WIDTH = 155
 """Of pictures on the page, so that those of an image stand beside each other."""
 _ABOUT = (
     "In stage 1 a plain net is trained, and embeddings of pixels. From that plain net those of stage 2 go on, on the "
