@@ -67,3 +67,15 @@ def test_declared_signatures_are_compiled_when_they_are_needed() -> None:
     wide = np.zeros(2)
     _add_two(wide)
     assert wide.tolist() == [2, 2]
+
+
+def test_arguments_that_are_converted_are_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Arrays in C's order, and a whole number, for a function that declares any order and a float."""
+    values = np.zeros(3, np.float32)
+    _add(values, 1)
+    monkeypatch.setattr(type(_add), "compile", lambda self, sig: pytest.fail(f"asked again for {sig}"))
+    _add(values, 2)
+    assert values.tolist() == [3, 3, 3]
+    strided = np.zeros(6)[::2]
+    with pytest.raises(pytest.fail.Exception, match="asked again"):
+        _add(strided, 1)
