@@ -12,8 +12,8 @@ import numpy as np
 from segcaffe.kernels.im2dist import FAR
 from segcaffe.kernels.vector.scratch import scratch
 from segcaffe.kernels.vector.tile import ROWS, STREAMS, strip_length, vector_length
-from segcaffe.kernels.window_meanfield import Filter, loops
-from segcaffe.kernels.window_meanfield.loops import (
+from segcaffe.kernels.window_meanfield import Filter, compare, gather, iterate
+from segcaffe.kernels.window_meanfield.layout import (
     PARTS,
     TAPS,
     Compared,
@@ -25,6 +25,7 @@ from segcaffe.kernels.window_meanfield.loops import (
     Sums,
     Taps,
     Target,
+    to_rows,
 )
 from segcaffe.kernels.window_meanfield.tiles import DIFFERENCES, LINES, OFFSETS, TABLE
 from segcaffe.threads import parallel
@@ -53,7 +54,7 @@ class Pairing:
 
 
 class Rows:
-    """Images as rows (see `loops`): ``images`` of them behind one another, ``size`` numbers each, once allocated."""
+    """Images as rows (see `layout`): ``images`` of them behind one another, ``size`` numbers each, once allocated."""
 
     flat: Array
 
@@ -154,7 +155,7 @@ class Pairs:
             self._weigh(index, guide)
         grid, total = self.grid, self.total
         first = self.probabilities.image(0)
-        self._over_rows(lambda a, b: loops.begin(q, first, total, grid, self._scores(), a, b), 2)
+        self._over_rows(lambda a, b: iterate.begin(q, first, total, grid, self._scores(), a, b), 2)
         matrix = self._matrix(-np.concatenate(list(matrices), 1))
         for i in range(self.iterations):
             p, filtered, last = self.probabilities.image(i), self.filtered.image(i), i + 1 == self.iterations
@@ -189,7 +190,7 @@ class Pairs:
             for index in range(count):
                 self._spread(index, i, back, index > 0)
             p = self.probabilities.image(i)
-            self._over_rows(partial(loops.softmax_gradient, back, p, self.total, grid, q_grad), 4)
+            self._over_rows(partial(iterate.softmax_gradient, back, p, self.total, grid, q_grad), 4)
         for index, guide_grad in enumerate(guide_grads):
             if guide_grad is not None:
                 self._guide_gradient(index, guide_grad)
@@ -198,20 +199,20 @@ class Pairs:
         return grads
 
     def _update(self, arrays: tuple[Any, ...], start: int, stop: int) -> None:
-        loops.update(*arrays, self.grid, self._scores(), start, stop)
+        iterate.update(*arrays, self.grid, self._scores(), start, stop)
 
     def _weigh(self, index: int, guide: Array) -> None:
         """Compute a window's weights from its guide."""
         one, grid = self.filters[index], self.grid
         channels, lines, rows = guide.shape[1], self.guides[index].lines, self.guides[index].flat
-        self._over_rows(lambda a, b: loops.to_rows(guide, rows, lines, grid, a, b), 8)
+        self._over_rows(lambda a, b: to_rows(guide, rows, lines, grid, a, b), 8)
         weights, factor = self.weights[index].flat, self.dtype.type(-0.5 * one.scale)
         self._compare(one, Compared(rows, rows, rows.size, lines, channels), None, factor, weights)
 
     def _compare(self, one: Pairing, given: Compared, weights: Array | None, factor: Any, out: Array) -> None:
         def part(start: int, stop: int) -> None:
             sums = scratch("window_sums", 2 * len(one.offsets) * self.grid.pitch, self.dtype)
-            loops.compare(one.offsets, given, weights, factor, out, one.taps, self.grid, sums, start, stop)
+            compare.pairs(one.offsets, given, weights, factor, out, one.taps, self.grid, sums, start, stop)
 
         self._over_pairs(one, part)
 
@@ -222,7 +223,7 @@ class Pairs:
         fixed = source, self.weights[index].flat, one.taps, self.grid, one.center, divisor, target
 
         def part(start: int, stop: int) -> None:
-            loops.average(*fixed, self._sums(one, self.total), start, stop)
+            gather.average(*fixed, self._sums(one, self.total), start, stop)
 
         self._over_pairs(one, part)
 
@@ -233,7 +234,7 @@ class Pairs:
         fixed = source, self.weights[index].flat, one.taps, self.grid, one.center, back, self.classes, adds
 
         def part(start: int, stop: int) -> None:
-            loops.spread(*fixed, self._sums(one, self.total), start, stop)
+            gather.spread(*fixed, self._sums(one, self.total), start, stop)
 
         self._over_pairs(one, part)
 
@@ -242,7 +243,7 @@ class Pairs:
         assert gradients is not None
         made = Gradients(gradients.flat[i * gradients.size :], self.iterations * gradients.size, self.total)
         arrays = q_grad, unary_grad, self.filtered.image(i), self.filtered.lines, matrix, self.inverse, made
-        parallel.run(PARTS, lambda a, b: loops.message_gradient(*arrays, sums.reshape(-1), self.grid, a, b))
+        parallel.run(PARTS, lambda a, b: iterate.message_gradient(*arrays, sums.reshape(-1), self.grid, a, b))
 
     def _guide_gradient(self, index: int, guide_grad: Array) -> None:
         one, guide, gradients = self.filters[index], self.guides[index], self._gradients
@@ -254,10 +255,10 @@ class Pairs:
         group = (0,) * (guide.lines // -(-guide.lines // DIFFERENCES))
         fixed = Source(group, guide.lines, guide.flat), pairs, one.taps, self.grid, factor, guide_grad
 
-        def gather(start: int, stop: int) -> None:
-            loops.guide_gradient(*fixed, self._sums(one, guide.lines), start, stop)
+        def part(start: int, stop: int) -> None:
+            gather.guide_gradient(*fixed, self._sums(one, guide.lines), start, stop)
 
-        self._over_pairs(one, gather)
+        self._over_pairs(one, part)
 
     def _over_rows(self, part: Callable[[int, int], None], grain: int) -> None:
         parallel.run(self.rows, part, grain)

@@ -8,7 +8,7 @@ load a neighbour once for both: most neighbours cross a cache line, and loading 
     (channels) as the tuple ``lines`` has elements; f is the neighbour, or the pixel minus the neighbour.
 ``compare_squares_<rows>``, ``compare_products_<rows>``
     ``out[s, k, p] += sum_c f(a[s, c, p], x[c, p + k * shift])`` for as many k as the tuple ``taps`` has elements; f is
-    the squared difference or the product.
+    the squared difference, or the product, to which the one with a and x exchanged is added.
 
 p are the pixels of one vector register. A table has three numbers a tap: the offset, and the places for both rows. All
 arrays are flat, lines lie ``step`` apart; callable from compiled kernels only, nothing is checked.
@@ -17,8 +17,11 @@ arrays are flat, lines lie ``step`` apart; callable from compiled kernels only, 
 # mypy: disable-error-code="no-untyped-def, untyped-decorator"
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
+
+from llvmlite import ir
+from numba.core import cgutils
 
 from segcaffe.kernels.vector.tile import _MANY_REGISTERS, Vectors, sum_loop, vector_code
 
@@ -28,6 +31,9 @@ TABLE = 3
 """Numbers of a tap in a table."""
 _NEAR = 8
 """Lines that are addressed from one base, so that all addresses of a loop stay in registers."""
+
+Add = Callable[[Any, list[Any]], list[Any]]
+"""A step of `sum_loop`."""
 
 
 def _lines(vectors: Vectors, base: Any, steps: list[Any], count: int) -> list[Any]:
@@ -42,6 +48,14 @@ def _lines(vectors: Vectors, base: Any, steps: list[Any], count: int) -> list[An
 
 def _steps(vectors: Vectors, step: Any) -> list[Any]:
     return [vectors.builder.mul(step, vectors.index(line)) for line in range(_NEAR + 1)]
+
+
+def _fetch(vectors: Vectors, pointer: Any) -> None:
+    """Have a line of memory brought into the first-level cache; any address will do."""
+    where = vectors.builder.bitcast(pointer, ir.IntType(8).as_pointer())
+    kind = ir.FunctionType(ir.VoidType(), [where.type, *[ir.IntType(32)] * 3])
+    function = cgutils.get_or_insert_function(vectors.builder.module, kind, "llvm.prefetch.p0")
+    vectors.builder.call(function, [where, *(ir.IntType(32)(flag) for flag in (0, 3, 1))])
 
 
 def _make_gather(rows: int, differences: bool) -> Any:
@@ -63,7 +77,11 @@ def _make_gather(rows: int, differences: bool) -> Any:
         def add(k, totals):
             entry = vectors.at(table, builder.mul(k, vectors.index(TABLE)))
             offset, *places = (builder.load(vectors.at(entry, i)) for i in range(1 + rows))
-            factors = [vectors.load(vectors.at(weight, place)) for place in places]
+            sources = [vectors.at(weight, place) for place in places]
+            factors = [vectors.load(source) for source in sources]
+            for source in sources:
+                # The next run of pixels: each tap has a line of its own, more of them than the processor foresees.
+                _fetch(vectors, vectors.at(source, vectors.length))
             sums = list(totals)
             for line, source in enumerate(_lines(vectors, vectors.at(x, offset), steps, count)):
                 other = vectors.load(source)
@@ -73,7 +91,7 @@ def _make_gather(rows: int, differences: bool) -> Any:
                     sums[i] = vectors.multiply_add(factor, value, totals[i])
             return sums
 
-        _sum_in_place(vectors, number, targets, add)
+        _sum_in_place(vectors, number, targets, [add])
 
     return gather
 
@@ -82,34 +100,52 @@ def _make_compare(rows: int, squares: bool) -> Any:
     @vector_code
     def compare(vectors, taps, a, a_at, a_between, x, x_at, shift, step, count, out, out_at, out_step):
         builder, steps, number = vectors.builder, _steps(vectors, shift), len(taps)
-        x, out = vectors.at(x, x_at), vectors.at(out, out_at)
+        out = vectors.at(out, out_at)
         targets = [vectors.at(out, builder.mul(out_step, vectors.index(k))) for k in range(rows * number)]
         places = [builder.add(a_at, builder.mul(a_between, vectors.index(row))) for row in range(rows)]
-        owns = [vectors.at(a, place) for place in places]
 
-        def add(c, totals):
-            line = builder.mul(step, c)
-            pixels = [vectors.load(vectors.at(one, line)) for one in owns]
-            sums = list(totals)
-            for k, source in enumerate(_lines(vectors, vectors.at(x, line), steps, number)):
-                other = vectors.load(source)
-                for row, pixel in enumerate(pixels):
-                    i = row * number + k
-                    difference = builder.fsub(pixel, other) if squares else None
-                    factors = (difference, difference) if squares else (pixel, other)
-                    sums[i] = vectors.multiply_add(*factors, totals[i])
-            return sums
+        def adder(own: Any, others: Any) -> Add:
+            owns, first = [vectors.at(own, place) for place in places], vectors.at(others, x_at)
 
-        _sum_in_place(vectors, count, targets, add)
+            def add(c, totals):
+                line = builder.mul(step, c)
+                pixels = [vectors.load(vectors.at(one, line)) for one in owns]
+                sums = list(totals)
+                for k, source in enumerate(_lines(vectors, vectors.at(first, line), steps, number)):
+                    other = vectors.load(source)
+                    for row, pixel in enumerate(pixels):
+                        i = row * number + k
+                        difference = builder.fsub(pixel, other) if squares else None
+                        factors = (difference, difference) if squares else (pixel, other)
+                        sums[i] = vectors.multiply_add(*factors, totals[i])
+                return sums
+
+            return add
+
+        # Products are those of a's pixels with the neighbours in x, then those of x's pixels with the neighbours in a.
+        _sum_in_place(vectors, count, targets, [adder(a, x)] if squares else [adder(a, x), adder(x, a)])
 
     return compare
 
 
-def _sum_in_place(vectors: Vectors, count: Any, places: list[Any], add: Callable[[Any, list[Any]], list[Any]]) -> None:
-    """Sums in registers of what is at some places, and back to these."""
-    sums = sum_loop(vectors, count, [vectors.load(place) for place in places], add)
+def _sum_in_place(vectors: Vectors, count: Any, places: list[Any], adds: Sequence[Add]) -> None:
+    """Sums in registers of what is at some places, and back to these: a loop for each of ``adds``."""
+    sums = [vectors.load(place) for place in places]
+    for add in adds:
+        sums = sum_loop(vectors, count, sums, add)
+        _keep_rolled(vectors)
     for total, place in zip(sums, places, strict=True):
         vectors.store(total, place)
+
+
+def _keep_rolled(vectors: Vectors) -> None:
+    """Forbid that the loop just written, the last block but one, is unrolled: it fills the registers as it is."""
+    module, loop = vectors.builder.module, vectors.builder.function.blocks[-2]
+    never = module.add_metadata([ir.MetaDataString(module, "llvm.loop.unroll.disable")])
+    # What LLVM knows a loop by refers to itself.
+    name = ir.MDValue(module, [never], str(len(module.metadata)))
+    name.operands = (name, never)
+    loop.terminator.set_metadata("llvm.loop", name)
 
 
 gather_1, gather_2 = (_make_gather(rows, False) for rows in (1, 2))
