@@ -8,7 +8,7 @@ import numpy as np
 
 from segcaffe.kernels.convolution import cpu as convolution
 from segcaffe.kernels.convolution.loops import pack_weights
-from segcaffe.kernels.segaware_conv import loops, panels, spreading
+from segcaffe.kernels.segaware_conv import chunks, loops, panels, spreading
 from segcaffe.kernels.segaware_conv.layout import Division, Layout, Scratch, Tables, make_layout, parts
 from segcaffe.kernels.vector.scratch import scratch
 from segcaffe.kernels.vector.tile import ROWS, STREAMS
@@ -23,18 +23,17 @@ def forward(
 ) -> None:
     """Compute the convolution; see the contract."""
     layout = make_layout(x.shape, out.shape, window, group, x.itemsize)
-    division = Division(layout.weight_step, layout.block_strips(parallel.num_threads()))
-    packed = _pack(layout, weight, transposed=False)
-    biases = np.zeros(group * layout.tiles * ROWS + ROWS, x.dtype)
+    division = Division(layout.chunk_channels, layout.chunk_strips(parallel.num_threads()))
+    packed = _pack_chunks(layout, weight)
+    biases = np.zeros(group * layout.tiles * ROWS, x.dtype)
     if bias is not None:
-        biases[:-ROWS].reshape(group, -1)[:, : layout.rows] = bias.reshape(group, -1)
-    depth = min(division.step, layout.channels) * layout.taps
-    offsets, ones = np.arange(depth) * layout.strip, np.ones(layout.strip, x.dtype)
+        biases.reshape(group, -1)[:, : layout.rows] = bias.reshape(group, -1)
+    depth = division.step * layout.taps
     arrays = x.reshape(-1), mask.reshape(-1), packed, biases, out.reshape(-1)
 
     def part(start: int, stop: int) -> None:
-        memory = _scratch(layout, division.block, depth, ROWS, x.dtype)
-        loops.convolve(*arrays, layout, division, memory, offsets, ones, start, stop)
+        memory = _scratch(layout, division.block, depth, division.block * layout.tiles * ROWS, x.dtype)
+        chunks.convolve(*arrays, layout, division, memory, start, stop)
 
     parallel.run_cycles(layout.images * group * parts(layout.strips, division.block), layout.cycles, part)
 
@@ -58,7 +57,7 @@ def backward_data(
     pieces = 1 if grad_x is not None else max(1, min(parts(layout.strips, block), 16 // items))
     division = Division(step, block, together, pieces)
     spreads = grad_x is not None and grad_mask is not None and layout.channels % ROWS == 0
-    packed = _pack_taps(layout, weight) if spreads else _pack(layout, weight, transposed=True)
+    packed = _pack_taps(layout, weight) if spreads else _pack(layout, weight)
     compute = spreading.gradients if spreads else loops.gradients
     nothing = np.empty(0, x.dtype)
     flat_x = nothing if grad_x is None else grad_x.reshape(-1)
@@ -149,18 +148,35 @@ def _tables(layout: Layout, block: int, dtype: Any) -> Tables:
     return Tables(weights, index, scratch("segaware_places", block * layout.taps, np.int64))
 
 
-def _pack(layout: Layout, weight: Array, transposed: bool) -> Array:
-    """The weights in tiles of ROWS output channels, or transposed in tiles of ROWS columns."""
-    depth, rows = (layout.rows, layout.depth) if transposed else (layout.depth, layout.rows)
-    row_stride, between = (1, rows) if transposed else (depth, 1)
-    tiles, vector = -(-rows // ROWS), 0 if transposed else layout.vector
-    places = np.arange(depth) * between
-    packed = scratch("packed", layout.groups * tiles * ROWS * depth, weight.dtype)
+def _pack(layout: Layout, weight: Array) -> Array:
+    """The weights, transposed, in tiles of ROWS columns: (groups, tiles, rows, ROWS)."""
+    tiles, places = -(-layout.depth // ROWS), np.arange(layout.rows) * layout.depth
+    packed = scratch("packed", layout.groups * tiles * ROWS * layout.rows, weight.dtype)
+    sizes = layout.depth, 1, layout.rows * layout.depth, tiles, 0
 
     def part(start: int, stop: int) -> None:
-        pack_weights(weight.reshape(-1), packed, places, rows, row_stride, rows * depth, tiles, vector, start, stop)
+        pack_weights(weight.reshape(-1), packed, places, *sizes, start, stop)
 
     parallel.run_cycles(layout.groups * tiles, 2.0 * packed.size, part)
+    return packed
+
+
+def _pack_chunks(layout: Layout, weight: Array) -> Array:
+    """The weights in tiles of ROWS output channels, one chunk of channels after the other.
+
+    They are (chunks, groups, tiles, columns of a chunk, ROWS), so that they are read in the order in which they lie.
+    """
+    tiles, step = layout.groups * layout.tiles, layout.chunk_channels * layout.taps
+    packed = scratch("packed", tiles * ROWS * layout.depth, weight.dtype)
+    sizes = layout.rows, layout.depth, layout.rows * layout.depth, layout.tiles, layout.vector
+
+    def part(start: int, stop: int) -> None:
+        for first in range(start * step, min(layout.depth, stop * step), step):
+            places = np.arange(min(step, layout.depth - first))
+            target = packed[first * tiles * ROWS :]
+            pack_weights(weight.reshape(-1)[first:], target, places, *sizes, 0, tiles)
+
+    parallel.run_cycles(parts(layout.depth, step), 2.0 * packed.size, part)
     return packed
 
 

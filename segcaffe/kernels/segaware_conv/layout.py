@@ -13,7 +13,9 @@ _COLUMN_BYTES = 1 << 20
 """What the columns of a block may occupy of the second-level cache."""
 _MOST_POSITIONS = 1024
 _MOST_DEPTH = 640
-"""Columns of a block at most, where they are cut forward and for the weights' gradient."""
+"""Columns of a block at most, where they are cut for the weights' gradient."""
+_CHUNK_DEPTH, _CHUNK_STRIPS = 144, 8
+"""Columns of a strip that are made at once going forward (of 48 positions, 27 kB), and of how many strips at most."""
 _ITEMS = 16
 """Into how many pieces large work is cut at least, so that all threads have some."""
 _MOST_SUMS = 1 << 22
@@ -108,12 +110,16 @@ class Layout(NamedTuple):
         """Rough cost of one product of the weights with all columns."""
         return self.images * self.groups * self.pixels * self.depth * (self.rows + 8) * self.itemsize / 128
 
-    def block_strips(self, threads: int) -> int:
-        """Strips whose columns are held in the cache together, going forward, so that each thread has some blocks."""
-        depth = min(self.channels, self.weight_step) * self.taps
-        fit = _COLUMN_BYTES // (depth * self.strip * self.itemsize)
+    @property
+    def chunk_channels(self) -> int:
+        """Channels of x whose columns are made together going forward: those of a strip fit the first-level cache."""
+        return max(1, min(self.channels, _CHUNK_DEPTH // self.taps))
+
+    def chunk_strips(self, threads: int) -> int:
+        """Strips for which weights pass by once, going forward, so that each thread has some blocks of them."""
+        sums = (self.tiles * ROWS + self.chunk_channels * self.taps) * self.strip * self.itemsize
         share = self.images * self.groups * self.strips // (4 * threads)
-        return max(1, min(fit, share, _MOST_POSITIONS // self.strip))
+        return max(1, min(_COLUMN_BYTES // sums, share, _CHUNK_STRIPS))
 
     @property
     def channel_step(self) -> int:
@@ -130,7 +136,7 @@ class Layout(NamedTuple):
 
     @property
     def weight_step(self) -> int:
-        """Channels of x whose columns are made together, forward and for weight gradients; they fill whole streams."""
+        """Channels of x whose columns are made together for the weights' gradient; they fill whole streams."""
         return max(STREAMS, _MOST_DEPTH // self.taps // STREAMS * STREAMS)
 
     @property

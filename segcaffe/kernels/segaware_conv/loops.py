@@ -20,60 +20,8 @@ from segcaffe.kernels.vector.tile import (
 
 EMPTY = -(1 << 62)
 """Instead of a place: no pixel of the strip has this tap inside the image."""
-_SCATTERED = EMPTY + 1
+SCATTERED = EMPTY + 1
 """Instead of a place: the tap's pixels are not consecutive, see the table of single places."""
-
-
-@njit(nogil=True, cache=True)
-def convolve(x, mask, packed, bias, out, layout, division, scratch, offsets, ones, start, stop):
-    """Compute items [start, stop): an item is an image, a group, and ``block`` strips.
-
-    ``packed`` (groups, tiles, depth, ROWS); ``bias`` (groups, tiles, ROWS), and a tile of zeros. Columns are made for
-    ``step`` channels at a time; all but the first add to the output.
-    """
-    step, block = division.step, division.block
-    columns, spare, _, tables = scratch
-    taps, tiles, strip = layout.kernel_h * layout.kernel_w, (layout.rows + ROWS - 1) // ROWS, layout.strip
-    pixels = layout.out_height * layout.out_width
-    strips = (pixels + strip - 1) // strip
-    blocks = (strips + block - 1) // block
-    for item in range(start, stop):
-        place, first = item // blocks, item % blocks * block
-        image, group = place // layout.groups, place % layout.groups
-        count = min(block, strips - first)
-        locate(layout, mask, image, first * strip, count, tables)
-        for c in range(0, layout.channels, step):
-            channels = min(step, layout.channels - c)
-            here, channel = channels * taps, place * layout.channels + c
-            _columns(x, layout, channel, channels, count, tables, columns, here * strip, strip)
-            for tile in range(tiles):
-                row = (group * tiles + tile) * ROWS
-                # The bias comes last: one that is large must not cost the sum its digits.
-                last = row if c + step >= layout.channels else bias.size - ROWS
-                weight, target = (row * layout.channels + c * ROWS) * taps, place * layout.rows + tile * ROWS
-                for s in range(count):
-                    live, q = min(ROWS, layout.rows - tile * ROWS), (first + s) * strip
-                    at, length = target * pixels + q, min(strip, pixels - q)
-                    begin = s * here * strip
-                    if c == 0 and live == ROWS and length == strip:
-                        rows.multiply(live, columns, begin, offsets, packed, weight, here, bias, last, out, at, pixels)
-                    else:
-                        rows.multiply(live, columns, begin, offsets, packed, weight, here, bias, last, spare, 0, strip)
-                        _put(out, at, pixels, live, length, spare, strip, ones, c > 0)
-
-
-@njit(nogil=True, cache=True)
-def _put(out, at, pixels, live, length, spare, strip, ones, adds):
-    """Copy, or add, ``length`` positions of ``live`` rows of a strip to the output."""
-    for r in range(live):
-        target, source = at + r * pixels, r * strip
-        if not adds:
-            copy_run(out, target, spare, source, length)
-        elif length == strip:
-            add_product(out, target, spare, source, ones, 0)
-        else:
-            for v in range(length):
-                out[target + v] += spare[source + v]
 
 
 @njit(nogil=True, cache=True)
@@ -205,7 +153,7 @@ def locate(layout, mask, image, q, count, tables):
             if 0 <= y < layout.height and begin < end:
                 place, tap = y * layout.width + x, s * taps + t
                 follows = layout.stride_w == 1 and (places[tap] == EMPTY or places[tap] == place - at)
-                places[tap] = place - at if follows else _SCATTERED
+                places[tap] = place - at if follows else SCATTERED
                 copy_run(
                     weights, tap * strip + at + begin, mask, (image * taps + t) * pixels + q + v + begin, end - begin
                 )
@@ -227,7 +175,7 @@ def _columns(x, layout, channel, channels, count, tables, columns, apart, pitch)
                 source = base + places[i]
                 if places[i] == EMPTY:
                     clear_run(columns, at, strip)
-                elif places[i] != _SCATTERED and source >= 0 and source + strip <= x.size:
+                elif places[i] != SCATTERED and source >= 0 and source + strip <= x.size:
                     product(columns, at, weights, i * strip, x, source)
                 else:
                     for v in range(strip):
@@ -272,7 +220,7 @@ def _mask_sums(x, layout, channel, channels, count, tables, columns, apart, sums
                 at, source = s * apart + (c * taps + i - s * taps) * strip, base + places[i]
                 if places[i] == EMPTY:
                     continue
-                if places[i] != _SCATTERED and source >= 0 and source + strip <= x.size:
+                if places[i] != SCATTERED and source >= 0 and source + strip <= x.size:
                     add_product(sums, i * strip, columns, at, x, source)
                 else:
                     for v in range(strip):

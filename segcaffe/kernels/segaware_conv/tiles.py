@@ -1,4 +1,4 @@
-"""Tiles of the gradients: of the weights, columns in the lanes; of image and masks, from the registers to both.
+"""Tiles: forward and of image and masks, positions in the lanes; of the weights' gradient, columns in the lanes.
 
 A column is a channel of the image at one tap; `ROWS` channels at a tap are a group, and a panel is as many groups as
 make a strip of lanes. Arrays are flat and of one dtype; nothing checks that panels and tiles lie inside them.
@@ -7,6 +7,7 @@ make a strip of lanes. Arrays are flat and of one dtype; nothing checks that pan
 # mypy: disable-error-code="no-untyped-def, untyped-decorator"
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from numba.core import cgutils
@@ -24,6 +25,73 @@ def mask_group(lanes, panel, at, step, source, start, mask, mask_at, count):
         values = lanes.load(lanes.at(come_from, builder.mul(p, lanes.index(ROWS))))
         factor = lanes.splat(builder.load(lanes.at(factors, p)))
         lanes.store(builder.fmul(factor, values), lanes.at(to, builder.mul(p, step)))
+
+
+@vector_code
+def mask_columns(vectors, x, start, mask, mask_at, columns, to, sizes, ahead):
+    """``columns[to + c * step + p] = mask[mask_at + p] * x[start + c * plane + p]`` for a strip's positions p.
+
+    ``sizes`` is (channels c, plane, step). Unless ``ahead`` is 0, memory so many elements behind what is read is
+    fetched for later.
+    """
+    builder, (count, plane, step) = vectors.builder, sizes
+    source, target, factors = vectors.at(x, start), vectors.at(columns, to), vectors.at(mask, mask_at)
+    places = [v * vectors.length for v in range(STREAMS)]
+    masks = [vectors.load(vectors.at(factors, place)) for place in places]
+
+    def each(body: Callable[[Any, Any], None]) -> None:
+        with cgutils.for_range_slice(builder, vectors.index(0), count, vectors.index(1)) as (c, _):
+            body(vectors.at(source, builder.mul(c, plane)), vectors.at(target, builder.mul(c, step)))
+
+    def multiply(come_from: Any, column: Any) -> None:
+        for place, factor in zip(places, masks, strict=True):
+            value = builder.fmul(vectors.load(vectors.at(come_from, place)), factor)
+            vectors.store(value, vectors.at(column, place))
+
+    def fetch(come_from: Any, _: Any) -> None:
+        for v in range(STREAMS + 1):
+            vectors.prefetch(vectors.at(vectors.at(come_from, ahead), v * vectors.length))
+
+    each(multiply)
+    with builder.if_then(builder.icmp_signed("!=", ahead, vectors.index(0))):
+        each(fetch)
+
+
+def _make_add_columns(rows: int) -> Any:
+    @vector_code
+    def add_columns(vectors, columns, at, packed, packed_at, count, sums, sums_at):
+        target, places = vectors.at(sums, sums_at), [n * vectors.length for n in range(rows * STREAMS)]
+        before = [vectors.load(vectors.at(target, place)) for place in places]
+        given = vectors.at(columns, at), vectors.at(packed, packed_at), count
+        for place, value in zip(places, _products(vectors, *given, before), strict=True):
+            vectors.store(value, vectors.at(target, place))
+
+    return add_columns
+
+
+add_columns_1, add_columns_2, add_columns_4, add_columns_8 = (_make_add_columns(rows) for rows in (1, 2, 4, 8))
+"""``sums[r, p] += sum over k < count of packed[k * ROWS + r] * columns[k, p]`` for r < rows; count >= 1."""
+
+
+@vector_code
+def write_rows(vectors, sums, sums_at, bias, bias_at, out, out_at, stride):
+    """``out[out_at + r * stride + p] = sums[r, p] + bias[bias_at + r]`` for ROWS rows of a strip."""
+    source, biases, target = vectors.at(sums, sums_at), vectors.at(bias, bias_at), vectors.at(out, out_at)
+    for row in range(ROWS):
+        last = vectors.splat(vectors.builder.load(vectors.at(biases, row)))
+        line = vectors.at(target, vectors.builder.mul(stride, vectors.index(row)))
+        for v in range(STREAMS):
+            value = vectors.load(vectors.at(source, (row * STREAMS + v) * vectors.length))
+            vectors.store(vectors.builder.fadd(value, last), vectors.at(line, v * vectors.length))
+
+
+@vector_code
+def fetch_rows(vectors, out, out_at, stride):
+    """Have what `write_rows` writes brought nearer."""
+    for row in range(ROWS):
+        line = vectors.at(vectors.at(out, out_at), vectors.builder.mul(stride, vectors.index(row)))
+        for v in range(STREAMS):
+            vectors.prefetch(vectors.at(line, v * vectors.length))
 
 
 @vector_code
@@ -57,18 +125,19 @@ def spread_products(vectors, lines, lines_at, packed, packed_at, count, images, 
         vectors.store(total, vectors.at(sums, place))
 
 
-def _products(vectors: Vectors, panel: Any, rows: Any, count: Any) -> list[Any]:
-    """``sum over p < count of rows[p * ROWS + r] * panel[p, lane]``: row after row, STREAMS vectors each."""
+def _products(vectors: Vectors, panel: Any, rows: Any, count: Any, first: list[Any] | None = None) -> list[Any]:
+    """``first + sum over p < count of rows[p * ROWS + r] * panel[p, lane]``: row after row, STREAMS vectors each."""
     builder, width = vectors.builder, STREAMS * vectors.length
+    first = [vectors.zero] * (ROWS * STREAMS) if first is None else first
 
     def step(p: Any, sums: list[Any]) -> list[Any]:
         line = vectors.at(panel, builder.mul(p, vectors.index(width)))
         streams = [vectors.load(vectors.at(line, v * vectors.length)) for v in range(STREAMS)]
         factors, totals = vectors.at(rows, builder.mul(p, vectors.index(ROWS))), []
-        for row in range(ROWS):
+        for row in range(len(first) // STREAMS):
             factor = vectors.splat(builder.load(vectors.at(factors, row)))
             pairs = zip(streams, sums[row * STREAMS : (row + 1) * STREAMS], strict=True)
             totals += [vectors.multiply_add(factor, value, total) for value, total in pairs]
         return totals
 
-    return sum_loop(vectors, count, [vectors.zero] * (ROWS * STREAMS), step)
+    return sum_loop(vectors, count, first, step)

@@ -20,8 +20,11 @@ def workspace(x: Sizes, out: Sizes, window: Window, group: int, dtype: Any, back
     """Workspace of `forward`, and where ``backward`` of both gradients, of all threads together."""
     itemsize = np.dtype(dtype).itemsize
     layout = make_layout(x, out, window, group, itemsize)
-    depth = min(layout.weight_step, layout.channels) * layout.taps
-    found = [_block(layout, layout.block_strips(parallel.num_threads()), depth) | _packed(layout)]
+    threads = parallel.num_threads()
+    strips = layout.chunk_strips(threads)
+    sums = strips * layout.tiles * ROWS * layout.strip * threads * itemsize
+    chunk = _block(layout, strips, layout.chunk_channels * layout.taps)
+    found = [chunk | _packed(layout) | {"segaware_lines": sums}]
     if backward:
         channels = parts(layout.channels, layout.channel_step) * group
         mask = layout.taps * math.prod((x[0], *out[2:]))
@@ -30,9 +33,9 @@ def workspace(x: Sizes, out: Sizes, window: Window, group: int, dtype: Any, back
         step = ROWS + 1 if whole else min(layout.channel_step, layout.channels) * layout.taps
         found += [
             _block(layout, layout.gradient_strips, step),
-            {"segaware_lines": layout.gradient_strips * layout.rows * layout.strip * parallel.num_threads() * itemsize},
+            {"segaware_lines": layout.gradient_strips * layout.rows * layout.strip * threads * itemsize},
             {"segaware_partial": itemsize * (channels * mask if channels > 1 else 0)},
-            _weights(layout, depth),
+            _weights(layout, min(layout.weight_step, layout.channels) * layout.taps),
         ]
     return largest(*found)
 
