@@ -43,7 +43,7 @@ def convolve(x, mask, packed, bias, out, layout, division, scratch, start, stop)
             channels = min(step, layout.channels - c)
             last = c + step >= layout.channels
             if last:
-                _fetch(out, to, layout.rows, pixels, count, strip)
+                fetch_rows(out, to, pixels, layout.rows, min(count * strip, pixels - first * strip))
             for s in range(count):
                 _columns(x, layout, place * layout.channels + c, channels, s, block, tables, columns)
             here = channels * taps
@@ -93,14 +93,6 @@ def _add(live, columns, at, packed, weight, count, sums, to):
         add_columns_2(columns, at, packed, weight, count, sums, to)
     else:
         add_columns_1(columns, at, packed, weight, count, sums, to)
-
-
-@njit(inline="always")
-def _fetch(out, at, rows, pixels, count, strip):
-    """Have the places of whole strips of whole tiles brought nearer: stores would wait for them."""
-    for tile in range(rows // ROWS):
-        for s in range(count):
-            fetch_rows(out, at + tile * ROWS * pixels + s * strip, pixels)
 
 
 @njit(inline="always")

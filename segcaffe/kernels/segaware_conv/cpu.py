@@ -8,7 +8,7 @@ import numpy as np
 
 from segcaffe.kernels.convolution import cpu as convolution
 from segcaffe.kernels.convolution.loops import pack_weights
-from segcaffe.kernels.segaware_conv import chunks, loops, panels, spreading
+from segcaffe.kernels.segaware_conv import chunks, gathering, loops, panels
 from segcaffe.kernels.segaware_conv.layout import Division, Layout, Scratch, Tables, make_layout, parts
 from segcaffe.kernels.vector.scratch import scratch
 from segcaffe.kernels.vector.tile import ROWS, STREAMS
@@ -50,26 +50,57 @@ def backward_data(
 ) -> None:
     """Write the gradients of image and mask; see the contract."""
     layout = make_layout(x.shape, grad_out.shape, window, group, x.itemsize)
-    step, block = layout.channel_step, layout.gradient_strips
+    nothing = np.empty(0, x.dtype)
+    given = x.reshape(-1), mask.reshape(-1), grad_out.reshape(-1), nothing if grad_x is None else grad_x.reshape(-1)
+    if layout.gathers:
+        _gather(layout, weight, given, grad_mask)
+    else:
+        _scatter(layout, weight, given, grad_mask)
+
+
+def _gather(layout: Layout, weight: Array, given: tuple[Array, ...], grad_mask: Array | None) -> None:
+    """By strips of the image; ``given`` are image, mask, the output's gradient and the image's, which may be empty."""
+    x, mask, grad_out, grad_x = given
+    division = Division(layout.channels, layout.gather_strips(parallel.num_threads()))
+    packed = _pack_taps(layout, weight)
+    sums = np.empty(0, x.dtype) if grad_mask is None else _partial_sums(grad_mask, layout.groups)
+    sums[...] = 0
+
+    def part(start: int, stop: int) -> None:
+        block = division.block
+        images, lines = layout.gather_sizes(block)
+        memory = Scratch(
+            scratch("segaware_columns", images, x.dtype),
+            scratch("segaware_lines", lines, x.dtype),
+            scratch("segaware_sums", block * layout.taps * layout.strip, x.dtype),
+            _tables(layout, block, x.dtype),
+        )
+        arrays = x, mask, packed, grad_out, grad_x, sums.reshape(-1)
+        gathering.gradients(*arrays, layout, division, memory, start, stop)
+
+    items = layout.images * layout.groups * parts(parts(layout.height * layout.width, layout.strip), division.block)
+    parallel.run_cycles(items, layout.cycles, part)
+    if grad_mask is not None and sums.shape[0] > 1:
+        _add_up(sums, grad_mask.reshape(-1))
+
+
+def _scatter(layout: Layout, weight: Array, given: tuple[Array, ...], grad_mask: Array | None) -> None:
+    """By gradients of columns of the output's strips, for windows of any kind; ``given`` as for `_gather`."""
+    x, mask, grad_out, grad_x = given
+    step, block, group = layout.channel_step, layout.gradient_strips, layout.groups
     channel_parts = parts(layout.channels, step)
     together = max(1, layout.images * group * channel_parts // (2 * parallel.num_threads()))
     items = layout.images * group * parts(channel_parts, together)
-    pieces = 1 if grad_x is not None else max(1, min(parts(layout.strips, block), 16 // items))
+    pieces = 1 if grad_x.size else max(1, min(parts(layout.strips, block), 16 // items))
     division = Division(step, block, together, pieces)
-    spreads = grad_x is not None and grad_mask is not None and layout.channels % ROWS == 0
-    packed = _pack_taps(layout, weight) if spreads else _pack(layout, weight)
-    compute = spreading.gradients if spreads else loops.gradients
-    nothing = np.empty(0, x.dtype)
-    flat_x = nothing if grad_x is None else grad_x.reshape(-1)
-    sums = nothing if grad_mask is None else _partial_sums(grad_mask, group * channel_parts)
-    offsets = np.arange(layout.rows) * layout.strip
-    arrays = x.reshape(-1), mask.reshape(-1), packed, grad_out.reshape(-1), flat_x, sums.reshape(-1)
-    # What is spread from the registers needs no columns, but for a tile at the image's edge and biases of 0.
-    depth = ROWS + 1 if spreads else -(-min(step, layout.channels) * layout.taps // ROWS) * ROWS
+    packed, offsets = _pack(layout, weight), np.arange(layout.rows) * layout.strip
+    sums = np.empty(0, x.dtype) if grad_mask is None else _partial_sums(grad_mask, group * channel_parts)
+    depth = -(-min(step, layout.channels) * layout.taps // ROWS) * ROWS
 
     def part(start: int, stop: int) -> None:
         memory = _scratch(layout, block, depth, block * layout.rows, x.dtype, block * layout.taps)
-        compute(*arrays, layout, division, memory, offsets, start, stop)
+        arrays = x, mask, packed, grad_out, grad_x, sums.reshape(-1)
+        loops.gradients(*arrays, layout, division, memory, offsets, start, stop)
 
     parallel.run_cycles(items * pieces, layout.cycles, part)
     if grad_mask is not None and sums.shape[0] > 1:
@@ -182,7 +213,7 @@ def _pack_chunks(layout: Layout, weight: Array) -> Array:
 
 def _pack_taps(layout: Layout, weight: Array) -> Array:
     """The weights of each tap, transposed in tiles of ROWS channels: (taps, groups, tiles, rows, ROWS)."""
-    tiles = layout.channels // ROWS
+    tiles = parts(layout.channels, ROWS)
     packed = scratch("packed", layout.taps * layout.groups * tiles * layout.rows * ROWS, weight.dtype)
     places, sizes = np.arange(layout.rows) * layout.depth, (layout.taps, layout.rows * layout.depth, tiles, 0)
 

@@ -16,6 +16,7 @@ _MOST_DEPTH = 640
 """Columns of a block at most, where they are cut for the weights' gradient."""
 _CHUNK_DEPTH, _CHUNK_STRIPS = 144, 8
 """Columns of a strip that are made at once going forward (of 48 positions, 27 kB), and of how many strips at most."""
+_GATHER_STRIPS = 4
 _ITEMS = 16
 """Into how many pieces large work is cut at least, so that all threads have some."""
 _MOST_SUMS = 1 << 22
@@ -122,6 +123,27 @@ class Layout(NamedTuple):
         return max(1, min(_COLUMN_BYTES // sums, share, _CHUNK_STRIPS))
 
     @property
+    def follows(self) -> bool:
+        """Whether each tap of all positions is one shift of the image."""
+        return (self.stride_h, self.stride_w, self.out_width) == (1, 1, self.width)
+
+    @property
+    def gathers(self) -> bool:
+        """Whether the image's strips gather their gradients; tiles of its channels must be well filled."""
+        return self.follows and 4 * parts(self.channels, ROWS) * ROWS <= 5 * self.channels
+
+    def gather_sizes(self, strips: int) -> tuple[int, int]:
+        """Elements of so many strips of the image and its gradient, whole tiles, and of what a window's row reaches."""
+        line = parts(strips * self.strip + (self.kernel_w - 1) * self.dilation_w, self.vector) * self.vector
+        return 2 * parts(self.channels, ROWS) * ROWS * strips * self.strip, self.rows * line
+
+    def gather_strips(self, threads: int) -> int:
+        """Strips of the image that gather their gradients together, so that each thread has some blocks of them."""
+        room = _COLUMN_BYTES // (sum(self.gather_sizes(1)) * self.itemsize)
+        share = self.images * self.groups * self.height * self.width // (self.strip * 4 * threads)
+        return max(1, min(room, share, _GATHER_STRIPS))
+
+    @property
     def channel_step(self) -> int:
         """Channels of x whose gradient is one piece of work; their rows fill whole tiles."""
         parts = max(1, _ITEMS // 2 // max(1, self.images * self.groups))
@@ -162,8 +184,7 @@ class Layout(NamedTuple):
         Each tap of all positions must be one shift of the image, tiles well filled, and a block with all that its taps
         reach must fit the second-level cache.
         """
-        follows = (self.stride_h, self.stride_w, self.out_width) == (1, 1, self.width)
-        if not follows or self.channels < 2 * ROWS or self.rows <= ROWS // 2:
+        if not self.follows or self.channels < 2 * ROWS or self.rows <= ROWS // 2:
             return None
         step = min(self.channels, _PANEL_CHANNELS)
         room = _TURNED_BYTES // self.itemsize - self.reach * step

@@ -86,12 +86,13 @@ def write_rows(vectors, sums, sums_at, bias, bias_at, out, out_at, stride):
 
 
 @vector_code
-def fetch_rows(vectors, out, out_at, stride):
-    """Have what `write_rows` writes brought nearer."""
-    for row in range(ROWS):
-        line = vectors.at(vectors.at(out, out_at), vectors.builder.mul(stride, vectors.index(row)))
-        for v in range(STREAMS):
-            vectors.prefetch(vectors.at(line, v * vectors.length))
+def fetch_rows(vectors, out, start, step, count, length):
+    """Have ``length`` elements of each of ``count`` rows, ``step`` apart, brought nearer, so that stores need not wait."""
+    builder, first = vectors.builder, vectors.at(out, start)
+    with cgutils.for_range_slice(builder, vectors.index(0), count, vectors.index(1)) as (row, _):
+        line = vectors.at(first, builder.mul(row, step))
+        with cgutils.for_range_slice(builder, vectors.index(0), length, vectors.index(vectors.length)) as (p, _):
+            vectors.prefetch(vectors.at(line, p))
 
 
 @vector_code
@@ -104,34 +105,61 @@ def add_products(vectors, panel, rows, rows_at, count, sums, sums_at):
 
 
 @vector_code
-def spread_products(vectors, lines, lines_at, packed, packed_at, count, images, at, plane, tables, tap_at):
+def copy_rows(vectors, source, start, step, count, target, to, pitch, ahead):
+    """Copy ``count`` rows of ``pitch`` elements, whole vectors, which lie ``step`` apart, one behind the other.
+
+    Unless ``ahead`` is 0, memory so many elements behind what is read is fetched for later.
+    """
+    builder = vectors.builder
+    come_from, target = vectors.at(source, start), vectors.at(target, to)
+
+    def each(body: Callable[[Any, Any], None]) -> None:
+        with cgutils.for_range_slice(builder, vectors.index(0), count, vectors.index(1)) as (row, _):
+            first, second = builder.mul(row, step), builder.mul(row, pitch)
+            with cgutils.for_range_slice(builder, vectors.index(0), pitch, vectors.index(vectors.length)) as (p, _):
+                body(vectors.at(come_from, builder.add(first, p)), vectors.at(target, builder.add(second, p)))
+
+    each(lambda element, place: vectors.store(vectors.load(element), place))
+    with builder.if_then(builder.icmp_signed("!=", ahead, vectors.index(0))):
+        each(lambda element, _: vectors.prefetch(vectors.at(element, ahead)))
+
+
+@vector_code
+def gather_products(vectors, lines, lines_at, pitch, packed, packed_at, count, images, places, shared):
     """Gradients of a strip of masked pixels of ROWS channels at one tap, straight from the registers.
 
-    They are ``g[r, p] = sum over m < count of packed[m, r] * lines[m, p]``. To ``images[0]``, the image's gradient,
-    goes ``tables[0][p] * g[r, p]``, and to ``tables[1]`` the sum over r of ``g[r, p] * images[1][r, p]``; ``at`` is the
-    strip's place in both images, whose channels are ``plane`` apart, ``tap_at`` that in both tables, masks and sums.
+    They are ``g[r, p] = sum over m < count of packed[m, r] * lines[m * pitch + p]``. ``places`` are that of the image's
+    gradient in ``images``, how far its channels are apart, and how far behind it the image is; ``shared`` are masks,
+    sums, and the place in both. To the gradient goes ``masks[p] * g[r, p]``, to the sums that of ``g[r, p]`` times the
+    image over r.
     """
-    products = _products(vectors, vectors.at(lines, lines_at), vectors.at(packed, packed_at), count)
-    (target, source), (masks, sums) = ([vectors.at(array, at) for array in images], tables)
-    places = [v * vectors.length for v in range(STREAMS)]
-    masks, sums = (vectors.at(array, tap_at) for array in (masks, sums))
-    factors, totals = ([vectors.load(vectors.at(array, place)) for place in places] for array in (masks, sums))
+    given = vectors.at(lines, lines_at), vectors.at(packed, packed_at), count
+    (at, apart, behind), (masks, sums, tap) = places, shared
+    masks, sums, target = vectors.at(masks, tap), vectors.at(sums, tap), vectors.at(images, at)
+    image, parts = vectors.at(target, behind), [v * vectors.length for v in range(STREAMS)]
+    products = _products(vectors, *given, pitch=pitch)
+    factors, totals = ([vectors.load(vectors.at(array, part)) for part in parts] for array in (masks, sums))
     for n, value in enumerate(products):
-        v, first = n % STREAMS, vectors.builder.mul(plane, vectors.index(n // STREAMS))
-        to, come_from = (vectors.at(vectors.at(array, first), places[v]) for array in (target, source))
+        v, row = n % STREAMS, vectors.builder.mul(apart, vectors.index(n // STREAMS))
+        to, come_from = (vectors.at(vectors.at(array, row), parts[v]) for array in (target, image))
         vectors.store(vectors.multiply_add(factors[v], value, vectors.load(to)), to)
         totals[v] = vectors.multiply_add(value, vectors.load(come_from), totals[v])
-    for total, place in zip(totals, places, strict=True):
-        vectors.store(total, vectors.at(sums, place))
+    for total, part in zip(totals, parts, strict=True):
+        vectors.store(total, vectors.at(sums, part))
 
 
-def _products(vectors: Vectors, panel: Any, rows: Any, count: Any, first: list[Any] | None = None) -> list[Any]:
-    """``first + sum over p < count of rows[p * ROWS + r] * panel[p, lane]``: row after row, STREAMS vectors each."""
-    builder, width = vectors.builder, STREAMS * vectors.length
+def _products(
+    vectors: Vectors, panel: Any, rows: Any, count: Any, first: list[Any] | None = None, pitch: Any = None
+) -> list[Any]:
+    """``first + sum over p < count of rows[p * ROWS + r] * panel[p, lane]``: row after row, STREAMS vectors each.
+
+    The panel's rows lie ``pitch`` apart, or one behind the other.
+    """
+    builder, pitch = vectors.builder, vectors.index(STREAMS * vectors.length) if pitch is None else pitch
     first = [vectors.zero] * (ROWS * STREAMS) if first is None else first
 
     def step(p: Any, sums: list[Any]) -> list[Any]:
-        line = vectors.at(panel, builder.mul(p, vectors.index(width)))
+        line = vectors.at(panel, builder.mul(p, pitch))
         streams = [vectors.load(vectors.at(line, v * vectors.length)) for v in range(STREAMS)]
         factors, totals = vectors.at(rows, builder.mul(p, vectors.index(ROWS))), []
         for row in range(len(first) // STREAMS):

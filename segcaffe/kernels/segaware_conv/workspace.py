@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -26,18 +25,40 @@ def workspace(x: Sizes, out: Sizes, window: Window, group: int, dtype: Any, back
     chunk = _block(layout, strips, layout.chunk_channels * layout.taps)
     found = [chunk | _packed(layout) | {"segaware_lines": sums}]
     if backward:
-        channels = parts(layout.channels, layout.channel_step) * group
-        mask = layout.taps * math.prod((x[0], *out[2:]))
-        # Whole tiles of channels need no columns, but for a tile at the image's edge.
-        whole = layout.channels % ROWS == 0
-        step = ROWS + 1 if whole else min(layout.channel_step, layout.channels) * layout.taps
-        found += [
-            _block(layout, layout.gradient_strips, step),
-            {"segaware_lines": layout.gradient_strips * layout.rows * layout.strip * threads * itemsize},
-            {"segaware_partial": itemsize * (channels * mask if channels > 1 else 0)},
-            _weights(layout, min(layout.weight_step, layout.channels) * layout.taps),
-        ]
+        found.append(_gather(layout) if layout.gathers else _scatter(layout))
+        found.append(_weights(layout, min(layout.weight_step, layout.channels) * layout.taps))
     return largest(*found)
+
+
+def _gather(layout: Layout) -> Bytes:
+    """What the gradients of image and masks take by strips of the image."""
+    threads = parallel.num_threads()
+    strips = layout.gather_strips(threads)
+    images, lines = (size * threads * layout.itemsize for size in layout.gather_sizes(strips))
+    table = layout.taps * layout.strip * strips * threads * layout.itemsize
+    weights = layout.taps * layout.groups * parts(layout.channels, ROWS) * ROWS * layout.rows
+    return {
+        "packed": weights * layout.itemsize,
+        "segaware_columns": images,
+        "segaware_lines": lines,
+        "segaware_sums": table,
+        "segaware_tables": 2 * table,
+        "segaware_partial": _partial(layout, layout.groups),
+    }
+
+
+def _scatter(layout: Layout) -> Bytes:
+    """What they take by columns of the output's strips."""
+    threads = parallel.num_threads()
+    depth = min(layout.channel_step, layout.channels) * layout.taps
+    lines = layout.gradient_strips * layout.rows * layout.strip * threads * layout.itemsize
+    sums = _partial(layout, parts(layout.channels, layout.channel_step) * layout.groups)
+    return _block(layout, layout.gradient_strips, depth) | {"segaware_lines": lines, "segaware_partial": sums}
+
+
+def _partial(layout: Layout, count: int) -> int:
+    """Masks' gradients in parts, unless there is one part."""
+    return layout.itemsize * layout.images * layout.taps * layout.pixels * count if count > 1 else 0
 
 
 def _weights(layout: Layout, depth: int) -> Bytes:
