@@ -12,8 +12,11 @@ import numpy as np
 
 from segcaffe.jit.compiled import njit
 from segcaffe.kernels.segaware_conv.loops import locate
-from segcaffe.kernels.segaware_conv.tiles import add_products, mask_group
+from segcaffe.kernels.segaware_conv.tiles import add_products, fetch_rows, mask_group
 from segcaffe.kernels.vector.tile import ROWS, clear_run, pack_block
+
+_AHEAD = 16
+"""How many vectors ahead of those that are turned are fetched."""
 
 
 @njit(nogil=True, cache=True)
@@ -100,6 +103,7 @@ def turn(source, channel, channels, plane, begin, length, out, vector):
         if live == ROWS:
             done = low + max(0, high - low) // vector * vector
             for p in range(low, done, vector):
+                fetch_rows(source, base + p + _AHEAD * vector, plane, ROWS, 1)
                 pack_block(out, at + p * ROWS, source, base + p, plane)
         for p in range(done, high):
             for r in range(ROWS):
