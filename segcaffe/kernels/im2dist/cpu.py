@@ -1,7 +1,7 @@
 """Im2dist on the CPU: rows are contiguous, so the inner loops run along x; threads divide the rows.
 
 Large windows around every pixel go through `stencil`, where sums stay in registers, on a copy of the image whose rows
-have margins; for small windows the copy would cost more than it saves, but for the gradient of images that fit a cache.
+have margins; small ones, for which the copy would cost more than it saves, through `small`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from segcaffe.jit.compiled import CONTRACT, njit
-from segcaffe.kernels.im2dist import FAR
+from segcaffe.kernels.im2dist import FAR, small
 from segcaffe.kernels.vector.stencil import (
     MANY_ROWS,
     OFFSETS,
@@ -29,9 +29,8 @@ from segcaffe.window import Window
 
 Array = np.ndarray[Any, Any]
 
-_MANY_TAPS, _SOME_TAPS = 20, 9
-"""Taps of a window that is large, and of one whose gradient is worth a copy of a small image."""
-_SMALL_BYTES = 1 << 22
+_MANY_TAPS = 20
+"""Taps of a window that is worth a copy of the image."""
 _GRAIN = 200_000
 """Channel differences worth a thread of their own (a tenth of a millisecond)."""
 
@@ -43,7 +42,11 @@ def forward(
     n, taps, height, width = dist.shape
     center, far = (FAR if remove else 0.0 for remove in (remove_center, remove_bounds))
     grain = 1 + _GRAIN // max(1, taps * width * image.shape[1])
-    if _is_large(window, image, _MANY_TAPS):
+    if _is_small(window, image):
+        rest = _geometry(window), run_length(image.dtype), l1, center, far
+        parallel.run(n * height, lambda start, stop: small.forward(image, dist, *rest, start, stop), grain)
+        return
+    if _is_large(window, image):
         rows = Rows.of(image, _reach(window), "im2dist_rows")
         layout = rows.margin, rows.pitch, run_length(image.dtype)
         sizes = image.shape[1], dist, _geometry(window), layout, l1, center, far
@@ -60,7 +63,11 @@ def backward(image: Array, dist_grad: Array, image_grad: Array, window: Window, 
     """Divide the image's rows among threads."""
     n, channels, height, width = image.shape
     grain = 1 + _GRAIN // max(1, window.taps * width * channels)
-    if _is_large(window, image, _SOME_TAPS if image.nbytes <= _SMALL_BYTES else _MANY_TAPS):
+    if _is_small(window, image):
+        arrays, size = (image, dist_grad, image_grad, _geometry(window)), run_length(image.dtype)
+        parallel.run(n * height, lambda start, stop: small.backward(*arrays, size, l1, start, stop), grain)
+        return
+    if _is_large(window, image):
         rows = Rows.of(image, _reach(window), "im2dist_rows")
         layout = rows.margin, rows.pitch, run_length(image.dtype)
         rest = dist_grad, image_grad, _geometry(window), layout, l1
@@ -73,12 +80,20 @@ def backward(image: Array, dist_grad: Array, image_grad: Array, window: Window, 
     )
 
 
-def _is_large(window: Window, image: Array, many: int) -> bool:
-    """Whether there is a window around every pixel, of ``many`` taps or more, and rows have a register's length."""
+def _is_large(window: Window, image: Array) -> bool:
+    """Whether there is a large window around every pixel, and rows have a register's length."""
+    return _is_same(window) and window.taps >= _MANY_TAPS and image.shape[3] >= run_length(image.dtype)
+
+
+def _is_small(window: Window, image: Array) -> bool:
+    """Whether there is a small window around every pixel, and rows are longer than what runs may read behind them."""
+    return _is_same(window) and window.taps < _MANY_TAPS and image.shape[3] >= run_length(image.dtype) + window.pad[1]
+
+
+def _is_same(window: Window) -> bool:
+    """Whether there is a window around every pixel."""
     axes = zip(window.kernel, window.pad, window.dilation, strict=True)
-    same = all(k % 2 == 1 and 2 * p == d * (k - 1) for k, p, d in axes)
-    wide = image.shape[3] >= run_length(image.dtype)
-    return same and window.stride == (1, 1) and window.taps >= many and wide
+    return window.stride == (1, 1) and all(k % 2 == 1 and 2 * p == d * (k - 1) for k, p, d in axes)
 
 
 def _reach(window: Window) -> int:
