@@ -87,7 +87,7 @@ def write_rows(vectors, sums, sums_at, bias, bias_at, out, out_at, stride):
 
 @vector_code
 def fetch_rows(vectors, out, start, step, count, length):
-    """Have ``length`` elements of each of ``count`` rows, ``step`` apart, brought nearer, so that stores need not wait."""
+    """Have ``length`` elements of each of ``count`` rows, ``step`` apart, brought nearer for stores."""
     builder, first = vectors.builder, vectors.at(out, start)
     with cgutils.for_range_slice(builder, vectors.index(0), count, vectors.index(1)) as (row, _):
         line = vectors.at(first, builder.mul(row, step))
