@@ -15,6 +15,7 @@ from segcaffe.kernels.convolution.epilogue import Epilogue
 from segcaffe.kernels.convolution.method import Passes, choose, choose_gradient, compiled_soon
 from segcaffe.kernels.convolution.panels.method import Panels
 from segcaffe.kernels.convolution.panels.plan import make_plan
+from segcaffe.kernels.convolution.plan import make_plan as make_block_plan
 from segcaffe.kernels.convolution.problem import Problem
 from segcaffe.kernels.convolution.spread import Spread, SpreadGradient
 from segcaffe.kernels.convolution.whole import Whole
@@ -382,6 +383,25 @@ def test_cases_that_go_by_panels_do(case):
         problem = Problem.forward(x.shape, weight.shape, grad.shape, window, group, x.itemsize)
         chosen = winograd_panels.make_plan(problem) is None
         assert isinstance(choose(problem), Panels if chosen else PanelTiles) == (vector_length(dtype) >= ROWS)
+
+
+@pytest.mark.skipif(vector_length(np.float32) < 16, reason="panels are for wide registers")
+def test_small_layers_have_one_kind_of_convolution():
+    """LeNet's first layer would be quicker by blocks, which took longer to compile than all the rest of the net."""
+    for x, weight, out in [((1, 1, 28, 28), (20, 1, 5, 5), (24, 24)), ((64, 20, 12, 12), (50, 20, 5, 5), (8, 8))]:
+        window = Window(weight[2:], (1, 1), (0, 0), (1, 1))
+        problem = Problem.forward(x, weight, (x[0], weight[0], *out), window, 1, itemsize=4)
+        assert isinstance(choose(problem), Panels)
+
+
+@pytest.mark.parametrize("case", ["3x3", "dilated", "groups", "wide", "stride", "three_axes"])
+def test_blocks_compute_what_small_layers_do_otherwise(case):
+    (x, weight, bias, grad), (window, group) = _problem(case, np.float32)
+    problem = Problem.forward(x.shape, weight.shape, grad.shape, window, group, x.itemsize)
+    task, (grid,) = problem.passes()
+    out = np.full_like(grad, np.nan)
+    Blocks(make_block_plan(task, grid)).run(x, weight, Epilogue(bias=bias), out)
+    _close(out, _reference(x, weight, bias, grad, window, group)[0])
 
 
 def test_an_image_of_several_bands_of_panels():

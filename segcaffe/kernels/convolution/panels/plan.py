@@ -26,6 +26,9 @@ _LEAST_TERMS = 16
 _MORE = 1.1, 2.1, 4.0
 """Times as much as other ways that may be computed, as each of it takes less time: a little, more of single pixels with
 few outputs, and much more where pixels are few."""
+_LITTLE = 1 << 18
+"""Products of an image that may be of no use in any case: other ways take as long to begin. Nets of small layers then
+have one kind of convolution, which halves their first run and is all that the caches must hold."""
 
 
 class Layout(NamedTuple):
@@ -115,7 +118,8 @@ def is_better(problem: Problem) -> bool:
     computed = ROWS * len(cut_groups(count)) * -(-rows // length) * length
     others = -(-count // (STREAMS * length)) * STREAMS * length * (rows - rows % ROWS + _power_of_2(rows % ROWS))
     kind = 2 if count < STREAMS * length else int(problem.is_pixelwise and rows <= _FEW_ROWS)
-    return near and depth >= _LEAST_TERMS and computed <= _MORE[kind] * others
+    better = computed <= _MORE[kind] * others or (computed - others) * depth <= _LITTLE
+    return near and depth >= _LEAST_TERMS and better
 
 
 def _power_of_2(rows: int) -> int:
