@@ -69,6 +69,22 @@ class Sum:
     nodes: tuple[int, ...]
 
 
+@dataclass(frozen=True)
+class Blocked:
+    """A blob whose channels may lie in blocks, by indices.
+
+    Attributes
+    ----------
+    same:
+        The blob and those that Splits make of it.
+    needs:
+        Blobs that have to lie so too, for a depthwise convolution that reads or makes it.
+    """
+
+    same: frozenset[int]
+    needs: frozenset[int]
+
+
 @dataclass
 class Graph:
     """Nodes in execution order, and the blobs' names by index.
@@ -88,6 +104,8 @@ class Graph:
     sums:
         For convolutions that add another blob to their result, which is then computed by itself only when it is read,
         what they add to what (see `segcaffe.fusion.sums`).
+    blocked:
+        Blobs whose channels may lie in blocks (see `segcaffe.fusion.blocked`), Splits' tops excluded.
     """
 
     name: str
@@ -99,6 +117,7 @@ class Graph:
     lazy: set[int] = field(default_factory=set)
     absorbed: dict[int, tuple[int, ...]] = field(default_factory=dict)
     sums: dict[int, Sum] = field(default_factory=dict)
+    blocked: dict[int, Blocked] = field(default_factory=dict)
 
     def on_demand(self) -> set[int]:
         """All blobs that are computed only when they are read."""

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from segcaffe.blob import Blob
+from segcaffe.blob.blocked import BlockedBlob
 from segcaffe.blob.vectors import BlobVec, RawBlobVec
 from segcaffe.errors import GraphError, about_layer
 from segcaffe.fusion.lazy import LazyBlob
@@ -21,8 +22,7 @@ from segcaffe.weights.loading import take_own_blobs
 
 def build(graph: Graph, phase: int, dtype: np.dtype[Any]) -> Parts:
     """Make the blobs and set up the layers; errors say which layer they are about, and where that stands."""
-    on_demand = graph.on_demand()
-    blobs = BlobVec((LazyBlob if i in on_demand else Blob)((0,), dtype) for i in range(len(graph.blob_names)))
+    blobs = _make_blobs(graph, dtype)
     planner, params, steps = BackwardPlanner(graph), ParamTable(), list[Step]()
     for index, node in enumerate(graph.nodes):
         with about_layer(node.name, node.place):
@@ -35,6 +35,21 @@ def build(graph: Graph, phase: int, dtype: np.dtype[Any]) -> Parts:
         graph, blobs, steps, planner.finish([[weight != 0 for weight in step.loss_weights] for step in steps])
     )
     return Parts(graph, phase, dtype, blobs, steps, params, numbers)
+
+
+def _make_blobs(graph: Graph, dtype: np.dtype[Any]) -> BlobVec:
+    """Blobs of no size yet, of the kinds that fusion asks for."""
+    on_demand = graph.on_demand()
+    blocked = frozenset[int]().union(*(entry.same for entry in graph.blocked.values()))
+    if dtype != np.float32:
+        blocked = frozenset()
+
+    def make(index: int) -> Blob:
+        if index in blocked:
+            return BlockedBlob((0,), dtype)
+        return LazyBlob((0,), dtype) if index in on_demand else Blob((0,), dtype)
+
+    return BlobVec(map(make, range(len(graph.blob_names))))
 
 
 def _set_up(node: Node, blobs: BlobVec, dtype: np.dtype[Any]) -> Step:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from segcaffe import device
 from segcaffe.blob import Blob
 from segcaffe.device.memory import out_of_memory
 from segcaffe.errors import GraphError, InputError, SegcaffeError, about_layer
+from segcaffe.fusion.blocked import block_channels, choose_order
 from segcaffe.fusion.fold import fold
 from segcaffe.fusion.fuse import fuse as fuse_graph
 from segcaffe.fusion.running import activate
@@ -133,6 +135,7 @@ class Net(PycaffeMembers):
         if fuse and not net.message.debug_info and device.get_mode() == "CPU":
             # On a GPU passes are replayed, which would not note that a blob is computed when it is read.
             graph = join_sums(graph, keep, backward)
+            graph = block_channels(graph, keep, backward)
         super().__init__(build(graph, phase, np.dtype(dtype)))
         self._half_weights = False
         self.keep_weights_as(weights_dtype)
@@ -228,8 +231,10 @@ class Net(PycaffeMembers):
             if self._arena is not None:
                 self._arena.begin()
             if self._recorder is not None and not watched and last - first == len(self.layer_list) - 1:
-                self.loss = self._recorder.run(self._forward_layer)
+                order = partial(choose_order, self.graph, self.blob_list, allowed=device.get_mode() == "CPU")
+                self.loss = self._recorder.run(self._forward_layer, order)
                 return self.loss
+            choose_order(self.graph, self.blob_list, allowed=False)
             loss = 0.0
             for i in range(first, last + 1):
                 self._at = self._parts.steps[i]

@@ -29,6 +29,7 @@ import numpy as np
 
 from segcaffe import device
 from segcaffe.blob import Blob, Buffer
+from segcaffe.blob.blocked import BlockedBlob
 from segcaffe.blob.buffer import changes
 from segcaffe.fusion.lazy import LazyBlob
 from segcaffe.layers.base import Layer, is_recordable
@@ -65,12 +66,16 @@ class Recorder:
     def __setstate__(self, state: dict[str, Any]) -> None:
         Recorder.__init__(self, state["steps"])
 
-    def run(self, run_layer: RunLayer) -> float:
-        """Run all layers forward, ``run_layer`` being called for those that are not recorded; returns the loss."""
+    def run(self, run_layer: RunLayer, begin: Callable[[], None]) -> float:
+        """Run all layers forward, ``run_layer`` being called for those that are not recorded; returns the loss.
+
+        ``begin`` is called before a pass that is not played.
+        """
         if self._recording is not None:
             if self._recording.holds():
                 return self._recording.play(run_layer)
             self._drop()
+        begin()
         if self._waited >= self._patience and self._basis is not None and self._basis.holds():
             recorded = Recording(self._steps, self._basis, run_layer)
             self._basis, self._recording = None, recorded
@@ -252,8 +257,8 @@ def is_recordable_step(step: Step) -> bool:
 
 
 def _is_due(blob: Blob) -> bool:
-    """Whether a blob's values are to be computed when they are read, as a recorded pass leaves them."""
-    return isinstance(blob, LazyBlob) and blob.is_due("data")
+    """Whether there is something to do when a blob's values are read, as a recorded pass leaves them."""
+    return blob.order.lanes > 1 if isinstance(blob, BlockedBlob) else isinstance(blob, LazyBlob) and blob.is_due("data")
 
 
 def _parameters(layer: Layer) -> list[Buffer]:

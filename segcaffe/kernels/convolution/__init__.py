@@ -8,6 +8,10 @@ Results can be given an *epilogue* while they are at hand: ``v = scale[channel] 
 then ``v`` where v > 0, else ``negative_slope * v`` (0 where the slope is 0, also for minus infinity). ``scale`` and
 ``bias`` are arrays of one value per channel of the result, or None for 1 and 0; ``negative_slope`` is a number or such
 an array; ``addend`` is None or an array like the result, which it does not overlap.
+
+On the CPU `forward` takes x, the output or both with their channels in blocks of a vector, (N, C / lanes, *spatial,
+lanes), float32, of images: where the window is of one pixel or strided, or 3x3 and each channel has a kernel of its
+own; then both lie so, and there is no addend. An addend lies as the output does.
 """
 
 from __future__ import annotations

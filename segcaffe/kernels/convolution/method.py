@@ -15,6 +15,7 @@ import numpy as np
 from segcaffe.kernels.convolution import columns, spread, whole
 from segcaffe.kernels.convolution.blocks import BlockGradient, Blocks
 from segcaffe.kernels.convolution.depthwise import plan as depthwise
+from segcaffe.kernels.convolution.depthwise.lanes import Lanes
 from segcaffe.kernels.convolution.depthwise.planes import Planes, PlanesGradient
 from segcaffe.kernels.convolution.epilogue import Epilogue
 from segcaffe.kernels.convolution.panels import plan as panels
@@ -95,9 +96,19 @@ def compiled_soon(wanted: bool = True) -> Iterator[None]:
 
 def choose(problem: Problem) -> Method:
     """The method for the output, or for the gradient of x."""
+    if max(problem.lanes) > 1:
+        return _in_blocks(problem)
     if _soonest.get() and problem.group == 1 and not problem.gradient:
         return columns.ColumnsBack(problem) if problem.transposed else columns.Columns(problem)
     return _fastest(problem)
+
+
+@functools.lru_cache(maxsize=1024)
+def _in_blocks(problem: Problem) -> Method:
+    """The method where channels of the image, of the output or of both lie in blocks."""
+    if depthwise.fits(problem) and problem.group > 1:
+        return Lanes(problem)
+    return Panels(panels.make_plan(problem))
 
 
 @functools.lru_cache(maxsize=1024)

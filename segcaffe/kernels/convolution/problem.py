@@ -53,7 +53,8 @@ class Problem(NamedTuple):
     """Shapes, as (N, C, *spatial), and window of one of a convolution's three functions.
 
     ``source`` is x and ``target`` the output or its gradient; for the gradient of x (``transposed``) it is the other
-    way round. ``gradient`` says that the weights' gradient is wanted.
+    way round. ``gradient`` says that the weights' gradient is wanted. ``lanes`` are the channels of a block of each,
+    where its channels lie in blocks (forward only), else 1: (N, C / lanes, *spatial, lanes).
     """
 
     source: Sizes
@@ -66,11 +67,14 @@ class Problem(NamedTuple):
     itemsize: int
     transposed: bool = False
     gradient: bool = False
+    lanes: tuple[int, int] = (1, 1)
 
     @classmethod
     def forward(cls, x: Sizes, weight: Sizes, out: Sizes, window: Window, group: int, itemsize: int) -> Problem:
-        """The output from x."""
-        return cls(x, out, weight, window.stride, window.pad, window.dilation, group, itemsize)
+        """The output from x; an array with an axis more than the weight has its channels in blocks."""
+        (source, given), (target, made) = (_without_blocks(shape, len(weight)) for shape in (x, out))
+        steps = window.stride, window.pad, window.dilation
+        return cls(source, target, weight, *steps, group, itemsize, lanes=(given, made))
 
     def for_data(self) -> Problem:
         """The gradient of x of a forward convolution."""
@@ -131,6 +135,14 @@ class Problem(NamedTuple):
         if self.transposed:
             return task, backward_grids(target, kernel, stride, pad, dilation)
         return task, (forward_grid(target, kernel, stride, pad, dilation),)
+
+
+def _without_blocks(shape: Sizes, axes: int) -> tuple[Sizes, int]:
+    """An array's shape as (N, C, *spatial), and how many channels a block has; where there are no blocks, 1."""
+    if len(shape) == axes:
+        return shape, 1
+    images, blocks, *spatial, lanes = shape
+    return (images, blocks * lanes, *spatial), lanes
 
 
 def _axes(sizes: Sizes, missing: int) -> Axes:

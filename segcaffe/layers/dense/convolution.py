@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from segcaffe.blob import Blob
+from segcaffe.blob.blocked import BlockedBlob
 from segcaffe.kernels import convolution
 from segcaffe.layers.base import Blobs, LayerMemory, recordable
 from segcaffe.layers.dense.windowed import WindowedLayer, positions
@@ -65,13 +66,29 @@ class Convolution(WindowedLayer):
         """Compute each top from its bottom."""
         weight, epilogue = self._weight(self.wide_weight()), self.finish()
         for x, y in zip(bottom, top, strict=True):
-            convolution.forward(self.folded(x.array), weight, out=self.folded(y.array), **epilogue, **self.options())
+            given, out = self._arrays(x, y)
+            convolution.forward(given, weight, out=out, **epilogue, **self.options())
 
     def forward_sum(self, x: Blob, addend: Blob, total: Blob, negative_slope: Any) -> None:
         """Compute ``total``: the top of ``x`` plus ``addend``, rectified by a slope, or by one for each channel."""
         given = self.finish() | {"negative_slope": negative_slope, "addend": self.folded(addend.array)}
-        weight, out = self._weight(self.wide_weight()), self.folded(total.array)
-        convolution.forward(self.folded(x.array), weight, out=out, **given, **self.options())
+        weight, (source, out) = self._weight(self.wide_weight()), self._arrays(x, total)
+        convolution.forward(source, weight, out=out, **given, **self.options())
+
+    def _arrays(self, x: Blob, y: Blob) -> tuple[Any, Any]:
+        """What is read and what is written, as kernels take it: channels in blocks where they lie so, or are to.
+
+        With groups both do, or neither.
+        """
+        given = x.read_blocks() if isinstance(x, BlockedBlob) else None
+        blocks = isinstance(y, BlockedBlob) and y.order.wanted > 1
+        if self.group > 1 and (given is None or not blocks):
+            given, blocks = None, False
+        if not isinstance(y, BlockedBlob):
+            out = self.folded(y.array)
+        else:
+            out = y.write_blocks() if blocks else y.write_planes()
+        return self.folded(x.array) if given is None else given, out
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Gradients of the bottoms (overwritten), of weight and bias (added to)."""

@@ -49,21 +49,27 @@ def convolve(source, packed, epilogue, target, layout, tables, memory, start, st
     ``epilogue`` is (table, kind of rectifier, whether there is an addend), and the addend. ``memory`` is room for a
     band's copy, for a tile's sums, and for a vector of results and what is added to them.
     """
-    bands = tables.bands
     copy, edge = memory[0], memory[1:]
-    held = -1
+    held = -1, -1
     for item in range(start, stop):
-        part, place = item % layout.parts, item // layout.parts
-        panel, place = place % layout.panels, place // layout.panels
-        band, image = place % layout.bands, place // layout.bands
-        if layout.copied and place != held:
-            _copy_band(source, image * layout.image, bands[band, 0], layout, copy)
-            held = place
+        panel, band, image, shares = find(item, layout, tables.bands)
+        if layout.copied and held != (image, band):
+            copy_band(source, image * layout.image, tables.bands[band, 0], layout, copy)
+            held = image, band
         x = (copy, 0) if layout.copied else (source, image * layout.image)
-        to = target, image * layout.outputs * layout.pixels + bands[band, 1]
-        count = bands[band, 3] - bands[band, 2]
-        shares = bands[band, 2] + count * part // layout.parts, bands[band, 2] + count * (part + 1) // layout.parts
+        to = target, image * layout.outputs * layout.pixels + tables.bands[band, 1]
         _panel(x, panel, packed, tables, epilogue, to, shares, edge, layout)
+
+
+@njit(inline="always")
+def find(item, layout, bands):
+    """The panel, the band and the image of a piece of work, and its range of the band's groups."""
+    part, place = item % layout.parts, item // layout.parts
+    panel, place = place % layout.panels, place // layout.panels
+    band, image = place % layout.bands, place // layout.bands
+    first, count = bands[band, 2], bands[band, 3] - bands[band, 2]
+    shares = first + count * part // layout.parts, first + count * (part + 1) // layout.parts
+    return panel, band, image, shares
 
 
 @_helper
@@ -116,7 +122,7 @@ def add_products(streams, size, x, places, offsets, weights, fetch, sums):
 
 
 @_helper
-def _copy_band(source, image, row, layout, copy):
+def copy_band(source, image, row, layout, copy):
     """Copy the rows that the band from a row of pixels on needs, all channels, with zeros around the image."""
     (depth, height, width), (d_size, h_size, w_size) = layout.source, layout.size
     d_low, h_low, w_low = layout.low

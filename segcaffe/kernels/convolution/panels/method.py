@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from segcaffe.kernels.convolution.epilogue import Epilogue
-from segcaffe.kernels.convolution.panels import loops
+from segcaffe.kernels.convolution.panels import block_loops, loops
 from segcaffe.kernels.convolution.panels.plan import Plan
 from segcaffe.kernels.convolution.panels.tile import AS_IT_IS, CLIPPED, FACTORS, SLOPED
 from segcaffe.kernels.vector.scratch import Bytes, prepared, scratch
@@ -36,9 +36,10 @@ class Panels:
             memory = (
                 scratch("convolution_copy", plan.copy, source.dtype),
                 scratch("convolution_sums", STREAMS * ROWS * layout.vector, source.dtype),
-                scratch("convolution_lines", 2 * ROWS * layout.vector, source.dtype),
+                scratch("convolution_lines", STREAMS * ROWS * layout.vector, source.dtype),
             )
-            return ((loops.convolve, (*arrays, memory, start, stop)),)
+            convolve = loops.convolve if layout.apart == 1 else block_loops.convolve
+            return ((convolve, (*arrays, memory, start, stop)),)
 
         calls.run_cycles(plan.items * parts, plan.cycles, part)
 

@@ -32,12 +32,13 @@ have one kind of convolution, which halves their first run and is all that the c
 
 
 class Layout(NamedTuple):
-    """Sizes that the loops need.
+    """Sizes that the loops need; widths count elements, of which a pixel has several where channels lie in blocks.
 
     ``panels``, ``bands`` and ``parts`` of a band's groups count pieces of work of an image, ``pixels`` and ``outputs``
     are those of an image, ``image`` its elements. Where ``copied``, a band's rows are copied with their padding:
     ``size`` is (depth, height, width) of the copy, ``low`` the padding before, ``source`` the image and ``step`` how
-    many of its rows are between the first rows of two rows of pixels.
+    many of its rows are between the first rows of two rows of pixels. ``apart`` is how many elements are from one
+    pixel of the output to the next: 1, or a vector where its channels lie in blocks.
     """
 
     images: int
@@ -54,6 +55,7 @@ class Layout(NamedTuple):
     low: Axes
     step: int
     vector: int
+    apart: int
 
 
 class Tables(NamedTuple):
@@ -131,6 +133,7 @@ def _power_of_2(rows: int) -> int:
 def make_plan(problem: Problem) -> Plan:
     """The plan of a forward convolution."""
     task, (grid,) = problem.passes()
+    lanes, apart = problem.lanes
     reach = [max(taps) for taps in grid.taps]
     needed = [(n - 1) * s + r + 1 for n, s, r in zip(grid.extent, grid.stride, reach, strict=True)]
     ends = zip(grid.low, needed, task.source, strict=True)
@@ -138,10 +141,11 @@ def make_plan(problem: Problem) -> Plan:
     height, bands = _bands(task, grid, needed) if copied else (grid.extent[1], 1)
     band = needed[0], (height - 1) * grid.stride[1] + reach[1] + 1, needed[2]
     d, h, w = size = band if copied else task.source
-    taps = [(a * h + b) * w + c for a, b, c in itertools.product(*grid.taps)]
-    offsets = (np.arange(task.channels)[:, None] * (d * h * w) + np.array(taps)).ravel()
+    taps = [((a * h + b) * w + c) * lanes for a, b, c in itertools.product(*grid.taps)]
+    blocks, lane = np.divmod(np.arange(task.channels), lanes)
+    offsets = ((blocks * (d * h * w * lanes) + lane)[:, None] + np.array(taps)).ravel()
     axes = [np.arange(n) * s for n, s in zip((grid.extent[0], height, grid.extent[2]), grid.stride, strict=True)]
-    places = ((axes[0][:, None, None] * h + axes[1][:, None]) * w + axes[2]).ravel()
+    places = ((axes[0][:, None, None] * h + axes[1][:, None]) * w + axes[2]).ravel() * lanes
     # A group of a few pixels is computed as a whole one.
     places = np.append(places, np.repeat(places[-1:], ROWS))
     vector = vector_length(f"f{task.itemsize}")
@@ -154,19 +158,25 @@ def make_plan(problem: Problem) -> Plan:
         bands=bands,
         pixels=math.prod(grid.extent),
         outputs=task.groups * task.rows,
-        channels=task.groups * task.channels,
+        channels=task.groups * task.channels // lanes,
         image=task.groups * task.channels * math.prod(task.source),
         copied=copied,
         parts=1,
-        source=task.source,
-        size=size,
-        low=grid.low,
+        source=_widened(task.source, lanes),
+        size=_widened(size, lanes),
+        low=_widened(grid.low, lanes),
         step=grid.stride[1],
         vector=vector,
+        apart=apart,
     )
     copy = task.groups * task.channels * d * h * w if copied else 0
     vectors = task.groups * -(-task.rows // vector)
     return Plan(layout, tables, vectors, task.groups, task.rows, copy, task.itemsize)
+
+
+def _widened(sizes: Axes, lanes: int) -> Axes:
+    """Sizes with the width in elements, of which a pixel has so many."""
+    return (*sizes[:2], sizes[2] * lanes)
 
 
 def _bands(task: Task, grid: Grid, needed: list[int]) -> tuple[int, int]:

@@ -22,40 +22,88 @@ FACTORS = 3
 """Vectors of an epilogue's table for each vector of outputs: scales, biases, slopes."""
 
 
-def _make_sum(pixels: int, streams: int) -> Any:
-    """``sums[v * ROWS + j] = sum over k of weights[k, v] * x[places[j] + offsets[k]]`` for v < streams, j < pixels.
+def _products(vectors: Vectors, pixels: int, streams: int, addresses: list[Any], count: Any, fetch: Any) -> list[Any]:
+    """Code for the sums over k of ``weights[k, v] * x[places[j] + offsets[k]]``, all streams v of each pixel j in turn.
 
-    An element of ``sums``, or of a row of weights, is a vector here. Arrays come with where they begin. Each step
-    fetches memory for a later call, ``fetch`` being (array, start, step).
+    ``addresses`` are those of x, places, offsets and weights, of which a row is ``streams`` vectors. Each step fetches
+    memory for a later call, ``fetch`` being (array, start, step).
+    """
+    builder, width = vectors.builder, streams * vectors.length
+    x, places, offsets, weights = addresses
+    sources = [vectors.at(x, builder.load(vectors.at(places, j))) for j in range(pixels)]
+    ahead, ahead_step = vectors.at(*fetch[:2]), fetch[2]
+
+    def add(k: Any, totals: list[Any]) -> list[Any]:
+        line = vectors.at(weights, builder.mul(k, vectors.index(width)))
+        factors = [vectors.load(vectors.at(line, v * vectors.length)) for v in range(streams)]
+        offset = builder.load(vectors.at(offsets, k))
+        vectors.prefetch(vectors.at(ahead, builder.mul(k, ahead_step)))
+        found = []
+        for j, source in enumerate(sources):
+            value = vectors.splat(builder.load(vectors.at(source, offset)))
+            found += [vectors.multiply_add(factors[v], value, totals[j * streams + v]) for v in range(streams)]
+        return found
+
+    return sum_loop(vectors, count, [vectors.zero] * (pixels * streams), add)
+
+
+def _make_sum(pixels: int, streams: int) -> Any:
+    """``sums[v * ROWS + j]`` becomes `_products`' sum of stream v and pixel j; arrays come with where they begin.
+
+    An element of ``sums``, or of a row of weights, is a vector here.
     """
 
     @vector_code
     def add_products(vectors, x, places, offsets, weights, count, fetch, sums):
-        builder, width = vectors.builder, streams * vectors.length
         x, places, weights, sums = (vectors.at(*pair) for pair in (x, places, weights, sums))
-        sources = [vectors.at(x, builder.load(vectors.at(places, j))) for j in range(pixels)]
-        ahead, ahead_step = vectors.at(*fetch[:2]), fetch[2]
-
-        def add(k, totals):
-            line = vectors.at(weights, builder.mul(k, vectors.index(width)))
-            factors = [vectors.load(vectors.at(line, v * vectors.length)) for v in range(streams)]
-            offset = builder.load(vectors.at(offsets, k))
-            vectors.prefetch(vectors.at(ahead, builder.mul(k, ahead_step)))
-            found = []
-            for j, source in enumerate(sources):
-                value = vectors.splat(builder.load(vectors.at(source, offset)))
-                found += [vectors.multiply_add(factors[v], value, totals[j * streams + v]) for v in range(streams)]
-            return found
-
-        totals = sum_loop(vectors, count, [vectors.zero] * (pixels * streams), add)
-        for i, total in enumerate(totals):
+        for i, total in enumerate(_products(vectors, pixels, streams, [x, places, offsets, weights], count, fetch)):
             vectors.store(total, vectors.at(sums, (i % streams * ROWS + i // streams) * vectors.length))
 
     return add_products
 
 
+def _make_block(pixels: int, streams: int) -> Any:
+    """Sums that are ended in registers and written to blocks of outputs, whose pixels are vectors.
+
+    ``out`` is (array, start, how far it is to the next block), ``addend`` (array, start); ``epilogue`` and ``vector``,
+    the number of the first stream, are as of `finish_sums`.
+    """
+
+    @vector_code
+    def convolve(vectors, x, places, offsets, weights, count, fetch, epilogue, vector, addend, out):
+        builder = vectors.builder
+        x, places, weights, addend = (vectors.at(*pair) for pair in (x, places, weights, addend))
+        totals = _products(vectors, pixels, streams, [x, places, offsets, weights], count, fetch)
+        (table, kind, adds), (target, start, step) = epilogue, out
+        target = vectors.at(target, start)
+        table = vectors.at(table, builder.mul(vector, vectors.index(FACTORS * vectors.length)))
+
+        def factors(v: int, i: int) -> Any:
+            return vectors.load(vectors.at(table, (v * FACTORS + i) * vectors.length))
+
+        def places_of(array: Any) -> list[Any]:
+            blocks = [vectors.at(array, builder.mul(step, vectors.index(v))) for v in range(streams)]
+            return [vectors.at(block, j * vectors.length) for block in blocks for j in range(pixels)]
+
+        def add(given: list[Any]) -> list[Any]:
+            return [builder.fadd(one, vectors.load(at)) for one, at in zip(given, places_of(addend), strict=True)]
+
+        values = []
+        for v in range(streams):
+            scale, bias = factors(v, 0), factors(v, 1)
+            values += [vectors.multiply_add(totals[j * streams + v], scale, bias) for j in range(pixels)]
+        slopes = lambda: [slope for v in range(streams) for slope in [factors(v, 2)] * pixels]  # noqa: E731
+        values = rectify(vectors, _branch(vectors, adds, values, add), kind, slopes)
+        for value, at in zip(values, places_of(target), strict=True):
+            vectors.store(value, at)
+
+    return convolve
+
+
 sum_full_1, sum_full_2, sum_full_3 = (_make_sum(ROWS, streams) for streams in range(1, STREAMS + 1))
 sum_less_1, sum_less_2, sum_less_3 = (_make_sum(ROWS - 1, streams) for streams in range(1, STREAMS + 1))
+block_full_1, block_full_2, block_full_3 = (_make_block(ROWS, streams) for streams in range(1, STREAMS + 1))
+block_less_1, block_less_2, block_less_3 = (_make_block(ROWS - 1, streams) for streams in range(1, STREAMS + 1))
 
 
 @vector_code
@@ -91,6 +139,19 @@ def finish_sums(vectors, sums, epilogue, vector, addend, out, stride, size):
         with part:
             for row, place in zip(split, places, strict=True):
                 _masked(vectors, "store", [row, _row_at(vectors, vectors.at(out, place)), _ALIGN, _all_but_one()])
+
+
+def finisher(vectors: Vectors, epilogue: Any, vector: Any) -> Callable[[Any], Any]:
+    """What ends the sums of a vector of channels; ``epilogue`` is a table and a kind, as of `finish_sums`."""
+    table, kind = epilogue
+    table = vectors.at(table, vectors.builder.mul(vector, vectors.index(FACTORS * vectors.length)))
+    scale, bias, slope = (vectors.load(vectors.at(table, i * vectors.length)) for i in range(FACTORS))
+
+    def finish(total: Any) -> Any:
+        (value,) = rectify(vectors, [vectors.multiply_add(total, scale, bias)], kind, lambda: [slope])
+        return value
+
+    return finish
 
 
 @vector_code
