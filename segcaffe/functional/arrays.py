@@ -33,8 +33,10 @@ class Given(NamedTuple):
     back: Callable[[Array], Any]
 
 
-def take(function: str, **given: Any) -> Given:
+def take(function: str, whole: str = "", **given: Any) -> Given:
     """Take a function's arrays; ``function`` and the names are for errors.
+
+    The array called ``whole`` may be of whole numbers, which become of the dtype of the others, float32 if it is alone.
 
     Raises
     ------
@@ -45,6 +47,9 @@ def take(function: str, **given: Any) -> Given:
         device.gpu_module()
     arrays = {name: None if value is None else _array(function, name, value) for name, value in given.items()}
     present = {name: array for name, array in arrays.items() if array is not None}
+    if whole in present and present[whole].dtype.kind in "iub":
+        dtype = next((array.dtype for array in present.values() if array.dtype in _FLOATS), _FLOATS[0])
+        arrays[whole] = present[whole] = present[whole].astype(dtype)
     kinds = {device.is_device_array(array) for array in present.values()}
     if len(kinds) > 1:
         raise fail(function, "all arrays must be on one device", ", ".join(map(_kind, present.values())))
@@ -84,7 +89,10 @@ def _array(function: str, name: str, value: Any) -> Array:
 
 
 def _shared(function: str, name: str, value: Any) -> Array:
-    kind = int(value.__dlpack_device__()[0])
+    try:
+        kind = int(value.__dlpack_device__()[0])
+    except _NOT_SHARED as error:
+        raise fail(function, f"{name} cannot share its memory ({error})", type(value).__name__) from error
     if kind != _CPU and kind not in _CUDA:
         raise fail(function, f"{name} must be in the memory of the host or of a CUDA device", f"DLPack device {kind}")
     if getattr(value, "requires_grad", False):
@@ -96,7 +104,8 @@ def _shared(function: str, name: str, value: Any) -> Array:
     try:
         return np.from_dlpack(value) if kind == _CPU else device.gpu_module().from_dlpack(value)
     except _NOT_SHARED as error:
-        raise fail(function, f"{name} cannot share its memory ({error})", type(value).__name__) from error
+        received = f"{type(value).__name__} of {getattr(value, 'dtype', 'no dtype')}"
+        raise fail(function, f"{name} cannot share its memory ({error})", received) from error
 
 
 def _way_back(value: Any) -> Callable[[Array], Any]:

@@ -111,7 +111,7 @@ def local_parity(
     Parameters
     ----------
     labels:
-        (N, 1, H, W), whole numbers as float32 or float64.
+        (N, 1, H, W), whole numbers up to 2²⁴, of any dtype; as float32 unless they are float64.
     kernel_size, dilation, stride, padding:
         As for `local_distance`.
     ignore_label:
@@ -124,7 +124,7 @@ def local_parity(
     Source: Harley et al. 2017, section 3. The layer is Im2parity.
     """
     name = "local_parity"
-    given = take(name, labels=labels)
+    given = take(name, "labels", labels=labels)
     images, view = given.arrays[0], window(name, kernel_size, stride, padding, dilation)
     check_images(name, labels=images)
     xp = device.array_module(images)

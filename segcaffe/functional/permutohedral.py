@@ -46,7 +46,8 @@ def permutohedral_meanfield(
     unary:
         (N, C, H, W), scores of classes before a softmax, float32 or float64. Energies are their negative.
     image:
-        (N, E, H, W), in units of ``theta_beta``: colours from 0 to 255 for the default. It gets no gradient.
+        (N, E, H, W), in units of ``theta_beta``: colours from 0 to 255 for the default, which may be whole numbers. It
+        gets no gradient.
     spatial, bilateral:
         A number, or a matrix (C, C) that mixes the classes.
     compat:
@@ -75,7 +76,7 @@ def permutohedral_meanfield(
     Zheng et al., "Conditional Random Fields as Recurrent Neural Networks", ICCV 2015. The layer is MultiStageMeanfield.
     """
     thetas = theta_alpha, theta_beta, theta_gamma
-    given = take("permutohedral_meanfield", unary=unary, image=image)
+    given = take("permutohedral_meanfield", "image", unary=unary, image=image)
     task = _Task("permutohedral_meanfield", given, (spatial, bilateral, compat), thetas, iterations)
     out = task.forward()
     if keep is not None:
@@ -102,7 +103,7 @@ def permutohedral_meanfield_backward(
     ``keep`` is what the forward pass with the same arguments was given; without it, that pass is repeated.
     """
     name, thetas = "permutohedral_meanfield_backward", (theta_alpha, theta_beta, theta_gamma)
-    given = take(name, grad=grad, unary=unary, image=image)
+    given = take(name, "image", grad=grad, unary=unary, image=image)
 
     def make() -> _Task:
         made = _Task(name, given, (spatial, bilateral, compat), thetas, iterations)

@@ -8,9 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from segcaffe.errors import ShapeError
+from segcaffe.torch import transforms
+
 Sizes = list[int]
 Function = Callable[..., Any]
 _DEVICES = ("cpu", "cuda")
+_HALVES = (torch.float16, torch.bfloat16)
 
 
 def operator(name: str, shape: Function) -> Callable[[Function], Any]:
@@ -29,6 +33,9 @@ def operator(name: str, shape: Function) -> Callable[[Function], Any]:
         made.register_fake(shape)
         for device in _DEVICES:
             made.register_autocast(device, torch.float32)
+        if hasattr(made, "register_vmap"):  # since PyTorch 2.5
+            made.register_vmap(transforms.one_by_one(made))
+        transforms.declare(name, made)
         return made
 
     return declare
@@ -44,18 +51,14 @@ def like(*places: int) -> Function:
     return shape
 
 
-def differentiate(
-    made: Any, backward: Function, tensors: int, to: Sequence[int] = (), passed: int | None = None
-) -> None:
-    """Give an operator its gradient.
+def differentiate(name: str, made: Any, tensors: int, to: Sequence[int] = (), passed: int | None = None) -> None:
+    """Give an operator its gradient, by the operator NAME_backward.
 
     Parameters
     ----------
-    made:
-        The operator; its first ``tensors`` inputs are tensors, the others options.
-    backward:
-        The operator that takes the gradient of the result, the tensors and the first ``passed`` options (all unless
-        told), and makes the gradients.
+    name, made:
+        The operator; its first ``tensors`` inputs are tensors, the others options. NAME_backward takes the gradient of
+        the result, the tensors and the first ``passed`` options (all unless told), and makes the gradients.
     to:
         Of which inputs these are; of all tensors unless told.
     """
@@ -65,16 +68,28 @@ def differentiate(
         ctx.save_for_backward(*inputs[:tensors])
 
     def gradients(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
-        found = backward(grad, *ctx.saved_tensors, *ctx.options)
+        found = transforms.run(f"{name}_backward", grad, *ctx.saved_tensors, *ctx.options)
         places = to or range(tensors)
         by_place = dict(zip(places, found if isinstance(found, tuple) else (found,), strict=True))
         return tuple(map(by_place.get, range(ctx.inputs)))
 
+    register_gradient(name, made, keep, gradients)
+
+
+def register_gradient(name: str, made: Any, keep: Function, gradients: Function) -> None:
+    """Give an operator its gradient, everywhere: ``keep`` and ``gradients`` are as ``torch.library`` takes them."""
     made.register_autograd(gradients, setup_context=keep)
+    transforms.declare(name, made, keep, gradients)
 
 
 def plainly(function: Function, tensors: Sequence[Tensor | None], *options: Any, **named: Any) -> Any:
-    """Call a function on arrays with tensors that ask for no gradient."""
+    """Call a function on arrays with tensors that ask for no gradient. Raises ShapeError for half precision."""
+    halves = sorted({str(one.dtype) for one in tensors if one is not None and one.dtype in _HALVES})
+    if halves:
+        raise ShapeError(
+            f"{function.__name__}: all tensors must be float32, or all float64. Received: {', '.join(halves)}. "
+            "torch.autocast brings tensors of half precision to float32 here; outside it call .float() on them."
+        )
     return function(*(None if one is None else one.detach() for one in tensors), *options, **named)
 
 

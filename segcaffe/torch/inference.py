@@ -147,10 +147,10 @@ def _thetas(thetas: list[float]) -> dict[str, Any]:
     return dict(zip(("theta_alpha", "theta_beta", "theta_gamma"), thetas, strict=True))
 
 
-keeping.differentiate(_local_meanfield, _local_meanfield_backward, _meanfield_gradients, tensors=4)
-differentiate(_bilateral_cascade, _bilateral_cascade_backward, tensors=2)
+keeping.differentiate("local_meanfield", _local_meanfield, _meanfield_gradients, tensors=4)
+differentiate("bilateral_cascade", _bilateral_cascade, tensors=2)
 _PLACES = (0, 2, 3, 4)
 keeping.differentiate(
-    _permutohedral_meanfield, _permutohedral_meanfield_backward, _permutohedral_gradients, tensors=5, to=_PLACES
+    "permutohedral_meanfield", _permutohedral_meanfield, _permutohedral_gradients, tensors=5, to=_PLACES
 )
-differentiate(_domain_transform, _domain_transform_backward, tensors=2)
+differentiate("domain_transform", _domain_transform, tensors=2)

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 
 from segcaffe.functional import Kept
+from segcaffe.torch import transforms
+from segcaffe.torch.declare import register_gradient
 
 
 class _Offer(threading.local):
@@ -24,14 +26,14 @@ class _Offer(threading.local):
 _offer = _Offer()
 
 
-def call(made: Any, tensors: tuple[Tensor, ...], *options: Any) -> Any:
+def call(name: str, tensors: tuple[Tensor, ...], *options: Any) -> Any:
     """Call an operator, with a place to keep things where a gradient will be wanted."""
-    if torch.compiler.is_compiling():
-        return made(*tensors, *options)
+    if torch.compiler.is_compiling() or transforms.transformed(tensors):
+        return transforms.run(name, *tensors, *options)
     wanted = torch.is_grad_enabled() and any(one.requires_grad for one in tensors)
     _offer.kept = Kept() if wanted else None
     try:
-        return made(*tensors, *options)
+        return getattr(torch.ops.segcaffe, name)(*tensors, *options)
     finally:
         _offer.kept = None
 
@@ -41,17 +43,15 @@ def offered() -> Kept | None:
     return _offer.kept
 
 
-def differentiate(
-    made: Any, backward: Any, function: Callable[..., Any], tensors: int, to: tuple[int, ...] = ()
-) -> None:
+def differentiate(name: str, made: Any, function: Callable[..., Any], tensors: int, to: tuple[int, ...] = ()) -> None:
     """Give an operator its gradient, `declare.differentiate`, that uses what was kept.
 
     Parameters
     ----------
-    made, backward, tensors, to:
+    name, made, tensors, to:
         As there.
     function:
-        What ``backward`` does, with ``keep`` beside; it makes one gradient for each of ``to``.
+        What NAME_backward does, with ``keep`` beside; it makes one gradient for each of ``to``.
     """
 
     def hold(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -61,10 +61,10 @@ def differentiate(
     def gradients(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
         # A gradient that is to have one itself goes by the operator, whose error says that there is none.
         if ctx.kept is None or torch.is_grad_enabled():
-            found = backward(grad, *ctx.saved_tensors, *ctx.options)
+            found = transforms.run(f"{name}_backward", grad, *ctx.saved_tensors, *ctx.options)
         else:
             found = function(grad, *ctx.saved_tensors, *ctx.options, keep=ctx.kept)
         by_place = dict(zip(to or range(tensors), found, strict=True))
         return tuple(map(by_place.get, range(ctx.inputs)))
 
-    made.register_autograd(gradients, setup_context=hold)
+    register_gradient(name, made, hold, gradients)

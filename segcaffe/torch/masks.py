@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from segcaffe import functional
-from segcaffe.torch.declare import Sizes, differentiate, like, operator, plainly, positions
+from segcaffe.torch import transforms
+from segcaffe.torch.declare import Sizes, differentiate, like, operator, plainly, positions, register_gradient
 
 
 def _taps(images: Tensor, kernel_size: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes, *options: Any) -> Tensor:
@@ -60,7 +60,7 @@ def _local_distance_backward(
     return plainly(functional.local_distance_backward, given, *options, stride=stride, padding=padding)
 
 
-differentiate(_local_distance, _local_distance_backward, tensors=1, passed=5)
+differentiate("local_distance", _local_distance, tensors=1, passed=5)
 
 
 @operator("local_parity", _taps)
@@ -111,8 +111,8 @@ def _keep_masked(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 def _masked_gradients(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
     needs = list(ctx.needs_input_grad[:4])
-    found = torch.ops.segcaffe.masked_conv2d_backward(grad, *ctx.saved_tensors, ctx.sizes, ctx.groups, needs)
+    found = transforms.run("masked_conv2d_backward", grad, *ctx.saved_tensors, ctx.sizes, ctx.groups, needs)
     return (*(one if needed else None for one, needed in zip(found, needs, strict=True)), *[None] * 4)
 
 
-_masked_conv2d.register_autograd(_masked_gradients, setup_context=_keep_masked)
+register_gradient("masked_conv2d", _masked_conv2d, _keep_masked, _masked_gradients)

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
+from segcaffe.errors import ShapeError
 from segcaffe.torch.operators import Norm, Size, local_distance, local_meanfield, local_parity, masked_conv2d
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class SegAwareConv2d(nn.Conv2d):
@@ -18,8 +23,9 @@ class SegAwareConv2d(nn.Conv2d):
 
     Parameters
     ----------
-    in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias:
-        As of ``torch.nn.Conv2d``, whose parameters this has; ``padding_mode`` is "zeros".
+    in_channels, out_channels, kernel_size, conv2d, more:
+        As of ``torch.nn.Conv2d``, in its order or by name: stride, padding, dilation, groups, bias… This has its
+        parameters; ``padding_mode`` is "zeros".
     norm:
         Of the distances, "l1" or "l2".
     scale:
@@ -35,14 +41,14 @@ class SegAwareConv2d(nn.Conv2d):
         in_channels: int,
         out_channels: int,
         kernel_size: Size,
-        *,
+        *conv2d: object,
         norm: Norm = "l1",
         scale: float = 1.0,
         learn_scale: bool = True,
-        **conv2d: object,
+        **more: object,
     ) -> None:
         _check_positive(in_channels=in_channels, out_channels=out_channels, kernel_size=kernel_size)
-        super().__init__(in_channels, out_channels, kernel_size, **conv2d)
+        super().__init__(in_channels, out_channels, kernel_size, *conv2d, **more)
         if self.padding_mode != "zeros":
             raise ValueError(f'SegAwareConv2d pads with zeros. Received: padding_mode="{self.padding_mode}".')
         self.norm = norm
@@ -53,7 +59,7 @@ class SegAwareConv2d(nn.Conv2d):
             self.register_buffer("scale", value)
 
     @classmethod
-    def of(cls, conv: nn.Conv2d, norm: Norm = "l1", scale: float = 1.0, learn_scale: bool = True) -> SegAwareConv2d:
+    def of(cls, conv: nn.Conv2d, norm: Norm = "l1", scale: float = 1.0, learn_scale: bool = True) -> Self:
         """Make one of a plain convolution, whose parameters (the same objects) it takes over."""
         made = cls(
             conv.in_channels,
@@ -77,6 +83,11 @@ class SegAwareConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor, embeddings: Tensor) -> Tensor:
         """Convolve ``x`` (N, C, H, W) under the masks of ``embeddings`` (N, E, h, w): (N, M, H', W')."""
+        if x.ndim != 4 or embeddings.ndim != 4:
+            raise ShapeError(
+                "SegAwareConv2d: x must have shape (N, C, H, W), embeddings (N, E, h, w). "
+                f"Received: {tuple(x.shape)}, {tuple(embeddings.shape)}."
+            )
         if embeddings.shape[2:] != x.shape[2:]:
             embeddings = nn.functional.interpolate(embeddings, x.shape[2:], mode="bilinear", align_corners=True)
         window = {"stride": self.stride, "padding": self.padding}
@@ -134,6 +145,11 @@ class LocalMeanField(nn.Module):
             remove_bounds=self.remove_bounds,
         )
 
+    def extra_repr(self) -> str:
+        """What the module's line of a model's listing says."""
+        window = f"kernel_size={self.kernel_size}, dilation={self.dilation}"
+        return f"{len(self.weight)}, {window}, scale={self.scale}, iterations={self.iterations}"
+
 
 class DistLoss(nn.Module):
     """What embeddings are trained with: pixels of one label less than ``alpha`` apart, others more than ``beta``.
@@ -183,6 +199,11 @@ class DistLoss(nn.Module):
             hinge = torch.where(parity == self.ignore_label, torch.zeros_like(hinge), hinge)
         learnt = 0.5 * hinge.square().mean()
         return learnt + (hinge.mean() - learnt).detach()
+
+    def extra_repr(self) -> str:
+        """What the module's line of a model's listing says."""
+        window = f"kernel_size={self.kernel_size}, dilation={self.dilation}, norm={self.norm}"
+        return f"{window}, alpha={self.alpha}, beta={self.beta}, ignore_label={self.ignore_label}"
 
 
 def _check_positive(**sizes: Size) -> None:

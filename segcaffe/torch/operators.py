@@ -7,13 +7,14 @@ The functions fill in what may be left out, as `segcaffe.functional` has it, and
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from segcaffe.functional.windows import window
-from segcaffe.torch import inference, keeping, masks
+from segcaffe.errors import ShapeError
+from segcaffe.functional.windows import Padding, window
+from segcaffe.torch import inference, keeping, masks, transforms
 from segcaffe.torch.declare import Sizes
 
 Size = int | Sequence[int]
@@ -28,13 +29,13 @@ def local_distance(
     norm: Norm = "l2",
     *,
     stride: Size = 1,
-    padding: Size | Literal["same"] = "same",
+    padding: Padding = "same",
     remove_center: bool = False,
     remove_bounds: bool = False,
 ) -> Tensor:
     """`segcaffe.functional.local_distance` with gradients: (N, E, H, W) becomes (N, kh·kw, H', W')."""
     sizes = _window("local_distance", kernel_size, stride, padding, dilation)
-    return torch.ops.segcaffe.local_distance(embeddings, *sizes, norm, remove_center, remove_bounds)
+    return transforms.run("local_distance", embeddings, *sizes, norm, remove_center, remove_bounds)
 
 
 def local_parity(
@@ -43,12 +44,12 @@ def local_parity(
     dilation: Size = 1,
     *,
     stride: Size = 1,
-    padding: Size | Literal["same"] = "same",
+    padding: Padding = "same",
     ignore_label: int | None = None,
 ) -> Tensor:
     """`segcaffe.functional.local_parity`: labels (N, 1, H, W), of any dtype, become (N, kh·kw, H', W'), float32."""
     sizes = _window("local_parity", kernel_size, stride, padding, dilation)
-    return torch.ops.segcaffe.local_parity(labels.float(), *sizes, ignore_label)
+    return transforms.run("local_parity", labels.float(), *sizes, ignore_label)
 
 
 def masked_conv2d(
@@ -57,13 +58,13 @@ def masked_conv2d(
     weight: Tensor,
     bias: Tensor | None = None,
     stride: Size = 1,
-    padding: Size | Literal["same"] = 0,
+    padding: Padding = 0,
     dilation: Size = 1,
     groups: int = 1,
 ) -> Tensor:
     """`segcaffe.functional.masked_conv2d` with gradients of all that it is given."""
     _, *sizes = _window("masked_conv2d", list(weight.shape[2:]), stride, padding, dilation)
-    return torch.ops.segcaffe.masked_conv2d(x, mask, weight, bias, *sizes, groups)
+    return transforms.run("masked_conv2d", x, mask, weight, bias, *sizes, groups)
 
 
 def norm_conv2d(
@@ -73,7 +74,7 @@ def norm_conv2d(
     bias: Tensor | None = None,
     scale: Tensor | float = 1.0,
     stride: Size = 1,
-    padding: Size | Literal["same"] = 0,
+    padding: Padding = 0,
     dilation: Size = 1,
     groups: int = 1,
     *,
@@ -108,9 +109,9 @@ def local_meanfield(
     identity = torch.eye(unary.shape[1], dtype=unary.dtype, device=unary.device)
     matrices = (identity if weight is None else weight, -identity if compat is None else compat)
     kernel, _, _, far = _window("local_meanfield", kernel_size, 1, "same", dilation)
-    options = float(scale), iterations, remove_center, remove_bounds
+    options = _number("local_meanfield", "scale", scale), iterations, remove_center, remove_bounds
     tensors = unary, guide, *matrices
-    return keeping.call(torch.ops.segcaffe.local_meanfield, tensors, kernel, far, *options)
+    return keeping.call("local_meanfield", tensors, kernel, far, *options)
 
 
 def bilateral_cascade(
@@ -125,7 +126,8 @@ def bilateral_cascade(
 ) -> Tensor:
     """`segcaffe.functional.bilateral_cascade` with gradients of ``scores`` and ``guide``."""
     kernel, _, _, far = _window("bilateral_cascade", kernel_size, 1, "same", dilation)
-    return torch.ops.segcaffe.bilateral_cascade(scores, guide, kernel, far, norm, float(scale), rounds)
+    number = _number("bilateral_cascade", "scale", scale)
+    return transforms.run("bilateral_cascade", scores, guide, kernel, far, norm, number, rounds)
 
 
 def permutohedral_meanfield(
@@ -144,9 +146,10 @@ def permutohedral_meanfield(
     identity = torch.eye(unary.shape[1], dtype=unary.dtype, device=unary.device)
     matrices = [one if isinstance(one, Tensor) and one.ndim else one * identity for one in (spatial, bilateral)]
     matrices.append(-identity if compat is None else compat)
-    thetas = [float(theta_alpha), float(theta_beta), float(theta_gamma)]
-    tensors = unary, image, *matrices
-    return keeping.call(torch.ops.segcaffe.permutohedral_meanfield, tensors, thetas, iterations)
+    named = {"theta_alpha": theta_alpha, "theta_beta": theta_beta, "theta_gamma": theta_gamma}
+    thetas = [_number("permutohedral_meanfield", name, theta) for name, theta in named.items()]
+    tensors = unary, image if image.is_floating_point() else image.to(unary.dtype), *matrices
+    return keeping.call("permutohedral_meanfield", tensors, thetas, iterations)
 
 
 def domain_transform(
@@ -159,8 +162,20 @@ def domain_transform(
     min_weight: float = 0.0,
 ) -> Tensor:
     """`segcaffe.functional.domain_transform` with gradients of ``values`` and ``edges``."""
-    options = float(spatial_sigma), float(range_sigma), iterations, float(min_weight)
-    return torch.ops.segcaffe.domain_transform(values, edges, *options)
+    named = {"spatial_sigma": spatial_sigma, "range_sigma": range_sigma, "min_weight": min_weight}
+    spatial, bilateral, least = (_number("domain_transform", name, one) for name, one in named.items())
+    options = spatial, bilateral, iterations, least
+    return transforms.run("domain_transform", values, edges, *options)
+
+
+def _number(function: str, name: str, value: Tensor | float) -> float:
+    """An option that is a number. Raises ShapeError for one that is to have a gradient, which would be lost."""
+    if isinstance(value, Tensor) and value.requires_grad:
+        raise ShapeError(
+            f"{function}: {name} gets no gradient. Received: a tensor that requires one. Give {name}.detach(); to "
+            "learn how sharp a guide is, multiply the guide by a parameter."
+        )
+    return float(value)
 
 
 def _window(name: str, kernel_size: Size, stride: Size, padding: Any, dilation: Size) -> list[Sizes]:

@@ -248,6 +248,37 @@ def test_arrays_of_other_libraries_and_of_any_strides() -> None:
     np.testing.assert_array_equal(F.local_distance(turned, 3), F.local_distance(turned.copy(), 3))
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.bool_])
+def test_labels_and_images_may_be_whole_numbers(dtype: Any) -> None:
+    whole = (_random(1, 3, 5, 6) > 0).astype(dtype)
+    found = F.local_parity(whole[:, :1], np.int64(3))
+    np.testing.assert_array_equal(found, F.local_parity(whole[:, :1].astype(np.float32), 3))
+    assert found.dtype == np.float32
+    unary = _random(1, 2, 5, 6)
+    np.testing.assert_array_equal(
+        F.permutohedral_meanfield(unary, whole), F.permutohedral_meanfield(unary, whole.astype(float))
+    )
+
+
+class _Elsewhere:
+    """An array whose memory cannot be shared."""
+
+    dtype = "bfloat16"
+
+    def __dlpack__(self, **options: Any) -> Any:
+        raise BufferError("no such dtype")
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return 1, 0
+
+
+def test_an_array_that_cannot_be_shared_is_told_with_its_dtype() -> None:
+    with pytest.raises(
+        ShapeError, match=r"cannot share its memory \(no such dtype\)\. Received: _Elsewhere of bfloat16"
+    ):
+        F.local_distance(_Elsewhere(), 3)
+
+
 def test_what_is_refused() -> None:
     x, e = np.zeros((1, 2, 4, 4), np.float32), np.zeros((1, 3, 4, 4), np.float32)
     w, m = np.zeros((5, 2, 3, 3), np.float32), np.zeros((1, 9, 4, 4), np.float32)

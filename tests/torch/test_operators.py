@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
@@ -131,8 +132,43 @@ def test_autocast_layouts_and_empty_batches() -> None:
         found = conv(x.bfloat16(), e.bfloat16())
     torch.testing.assert_close(found.float(), wanted, rtol=0.05, atol=0.05)
     assert conv(x[:0], e[:0]).shape == (0, 6, 5, 7)
-    with pytest.raises(ShapeError, match="float32, or all float64"):
-        ops.local_distance(e.half(), 3)
+    for half in (torch.float16, torch.bfloat16):
+        with pytest.raises(ShapeError, match=r"float32, or all float64.*torch\.(b?)float16.*autocast"):
+            ops.local_distance(e.to(half), 3)
+
+
+def test_gradients_of_an_empty_batch() -> None:
+    conv = ops.SegAwareConv2d(4, 6, 3, 1, 1)
+    assert conv.padding == (1, 1)
+    empty = _random(0, 3, 5, 7, dtype=torch.float32)
+    conv(_random(0, 4, 5, 7, grad=False, dtype=torch.float32), empty).sum().backward()
+    assert empty.grad.shape == empty.shape
+    assert not any(float(one.grad.abs().sum()) for one in conv.parameters())
+
+
+def test_what_else_pytorch_takes() -> None:
+    x, e = _random(1, 3, 5, 6, dtype=torch.float32), _random(1, 2, 5, 6, seed=1, dtype=torch.float32)
+    assert ops.SegAwareConv2d(3, 2, 3, padding="valid")(x, e).shape == (1, 2, 3, 4)
+    assert ops.local_distance(e, np.int64(3), np.int32(2)).shape == (1, 9, 5, 6)
+    colours = (x.detach() * 99).abs().to(torch.uint8)
+    assert torch.equal(ops.permutohedral_meanfield(x, colours), ops.permutohedral_meanfield(x, colours.float()))
+    assert "5, kernel_size=9, dilation=1, scale=1.0" in repr(ops.LocalMeanField(5))
+    assert "alpha=0.5, beta=2.0" in repr(ops.DistLoss())
+    with pytest.raises(ShapeError, match=r"embeddings \(N, E, h, w\). Received: \(1, 3, 5, 6\), \(2, 5, 6\)"):
+        ops.SegAwareConv2d(3, 2, 3)(x, e[0])
+
+
+def test_an_option_that_asks_for_a_gradient_is_refused() -> None:
+    x, sharp = _random(1, 3, 5, 6), torch.tensor(2.0, requires_grad=True)
+    for call in (
+        lambda: ops.local_meanfield(x, x, scale=sharp),
+        lambda: ops.bilateral_cascade(x, x, scale=sharp),
+        lambda: ops.permutohedral_meanfield(x, x, theta_beta=sharp),
+        lambda: ops.domain_transform(x, x[:, :1], range_sigma=sharp),
+    ):
+        with pytest.raises(ShapeError, match=r"(scale|theta_beta|range_sigma) gets no gradient\..*multiply the guide"):
+            call()
+    assert ops.bilateral_cascade(x, x, scale=sharp.detach(), kernel_size=3).shape == x.shape
 
 
 def test_gradients_of_gradients_are_refused() -> None:
@@ -181,12 +217,52 @@ def test_a_model_made_segmentation_aware_is_the_same_at_scale_0() -> None:
     aware = ops.segawarify(model, torch.nn.Identity(), scale=0)
     torch.testing.assert_close(aware(x), wanted, rtol=1e-5, atol=1e-6)
     assert aware.scales() == {"0": 0, "3": 0}
-    assert aware.model[3].conv.weight is weight
+    assert aware.model[3].weight is weight
     aware(x).square().mean().backward()
-    assert float(aware.model[3].conv.scale.grad) != 0
+    assert float(aware.model[3].scale.grad) != 0
     with torch.no_grad():
-        aware.model[3].conv.scale.fill_(1)
+        aware.model[3].scale.fill_(1)
     assert not torch.allclose(aware(x), wanted)
+
+
+def test_a_masked_model_keeps_its_names_and_takes_what_it_took() -> None:
+    class Twice(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first = torch.nn.Conv2d(3, 3, 3, padding=1)
+            self.second = self.first
+
+        def forward(self, x: Any, *, doubled: bool = False) -> Any:
+            return (2 if doubled else 1) * self.second(self.first(x))
+
+    model, x = Twice(), _random(1, 3, 6, 5, grad=False, dtype=torch.float32)
+    wanted, saved = model(x, doubled=True).detach(), model.state_dict()
+    aware = ops.segawarify(model, torch.nn.Identity(), scale=0)
+    assert aware.model.first is aware.model.second
+    torch.testing.assert_close(aware(x, doubled=True), wanted)
+    lacking = aware.model.load_state_dict(saved, strict=False)
+    assert lacking.missing_keys == ["first.scale", "second.scale"]
+    assert lacking.unexpected_keys == []
+    with pytest.raises(RuntimeError, match="Call what segawarify returned"):
+        aware.model(x)
+    lone = ops.segawarify(torch.nn.Conv2d(3, 2, 3), torch.nn.Identity(), scale=3)
+    assert lone.scales() == {"": 3}
+    assert not torch.allclose(lone(x), torch.nn.functional.conv2d(x, lone.model.weight, lone.model.bias))
+
+
+def test_convolutions_that_cannot_be_masked_are_left_alone() -> None:
+    conv = torch.nn.Conv2d
+    kept = [
+        conv(3, 3, 4, padding="same"),
+        conv(3, 3, 3, padding_mode="circular", padding=1),
+        torch.nn.utils.parametrizations.weight_norm(conv(3, 3, 3, padding=1)),
+    ]
+    aware = ops.segawarify(torch.nn.Sequential(*kept, conv(3, 3, 3, padding="valid")), torch.nn.Identity())
+    assert list(aware.scales()) == ["3"]
+    hooked = conv(3, 3, 3)
+    hooked.register_forward_hook(lambda *given: None)
+    with pytest.raises(ValueError, match='"0" has hooks'):
+        ops.segawarify(torch.nn.Sequential(hooked), torch.nn.Identity())
 
 
 def test_only_the_layers_asked_for_are_masked() -> None:

@@ -91,7 +91,7 @@ def _scatter(layout: Layout, weight: Array, given: tuple[Array, ...], grad_mask:
     channel_parts = parts(layout.channels, step)
     together = max(1, layout.images * group * channel_parts // (2 * parallel.num_threads()))
     items = layout.images * group * parts(channel_parts, together)
-    pieces = 1 if grad_x.size else max(1, min(parts(layout.strips, block), 16 // items))
+    pieces = 1 if grad_x.size else max(1, min(parts(layout.strips, block), 16 // max(1, items)))
     division = Division(step, block, together, pieces)
     packed, offsets = _pack(layout, weight), np.arange(layout.rows) * layout.strip
     sums = np.empty(0, x.dtype) if grad_mask is None else _partial_sums(grad_mask, group * channel_parts)
