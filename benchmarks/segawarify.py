@@ -5,14 +5,14 @@ One thread, the processor's time, the nets of a row in turn. Plain: the net as i
 than 1x1 looks through masks of the image's colours, the masks' own cost; embeddings: the same with the paper's
 embeddings, computed in the net. Memory is what the net holds with weights, blobs sharing it, as ``Net.plan_memory``
 counts; "written out" is that of the net with masks of colours without fusion, whose columns are in memory.
-``--write`` puts the table into docs/segawarify.md.
+``--write`` puts the rows into docs/segawarify.md; those of nets that are not named stay as they are there.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from benchmarks import classic, nets
@@ -91,23 +91,27 @@ def row(name: str, runs: int) -> str:
     return f"| {name} | {len(colours.masked)} | {' | '.join(figures)} |\n"
 
 
+def written(page: str, rows: Mapping[str, str]) -> str:
+    """The page with these rows, by the name of the net; in the place of those that it has of the same nets."""
+    head, _, rest = page.partition(BEGIN)
+    table, _, tail = rest.partition(END)
+    kept = {line.split("|")[1].strip(): f"{line}\n" for line in table.splitlines()[2:]} | dict(rows)
+    return "".join([head, BEGIN, HEADER, *(kept[name] for name in NETS if name in kept), END, tail])
+
+
 def main() -> None:
     """Print the table, and write it into the page where that is wished."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("names", nargs="*", metavar="NET", help=f"one of: {'; '.join(NETS)} (default: all)")
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--write", action="store_true", help="write the table into docs/segawarify.md")
+    parser.add_argument("--write", action="store_true", help="write the rows into docs/segawarify.md")
     options = parser.parse_args()
     parallel.set_num_threads(1)
-    rows = []
     for name in options.names or NETS:
-        rows.append(row(name, options.runs))
-        print(rows[-1], end="", flush=True)
-    if options.write:
-        page = PAGE.read_text(encoding="utf-8")
-        head, _, rest = page.partition(BEGIN)
-        tail = rest.partition(END)[2]
-        PAGE.write_text("".join([head, BEGIN, HEADER, *rows, END, tail]), encoding="utf-8")
+        measured = row(name, options.runs)
+        print(measured, end="", flush=True)
+        if options.write:
+            PAGE.write_text(written(PAGE.read_text(encoding="utf-8"), {name: measured}), encoding="utf-8")
 
 
 if __name__ == "__main__":

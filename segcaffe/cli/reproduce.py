@@ -34,6 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_option(parser, "out", "folder for everything (default reproduction)", default="reproduction")
     common.add_option(parser, "ablations", "also change one thing at a time: distance, layers, lambda, embeddings, "
                       "the CRF's iterations and dilation", action="store_true")  # fmt: skip
+    common.add_option(parser, "ablation", "of these changes one alone, by the name of its folder, or some by a pattern "
+                      "('crf_*'); repeatable", metavar="NAME", action="append", default=[])  # fmt: skip
     common.add_option(parser, "masks_only", "leave out the CRF, and what is trained on to be compared with it",
                       action="store_true")  # fmt: skip
     common.add_option(parser, "ignore", "with --data: a label whose pixels do not count, besides 255 (11 for CamVid as "
@@ -76,7 +78,7 @@ def run(options: argparse.Namespace) -> int:
     print(scores(results).text())
     print()
     print(differences(results).text())
-    if options.ablations:
+    if options.ablations or options.ablation:
         print()
         print(ablated(results).text())
     print()
@@ -96,7 +98,8 @@ def _plan(options: argparse.Namespace) -> Plan:
     if options.max_iter is not None:
         schedule = replace(schedule, iterations=(options.max_iter,) * 3)
     data = Path(options.data) if options.data else None
+    ablations = ("*",) if options.ablations else tuple(options.ablation)
     return Plan(
-        Path(options.out).resolve(), options.seeds, data, options.ablations, not options.masks_only, sample, schedule,
+        Path(options.out).resolve(), options.seeds, data, ablations, not options.masks_only, sample, schedule,
         masks,
     )  # fmt: skip

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.segawarify import HEADER, row
+from benchmarks.segawarify import BEGIN, END, HEADER, row, written
+
+
+def test_rows_are_replaced_in_their_place() -> None:
+    page = f"before\n{BEGIN}{HEADER}| LeNet, 64 x 28² | 1 |\n| FCN-32s, 224² | 2 |\n{END}after\n"
+    again = written(
+        page, {"LeNet, 64 x 28²": "| LeNet, 64 x 28² | 3 |\n", "ResNet-50, 224²": "| ResNet-50, 224² | 4 |\n"}
+    )
+    rows = "| LeNet, 64 x 28² | 3 |\n| ResNet-50, 224² | 4 |\n| FCN-32s, 224² | 2 |\n"
+    assert again == f"before\n{BEGIN}{HEADER}{rows}{END}after\n"
 
 
 @pytest.mark.slow

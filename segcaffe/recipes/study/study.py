@@ -40,7 +40,7 @@ class Plan:
     data:
         Folder of a data set; None for generated scenes.
     ablations:
-        Whether the ablations are made, too.
+        Patterns of names of the ablations that are made, too.
     crf:
         Whether the last stage is, in which a CRF is put behind.
     """
@@ -48,7 +48,7 @@ class Plan:
     folder: Path
     seeds: int = 8
     data: Path | None = None
-    ablations: bool = False
+    ablations: tuple[str, ...] = ()
     crf: bool = True
     sample: Sample = field(default_factory=Sample)
     schedule: Schedule = field(default_factory=Schedule)

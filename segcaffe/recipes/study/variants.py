@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 
+from segcaffe.errors import SegcaffeError
 from segcaffe.recipes.tiny import COLOURS, TRUNK, Crf, Masks, Model
 
 EMBEDDINGS = "embeddings"
@@ -90,6 +92,7 @@ def compared(masks: Masks) -> tuple[Variant, ...]:
 def ablations(masks: Masks) -> tuple[Variant, ...]:
     """What becomes of the masks, or of the CRF, when one thing about it is another."""
     both, normalized = (PLAIN, EMBEDDINGS), not masks.normalized
+    sharper = replace(masks, sharpness=masks.sharpness * 10)
     weights = "divided by their mean" if normalized else "not divided by their mean"
     of_masks = (
         ("l1", "L1 distances", replace(masks, norm="L1")),
@@ -98,10 +101,11 @@ def ablations(masks: Masks) -> tuple[Variant, ...]:
         ("all_layers", "masks on all five convolutions", replace(masks, layers=EVERY)),
         ("fixed_lambda", "lambda not learnt", replace(masks, learnt=False)),
         ("small_lambda", "lambda begins at a tenth", replace(masks, sharpness=masks.sharpness / 10)),
-        ("large_lambda", "lambda begins at ten times", replace(masks, sharpness=masks.sharpness * 10)),
+        ("large_lambda", "lambda begins at ten times", sharper),
         ("lambda_zero", "lambda 0, not learnt: no masks", replace(masks, sharpness=0, learnt=False)),
         ("normalization", f"weights of a window {weights}", replace(masks, normalized=normalized)),
         ("frozen", "embeddings fixed", replace(masks, rate=0)),
+        ("frozen_sharp", "embeddings fixed, lambda begins at ten times", replace(sharper, rate=0)),
     )
     of_colours = (
         ("colours", "distances of colours, lambda begins at 3", replace(masks, guide=COLOURS, sharpness=3)),
@@ -120,15 +124,30 @@ def ablations(masks: Masks) -> tuple[Variant, ...]:
         Variant("no_pretraining", "embeddings begin at random", Model(masks), (PLAIN,), against=MASKS),
         Variant("at_test_only", "masks put into the plain net, untrained", Model(masks), (CONTROL, EMBEDDINGS),
                 trained=False, against=MASKS),
+        Variant("sharp_at_test_only", "masks put into the plain net, lambda ten times", Model(sharper),
+                (CONTROL, EMBEDDINGS), trained=False, against=MASKS),
         Variant("masks_off", "trained with masks, tested without", Model(), (MASKS,), trained=False, against=MASKS),
         *(Variant(name, title, Model(masks, crf), (MASKS,), LAST, against=CRF) for name, title, crf in of_crf),
         Variant("crf_alone", "CRF behind the plain net", Model(crf=Crf()), (CONTROL, EMBEDDINGS), LAST, against=CRF),
     )  # fmt: skip
 
 
-def planned(masks: Masks, with_crf: bool, with_ablations: bool, classes: int) -> Sequence[Variant]:
-    """All variants, each behind those that it begins with; ``with_crf`` those of the last stage, too."""
-    variants = (*compared(masks), *(ablations(masks) if with_ablations else ()))
+def chosen(masks: Masks, patterns: Sequence[str]) -> list[Variant]:
+    """The ablations whose names fit a pattern; SegcaffeError for a pattern that no name fits."""
+    found = ablations(masks)
+    for pattern in patterns:
+        if not any(fnmatchcase(variant.name, pattern) for variant in found):
+            names = ", ".join(variant.name for variant in found)
+            raise SegcaffeError(f'No ablation is called "{pattern}". There are: {names}.')
+    return [variant for variant in found if any(fnmatchcase(variant.name, pattern) for pattern in patterns)]
+
+
+def planned(masks: Masks, with_crf: bool, ablated: Sequence[str], classes: int) -> Sequence[Variant]:
+    """All variants, each behind those that it begins with; ``with_crf`` those of the last stage, too.
+
+    ``ablated`` are patterns of names of ablations.
+    """
+    variants = (*compared(masks), *chosen(masks, ablated))
     return [
         replace(variant, model=variant.model and replace(variant.model, classes=classes))
         for variant in variants

@@ -31,6 +31,7 @@ from segcaffe.recipes.study.variants import (
     SCENES,
     Schedule,
     ablations,
+    chosen,
     compared,
     planned,
 )  # fmt: skip
@@ -100,7 +101,7 @@ def test_a_single_seed_has_no_deviation(finished: tuple[Path, Results]) -> None:
 
 def test_all_nets_of_a_comparison_are_trained_equally_long() -> None:
     """Counted along the plain net's weights; the cascade has no parameters."""
-    named = {variant.name: variant for variant in planned(SCENES, True, True, 3)}
+    named = {variant.name: variant for variant in planned(SCENES, True, ("*",), 3)}
 
     def length(name: str) -> int:
         variant = named[name]
@@ -115,7 +116,7 @@ def test_all_nets_of_a_comparison_are_trained_equally_long() -> None:
 
 def test_ablations_say_what_they_have_over_the_plain_net() -> None:
     kept = {MASKS: 70.0, CONTROL: 60.0, "l1": 68.0}
-    variants = [variant for variant in planned(SCENES, False, True, 3) if variant.name in kept]
+    variants = [variant for variant in planned(SCENES, False, ("*",), 3) if variant.name in kept]
     figures = {
         name: [{"mean_iou": value / 100, "trimap": {width: {"mean_iou": value / 100} for width in ("2", "5")}}]
         for name, value in kept.items()
@@ -126,7 +127,7 @@ def test_ablations_say_what_they_have_over_the_plain_net() -> None:
 
 
 def test_all_nets_of_the_plan_can_be_built() -> None:
-    for variant in planned(PHOTOGRAPHS, True, True, 2):
+    for variant in planned(PHOTOGRAPHS, True, ("*",), 2):
         if variant.model is not None:
             text = deploy((25, 33), (13, 17), variant.model, named=False)
             assert Net(Subject.parse(text).net, TEST).blobs["scores"].shape == (1, 2, 25, 33)
@@ -134,7 +135,7 @@ def test_all_nets_of_the_plan_can_be_built() -> None:
 
 def test_what_a_variant_begins_with_comes_before_it() -> None:
     seen: set[str] = set()
-    for variant in planned(PHOTOGRAPHS, True, True, 5):
+    for variant in planned(PHOTOGRAPHS, True, ("*",), 5):
         assert seen >= set(variant.begins_with)
         seen.add(variant.name)
         assert variant.model is None or variant.model.classes == 5
@@ -197,6 +198,17 @@ def test_missing_weights_are_told(finished: tuple[Path, Results]) -> None:
     (folder / "seed_1" / CASCADE / "figures.json").unlink()
     with pytest.raises(DataError, match="has figures but no weights"):
         Study(plan(folder)).carry_out()
+
+
+def test_ablations_are_chosen_by_name() -> None:
+    assert [variant.name for variant in chosen(SCENES, ("crf_f*", "l1"))] == ["l1", "crf_five"]
+    assert not chosen(SCENES, ())
+
+
+def test_ablations_that_there_are_not_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["reproduce", "--ablation", "l1", "--ablation", "l3", "--out", str(tmp_path / "out")]) == 2
+    assert 'No ablation is called "l3". There are: l1, conv3, conv5,' in capsys.readouterr().err
+    assert not list(tmp_path.glob("out/seed*"))
 
 
 def test_options_of_data_sets_are_refused_without_one(capsys: pytest.CaptureFixture[str]) -> None:
