@@ -68,9 +68,7 @@ class Stretch:
 
     def __init__(self, calls: Sequence[tuple[Function, tuple[Any, ...]]]) -> None:
         self._calls = tuple(calls)
-        self._words = [np.array(_words_of_call(*call), np.int64) for call in calls]
-        entries = zip(self._calls, self._words, strict=True)
-        self._table = np.array([(_entry(*call), words.ctypes.data) for call, words in entries], np.int64)
+        self._table, self._words = table_of(self._calls)
         self._arguments = self._table.ctypes.data, len(self._calls)
         self._play = _player()
 
@@ -81,6 +79,13 @@ class Stretch:
             # The failing call once more, through Numba's wrapper, which makes an exception of its status.
             for function, arguments in self._calls[made:]:
                 function(*arguments)
+
+
+def table_of(calls: Sequence[tuple[Function, tuple[Any, ...]]]) -> tuple[np.ndarray[Any, Any], list[Any]]:
+    """Rows for generated code, a call each: code, and the address of its words; and the words, to be kept."""
+    words = [np.array(_words_of_call(*call), np.int64) for call in calls]
+    rows = [(_entry(*call), each.ctypes.data) for call, each in zip(calls, words, strict=True)]
+    return np.array(rows, np.int64).reshape(len(words), 2), words
 
 
 def is_compiled(function: Function, arguments: tuple[Any, ...]) -> bool:
@@ -172,12 +177,12 @@ def _code(kinds: tuple[str, ...]) -> int:
     values = [f"{_WORD}* %result", f"{_WORD}* %error", *(f"{kind} %value{i}" for i, kind in enumerate(passed))]
     lines.append(f" %function = inttoptr {_WORD} %code to i32 ({types_of_all})*")
     lines += [f" %status = call i32 %function({', '.join(values)})", " ret i32 %status", "}"]
-    return _add("\n".join(lines), name)
+    return add_code("\n".join(lines), name)[0]
 
 
 @functools.cache
 def _player() -> Any:
-    return ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64)(_add(_LOOP, "play"))
+    return ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64)(*add_code(_LOOP, "play"))
 
 
 @functools.cache
@@ -187,10 +192,10 @@ def _engine() -> Any:
     return llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
 
 
-def _add(assembly: str, name: str) -> int:
-    """Compile a module, which stays for the life of the process; returns the address of its function."""
+def add_code(assembly: str, *names: str) -> list[int]:
+    """Compile a module, which stays for the life of the process; returns the addresses of functions in it."""
     with _lock:
         engine = _engine()
         engine.add_module(llvm.parse_assembly(assembly))
         engine.finalize_object()
-        return int(engine.get_function_address(name))
+        return [int(engine.get_function_address(name)) for name in names]

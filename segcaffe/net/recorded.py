@@ -35,7 +35,7 @@ from segcaffe.fusion.lazy import LazyBlob
 from segcaffe.layers.base import Layer, is_recordable
 from segcaffe.net.parts import Step
 from segcaffe.threads import parallel
-from segcaffe.threads.recording import Call, Tape, recording
+from segcaffe.threads.recording import Call, Divided, Tape, recording
 
 RunLayer = Callable[[int], None]
 _SINGLE_PLAYS = 3
@@ -226,9 +226,9 @@ class Recording:
 class Played:
     """Consecutive layers as calls."""
 
-    def __init__(self, layers: Sequence[int], calls: Sequence[Call]) -> None:
+    def __init__(self, layers: Sequence[int], calls: Sequence[Call | Divided]) -> None:
         self.layers, self._calls = layers, calls
-        self._actions: list[Callable[[], Any]] = [partial(function, *arguments) for function, arguments in calls]
+        self._actions: list[Callable[[], Any]] = [partial(call.function, *call.arguments) for call in calls]
 
     def play(self, time: int) -> None:
         """Make the calls, for the so-manieth time."""
@@ -240,14 +240,14 @@ class Played:
     def _join(self) -> None:
         """Make one call of those of compiled functions that follow each other."""
         # Brings Numba with it, which those do without who make no pass.
-        from segcaffe.jit.stretch import Stretch, is_compiled
+        from segcaffe.threads.together import is_playable, joined
 
         self._actions = []
-        for compiled, group in groupby(self._calls, key=lambda call: is_compiled(*call)):
-            if compiled:
-                self._actions.append(Stretch(list(group)))
+        for playable, group in groupby(self._calls, key=is_playable):
+            if playable:
+                self._actions.append(joined(list(group)))
             else:
-                self._actions += [partial(function, *arguments) for function, arguments in group]
+                self._actions += [partial(call.function, *call.arguments) for call in group]
 
 
 def is_recordable_step(step: Step) -> bool:

@@ -59,4 +59,4 @@ def calls_of(steps: Sequence[Step]) -> Iterator[Call]:
             # Whatever fails does so again in the pass, which says what and where.
             with recording(scout), np.errstate(all="ignore"), suppress(Exception):
                 step.layer.forward(step.bottom, step.top)
-            yield from scout.calls
+            yield from (call for call in scout.calls if isinstance(call, Call))

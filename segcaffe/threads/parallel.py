@@ -13,7 +13,8 @@ from __future__ import annotations
 import functools
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -21,6 +22,7 @@ import numpy as np
 
 from segcaffe.errors import SegcaffeError
 from segcaffe.text.digits import whole_number
+from segcaffe.threads import seats
 from segcaffe.threads.recording import refuse_unless_done
 
 Body = Callable[[int, int], None]
@@ -33,6 +35,10 @@ _CALLER_LEAVES = 10.0
 """Microseconds that a caller needs, at most, from giving a job to being in compiled code, without the GIL."""
 _HELPER_LEAVES = 3.0
 """The same for a helper, from its last range to watching again; and between two helpers that begin."""
+_PASS = 20_000.0
+"""Microseconds that a helper waits awake for more pieces of a pass that others play."""
+_MOST_TOGETHER = 8
+"""Threads that play recorded work together: each has its own list of calls for each piece."""
 _MOST_THREADS = 1024
 """That the environment may ask for, as the commands' --threads."""
 _SHOWN = 60
@@ -40,7 +46,7 @@ _SHOWN = 60
 
 _state = threading.local()
 _lock = threading.Lock()
-_pool: _Pool | None = None
+_pool: Pool | None = None
 _threads = 0
 
 
@@ -130,7 +136,7 @@ def run(count: int, body: Body, grain: int = 1, blocks: int = 0) -> None:
             body(count * i // pieces, count * (i + 1) // pieces)
         return
     job = _Job(count, pieces, body)
-    pool = _shared_pool(workers - 1)
+    pool = shared_pool(workers - 1)
     pool.give(job, min(workers, pieces) - 1)
     job.work()
     job.wait(pool)
@@ -143,12 +149,35 @@ def _pieces(count: int, grain: int, blocks: int) -> tuple[int, int]:
     return workers, max(1, min(pieces, count))
 
 
+def pieces_of(count: int, grain: int = 1, blocks: int = 0) -> list[tuple[int, int]]:
+    """The ranges over which `run` calls its body."""
+    _, pieces = _pieces(count, grain, blocks)
+    return [(count * i // pieces, count * (i + 1) // pieces) for i in range(pieces if blocks else min(pieces, count))]
+
+
 def serial_ranges(count: int, grain: int = 1, blocks: int = 0) -> list[tuple[int, int]] | None:
     """The ranges over which `run` calls its body, where the calling thread does it all; None where several work."""
     workers, pieces = _pieces(count, grain, blocks)
     if workers > 1 and pieces > 1:
         return None
-    return [(count * i // pieces, count * (i + 1) // pieces) for i in range(pieces if blocks else min(1, count))]
+    return pieces_of(count, grain, blocks)
+
+
+def team_size() -> int:
+    """How many threads play recorded work together; 1 where that would not pay."""
+    count = num_threads()
+    return count if count <= min(_MOST_TOGETHER, _usable_cores()) else 1
+
+
+@contextmanager
+def as_helper(seat: int) -> Iterator[None]:
+    """Do what follows as a thread of this seat does it inside `run`."""
+    outer, _state.inside = getattr(_state, "inside", False), True
+    try:
+        with seats.taken(seat):
+            yield
+    finally:
+        _state.inside = outer
 
 
 def run_cycles(count: int, cycles: float, body: Body) -> None:
@@ -158,11 +187,14 @@ def run_cycles(count: int, cycles: float, body: Body) -> None:
         run(count, body, *sizes)
 
 
-def division(count: int, cycles: float) -> tuple[int, int] | None:
-    """The grain and the number of ranges for `run_cycles`; None where there is nothing to do."""
+def division(count: int, cycles: float, least: float = _GRAIN_CYCLES) -> tuple[int, int] | None:
+    """The grain and the number of ranges for `run_cycles`; None where there is nothing to do.
+
+    ``least`` are the cycles that make a part.
+    """
     if count <= 0:
         return None
-    grain = max(1, int(_GRAIN_CYCLES * count / max(cycles, 1.0)))
+    grain = max(1, int(least * count / max(cycles, 1.0)))
     return grain, max(1, min(count // grain, 12 * num_threads()) if parts(count, grain) > 1 else 1)
 
 
@@ -206,38 +238,67 @@ class _Job:
                     self.done[0] = 1
         _state.inside = outer
 
-    def wait(self, pool: _Pool) -> None:
+    def wait(self, pool: Pool) -> None:
         """Return when every range is done; raise what a range raised."""
         if self.left:
             pool.watch(self.done, 0, _HELPER_LEAVES)
         self.finished.acquire()
+        # A helper may keep the job for long, but not the arrays that the body works on.
+        del self.body
         if self.error is not None:
             raise self.error
 
 
-class _Pool:
-    """Threads that take jobs from a queue. ``bell`` changes whenever a job is put there."""
+class Pool:
+    """Threads that take jobs from a queue, and pieces of what its team plays.
+
+    ``bell`` changes whenever a job is put there.
+
+    Attributes
+    ----------
+    team:
+        What plays recorded calls.
+    patience:
+        How many pauses a caller waits awake for the others.
+    """
 
     def __init__(self) -> None:
         from segcaffe.threads import waiting
+        from segcaffe.threads.placing import Placing
+        from segcaffe.threads.team import Team
 
-        self.jobs: SimpleQueue[_Job] = SimpleQueue()
-        self.bell = np.zeros(1, np.int64)
+        self.jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self.team = Team()
+        self.bell = self.team.words[:1]
         self.started = 0
+        self._placing = Placing()
+        self._numbers: list[int] = []
         self._watch = waiting.watch
         self._per_microsecond = waiting.pauses_per_microsecond()
+        self.patience = int(WATCH * self._per_microsecond)
+        self._busy = int(_PASS * self._per_microsecond)
 
     def start(self, size: int) -> None:
         """Have at least ``size`` threads."""
         for index in range(self.started, size):
-            threading.Thread(target=self._serve, args=(index,), daemon=True, name="segcaffe-kernel").start()
+            thread = threading.Thread(target=self._serve, args=(index,), daemon=True, name="segcaffe-kernel")
+            thread.start()
+            self._numbers.append(thread.native_id or 0)
         self.started = max(self.started, size)
 
     def give(self, job: _Job, helpers: int) -> None:
         """Ask for that many helpers."""
+        if self.team.asleep:
+            self._placing.keep_away(self._numbers)
         for _ in range(helpers):
             self.jobs.put(job)
         self.bell[0] += 1
+
+    def wake(self, helpers: int) -> None:
+        """Have that many helpers awake, who then look for pieces."""
+        self._placing.keep_away(self._numbers)
+        for _ in range(min(helpers, len(self.team.asleep))):
+            self.jobs.put(None)
 
     def watch(self, cell: np.ndarray[Any, Any], old: int, settling: float) -> int:
         """Wait for ``cell[0]`` to change, and ``settling`` microseconds more; not where threads outnumber cores."""
@@ -246,30 +307,42 @@ class _Pool:
         return int(self._watch(cell, old, int(WATCH * self._per_microsecond), int(settling * self._per_microsecond)))
 
     def _serve(self, index: int) -> None:
-        settling = _CALLER_LEAVES + index * _HELPER_LEAVES
+        seat = index + 1
+        seats.take(seat)
+        settling = int((_CALLER_LEAVES + index * _HELPER_LEAVES) * self._per_microsecond)
         while True:
             # In this order, a job put in between is seen by one or the other.
             rung = int(self.bell[0])
-            if not self.jobs.empty() or self.watch(self.bell, rung, settling) != rung:
-                self._try()
-            else:
-                self.jobs.get().work()
+            called = not self.jobs.empty() or self._attend(seat, rung, settling) != rung
+            job = self._next(seat, sleeps=not called)
+            if job is not None:
+                job.work()
 
-    def _try(self) -> None:
+    def _attend(self, seat: int, rung: int, settling: int) -> int:
+        """Look for pieces, until the bell rings or nothing is to be done; returns the bell."""
+        if num_threads() > _usable_cores():
+            return rung
+        return self.team.attend(seat, rung, (self.patience, self._busy, settling))
+
+    def _next(self, seat: int, sleeps: bool) -> _Job | None:
+        """The next job; None where there is none, or the helper was woken to look for pieces."""
+        if sleeps:
+            self.team.asleep.add(seat)
         try:
-            job = self.jobs.get_nowait()
+            return self.jobs.get(sleeps)
         except Empty:
-            return
-        job.work()
+            return None
+        finally:
+            self.team.asleep.discard(seat)
 
 
-def _shared_pool(size: int) -> _Pool:
+def shared_pool(size: int) -> Pool:
     """The pool, with at least ``size`` threads."""
     global _pool
     if _pool is None or _pool.started < size:
         with _lock:
             if _pool is None:
-                _pool = _Pool()
+                _pool = Pool()
             _pool.start(size)
     return _pool
 

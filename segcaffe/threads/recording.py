@@ -25,6 +25,23 @@ class Call(NamedTuple):
     arguments: tuple[Any, ...]
 
 
+class Divided(NamedTuple):
+    """Work that is divided among threads.
+
+    Attributes
+    ----------
+    function, arguments:
+        What does it all.
+    seats:
+        For each thread that may take part (`segcaffe.threads.seats`) the calls that make up each piece of the work,
+        pieces in order; empty where it is not known.
+    """
+
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
+    seats: tuple[tuple[tuple[Call, ...], ...], ...]
+
+
 class Tape:
     """What a thread recorded.
 
@@ -45,7 +62,7 @@ class Tape:
     scouting = False
 
     def __init__(self) -> None:
-        self.calls: list[Call] = []
+        self.calls: list[Call | Divided] = []
         self.held = 0
         self.told = 0
         self.refused = False

@@ -39,8 +39,8 @@ def test_every_item_once_and_again_for_each_play(threads: int, count: int, grain
         calls.run(count, of_range, grain, blocks)
     assert recorded.complete
     assert (seen == 6).all()
-    for function, arguments in recorded.calls:
-        function(*arguments)
+    for told in recorded.calls:
+        told.function(*told.arguments)
     assert (seen == 9).all()
 
 
@@ -52,7 +52,7 @@ def test_cost_decides_whether_work_is_divided() -> None:
         for cycles in (1e3, 1e9):
             calls.run_cycles(10, cycles, lambda _start, _stop: ((_add, (np.zeros(1), 1)),))
         calls.run_cycles(0, 0, lambda _start, _stop: ())
-    assert [function for function, _ in recorded.calls] == [_add, parallel.run]
+    assert [told.function for told in recorded.calls] == [_add, parallel.run]
     assert recorded.complete
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 
 import numpy as np
@@ -138,3 +139,16 @@ def test_the_environment_sets_the_number(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("SEGCAFFE_NUM_THREADS", "3")
     monkeypatch.setattr(parallel, "_threads", 0)
     assert parallel.num_threads() == 3
+
+
+def test_what_a_job_works_on_is_not_kept() -> None:
+    parallel.set_num_threads(2)
+    values = np.zeros(100)
+    arrays = weakref.ref(values)
+
+    def body(start: int, stop: int, values: np.ndarray = values) -> None:
+        values[start:stop] += 1
+
+    parallel.run(100, body)
+    del values, body
+    assert arrays() is None

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from segcaffe.threads import recording
+from segcaffe.threads import recording, seats
 
 _KEEP_BYTES = 1 << 26
 _ALIGN_BYTES = 64
@@ -16,8 +15,6 @@ _STEP_BYTES = 1 << 20
 
 Bytes = dict[str, int]
 """What a kernel takes under each name, all threads together."""
-
-_memory = threading.local()
 
 
 def largest(*several: Bytes) -> Bytes:
@@ -28,17 +25,18 @@ def largest(*several: Bytes) -> Bytes:
 def scratch(name: str, size: int, dtype: Any) -> np.ndarray[Any, Any]:
     """A flat array of ``size`` elements whose contents are unspecified, aligned to a cache line.
 
-    It is the calling thread's own, until the thread asks for the same ``name`` again. Large arrays are not kept.
+    It is the calling thread's own (its seat's), until it asks for the same ``name`` again. Large arrays are not kept.
     """
     count = size * np.dtype(dtype).itemsize
-    held: np.ndarray[Any, Any] | None = getattr(_memory, name, None)
+    own = seats.memory()
+    held: np.ndarray[Any, Any] | None = own.get(name)
     if held is None or held.size < count:
         # First the old one goes; sizes of which one is a little larger than the other use the same memory.
         held = None
-        vars(_memory).pop(name, None)
+        own.pop(name, None)
         held = _aligned(-(-count // _STEP_BYTES) * _STEP_BYTES if count > _STEP_BYTES else count)
         if count <= _KEEP_BYTES:
-            setattr(_memory, name, held)
+            own[name] = held
         else:
             # A recording would keep it.
             recording.refuse()
@@ -65,12 +63,12 @@ def prepared(name: str, size: int, dtype: Any, fill: Callable[[Any], None]) -> n
 
 def release() -> None:
     """Give back what the calling thread keeps."""
-    vars(_memory).clear()
+    seats.memory().clear()
 
 
 def kept() -> dict[str, int]:
     """Bytes that the calling thread keeps, by name."""
-    return {name: held.nbytes for name, held in vars(_memory).items()}
+    return {name: held.nbytes for name, held in seats.memory().items()}
 
 
 def _aligned(count: int) -> np.ndarray[Any, Any]:

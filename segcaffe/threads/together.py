@@ -1,0 +1,121 @@
+"""Recorded calls of which some are divided among threads, played by all of them without the interpreter in between."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from segcaffe.jit.stretch import Stretch, is_compiled, table_of
+from segcaffe.threads import parallel
+from segcaffe.threads.recording import Call, Divided
+from segcaffe.threads.team import ENDED, FAILED, LATE, OPEN, WORDS, WRONG, ticket_of
+
+Made = Call | Divided
+_SERIAL_PLAYS = 3
+"""Times, at most, that everything is done by the caller first, to know how long that takes."""
+_WORTH_WAKING = 2.5e-4
+"""Seconds of one thread's work for which a sleeping helper is woken, which costs the caller about a tenth of it."""
+_FOREVER = 1 << 62
+_NAP = 5e-5
+"""Seconds to sleep between looks at work that another thread has not finished for long."""
+
+
+class Together:
+    """Calls of compiled functions, some of which are divided into pieces for the threads of the pool.
+
+    Parameters
+    ----------
+    calls:
+        Those for which `is_playable` holds.
+    """
+
+    def __init__(self, calls: Sequence[Made]) -> None:
+        self._calls = tuple(calls)
+        self._kept: list[Any] = []
+        self._table = np.array([self._row(call) for call in calls], np.int64)
+        self._why = np.zeros(1, np.int64)
+        self._own = np.zeros(WORDS, np.int64)
+        self._helpers = max(len(call.seats) for call in calls if isinstance(call, Divided)) - 1
+        self._at = 0
+        self._plays, self._takes, self._ended = 0, float("inf"), 0.0
+
+    def __call__(self) -> None:
+        """Make the calls; what one raises is raised."""
+        begin = time.perf_counter()
+        self._plays += 1
+        pool = parallel.shared_pool(self._helpers)
+        measures = self._plays <= _SERIAL_PLAYS and (self._plays == 1 or self._takes < 10 * _WORTH_WAKING)
+        if measures or not pool.team.lock.acquire(blocking=False):
+            self._play(pool, self._own, -1)
+            self._takes = min(self._takes, time.perf_counter() - begin)
+            return
+        words = pool.team.words
+        try:
+            if pool.team.asleep and (self._takes > _WORTH_WAKING or begin - self._ended < 1e-6 * parallel.WATCH):
+                pool.wake(self._helpers)
+            words[OPEN] = 1
+            self._play(pool, words, pool.patience)
+        finally:
+            if self._why[0] == LATE:
+                # Interrupted while it slept: helpers still work for this pass.
+                pool.team.play(words, self._table, self._at, self._why, _FOREVER)
+            words[OPEN] = 0
+            self._ended = time.perf_counter()
+            pool.team.lock.release()
+
+    def _play(self, pool: parallel.Pool, words: np.ndarray[Any, Any], patience: int) -> None:
+        """Play the table to its end, on these words."""
+        self._at, self._why[0] = 0, ENDED
+        while True:
+            self._at = pool.team.play(words, self._table, self._at, self._why, patience)
+            if self._why[0] != LATE:
+                break
+            time.sleep(_NAP)
+        if self._why[0] == WRONG:
+            words[FAILED] = 0
+            self._repeat(self._at)
+
+    def _repeat(self, first: int) -> None:
+        """Make the failing call once more, through Numba's wrapper, which makes an exception of its status."""
+        for call in self._calls[first:]:
+            pieces = [[call]] if isinstance(call, Call) else call.seats[0]
+            for function, arguments in itertools.chain.from_iterable(pieces):
+                function(*arguments)
+
+    def _row(self, call: Made) -> tuple[int, int]:
+        """Code and the address of its words; for divided work 0, and the address of what tells its pieces.
+
+        That is a ticket, and for each seat the address of a list of its pieces: where the rows of a piece are, and how
+        many.
+        """
+        if isinstance(call, Call):
+            table = self._keep(*table_of([call]))
+            return int(table[0, 0]), int(table[0, 1])
+        work = [ticket_of(len(call.seats[0]), len(call.seats))]
+        for pieces in call.seats:
+            tables = [self._keep(*table_of(piece)) for piece in pieces]
+            rows = np.array([(table.ctypes.data, len(table)) for table in tables], np.int64)
+            work.append(self._keep(rows).ctypes.data)
+        told = self._keep(np.array(work, np.int64))
+        return 0, told.ctypes.data
+
+    def _keep(self, array: np.ndarray[Any, Any], *others: Any) -> np.ndarray[Any, Any]:
+        self._kept += [array, *others]
+        return array
+
+
+def joined(calls: Sequence[Made]) -> Callable[[], None]:
+    """Playable calls as one."""
+    alone = [call for call in calls if isinstance(call, Call)]
+    return Stretch(alone) if len(alone) == len(calls) else Together(calls)
+
+
+def is_playable(call: Made) -> bool:
+    """Whether all that a call or divided work is made of are functions of Numba's compiled for just such arguments."""
+    if isinstance(call, Call):
+        return is_compiled(*call)
+    return bool(call.seats) and all(is_compiled(*each) for pieces in call.seats for piece in pieces for each in piece)
