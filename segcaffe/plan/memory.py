@@ -141,8 +141,8 @@ def _join(program: Program, items: dict[int, Item], used: Sequence[int]) -> list
 
 
 def _fits(index: int, part: Item, whole: Item, last_written: Mapping[int, int]) -> bool:
-    """Whether a bottom of step ``index`` may lie in its top: nested once only, and never different from it."""
-    if part is whole or part.parts or part.last > whole.last:
+    """Whether a bottom of step ``index``, with what lies in it, may lie in its top, never different from it."""
+    if part is whole or part.last > whole.last:
         return False
     return part.last <= index or max(last_written.get(item.number, -1) for item in (part, whole)) <= index
 

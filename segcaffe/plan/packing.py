@@ -63,9 +63,12 @@ class Slot:
         self.offsets.append(offset)
 
     def places(self) -> list[tuple[Item, int]]:
-        """Each item, and those inside it, with its offset."""
-        outer = list(zip(self.items, self.offsets, strict=True))
-        return outer + [(part, start + inside) for item, start in outer for part, inside in item.parts]
+        """Each item, and those inside it, at any depth, with its offset."""
+        found = list(zip(self.items, self.offsets, strict=True))
+        # Grows on the way: of those inside come what is inside of them.
+        for item, start in found:
+            found += [(part, start + inside) for part, inside in item.parts]
+        return found
 
 
 def _by_time(item: Item) -> tuple[int, int]:

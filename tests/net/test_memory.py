@@ -107,6 +107,32 @@ def test_what_is_joined_is_made_in_its_place() -> None:
         assert np.array_equal(shared.forward(x=values)["y"], plain.forward(x=values)["y"])
 
 
+def test_joins_of_joins_are_made_in_their_place() -> None:
+    """Blobs that several layers read, rectified in place before or behind; each net and size gives the same bits."""
+    text = INPUT.replace("dim: 2", "dim: 1", 1) + CONV.format("j0", "x", 8)
+    for k in range(3):
+        text += (
+            CONV.format(f"c{k}", f"j{k}", 4)
+            + f"""
+          layer {{ name: "p{k}" type: "Pooling" bottom: "j{k}" top: "p{k}"
+                   pooling_param {{ kernel_size: 3 stride: 1 pad: 1 }} }}
+          layer {{ name: "j{k + 1}" type: "Concat" bottom: "j{k}" bottom: "c{k}" bottom: "p{k}" top: "j{k + 1}" }}"""
+        )
+    text += 'layer { name: "last" type: "ReLU" bottom: "j3" top: "j3" }' + CONV.format("y", "j3", 2)
+    shared, plain = (build(text, caffe_pb2.TEST, share) for share in (True, False))
+    whole = shared.blobs["j3"].buffer("data")
+    pixels = 33 * 41
+    starts = {"j2": 0, "j1": 0, "j0": 0, "c2": 44, "p2": 48, "c1": 20, "p1": 24, "c0": 8, "p0": 12}
+    places = {name: shared.blobs[name].buffer("data").place_in(whole) for name in starts}
+    assert places == {name: start * pixels for name, start in starts.items()}
+    for size in ((33, 41), (20, 31), (40, 50)):
+        values = np.random.default_rng(3).standard_normal((1, 3, *size))
+        for net in (shared, plain):
+            net.blobs["x"].reshape(*values.shape)
+        for _ in range(4):
+            assert np.array_equal(shared.forward(x=values)["y"], plain.forward(x=values)["y"])
+
+
 def test_planning_again_changes_nothing() -> None:
     net = build(INPUT + BODY, caffe_pb2.TEST, True)
     before = net.forward()["flat"].copy(), net.plan_memory().shared

@@ -73,6 +73,24 @@ def test_what_a_step_joins_is_made_inside_its_result() -> None:
     assert make_plan(replace(program, steps=(*steps[:4], changed, late))).shared > 960
 
 
+def test_results_of_joins_are_made_inside_the_next_one() -> None:
+    """As in DenseNets: each step reads what there is, and what it makes is joined to that."""
+    steps = [Step("in", tops=(0,), backward=False), Step("first", bottoms=(0,), tops=(1,))]
+    sizes = [64, 128]
+    for k in range(3):
+        whole, part = 2 * k + 1, 2 * k + 2
+        joins = ((whole, 0), (part, sizes[whole]))
+        steps.append(Step(f"more{k}", bottoms=(whole,), tops=(part,)))
+        steps.append(Step(f"join{k}", bottoms=(whole, part), tops=(whole + 2,), joins=joins))
+        sizes += [64, sizes[whole] + 64]
+    steps.append(Step("out", bottoms=(7,), tops=(8,)))
+    buffers = tuple(Buffer(str(i), "values", size) for i, size in enumerate([*sizes, 64]))
+    plan = make_plan(Program(tuple(steps), buffers, frozenset({0, 8}), learns=False))
+    places = {item.number: offset for item, offset in plan.slots[0].places()}
+    assert places == {7: 0, 5: 0, 3: 0, 1: 0, 6: 256, 4: 192, 2: 128}
+    assert plan.shared == 320
+
+
 def test_workspace_is_used_by_turns() -> None:
     steps = (Step("a", workspace={"packed": 5, "columns": 2}), Step("b", workspace={"packed": 3, "tables": 1}))
     assert make_plan(Program(steps, ())).workspace == 8
