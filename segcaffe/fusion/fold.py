@@ -10,6 +10,9 @@ differs is that the top has its final values as soon as the convolution has run.
 would do one by one: a pass that ends or begins among them, and one whose hooks look on, is not folded there. Factors
 and shifts are computed anew in each pass, from whatever the blobs hold.
 
+A BatchNorm, BN or Scale that no convolution takes in does the work of those behind it in the same way, where nothing
+learns: in DenseNets they read what was joined.
+
 Where the net may run backward, a Scale or a BN is folded only if its parameters do not learn: their gradients need what
 lies in between. The gradient passes through all that is folded at once, before the convolution's own backward pass.
 """
@@ -41,10 +44,14 @@ def fold(graph: Graph, backward: bool = True) -> Graph:
     if graph.force_backward:
         return graph
     learns = backward and any(map(has_loss, graph.nodes))
-    readers = graph.readers()
-    leaders = [i for i, node in enumerate(graph.nodes) if _can_lead(node, learns)]
-    found = {i: _absorbed(graph, i, readers.get(graph.nodes[i].tops[0], []), learns) for i in leaders}
-    return replace(graph, absorbed={i: layers for i, layers in found.items() if layers})
+    readers, found, taken = graph.readers(), dict[int, tuple[int, ...]](), set[int]()
+    for i, node in enumerate(graph.nodes):
+        if i not in taken and _can_lead(node, learns):
+            behind = [reader for reader in readers.get(node.tops[0], []) if reader > i]
+            if layers := _absorbed(graph, i, behind, learns):
+                found[i] = layers
+                taken.update(layers)
+    return replace(graph, absorbed=found)
 
 
 def has_loss(node: Node) -> bool:
@@ -55,10 +62,13 @@ def has_loss(node: Node) -> bool:
 def _can_lead(node: Node, learns: bool) -> bool:
     """Whether a layer can do the work of those behind it: it makes channels on axis 1, by a kernel with an epilogue.
 
-    One of masked columns can as long as nothing learns.
+    One of masked columns can as long as nothing learns, and so can a BatchNorm, BN or Scale, if it has no convolution
+    before it whose epilogue it is part of.
     """
     if learns and issubclass(node.cls, MaskedConvolution):
         return False
+    if _is_stored_norm(node) or _is_channel_scale(node):
+        return not learns and len(node.tops) == 1
     if issubclass(node.cls, InnerProduct):
         return node.param.inner_product_param.axis == 1
     return issubclass(node.cls, WindowedLayer) and len(node.tops) == 1 and node.param.convolution_param.axis == 1
@@ -67,10 +77,12 @@ def _can_lead(node: Node, learns: bool) -> bool:
 def _absorbed(graph: Graph, index: int, readers: list[int], learns: bool) -> tuple[int, ...]:
     """The BatchNorm or BN, Scale and rectifier, in this order, that work in place on a layer's top before others do.
 
-    ``readers`` are the layers that read the top.
+    ``readers`` are the layers behind it that read the top.
     """
     blob = graph.nodes[index].tops[0]
     kinds: list[Callable[[Node], bool]] = [_is_stored_norm, _is_channel_scale, is_rectifier]
+    # What leads comes before.
+    kinds = kinds[next((k + 1 for k, fits in enumerate(kinds[:2]) if fits(graph.nodes[index])), 0) :]
     if issubclass(graph.nodes[index].cls, MaskedConvolution):
         kinds.pop()
     found: list[int] = []

@@ -12,9 +12,14 @@ from segcaffe.blob import Blob
 from segcaffe.fusion.lazy import LazyBlob
 from segcaffe.fusion.masked_convolution import MaskedConvolution
 from segcaffe.graph.graph import Graph
+from segcaffe.kernels import channelwise
+from segcaffe.layers.affine.scale import Scale
 from segcaffe.layers.base import Blobs, Layer, LayerMemory, recordable
 from segcaffe.layers.dense.convolution import Convolution
 from segcaffe.layers.dense.epilogue import Epilogue, EpilogueLayer
+from segcaffe.layers.normalize.batch_norm import BatchNorm
+from segcaffe.layers.normalize.bn import BN
+from segcaffe.layers.views import planes
 from segcaffe.proto import caffe_pb2
 from segcaffe.threads import recording
 
@@ -90,6 +95,34 @@ class Lazy(Wrapper):
 
     def _make_gradient(self, index: int, top: Blobs, bottom: Blobs) -> None:
         self.layer.backward(top, [i == index for i in range(len(bottom))], bottom)
+
+
+class Leading(Wrapper):
+    """A BatchNorm, BN or Scale that does in one pass what it does and what the layers behind it do to each channel."""
+
+    def __init__(self, layer: BatchNorm | BN | Scale) -> None:
+        super().__init__(layer)
+        self.layer: BatchNorm | BN | Scale = layer
+        self.epilogue = Epilogue()
+
+    @recordable
+    def forward(self, bottom: Blobs, top: Blobs) -> None:
+        """Compute the top's final values; the layer's own ones where the others run by themselves."""
+        if not self.epilogue.active:
+            self.layer.forward(bottom, top)
+            return
+        factor, shift = self.layer.follow(1.0, 0.0)
+        for layer in self.epilogue.affine:
+            factor, shift = layer.follow(factor, shift)
+        # A batch of numbers has one channel.
+        x, y = (planes(blob.array if blob.ndim > 1 else blob.array[:, None]) for blob in (bottom[0], top[0]))
+        channels, rows = len(factor), (factor.astype(self.dtype), shift.astype(self.dtype))
+        if self.epilogue.relu is None:
+            channelwise.affine(x, *rows, y)
+            return
+        slope = self.xp.zeros(channels, self.dtype)
+        slope[...] = self.epilogue.slope(channels)
+        channelwise.rectified_affine(x, *rows, slope, y)
 
 
 class Summing(Wrapper):
@@ -172,10 +205,12 @@ def wrap(graph: Graph, blobs: Blobs, layers: list[Layer], wanted: Sequence[Seque
             layers[i] = Lazy(layers[i])
     for index, absorbed in graph.absorbed.items():
         leader = layers[index]
-        assert isinstance(leader, EpilogueLayer)
-        leader.epilogue.absorb([layers[i] for i in absorbed])
+        if isinstance(leader, (BatchNorm, BN, Scale)):
+            leader = layers[index] = Leading(leader)
+        epilogue = _epilogue(leader)
+        epilogue.absorb([layers[i] for i in absorbed])
         for i in absorbed:
-            layers[i] = Absorbed(layers[i], leader.epilogue)
+            layers[i] = Absorbed(layers[i], epilogue)
     for index, added in graph.sums.items():
         layer, ending = layers[index], Epilogue()
         assert isinstance(layer, Convolution)
@@ -189,14 +224,18 @@ def wrap(graph: Graph, blobs: Blobs, layers: list[Layer], wanted: Sequence[Seque
 def activate(graph: Graph, layers: Sequence[Layer], first: int, last: int, watched: bool) -> None:
     """Let those epilogues act in the next pass that lie wholly among layers first..last; none where hooks are set."""
     for index, absorbed in graph.absorbed.items():
-        leader = layers[index]
-        leader = leader.layer if isinstance(leader, Summing) else leader
-        assert isinstance(leader, EpilogueLayer)
-        leader.epilogue.active = not watched and first <= index and absorbed[-1] <= last
+        _epilogue(layers[index]).active = not watched and first <= index and absorbed[-1] <= last
     for index, added in graph.sums.items():
         leader = layers[index]
         assert isinstance(leader, Summing)
         leader.ending.active = not watched and first <= index and added.nodes[-1] <= last
+
+
+def _epilogue(leader: Layer) -> Epilogue:
+    """The epilogue of a layer that does the work of others."""
+    leader = leader.layer if isinstance(leader, Summing) else leader
+    assert isinstance(leader, (EpilogueLayer, Leading))
+    return leader.epilogue
 
 
 def _share_gradients(graph: Graph, layers: Sequence[Layer], wanted: Sequence[Sequence[bool]]) -> None:

@@ -73,6 +73,51 @@ def test_same_results(maker: str, options: str, rest: str, expected: list[str]) 
     assert_same(INPUT + conv + rest, expected)
 
 
+LATE = 'layer { name: "late" type: "ReLU" bottom: "y" top: "y" relu_param { negative_slope: 0.1 } }'
+
+
+@pytest.mark.parametrize("first", ["Pooling", ""])
+@pytest.mark.parametrize(("rest", "expected"), [
+    (NORM + SCALE.format("true") + RELU, ["scale", "relu"]),
+    (NORM + SCALE.format("false"), ["scale"]),
+    (NORM + PRELU.format("false"), ["relu"]),
+    (NORM, []),
+    (SCALE.format("true") + LEAKY, ["relu"]),
+    (NORM + RELU + SCALE.format("true") + LATE, ["relu", "late"]),
+    (RELU + NORM + SCALE.format("true"), ["scale"]),
+    (BN.format("bn_mode: INFERENCE", "") + SCALE.format("true") + RELU, ["scale", "relu"]),
+    (BN.format("bn_mode: LEARN", "") + RELU, []),
+])  # fmt: skip
+def test_channels_that_no_convolution_makes(first: str, rest: str, expected: list[str]) -> None:
+    """They are finished by the first of the layers, whether that is in place or not."""
+    pool = 'layer { name: "pool" type: "Pooling" bottom: "x" top: "y" pooling_param { kernel_size: 3 stride: 2 } }'
+    assert_same(INPUT + (pool + rest if first else rest.replace('bottom: "y"', 'bottom: "x"', 1)), expected)
+
+
+def test_one_channel_of_numbers() -> None:
+    one = 'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 5 } } }'
+    assert_same(one + NORM.replace('bottom: "y"', 'bottom: "x"') + RELU, ["relu"])
+
+
+def test_what_leads_sees_what_is_written_and_stands_back_for_parts_of_the_net() -> None:
+    text = INPUT + NORM.replace('bottom: "y"', 'bottom: "x"') + SCALE.format("true") + RELU
+    ours, plain = (build(text, fuse) for fuse in (True, False))
+    for _ in range(5):
+        assert np.allclose(ours.forward()["y"], plain.forward()["y"])
+    for name, index, value in (("scale", 0, -2), ("scale", 1, 0.7), ("norm", 0, 0.4), ("norm", 2, 2)):
+        for net in (ours, plain):
+            net.params[name][index].data[...] = value
+        assert np.allclose(ours.forward()["y"], plain.forward()["y"])
+    assert np.allclose(ours.forward(end="norm")["y"], plain.forward(end="norm")["y"])
+    assert np.allclose(ours.forward(start="scale")["y"], plain.forward(start="scale")["y"])
+    assert np.allclose(ours.forward()["y"], plain.forward()["y"])
+    seen: list[bool] = []
+    for net in (ours, plain):
+        net.before_forward(lambda i, net=net: seen.append(bool((net.blobs["y"].data < 0).any())))
+        net.forward()
+    assert seen[: len(seen) // 2] == seen[len(seen) // 2 :]
+
+
 def test_changed_parameters_count() -> None:
     ours, plain = (build(INPUT + CONV.format("") + NORM + SCALE.format("true"), fuse) for fuse in (True, False))
     for net in (ours, plain):

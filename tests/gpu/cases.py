@@ -167,6 +167,7 @@ def _channelwise(function: str, arrays: str, vectors: str, output: str, sums: bo
 
 
 _channelwise("affine", "x", "scale bias", "y", sums=False)
+_channelwise("rectified_affine", "x", "scale bias slope", "y", sums=False)
 _channelwise("prelu", "x", "slope", "y", sums=False)
 _channelwise("prelu_grad", "x dy", "slope", "dx", sums=False)
 for _slope in (0.0, 0.3):

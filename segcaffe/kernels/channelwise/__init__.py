@@ -17,6 +17,14 @@ def affine(x: Array, scale: Array, bias: Array, y: Array) -> None:
     """Set y = scale·x + bias for x, y (outer, channels, inner); scale, bias (channels,)."""
 
 
+@kernel(writes=("y",))
+def rectified_affine(x: Array, scale: Array, bias: Array, slope: Array, y: Array) -> None:
+    """Set y = v where v = scale·x + bias > 0, else slope·v, or 0 where slope is 0.
+
+    Shapes are as in `affine`; slope (channels,).
+    """
+
+
 @kernel(writes=("dx",))
 def rectified_affine_grad(y: Array, dy: Array, scale: Array, slope: float, dx: Array) -> None:
     """Set dx = scale·dy where y > 0, else slope·scale·dy, for y, dy, dx (outer, channels, inner); scale (channels,)."""

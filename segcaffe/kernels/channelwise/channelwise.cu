@@ -14,6 +14,17 @@ KERNEL affine(const REAL* x, const REAL* scale, const REAL* bias, REAL* y, INDEX
     }
 }
 
+KERNEL rectified_affine(
+    const REAL* x, const REAL* scale, const REAL* bias, const REAL* slope, REAL* y, INDEX channels, INDEX inner,
+    INDEX count
+) {
+    EACH(i, count) {
+        const INDEX c = i / inner % channels;
+        const REAL value = x[i] * scale[c] + bias[c];
+        y[i] = value <= 0 ? (slope[c] == 0 ? 0 : slope[c] * value) : value;
+    }
+}
+
 KERNEL rectified_affine_grad(
     const REAL* y, const REAL* dy, const REAL* scale, REAL slope, REAL* dx, INDEX channels, INDEX inner, INDEX count
 ) {

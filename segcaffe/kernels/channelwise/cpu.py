@@ -43,6 +43,38 @@ def _affine(start, stop, inner, x, scale, bias, y):
         start = end
 
 
+def rectified_affine(x: Array, scale: Array, bias: Array, slope: Array, y: Array) -> None:
+    _map(_rectified_affine, (x,), (scale, bias, slope), y)
+
+
+@_compiled
+def _rectified_affine(start, stop, inner, x, scale, bias, slope, y):
+    zero = y.dtype.type(0)
+    if inner == 1:
+        for first in range(start, stop, scale.size):
+            row, to = x[first : first + scale.size], y[first : first + scale.size]
+            for c in range(scale.size):
+                value = row[c] * scale[c] + bias[c]
+                low = slope[c] * value if slope[c] != 0 else zero
+                to[c] = low if value <= 0 else value
+        return
+    while start < stop:
+        row_index = start // inner
+        end = min(stop, (row_index + 1) * inner)
+        c = row_index % scale.size
+        s, b, t = scale[c], bias[c], slope[c]
+        row, to = x[start:end], y[start:end]
+        if t == 0:
+            for i in range(row.size):
+                value = row[i] * s + b
+                to[i] = zero if value <= 0 else value
+        else:
+            for i in range(row.size):
+                value = row[i] * s + b
+                to[i] = t * value if value <= 0 else value
+        start = end
+
+
 def rectified_affine_grad(y: Array, dy: Array, scale: Array, slope: float, dx: Array) -> None:
     _map(_rectified_affine_grad, (y, dy), (scale, scale * y.dtype.type(slope)), dx)
 

@@ -20,6 +20,10 @@ def affine(x: Array, scale: Array, bias: Array, y: Array) -> None:
     launch("channelwise", "affine", y.size, x, scale, bias, y, *y.shape[1:], y.size)
 
 
+def rectified_affine(x: Array, scale: Array, bias: Array, slope: Array, y: Array) -> None:
+    launch("channelwise", "rectified_affine", y.size, x, scale, bias, slope, y, *y.shape[1:], y.size)
+
+
 def rectified_affine_grad(y: Array, dy: Array, scale: Array, slope: float, dx: Array) -> None:
     launch("channelwise", "rectified_affine_grad", dx.size, y, dy, scale, float(slope), dx, *dx.shape[1:], dx.size)
 
