@@ -81,6 +81,8 @@ def run(options: argparse.Namespace) -> int:
     refinement.check_target(target, scores, options.scores, options.guide)
     batch = scores.reshape(-1, *scores.shape[-3:])
     guide = refinement.fitted(read, batch)
+    if not options.probabilities and refinement.looks_like_probabilities(batch):
+        common.warn("the scores are from 0 to 1 and add up to 1: if they are probabilities, give --probabilities.")
     if guide is not read:
         tell(f"the guide, {_size(read.values)}, is resized to the scores, {_size(batch)} (height x width, bilinear).")
     with common.progress(len(batch), "image") as advance:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -48,6 +49,18 @@ def unary_from_softmax(sm: npt.ArrayLike, scale: float | None = None, clip: floa
     with np.errstate(divide="ignore"):
         energies: Matrix = -np.log(probabilities).reshape(len(probabilities), -1).astype(np.float32)
     return energies
+
+
+def compute_unary(labels: npt.ArrayLike, M: int, GT_PROB: float = 0.5) -> Matrix:
+    """`unary_from_labels` under its old name, in which label 0 means that nothing is known."""
+    warnings.warn("compute_unary is now unary_from_labels.", DeprecationWarning, stacklevel=2)
+    return unary_from_labels(labels, M, GT_PROB)
+
+
+def softmax_to_unary(sm: npt.ArrayLike, GT_PROB: float = 1) -> Matrix:
+    """`unary_from_softmax` under its old name, without a least probability."""
+    warnings.warn("softmax_to_unary is now unary_from_softmax.", DeprecationWarning, stacklevel=2)
+    return unary_from_softmax(sm, None if GT_PROB == 1 else GT_PROB, clip=None)
 
 
 def create_pairwise_gaussian(sdims: Sequence[float], shape: Sequence[int]) -> Matrix:

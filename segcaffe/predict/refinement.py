@@ -143,9 +143,25 @@ def read_guide(path: str, dtype: Any) -> Guide:
     return Guide(_finite(four, dtype, where), values.dtype == np.uint8)
 
 
+def looks_like_probabilities(scores: Array) -> bool:
+    """Whether scores (N, C, H, W) of several classes are from 0 to 1 and add up to 1 at each pixel."""
+    if scores.shape[1] < 2 or scores.min() < 0 or scores.max() > 1:
+        return False
+    return bool(np.abs(scores.sum(axis=1) - 1).max() < _BEYOND)
+
+
 def fitted(guide: Guide, scores: Array) -> Guide:
-    """The guide in the height and width of the scores (N, C, H, W), bilinear. ShapeError for another batch size."""
+    """The guide in the height and width of the scores (N, C, H, W), bilinear.
+
+    ShapeError for another batch size, and where either fits the other once its channels, which are last, come first.
+    """
     values, (height, width) = guide.values, scores.shape[2:]
+    for name, verb, one, other in (("scores", "seem", scores, values), ("guide", "seems", values, scores)):
+        if one.shape[2:] != other.shape[2:] == one.shape[1:3]:
+            raise ShapeError(
+                f"the {name} {verb} to have channels last. Received: {' x '.join(map(str, one.shape[1:]))}, beside "
+                f"{other.shape[2]} x {other.shape[3]} pixels. Bring these to the front: numpy.moveaxis(array, -1, -3)."
+            )
     if len(values) not in (1, len(scores)):
         raise ShapeError(
             f"the guide must be one for all images, or one for each. Received: {len(values)} guides for "

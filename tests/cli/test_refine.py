@@ -128,6 +128,17 @@ def test_a_guide_of_another_size_is_resized(labels: np.ndarray[Any, Any], capsys
     np.testing.assert_array_equal(np.load("large.npy"), np.load("same.npy"))
 
 
+def test_what_looks_like_probabilities_is_told(
+    labels: np.ndarray[Any, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    powers = np.exp(np.load("scores.npy"))
+    np.save("softmax.npy", powers / powers.sum(axis=0))
+    assert main(["refine", "softmax.npy", "photo.png", "o.npy"]) == 0
+    assert "if they are probabilities, give --probabilities" in told(capsys)
+    assert main(["refine", "softmax.npy", "photo.png", "o.npy", "--probabilities"]) == 0
+    assert told(capsys) == ""
+
+
 def test_probabilities_of_an_archive(labels: np.ndarray[Any, Any]) -> None:
     powers = np.exp(np.load("scores.npy") * 5)
     probabilities = (powers / powers.sum(axis=0)).astype(np.float16)
@@ -152,6 +163,8 @@ def test_probabilities_of_an_archive(labels: np.ndarray[Any, Any]) -> None:
         ("scores.npy nan.npy o.npy", "GUIDE nan.npy: it has NaN"),
         ("scores.npy line.npy o.npy", "or depth (H, W), as numbers. Received: float64 of shape (4,)"),
         ("scores.npy two.npy o.npy", "Received: 2 guides for 1 images"),
+        ("last.npy photo.png o.npy", "the scores seem to have channels last. Received: 24 x 30 x 3"),
+        ("scores.npy last.npy o.npy", "the guide seems to have channels last. Received: 24 x 30 x 3"),
         ("scores.npy photo.png o.jpg", "name a file .npy (scores) or .png (labels)"),
         ("two.npy photo.png o.png", "Received: 2 of 3 classes"),
         ("one.npy photo.png o.png", "Received: 1 of 1 classes"),
@@ -180,7 +193,7 @@ def test_refused(words: str, rule: str, labels: np.ndarray[Any, Any], capsys: py
     for name in ("text.npy", "text.npz", "text.png"):
         Path(name).write_text("no array, no archive, no image")
     arrays = {"whole": scores.astype(np.int64), "flat": scores[0], "nan": scores * np.nan, "line": np.zeros(4)}
-    arrays |= {"two": np.stack([scores, scores]), "one": scores[:1]}
+    arrays |= {"two": np.stack([scores, scores]), "one": scores[:1], "last": np.moveaxis(scores, 0, -1)}
     for name, values in arrays.items():
         np.save(name, values)
     np.savez("several.npz", a=scores, b=scores)

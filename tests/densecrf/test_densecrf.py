@@ -40,6 +40,17 @@ def test_inference_makes_the_divergence_small() -> None:
     assert crf.klDivergence(q) < before
 
 
+def test_old_names_of_energies() -> None:
+    with pytest.deprecated_call(match="now unary_from_labels"):
+        found = utils.compute_unary([0, 1, 2], 2)
+    np.testing.assert_array_equal(found, utils.unary_from_labels([0, 1, 2], 2, 0.5))
+    probabilities = np.array([[0.25, 1e-9], [0.75, 1 - 1e-9]])
+    for sure, scale in ((1, None), (0.5, 0.5)):
+        with pytest.deprecated_call(match="now unary_from_softmax"):
+            found = utils.softmax_to_unary(probabilities, sure)
+        np.testing.assert_array_equal(found, utils.unary_from_softmax(probabilities, scale, clip=None))
+
+
 def test_what_is_refused() -> None:
     crf = densecrf.DenseCRF2D(4, 3, 2)
     image = np.zeros((3, 4, 3), np.uint8)
