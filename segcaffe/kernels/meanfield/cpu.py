@@ -63,27 +63,34 @@ def _filter_runs(flat, weights, out, geometry, layout, transposed, start, stop):
     flat_weights, flat_out = weights.reshape(-1), out.reshape(-1)
     plane = height * columns
     offsets, places = np.empty(taps, np.int64), np.empty(taps, np.int64)
-    loose = np.empty(taps, np.int64)
+    loose, shifts = np.empty(taps, np.int64), np.empty(taps, np.int64)
+    # Of taps whose neighbours' row is in the image: the number, columns to the neighbour, and the place for x = 0.
+    near = np.empty((taps, 3), np.int64)
     sign = -1 if transposed else 1
     for index in range(start, stop):
         n, y = index // height, index % height
+        rows = 0
+        for tap in range(taps):
+            ty, tx = tap_offset(geometry, tap)
+            dy, dx = sign * ty, sign * tx
+            if 0 <= y + dy < height:
+                place = (n * taps + tap) * plane + (y + dy if transposed else y) * columns
+                near[rows, 0], near[rows, 1], near[rows, 2] = tap, dx, place + (dx if transposed else 0)
+                shifts[rows] = dy * channels * pitch + dx
+                rows += 1
         for run in range(-(-columns // length)):
             x = min(run * length, columns - length)
             count, alone = 0, 0
-            for tap in range(taps):
-                ty, tx = tap_offset(geometry, tap)
-                dy, dx = sign * ty, sign * tx
-                if not 0 <= y + dy < height or x + dx >= columns or x + length + dx <= 0:
+            for k in range(rows):
+                dx, place = near[k, 1], near[k, 2]
+                if x + dx >= columns or x + length + dx <= 0:
                     continue
-                place = (n * taps + tap) * plane + (y + dy) * columns + dx if transposed else 0
-                if not transposed:
-                    place = (n * taps + tap) * plane + y * columns
-                elif place + x < 0 or place + x + length > flat_weights.size:
+                if place + x < 0 or place + x + length > flat_weights.size:
                     # A run that begins before the weights or ends behind them.
-                    loose[alone] = tap
+                    loose[alone] = near[k, 0]
                     alone += 1
                     continue
-                places[count], offsets[count] = place, dy * channels * pitch + dx
+                places[count], offsets[count] = place, shifts[k]
                 count += 1
             base, target = index * channels * pitch + margin + x, (n * channels * height + y) * columns + x
             sizes = pitch, plane, channels, length

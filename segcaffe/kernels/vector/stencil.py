@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
+from numba.core import cgutils
 
 from segcaffe.jit.compiled import njit
 from segcaffe.kernels.vector.scratch import scratch
@@ -80,6 +81,14 @@ def _copy_rows(images, flat, margin, start, stop):
             clear_run(flat, at + margin + width, margin)
 
 
+def fetch(vectors: Vectors, pointer: Any) -> None:
+    """Have a line of memory brought into the first-level cache; any address will do."""
+    where = vectors.builder.bitcast(pointer, ir.IntType(8).as_pointer())
+    kind = ir.FunctionType(ir.VoidType(), [where.type, *[ir.IntType(32)] * 3])
+    function = cgutils.get_or_insert_function(vectors.builder.module, kind, "llvm.prefetch.p0")
+    vectors.builder.call(function, [where, *(ir.IntType(32)(flag) for flag in (0, 3, 1))])
+
+
 def _product(vectors, a, b, total):
     return vectors.multiply_add(a, b, total)
 
@@ -122,7 +131,10 @@ def _make_gather(rows: int, value: Callable[[Vectors, Any, Any], Any]) -> Any:
         own = [vectors.load(vectors.at(x, line)) for line in lines]
 
         def step(k, totals):
-            factor = vectors.load(vectors.at(weight, builder.load(vectors.at(places, k))))
+            place = vectors.at(weight, builder.load(vectors.at(places, k)))
+            factor = vectors.load(place)
+            # Those of the run after the next: each tap has lines of its own, more of them than the processor foresees.
+            fetch(vectors, vectors.at(place, 2 * vectors.length))
             source = vectors.at(x, builder.load(vectors.at(offsets, k)))
             sums = []
             for line, pixel, total in zip(lines, own, totals, strict=True):

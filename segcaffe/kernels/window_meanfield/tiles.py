@@ -21,8 +21,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from llvmlite import ir
-from numba.core import cgutils
 
+from segcaffe.kernels.vector.stencil import fetch
 from segcaffe.kernels.vector.tile import _MANY_REGISTERS, Vectors, sum_loop, vector_code
 
 LINES, DIFFERENCES, OFFSETS = (12, 6, 13) if _MANY_REGISTERS else (5, 2, 5)
@@ -50,14 +50,6 @@ def _steps(vectors: Vectors, step: Any) -> list[Any]:
     return [vectors.builder.mul(step, vectors.index(line)) for line in range(_NEAR + 1)]
 
 
-def _fetch(vectors: Vectors, pointer: Any) -> None:
-    """Have a line of memory brought into the first-level cache; any address will do."""
-    where = vectors.builder.bitcast(pointer, ir.IntType(8).as_pointer())
-    kind = ir.FunctionType(ir.VoidType(), [where.type, *[ir.IntType(32)] * 3])
-    function = cgutils.get_or_insert_function(vectors.builder.module, kind, "llvm.prefetch.p0")
-    vectors.builder.call(function, [where, *(ir.IntType(32)(flag) for flag in (0, 3, 1))])
-
-
 def _make_gather(rows: int, differences: bool) -> Any:
     @vector_code
     def gather(vectors, lines, x, x_at, step, weight, weight_at, table, taps, out, out_places, own_places):
@@ -81,7 +73,7 @@ def _make_gather(rows: int, differences: bool) -> Any:
             factors = [vectors.load(source) for source in sources]
             for source in sources:
                 # The next run of pixels: each tap has a line of its own, more of them than the processor foresees.
-                _fetch(vectors, vectors.at(source, vectors.length))
+                fetch(vectors, vectors.at(source, vectors.length))
             sums = list(totals)
             for line, source in enumerate(_lines(vectors, vectors.at(x, offset), steps, count)):
                 other = vectors.load(source)
