@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from segcaffe import device
-from segcaffe.blob import Blob
 from segcaffe.device.memory import out_of_memory
 from segcaffe.errors import GraphError, InputError, SegcaffeError, about_layer
 from segcaffe.fusion.blocked import block_channels, choose_order
@@ -22,7 +21,7 @@ from segcaffe.fusion.running import activate
 from segcaffe.fusion.sums import join_sums
 from segcaffe.graph.graph import build_graph
 from segcaffe.graph.rules import net_state
-from segcaffe.net import foreign_options, position
+from segcaffe.net import arguments, foreign_options, position
 from segcaffe.net.arena import Arena, plan_net
 from segcaffe.net.building import build
 from segcaffe.net.parts import Step, no_room
@@ -34,7 +33,6 @@ from segcaffe.plan.memory import MemoryPlan
 from segcaffe.plan.recompute import names_of
 from segcaffe.proto import caffe_pb2
 from segcaffe.proto.placed import PlacedNet
-from segcaffe.proto.text import read_net
 
 _log = logging.getLogger("segcaffe")
 Arrays = dict[str, np.ndarray[Any, Any]]
@@ -122,8 +120,8 @@ class Net(PycaffeMembers):
         tolerant: bool = False,
         weights_dtype: Any = None,
     ) -> None:
-        phase, level, stages, weights = _positional(args, phase, level, stages, weights)
-        net = _read(network_file, variables, tolerant)
+        phase, level, stages, weights = arguments.sort_out(args, phase, level, stages, weights)
+        net = arguments.read(network_file, variables, tolerant)
         graph = build_graph(net, net_state(phase, level, [*net.message.state.stage, *(stages or ())]))
         passed_over = foreign_options.check(graph, net, tolerant=tolerant)
         if fuse:
@@ -192,7 +190,7 @@ class Net(PycaffeMembers):
         if inputs and set(inputs) != set(self.inputs):
             raise InputError(f"forward: the net's inputs are {self.inputs}. Received: {sorted(inputs)}.")
         for name, values in inputs.items():
-            _put(values, self.blobs[name], "data", f'forward: input "{name}"')
+            arguments.put(values, self.blobs[name], "data", f'forward: input "{name}"')
         self.forward_from_to(first, last)
         return {name: blob.data for name, blob in wanted.items()}
 
@@ -292,7 +290,7 @@ class Net(PycaffeMembers):
         names = dict.fromkeys(self.bottom_names[end] if end is not None else self.inputs) | dict.fromkeys(diffs)
         wanted = {name: self.blobs[name] for name in names}
         for name, values in tops.items():
-            _put(values, self.blobs[name], "diff", f'backward: the gradient of "{name}"')
+            arguments.put(values, self.blobs[name], "diff", f'backward: the gradient of "{name}"')
         self.backward_from_to(first, last)
         self._tell_of_gradients(diffs, bool(tops), first, last)
         return {name: blob.diff for name, blob in wanted.items()}
@@ -423,44 +421,3 @@ class Net(PycaffeMembers):
     def shares_memory(self) -> bool:
         """Whether blobs use the same memory by turns."""
         return self._arena is not None
-
-
-def _positional(
-    args: tuple[Any, ...], phase: int | None, level: int, stages: Sequence[str] | None, weights: Any
-) -> tuple[int, int, Sequence[str] | None, Any]:
-    """Sort out ``(phase, level, stages, weights)`` and the old ``(weights, phase)`` by what the values are."""
-    numbers = [int(value) for value in args if isinstance(value, (int, np.integer))]
-    for value in args:
-        if isinstance(value, (str, Path)):
-            weights = value
-        elif isinstance(value, (list, tuple)):
-            stages = value
-    phase = numbers[0] if numbers else phase
-    level = numbers[1] if len(numbers) > 1 else level
-    if phase not in (caffe_pb2.TRAIN, caffe_pb2.TEST):
-        raise InputError(f"Net: the phase must be TRAIN or TEST, as in Net(FILE, TEST). Received: {phase}.")
-    return phase, level, stages, weights
-
-
-def _read(
-    network: str | Path | caffe_pb2.NetParameter | PlacedNet, variables: Mapping[str, str] | None, tolerant: bool
-) -> PlacedNet:
-    if isinstance(network, PlacedNet):
-        return network
-    if isinstance(network, caffe_pb2.NetParameter):
-        return PlacedNet.upgraded(network)
-    return read_net(network, variables, tolerant=tolerant)
-
-
-def _put(values: Any, blob: Blob, side: str, what: str) -> None:
-    """Copy values into a blob; the batch sizes must agree, other axes may be of extent 1, as in NumPy."""
-    array = np.asarray(values)
-    target: np.ndarray[Any, Any] = getattr(blob, side)
-    try:
-        if array.shape[:1] != blob.shape[:1]:
-            raise ValueError("batch size")
-        target[...] = array
-    except ValueError:
-        raise InputError(
-            f"{what} has shape {blob.shape}. Received: {array.shape}; reshape the blob first to change it."
-        ) from None
