@@ -7,10 +7,6 @@ file would leave the callers' old code in use, and every copy of the package wou
 from __future__ import annotations
 
 import functools
-import hashlib
-import logging
-import pickle
-import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,10 +14,8 @@ from typing import Any
 import numba
 from numba.core.caching import _Cache
 from numba.core.compiler import CompileResult
-from numba.core.runtime import rtsys
-from numba.core.serialize import dumps
 
-from segcaffe.jit import cache_folder
+from segcaffe.jit import cache_folder, kept, runtime
 from segcaffe.jit.dispatcher import KernelDispatcher
 
 CONTRACT = {"contract"}
@@ -37,8 +31,6 @@ FAST = SUMS_OF_ANY_ZERO | {"arcp"}
 
 KEPT: dict[tuple[str, str, int], KernelDispatcher] = {}
 """The functions whose code is kept, by their places."""
-
-_log = logging.getLogger("segcaffe")
 
 
 def njit(target: Callable[..., Any] | str | Sequence[str] | None = None, *, cache: bool = False, **options: Any) -> Any:
@@ -88,10 +80,7 @@ def place_of(function: Callable[..., Any]) -> tuple[str, str, int]:
 
 
 class KernelCache(_Cache):  # type: ignore[misc]
-    """The compiled versions of one function: a file for each signature and processor.
-
-    There is no index that several processes could write at the same time. A file appears whole or not at all.
-    """
+    """The compiled versions of one function: a file for each signature and processor."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         module, name, line = place_of(function)
@@ -108,17 +97,10 @@ class KernelCache(_Cache):  # type: ignore[misc]
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """The compiled function for a signature, or None."""
         # All that running code needs of Numba. Its `refresh` brings what compiling takes, hundreds of modules.
-        rtsys.initialize(target_context)
+        runtime.start(target_context)
         key = self._key(sig, target_context.codegen())
-        path = self._path(key)
-        if path is None:
-            return None
-        try:
-            stored, payload = pickle.loads(path.read_bytes())
-        except (OSError, EOFError, pickle.UnpicklingError):
-            return None
-        cache_folder.mark_used(path)
-        return CompileResult._rebuild(target_context, *payload) if stored == key else None
+        payload = kept.read(self._path(key), key)
+        return None if payload is None else CompileResult._rebuild(target_context, *payload)
 
     def has_overload(self, sig: Any, target_context: Any) -> bool:
         """Whether a file is kept for a signature."""
@@ -131,10 +113,7 @@ class KernelCache(_Cache):  # type: ignore[misc]
         path = self._path(key)
         if path is None or data.lifted or data.library.has_dynamic_globals or not cache_folder.unchanged():
             return
-        try:
-            _write(path, dumps((key, data._reduce())))
-        except OSError as error:
-            _warn_once(f"A compiled kernel could not be kept in {path.parent} ({error.strerror}); runs will repeat it.")
+        kept.write(path, key, data._reduce())
 
     def enable(self) -> None:
         """Use the cache; it is used unless `disable` was called."""
@@ -154,23 +133,4 @@ class KernelCache(_Cache):  # type: ignore[misc]
         return (self._name, self._content, sig, codegen.magic_tuple())
 
     def _path(self, key: tuple[Any, ...]) -> Path | None:
-        folder = cache_folder.folder() if self._enabled else None
-        return folder and folder / f"{self._name}-{hashlib.sha256(repr(key).encode()).hexdigest()[:16]}"
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Put a file in its place in one step, whatever other processes do there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Not by tempfile, whose files other users could not read.
-    unfinished = path.with_name(f".{uuid.uuid4().hex}")
-    try:
-        unfinished.write_bytes(data)
-        unfinished.replace(path)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise
-
-
-@functools.cache
-def _warn_once(sentence: str) -> None:
-    _log.warning(sentence)
+        return kept.path_of(self._name, key) if self._enabled else None

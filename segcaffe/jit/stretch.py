@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import itertools
+import hashlib
 import struct
 import sys
 import threading
@@ -25,12 +25,13 @@ from numba.core import types
 from numba.core.dispatcher import Dispatcher
 from numba.core.types.containers import BaseTuple
 
+from segcaffe.jit import kept
+
 Function = Callable[..., Any]
 _WORD = "i64"
-_numbers = itertools.count()
 _lock = threading.RLock()
 _LOOP = """
-define i64 @play(i64* %table, i64 %count) {
+define i64 @make_calls(i64* %table, i64 %count) {
 begin:
   br label %test
 test:
@@ -164,7 +165,7 @@ def _code(kinds: tuple[str, ...]) -> int:
     Numba's functions take, before the arguments, where to put a result and where to put an exception.
     """
     passed = [_WORD if kind.endswith("*") else kind for kind in kinds]
-    name = f"call_{next(_numbers)}"
+    name = f"call_{hashlib.sha256(repr(kinds).encode()).hexdigest()[:16]}"
     lines = [f"define i32 @{name}({_WORD} %words) {{", f" %result = alloca {_WORD}", f" %error = alloca {_WORD}"]
     lines += [f" %from = inttoptr {_WORD} %words to {_WORD}*", f" %code = load {_WORD}, {_WORD}* %from"]
     for i, kind in enumerate(passed):
@@ -182,20 +183,34 @@ def _code(kinds: tuple[str, ...]) -> int:
 
 @functools.cache
 def _player() -> Any:
-    return ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64)(*add_code(_LOOP, "play"))
+    return ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64)(*add_code(_LOOP, "make_calls"))
 
 
 @functools.cache
 def _engine() -> Any:
+    """What holds the code."""
+    return llvm.create_mcjit_compiler(llvm.parse_assembly(""), _machine())
+
+
+def _machine() -> Any:
     """What turns the generated instructions into code; they are too few to be worth optimizing."""
-    machine = llvm.Target.from_default_triple().create_target_machine(opt=0)
-    return llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
+    return llvm.Target.from_default_triple().create_target_machine(opt=0)
 
 
 def add_code(assembly: str, *names: str) -> list[int]:
-    """Compile a module, which stays for the life of the process; returns the addresses of functions in it."""
+    """Compile a module, which stays for the life of the process; returns the addresses of functions in it.
+
+    Its functions have names that no other module's have. What is made is kept, so that another process need not read
+    LLVM's code generator from disk.
+    """
+    key = ("instructions", llvm.get_default_triple(), assembly)
+    path = kept.path_of("instructions", key)
     with _lock:
         engine = _engine()
-        engine.add_module(llvm.parse_assembly(assembly))
+        code = kept.read(path, key)
+        if code is None:
+            code = _machine().emit_object(llvm.parse_assembly(assembly))
+            kept.write(path, key, code)
+        engine.add_object_file(llvm.ObjectFileRef.from_data(code))
         engine.finalize_object()
         return [int(engine.get_function_address(name)) for name in names]

@@ -377,7 +377,7 @@ class Net(PycaffeMembers):
             raise
 
     def warm_up(self, processes: int | None = None) -> int:
-        """Compile the CPU's kernels that a forward pass needs, in several processes, and make the pass.
+        """Compile the CPU's kernels that forward passes need, in several processes, and make some.
 
         Parameters
         ----------

@@ -40,6 +40,8 @@ from segcaffe.threads.recording import Call, Divided, Tape, recording
 RunLayer = Callable[[int], None]
 _SINGLE_PLAYS = 3
 """Times that calls are made one by one before they become stretches, each of which takes milliseconds to make."""
+PASSES = 2 + _SINGLE_PLAYS
+"""Passes of a net of which nothing changes until they cost what all later ones do."""
 _MOST_PATIENCE = 16
 """Passes to wait, at most, after recordings that were of no use."""
 

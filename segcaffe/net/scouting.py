@@ -11,7 +11,7 @@ import numpy as np
 
 from segcaffe.jit import missed
 from segcaffe.net.parts import Step
-from segcaffe.net.recorded import is_recordable_step
+from segcaffe.net.recorded import PASSES, is_recordable_step
 from segcaffe.threads import parallel
 from segcaffe.threads.recording import Call, Scout, recording
 
@@ -27,7 +27,7 @@ def compiling_ahead(steps: Sequence[Step]) -> Iterator[None]:
 
 
 def warm_up(steps: Sequence[Step], make_pass: Callable[[], object], processes: int | None) -> int:
-    """Compile what a pass needs as far as the layers tell it, and make the pass for the rest.
+    """Compile what a pass needs as far as the layers tell it, and make passes for the rest, until they are recorded.
 
     ``processes`` compile, None meaning as many as kernels use threads. Returns how many functions were not compiled
     yet.
@@ -38,7 +38,8 @@ def warm_up(steps: Sequence[Step], make_pass: Callable[[], object], processes: i
     missing = ahead.jobs(calls_of(steps))
     ahead.compile_all(missing, processes or parallel.num_threads())
     before = ahead.compiled_here()
-    make_pass()
+    for _ in range(PASSES):
+        make_pass()
     return len(missing) + ahead.compiled_here() - before
 
 

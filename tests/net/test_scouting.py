@@ -50,7 +50,7 @@ with event.install_recorder("numba:compile") as compilations, ahead.progress_tol
     values = float(net.forward()["tanh"].sum())
 print(json.dumps({
     "compiled": sorted({str(e.data["dispatcher"].py_func.__qualname__) for _, e in compilations.buffer if e.is_start}),
-    "kept": sorted(path.name for path in cache_folder.folder().iterdir() if path.name != "swept"),
+    "kept": sorted(path.name for path in cache_folder.folder().glob("kernels.*")),
     "value": values,
     "progress": progress,
 }))
