@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -55,7 +55,7 @@ def _conv(channels: int, size: int, embedding: int) -> Row:
 
     eager = {"taps": forms.conv_taps, "unfold": forms.conv_unfold}
     compiled = {**eager, "other": forms.conv_products}
-    return Row(given, masked, eager | {f"{name}, compiled": torch.compile(form) for name, form in compiled.items()})
+    return Row(given, masked, eager | {f"{name}, compiled": _compile(form) for name, form in compiled.items()})
 
 
 def _meanfield(classes: int, size: int, guide: int, mean: forms.Mean) -> Row:
@@ -74,9 +74,15 @@ def _meanfield(classes: int, size: int, guide: int, mean: forms.Mean) -> Row:
 
     named = {"taps": forms.meanfield_taps, "unfold": forms.meanfield_unfold}
     named["taps, compiled"] = forms.compiled_meanfield_taps
-    named["unfold, compiled"] = torch.compile(forms.meanfield_unfold)
-    named["other, compiled"] = torch.compile(forms.meanfield_windows)
+    named["unfold, compiled"] = _compile(forms.meanfield_unfold)
+    named["other, compiled"] = _compile(forms.meanfield_windows)
     return Row(given, field, {name: bound(form) for name, form in named.items()})
+
+
+def _compile(form: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Compile for the sizes of each row: a second row would otherwise have the first one's form made for any size."""
+    compiled: Callable[..., Tensor] = torch.compile(form, dynamic=False)
+    return compiled
 
 
 ROWS = {
@@ -186,14 +192,14 @@ def _peak(row: Row, form: str) -> float:
     """Most resident memory of a third run above what the process held: ours before its first run at this size.
 
     A form's earlier runs load and compile what it needs, and what they took is given back; ours keep workspace, which
-    counts, and load compiled kernels, which do not.
+    counts, and load compiled kernels, which do not. What is given, the output's gradient too, is there before.
     """
     given, run = row.given(), row.ours if form == OURS else row.forms[form]
+    seed = torch.ones_like(given[0])
     if form == OURS:
         small = [one[..., :20, :20].contiguous() if one.ndim == 4 and one.shape[-1] > 20 else one for one in given]
         _both(run, small, torch.ones_like(run(*small)))
     before = _status("VmRSS")
-    seed: Any = torch.ones_like(run(*given))
     for _ in range(2):
         _both(run, given, seed)
     if form != OURS:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from segcaffe import device
 from segcaffe.device.mode import Array
 from segcaffe.errors import ShapeError
+from segcaffe.functional.outputs import outputs
 
 _CPU = 1
 _CUDA = (2, 13)
@@ -27,10 +28,20 @@ class Given(NamedTuple):
         In the order given, None where None was.
     back:
         Makes an array of ours one of the library that the first of the caller's arrays is from, without a copy.
+    lends:
+        Whether memory of answers comes from `outputs`: where another library holds what it is given.
     """
 
     arrays: list[Any]
     back: Callable[[Array], Any]
+    lends: bool
+
+    def empty(self, shape: Sequence[int]) -> Any:
+        """An array for an answer, of the arrays' kind and dtype; it must go `back`."""
+        first = next(array for array in self.arrays if array is not None)
+        if self.lends:
+            return outputs.empty(shape, first.dtype)
+        return device.array_module(first).empty(shape, first.dtype)
 
 
 def take(function: str, whole: str = "", **given: Any) -> Given:
@@ -59,7 +70,8 @@ def take(function: str, whole: str = "", **given: Any) -> Given:
         raise fail(function, "all arrays must be float32, or all float64", received)
     contiguous = [None if a is None else device.array_module(a).ascontiguousarray(a) for a in arrays.values()]
     first = next(value for value in given.values() if value is not None)
-    return Given(contiguous, _way_back(first))
+    back = _way_back(first)
+    return Given(contiguous, back, back is not _same and kinds == {False})
 
 
 def fail(function: str, rule: str, received: str) -> ShapeError:

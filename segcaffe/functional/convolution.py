@@ -78,7 +78,7 @@ def masked_conv2d(
     image, masks, filters, biases = given.arrays
     view = _view(name, image, filters, biases, (stride, padding, dilation), groups)
     check_taps(name, view, image, mask=masks)
-    out = _empty(image, filters, view)
+    out = given.empty(_shape(image, filters, view))
     segaware_conv.forward(image, masks, filters, biases, out, view, groups)
     return given.back(out)
 
@@ -108,7 +108,7 @@ def masked_conv2d_backward(
     _check_grad(name, grads, image, filters, view)
     xp = device.array_module(image)
     x_grad, mask_grad = (
-        xp.empty_like(one) if needed else None for one, needed in zip((image, masks), needs, strict=False)
+        given.empty(one.shape) if needed else None for one, needed in zip((image, masks), needs, strict=False)
     )
     wants_bias = biases is not None and needs[3]
     filters_grad = xp.zeros_like(filters) if needs[2] or wants_bias else None
@@ -161,7 +161,7 @@ def norm_conv2d(
     check_images(name, x=image, embeddings=guide)
     view = _view(name, image, filters, biases, (stride, padding, dilation), groups)
     weights = _softmax(guide, view, distance_of(name, norm), remove_center, remove_bounds, scale)
-    out = _empty(image, filters, view)
+    out = given.empty(_shape(image, filters, view))
     norm_conv.convolve(image, weights, filters, out, view)
     if biases is not None:
         out += biases[:, None, None]
@@ -225,13 +225,13 @@ def _view(name: str, image: Any, filters: Any, biases: Any, sizes: tuple[Size, P
     return window(name, tuple(filters.shape[2:]), stride, padding, dilation)
 
 
-def _empty(image: Any, filters: Any, view: Window) -> Any:
-    shape = (len(image), len(filters), *view.output_shape(image.shape[2:]))
-    return device.array_module(image).empty(shape, image.dtype)
+def _shape(image: Any, filters: Any, view: Window) -> tuple[int, ...]:
+    """Of the result."""
+    return (len(image), len(filters), *view.output_shape(image.shape[2:]))
 
 
 def _check_grad(name: str, grads: Any, image: Any, filters: Any, view: Window) -> None:
-    shape = (len(image), len(filters), *view.output_shape(image.shape[2:]))
+    shape = _shape(image, filters, view)
     if tuple(grads.shape) != shape:
         raise fail(name, f"grad must have the shape of the result, {shape}", f"{tuple(grads.shape)}")
 

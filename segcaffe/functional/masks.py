@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from segcaffe import device
 from segcaffe.functional.arrays import check_images, fail, take
 from segcaffe.functional.windows import Padding, Size, window
 from segcaffe.kernels import im2parity
@@ -60,8 +59,7 @@ def local_distance(
     images, view = given.arrays[0], window(name, kernel_size, stride, padding, dilation)
     distance = distance_of(name, norm)
     check_images(name, embeddings=images)
-    xp = device.array_module(images)
-    out = xp.empty((len(images), view.taps, *view.output_shape(images.shape[2:])), images.dtype)
+    out = given.empty((len(images), view.taps, *view.output_shape(images.shape[2:])))
     compare(images, out, view, distance, remove_center, remove_bounds)
     return given.back(out)
 
@@ -92,7 +90,7 @@ def local_distance_backward(
     view, distance = window(name, kernel_size, stride, padding, dilation), distance_of(name, norm)
     check_images(name, embeddings=images)
     check_taps(name, view, images, grad=grads)
-    out = device.array_module(images).empty_like(images)
+    out = given.empty(images.shape)
     compare_backward(images, grads, out, view, distance)
     return given.back(out)
 
@@ -127,8 +125,7 @@ def local_parity(
     given = take(name, "labels", labels=labels)
     images, view = given.arrays[0], window(name, kernel_size, stride, padding, dilation)
     check_images(name, labels=images)
-    xp = device.array_module(images)
-    out = xp.empty((len(images), view.taps, *view.output_shape(images.shape[2:])), images.dtype)
+    out = given.empty((len(images), view.taps, *view.output_shape(images.shape[2:])))
     im2parity.forward(images, out, view, ignore_label)
     return given.back(out)
 

@@ -14,6 +14,7 @@ except ImportError as error:
         f"segcaffe.torch needs PyTorch, which cannot be imported ({error}). Install it: pip install torch."
     ) from error
 
+from segcaffe.torch.memory import keep_memory
 from segcaffe.torch.modules import DistLoss, LocalMeanField, SegAwareConv2d
 from segcaffe.torch.operators import (
     bilateral_cascade,
@@ -34,6 +35,7 @@ __all__ = [
     "SegAwareConv2d",
     "bilateral_cascade",
     "domain_transform",
+    "keep_memory",
     "local_distance",
     "local_meanfield",
     "local_parity",

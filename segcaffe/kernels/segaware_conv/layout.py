@@ -24,6 +24,8 @@ _PANEL_CHANNELS = 64
 """Channels of x whose weights' gradient is made together by panels."""
 _PANEL_STRIPS = 2
 """Strips of positions whose panel fits the first-level cache."""
+_PANEL_PARTS = 8
+"""Sums that are made side by side by panels, if nothing else divides the work."""
 _TURNED_BYTES = 5 << 17
 """What a block of image and output's gradient, turned, may occupy of the second-level cache."""
 
@@ -194,7 +196,7 @@ class Layout(NamedTuple):
         block -= block % _PANEL_STRIPS
         others = self.groups * -(-self.channels // step)
         most = _MOST_SUMS // (self.groups * self.tiles * ROWS * self.depth)
-        made = max(1, min(self.images * -(-self.strips // block), -(-_ITEMS // others), most))
+        made = max(1, min(self.images * -(-self.strips // block), -(-_PANEL_PARTS // others), most))
         return Division(step, block, _PANEL_STRIPS, parts=made)
 
     @property

@@ -157,8 +157,10 @@ def locate(layout, mask, image, q, count, tables):
                 copy_run(
                     weights, tap * strip + at + begin, mask, (image * taps + t) * pixels + q + v + begin, end - begin
                 )
-                for u in range(begin, end):
-                    index[tap * strip + at + u] = place + u * layout.stride_w
+                # Unsigned: an index that may be negative would be checked for Python's wrap-around, one by one.
+                first, step = np.uint64(tap * strip + at), layout.stride_w
+                for u in range(np.uint64(begin), np.uint64(end)):
+                    index[first + u] = place + np.int64(u) * step
         v += length
 
 
