@@ -288,16 +288,17 @@ class Pool:
 
     def give(self, job: _Job, helpers: int) -> None:
         """Ask for that many helpers."""
-        if self.team.asleep:
+        if self.team.sleepers:
             self._placing.keep_away(self._numbers)
         for _ in range(helpers):
             self.jobs.put(job)
         self.bell[0] += 1
+        self.team.ring()
 
-    def wake(self, helpers: int) -> None:
-        """Have that many helpers awake, who then look for pieces."""
+    def prepare_to_wake(self) -> None:
+        """Do what is to be done before `Team.play` wakes helpers who sleep."""
         self._placing.keep_away(self._numbers)
-        for _ in range(min(helpers, len(self.team.asleep))):
+        for _ in range(0 if self.team.sleeps else self.team.sleepers):
             self.jobs.put(None)
 
     def watch(self, cell: np.ndarray[Any, Any], old: int, settling: float) -> int:
@@ -314,26 +315,28 @@ class Pool:
             # In this order, a job put in between is seen by one or the other.
             rung = int(self.bell[0])
             called = not self.jobs.empty() or self._attend(seat, rung, settling) != rung
-            job = self._next(seat, sleeps=not called)
+            job = self._next(sleeps=not (called or self.team.sleeps))
             if job is not None:
                 job.work()
 
     def _attend(self, seat: int, rung: int, settling: int) -> int:
         """Look for pieces, until the bell rings or nothing is to be done; returns the bell."""
         if num_threads() > _usable_cores():
-            return rung
+            return self.team.attend(seat, rung, (0, 0, 0))
         return self.team.attend(seat, rung, (self.patience, self._busy, settling))
 
-    def _next(self, seat: int, sleeps: bool) -> _Job | None:
-        """The next job; None where there is none, or the helper was woken to look for pieces."""
-        if sleeps:
-            self.team.asleep.add(seat)
+    def _next(self, sleeps: bool) -> _Job | None:
+        """The next job; None where there is none, or the helper is to look for pieces: a pass may just have begun."""
         try:
-            return self.jobs.get(sleeps)
+            if not sleeps or self.team.is_playing:
+                return self.jobs.get_nowait()
+            self.team.count_sleepers(1)
+            try:
+                return self.jobs.get()
+            finally:
+                self.team.count_sleepers(-1)
         except Empty:
             return None
-        finally:
-            self.team.asleep.discard(seat)
 
 
 def shared_pool(size: int) -> Pool:

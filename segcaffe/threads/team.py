@@ -14,6 +14,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import platform
+import sys
 import threading
 from typing import Any
 
@@ -21,27 +22,27 @@ import numpy as np
 
 from segcaffe.jit.stretch import add_code
 
-TICKET, WORK, OPEN, DONE, FAILED = 8, 9, 10, 16, 24
+_TICKET, _WORK, _OPEN, _DONE, FAILED, _ALARM, _ASLEEP = 8, 9, 10, 16, 24, 25, 26
 """Where, in a team's words, stand the ticket, the address of the announced work, whether somebody plays, the number of
-pieces that are done, and whether one has failed. The bell of the pool is the first word."""
+pieces that are done, whether one has failed, what sleepers wait for to change, and how many there are. The bell of the
+pool is the first word."""
 WORDS = 32
 _LINE = 64
-Array = np.ndarray[Any, Any]
 ENDED, LATE, WRONG = 0, 1, 2
 """Why `play` came back: at the table's end, because others still work, because a call has failed."""
 
-_PAUSES = {
-    "x86_64": "call void @llvm.x86.sse2.pause()",
-    "AMD64": "call void @llvm.x86.sse2.pause()",
-    "aarch64": "call void @llvm.aarch64.hint(i32 1)",
-    "arm64": "call void @llvm.aarch64.hint(i32 1)",
-}
-_DECLARED = {
-    "x86_64": "declare void @llvm.x86.sse2.pause()",
-    "AMD64": "declare void @llvm.x86.sse2.pause()",
-    "aarch64": "declare void @llvm.aarch64.hint(i32)",
-    "arm64": "declare void @llvm.aarch64.hint(i32)",
-}
+_X86 = "call void @llvm.x86.sse2.pause()", "declare void @llvm.x86.sse2.pause()"
+_ARM = "call void @llvm.aarch64.hint(i32 1)", "declare void @llvm.aarch64.hint(i32)"
+_PAUSES = {"x86_64": _X86, "AMD64": _X86, "aarch64": _ARM, "arm64": _ARM}
+"""The instruction that tells the processor that its thread is waiting, and its declaration, by machine."""
+_CALLS = {"x86_64": 202, "aarch64": 98}
+"""Linux's number of the call `futex`, by machine."""
+_WAIT, _WAKE = 128, 129
+"""What it is asked for: to sleep while 32 bits have a value, to wake those who sleep; within one process."""
+_DECLARED_CALL = "declare i64 @syscall(i64, ...)"
+SLEEPS = sys.platform == "linux" and sys.byteorder == "little" and platform.machine() in _CALLS
+"""Whether helpers sleep in generated code: then nobody needs the GIL to wake one, or to begin after that."""
+_ALL = (1 << 31) - 1
 _CODE = """
 define internal i64 @make(i64* %table, i64 %count) {
 begin:
@@ -120,12 +121,12 @@ count_it:
   ret void
 }
 
-define i64 @attend(i64* %team, i64 %seat, i64 %rung, i64 %idle, i64 %busy, i64 %settling) {
+define i64 @attend_{KIND}(i64* %team, i64 %seat, i64 %rung, i64 %idle, i64 %busy, i64 %settling) {
 begin:
   %open = getelementptr i64, i64* %team, i64 {OPEN}
   br label %look
 look:
-  %spent = phi i64 [ 0, %begin ], [ 0, %working ], [ %more, %wait ]
+  %spent = phi i64 [ 0, %begin ], [ 0, %working ], [ %more, %wait ], [ 0, %tired ]{WOKEN}
   %piece = call i64 @take(i64* %team, i64 %seat)
   %got = icmp sge i64 %piece, 0
   br i1 %got, label %working, label %listen
@@ -141,11 +142,23 @@ patience:
   %on = icmp ne i64 %playing, 0
   %limit = select i1 %on, i64 %busy, i64 %idle
   %over = icmp sge i64 %spent, %limit
-  br i1 %over, label %end, label %wait
+  br i1 %over, label %tired, label %wait
 wait:
   {PAUSE}
   %more = add i64 %spent, 1
   br label %look
+tired:
+  %alarm = getelementptr i64, i64* %team, i64 {ALARM}
+  %asleep = getelementptr i64, i64* %team, i64 {ASLEEP}
+  %hour = load atomic i64, i64* %alarm acquire, align 8
+  %rings = load atomic i64, i64* %team acquire, align 8
+  %quiet = icmp eq i64 %rings, %rung
+  %opened = load atomic i64, i64* %open acquire, align 8
+  %closed = icmp eq i64 %opened, 0
+  %rest = and i1 %quiet, %closed
+  br i1 %rest, label %sleep, label %look
+sleep:
+  {SLEEP}
 called:
   %late = icmp sgt i64 %spent, 0
   br i1 %late, label %settle, label %end
@@ -162,18 +175,41 @@ end:
   ret i64 %heard
 }
 
-define i64 @play(i64* %team, i64* %table, i64 %count, i64 %from, i64* %why, i64 %patience) {
+define i64 @ring_{KIND}(i64* %team, i64 %sleepers) {
 begin:
+  %alarm = getelementptr i64, i64* %team, i64 {ALARM}
+  %asleep = getelementptr i64, i64* %team, i64 {ASLEEP}
+  %before = atomicrmw add i64* %alarm, i64 1 seq_cst
+  %sleeping = load atomic i64, i64* %asleep seq_cst, align 8
+  %any = icmp ne i64 %sleeping, 0
+  br i1 %any, label %wake, label %end
+wake:
+  {WAKE}
+  br label %end
+end:
+  ret i64 0
+}
+
+define i64 @play_{KIND}(i64* %team, i64* %table, i64 %count, i64 %from, i64* %why, i64 %patience, i64 %sleepers) {
+begin:
+  %open.place = getelementptr i64, i64* %team, i64 {OPEN}
   %resumes = load i64, i64* %why
   %alone = icmp slt i64 %patience, 0
   %ticket = getelementptr i64, i64* %team, i64 {TICKET}
   %place = getelementptr i64, i64* %team, i64 {WORK}
   %done = getelementptr i64, i64* %team, i64 {DONE}
   %failure = getelementptr i64, i64* %team, i64 {FAILED}
+  store atomic i64 1, i64* %open.place seq_cst, align 8
+  %wakes = icmp ne i64 %sleepers, 0
+  br i1 %wakes, label %rouse, label %start
+rouse:
+  %woken = call i64 @ring_{KIND}(i64* %team, i64 %sleepers)
+  br label %start
+start:
   br label %test
 test:
-  %i = phi i64 [ %from, %begin ], [ %next, %made ]
-  %again = phi i64 [ %resumes, %begin ], [ 0, %made ]
+  %i = phi i64 [ %from, %start ], [ %next, %made ]
+  %again = phi i64 [ %resumes, %start ], [ 0, %made ]
   %more = icmp slt i64 %i, %count
   br i1 %more, label %row, label %ended
 row:
@@ -240,9 +276,11 @@ late:
   store i64 1, i64* %why
   ret i64 %i
 wrong:
+  store atomic i64 0, i64* %open.place release, align 8
   store i64 2, i64* %why
   ret i64 %i
 ended:
+  store atomic i64 0, i64* %open.place release, align 8
   store i64 0, i64* %why
   ret i64 %i
 }
@@ -250,42 +288,62 @@ ended:
 
 
 class Team:
-    """The words that a pool's threads share, and what they do with them.
+    """The words that a pool's threads share, and what they do with them. The caller has seat 0.
 
     Attributes
     ----------
     words:
         What the generated code works on; the first is the pool's bell.
-    asleep:
-        By seat, whether a helper sleeps. The caller has seat 0.
+    address:
+        Where they are.
     lock:
         Is held by who plays.
+    sleeps:
+        Whether helpers sleep in `attend`.
+    play:
+        Plays the rows of a table. Takes the words' address, the table's, its length, the row to begin with, the address
+        of the reason for which it comes back, how many pauses to wait for others, and how many sleepers to wake first;
+        returns where it stopped. If others were late, it is to be called again with what it left as the reason. With a
+        negative patience it works alone, on words of the caller's own.
     """
 
     def __init__(self) -> None:
         memory = np.zeros(WORDS + _LINE // 8, np.int64)
         start = -memory.ctypes.data % _LINE // 8
         self.words = memory[start : start + WORDS]
-        self.asleep: set[int] = set()
         self.lock = threading.Lock()
-        self._address = self.words.ctypes.data
-        self._attend, self._play = _functions()
+        self.address = self.words.ctypes.data
+        self._asleep = ctypes.c_int64.from_address(self.address + 8 * _ASLEEP)
+        self._open = ctypes.c_int64.from_address(self.address + 8 * _OPEN)
+        self.sleeps = SLEEPS
+        self._attend, self._ring, self.play = _functions(self.sleeps)
+
+    @property
+    def sleepers(self) -> int:
+        """How many helpers sleep."""
+        return self._asleep.value
+
+    def count_sleepers(self, change: int) -> None:
+        """Say that a helper goes to sleep (1) or has woken (-1), where they do so in Python."""
+        self._asleep.value += change
+
+    def ring(self) -> None:
+        """Wake all helpers that sleep in `attend`."""
+        self._ring(self.address, _ALL)
 
     def attend(self, seat: int, rung: int, limits: tuple[int, int, int]) -> int:
-        """Take pieces until the bell is not ``rung`` any more, or there was nothing to do for long; returns the bell.
+        """Take pieces until the bell is not ``rung`` any more; returns the bell.
 
-        ``limits`` are, in pauses, how long to wait when nobody plays and when somebody does, and how much longer to
-        wait after the bell has rung.
+        When there was nothing to do for long it sleeps, where it can (`sleeps`), and comes back otherwise. ``limits``
+        are, in pauses, how long to wait when nobody plays and when somebody does, and how much longer to wait after the
+        bell has rung.
         """
-        return int(self._attend(self._address, seat, rung, *limits))
+        return int(self._attend(self.address, seat, rung, *limits))
 
-    def play(self, words: Array, table: Array, first: int, why: Array, patience: int) -> int:
-        """Play the rows of a table from the first on; returns where it stopped, and in ``why[0]`` for what reason.
-
-        It waits so many pauses for others, and then is to be called again with what it left in ``why``. With a negative
-        patience it works alone, on words of its own.
-        """
-        return int(self._play(words.ctypes.data, table.ctypes.data, len(table), first, why.ctypes.data, patience))
+    @property
+    def is_playing(self) -> bool:
+        """Whether somebody plays."""
+        return bool(self._open.value)
 
 
 def ticket_of(pieces: int, seats: int) -> int:
@@ -294,13 +352,35 @@ def ticket_of(pieces: int, seats: int) -> int:
 
 
 @functools.cache
-def _functions() -> tuple[Any, Any]:
-    """`attend` and `play` as functions of Python, which release the GIL."""
+def _functions(sleeps: bool) -> tuple[Any, Any, Any]:
+    """`attend`, `ring` and `play` as functions of Python, which release the GIL; helpers sleep in them or do not."""
     machine = platform.machine()
-    code = _DECLARED.get(machine, "") + _CODE.replace("{PAUSE}", _PAUSES.get(machine, ""))
-    for name, place in {"TICKET": TICKET, "WORK": WORK, "OPEN": OPEN, "DONE": DONE, "FAILED": FAILED}.items():
-        code = code.replace("{" + name + "}", str(place))
-    addresses = add_code(code, "attend", "play")
+    places = {"TICKET": _TICKET, "WORK": _WORK, "OPEN": _OPEN, "DONE": _DONE, "FAILED": FAILED}
+    values = {name: str(place) for name, place in (places | {"ALARM": _ALARM, "ASLEEP": _ASLEEP}).items()}
+    pause, declared = _PAUSES.get(machine, ("", ""))
+    values |= {"PAUSE": pause, "KIND": "asleep" if sleeps else "awake"} | _sleeping(_CALLS[machine] if sleeps else None)
+    code = f"{declared}\n{_DECLARED_CALL if sleeps else ''}\n{_CODE}"
+    for name, value in values.items():
+        code = code.replace("{" + name + "}", value)
+    names = (f"{name}_{values['KIND']}" for name in ("attend", "ring", "play"))
+    addresses = add_code(code, *names)
     word = ctypes.c_int64
-    attend, play = (ctypes.CFUNCTYPE(word, *[word] * 6)(address) for address in addresses)
-    return attend, play
+    attend, ring, play = (
+        ctypes.CFUNCTYPE(word, *[word] * count)(address) for count, address in zip((6, 2, 7), addresses, strict=True)
+    )
+    return attend, ring, play
+
+
+def _sleeping(number: int | None) -> dict[str, str]:
+    """The parts of the code that put helpers to sleep and wake them, by the system call of this number."""
+    if number is None:
+        return {"SLEEP": "br label %end", "WOKEN": "", "WAKE": ""}
+    call = "call i64 (i64, ...) @syscall(i64 {0}, i64* %alarm, i64 {1}, i64 {2}, i64 0, i64 0, i64 0)"
+    wait = [
+        "%going = atomicrmw add i64* %asleep, i64 1 seq_cst",
+        "%slept = " + call.format(number, _WAIT, "%hour"),
+        "%gone = atomicrmw sub i64* %asleep, i64 1 seq_cst",
+        "br label %look",
+    ]
+    wake = "%told = " + call.format(number, _WAKE, "%sleepers")
+    return {"SLEEP": "\n  ".join(wait), "WOKEN": ", [ 0, %sleep ]", "WAKE": wake}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import itertools
 import time
 from collections.abc import Callable, Sequence
@@ -12,14 +13,15 @@ import numpy as np
 from segcaffe.jit.stretch import Stretch, is_compiled, table_of
 from segcaffe.threads import parallel
 from segcaffe.threads.recording import Call, Divided
-from segcaffe.threads.team import ENDED, FAILED, LATE, OPEN, WORDS, WRONG, ticket_of
+from segcaffe.threads.team import ENDED, FAILED, LATE, WORDS, WRONG, Team, ticket_of
 
 Made = Call | Divided
 _SERIAL_PLAYS = 3
 """Times, at most, that everything is done by the caller first, to know how long that takes."""
-_WORTH_WAKING = 2.5e-4
+_WORTH_WAKING = 1.5e-4
 """Seconds of one thread's work for which a sleeping helper is woken, which costs the caller about a tenth of it."""
-_FOREVER = 1 << 62
+_ALONE, _FOREVER = -1, 1 << 62
+"""How many pauses to wait for others."""
 _NAP = 5e-5
 """Seconds to sleep between looks at work that another thread has not finished for long."""
 
@@ -37,10 +39,10 @@ class Together:
         self._calls = tuple(calls)
         self._kept: list[Any] = []
         self._table = np.array([self._row(call) for call in calls], np.int64)
-        self._why = np.zeros(1, np.int64)
-        self._own = np.zeros(WORDS, np.int64)
+        self._rows = self._table.ctypes.data, len(self._table)
+        self._why, self._at = ctypes.c_int64(ENDED), 0
+        self._own = (ctypes.c_int64 * WORDS)()
         self._helpers = max(len(call.seats) for call in calls if isinstance(call, Divided)) - 1
-        self._at = 0
         self._plays, self._takes, self._ended = 0, float("inf"), 0.0
 
     def __call__(self) -> None:
@@ -48,36 +50,39 @@ class Together:
         begin = time.perf_counter()
         self._plays += 1
         pool = parallel.shared_pool(self._helpers)
+        team = pool.team
         measures = self._plays <= _SERIAL_PLAYS and (self._plays == 1 or self._takes < 10 * _WORTH_WAKING)
-        if measures or not pool.team.lock.acquire(blocking=False):
-            self._play(pool, self._own, -1)
+        if measures or not team.lock.acquire(blocking=False):
+            self._play(team, ctypes.addressof(self._own), _ALONE, 0)
             self._takes = min(self._takes, time.perf_counter() - begin)
             return
-        words = pool.team.words
         try:
-            if pool.team.asleep and (self._takes > _WORTH_WAKING or begin - self._ended < 1e-6 * parallel.WATCH):
-                pool.wake(self._helpers)
-            words[OPEN] = 1
-            self._play(pool, words, pool.patience)
+            wakes = self._takes > _WORTH_WAKING or begin - self._ended < 1e-6 * parallel.WATCH
+            sleepers = team.sleepers if wakes else 0
+            if sleepers:
+                pool.prepare_to_wake()
+            self._play(team, team.address, pool.patience, sleepers)
         finally:
-            if self._why[0] == LATE:
+            if self._why.value == LATE:
                 # Interrupted while it slept: helpers still work for this pass.
-                pool.team.play(words, self._table, self._at, self._why, _FOREVER)
-            words[OPEN] = 0
+                self._continue(team, team.address, _FOREVER, 0)
             self._ended = time.perf_counter()
-            pool.team.lock.release()
+            team.lock.release()
 
-    def _play(self, pool: parallel.Pool, words: np.ndarray[Any, Any], patience: int) -> None:
-        """Play the table to its end, on these words."""
-        self._at, self._why[0] = 0, ENDED
-        while True:
-            self._at = pool.team.play(words, self._table, self._at, self._why, patience)
-            if self._why[0] != LATE:
-                break
+    def _play(self, team: Team, words: int, patience: int, sleepers: int) -> None:
+        """Play the table to its end, on the words at an address."""
+        self._at, self._why.value = 0, ENDED
+        self._continue(team, words, patience, sleepers)
+        while self._why.value == LATE:
             time.sleep(_NAP)
-        if self._why[0] == WRONG:
-            words[FAILED] = 0
+            self._continue(team, words, patience, 0)
+        if self._why.value == WRONG:
+            ctypes.c_int64.from_address(words + 8 * FAILED).value = 0
             self._repeat(self._at)
+
+    def _continue(self, team: Team, words: int, patience: int, sleepers: int) -> None:
+        why = ctypes.addressof(self._why)
+        self._at = team.play(words, *self._rows, self._at, why, patience, sleepers)
 
     def _repeat(self, first: int) -> None:
         """Make the failing call once more, through Numba's wrapper, which makes an exception of its status."""

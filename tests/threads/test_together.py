@@ -14,9 +14,16 @@ import pytest
 
 from segcaffe.jit.compiled import njit
 from segcaffe.kernels.vector.scratch import scratch
-from segcaffe.threads import calls, parallel, seats
+from segcaffe.threads import calls, parallel, seats, team
 from segcaffe.threads.recording import Call, Divided, Tape, recording
 from segcaffe.threads.together import Together, is_playable, joined
+
+
+@pytest.fixture(params=[True, False], ids=["natively", "in Python"])
+def _helpers_sleep(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads of a new pool, which sleep in generated code, as far as the system can, or in Python."""
+    monkeypatch.setattr(team, "SLEEPS", team.SLEEPS and request.param)
+    monkeypatch.setattr(parallel, "_pool", None)
 
 
 @pytest.fixture(autouse=True)
@@ -166,12 +173,18 @@ def test_several_callers_at_a_time() -> None:
     assert not wrong
 
 
+@pytest.mark.usefixtures("_helpers_sleep")
 def test_after_a_rest_helpers_are_woken_and_sleep_again() -> None:
     values = np.zeros(12, np.int64)
     play = Together(_recorded((12, _after(values, np.zeros(50_000, np.int64), 3))))
     for _ in range(6):
         play()
         time.sleep(0.002)
+    seen = set()
+    for _ in range(20):
+        time.sleep(0.002)
+        parallel.run(6, lambda _start, _stop: seen.add(threading.get_ident()) or time.sleep(0.001))
+    assert len(seen) == 3
     time.sleep(0.05)
     before = time.process_time()
     time.sleep(0.3)
@@ -203,6 +216,6 @@ def test_helpers_are_woken_on_other_cores() -> None:
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {mine})
     os.sched_setaffinity(0, before)
-    pool.wake(2)
+    pool.prepare_to_wake()
     allowed = [os.sched_getaffinity(number) for number in pool._numbers]
     assert all(len(each) == len(before) - 1 for each in allowed)
