@@ -314,8 +314,10 @@ class Pool:
         while True:
             # In this order, a job put in between is seen by one or the other.
             rung = int(self.bell[0])
-            called = not self.jobs.empty() or self._attend(seat, rung, settling) != rung
-            job = self._next(sleeps=not (called or self.team.sleeps))
+            # Of more helpers than there are to be threads the same ones work each time, on the same workspace.
+            wanted = seat < num_threads() or not self.team.sleeps
+            called = (wanted and not self.jobs.empty()) or self._attend(seat, rung, settling) != rung
+            job = self._next(sleeps=not (called or self.team.sleeps)) if wanted else None
             if job is not None:
                 job.work()
 
