@@ -126,7 +126,10 @@ def ablations(masks: Masks) -> tuple[Variant, ...]:
                 trained=False, against=MASKS),
         Variant("sharp_at_test_only", "masks put into the plain net, lambda ten times", Model(sharper),
                 (CONTROL, EMBEDDINGS), trained=False, against=MASKS),
-        Variant("masks_off", "trained with masks, tested without", Model(), (MASKS,), trained=False, against=MASKS),
+        # Layers of normalised masks keep lambda with their weights, which a plain convolution does not take.
+        *(() if masks.normalized else (
+            Variant("masks_off", "trained with masks, tested without", Model(), (MASKS,), trained=False, against=MASKS),
+        )),
         *(Variant(name, title, Model(masks, crf), (MASKS,), LAST, against=CRF) for name, title, crf in of_crf),
         Variant("crf_alone", "CRF behind the plain net", Model(crf=Crf()), (CONTROL, EMBEDDINGS), LAST, against=CRF),
     )  # fmt: skip

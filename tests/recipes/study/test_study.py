@@ -35,7 +35,7 @@ from segcaffe.recipes.study.variants import (
     compared,
     planned,
 )  # fmt: skip
-from segcaffe.recipes.tiny import deploy
+from segcaffe.recipes.tiny import Masks, deploy
 from segcaffe.surgery import Subject
 
 SMALL = Schedule(iterations=(2, 2, 2), batch_size=1, crop_size=33)
@@ -126,11 +126,16 @@ def test_ablations_say_what_they_have_over_the_plain_net() -> None:
     assert table.header[-1] == "over plain, 5 px"
 
 
-def test_all_nets_of_the_plan_can_be_built() -> None:
-    for variant in planned(PHOTOGRAPHS, True, ("*",), 2):
+@pytest.mark.parametrize("masks", [SCENES, PHOTOGRAPHS])
+def test_all_nets_of_the_plan_take_the_weights_they_begin_with(masks: Masks) -> None:
+    nets: dict[str, Net] = {}
+    for variant in planned(masks, True, ("*",), 2):
         if variant.model is not None:
-            text = deploy((25, 33), (13, 17), variant.model, named=False)
-            assert Net(Subject.parse(text).net, TEST).blobs["scores"].shape == (1, 2, 25, 33)
+            net = Net(Subject.parse(deploy((17, 21), (9, 11), variant.model, named=False)).net, TEST)
+            for name in set(variant.begins_with) - {EMBEDDINGS}:
+                net.copy_trained_layers(nets[name].to_proto())
+            if any(variant.name in other.begins_with for other in planned(masks, True, ("*",), 2)):
+                nets[variant.name] = net
 
 
 def test_what_a_variant_begins_with_comes_before_it() -> None:
