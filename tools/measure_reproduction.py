@@ -1,8 +1,8 @@
 """Writes what `segcaffe reproduce` gave into docs/reproduction.md: python tools/measure_reproduction.py FOLDER...
 
-Each FOLDER is the --out of a command that the page prints; its name says which tables it has. Tables that are in the
-page already are replaced, those of other folders stay. Pictures that the page shows, of the gains and of ablations, are
-copied, too.
+Each FOLDER is the --out of a command that the page prints; by its name the page has places for its tables, for those of
+its ablations, or for both. What is there already is replaced, that of other folders stays. Pictures that the page
+shows, of the gains and of ablations, are copied, too.
 
     segcaffe reproduce --out scenes
     python tools/measure_reproduction.py scenes
@@ -21,32 +21,40 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "reproduction.md"
 PICTURES = ROOT / "docs" / "images"
+KINDS = {"tables": "table.md", "ablations": "ablations.md"}
+"""What the page has of a folder, and the file of its report that has it."""
 
 
-def marks(name: str) -> tuple[str, str]:
+def marks(name: str, kind: str = "tables") -> tuple[str, str]:
     """The lines before and after the tables of a folder."""
-    return f"<!-- tables of {name} -->\n", f"<!-- end of the tables of {name} -->\n"
+    return f"<!-- {kind} of {name} -->\n", f"<!-- end of the {kind} of {name} -->\n"
 
 
 def pictures_of(name: str) -> dict[str, str]:
     """Names of a folder's pictures in docs/images/, by those that they have in its report."""
-    return {"gain.png": f"reproduction_{name}.png", "ablations.png": f"reproduction_{name}_ablations.png"}
+    return {"gain.png": f"reproduction_{name}.png", "ablations.png": f"reproduction_{name}_intervals.png"}
 
 
-def written(page: str, name: str, tables: str) -> str:
-    """The page with these tables."""
-    begin, end = marks(name)
-    before, found, rest = page.partition(begin)
-    if not found or end not in rest:
+def written(page: str, name: str, tables: dict[str, str]) -> str:
+    """The page with these tables, by their kind."""
+    known = {kind for kind in tables if marks(name, kind)[0] in page}
+    if not known:
+        begin, end = marks(name)
         sys.exit(f'{PAGE} has no place for the tables of "{name}": {begin.strip()} {end.strip()}')
-    return f"{before}{begin}\n{tables}\n{end}{rest.partition(end)[2]}"
+    for kind in sorted(known):
+        begin, end = marks(name, kind)
+        before, _, rest = page.partition(begin)
+        page = f"{before}{begin}\n{tables[kind]}\n{end}{rest.partition(end)[2]}"
+    return page
 
 
-def tables_of(folder: Path) -> str:
-    """The tables of a folder's report, how many seeds they are of, and of which images."""
-    results = json.loads((folder / "report" / "results.json").read_text())
+def tables_of(folder: Path) -> dict[str, str]:
+    """The tables of a folder's report by their kind, each with how many seeds it is of, and of which images."""
+    report = folder / "report"
+    results = json.loads((report / "results.json").read_text())
     about = textwrap.fill(f"{results['seeds']} seeds. {results['about']}", 120)
-    return f"{about}\n\n{(folder / 'report' / 'table.md').read_text()}"
+    found = {kind: report / file for kind, file in KINDS.items() if (report / file).exists()}
+    return {kind: f"{about}\n\n{file.read_text()}" for kind, file in found.items()}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -62,12 +62,16 @@ def test_tables_are_replaced(tool: dict[str, Any], tmp_path: Path) -> None:
     (folder / "report").mkdir(parents=True)
     (folder / "report" / "results.json").write_text(json.dumps({"seeds": 2, "about": "Of three images."}))
     (folder / "report" / "table.md").write_text("| new |\n")
-    page = tool["written"](PAGE, "scenes", tool["tables_of"](folder))
+    (folder / "report" / "ablations.md").write_text("| changed |\n")
+    tables = tool["tables_of"](folder)
+    page = tool["written"](PAGE, "scenes", tables)
     begin, end = tool["marks"]("scenes")
     assert page.partition(begin)[2].partition(end)[0] == "\n2 seeds. Of three images.\n\n| new |\n\n"
     assert page.partition(end)[2] == PAGE.partition(end)[2]
+    place = "".join(tool["marks"]("few", "ablations"))
+    assert "\n2 seeds. Of three images.\n\n| changed |\n" in tool["written"](place, "few", tables)
 
 
 def test_unknown_folders_are_told(tool: dict[str, Any]) -> None:
     with pytest.raises(SystemExit, match="no place for the tables"):
-        tool["written"](PAGE, "elsewhere", "")
+        tool["written"](PAGE, "elsewhere", {"tables": "", "ablations": ""})

@@ -24,6 +24,7 @@ from segcaffe.viz.report import Report
 SHOWN = (LONGER, MASKS_LONGER, CRF, CASCADE)
 """What curves and pictures are of; without the last stage, `SHORTER`."""
 SHORTER = (CONTROL, MASKS, CASCADE)
+TABLE, ABLATIONS = "table.md", "ablations.md"
 _PICTURES = 3
 _WIDTH = 155
 """Of pictures on the page, so that those of an image stand beside each other."""
@@ -50,7 +51,7 @@ _CHANGED = (
 
 
 def write_page(folder: Path, results: Results, images: ImageSet) -> Path:
-    """Write ``folder``/index.html with its pictures, table.md and results.json; return the page's path.
+    """Write ``folder``/index.html with its pictures, the tables as Markdown and results.json; return the page's path.
 
     ``images`` are the first seed's, which are shown.
     """
@@ -73,17 +74,18 @@ def write_page(folder: Path, results: Results, images: ImageSet) -> Path:
     _pictures(page, results, images)
     if any(variant.against for variant in results.variants):
         _ablations(page, results)
-    write_bytes(folder / "table.md", markdown(results).encode(), "report")
+    for name, text in markdown(results).items():
+        write_bytes(folder / name, text.encode(), "report")
     write_bytes(folder / "results.json", json.dumps(numbers(results), indent=1).encode(), "report")
     return page.write()
 
 
-def markdown(results: Results) -> str:
-    """The tables for a page of documentation."""
-    tables = [scores(results), differences(results)]
+def markdown(results: Results) -> dict[str, str]:
+    """The tables for a page of documentation, by their files: the comparison, and the ablations if there are any."""
+    found = {TABLE: f"{scores(results).markdown()}\n{differences(results).markdown()}"}
     if any(variant.against for variant in results.variants):
-        tables.append(ablated(results))
-    return "\n".join(table.markdown() for table in tables)
+        found[ABLATIONS] = ablated(results).markdown()
+    return found
 
 
 def numbers(results: Results) -> dict[str, Any]:
