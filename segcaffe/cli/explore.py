@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                       default="")  # fmt: skip
     common.add_option(parser, "labels", "folder of true label maps, <id>.png", metavar="FOLDER")
     common.add_option(parser, "root", "put before each name of a list; end a folder with a slash", default="")
-    common.add_option(parser, "title", "the page's heading (default: the net's name)", default="")
+    common.add_option(parser, "title", "the page's heading (default: one with the net's name)", default="")
     common.add_option(parser, "megabytes", "most of the page for each image; embeddings are stored in less, and the "
                       "page says with what error (default 9.9)", type=finite, default=9.9, metavar="N")  # fmt: skip
     common.add_option(
@@ -86,7 +86,7 @@ def run(options: argparse.Namespace) -> int:
             image = read_image(picture.path, explorer.color, picture.place)
             scenes.append(explorer.look(picture.id, image, _truth(options, picture.id, image)))
             advance()
-    title = options.title or explorer.deployed.net.message.name or net.stem
+    title = options.title or f"Look through the masks of {explorer.deployed.net.message.name or net.stem}"
     write_page(explorer, scenes, out, title, int(1e6 * options.megabytes))
     print(f"{options.out}: {counted(len(scenes), 'image')}, {out.stat().st_size / 1e6:.1f} MB")
     return 0

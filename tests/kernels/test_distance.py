@@ -116,3 +116,17 @@ REFUSED: dict[str, tuple[str, Callable[[float], Any], Callable[[float], Any], st
 def test_what_cannot_be_registered(name: str, value: Any, slope: Any, says: str) -> None:
     with pytest.raises(SegcaffeError, match=says):
         register_distance(name, value, slope)
+
+
+def test_what_numba_cannot_compile_is_told() -> None:
+    def by_name(d: float) -> float:
+        return float(__import__("math").fabs(d))
+
+    register_distance("by_name", by_name, lambda d: math.copysign(1.0, d))
+    found = find_distance("by_name")
+    assert found is not None
+    image = np.zeros((1, 2, 4, 4), np.float32)
+    with pytest.raises(
+        SegcaffeError, match=r"distance by_name: Numba cannot compile by_name \(Untyped global name .*math"
+    ):
+        kernels.forward(image, np.zeros((1, 9, 4, 4), np.float32), Window((3, 3), (1, 1), (1, 1), (1, 1)), found)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from segcaffe.errors import SegcaffeError
 from segcaffe.jit.compiled import njit
 from segcaffe.kernels.distance.registry import Distance, Function
 from segcaffe.kernels.im2dist import FAR
@@ -42,7 +43,7 @@ def forward(
     """Divide the output's rows among threads."""
     n, taps, rows, cols = dist.shape
     far = tuple(FAR if remove else 0.0 for remove in (remove_center, remove_bounds))
-    given = _compiled(distance.value), image, dist, _geometry(window), far
+    given = _compiled(distance.name, distance.value), image, dist, _geometry(window), far
     grain = 1 + _GRAIN // max(1, taps * cols * image.shape[1])
     parallel.run(n * rows, lambda start, stop: _forward(*given, start, stop), grain)
 
@@ -50,15 +51,28 @@ def forward(
 def backward(image: Array, dist_grad: Array, image_grad: Array, window: Window, distance: Distance) -> None:
     """Divide the image's rows among threads: each gathers what its pixels get, as centres and as neighbours."""
     n, channels, height, width = image.shape
-    given = _compiled(distance.slope), image, dist_grad, image_grad, _geometry(window)
+    given = _compiled(distance.name, distance.slope), image, dist_grad, image_grad, _geometry(window)
     grain = 1 + _GRAIN // max(1, window.taps * width * channels)
     parallel.run(n * height, lambda start, stop: _backward(*given, start, stop), grain)
 
 
 @functools.lru_cache(maxsize=128)
-def _compiled(function: Function) -> Any:
-    """A function as Numba compiles it into others; registered anew, it need not be compiled anew."""
-    return function if hasattr(function, "py_func") else njit(function)
+def _compiled(name: str, function: Function) -> Any:
+    """A function as Numba compiles it into others; registered anew, it need not be compiled anew.
+
+    Raises SegcaffeError for one that Numba cannot compile.
+    """
+    made = function if hasattr(function, "py_func") else njit(function)
+    try:
+        made(0.5)
+    except Exception as error:  # Numba has many kinds, and lets pass what arises while it folds constants.
+        lines = [line.strip() for line in str(error).splitlines()]
+        reason = next((line for line in lines if line and "Failed in nopython" not in line), type(error).__name__)
+        raise SegcaffeError(
+            f"distance {name}: Numba cannot compile {function.__name__} ({reason}). Write it in arithmetic, "
+            "comparisons, and functions of math or NumPy, of one number each."
+        ) from error
+    return made
 
 
 def _geometry(window: Window) -> _Geometry:
