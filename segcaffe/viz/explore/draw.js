@@ -56,11 +56,12 @@ function mark(canvas, scene, grid, row, col, view) {
   const half = (view.kernel >> 1) * view.dilation + .5;
   const frame = [x - half * grid.across * zoom, y - half * grid.down * zoom,
                  2 * half * grid.across * zoom, 2 * half * grid.down * zoom];
+  const arm = Math.max(2, Math.min(7, frame[2] / 4));
   for (const [colour, width] of [["#000", 4], ["#fff", 2]]) {
     context.strokeStyle = colour; context.lineWidth = width;
     context.strokeRect(...frame);
     context.beginPath();
-    context.moveTo(x - 7, y); context.lineTo(x + 7, y); context.moveTo(x, y - 7); context.lineTo(x, y + 7);
+    context.moveTo(x - arm, y); context.lineTo(x + arm, y); context.moveTo(x, y - arm); context.lineTo(x, y + arm);
     context.stroke();
   }
 }
@@ -86,9 +87,9 @@ function drawTaps(canvas, taps, kernel, colourOf) {
     context.fillRect(x, y, cell, cell);
     context.strokeStyle = "#888"; context.lineWidth = 1;
     if (tap.outside) { context.beginPath(); context.moveTo(x, y); context.lineTo(x + cell, y + cell); context.stroke(); }
-    if (tap.centre) {
-      context.strokeStyle = "#000"; context.lineWidth = 5; context.strokeRect(x, y, cell, cell);
-      context.strokeStyle = "#fff"; context.lineWidth = 2; context.strokeRect(x, y, cell, cell);
-    }
   });
+  for (const [colour, width] of [["#000", 5], ["#fff", 2]]) {
+    context.strokeStyle = colour; context.lineWidth = width;
+    context.strokeRect((kernel >> 1) * cell, (kernel >> 1) * cell, cell, cell);
+  }
 }

@@ -18,8 +18,8 @@ _NEAR, _BESIDE = 4, 2
 def first_pixel(scene: Scene, view: View) -> list[int]:
     """Column and row of a pixel beside a boundary whose mask through ``view`` is part bright, part dark.
 
-    Of pixels beside boundaries of the label maps (of the whole image without these) the nearest to its middle are
-    tried; the one whose mask varies most is chosen.
+    Those beside boundaries of the label maps, the nearest to the image's middle, are tried, or without label maps some
+    all over its inner half; the one whose mask varies most is chosen.
     """
     values = scene.embeddings[view.embedding]
     best, found = -1.0, [scene.image.shape[1] // 2, scene.image.shape[0] // 2]
@@ -40,8 +40,8 @@ def _places(scene: Scene) -> Array:
             if len(beside):
                 order = np.abs(beside - (height // 2, width // 2)).sum(1).argsort(kind="stable")
                 return np.asarray(beside[order[:_TRIED]])
-    side = max(1, round((height * width / _TRIED) ** 0.5))
-    rows, cols = np.mgrid[side // 2 : height : side, side // 2 : width : side]
+    step = max(1, round((height * width / 4 / _TRIED) ** 0.5))
+    rows, cols = np.mgrid[height // 4 : height - height // 4 : step, width // 4 : width - width // 4 : step]
     return np.stack([rows.ravel(), cols.ravel()], 1)
 
 
