@@ -9,7 +9,7 @@ import numpy as np
 
 from segcaffe.jit.compiled import njit
 from segcaffe.kernels.pooling import loops, windows
-from segcaffe.kernels.pooling.maxima import maxima, means_of_planes
+from segcaffe.kernels.pooling.maxima import maxima, maxima_1_apart, maxima_2_apart, means_of_planes
 from segcaffe.threads import calls
 from segcaffe.window import Window
 
@@ -59,7 +59,9 @@ def max_forward(image: Array, top: Array, mask: Array, window: Window) -> None:
 
 
 def max_values(image: Array, top: Array, window: Window) -> None:
-    _run(maxima, (*_sizes(window), *window.dilation), image, top)
+    near = set(window.dilation) == {1} and window.kernel[1] in (2, 3)
+    function = {1: maxima_1_apart, 2: maxima_2_apart if near else maxima}.get(window.stride[1], maxima)
+    _run(function, (*_sizes(window), *window.dilation), image, top)
 
 
 def scatter(top_grad: Array, mask: Array, image_grad: Array, window: Window) -> None:

@@ -105,41 +105,74 @@ def _has_lowest(values, start, stop):
     return found
 
 
+# Each kind of window has a function of its own: a net mostly has one, and compiles no other.
+@njit(nogil=True, cache=True)
+def maxima_1_apart(image, top, window, start, stop):
+    """`maxima` of windows that are 1 apart across."""
+    kh, kw, sh, _, ph, pw, dh, dw = window
+    _, height, width = image.shape
+    _, rows, columns = top.shape
+    pixels, values = image.reshape(-1), top.reshape(-1)
+    for plane in range(start, stop):
+        base, to = plane * height * width, plane * rows * columns
+        for oy in range(rows):
+            first, last = windows.reach(oy, kh, sh, ph, height, dh)
+            lines, across = (max(0, last - first + dh - 1) // dh, dh * width), (-pw, kw, dw)
+            at, target = base + first * width, to + oy * columns
+            if kw == 3 and dw == 1:
+                _row_of_three_neighbours(pixels, at, lines, width, across, values, target, columns)
+            else:
+                _row_of_neighbours(pixels, at, lines, width, across, values, target, columns)
+        _mend(image, values, top.shape, window, plane)
+
+
+@njit(nogil=True, cache=True)
+def maxima_2_apart(image, top, window, start, stop):
+    """`maxima` of windows of 2 or 3 columns next to each other that are 2 apart across, of rows next to each other."""
+    kh, kw, sh, _, ph, pw, _, _ = window
+    _, height, width = image.shape
+    _, rows, columns = top.shape
+    pixels, values = image.reshape(-1), top.reshape(-1)
+    for plane in range(start, stop):
+        base, to = plane * height * width, plane * rows * columns
+        for oy in range(rows):
+            first, last = windows.reach(oy, kh, sh, ph, height, 1)
+            count, at, target = max(0, last - first), base + first * width, to + oy * columns
+            if kw == 2:
+                _row_of_pairs(pixels, at, count, width, -pw, values, target, columns)
+            else:
+                _row_of_threes(pixels, at, count, width, -pw, values, target, columns)
+        _mend(image, values, top.shape, window, plane)
+
+
 @njit(nogil=True, cache=True)
 def maxima(image, top, window, start, stop):
     """Maxima of planes start..stop: ``window`` is kernel, stride, pad and dilation for (height, width)."""
     kh, kw, sh, sw, ph, pw, dh, dw = window
     _, height, width = image.shape
-    _, rows, columns = top.shape
-    pixels, values = image.reshape(-1), top.reshape(-1)
     best = np.empty(width, image.dtype)
-    small = sw == 2 and dw == 1 and dh == 1 and (kw == 2 or kw == 3)
     for plane in range(start, stop):
-        base, to = plane * height * width, plane * rows * columns
-        for oy in range(rows):
+        for oy in range(top.shape[1]):
             first, last = windows.reach(oy, kh, sh, ph, height, dh)
-            count = max(0, last - first + dh - 1) // dh
-            at, target = base + first * width, to + oy * columns
-            lines, across = (count, dh * width), (-pw, kw, dw)
-            if sw == 1 and kw == 3 and dw == 1:
-                _row_of_three_neighbours(pixels, at, lines, width, across, values, target, columns)
-            elif sw == 1:
-                _row_of_neighbours(pixels, at, lines, width, across, values, target, columns)
-            elif small and kw == 2:
-                _row_of_pairs(pixels, at, count, width, -pw, values, target, columns)
-            elif small:
-                _row_of_threes(pixels, at, count, width, -pw, values, target, columns)
-            else:
-                _across(image[plane], (first, last, dh), (kw, sw, pw, dw), best, top[plane, oy])
-        if not _has_lowest(values, to, to + rows * columns):
-            continue
-        for i in range(to, to + rows * columns):
-            if values[i] == -np.inf:
-                # A window without a number, or of none but this.
-                oy, ox = (i - to) // columns, (i - to) % columns
-                down = (*windows.reach(oy, kh, sh, ph, height, dh), dh)
-                along = (*windows.reach(ox, kw, sw, pw, width, dw), dw)
-                values[i], _ = windows.window_maximum(image[plane], down, along)
+            _across(image[plane], (first, last, dh), (kw, sw, pw, dw), best, top[plane, oy])
+        _mend(image, top.reshape(-1), top.shape, window, plane)
+
+
+@njit(nogil=True, cache=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def _mend(image, values, shape, window, plane):
+    """Of a plane: the values of windows without a number, or of none but minus infinity."""
+    kh, kw, sh, sw, ph, pw, dh, dw = window
+    _, height, width = image.shape
+    _, rows, columns = shape
+    to = plane * rows * columns
+    if not _has_lowest(values, to, to + rows * columns):
+        return
+    for i in range(to, to + rows * columns):
+        if values[i] == -np.inf:
+            oy, ox = (i - to) // columns, (i - to) % columns
+            down = (*windows.reach(oy, kh, sh, ph, height, dh), dh)
+            along = (*windows.reach(ox, kw, sw, pw, width, dw), dw)
+            values[i], _ = windows.window_maximum(image[plane], down, along)
 
 
 @njit(nogil=True, cache=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
