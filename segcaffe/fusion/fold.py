@@ -62,11 +62,9 @@ def has_loss(node: Node) -> bool:
 def _can_lead(node: Node, learns: bool) -> bool:
     """Whether a layer can do the work of those behind it: it makes channels on axis 1, by a kernel with an epilogue.
 
-    One of masked columns can as long as nothing learns, and so can a BatchNorm, BN or Scale, if it has no convolution
-    before it whose epilogue it is part of.
+    A BatchNorm, BN or Scale can as long as nothing learns, if it has no convolution before it whose epilogue it is part
+    of.
     """
-    if learns and issubclass(node.cls, MaskedConvolution):
-        return False
     if _is_stored_norm(node) or _is_channel_scale(node):
         return not learns and len(node.tops) == 1
     if issubclass(node.cls, InnerProduct):
@@ -83,8 +81,9 @@ def _absorbed(graph: Graph, index: int, readers: list[int], learns: bool) -> tup
     kinds: list[Callable[[Node], bool]] = [_is_stored_norm, _is_channel_scale, is_rectifier]
     # What leads comes before.
     kinds = kinds[next((k + 1 for k, fits in enumerate(kinds[:2]) if fits(graph.nodes[index])), 0) :]
-    if issubclass(graph.nodes[index].cls, MaskedConvolution):
-        kinds.pop()
+    if learns and issubclass(graph.nodes[index].cls, MaskedConvolution):
+        # Factors go into its weight, which a gradient would have to be taken through.
+        kinds = [is_rectifier]
     found: list[int] = []
     for i in readers:
         node = graph.nodes[i]

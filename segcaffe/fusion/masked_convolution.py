@@ -65,10 +65,12 @@ class MaskedConvolution(Convolution):
         factor = epilogue.get("scale")
         if factor is not None:
             weight = (weight.reshape(self.num_output, -1) * factor[:, None]).reshape(weight.shape)
-        segaware_conv.forward(x, mask, weight, epilogue["bias"], top[0].array, self.taps_window, self.group)
+        bias, slope = epilogue["bias"], epilogue.get("negative_slope", 1.0)
+        segaware_conv.forward(x, mask, weight, bias, top[0].array, self.taps_window, self.group, negative_slope=slope)
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Gradients of image, mask, weight and bias; that of the columns on demand."""
+        self.epilogue.backward(top[0])
         grad, x, mask = top[0].grad, bottom[1].array, bottom[2].array
         self._backward_masked_params(grad, x, mask)
         columns = bottom[0]

@@ -303,3 +303,45 @@ def test_hooks_see_what_each_layer_makes() -> None:
         net.forward()
         net.backward()
     np.testing.assert_allclose(seen[True], seen[False], rtol=1e-10)
+
+
+MASKED = """
+layer { name: "dist" type: "Im2dist" bottom: "x" top: "dist" convolution_param { kernel_size: 3 pad: 1 } }
+layer { name: "mask" type: "Exp" bottom: "dist" top: "mask" exp_param { scale: -0.3 } }
+layer { name: "tile" type: "Tile" bottom: "mask" top: "tile" tile_param { tiles: 4 } }
+layer { name: "col" type: "Im2col" bottom: "x" top: "col" convolution_param { kernel_size: 3 pad: 1 } }
+layer { name: "hit" type: "Eltwise" bottom: "col" bottom: "tile" top: "hit" eltwise_param { operation: PROD } }
+layer { name: "conv" type: "Convolution" bottom: "hit" top: "y" convolution_param {
+  num_output: 6 kernel_size: 3 pad: 1 bottom_is_im2col: true } }"""
+
+
+@pytest.mark.parametrize(("rest", "expected"), [
+    (NORM + SCALE.format("true") + RELU, ["norm", "scale", "relu"]),
+    (RELU, ["relu"]),
+    (SCALE.format("false") + LEAKY, ["scale", "relu"]),
+    (PRELU.format("false"), ["relu"]),
+])  # fmt: skip
+def test_rectifiers_behind_masked_convolutions(rest: str, expected: list[str]) -> None:
+    assert_same(INPUT + MASKED + rest, expected)
+
+
+@pytest.mark.parametrize(("rest", "expected"), [
+    (RELU, ["relu"]),
+    (RELU.replace("}", "relu_param { negative_slope: 0.2 } }"), ["relu"]),
+    (LEAKY, []),
+    (PRELU.format("true"), []),
+    (STORED + FROZEN + RELU, []),
+])  # fmt: skip
+def test_masked_convolutions_that_learn(rest: str, expected: list[str]) -> None:
+    """The weights' and the embeddings' gradients are those of the layers one by one."""
+    text = INPUT + 'layer { name: "e" type: "Convolution" bottom: "x" top: "e" convolution_param { num_output: 4 '
+    text += "kernel_size: 1 } }" + MASKED.replace('bottom: "x"', 'bottom: "e"') + rest + LOSS
+    nets = [build(text, fuse, caffe_pb2.TRAIN) for fuse in (True, False)]
+    for net in nets:
+        net.forward()
+        net.clear_param_diffs()
+        net.backward()
+    ours, plain = nets
+    assert folded(ours) == expected
+    for found, wanted in zip(ours.learnable_params, plain.learnable_params, strict=True):
+        assert np.allclose(found.diff, wanted.diff, rtol=1e-10, atol=1e-12)

@@ -661,8 +661,9 @@ for _suffix, _window in WINDOWS.items():
         def _(rng: np.random.Generator, dtype: Any, window: Window = _window, group: int = _group) -> dict[str, Any]:
             given, out = _masked(rng, dtype, window, group), window.output_shape(IMAGE)
             weight = normal(rng, dtype, 4, 6 // group, *window.kernel)
-            bias = normal(rng, dtype, 4) if group == 1 else None
-            return {**given, "weight": weight, "bias": bias, "out": empty(dtype, 2, 4, *out)}
+            bias, slope = (normal(rng, dtype, 4), 0.25) if group == 1 else (None, normal(rng, dtype, 4))
+            ending = {"bias": bias, "negative_slope": slope}
+            return {**given, "weight": weight, **ending, "out": empty(dtype, 2, 4, *out)}
 
         @add("segaware_conv", "backward_data", f"{_suffix}-{_group}")
         def _(rng: np.random.Generator, dtype: Any, window: Window = _window, group: int = _group) -> dict[str, Any]:

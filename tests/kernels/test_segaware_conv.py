@@ -126,6 +126,27 @@ def test_cases_go_by_panels_and_by_columns() -> None:
     assert not ways["strided"]
 
 
+@pytest.mark.parametrize("slope", [0.0, 0.3, -0.5, "channels"])
+@pytest.mark.parametrize("name", ["same", "uneven", "groups", "whole tiles"])
+def test_results_are_rectified(name: str, slope: Any) -> None:
+    problem = Problem(*CASES[name])
+    slopes = np.linspace(-0.5, 0.5, len(problem.weight)) if slope == "channels" else slope
+    plain, out = (np.full_like(problem.grad, np.nan) for _ in range(2))
+    given = problem.x, problem.mask, problem.weight, problem.bias
+    segaware_conv.forward(*given, plain, problem.window, problem.group)
+    segaware_conv.forward(*given, out, problem.window, problem.group, negative_slope=slopes)
+    shaped = slopes.reshape(-1, 1, 1) if slope == "channels" else slopes
+    assert np.array_equal(out, np.where(plain > 0, plain, shaped * plain))
+
+
+def test_infinity_below_zero_is_cut_off() -> None:
+    problem = Problem(*CASES["same"])
+    problem.bias[:] = -np.inf
+    out = np.full_like(problem.grad, np.nan)
+    segaware_conv.forward(problem.x, problem.mask, problem.weight, problem.bias, out, problem.window, negative_slope=0)
+    assert not out.any()
+
+
 def test_without_bias() -> None:
     problem = Problem(*CASES["groups"])
     out, grad_weight = np.empty_like(problem.grad), np.zeros_like(problem.weight)

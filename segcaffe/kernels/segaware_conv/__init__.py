@@ -14,11 +14,19 @@ from segcaffe.window import Window
 
 @kernel(writes=("out",))
 def forward(
-    x: Array, mask: Array, weight: Array, bias: Array | None, out: Array, window: Window, group: int = 1
+    x: Array,
+    mask: Array,
+    weight: Array,
+    bias: Array | None,
+    out: Array,
+    window: Window,
+    group: int = 1,
+    negative_slope: float | Array = 1.0,
 ) -> None:
     """``out[n, m, q] = bias[m] + sum of weight[m, c, t] * mask[n, t, q] * x[n, c, q * stride + t * dilation - pad]``.
 
-    The sum is over the channels c of the group and the taps t.
+    The sum is over the channels c of the group and the taps t. Results that are not above 0 are then multiplied by
+    ``negative_slope``.
 
     Parameters
     ----------
@@ -34,6 +42,8 @@ def forward(
         (N, M, H', W'), written whole.
     window:
         Kernel, stride, pad and dilation for (height, width); (H', W') is its output size.
+    negative_slope:
+        A number, or (M,); 0 makes also minus infinity 0.
     """
 
 

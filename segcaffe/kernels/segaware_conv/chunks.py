@@ -21,10 +21,11 @@ from segcaffe.kernels.vector.tile import ROWS, clear_run
 
 
 @njit(nogil=True, cache=True)
-def convolve(x, mask, packed, bias, out, layout, division, scratch, start, stop):
+def convolve(x, mask, packed, ending, out, layout, division, scratch, start, stop):
     """Compute items [start, stop): an item is an image, a group, and ``block`` strips.
 
-    ``packed`` (chunks of ``step`` channels, groups, tiles, columns of a chunk, ROWS); ``bias`` (groups, tiles, ROWS).
+    ``packed`` (chunks of ``step`` channels, groups, tiles, columns of a chunk, ROWS); ``ending`` (2, groups, tiles,
+    ROWS), biases, and what values that are not above 0 are multiplied by.
     """
     step, block = division.step, division.block
     columns, sums, _, tables = scratch
@@ -55,7 +56,7 @@ def convolve(x, mask, packed, bias, out, layout, division, scratch, start, stop)
                     _add(live, columns, s * here * strip, packed, weight, here, sums, at)
                     if last:
                         length, target = min(strip, pixels - (first + s) * strip), to + tile * ROWS * pixels + s * strip
-                        _write(sums, at, bias, row, out, target, pixels, (live, length, strip))
+                        _write(sums, at, ending, row, out, target, pixels, (live, length, strip))
 
 
 @njit(nogil=True, cache=True)
@@ -96,15 +97,19 @@ def _add(live, columns, at, packed, weight, count, sums, to):
 
 
 @njit(inline="always")
-def _write(sums, source, bias, row, out, at, pixels, sizes):
-    """Write sums and biases of ``live`` rows and ``length`` positions of a strip.
+def _write(sums, source, ending, row, out, at, pixels, sizes):
+    """Write sums and biases, rectified, of ``live`` rows and ``length`` positions of a strip.
 
     The bias comes last: one that is large must not cost the sum its digits.
     """
     live, length, strip = sizes
+    slopes = ending.size // 2
     if live == ROWS and length == strip:
-        write_rows(sums, source, bias, row, out, at, pixels)
+        write_rows(sums, source, ending, row, slopes, out, at, pixels)
     else:
         for r in range(live):
+            bias, slope = ending[row + r], ending[slopes + row + r]
             for v in range(length):
-                out[at + r * pixels + v] = sums[source + r * strip + v] + bias[row + r]
+                value = sums[source + r * strip + v] + bias
+                low = slope * value if slope != 0 else slope
+                out[at + r * pixels + v] = low if value <= 0 else value

@@ -19,17 +19,25 @@ Array = np.ndarray[Any, Any]
 
 
 def forward(
-    x: Array, mask: Array, weight: Array, bias: Array | None, out: Array, window: Window, group: int = 1
+    x: Array,
+    mask: Array,
+    weight: Array,
+    bias: Array | None,
+    out: Array,
+    window: Window,
+    group: int = 1,
+    negative_slope: float | Array = 1.0,
 ) -> None:
     """Compute the convolution; see the contract."""
     layout = make_layout(x.shape, out.shape, window, group, x.itemsize)
     division = Division(layout.chunk_channels, layout.chunk_strips(parallel.num_threads()))
     packed = _pack_chunks(layout, weight)
-    biases = np.zeros(group * layout.tiles * ROWS, x.dtype)
+    ending = np.zeros((2, group, layout.tiles * ROWS), x.dtype)
     if bias is not None:
-        biases.reshape(group, -1)[:, : layout.rows] = bias.reshape(group, -1)
+        ending[0, :, : layout.rows] = bias.reshape(group, -1)
+    ending[1, :, : layout.rows] = np.broadcast_to(negative_slope, out.shape[1]).reshape(group, -1)
     depth = division.step * layout.taps
-    arrays = x.reshape(-1), mask.reshape(-1), packed, biases, out.reshape(-1)
+    arrays = x.reshape(-1), mask.reshape(-1), packed, ending.reshape(-1), out.reshape(-1)
 
     def part(start: int, stop: int) -> None:
         memory = _scratch(layout, division.block, depth, division.block * layout.tiles * ROWS, x.dtype)

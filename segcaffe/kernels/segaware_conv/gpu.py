@@ -8,7 +8,9 @@ from __future__ import annotations
 from types import ModuleType
 
 from segcaffe.device.mode import Array
+from segcaffe.kernels.channelwise import gpu as channelwise
 from segcaffe.kernels.channelwise.gpu import reduce_channels
+from segcaffe.kernels.elementwise import gpu as elementwise
 from segcaffe.kernels.im2col.gpu import Geometry
 from segcaffe.kernels.segaware_conv import gpu_columns, gpu_fused
 from segcaffe.kernels.segaware_conv.gpu_choice import Kind, choose
@@ -16,10 +18,22 @@ from segcaffe.window import Window
 
 
 def forward(
-    x: Array, mask: Array, weight: Array, bias: Array | None, out: Array, window: Window, group: int = 1
+    x: Array,
+    mask: Array,
+    weight: Array,
+    bias: Array | None,
+    out: Array,
+    window: Window,
+    group: int = 1,
+    negative_slope: float | Array = 1.0,
 ) -> None:
     geometry = geometry_of(x, out, window)
     convolve(x, mask.reshape(len(mask), -1), weight, out, geometry, group, bias)
+    if not isinstance(negative_slope, (int, float)):
+        values = out.reshape(*out.shape[:2], -1)
+        channelwise.prelu(values, negative_slope, values)
+    elif negative_slope != 1:
+        elementwise.relu(out, negative_slope, out)
 
 
 def backward_data(

@@ -74,15 +74,24 @@ add_columns_1, add_columns_2, add_columns_4, add_columns_8 = (_make_add_columns(
 
 
 @vector_code
-def write_rows(vectors, sums, sums_at, bias, bias_at, out, out_at, stride):
-    """``out[out_at + r * stride + p] = sums[r, p] + bias[bias_at + r]`` for ROWS rows of a strip."""
-    source, biases, target = vectors.at(sums, sums_at), vectors.at(bias, bias_at), vectors.at(out, out_at)
+def write_rows(vectors, sums, sums_at, ending, place, slopes_at, out, out_at, stride):
+    """``out[out_at + r * stride + p] = v`` where ``v = sums[r, p] + ending[place + r] > 0``, for ROWS rows of a strip.
+
+    Elsewhere it is v times ``ending[place + slopes_at + r]``, and 0 where that is 0.
+    """
+    builder = vectors.builder
+    source, biases, target = vectors.at(sums, sums_at), vectors.at(ending, place), vectors.at(out, out_at)
+    slopes = vectors.at(biases, slopes_at)
     for row in range(ROWS):
-        last = vectors.splat(vectors.builder.load(vectors.at(biases, row)))
-        line = vectors.at(target, vectors.builder.mul(stride, vectors.index(row)))
+        last, slope = (vectors.splat(builder.load(vectors.at(table, row))) for table in (biases, slopes))
+        # An infinite value times 0 would not be a number.
+        flat = builder.fcmp_ordered("==", slope, vectors.zero)
+        line = vectors.at(target, builder.mul(stride, vectors.index(row)))
         for v in range(STREAMS):
-            value = vectors.load(vectors.at(source, (row * STREAMS + v) * vectors.length))
-            vectors.store(vectors.builder.fadd(value, last), vectors.at(line, v * vectors.length))
+            value = builder.fadd(vectors.load(vectors.at(source, (row * STREAMS + v) * vectors.length)), last)
+            low = builder.select(flat, vectors.zero, builder.fmul(value, slope))
+            value = builder.select(builder.fcmp_ordered("<=", value, vectors.zero), low, value)
+            vectors.store(value, vectors.at(line, v * vectors.length))
 
 
 @vector_code
