@@ -12,6 +12,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import hashlib
+import itertools
 import struct
 import sys
 import threading
@@ -28,6 +29,8 @@ from numba.core.types.containers import BaseTuple
 from segcaffe.jit import kept
 
 Function = Callable[..., Any]
+_LARGE = 1 << 31
+"""Numbers below this are of one type."""
 _WORD = "i64"
 _lock = threading.RLock()
 _LOOP = """
@@ -82,10 +85,45 @@ class Stretch:
                 function(*arguments)
 
 
-def table_of(calls: Sequence[tuple[Function, tuple[Any, ...]]]) -> tuple[np.ndarray[Any, Any], list[Any]]:
+class Lookup:
+    """Finds functions as compiled for arguments; for a call like the last one of its function at once.
+
+    A pass that threads divide makes thousands of such calls.
+    """
+
+    def __init__(self) -> None:
+        self._last: dict[Function, tuple[Any, Any]] = {}
+
+    def __call__(self, function: Function, arguments: tuple[Any, ...]) -> Any:
+        """Numba's record; None where there is none."""
+        last = self._last.get(function)
+        if last is not None and _is_alike(arguments, last[0]):
+            return last[1]
+        found = _overload(function, arguments)
+        self._last[function] = arguments, found
+        return found
+
+
+def _is_alike(value: Any, other: Any) -> bool:
+    """Whether Numba takes two values as of the same type, as far as is soon seen."""
+    kind = type(value)
+    if value is other or kind is not type(other):
+        return value is other
+    if kind is np.ndarray:
+        return (value.dtype, value.ndim, value.flags.num) == (other.dtype, other.ndim, other.flags.num)
+    if isinstance(value, tuple):
+        return len(value) == len(other) and all(map(_is_alike, value, other))
+    return kind is int and -_LARGE < value < _LARGE and -_LARGE < other < _LARGE
+
+
+def table_of(
+    calls: Sequence[tuple[Function, tuple[Any, ...]]], look_up: Lookup | None = None
+) -> tuple[np.ndarray[Any, Any], list[Any]]:
     """Rows for generated code, a call each: code, and the address of its words; and the words, to be kept."""
-    words = [np.array(_words_of_call(*call), np.int64) for call in calls]
-    rows = [(_entry(*call), each.ctypes.data) for call, each in zip(calls, words, strict=True)]
+    found = list(itertools.starmap(look_up or Lookup(), calls))
+    words = [np.array(_words_of_call(each, given), np.int64) for each, (_, given) in zip(found, calls, strict=True)]
+    entries = [_entry(each.fndesc, each.target_context) for each in found]
+    rows = [(entry, each.ctypes.data) for entry, each in zip(entries, words, strict=True)]
     return np.array(rows, np.int64).reshape(len(words), 2), words
 
 
@@ -127,9 +165,8 @@ def _is_known(kind: types.Type) -> bool:
     return isinstance(kind, (types.Array, types.Integer, types.Boolean)) or kind in (types.float32, types.float64)
 
 
-def _words_of_call(function: Function, arguments: tuple[Any, ...]) -> list[int]:
+def _words_of_call(result: Any, arguments: tuple[Any, ...]) -> list[int]:
     """The function's address, and its arguments."""
-    result = _overload(function, arguments)
     words = [result.library.get_pointer_to_function(result.fndesc.llvm_func_name)]
     for kind, value in zip(result.fndesc.argtypes, arguments, strict=True):
         words += _words(kind, value)
@@ -151,10 +188,10 @@ def _signed(word: int) -> int:
     return word - (1 << 64) if word >= 1 << 63 else word
 
 
-def _entry(function: Function, arguments: tuple[Any, ...]) -> int:
-    """The address of the code that makes a call from its words."""
-    result = _overload(function, arguments)
-    packer = result.target_context.get_arg_packer(result.fndesc.argtypes)
+@functools.cache
+def _entry(description: Any, target_context: Any) -> int:
+    """The address of the code that makes calls of a function from their words."""
+    packer = target_context.get_arg_packer(description.argtypes)
     return _code(tuple(str(kind) for kind in packer.argument_types))
 
 

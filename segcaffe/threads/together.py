@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from segcaffe.jit.stretch import Stretch, is_compiled, table_of
+from segcaffe.jit.stretch import Lookup, Stretch, is_compiled, table_of
 from segcaffe.threads import parallel
 from segcaffe.threads.recording import Call, Divided
 from segcaffe.threads.team import ENDED, FAILED, LATE, WORDS, WRONG, Team, ticket_of
@@ -38,7 +38,8 @@ class Together:
     def __init__(self, calls: Sequence[Made]) -> None:
         self._calls = tuple(calls)
         self._kept: list[Any] = []
-        self._table = np.array([self._row(call) for call in calls], np.int64)
+        look_up = Lookup()
+        self._table = np.array([self._row(call, look_up) for call in calls], np.int64)
         self._rows = self._table.ctypes.data, len(self._table)
         self._why, self._at = ctypes.c_int64(ENDED), 0
         self._own = (ctypes.c_int64 * WORDS)()
@@ -91,18 +92,18 @@ class Together:
             for function, arguments in itertools.chain.from_iterable(pieces):
                 function(*arguments)
 
-    def _row(self, call: Made) -> tuple[int, int]:
+    def _row(self, call: Made, look_up: Lookup) -> tuple[int, int]:
         """Code and the address of its words; for divided work 0, and the address of what tells its pieces.
 
         That is a ticket, and for each seat the address of a list of its pieces: where the rows of a piece are, and how
         many.
         """
         if isinstance(call, Call):
-            table = self._keep(*table_of([call]))
+            table = self._keep(*table_of([call], look_up))
             return int(table[0, 0]), int(table[0, 1])
         work = [ticket_of(len(call.seats[0]), len(call.seats))]
         for pieces in call.seats:
-            tables = [self._keep(*table_of(piece)) for piece in pieces]
+            tables = [self._keep(*table_of(piece, look_up)) for piece in pieces]
             rows = np.array([(table.ctypes.data, len(table)) for table in tables], np.int64)
             work.append(self._keep(rows).ctypes.data)
         told = self._keep(np.array(work, np.int64))
@@ -123,4 +124,5 @@ def is_playable(call: Made) -> bool:
     """Whether all that a call or divided work is made of are functions of Numba's compiled for just such arguments."""
     if isinstance(call, Call):
         return is_compiled(*call)
-    return bool(call.seats) and all(is_compiled(*each) for pieces in call.seats for piece in pieces for each in piece)
+    look_up, pieces = Lookup(), itertools.chain.from_iterable(call.seats)
+    return bool(call.seats) and all(look_up(*each) is not None for piece in pieces for each in piece)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from segcaffe.jit.compiled import njit
-from segcaffe.jit.stretch import Stretch, is_compiled
+from segcaffe.jit.stretch import Lookup, Stretch, is_compiled
 
 
 class _Sizes(NamedTuple):
@@ -103,3 +103,34 @@ def test_arrays_live_as_long_as_their_calls() -> None:
         others = np.ones(1 << 16, np.float32)
         play()
         assert (others == 1).all()
+
+
+@njit(nogil=True)
+def _count(values, sizes, number):
+    values[0] += sizes[0] + number
+
+
+def test_calls_like_the_last_one_are_found_without_looking_at_their_types(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr("segcaffe.jit.stretch._overload", lambda function, given: asked.append(given) or given)
+    look_up, values = Lookup(), np.zeros(4)[:]
+    first = (values, (1, values[:2]), 3)
+    assert look_up(_count, first) is first
+    assert look_up(_count, (values[1:], (2, values[2:]), 4)) is first
+    assert len(asked) == 1
+    others = [
+        (values[::2], (1, values[:2]), 3),
+        (values, (1, values[:2].astype("f4")), 3),
+        (values, (1, values[:2]), 1 << 40),
+    ]
+    for other in [*others, (values, (1, values[:2]), 3.0), (values, (1, values[:2], 1), 3)]:
+        assert look_up(_count, other) is other
+        look_up(_count, first)
+
+
+def test_a_function_that_is_not_compiled_for_it_is_looked_for_again() -> None:
+    look_up, values = Lookup(), np.zeros(4)
+    assert look_up(_count, (values, (1, 2), 3)) is None
+    _count(values, (1, 2), 3)
+    assert Lookup()(_count, (values, (1, 2), 3)) is not None
+    assert look_up(_count, (values[::2], (1, 2), 3)) is None
