@@ -66,6 +66,8 @@ class LayerMemory:
     joins:
         For each bottom where in the top's memory it could lie, in elements, so that nothing needs to be copied; empty
         for layers that do not join their bottoms.
+    hands_on:
+        The bottoms whose gradient is that of the first top as it is, so that it need not be copied to one of them.
     """
 
     reads_bottoms: bool = True
@@ -75,6 +77,7 @@ class LayerMemory:
     workspace: Mapping[str, int] = field(default_factory=dict)
     recomputes: bool = True
     joins: tuple[int, ...] = ()
+    hands_on: tuple[int, ...] = ()
 
 
 class Layer:

@@ -58,6 +58,8 @@ class _Writer:
         in_place = [b in node.bottoms for b in node.tops]
         starts = zip(node.bottoms, known.joins, strict=True) if known.joins else ()
         gradients = self._numbers_of((*node.bottoms, *node.tops), self.numbers.gradients)
+        handed = [node.bottoms[i] for i in known.hands_on if step.needs_backward and step.bottom_needs_backward[i]]
+        top_gradient = self._numbers_of(node.tops[:1], self.numbers.gradients)
         return program.Step(
             name=layer.name,
             type=layer.type,
@@ -73,6 +75,7 @@ class _Writer:
             workspace=known.workspace if device.get_mode() == "CPU" else {},
             recomputes=known.recomputes and len(tops) == len(node.tops),
             joins=tuple((values[b], start * self.itemsize) for b, start in starts if b in values),
+            hands_on=tuple(itertools.product(self._numbers_of(handed, self.numbers.gradients), top_gradient)),
         )
 
     def kept(self, names: frozenset[str]) -> frozenset[int]:

@@ -94,6 +94,7 @@ def make_plan(program: Program, recompute: Sequence[str] = (), one_slot: bool = 
         for number, buffer in enumerate(program.buffers)
         if buffer.kind != "saved" and number not in program.kept and ranges[number]
     }
+    _hand_on(program, schedule, items)
     outer = _join(program, items, usage(((item.size, item.ranges) for item in items.values()), turns))
     saved = living(program, ranges, saved=True)
     saved_usage = usage(saved, turns)
@@ -111,6 +112,25 @@ def make_plan(program: Program, recompute: Sequence[str] = (), one_slot: bool = 
         schedule=schedule,
         peak_step=_describe(program, schedule, used),
     )
+
+
+def _hand_on(program: Program, schedule: Schedule, items: dict[int, Item]) -> None:
+    """Let one of the bottoms' gradients that equal the top's be the top's, which nothing needs afterwards.
+
+    Of several bottoms one alone: who has it may write to it. What was handed on is taken out of ``items``.
+    """
+    holders: dict[int, Item] = {}
+    for now, (kind, index) in enumerate(schedule.turns):
+        for number, top in program.steps[index].hands_on if kind == "backward" else ():
+            part, whole = items.get(number), holders.get(top, items.get(top))
+            if part is None or whole is None or part.size != whole.size:
+                continue
+            if part.first == whole.last == now:
+                whole.ranges = union(whole.ranges, part.ranges)
+                whole.parts.append((part, 0))
+                holders[number] = whole
+                del items[number]
+                break
 
 
 def _join(program: Program, items: dict[int, Item], used: Sequence[int]) -> list[Item]:

@@ -54,6 +54,8 @@ class Step:
         Whether the tops' values can be made anew.
     joins:
         Bottoms that could be made inside the first top, each with the byte at which it would begin there.
+    hands_on:
+        Pairs of gradients, of a bottom and of the first top, which are equal once the step has run backward.
     """
 
     name: str
@@ -70,6 +72,7 @@ class Step:
     workspace: Mapping[str, int] = field(default_factory=dict)
     recomputes: bool = True
     joins: tuple[tuple[int, int], ...] = ()
+    hands_on: tuple[tuple[int, int], ...] = ()
 
     @cached_property
     def uses(self) -> dict[Pass, tuple[int, ...]]:

@@ -133,6 +133,34 @@ def test_joins_of_joins_are_made_in_their_place() -> None:
             assert np.array_equal(shared.forward(x=values)["y"], plain.forward(x=values)["y"])
 
 
+SUM = 'layer {{ name: "{0}" type: "Eltwise" {1} top: "{0}" eltwise_param {{ {2} }} }}'
+
+
+def test_gradients_that_sums_hand_on_are_not_spoilt() -> None:
+    """Terms that layers in place change, that others read too, three of them, with a factor, sums of sums."""
+    text = INPUT + CONV.format("a", "x", 4) + CONV.format("b", "a", 4) + CONV.format("c", "b", 4)
+    text += SUM.format("s", 'bottom: "a" bottom: "c"', "") + 'layer { name: "r" type: "ReLU" bottom: "s" top: "s" }'
+    text += CONV.format("d", "s", 4) + CONV.format("e", "s", 4)
+    text += SUM.format("t", 'bottom: "d" bottom: "e" bottom: "s"', "") + CONV.format("f", "c", 4)
+    text += SUM.format("u", 'bottom: "t" bottom: "f"', "coeff: 1 coeff: -0.5")
+    text += SUM.format("v", 'bottom: "b" bottom: "u"', "")
+    text += 'layer { name: "w" type: "TanH" bottom: "v" top: "v" }' + CONV.format("y", "v", 1)
+    text += """layer { name: "t0" type: "DummyData" top: "t0" dummy_data_param { shape { dim: 2 dim: 1 dim: 33 dim: 41 }
+      data_filler { type: "constant" value: 0.5 } } }
+      layer { name: "loss" type: "EuclideanLoss" bottom: "y" bottom: "t0" top: "loss" }"""
+    shared, plain = (build(text, caffe_pb2.TRAIN, share) for share in (True, False))
+
+    def handed(name: str) -> list[bool]:
+        index = shared.layer_names.index(name)
+        given = shared.top_blobs[index][0].buffer("diff")
+        return [blob.buffer("diff").place_in(given) == 0 for blob in shared.bottom_blobs[index]]
+
+    assert [sum(handed(name)) for name in "stuv"] == [1, 1, 1, 1]
+    for _ in range(2):
+        for found, expected in zip(step(shared), step(plain), strict=True):
+            assert np.array_equal(found, expected)
+
+
 def test_planning_again_changes_nothing() -> None:
     net = build(INPUT + BODY, caffe_pb2.TEST, True)
     before = net.forward()["flat"].copy(), net.plan_memory().shared

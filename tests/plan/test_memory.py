@@ -91,6 +91,37 @@ def test_results_of_joins_are_made_inside_the_next_one() -> None:
     assert plan.shared == 320
 
 
+def _sums(late: bool) -> Program:
+    """Two sums one behind the other; where ``late`` the first one's gradient is read once more, by what made it."""
+    first = Step("first", bottoms=(1, 2), tops=(3,), gradients=frozenset({11, 12, 13}), hands_on=((11, 13), (12, 13)))
+    second = Step("second", bottoms=(3, 1), tops=(4,), gradients=frozenset({13, 14}), hands_on=((13, 14),))
+    steps = (
+        Step("in", tops=(0,), backward=False),
+        Step("a", bottoms=(0,), tops=(1,), gradients=frozenset({11, 13} if late else {11})),
+        Step("b", bottoms=(0,), tops=(2,), gradients=frozenset({12})),
+        first,
+        second,
+        Step("loss", bottoms=(4,), tops=(5,), gradients=frozenset({14})),
+    )
+    kinds = [*("values",) * 10, *("gradients",) * 5]
+    buffers = tuple(Buffer(str(i), kind, 64) for i, kind in enumerate(kinds))  # type: ignore[arg-type]
+    return Program(steps, buffers, frozenset({0, 5}))
+
+
+def test_a_gradient_is_handed_on_to_one_of_those_that_equal_it() -> None:
+    plan = make_plan(_sums(late=False))
+    places = {item.number: offset for item, offset in plan.slots[0].places()}
+    assert places[11] == places[13] == places[14] != places[12]
+    assert _apart(_sums(late=False), plan)
+
+
+def test_a_gradient_that_is_needed_later_is_copied() -> None:
+    plan = make_plan(_sums(late=True))
+    places = {item.number: offset for item, offset in plan.slots[0].places()}
+    assert places[13] == places[14]
+    assert len({places[number] for number in (11, 12, 13)}) == 3
+
+
 def test_workspace_is_used_by_turns() -> None:
     steps = (Step("a", workspace={"packed": 5, "columns": 2}), Step("b", workspace={"packed": 3, "tables": 1}))
     assert make_plan(Program(steps, ())).workspace == 8

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
 
 from segcaffe.device.mode import Array
 from segcaffe.kernels import copy, elementwise
-from segcaffe.layers.base import Blobs, Layer, recordable
+from segcaffe.layers.base import Blobs, Layer, LayerMemory, recordable
 from segcaffe.layers.registry import register
 from segcaffe.proto import caffe_pb2
 from segcaffe.threads import recording
@@ -116,11 +117,12 @@ class Eltwise(Layer):
         y[...] = self.xp.where(smaller, array, so_far)
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
-        """Give each bottom its part of the top's gradient."""
-        part = self._PARTS[self.operation]
+        """Give each bottom its part of the top's gradient, unless a memory plan has handed that on to it."""
+        part, given = self._PARTS[self.operation], top[0].buffer("diff")
+        handed = [i for i in self._equals() if bottom[i].buffer("diff").place_in(given) == 0]
         arrays = self._arrays(bottom) if "bottoms" in self.backward_reads else []
         for i, wanted in enumerate(propagate_down):
-            if not wanted:
+            if not wanted or i in handed:
                 continue
             if i != 1 or not self.spread:
                 part(self, i, top, arrays, bottom[i].grad)
@@ -129,6 +131,16 @@ class Eltwise(Layer):
             part(self, i, top, arrays, whole)
             axes = tuple(k for k, size in enumerate(self.spread) if size == 1)
             bottom[i].grad[...] = whole.sum(axis=axes).reshape(bottom[i].shape)
+
+    def _equals(self) -> tuple[int, ...]:
+        """The bottoms whose gradient is the top's."""
+        if self.operation != Options.SUM:
+            return ()
+        return tuple(i for i, factor in enumerate(self.coeff) if factor == 1 and not (i == 1 and self.spread))
+
+    def memory(self, bottom: Blobs, top: Blobs, backward: bool) -> LayerMemory:
+        """The gradient of a sum is that of each term."""
+        return replace(super().memory(bottom, top, backward), hands_on=self._equals())
 
     def _sum_part(self, i: int, top: Blobs, arrays: list[Array], dx: Array) -> None:
         if self.coeff[i] == 1:
