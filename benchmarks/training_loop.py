@@ -1,15 +1,13 @@
 """Training a small segmentation-aware net on generated scenes: a loop in PyTorch over `SegAwareConv2d`, and our solver.
 
-``python -m benchmarks.training_loop [--size 96] [--batch 4] [--runs 15] [--profile] [--write]``. The same net, weights,
-images, losses and rule (SGD with momentum); one thread, processor time, by turns in one process. With
-``MALLOC_TRIM_THRESHOLD_=1073741824 MALLOC_MMAP_THRESHOLD_=268435456`` in the environment glibc keeps memory that
-PyTorch gives back after each iteration.
+``python -m benchmarks.training_loop [--size 96] [--batch 4] [--runs 15] [--keep] [--profile] [--write]``. The same net,
+weights, images, losses and rule (SGD with momentum); one thread, processor time, by turns in one process. With
+``--keep`` glibc keeps memory that PyTorch gives back after each iteration (`segcaffe.torch.keep_memory`).
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import tempfile
 import time
 from pathlib import Path
@@ -29,7 +27,7 @@ from segcaffe.recipes.layers import layer
 from segcaffe.recipes.layers import net as net_text
 from segcaffe.solver.registry import get_solver
 from segcaffe.threads import parallel
-from segcaffe.torch import SegAwareConv2d
+from segcaffe.torch import SegAwareConv2d, keep_memory
 
 CHANNELS, EMBEDDING, CLASSES = 32, 16, 2
 RATE, MOMENTUM, LAMBDA = 0.01, 0.9, 0.1
@@ -156,7 +154,10 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=int, default=value)
     parser.add_argument("--profile", action="store_true", help="PyTorch's operators by time, and our layers")
     parser.add_argument("--write", action="store_true", help="put the row into docs/performance-functional.md")
+    parser.add_argument("--keep", action="store_true", help="have glibc keep memory: segcaffe.torch.keep_memory()")
     options = parser.parse_args()
+    if options.keep and not keep_memory():
+        parser.error("--keep needs glibc, which is not the C library here")
     torch.set_num_threads(1)
     parallel.set_num_threads(1)
     ours = Ours(options.batch, options.size)
@@ -171,7 +172,7 @@ def main() -> None:
         return
     pair = measure(ours, theirs, options.runs)
     times = [f"{1e3 * median(seconds):.1f}" for seconds in (pair.ours, pair.theirs)]
-    kept = ", `malloc` keeps memory" if "MALLOC_TRIM_THRESHOLD_" in os.environ else ""
+    kept = ", `keep_memory()`" if options.keep else ""
     size = f"{options.batch} scenes, {options.size}x{options.size}{kept}"
     row = f"| {size} | {times[0]} | {times[1]} | {1 / pair.ratio:.2f} | {abs(losses[0] - losses[1]):.0e} |"
     print(row)
