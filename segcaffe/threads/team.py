@@ -127,6 +127,7 @@ begin:
   br label %look
 look:
   %spent = phi i64 [ 0, %begin ], [ 0, %working ], [ %more, %wait ], [ 0, %tired ]{WOKEN}
+  %was = phi i1 [ 0, %begin ], [ 1, %working ], [ %on, %wait ], [ %on, %tired ]{WOKEN}
   %piece = call i64 @take(i64* %team, i64 %seat)
   %got = icmp sge i64 %piece, 0
   br i1 %got, label %working, label %listen
@@ -141,11 +142,13 @@ patience:
   %playing = load atomic i64, i64* %open acquire, align 8
   %on = icmp ne i64 %playing, 0
   %limit = select i1 %on, i64 %busy, i64 %idle
-  %over = icmp sge i64 %spent, %limit
+  %goes_on = icmp eq i1 %on, %was
+  %counted = select i1 %goes_on, i64 %spent, i64 0
+  %over = icmp sge i64 %counted, %limit
   br i1 %over, label %tired, label %wait
 wait:
   {PAUSE}
-  %more = add i64 %spent, 1
+  %more = add i64 %counted, 1
   br label %look
 tired:
   %alarm = getelementptr i64, i64* %team, i64 {ALARM}
