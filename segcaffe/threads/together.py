@@ -17,9 +17,11 @@ from segcaffe.threads.team import ENDED, FAILED, LATE, WORDS, WRONG, Team, ticke
 
 Made = Call | Divided
 _SERIAL_PLAYS = 3
-"""Times, at most, that everything is done by the caller first, to know how long that takes."""
+"""Times that a short pass is made by the caller alone, to know how long that takes."""
 _WORTH_WAKING = 1.5e-4
 """Seconds of one thread's work for which a sleeping helper is woken, which costs the caller about a tenth of it."""
+_LONG = 10
+"""How many times that a first pass takes of which nobody needs to know more."""
 _ALONE, _FOREVER = -1, 1 << 62
 """How many pauses to wait for others."""
 _NAP = 5e-5
@@ -44,19 +46,19 @@ class Together:
         self._why, self._at = ctypes.c_int64(ENDED), 0
         self._own = (ctypes.c_int64 * WORDS)()
         self._helpers = max(len(call.seats) for call in calls if isinstance(call, Divided)) - 1
-        self._plays, self._takes, self._ended = 0, float("inf"), 0.0
+        self._measures, self._takes, self._ended = 0, float("inf"), 0.0
 
     def __call__(self) -> None:
         """Make the calls; what one raises is raised."""
         begin = time.perf_counter()
-        self._plays += 1
         pool = parallel.shared_pool(self._helpers)
         team = pool.team
-        measures = self._plays <= _SERIAL_PLAYS and (self._plays == 1 or self._takes < 10 * _WORTH_WAKING)
-        if measures or not team.lock.acquire(blocking=False):
+        if self._measures or not team.lock.acquire(blocking=False):
             self._play(team, ctypes.addressof(self._own), _ALONE, 0)
             self._takes = min(self._takes, time.perf_counter() - begin)
+            self._measures = max(0, self._measures - 1)
             return
+        first = self._ended == 0
         try:
             wakes = self._takes > _WORTH_WAKING or begin - self._ended < 1e-6 * parallel.WATCH
             sleepers = team.sleepers if wakes else 0
@@ -69,6 +71,8 @@ class Together:
                 self._continue(team, team.address, _FOREVER, 0)
             self._ended = time.perf_counter()
             team.lock.release()
+            if first and self._ended - begin < _LONG * _WORTH_WAKING:
+                self._measures = _SERIAL_PLAYS
 
     def _play(self, team: Team, words: int, patience: int, sleepers: int) -> None:
         """Play the table to its end, on the words at an address."""
