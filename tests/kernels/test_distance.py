@@ -22,6 +22,8 @@ WINDOWS = {
     "even": Window((2, 4), (1, 2), (1, 1), (1, 3)),
     "overpadded": Window((3, 5), (2, 1), (4, 3), (1, 1)),
     "large": Window((5, 5), (1, 1), (2, 2), (1, 1)),
+    "small, as far as runs may read": Window((3, 3), (1, 1), (1, 7), (1, 7)),
+    "small, twice as many taps": Window((3, 5), (1, 1), (1, 2), (1, 1)),
 }
 
 

@@ -116,14 +116,18 @@ def test_single_gradients_equal_those_computed_together() -> None:
     assert np.allclose(only_mask, together["grad_mask"], rtol=1e-13, atol=1e-13)
 
 
-def test_cases_go_by_panels_and_by_columns() -> None:
-    ways = {}
+def test_cases_go_by_panels_and_by_columns_and_some_gather() -> None:
+    ways, gathers = {}, {}
     for name, (shape, rows, group, window) in CASES.items():
         layout = make_layout(shape, (shape[0], rows, *window.output_shape(shape[2:])), window, group, 8)
-        ways[name] = layout.panels is not None
+        ways[name], gathers[name] = layout.panels is not None, layout.gathers
     assert ways["panels"]
     assert ways["panels of groups"]
     assert not ways["strided"]
+    assert gathers["whole tiles"]
+    assert gathers["panels of groups"]
+    assert not gathers["whole tiles, strided"]
+    assert not gathers["same"]
 
 
 @pytest.mark.parametrize("slope", [0.0, 0.3, -0.5, "channels"])
