@@ -48,9 +48,10 @@ class Lanes:
         layout = self._layout()
         table = lanes_of(epilogue, 1, weight.shape[0], layout.lanes, source.dtype)
         arrays = source.reshape(-1), self._pack(weight), table, target.reshape(-1), layout
-        rows = math.prod(target.shape[:2]) * layout.target[0]
-        cycles = _CYCLES * rows * layout.target[1]
-        calls.run_cycles(rows, cycles, lambda *part: ((lane_loops.convolve, (*arrays, *part)),))
+        planes = math.prod(target.shape[:2])
+        cycles = _CYCLES * planes * math.prod(layout.target)
+        pairs = planes * -(-layout.target[0] // lane_loops.PAIR)
+        calls.run_cycles(pairs, cycles, lambda *part: ((lane_loops.convolve, (*arrays, *part)),))
 
     def workspace(self) -> Bytes:
         """The packed weights."""
