@@ -7,12 +7,12 @@ import pytest
 
 from segcaffe.blob import Blob
 from segcaffe.errors import SegcaffeError
-from segcaffe.jit.stretch import Stretch, is_compiled
 from segcaffe.layers import layer_class, layer_types
 from segcaffe.layers.base import Layer
 from segcaffe.testing import LayerCase
 from segcaffe.testing.gradient import check_gradients
 from segcaffe.threads.recording import Tape, recording
+from segcaffe.threads.together import is_playable, joined
 from tests.cases import all_cases
 
 CASES = all_cases()
@@ -281,9 +281,9 @@ def test_what_is_recorded_of_a_pass_does_with_other_values_what_the_layer_does(c
     others = [values.ravel()[::-1].reshape(values.shape).copy() for values in case.inputs()]
     again, inputs, wanted = case.build(inputs=others)
     again.forward(inputs, wanted)
-    plays = [lambda: [function(*arguments) for function, arguments in tape.calls]]
-    if all(is_compiled(*call) for call in tape.calls):
-        plays.append(Stretch(tape.calls))
+    plays = [lambda: [call.function(*call.arguments) for call in tape.calls]]
+    if all(is_playable(call) for call in tape.calls):
+        plays.append(joined(tape.calls))
     for play in plays:
         for blob in top:
             blob.data[...] = 7

@@ -58,12 +58,12 @@ class BlockedBlob(Blob):
         lanes = self.order.wanted if _is_scouting() else self.order.lanes
         return self._blocks(lanes) if lanes > 1 else None
 
-    def write_blocks(self) -> Any:
+    def blocks_to_write(self) -> Any:
         """Room for values in blocks, as wanted, which the caller writes."""
         self._note(self.order.wanted)
         return self._blocks(self.order.wanted)
 
-    def write_planes(self) -> Any:
+    def planes_to_write(self) -> Any:
         """Room for values in Caffe's order, which the caller writes."""
         self._note(1)
         return self._seen(self._data.array())

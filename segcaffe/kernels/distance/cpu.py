@@ -7,6 +7,7 @@ compute neighbouring places at once. What is compiled is not kept: it depends on
 from __future__ import annotations
 
 import functools
+import re
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,6 +22,8 @@ from segcaffe.window import Window
 Array = np.ndarray[Any, Any]
 _GRAIN = 100_000
 """Channel differences worth a thread of their own."""
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+"""What Numba puts into messages for a terminal."""
 
 
 class _Geometry(NamedTuple):
@@ -66,7 +69,7 @@ def _compiled(name: str, function: Function) -> Any:
     try:
         made(0.5)
     except Exception as error:  # Numba has many kinds, and lets pass what arises while it folds constants.
-        lines = [line.strip() for line in str(error).splitlines()]
+        lines = [line.strip() for line in _COLOURS.sub("", str(error)).splitlines()]
         reason = next((line for line in lines if line and "Failed in nopython" not in line), type(error).__name__)
         raise SegcaffeError(
             f"distance {name}: Numba cannot compile {function.__name__} ({reason}). Write it in arithmetic, "

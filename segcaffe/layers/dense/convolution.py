@@ -87,7 +87,7 @@ class Convolution(WindowedLayer):
         if not isinstance(y, BlockedBlob):
             out = self.folded(y.array)
         else:
-            out = y.write_blocks() if blocks else y.write_planes()
+            out = y.blocks_to_write() if blocks else y.planes_to_write()
         return self.folded(x.array) if given is None else given, out
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:

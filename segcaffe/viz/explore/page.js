@@ -110,7 +110,7 @@ function chooseScene(index) {
   $("wipe").hidden = !scene().labels.before;
   $("prediction-caption").textContent = scene().labels.before
     ? `What the network says: left of the line before its last step, the CRF, in which alike pixels agree; right of it ` +
-      `after. ${changed()} change.`
+      `after. It changes ${changed()} of the pixels.`
     : "What the network says";
   showClasses();
   const wanted = state.scene, loading = new Image();
