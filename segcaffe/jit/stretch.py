@@ -34,7 +34,7 @@ _LARGE = 1 << 31
 _WORD = "i64"
 _lock = threading.RLock()
 _LOOP = """
-define i64 @make_calls(i64* %table, i64 %count) {
+define {LINKAGE} i64 @{NAME}(i64* %table, i64 %count) {
 begin:
   br label %test
 test:
@@ -58,7 +58,6 @@ end:
   ret i64 %i
 }
 """
-"""Makes calls in order; returns how many went well before one failed."""
 
 
 class Stretch:
@@ -125,6 +124,14 @@ def table_of(
     entries = [_entry(each.fndesc, each.target_context) for each in found]
     rows = [(entry, each.ctypes.data) for entry, each in zip(entries, words, strict=True)]
     return np.array(rows, np.int64).reshape(len(words), 2), words
+
+
+def loop_code(name: str, linkage: str = "") -> str:
+    """A function, in LLVM's assembly, that makes the calls of a table's rows in order.
+
+    It takes the table's address and length, and returns how many calls went well before one failed.
+    """
+    return _LOOP.replace("{LINKAGE}", linkage).replace("{NAME}", name)
 
 
 def is_compiled(function: Function, arguments: tuple[Any, ...]) -> bool:
@@ -220,7 +227,8 @@ def _code(kinds: tuple[str, ...]) -> int:
 
 @functools.cache
 def _player() -> Any:
-    return ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64)(*add_code(_LOOP, "make_calls"))
+    made = add_code(loop_code("make_calls"), "make_calls")
+    return ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64)(*made)
 
 
 @functools.cache

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from segcaffe.jit.stretch import add_code
+from segcaffe.jit.stretch import add_code, loop_code
 
 _TICKET, _WORK, _OPEN, _DONE, FAILED, _ALARM, _ASLEEP = 8, 9, 10, 16, 24, 25, 26
 """Where, in a team's words, stand the ticket, the address of the announced work, whether somebody plays, the number of
@@ -44,30 +44,6 @@ SLEEPS = sys.platform == "linux" and sys.byteorder == "little" and platform.mach
 """Whether helpers sleep in generated code: then nobody needs the GIL to wake one, or to begin after that."""
 _ALL = (1 << 31) - 1
 _CODE = """
-define internal i64 @make(i64* %table, i64 %count) {
-begin:
-  br label %test
-test:
-  %i = phi i64 [ 0, %begin ], [ %next, %made ]
-  %more = icmp slt i64 %i, %count
-  br i1 %more, label %call, label %end
-call:
-  %row = shl i64 %i, 1
-  %place = getelementptr i64, i64* %table, i64 %row
-  %following = getelementptr i64, i64* %place, i64 1
-  %code = load i64, i64* %place
-  %words = load i64, i64* %following
-  %function = inttoptr i64 %code to i32 (i64)*
-  %status = call i32 %function(i64 %words)
-  %failed = icmp ne i32 %status, 0
-  br i1 %failed, label %end, label %made
-made:
-  %next = add i64 %i, 1
-  br label %test
-end:
-  ret i64 %i
-}
-
 define internal i64 @take(i64* %team, i64 %seat) {
 begin:
   %place = getelementptr i64, i64* %team, i64 {TICKET}
@@ -362,7 +338,8 @@ def _functions(sleeps: bool) -> tuple[Any, Any, Any]:
     values = {name: str(place) for name, place in (places | {"ALARM": _ALARM, "ASLEEP": _ASLEEP}).items()}
     pause, declared = _PAUSES.get(machine, ("", ""))
     values |= {"PAUSE": pause, "KIND": "asleep" if sleeps else "awake"} | _sleeping(_CALLS[machine] if sleeps else None)
-    code = f"{declared}\n{_DECLARED_CALL if sleeps else ''}\n{_CODE}"
+    declarations = declared, _DECLARED_CALL if sleeps else ""
+    code = "\n".join([*declarations, loop_code("make", "internal"), _CODE])
     for name, value in values.items():
         code = code.replace("{" + name + "}", value)
     names = (f"{name}_{values['KIND']}" for name in ("attend", "ring", "play"))

@@ -73,3 +73,11 @@ def test_keeping_memory_is_asked_for() -> None:
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.strip()
     assert found in {"True", "False"}
     assert found == "True" or sys.platform != "linux" or "musl" in sys.version
+
+
+def test_less_than_nothing_cannot_be_kept() -> None:
+    from segcaffe.errors import SegcaffeError
+    from segcaffe.torch import keep_memory
+
+    with pytest.raises(SegcaffeError, match="size is -1; it is the number of bytes"):
+        keep_memory(-1)

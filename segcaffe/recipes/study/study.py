@@ -61,6 +61,8 @@ class Study:
     def __init__(self, plan: Plan, progress: Progress = no_progress) -> None:
         self.plan, self.progress = plan, progress
         self.source: Source | None = find_source(plan.data) if plan.data else None
+        # Before anything is written, names that no ablation has are told.
+        self._variants(classes=2)
 
     def carry_out(self) -> tuple[Results, Path]:
         """Run what is missing, and write the report; the figures, and the report's path.
